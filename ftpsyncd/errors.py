@@ -1,0 +1,242 @@
+"""The tree of errors: what went wrong, whether to try again, and what a person can do about it.
+
+Every error that leaves a module of this package is one of these. The class decides three things, so that no
+caller has to look at message texts: the exit code of a command that fails with it, the retry verdict for the
+engine, and the remedy shown to people.
+
+    FtpsyncdError
+    ├── UsageError                    wrong words on the command line
+    ├── ConfigError                   the configuration cannot be used
+    ├── LockHeldError                 another daemon owns this state directory
+    ├── LedgerError                   the ledger cannot be read or written
+    ├── LocalError                    something about one local path
+    │   ├── SourceMissingError        the mapping's root is not there
+    │   ├── FileChangedError          changed, replaced or vanished while we looked: plan it anew
+    │   ├── FileBusyError             somebody has it open for writing
+    │   ├── LocalUnreadableError      the file cannot be read
+    │   └── NameNotSendableError      the name cannot be expressed in an FTP command
+    └── RemoteError                   something about the server; keeps the server's own words
+        ├── ServerUnavailableError    no connection, a timeout, a dropped connection, 421
+        │   └── ProtocolError         the server talks nonsense; the connection is finished
+        ├── TooManyConnectionsError   the server's connection cap is reached
+        ├── LoginRefusedError         wrong user or password
+        ├── TlsError                  no TLS, or a certificate that does not verify
+        ├── TransferFailedError       this transfer failed; another try may pass
+        │   └── VerificationError     the server holds something else than was sent
+        ├── ServerFullError           no space or quota (452, 552)
+        ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
+        │   ├── NotFoundError         no such file or directory at the server
+        │   └── AlreadyExistsError    something with this name is there already
+        └── NotSupportedError         the server lacks the command (500, 502, 504)
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class ExitCode:
+    """Exit codes of every command (docs/architecture.md; EX_* are those of sysexits.h)."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    TEMPFAIL = 75
+    CONFIG = 78
+
+
+class Retry(Enum):
+    """What the engine does about a failed action."""
+
+    REPLAN = "replan"
+    """The disk is not what the plan saw: look again, nothing failed."""
+    FILE = "file"
+    """Try this path again: five quick tries, hourly for a day, then parked."""
+    NAME = "name"
+    """Two tries, then parked until the file changes or a person says ``retry``."""
+    SPACE = "space"
+    """This file waits; a second file with the same verdict pauses the server."""
+    SERVER = "server"
+    """Nothing is wrong with the file: pause the whole server with backoff."""
+    CAP = "cap"
+    """Use one connection less, then go on."""
+    LOGIN = "login"
+    """Pause the server for a long time and call a person: never hammer a login."""
+    NEVER = "never"
+    """No retry can mend it: parked at once."""
+
+
+class FtpsyncdError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        message: one sentence, complete without a traceback, never with a secret in it.
+        remedy: what a person can do; the class's own ``remedy`` if absent.
+    """
+
+    exit_code: ClassVar[int] = ExitCode.SOME_FAILED
+    retry: ClassVar[Retry] = Retry.NEVER
+    remedy: str = ""
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if remedy is not None:
+            self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(FtpsyncdError):
+    """The command line cannot be understood."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(FtpsyncdError):
+    """The configuration cannot be used; the message holds every problem found, one per line."""
+
+    exit_code = ExitCode.CONFIG
+    remedy = "Correct the configuration and run `ftpsyncd check`."
+
+
+class LockHeldError(FtpsyncdError):
+    """Another ftpsyncd works on the same state directory."""
+
+    exit_code = ExitCode.TEMPFAIL
+    remedy = "Stop the other ftpsyncd, or give this one its own state_dir."
+
+
+class LedgerError(FtpsyncdError):
+    """The ledger cannot be read or written."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.SERVER
+    remedy = "Check the space and the permissions of the state directory."
+
+
+class LocalError(FtpsyncdError):
+    """Something about one local path."""
+
+
+class SourceMissingError(LocalError):
+    """The root of a mapping is not there, or is not the folder it was."""
+
+    retry = Retry.REPLAN
+    remedy = "Mount or create the folder; publishing goes on by itself."
+
+
+class FileChangedError(LocalError):
+    """The file is not the one that was planned: it changed, was replaced or vanished."""
+
+    retry = Retry.REPLAN
+
+
+class FileBusyError(LocalError):
+    """A process has the file open for writing."""
+
+    retry = Retry.REPLAN
+    remedy = "It is published when the writing process closes it."
+
+
+class LocalUnreadableError(LocalError):
+    """The file is there but cannot be read."""
+
+    retry = Retry.NAME
+    remedy = "Let the service's user read the file; it is published when that changes."
+
+
+class NameNotSendableError(LocalError):
+    """The name has bytes that no FTP command can carry (CR, LF, NUL) or that the encoding lacks."""
+
+    retry = Retry.NEVER
+    remedy = "Rename the file."
+
+
+class RemoteError(FtpsyncdError):
+    """Something about the server.
+
+    Args:
+        message: one sentence.
+        reply: the server's own words, as received, without secrets; empty if there were none.
+    """
+
+    retry = Retry.FILE
+
+    def __init__(self, message: str, *, reply: str = "", remedy: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.reply = reply
+
+
+class ServerUnavailableError(RemoteError):
+    """No connection, a timeout, a connection that ended, or 421."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.SERVER
+    remedy = "It is tried again by itself; check host, port and network if it lasts."
+
+
+class ProtocolError(ServerUnavailableError):
+    """The server's words make no sense; nothing more can be said on this connection."""
+
+
+class TooManyConnectionsError(RemoteError):
+    """The server allows no further connection for this account."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.CAP
+    remedy = "Fewer connections are used by itself; set `connections` to spare the attempts."
+
+
+class LoginRefusedError(RemoteError):
+    """The server refuses user or password (530)."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.LOGIN
+    remedy = "Correct `user` and `password` of this server, then run `ftpsyncd check`."
+
+
+class TlsError(RemoteError):
+    """TLS cannot be had, or the certificate does not verify."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.LOGIN
+    remedy = "Check `host`, `tls` and `tls_ca` of this server; nothing is sent without verified TLS."
+
+
+class TransferFailedError(RemoteError):
+    """This transfer failed; another try may pass (425, 426, 451)."""
+
+
+class VerificationError(TransferFailedError):
+    """What the server holds is not what was sent."""
+
+
+class ServerFullError(RemoteError):
+    """No space or no quota left at the server (452, 552)."""
+
+    retry = Retry.SPACE
+    remedy = "Free space at the server; it is tried again by itself."
+
+
+class NameRefusedError(RemoteError):
+    """The server refuses this name: permission, type or policy (550, 553)."""
+
+    retry = Retry.NAME
+    remedy = "Check the permissions at the server, then run `ftpsyncd retry`."
+
+
+class NotFoundError(NameRefusedError):
+    """No such file or directory at the server."""
+
+
+class AlreadyExistsError(NameRefusedError):
+    """Something of this name is at the server already."""
+
+
+class NotSupportedError(RemoteError):
+    """The server lacks the command (500, 502, 504)."""
+
+    retry = Retry.NEVER

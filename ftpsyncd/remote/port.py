@@ -1,0 +1,140 @@
+"""The port between `publish` and a server: what a session can do, in words that hide the protocol.
+
+`session.Session` (FTP and FTPS) and `memory.MemorySession` (scripted, for tests) offer exactly this, and one contract
+suite holds for both. A session is used by one thread at a time. Every method raises a subclass of
+:class:`ftpsyncd.errors.RemoteError` (or ``NameNotSendableError`` before anything is sent); after an error with
+``usable`` False the session must be closed and not used again.
+
+Remote paths are absolute, ``str`` with surrogates for bytes that are not UTF-8 (PEP 383).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Protocol, Self, runtime_checkable
+
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.model import Kind
+
+
+class RemoteEntry(NamedTuple):
+    """What the server says about one name."""
+
+    name: str
+    """The last component of the path."""
+    kind: Kind
+    size: int | None
+    mtime_s: int | None
+    """Seconds since the epoch, UTC; None where the server cannot say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishJob:
+    """One file to publish: open, send under ``temporary``, verify the size, rename to ``path``, set the date.
+
+    Args:
+        path: the final absolute remote path. Its directory exists.
+        temporary: the absolute remote path to send to; equal to ``path`` for a direct publish without rename.
+        size: bytes that will be sent; the server must confirm exactly this number.
+        mtime_s: date to give to the file, seconds since the epoch; not fatal where the server cannot set dates.
+        open: opens the local file for reading, once, just before STOR is sent. It may raise a LocalError, which is
+            then the job's result; nothing was sent in that case.
+        confirm: called after the last byte was sent and the server confirmed, before the rename, with the file
+            object from ``open``; raises FileChangedError when the file is not the one that was opened. Then the
+            temporary file is deleted at the server and the error is the job's result.
+        progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
+        resume: a partial ``temporary`` of this very content may be at the server and may be continued.
+    """
+
+    path: str
+    temporary: str
+    size: int
+    mtime_s: int
+    open: Callable[[], BinaryIO]
+    confirm: Callable[[BinaryIO], None]
+    progress: Callable[[int], None] = lambda _sent: None
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResult:
+    """What became of one job; ``error`` is None exactly if the file is complete under its final name."""
+
+    job: PublishJob
+    error: FtpsyncdError | None
+    sha256: bytes = b""
+    """Of the bytes that were sent."""
+    duration_s: float = 0.0
+    reply: str = ""
+    """The server's final words about the transfer."""
+    dated: bool = False
+    """The server confirmed the date."""
+
+
+@runtime_checkable
+class RemoteSession(Protocol):
+    """One logged-in connection to a server."""
+
+    @property
+    def usable(self) -> bool:
+        """False once anything makes the state of the connection doubtful."""
+
+    def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
+        """Publish jobs in order, pulling the next one only when it can be started, one result per job.
+
+        The result of job n may come after job n+1 was pulled (its verification and rename travel with the next
+        job's preparation); when ``jobs`` ends, everything is flushed. An error of one job does not end the
+        iteration unless the session becomes unusable: then every job pulled has a result, and the iterator ends.
+        ``jobs`` is never asked for a job that the session could not start.
+        """
+
+    def stat(self, path: str) -> RemoteEntry | None:
+        """Size and date of a file or the kind of a directory; None if there is nothing of this name."""
+
+    def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        """`stat` for many files in as few round trips as the server allows."""
+
+    def list_dir(self, path: str) -> list[RemoteEntry]:
+        """The entries of a directory, without ``.`` and ``..``; NotFoundError if it is not there."""
+
+    def make_dir(self, path: str) -> bool:
+        """Make one directory whose parent exists. True: it was made and is empty; False: it was there already."""
+
+    def make_dirs(self, path: str) -> bool:
+        """Make a directory and its parents. True if the last one was made now, False if it was there already."""
+
+    def remove_dir(self, path: str) -> bool:
+        """Remove an empty directory. True: removed or not there; False: it is not empty and stays."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename; a file at ``target`` is replaced (by DELE and RNTO where the server refuses to replace)."""
+
+    def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
+        """Delete files, one verdict per path, in order; a file that is not there counts as deleted (None)."""
+
+    def set_time(self, path: str, mtime_s: int) -> bool:
+        """Give a file a date; False where the server cannot."""
+
+    def noop(self) -> None:
+        """Ask for a sign of life."""
+
+    def close(self) -> None:
+        """Say QUIT if that can be done without waiting long, then close. Never raises."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Connector(Protocol):
+    """Opens sessions to one server; the pool is handed one of these."""
+
+    def __call__(self) -> RemoteSession:
+        """Connect, protect, log in.
+
+        Raises: ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
+        """
