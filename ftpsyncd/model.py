@@ -103,7 +103,7 @@ class Listing(NamedTuple):
     names: frozenset[str] | None = None
     """The names that were asked for, or None for all; a name asked for and not in ``entries`` is absent."""
     busy: frozenset[str] = frozenset()
-    """Names of files that some process holds open for writing (asked for by ``check_busy`` only)."""
+    """Names of files that some process holds open for writing; known only for names that were asked for."""
     unreadable: Mapping[str, str] = {}
     """Names whose stat failed, with the reason in words."""
     root: RootIdentity | None = None
