@@ -1,1 +1,230 @@
-"""To be written."""
+"""The worker threads of one server: they lease sessions and perform what the engine hands them.
+
+In: actions (`hand`). Out: outcomes, delivered from the worker's thread to the engine's mailbox. One thread uses one
+connection; threads start when there is work for them and end when there is none for a minute. When the server cannot
+be reached, everything handed over comes back with the same error at once: one attempt, not one per action.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+
+from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Retry
+from ftpsyncd.model import Action, Failed, Outcome
+from ftpsyncd.publish import Folder, FreshDirectories, Progress, Publisher
+from ftpsyncd.remote.pool import Pool
+from ftpsyncd.remote.port import Connector, RemoteSession
+
+TEND_EVERY_S = 15.0
+IDLE_THREAD_S = 60.0
+
+_SERVER_WIDE = frozenset({Retry.SERVER, Retry.LOGIN})
+
+
+class Crew:
+    """Workers and connections of one server.
+
+    Args:
+        name: of the server, for thread names.
+        connect: opens a session.
+        connections: the most threads, and so connections, at a time.
+        folder: the mapping of a name.
+        deliver: takes outcomes; called from worker threads, must not block.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connect: Connector,
+        connections: int,
+        folder: Callable[[str], Folder],
+        deliver: Callable[[Outcome], None],
+    ) -> None:
+        self.name = name
+        self._pool = Pool(connect)
+        self._connections = connections
+        self._folder = folder
+        self._deliver = deliver
+        self._fresh = FreshDirectories()
+        self._ready = threading.Condition()
+        self._handed: deque[Action] = deque()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._stopping = False
+        self._connecting = threading.Lock()
+        self._down: FtpsyncdError | None = None
+        self._up = False
+        self._progress: dict[int, Progress] = {}
+
+    def __repr__(self) -> str:
+        return f"<Crew {self.name} threads={len(self._threads)} handed={len(self._handed)} {self._pool!r}>"
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return self._pool.open_count
+
+    def transfers(self) -> list[Progress]:
+        """The files on their way."""
+        with self._ready:
+            return list(self._progress.values())
+
+    def hand(self, action: Action, *, afresh: bool = False) -> None:
+        """Give an action to the workers; ``afresh``: the server may be tried again although it was down."""
+        with self._ready:
+            if afresh:
+                self._down = None
+            self._handed.append(action)
+            if not self._idle and len(self._threads) < self._connections:
+                thread = threading.Thread(target=self._work, name=f"ftpsyncd-{self.name}-worker", daemon=True)
+                self._threads.add(thread)
+                thread.start()
+            self._ready.notify()
+
+    def tend(self) -> None:
+        """Close connections that nobody needs."""
+        self._pool.tend()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Stop after the actions that run now, at most ``timeout_s`` later; False if some still run."""
+        with self._ready:
+            self._stopping = True
+            self._handed.clear()
+            self._ready.notify_all()
+            threads = list(self._threads)
+        deadline = time.monotonic() + timeout_s
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._pool.close()
+        return not any(thread.is_alive() for thread in threads)
+
+    # ── in the workers ───────────────────────────────────────────────────────────────────────────────────────
+
+    def next(self) -> Action | None:
+        """The next action if there is one right now (the stream that `Publisher.perform` draws from)."""
+        with self._ready:
+            return self._handed.popleft() if self._handed else None
+
+    def put_back(self, action: Action) -> None:
+        """Return an action taken too early; another worker may take it."""
+        with self._ready:
+            self._handed.appendleft(action)
+            self._ready.notify()
+
+    def _work(self) -> None:
+        me = threading.get_ident()
+        publisher = Publisher(self._folder, self._fresh, lambda progress: self._show(me, progress))
+        try:
+            while self._await_work():
+                self._shift(publisher)
+        finally:
+            with self._ready:
+                self._threads.discard(threading.current_thread())
+                self._progress.pop(me, None)
+
+    def _await_work(self) -> bool:
+        """Wait for an action; False when this thread is no longer needed."""
+        until = time.monotonic() + IDLE_THREAD_S
+        with self._ready:
+            while not self._handed and not self._stopping:
+                self._idle += 1
+                try:
+                    self._ready.wait(TEND_EVERY_S)
+                finally:
+                    self._idle -= 1
+                if not self._handed and time.monotonic() >= until:
+                    return False
+            return not self._stopping
+
+    def _shift(self, publisher: Publisher) -> None:
+        """Perform what there is on one session; every action taken gets an outcome, whatever happens."""
+        taken: deque[Action] = deque()
+        error: FtpsyncdError
+        try:
+            with ExitStack() as stack:
+                session = self._lease(stack)
+                for outcome in publisher.perform(session, _Taking(self, taken)):
+                    _remove(taken, outcome.action)
+                    self._deliver(outcome)
+            error = FileChangedError("The connection ended before its turn.")
+        except _NoSessionError as none:
+            self._without_session(none.error)
+            return
+        except FtpsyncdError as failed:
+            error = failed
+        except Exception as bug:
+            error = InternalError(f"internal error: {type(bug).__name__}: {bug}")
+        for action in taken:
+            self._deliver(Failed(action, error))
+
+    def _lease(self, stack: ExitStack) -> RemoteSession:
+        """A session, kept until the stack unwinds.
+
+        While it is unknown whether the server can be reached, one worker tries and the others wait for its result:
+        a dead server sees one attempt, not one per connection.
+        """
+        with nullcontext() if self._up else self._connecting:
+            if self._down is not None:
+                raise _NoSessionError(self._down)
+            try:
+                session = stack.enter_context(self._pool.lease())
+            except FtpsyncdError as error:
+                if error.retry in _SERVER_WIDE:
+                    self._up, self._down = False, error
+                raise _NoSessionError(error) from error
+            self._up = True
+            return session
+
+    def _without_session(self, error: FtpsyncdError) -> None:
+        """No connection: everything handed over comes back, or just one action if the others have connections."""
+        with self._ready:
+            if error.retry in _SERVER_WIDE:
+                actions = list(self._handed)
+                self._handed.clear()
+            else:
+                actions = [self._handed.popleft()] if self._handed else []
+        self._fresh.clear()
+        for action in actions:
+            self._deliver(Failed(action, error, connecting=True))
+
+    def _show(self, worker: int, progress: Progress | None) -> None:
+        with self._ready:
+            if progress is None:
+                self._progress.pop(worker, None)
+            else:
+                self._progress[worker] = progress
+
+
+class _NoSessionError(Exception):
+    """Inside this module: no session could be had."""
+
+    def __init__(self, error: FtpsyncdError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _Taking:
+    """The crew's stream, noting what one worker has taken and not yet answered."""
+
+    def __init__(self, crew: Crew, taken: deque[Action]) -> None:
+        self._crew = crew
+        self._taken = taken
+
+    def next(self) -> Action | None:
+        action = self._crew.next()
+        if action is not None:
+            self._taken.append(action)
+        return action
+
+    def put_back(self, action: Action) -> None:
+        self._taken.remove(action)
+        self._crew.put_back(action)
+
+
+def _remove(taken: deque[Action], action: Action) -> None:
+    if action in taken:
+        taken.remove(action)

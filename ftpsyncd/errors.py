@@ -7,8 +7,13 @@ engine, and the remedy shown to people.
     FtpsyncdError
     ├── UsageError                    wrong words on the command line
     ├── ConfigError                   the configuration cannot be used
+    ├── InternalError                 a bug of ours, kept from doing more harm
     ├── LockHeldError                 another daemon owns this state directory
     ├── LedgerError                   the ledger cannot be read or written
+    ├── ControlError                  the running daemon cannot be talked to
+    │   ├── DaemonNotRunningError     nobody answers on the control socket
+    │   └── ControlSocketError        the daemon cannot offer its control socket
+    ├── CommandRefusedError           the running daemon understood, but cannot do it
     ├── LocalError                    something about one local path
     │   ├── SourceMissingError        the mapping's root is not there
     │   ├── FileChangedError          changed, replaced or vanished while we looked: plan it anew
@@ -102,6 +107,13 @@ class ConfigError(FtpsyncdError):
     remedy = "Correct the configuration and run `ftpsyncd check`."
 
 
+class InternalError(FtpsyncdError):
+    """Something that must not happen happened; the path is tried again, and a person should tell us."""
+
+    retry = Retry.FILE
+    remedy = "This is a bug in ftpsyncd; please report it."
+
+
 class LockHeldError(FtpsyncdError):
     """Another ftpsyncd works on the same state directory."""
 
@@ -115,6 +127,29 @@ class LedgerError(FtpsyncdError):
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.SERVER
     remedy = "Check the space and the permissions of the state directory."
+
+
+class ControlError(FtpsyncdError):
+    """The running daemon cannot be talked to: no permission, no answer in time, or words that make no sense."""
+
+    exit_code = ExitCode.TEMPFAIL
+    remedy = "Check `control.socket`, and that the daemon is well: `systemctl status ftpsyncd`."
+
+
+class DaemonNotRunningError(ControlError):
+    """Nobody answers on the control socket."""
+
+    remedy = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name its configuration with -c."
+
+
+class ControlSocketError(ControlError):
+    """The daemon cannot offer its control socket."""
+
+    remedy = "Set `control.socket` to a path in a directory that the service's user may write."
+
+
+class CommandRefusedError(FtpsyncdError):
+    """The running daemon understood the request, but cannot do it now."""
 
 
 class LocalError(FtpsyncdError):

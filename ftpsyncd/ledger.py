@@ -1,1 +1,476 @@
-"""To be written."""
+"""The ledger: what each server has confirmed, one row per mapping and path, in SQLite.
+
+The engine is the only writer; it collects changes and commits them in batches (`commit`). Reading commands open the
+same file read-only. WAL with ``synchronous=NORMAL``: a power failure may lose the last commits, never the file's
+integrity; lost commits mean work done twice, never work skipped.
+
+Paths are stored as the bytes the file system gives (BLOB), so every name that can be on disk can be in the ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from ftpsyncd.errors import LedgerError
+from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row, basename, join, parent
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE mapping(
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    destination TEXT NOT NULL,      -- host, port, user and directory: another destination is another mapping
+    root_inode INTEGER,
+    root_filesystem INTEGER,
+    hold_kind TEXT,
+    hold_since_ns INTEGER,
+    hold_message TEXT,
+    paused INTEGER NOT NULL DEFAULT 0,
+    files INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0,
+    last_publish_ns INTEGER,
+    UNIQUE(name, destination)
+);
+CREATE TABLE entry(
+    mapping INTEGER NOT NULL,
+    dir BLOB NOT NULL,
+    name BLOB NOT NULL,
+    kind INTEGER NOT NULL,          -- 0 file, 1 directory
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    published_ns INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    PRIMARY KEY(mapping, dir, name)
+) WITHOUT ROWID;
+CREATE INDEX entry_inode ON entry(mapping, inode, size, mtime_ns);
+CREATE TABLE failure(
+    mapping INTEGER NOT NULL,
+    dir BLOB NOT NULL,
+    name BLOB NOT NULL,
+    size INTEGER, mtime_ns INTEGER, inode INTEGER,
+    attempts INTEGER NOT NULL,
+    parked INTEGER NOT NULL,
+    next_try_ns INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    reply TEXT NOT NULL,
+    remedy TEXT NOT NULL,
+    failed_ns INTEGER NOT NULL,
+    PRIMARY KEY(mapping, dir, name)
+) WITHOUT ROWID;
+CREATE TABLE intent(
+    mapping INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    temporary BLOB NOT NULL,
+    PRIMARY KEY(mapping, path)
+) WITHOUT ROWID;
+"""
+
+_KINDS = {Kind.FILE: 0, Kind.DIR: 1}
+_KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
+
+
+class Totals(NamedTuple):
+    """What a mapping has published."""
+
+    files: int
+    bytes: int
+    last_publish_ns: int | None
+
+
+class FailureCounts(NamedTuple):
+    """How many paths of a mapping failed."""
+
+    retrying: int
+    parked: int
+
+
+class Ledger:
+    """An open ledger. Used by one thread.
+
+    Args:
+        path: the database file; its directory must exist.
+        read_only: for commands that only look; the file must exist.
+
+    Raises:
+        LedgerError: the file cannot be opened, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._writing = False
+        with self._errors("open"):
+            if read_only:
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            else:
+                # The engine thread uses it; the service's start thread opened it.
+                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._migrate()
+
+    def _migrate(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            msg = f"the ledger {self.path} was written by a newer ftpsyncd (schema {version}, known {SCHEMA_VERSION})"
+            raise LedgerError(msg, remedy="Install the newer version again, or give this one another state_dir.")
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            msg = f"cannot {doing} the ledger {self.path}: {error}"
+            raise LedgerError(msg) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what is collected and close."""
+        try:
+            self.commit()
+        finally:
+            self._db.close()
+
+    def commit(self) -> None:
+        """Make everything collected since the last commit durable, all or nothing."""
+        if self._writing:
+            with self._errors("write"):
+                self._db.execute("COMMIT")
+            self._writing = False
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something waits for `commit`."""
+        return self._writing
+
+    def _write(self, sql: str, values: tuple[object, ...]) -> None:
+        with self._errors("write"):
+            if not self._writing:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._writing = True
+            self._db.execute(sql, values)
+
+    def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        with self._errors("read"):
+            return self._db.execute(sql, values)
+
+    # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find_mapping(self, name: str, destination: str) -> int | None:
+        """The id of a mapping that is known already."""
+        found = self._read("SELECT id FROM mapping WHERE name=? AND destination=?", (name, destination)).fetchone()
+        return found[0] if found else None
+
+    def mapping(self, name: str, destination: str) -> int:
+        """The id of a mapping, made if it is new."""
+        found = self.find_mapping(name, destination)
+        if found is not None:
+            return found
+        self._write("INSERT INTO mapping(name, destination) VALUES(?, ?)", (name, destination))
+        self.commit()
+        return self.mapping(name, destination)
+
+    def totals(self, mapping: int) -> Totals:
+        """Files and bytes published."""
+        row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return Totals(*row)
+
+    def root(self, mapping: int) -> RootIdentity | None:
+        """The folder this mapping was published from."""
+        row = self._read("SELECT root_inode, root_filesystem FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return None if row[0] is None else RootIdentity(_unsigned(row[0]), _unsigned(row[1]))
+
+    def set_root(self, mapping: int, root: RootIdentity) -> None:
+        """Remember the folder this mapping is published from."""
+        self._write(
+            "UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?",
+            (_signed(root.inode), _signed(root.filesystem), mapping),
+        )
+
+    def hold(self, mapping: int) -> Hold | None:
+        """The hold on this mapping's deletes."""
+        row = self._read("SELECT hold_kind, hold_since_ns, hold_message FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return None if row[0] is None else Hold(HoldKind(row[0]), row[1], row[2])
+
+    def set_hold(self, mapping: int, hold: Hold | None) -> None:
+        """Hold this mapping's deletes, or release them with None."""
+        kind, since, message = (hold.kind.value, hold.since_ns, hold.message) if hold else (None, None, None)
+        self._write(
+            "UPDATE mapping SET hold_kind=?, hold_since_ns=?, hold_message=? WHERE id=?",
+            (kind, since, message, mapping),
+        )
+
+    def paused(self, mapping: int) -> bool:
+        """Whether a person paused this mapping."""
+        return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_paused(self, mapping: int, *, paused: bool) -> None:
+        """Remember that a person paused or resumed this mapping."""
+        self._write("UPDATE mapping SET paused=? WHERE id=?", (int(paused), mapping))
+
+    # ── entries ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def rows(self, mapping: int, directory: str) -> dict[str, Row]:
+        """All rows of one directory, by name; the root's own row (its name is empty) is not among them."""
+        cursor = self._read(
+            "SELECT name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            " WHERE mapping=? AND dir=? AND name<>x''",
+            (mapping, os.fsencode(directory)),
+        )
+        return {os.fsdecode(r[0]): _row(r[1:]) for r in cursor}
+
+    def row(self, mapping: int, path: str) -> Row | None:
+        """The row of one path."""
+        found = self._read(
+            "SELECT kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            " WHERE mapping=? AND dir=? AND name=?",
+            (mapping, *_key(path)),
+        ).fetchone()
+        return _row(found) if found else None
+
+    def holds_any(self, mapping: int, directory: str) -> bool:
+        """Whether the ledger has a row directly in this directory."""
+        sql = "SELECT 1 FROM entry WHERE mapping=? AND dir=? AND name<>x'' LIMIT 1"
+        return self._read(sql, (mapping, os.fsencode(directory))).fetchone() is not None
+
+    def is_empty(self, mapping: int) -> bool:
+        """Whether nothing was ever published by this mapping."""
+        return self._read("SELECT 1 FROM entry WHERE mapping=? AND name<>x'' LIMIT 1", (mapping,)).fetchone() is None
+
+    def files_below(self, mapping: int, directory: str) -> int:
+        """The number of published files below a directory, at any depth."""
+        low, high = _subtree(directory)
+        sql = (
+            "SELECT (SELECT count(*) FROM entry WHERE mapping=?1 AND dir=?2 AND kind=0)"
+            " + (SELECT count(*) FROM entry WHERE mapping=?1 AND dir>=?3 AND dir<?4 AND kind=0)"
+        )
+        return int(self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()[0])
+
+    def walk(self, mapping: int) -> Iterator[tuple[str, Row]]:
+        """All rows of a mapping, in the order of their directories."""
+        cursor = self._read(
+            "SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            " WHERE mapping=? ORDER BY dir, name",
+            (mapping,),
+        )
+        for r in cursor:
+            yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), _row(r[2:])
+
+    def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
+        """Published files with this fingerprint: candidates for the old path of a rename."""
+        cursor = self._read(
+            "SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
+            (mapping, _signed(fingerprint.inode), fingerprint.size, fingerprint.mtime_ns),
+        )
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), _row(r[2:])) for r in cursor]
+
+    def same_directory(self, mapping: int, inode: int) -> list[str]:
+        """Recorded directories with this inode: candidates for the old path of a directory rename."""
+        cursor = self._read(
+            "SELECT dir, name FROM entry WHERE mapping=? AND inode=? AND kind=1 LIMIT 8", (mapping, _signed(inode))
+        )
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
+
+    def put(self, mapping: int, path: str, row: Row) -> None:
+        """Record a path as confirmed by the server; whatever failed there before is settled."""
+        self._count_out(mapping, path)
+        self._write(
+            "INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)",
+            (
+                mapping,
+                *_key(path),
+                _KINDS[row.kind],
+                row.fingerprint.size,
+                row.fingerprint.mtime_ns,
+                _signed(row.fingerprint.inode),
+                row.sha256,
+                row.published_ns,
+                row.device,
+            ),
+        )
+        if row.kind is Kind.FILE:
+            self._write(
+                "UPDATE mapping SET files=files+1, bytes=bytes+?, last_publish_ns=max(ifnull(last_publish_ns,0),?)"
+                " WHERE id=?",
+                (row.fingerprint.size, row.published_ns, mapping),
+            )
+
+    def forget(self, mapping: int, path: str) -> None:
+        """Drop the row of one path."""
+        self._count_out(mapping, path)
+        self._write("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
+
+    def forget_tree(self, mapping: int, directory: str) -> None:
+        """Drop the row of a directory and all rows below it."""
+        low, high = _subtree(directory)
+        sql = (
+            "SELECT count(*), ifnull(sum(size),0) FROM entry"
+            " WHERE mapping=? AND kind=0 AND (dir=? OR (dir>=? AND dir<?))"
+        )
+        files, size = self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()
+        self._write("UPDATE mapping SET files=files-?, bytes=bytes-? WHERE id=?", (files, size, mapping))
+        for table in ("entry", "failure"):
+            self._write(
+                f"DELETE FROM {table} WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",  # noqa: S608 - a constant
+                (mapping, os.fsencode(directory), low, high),
+            )
+        self.forget(mapping, directory)
+
+    def _count_out(self, mapping: int, path: str) -> None:
+        old = self.row(mapping, path)
+        if old is not None and old.kind is Kind.FILE:
+            self._write("UPDATE mapping SET files=files-1, bytes=bytes-? WHERE id=?", (old.fingerprint.size, mapping))
+
+    def move(self, mapping: int, source: str, target: str) -> None:
+        """Record that the server renamed a file or a directory with everything below it."""
+        row = self.row(mapping, source)
+        if row is None:
+            return
+        self.forget(mapping, target)
+        self._write(
+            "UPDATE entry SET dir=?, name=? WHERE mapping=? AND dir=? AND name=?",
+            (*_key(target), mapping, *_key(source)),
+        )
+        if row.kind is Kind.DIR:
+            for table in ("entry", "failure"):
+                self._move_below(table, mapping, os.fsencode(source), os.fsencode(target))
+
+    def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
+        low, high = _subtree(os.fsdecode(source))
+        # CAST keeps the result a BLOB: || yields text.
+        self._write(
+            f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB)"  # noqa: S608 - a constant name
+            " WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",
+            (target, len(source) + 1, mapping, source, low, high),
+        )
+
+    # ── failures ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def failures(self, mapping: int, directory: str) -> dict[str, Failure]:
+        """The failures of one directory, by name."""
+        cursor = self._read(
+            "SELECT name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+            " FROM failure WHERE mapping=? AND dir=?",
+            (mapping, os.fsencode(directory)),
+        )
+        return {os.fsdecode(r[0]): _failure(r[1:]) for r in cursor}
+
+    def failure(self, mapping: int, path: str) -> Failure | None:
+        """The failure of one path."""
+        found = self._read(
+            "SELECT size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+            " FROM failure WHERE mapping=? AND dir=? AND name=?",
+            (mapping, *_key(path)),
+        ).fetchone()
+        return _failure(found) if found else None
+
+    def worst_failures(self, mapping: int, limit: int) -> list[tuple[str, Failure]]:
+        """Some failures of a mapping, parked ones first."""
+        cursor = self._read(
+            "SELECT dir, name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy,"
+            " failed_ns FROM failure WHERE mapping=? ORDER BY parked DESC, failed_ns LIMIT ?",
+            (mapping, limit),
+        )
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), _failure(r[2:])) for r in cursor]
+
+    def failure_counts(self, mapping: int) -> FailureCounts:
+        """How many paths wait for another try, and how many are parked."""
+        sql = "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked),0) FROM failure WHERE mapping=?"
+        return FailureCounts(*self._read(sql, (mapping,)).fetchone())
+
+    def put_failure(self, mapping: int, path: str, failure: Failure) -> None:
+        """Record that a path failed."""
+        size, mtime_ns, inode = failure.fingerprint or (None, None, None)
+        self._write(
+            "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                mapping,
+                *_key(path),
+                size,
+                mtime_ns,
+                None if inode is None else _signed(inode),
+                failure.attempts,
+                int(failure.parked),
+                failure.next_try_ns,
+                failure.kind,
+                failure.message,
+                failure.reply,
+                failure.remedy,
+                failure.failed_ns,
+            ),
+        )
+
+    def clear_failure(self, mapping: int, path: str) -> None:
+        """Drop the failure of one path."""
+        self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
+
+    def clear_failures(self, mapping: int) -> int:
+        """Drop all failures of a mapping; returns how many there were."""
+        counts = self.failure_counts(mapping)
+        self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
+        return counts.retrying + counts.parked
+
+    # ── intents ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def intend(self, mapping: int, path: str, temporary: str) -> None:
+        """Record, before it is done, that a temporary file of ours will be at the server."""
+        self._write("INSERT OR REPLACE INTO intent VALUES(?,?,?)", (mapping, os.fsencode(path), os.fsencode(temporary)))
+
+    def settle_intent(self, mapping: int, path: str) -> None:
+        """The temporary file of this path is gone from the server."""
+        self._write("DELETE FROM intent WHERE mapping=? AND path=?", (mapping, os.fsencode(path)))
+
+    def intents(self, mapping: int) -> list[tuple[str, str]]:
+        """Paths and temporary files that may have been left at the server."""
+        cursor = self._read("SELECT path, temporary FROM intent WHERE mapping=?", (mapping,))
+        return [(os.fsdecode(p), os.fsdecode(t)) for p, t in cursor]
+
+
+def _key(path: str) -> tuple[bytes, bytes]:
+    return os.fsencode(parent(path)), os.fsencode(basename(path))
+
+
+def _subtree(directory: str) -> tuple[bytes, bytes]:
+    """The half-open range of ``dir`` values strictly below a directory ("/" + 1 is "0")."""
+    prefix = os.fsencode(directory)
+    return (prefix + b"/", prefix + b"0") if prefix else (b"\x00", b"\xff" * 8)
+
+
+def _signed(number: int) -> int:
+    """SQLite's integers are signed 64 bit; inode numbers may use all 64 bits."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _unsigned(number: int) -> int:
+    return number + (1 << 64) if number < 0 else number
+
+
+def _row(r: tuple[int, int, int, int, bytes, int, int]) -> Row:
+    inode = r[3] if r[3] >= 0 else _unsigned(r[3])
+    return Row(_KIND_OF[r[0]], Fingerprint(r[1], r[2], inode), r[4], r[5], r[6])
+
+
+def _failure(
+    r: tuple[int | None, int | None, int | None, int, int, int, str, str, str, str, int],
+) -> Failure:
+    size, mtime_ns, inode = r[:3]
+    fingerprint = None
+    if size is not None and mtime_ns is not None and inode is not None:
+        fingerprint = Fingerprint(size, mtime_ns, _unsigned(inode))
+    return Failure(fingerprint, r[3], bool(r[4]), r[5], r[6], r[7], r[8], r[9], r[10])

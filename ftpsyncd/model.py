@@ -305,6 +305,8 @@ class Failed:
 
     action: Action
     error: FtpsyncdError
+    connecting: bool = False
+    """No connection could be had: it says something about the server, nothing about the action."""
 
 
 Outcome = Done | Failed
@@ -527,3 +529,95 @@ class Status:
     transfers: tuple[Transfer, ...]
     problems: tuple[Problem, ...] = ()
     """At most 100, parked ones first."""
+
+
+# ── What a person asks the daemon, and what it answers ───────────────────────────────────────────────────────────
+
+
+class CommandName(StrEnum):
+    """What the running daemon can be told to do."""
+
+    RESCAN = "rescan"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    APPROVE = "approve"
+    DISCARD = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a path is, or is not, at the server; the shape of ``why --json``."""
+
+    path: str
+    """As it was asked for."""
+    mapping: str | None
+    """None if the path lies in no mapping."""
+    state: str
+    """One word, such as ``published``, ``settling``, ``pending``, ``failed``, ``parked``, ``held`` or ``ignored``."""
+    sentence: str
+    """For people: the reason, and what would change it."""
+    details: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""
+
+
+# ── Events: what is worth a line in the log ──────────────────────────────────────────────────────────────────────
+
+
+class EventKind(StrEnum):
+    """What happened, in one word; the log's ``event`` field."""
+
+    PUBLISHED = "published"
+    UNCHANGED = "unchanged"
+    ADOPTED = "adopted"
+    KEPT = "kept"
+    RENAMED = "renamed"
+    DELETED = "deleted"
+    TRASHED = "trashed"
+    MADE = "made"
+    REMOVED = "removed"
+    FORGOTTEN = "forgotten"
+    FAILED = "failed"
+    PARKED = "parked"
+    HELD = "held"
+    RELEASED = "released"
+    SERVER_OFFLINE = "server_offline"
+    SERVER_ONLINE = "server_online"
+    SOURCE_MISSING = "source_missing"
+    SOURCE_BACK = "source_back"
+    WATCHER = "watcher"
+    RESCAN = "rescan"
+    IN_SYNC = "in_sync"
+    LEDGER = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; rendered by the log, later by the control socket too."""
+
+    kind: EventKind
+    mapping: str = ""
+    path: str = ""
+    server: str = ""
+    message: str = ""
+    size: int = 0
+    duration_s: float = 0.0
+    reply: str = ""
+    remedy: str = ""
+    source: str = ""
+    """The old path of a rename."""
+
+
+class HoldKind(StrEnum):
+    """Why deletes wait for a person."""
+
+    MASS_DELETE = "mass_delete"
+    REPLACED_SOURCE = "replaced_source"
+
+
+class Hold(NamedTuple):
+    """Deletes withheld until a person decides."""
+
+    kind: HoldKind
+    since_ns: int
+    message: str

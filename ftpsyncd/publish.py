@@ -1,1 +1,494 @@
-"""To be written."""
+"""Performing actions at a server: the only code with side effects there.
+
+In: a session and a stream of actions. Out: one outcome per action. Called by the worker threads of `crew`. Every
+action is checked against the disk once more right before it acts, because a plan is only as fresh as the look it was
+made from: an upload needs the planned file, a delete needs its absence below a root that is still the same folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ftpsyncd.core import names
+from ftpsyncd.errors import (
+    FileBusyError,
+    FileChangedError,
+    FtpsyncdError,
+    LocalUnreadableError,
+    NameRefusedError,
+    NotFoundError,
+    SourceMissingError,
+)
+from ftpsyncd.local.quiet import open_quietly, writer_present
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.model import (
+    Action,
+    Adopt,
+    Delete,
+    Did,
+    Done,
+    ExistingPolicy,
+    Failed,
+    Fingerprint,
+    Forget,
+    MakeDir,
+    MappingSpec,
+    Outcome,
+    Probe,
+    PublishMode,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    RootIdentity,
+    Sweep,
+    Upload,
+    parent,
+    remote_join,
+)
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
+
+DELETES_AT_ONCE = 64
+UPLOADS_AT_ONCE = 16
+"""Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
+_HASH_BLOCK = 1 << 20
+_FRESH_DIRECTORIES = 10_000
+
+
+@dataclass(slots=True)
+class Progress:
+    """A file on its way; written by the worker, read by the engine."""
+
+    mapping: str
+    path: str
+    size_bytes: int
+    sent_bytes: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+class Stream(Protocol):
+    """Where a worker's actions come from."""
+
+    def next(self) -> Action | None:
+        """The next action, or None if there is none right now."""
+
+    def put_back(self, action: Action) -> None:
+        """Return an action that was taken too early."""
+
+
+@dataclass(slots=True)
+class Folder:
+    """A mapping as the workers see it."""
+
+    spec: MappingSpec
+    root: RootIdentity | None = None
+    """The folder that the ledger knows; nothing is deleted at the server while another one is in its place."""
+
+
+class FreshDirectories:
+    """Remote directories that were made empty by us: nothing foreign needs to be looked for in them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[str, None] = {}
+
+    def add(self, path: str) -> None:
+        """Remember a directory; the oldest is forgotten when there are too many."""
+        with self._lock:
+            self._paths[path] = None
+            while len(self._paths) > _FRESH_DIRECTORIES:
+                del self._paths[next(iter(self._paths))]
+
+    def __contains__(self, path: str) -> bool:
+        with self._lock:
+            return path in self._paths
+
+    def clear(self) -> None:
+        """Forget all: the server may have been changed by somebody."""
+        with self._lock:
+            self._paths.clear()
+
+
+class Publisher:
+    """Performs the actions of one worker.
+
+    Args:
+        folder: the mapping of this name.
+        fresh: shared by the workers of a server.
+        show: told of the file on its way, and None when there is none.
+    """
+
+    def __init__(
+        self,
+        folder: Callable[[str], Folder],
+        fresh: FreshDirectories,
+        show: Callable[[Progress | None], None] = lambda _progress: None,
+    ) -> None:
+        self._folder = folder
+        self._fresh = fresh
+        self._show = show
+
+    def perform(self, session: RemoteSession, stream: Stream) -> Iterator[Outcome]:
+        """Perform actions until the stream has none or the session is unusable; one outcome per action taken."""
+        while session.usable and (action := stream.next()) is not None:
+            match action:
+                case Upload():
+                    yield from self._upload(session, _more_uploads(stream, action))
+                case Delete(trash=""):
+                    yield from self._delete(session, _more_deletes(stream, action))
+                case _:
+                    yield from self._one(session, action)
+
+    def _one(self, session: RemoteSession, action: Action) -> Iterator[Outcome]:
+        started = time.monotonic()
+        try:
+            outcome = self._single(session, action)
+        except FtpsyncdError as error:
+            yield Failed(action, error)
+            return
+        if isinstance(outcome, Upload):
+            yield from (_renamed_by_upload(action, o) for o in self._upload(session, [outcome]))
+        else:
+            yield Done(action, outcome, duration_s=time.monotonic() - started)
+
+    def _single(self, session: RemoteSession, action: Action) -> Did | Upload:
+        match action:
+            case MakeDir():
+                did: Did | Upload = self._make_dir(session, action)
+            case RemoveDir():
+                did = self._remove_dir(session, action)
+            case Rename():
+                did = self._rename(session, action)
+            case RenameDir():
+                did = self._rename_dir(session, action)
+            case Delete():
+                did = self._trash(session, action)
+            case Sweep():
+                _raise_first(session.delete_many([action.temporary]))
+                did = Did.SWEPT
+            case Probe():
+                session.noop()
+                did = Did.ANSWERED
+            case Upload() | Forget() | Adopt():
+                raise AssertionError(action)
+        return did
+
+    # ── uploads ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
+        to_send: list[Upload] = []
+        present = self._look(session, uploads)
+        if isinstance(present, FtpsyncdError):
+            yield from (Failed(upload, present) for upload in uploads)
+            return
+        for upload, there in zip(uploads, present, strict=True):
+            try:
+                did = self._needless(session, upload, there)
+            except FtpsyncdError as error:
+                yield Failed(upload, error)
+                continue
+            if did is None:
+                to_send.append(upload)
+            else:
+                yield did
+        yield from self._send(session, to_send)
+
+    def _look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | None] | FtpsyncdError:
+        """What is at the server under the names of files that we never published."""
+        asked = [i for i, upload in enumerate(uploads) if self._may_be_foreign(upload)]
+        found: list[RemoteEntry | None] = [None] * len(uploads)
+        try:
+            paths = [self._remote(uploads[i].mapping, uploads[i].path) for i in asked]
+            for i, entry in zip(asked, session.stat_many(paths) if paths else [], strict=True):
+                found[i] = entry
+        except FtpsyncdError as error:
+            # A name that cannot even be asked for must not fail its neighbours.
+            if not session.usable or len(uploads) == 1:
+                return error
+            return [None] * len(uploads)
+        return found
+
+    def _may_be_foreign(self, upload: Upload) -> bool:
+        policy = self._folder(upload.mapping).spec.existing
+        if upload.replaces or policy is ExistingPolicy.OVERWRITE:
+            return False
+        return policy is ExistingPolicy.KEEP or parent(self._remote(upload.mapping, upload.path)) not in self._fresh
+
+    def _needless(self, session: RemoteSession, upload: Upload, there: RemoteEntry | None) -> Done | None:
+        """An outcome if nothing has to be sent, else None."""
+        spec = self._folder(upload.mapping).spec
+        if there is not None:
+            if spec.existing is ExistingPolicy.KEEP:
+                return Done(upload, Did.KEPT, upload.fingerprint)
+            if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
+                return Done(upload, Did.ADOPTED, upload.fingerprint)
+        if not upload.known_sha256:
+            return None
+        with self._open(spec, upload) as file:
+            if _sha256_of(file) != upload.known_sha256:
+                return None
+            _require_same(file, spec, upload)
+        remote = self._remote(upload.mapping, upload.path)
+        # The date at the server follows; should the file be gone from there, it has to be sent after all.
+        if session.stat(remote) is None:
+            return None
+        session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
+        return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
+
+    def _send(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
+        jobs = {}
+        for upload in uploads:
+            job = self._job(upload)
+            jobs[id(job)] = (job, upload)
+        retry: list[Upload] = []
+        for result in session.publish([job for job, _ in jobs.values()]):
+            upload = jobs.pop(id(result.job))[1]
+            self._show(None)
+            if _directory_may_be_missing(result.error):
+                retry.append(upload)
+            else:
+                yield _uploaded(upload, result)
+        for upload in retry:
+            yield self._send_again(session, upload)
+        for _, upload in jobs.values():
+            yield Failed(upload, FileChangedError("The connection ended before this file's turn."))
+
+    def _send_again(self, session: RemoteSession, upload: Upload) -> Outcome:
+        """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
+        job = self._job(upload)
+        try:
+            session.make_dirs(parent(job.path))
+            for result in session.publish([job]):
+                return _uploaded(upload, result)
+        except FtpsyncdError as error:
+            return Failed(upload, error)
+        finally:
+            self._show(None)
+        return Failed(upload, FileChangedError("The connection ended before this file's turn."))
+
+    def _job(self, upload: Upload) -> PublishJob:
+        spec = self._folder(upload.mapping).spec
+        remote = remote_join(spec.remote, upload.path)
+        direct = spec.publish is PublishMode.DIRECT
+        progress = Progress(upload.mapping, upload.path, upload.fingerprint.size)
+
+        def open_file() -> BinaryIO:
+            self._show(progress)
+            progress.started = time.monotonic()
+            return self._open(spec, upload)
+
+        def note(sent: int) -> None:
+            progress.sent_bytes = sent
+
+        return PublishJob(
+            path=remote,
+            temporary=remote if direct else names.temporary(remote, spec.name),
+            size=upload.fingerprint.size,
+            mtime_s=upload.fingerprint.mtime_ns // 10**9,
+            open=open_file,
+            confirm=lambda file: _require_same(file, spec, upload),
+            progress=note,
+        )
+
+    def _open(self, spec: MappingSpec, upload: Upload) -> BinaryIO:
+        """Open the planned file: the very one, and nobody writing it."""
+        file = open_quietly(spec.local, upload.path, follow_symlinks=spec.follow_symlinks)
+        try:
+            _require_planned_and_quiet(file, upload)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _make_dir(self, session: RemoteSession, action: MakeDir) -> Did:
+        remote = self._remote(action.mapping, action.path)
+        made = session.make_dir(remote) if action.path else session.make_dirs(remote)
+        if made:
+            self._fresh.add(remote)
+        return Did.MADE
+
+    def _remove_dir(self, session: RemoteSession, action: RemoveDir) -> Did:
+        self._require_gone(action.mapping, action.path, stat.S_ISDIR)
+        return Did.REMOVED if session.remove_dir(self._remote(action.mapping, action.path)) else Did.LEFT
+
+    def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
+        spec = self._folder(action.mapping).spec
+        upload = Upload(
+            action.mapping, action.path, action.fingerprint, replaces=action.replaces, why=f"copy of {action.source}"
+        )
+        # The old path still there (a hard link, a file put back): it is a second file, not a rename.
+        if _exists(spec.local / action.source):
+            return upload
+        self._require(spec, action.path, action.fingerprint)
+        try:
+            session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
+        except (NotFoundError, NameRefusedError):
+            return upload
+        return Did.RENAMED
+
+    def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
+        spec = self._folder(action.mapping).spec
+        self._require_gone(action.mapping, action.source, lambda _mode: True)
+        status = _lstat(spec.local / action.path)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            raise FileChangedError("The directory moved on.")
+        session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
+        return Did.RENAMED
+
+    def _delete(self, session: RemoteSession, deletes: Sequence[Delete]) -> Iterator[Outcome]:
+        sure: list[Delete] = []
+        for delete in deletes:
+            try:
+                self._require_gone(delete.mapping, delete.path, stat.S_ISREG)
+            except FtpsyncdError as error:
+                yield Failed(delete, error)
+            else:
+                sure.append(delete)
+        if not sure:
+            return
+        started = time.monotonic()
+        try:
+            verdicts = session.delete_many([self._remote(d.mapping, d.path) for d in sure])
+        except FtpsyncdError as error:
+            verdicts = [error] * len(sure)
+        each_s = (time.monotonic() - started) / len(sure)
+        for delete, verdict in zip(sure, verdicts, strict=True):
+            yield Done(delete, Did.DELETED, duration_s=each_s) if verdict is None else Failed(delete, verdict)
+
+    def _trash(self, session: RemoteSession, action: Delete) -> Did:
+        self._require_gone(action.mapping, action.path, stat.S_ISREG)
+        session.make_dirs(parent(action.trash))
+        try:
+            session.rename(self._remote(action.mapping, action.path), action.trash)
+        except NotFoundError:
+            return Did.DELETED
+        return Did.TRASHED
+
+    def _remote(self, mapping: str, path: str) -> str:
+        return remote_join(self._folder(mapping).spec.remote, path)
+
+    def _require(self, spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
+        status = _lstat(spec.local / path)
+        if status is None or fingerprint_of(status) != fingerprint:
+            raise FileChangedError("It changed since it was planned.")
+
+    def _require_gone(self, mapping: str, path: str, still_there: Callable[[int], bool]) -> None:
+        """The last look before a delete: the root is there, the path is not (or is something else)."""
+        folder = self._folder(mapping)
+        status = _lstat(folder.spec.local / path)
+        if status is not None and still_there(status.st_mode):
+            raise FileChangedError("It is there again.")
+        # The root after the path: a disk unmounted between the two looks is noticed.
+        if folder.root is None or root_identity(folder.spec.local) != folder.root:
+            raise SourceMissingError(f"The folder {folder.spec.local} is not there, or not the one it was.")
+
+
+def _more_uploads(stream: Stream, first: Upload) -> list[Upload]:
+    """``first`` and the uploads that follow it directly in the stream."""
+    group = [first]
+    while len(group) < UPLOADS_AT_ONCE and (action := stream.next()) is not None:
+        if not isinstance(action, Upload):
+            stream.put_back(action)
+            break
+        group.append(action)
+    return group
+
+
+def _more_deletes(stream: Stream, first: Delete) -> list[Delete]:
+    """``first`` and the deletes that follow it directly in the stream."""
+    group = [first]
+    while len(group) < DELETES_AT_ONCE and (action := stream.next()) is not None:
+        if not isinstance(action, Delete) or action.trash:
+            stream.put_back(action)
+            break
+        group.append(action)
+    return group
+
+
+def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
+    if result.error is not None:
+        return Failed(upload, result.error)
+    return Done(
+        upload,
+        Did.PUBLISHED,
+        upload.fingerprint,
+        result.sha256,
+        duration_s=result.duration_s,
+        reply=result.reply,
+    )
+
+
+def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
+    """The outcome of an upload that stood in for a rename, as the rename's own."""
+    return replace(outcome, action=action)
+
+
+def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:
+    return isinstance(error, NameRefusedError)
+
+
+def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> None:
+    if fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint:
+        raise FileChangedError("It changed since it was planned.")
+    if writer_present(file.fileno()):
+        raise FileBusyError("A program has it open for writing.")
+
+
+def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
+    """The open file is still the planned one, unchanged, and still under its name."""
+    path = spec.local / upload.path
+    status = _stat(path) if spec.follow_symlinks else _lstat(path)
+    if (
+        status is None
+        or fingerprint_of(status) != upload.fingerprint
+        or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
+    ):
+        raise FileChangedError("It changed while it was sent.")
+
+
+def _sha256_of(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    try:
+        while block := file.read(_HASH_BLOCK):
+            digest.update(block)
+    except OSError as error:
+        raise LocalUnreadableError(f"It cannot be read: {error.strerror}.") from error
+    return digest.digest()
+
+
+def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:
+    for verdict in verdicts:
+        if verdict is not None:
+            raise verdict
+
+
+def _exists(path: Path) -> bool:
+    return _lstat(path) is not None
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    """The stat of a path; None only if it is certain that nothing is there."""
+    return _look_at(os.lstat, path)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    return _look_at(os.stat, path)
+
+
+def _look_at(look: Callable[[Path], os.stat_result], path: Path) -> os.stat_result | None:
+    try:
+        return look(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise LocalUnreadableError(f"It cannot be looked at: {error.strerror}.") from error

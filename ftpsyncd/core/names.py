@@ -1,0 +1,30 @@
+"""Names at the server that are not the user's: temporary files and the trash. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ftpsyncd.model import parent
+
+SUFFIX = ".filepart"
+TRASH = ".ftpsyncd-trash"
+_NAME_MAX = 255
+
+
+def temporary(remote: str, owner: str) -> str:
+    """The temporary name for a final remote path: ``NAME.<8 hex>.filepart`` beside it.
+
+    The same path of the same owner always gets the same name, so that a retry overwrites its own leftover.
+    At most 255 bytes; a long name is cut between characters, never inside one.
+    """
+    directory, name = parent(remote), remote.rpartition("/")[2]
+    seal = hashlib.blake2b(f"{owner}\0{remote}".encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    tail = f".{seal}{SUFFIX}"
+    while len(name.encode("utf-8", "surrogateescape")) + len(tail) > _NAME_MAX:
+        name = name[:-1]
+    return f"{directory}/{name}{tail}"
+
+
+def trash(base: str, day: str, path: str) -> str:
+    """Where ``deletes: trash`` moves a file: ``BASE/.ftpsyncd-trash/DAY/path``."""
+    return f"{base.rstrip('/')}/{TRASH}/{day}/{path}"

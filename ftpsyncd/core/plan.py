@@ -1,0 +1,245 @@
+"""The plan: one directory as the disk shows it, compared with its rows in the ledger.
+
+In: a listing, the rows and failures of the same directory, and what the policy says. Out: decisions, one per name at
+most but for a directory that is both recorded and entered. Pure: the same facts give the same plan. The order of
+actions and the withholding of deletes are not decided here; this is only the difference and its reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from ftpsyncd.core.settle import Sighting, quiet_at, sight
+from ftpsyncd.model import (
+    Adopt,
+    Entry,
+    Failure,
+    Fingerprint,
+    Forget,
+    Kind,
+    Listing,
+    MakeDir,
+    MappingSpec,
+    Rename,
+    Row,
+    Upload,
+    join,
+)
+
+
+class Selection(Protocol):
+    """Which paths a mapping publishes (`core.filters.Filter`)."""
+
+    def includes(self, path: str) -> bool:
+        """Whether a file is published."""
+
+    def descend(self, path: str) -> bool:
+        """Whether a directory may hold anything that is published."""
+
+
+class Gone(NamedTuple):
+    """A published path is not on disk any more (or something else has its name)."""
+
+    path: str
+    kind: Kind
+
+
+class Wait(NamedTuple):
+    """A path differs but is not to be acted on before ``at`` (monotonic seconds)."""
+
+    path: str
+    at: float
+    why: str
+    sighting: Sighting | None = None
+
+
+class Enter(NamedTuple):
+    """A directory whose content has to be compared as well."""
+
+    path: str
+    inode: int
+    known: bool
+    """The ledger has this directory."""
+
+
+class Swapped(NamedTuple):
+    """Another file system is where a directory was: nothing below it counts as deleted."""
+
+    path: str
+    why: str
+
+
+class Settled(NamedTuple):
+    """A path needs nothing; whatever was noted about it (a failure, a wait) is over."""
+
+    path: str
+    had_failure: bool
+
+
+Decision = Upload | Rename | MakeDir | Adopt | Forget | Gone | Wait | Enter | Swapped | Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything the plan of one directory depends on besides the listing and its rows."""
+
+    spec: MappingSpec
+    selection: Selection
+    now: float
+    wall_ns: int
+    """Wall clock of now, for the times of failures."""
+    stamp_ns: int | None
+    """Wall clock comparable with the files' ctime; None where it is not (see `settle.quiet_at`)."""
+    deep: bool = False
+    """Go into subdirectories that are known already, too."""
+    sightings: Mapping[str, Sighting] | None = None
+    moved_from: Callable[[Fingerprint], tuple[str, Row] | None] = lambda _fingerprint: None
+    """A published file with this fingerprint whose path seems to be gone."""
+    has_failures: bool = True
+
+
+def plan_directory(
+    listing: Listing, rows: Mapping[str, Row], failures: Mapping[str, Failure], look: Look
+) -> Iterator[Decision]:
+    """Compare one directory with its rows.
+
+    Args:
+        listing: a PRESENT listing, whole or of some names. A directory that is gone is planned as an empty listing.
+        rows: the ledger's rows of the same directory.
+        failures: the ledger's failures of the same directory.
+        look: policy, clocks and look-ups.
+
+    Yields:
+        Decisions in the order of names as the disk lists them, then those for names only the ledger has.
+    """
+    entries = listing.entries
+    names = entries if listing.names is None else listing.names
+    for name in names:
+        entry = entries.get(name)
+        if name in listing.unreadable:
+            continue
+        yield from _decide(listing, name, entry, rows.get(name), failures.get(name), look)
+    if listing.names is None:
+        for name, row in rows.items():
+            if name not in entries and name not in listing.unreadable:
+                yield from _decide(listing, name, None, row, failures.get(name), look)
+        for name in failures:
+            if name not in entries and name not in rows and name not in listing.unreadable:
+                yield Settled(join(listing.directory, name), had_failure=True)
+
+
+def _decide(
+    listing: Listing, name: str, entry: Entry | None, row: Row | None, failure: Failure | None, look: Look
+) -> Iterator[Decision]:
+    path = join(listing.directory, name)
+    if entry is None or entry.kind is Kind.OTHER:
+        yield from _decide_absent(path, row, failure, look)
+    elif entry.kind is Kind.FILE:
+        yield from _decide_file(path, entry, row, failure, look)
+    else:
+        yield from _decide_directory(listing, path, entry, row, look)
+
+
+def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Look) -> Iterator[Decision]:
+    # nothing on disk, nothing published
+    if row is None:
+        yield Settled(path, had_failure=failure is not None)
+    # published once, excluded since: no longer ours to delete
+    elif not _selected(path, row.kind, look):
+        yield Forget(look.spec.name, path, row.kind, "no longer included")
+    # a delete that the server refused is tried again in its time
+    elif failure is not None and failure.fingerprint is None and (blocked := _blocked(path, failure, look)):
+        yield blocked
+    else:
+        yield Gone(path, row.kind)
+
+
+def _decide_file(path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look) -> Iterator[Decision]:
+    # the usual case: published and unchanged
+    if row is not None and row.fingerprint == entry.fingerprint and row.kind is Kind.FILE:
+        if look.selection.includes(path):
+            yield Settled(path, had_failure=failure is not None)
+        else:
+            yield Forget(look.spec.name, path, Kind.FILE, "no longer included")
+        return
+    if not look.selection.includes(path):
+        if row is None:
+            yield Settled(path, had_failure=failure is not None)
+        elif row.kind is Kind.FILE:
+            yield Forget(look.spec.name, path, Kind.FILE, "no longer included")
+        else:
+            yield Gone(path, Kind.DIR)
+        return
+    # a file where a directory was: the server's directory has to go first
+    if row is not None and row.kind is Kind.DIR:
+        yield Gone(path, Kind.DIR)
+        return
+    if failure is not None and failure.fingerprint == entry.fingerprint and (blocked := _blocked(path, failure, look)):
+        yield blocked
+        return
+    yield _publish(path, entry, row, look)
+
+
+def _publish(path: str, entry: Entry, row: Row | None, look: Look) -> Decision:
+    """A file that the server does not have in this form: rename, wait or upload."""
+    mapping = look.spec.name
+    # Content that was published under a path that is gone has been quiet since: it need not settle again.
+    moved = look.moved_from(entry.fingerprint)
+    if moved is not None and moved[0] != path:
+        source, source_row = moved
+        return Rename(
+            mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, f"renamed from {source}"
+        )
+    before = look.sightings.get(path) if look.sightings else None
+    sighting = sight(entry, before, look.now)
+    quiet = quiet_at(sighting, look.now, look.stamp_ns, look.spec.settle_s)
+    if quiet > look.now:
+        return Wait(path, quiet, "it changed a moment ago", sighting)
+    if row is None:
+        return Upload(mapping, path, entry.fingerprint)
+    known = row.sha256 if row.fingerprint.size == entry.fingerprint.size else b""
+    return Upload(mapping, path, entry.fingerprint, known, replaces=True, why="changed")
+
+
+def _decide_directory(listing: Listing, path: str, entry: Entry, row: Row | None, look: Look) -> Iterator[Decision]:
+    mapping, inode = look.spec.name, entry.fingerprint.inode
+    mount_point = entry.device != listing.device
+    if not look.selection.descend(path):
+        if row is not None:
+            yield Forget(mapping, path, row.kind, "no longer included")
+        return
+    # a directory where a file was: the server's file has to go first
+    if row is not None and row.kind is Kind.FILE:
+        yield Gone(path, Kind.FILE)
+        return
+    if row is None:
+        if look.spec.empty_dirs:
+            yield MakeDir(mapping, path, inode, mount_point)
+        yield Enter(path, inode, known=False)
+        return
+    if bool(row.device) != mount_point:
+        was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
+        yield Swapped(path, f"{path} was {was} when it was published and is {now} now")
+    elif row.fingerprint.inode != inode:
+        renewed = row._replace(fingerprint=Fingerprint(0, 0, inode))
+        yield Adopt(mapping, path, renewed, "the directory was made anew")
+        yield Enter(path, inode, known=False)
+        return
+    if look.deep:
+        yield Enter(path, inode, known=True)
+
+
+def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:
+    """What an earlier failure of the very same thing means for now."""
+    if failure.parked:
+        return Settled(path, had_failure=False)
+    wait_s = (failure.next_try_ns - look.wall_ns) / 1e9
+    if wait_s > 0:
+        return Wait(path, look.now + wait_s, f"the last try failed: {failure.message}")
+    return None
+
+
+def _selected(path: str, kind: Kind, look: Look) -> bool:
+    return look.selection.includes(path) if kind is Kind.FILE else look.selection.descend(path)

@@ -1,0 +1,400 @@
+"""What is done next at one server: a queue keyed by path, lanes, a connection cap and a circuit breaker. Pure.
+
+- Latest wins: a new action for a path replaces the one that waits; one that is being performed is not disturbed, its
+  successor waits for it.
+- Ancestors block: nothing below a directory starts while something about the directory itself waits or runs, and
+  nothing about a directory starts while something below it runs (or, for its removal, waits).
+- Mappings take turns, so that a large backlog of one does not delay another.
+- Large uploads leave one connection free for small ones.
+- When the server fails, everything stays queued; one action is let through when the pause is over.
+
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    MakeDir,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Upload,
+    parent,
+)
+
+Key = tuple[str, str]
+"""(mapping, path)"""
+
+FIRST_PAUSE_S = 15.0
+PAUSE_FACTOR = 1.5
+LONGEST_PAUSE_S = 300.0
+LOGIN_PAUSE_S = 900.0
+FULL_PAUSE_S = 300.0
+CAP_GROWS_AFTER_S = 300.0
+LARGE_BYTES = 16 << 20
+SMALL_BYTES = 256 << 10
+
+_UNITS_PER_CONNECTION = 64
+"""A connection is handed up to 64 deletes, 8 small files or 2 larger ones ahead of time."""
+
+
+class Breaker(Enum):
+    """Whether the server is believed to work."""
+
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much of a mapping waits and runs."""
+
+    waiting: int = 0
+    running: int = 0
+
+
+def keys_of(action: Action) -> tuple[Key, ...]:
+    """The paths that an action occupies, its own first."""
+    own = (action.mapping, action.path)
+    if isinstance(action, Rename | RenameDir):
+        return own, (action.mapping, action.source)
+    return (own,)
+
+
+def is_structural(action: Action) -> bool:
+    """Whether everything below the action's path depends on it."""
+    return isinstance(action, MakeDir | RemoveDir | RenameDir | Delete)
+
+
+def units_of(action: Action) -> int:
+    """How much of a connection's hand-out an action takes."""
+    if isinstance(action, Upload):
+        return 8 if action.fingerprint.size < SMALL_BYTES else 32
+    return 1
+
+
+class Queue:
+    """The queue of one server.
+
+    Args:
+        connections: the configured upper bound of connections.
+        jitter: a number in 0..1 for each pause, so that many servers do not come back in step.
+    """
+
+    def __init__(self, connections: int, *, jitter: float = 0.0) -> None:
+        self.connections = connections
+        self.cap = connections
+        self.state = Breaker.UNKNOWN
+        self.message = ""
+        self._jitter = jitter
+        self._pause_s = 0.0
+        self._open_until = 0.0
+        self._cap_grows_at: float | None = None
+        self._waiting: dict[Key, Action] = {}
+        self._turns: dict[str, deque[Key]] = {}
+        self._parked_behind: dict[Key, list[Key]] = {}
+        self._running: dict[Key, Action] = {}
+        self._structural: dict[Key, int] = {}
+        self._below_running: dict[Key, int] = {}
+        self._below_waiting: dict[Key, int] = {}
+        self._units = 0
+        self._large = 0
+        self._in_flight = 0
+        self._suspended: set[str] = set()
+        self._loads: dict[str, Load] = {}
+        self._sources: dict[Key, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Queue waiting={len(self._waiting)} running={self._in_flight} cap={self.cap} {self.state.value}>"
+
+    # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, nothing runs."""
+        return not self._waiting and not self._in_flight
+
+    @property
+    def in_flight(self) -> int:
+        """Actions handed out and not finished."""
+        return self._in_flight
+
+    def load(self, mapping: str) -> Load:
+        """How much of one mapping waits and runs."""
+        return self._loads.get(mapping, Load())
+
+    def waiting(self, mapping: str, path: str) -> Action | None:
+        """The action that waits under this path."""
+        return self._waiting.get((mapping, path))
+
+    def occupied(self, mapping: str, path: str) -> bool:
+        """Whether a running action has to do with this path."""
+        return (mapping, path) in self._running
+
+    def moves_from(self, mapping: str, path: str) -> bool:
+        """Whether a rename away from this path waits or runs."""
+        return (mapping, path) in self._sources
+
+    # ── putting in and taking back ───────────────────────────────────────────────────────────────────────────
+
+    def offer(self, action: Action) -> None:
+        """Queue an action; it replaces one that waits under the same path."""
+        key = (action.mapping, action.path)
+        if key in self._waiting:
+            self._forget_waiting(key)
+            self._count_waiting(key, action, 1)
+            self._waiting[key] = action
+            return  # it keeps its place
+        self._waiting[key] = action
+        self._count_waiting(key, action, 1)
+        self._turns.setdefault(action.mapping, deque()).append(key)
+
+    def withdraw(self, mapping: str, path: str) -> None:
+        """Take back the action that waits under a path."""
+        key = (mapping, path)
+        if key in self._waiting:
+            self._forget_waiting(key)
+            del self._waiting[key]
+            self._wake(key)
+
+    def withdraw_below(self, mapping: str, directory: str) -> None:
+        """Take back everything that waits below a directory."""
+        prefix = f"{directory}/"
+        for key in [k for k in self._waiting if k[0] == mapping and k[1].startswith(prefix)]:
+            self.withdraw(*key)
+
+    def withdraw_mapping(self, mapping: str) -> None:
+        """Take back everything of one mapping."""
+        for key in [k for k in self._waiting if k[0] == mapping]:
+            self.withdraw(*key)
+
+    def suspend(self, mapping: str, *, suspended: bool) -> None:
+        """Start nothing more of this mapping, or go on with it."""
+        (self._suspended.add if suspended else self._suspended.discard)(mapping)
+
+    # ── handing out ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def take(self, now: float) -> Action | None:
+        """The next action to perform, or None if nothing can start now."""
+        if self._cap_grows_at is not None and now >= self._cap_grows_at:
+            self.cap = min(self.connections, self.cap + 1)
+            self._cap_grows_at = now + CAP_GROWS_AFTER_S if self.cap < self.connections else None
+        tried = self.state not in {Breaker.UNKNOWN, Breaker.CLOSED}
+        if tried and (now < self._open_until or self._in_flight):
+            return None
+        for _ in range(len(self._turns)):
+            mapping = next(iter(self._turns))
+            turn = self._turns.pop(mapping)
+            action = None if mapping in self._suspended else self._take_from(turn)
+            if turn:
+                self._turns[mapping] = turn
+            if action is not None:
+                return action
+        return None
+
+    def _take_from(self, turn: deque[Key]) -> Action | None:
+        skipped: list[Key] = []
+        action = None
+        while turn and action is None:
+            key = turn.popleft()
+            candidate = self._waiting.get(key)
+            if candidate is None:
+                continue
+            blocker = self._blocker(key, candidate)
+            if blocker is not None:
+                self._parked_behind.setdefault(blocker, []).append(key)
+            elif not self._room_for(candidate):
+                skipped.append(key)
+                if not _is_large(candidate) or len(skipped) > _UNITS_PER_CONNECTION:
+                    break
+            else:
+                action = self._start(key, candidate)
+        turn.extendleft(reversed(skipped))
+        return action
+
+    def _room_for(self, action: Action) -> bool:
+        if self._in_flight == 0:
+            return True
+        if _is_large(action) and self._large >= max(1, self.cap - 1):
+            return False
+        return self._units + units_of(action) <= self.cap * _UNITS_PER_CONNECTION
+
+    def _blocker(self, key: Key, action: Action) -> Key | None:
+        """A key whose end has to be awaited before this action may start."""
+        mapping = key[0]
+        for own in keys_of(action):
+            if own in self._running:
+                return own
+            path = own[1]
+            while path:
+                path = parent(path)
+                if self._structural.get((mapping, path)):
+                    return (mapping, path)
+        if isinstance(action, RemoveDir | RenameDir | Delete):
+            for own in keys_of(action):
+                if self._below_running.get(own):
+                    return (mapping, f"{own[1]}/")
+            if isinstance(action, RemoveDir) and self._below_waiting.get(key):
+                return (mapping, f"{key[1]}/")
+        return None
+
+    def _start(self, key: Key, action: Action) -> Action:
+        self._forget_waiting(key)
+        del self._waiting[key]
+        self._in_flight += 1
+        self._units += units_of(action)
+        self._large += _is_large(action)
+        self._count_load(action, running=1)
+        for own in keys_of(action):
+            self._running[own] = action
+            self._count_ancestors(self._below_running, own, 1)
+            if is_structural(action):
+                self._structural[own] = self._structural.get(own, 0) + 1
+        return action
+
+    # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
+
+    def finish(self, action: Action, *, requeue: bool = False) -> None:
+        """A running action ended; with ``requeue`` it is queued again, first in its mapping, unless a newer waits."""
+        self._in_flight -= 1
+        self._units -= units_of(action)
+        self._large -= _is_large(action)
+        self._count_load(action, running=-1)
+        for own in keys_of(action):
+            self._running.pop(own, None)
+            self._count_ancestors(self._below_running, own, -1)
+            if is_structural(action):
+                self._uncount(self._structural, own)
+        key = (action.mapping, action.path)
+        if requeue and not isinstance(action, Probe) and key not in self._waiting:
+            self._waiting[key] = action
+            self._count_waiting(key, action, 1)
+            self._turns.setdefault(action.mapping, deque()).appendleft(key)
+        for own in keys_of(action):
+            self._wake(own)
+
+    def server_answered(self) -> bool:
+        """An action was answered by the server; True if it was not believed to work before."""
+        news = self.state is not Breaker.CLOSED
+        self.state, self.message, self._pause_s = Breaker.CLOSED, "", 0.0
+        return news
+
+    def server_failed(self, now: float, state: Breaker, message: str) -> bool:
+        """The server failed as a whole; True if that is news (another state than before)."""
+        news = self.state is not state
+        if state is Breaker.OFFLINE:
+            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
+            pause = self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
+        else:
+            pause = LOGIN_PAUSE_S if state is Breaker.REFUSED else FULL_PAUSE_S
+        if self._open_until <= now or news:
+            self._open_until = now + pause
+        self.state, self.message = state, message
+        return news
+
+    def retry_now(self) -> None:
+        """A person says that the server may be tried again at once."""
+        self._open_until, self._pause_s = 0.0, 0.0
+
+    def lower_cap(self, now: float) -> bool:
+        """The server allows no further connection; False if it allows not even one."""
+        if self.cap <= 1:
+            return False
+        self.cap -= 1
+        self._cap_grows_at = now + CAP_GROWS_AFTER_S
+        return True
+
+    def next_due(self, now: float) -> float | None:
+        """When `take` should be called again although nothing else happens; None if only events can help."""
+        dues = []
+        if self.state not in {Breaker.UNKNOWN, Breaker.CLOSED} and not self._in_flight:
+            dues.append(max(now, self._open_until))
+        if self._cap_grows_at is not None and self._waiting:
+            dues.append(self._cap_grows_at)
+        return min(dues, default=None)
+
+    def wants_probe(self, now: float) -> bool:
+        """The pause is over and nothing waits that could try the server."""
+        open_ = self.state in {Breaker.OFFLINE, Breaker.REFUSED}
+        return open_ and now >= self._open_until and not self._in_flight and not self._waiting
+
+    def start_probe(self, probe: Probe) -> None:
+        """Count a probe as running."""
+        self._in_flight += 1
+        self._units += units_of(probe)
+        self._count_load(probe, running=1)
+        self._running[probe.mapping, probe.path] = probe
+        self._count_ancestors(self._below_running, (probe.mapping, probe.path), 1)
+
+    # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _forget_waiting(self, key: Key) -> None:
+        self._count_waiting(key, self._waiting[key], -1)
+
+    def _count_load(self, action: Action, *, waiting: int = 0, running: int = 0) -> None:
+        """Keep the sums that are asked for often: per mapping, and which paths a rename leaves."""
+        load = self._loads.get(action.mapping, Load())
+        self._loads[action.mapping] = Load(load.waiting + waiting, load.running + running)
+        if isinstance(action, Rename | RenameDir):
+            source = (action.mapping, action.source)
+            if waiting + running > 0:
+                self._sources[source] = self._sources.get(source, 0) + 1
+            else:
+                self._uncount(self._sources, source)
+
+    def _count_waiting(self, key: Key, action: Action, step: int) -> None:
+        self._count_load(action, waiting=step)
+        for own in keys_of(action):
+            self._count_ancestors(self._below_waiting, own, step)
+            if is_structural(action):
+                if step > 0:
+                    self._structural[own] = self._structural.get(own, 0) + 1
+                else:
+                    self._uncount(self._structural, own)
+        if step < 0:
+            mapping, path = key
+            while path:
+                path = parent(path)
+                self._wake((mapping, f"{path}/"))
+
+    def _count_ancestors(self, counts: dict[Key, int], key: Key, step: int) -> None:
+        mapping, path = key
+        while path:
+            path = parent(path)
+            ancestor = (mapping, path)
+            if step > 0:
+                counts[ancestor] = counts.get(ancestor, 0) + 1
+            else:
+                self._uncount(counts, ancestor)
+                if ancestor not in counts:
+                    self._wake((mapping, f"{path}/"))
+
+    @staticmethod
+    def _uncount(counts: dict[Key, int], key: Key) -> None:
+        left = counts.get(key, 0) - 1
+        if left > 0:
+            counts[key] = left
+        else:
+            counts.pop(key, None)
+
+    def _wake(self, key: Key) -> None:
+        """What was parked behind a key may start now: back to the front of its mapping, in its old order."""
+        parked = self._parked_behind.pop(key, None)
+        if parked:
+            for waiter in reversed(parked):
+                if waiter in self._waiting:
+                    self._turns.setdefault(waiter[0], deque()).appendleft(waiter)
+
+
+def _is_large(action: Action) -> bool:
+    return isinstance(action, Upload) and action.fingerprint.size >= LARGE_BYTES

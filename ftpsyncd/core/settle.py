@@ -1,0 +1,256 @@
+"""Which paths may differ, when they are to be looked at, and whether a file is quiet.
+
+In: paths that an event, a timer or an outcome marked. Out: small pieces of work for the disk (`take`): some names of
+one directory, one whole directory, or one directory of a deep scan. Events carry no meaning beyond "may differ", so
+marks merge: many names of one directory collapse to the directory, many directories collapse to the root. That bounds
+memory whatever happens on disk.
+
+Times are monotonic seconds unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import NamedTuple
+
+from ftpsyncd.model import Entry, Fingerprint, basename, parent
+
+NAMES_PER_DIRECTORY = 64
+"""More dirty names than this in one directory: the directory is listed instead."""
+DIRTY_DIRECTORIES = 4096
+"""More dirty directories than this: the whole tree is scanned instead."""
+RELIST_GAP_S = 0.25
+"""A directory is not listed as a whole more often than this."""
+
+
+class Work(NamedTuple):
+    """One piece of work for the disk."""
+
+    directory: str
+    names: frozenset[str] | None
+    """None: list the whole directory."""
+    deep: bool
+    """Go on into the subdirectories, all of them."""
+
+
+class _Marks:
+    """What is dirty in one directory."""
+
+    __slots__ = ("names", "whole_due")
+
+    def __init__(self) -> None:
+        self.names: dict[str, float] = {}
+        self.whole_due: float | None = None
+
+    def due(self) -> float:
+        dues = list(self.names.values())
+        if self.whole_due is not None:
+            dues.append(self.whole_due)
+        return min(dues)
+
+
+class Dirty:
+    """The dirty paths of one mapping."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, _Marks] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._frontier: list[str] = []
+        self._in_frontier: set[str] = set()
+        self._listed: dict[str, float] = {}
+        self._deep_due: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Dirty directories={len(self._marks)} frontier={len(self._frontier)}>"
+
+    @property
+    def scanning_deep(self) -> bool:
+        """Whether a deep scan is under way or due."""
+        return bool(self._frontier) or self._deep_due is not None
+
+    def __bool__(self) -> bool:
+        return bool(self._marks) or self.scanning_deep
+
+    def mark(self, path: str, due: float) -> None:
+        """A path may differ: look at it at ``due`` (an earlier mark wins)."""
+        if not path:
+            self.mark_directory("", due)
+            return
+        directory, name = parent(path), basename(path)
+        marks = self._marks_of(directory)
+        if marks is None:
+            return
+        if name not in marks.names and len(marks.names) >= NAMES_PER_DIRECTORY:
+            soonest = min(due, *marks.names.values())
+            marks.names.clear()
+            self._set_whole(directory, marks, soonest)
+            return
+        if marks.whole_due is not None and marks.whole_due <= due:
+            return
+        if due < marks.names.get(name, due + 1):
+            marks.names[name] = due
+            heapq.heappush(self._heap, (due, directory))
+
+    def mark_directory(self, directory: str, due: float) -> None:
+        """Anything directly in a directory may differ."""
+        marks = self._marks_of(directory)
+        if marks is not None:
+            self._set_whole(directory, marks, due)
+
+    def mark_deep(self, directory: str, due: float) -> None:
+        """Anything below a directory may differ. Only for the root may ``due`` lie in the future."""
+        if not directory:
+            if self._frontier == [""]:
+                return
+            self._deep_due = due if self._deep_due is None else min(due, self._deep_due)
+            return
+        if not self._covered(directory):
+            self._frontier.append(directory)
+            self._in_frontier.add(directory)
+
+    def push_deep(self, directories: list[str]) -> None:
+        """Subdirectories of a directory just listed by a deep scan, to be scanned next."""
+        for directory in directories:
+            if directory not in self._in_frontier:
+                self._frontier.append(directory)
+                self._in_frontier.add(directory)
+
+    def take(self, now: float, *, marked_only: bool = False) -> Work | None:
+        """The next piece of work that is due; single names first, deep scans last."""
+        work = self._take_marked(now)
+        if work is not None or marked_only:
+            return work
+        if not self._frontier:
+            # A scan under way is finished before the next one starts: losses that keep coming cannot starve it.
+            if self._deep_due is None or self._deep_due > now:
+                return None
+            self._deep_due = None
+            self._frontier, self._in_frontier = [""], {""}
+        directory = self._frontier.pop()
+        self._in_frontier.discard(directory)
+        # A whole listing answers every mark in this directory that is due.
+        marks = self._marks.get(directory)
+        if marks is not None and marks.due() <= now:
+            marks.names = {name: due for name, due in marks.names.items() if due > now}
+            if marks.whole_due is not None and marks.whole_due <= now:
+                marks.whole_due = None
+            self._drop_if_clean(directory, marks)
+        return Work(directory, None, deep=True)
+
+    def next_due(self) -> float | None:
+        """When `take` will next have something; None if never."""
+        if self._frontier:
+            return 0.0
+        while self._heap:
+            due, directory = self._heap[0]
+            marks = self._marks.get(directory)
+            if marks is not None and marks.due() >= due:
+                return due if self._deep_due is None else min(due, self._deep_due)
+            heapq.heappop(self._heap)
+            if marks is not None:
+                heapq.heappush(self._heap, (marks.due(), directory))
+        return self._deep_due
+
+    def _take_marked(self, now: float) -> Work | None:
+        while self._heap and self._heap[0][0] <= now:
+            _, directory = heapq.heappop(self._heap)
+            marks = self._marks.get(directory)
+            if marks is None:
+                continue
+            if marks.whole_due is not None and marks.whole_due <= now:
+                marks.whole_due = None
+                marks.names = {name: due for name, due in marks.names.items() if due > now}
+                self._remember_listing(directory, now)
+                self._drop_if_clean(directory, marks)
+                return Work(directory, None, deep=False)
+            names = frozenset(name for name, due in marks.names.items() if due <= now)
+            for name in names:
+                del marks.names[name]
+            self._drop_if_clean(directory, marks)
+            if names:
+                return Work(directory, names, deep=False)
+        return None
+
+    def _marks_of(self, directory: str) -> _Marks | None:
+        """The marks of a directory; None when everything was collapsed into a scan of the whole tree."""
+        marks = self._marks.get(directory)
+        if marks is None:
+            if len(self._marks) >= DIRTY_DIRECTORIES:
+                self._collapse()
+                return None
+            marks = self._marks[directory] = _Marks()
+        return marks
+
+    def _collapse(self) -> None:
+        soonest = min(marks.due() for marks in self._marks.values())
+        self._marks.clear()
+        self._heap.clear()
+        self._listed.clear()
+        self.mark_deep("", soonest)
+
+    def _set_whole(self, directory: str, marks: _Marks, due: float) -> None:
+        due = max(due, self._listed.get(directory, 0.0) + RELIST_GAP_S)
+        if marks.whole_due is None or due < marks.whole_due:
+            marks.whole_due = due
+            heapq.heappush(self._heap, (due, directory))
+
+    def _drop_if_clean(self, directory: str, marks: _Marks) -> None:
+        if not marks.names and marks.whole_due is None:
+            del self._marks[directory]
+        else:
+            heapq.heappush(self._heap, (marks.due(), directory))
+
+    def _remember_listing(self, directory: str, now: float) -> None:
+        if len(self._listed) > NAMES_PER_DIRECTORY:
+            self._listed = {d: at for d, at in self._listed.items() if at + RELIST_GAP_S > now}
+        self._listed[directory] = now
+
+    def _covered(self, directory: str) -> bool:
+        """Whether a pending deep scan will come to this directory anyway."""
+        while directory:
+            if directory in self._in_frontier:
+                return True
+            directory = parent(directory)
+        return "" in self._in_frontier
+
+
+class Sighting(NamedTuple):
+    """How a file that was not yet quiet looked, and since when it looks so."""
+
+    fingerprint: Fingerprint
+    ctime_ns: int
+    since: float
+    first: float
+    """When it was first seen unquiet since it was last quiet."""
+
+
+def sight(entry: Entry, before: Sighting | None, now: float) -> Sighting:
+    """The sighting of an entry, continued from an earlier one if nothing changed in between."""
+    if before is None:
+        return Sighting(entry.fingerprint, entry.ctime_ns, now, now)
+    if before.fingerprint == entry.fingerprint and before.ctime_ns == entry.ctime_ns:
+        return before
+    return Sighting(entry.fingerprint, entry.ctime_ns, now, before.first)
+
+
+def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: float) -> float:
+    """When the file will have shown the same size, mtime and inode for the quiet time.
+
+    Args:
+        sighting: the file as it looks now.
+        now: monotonic seconds.
+        wall_ns: wall clock of the look, if the clock that stamped the file can be compared with it: then a file
+            whose last change is old need not wait. None on a network file system or after a clock step.
+        settle_s: the quiet time.
+
+    Returns:
+        Monotonic seconds; not after ``now`` if it is quiet already.
+    """
+    by_watching = sighting.since + settle_s
+    if wall_ns is None:
+        return by_watching
+    # ctime, not mtime: no program can set it back, so a copy that preserves mtime counts from its end.
+    age_s = (wall_ns - sighting.ctime_ns) / 1e9
+    if age_s < 0:
+        return by_watching
+    return min(by_watching, now + settle_s - age_s)
