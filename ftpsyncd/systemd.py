@@ -1,1 +1,80 @@
-"""To be written."""
+"""What the service tells systemd: ready, reloading, stopping, alive (sd_notify(3), sd_watchdog_enabled(3)).
+
+The service calls these; each sends one datagram to the socket that ``$NOTIFY_SOCKET`` names. Without that variable,
+and whatever else goes wrong, nothing happens: a daemon must not fail because its supervisor is absent or busy. Each
+returns whether the message was sent.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+_SEND_TIMEOUT_S = 1.0
+"""A supervisor that does not read for so long is not waited for: the engine itself may be calling."""
+
+
+def ready() -> bool:
+    """The service is up, or has finished reloading."""
+    return _send("READY=1")
+
+
+def reloading() -> bool:
+    """The configuration is being read again; ``ready`` must follow.
+
+    The time stamp is CLOCK_MONOTONIC in µs, which ``Type=notify-reload`` demands.
+    """
+    return _send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def stopping() -> bool:
+    """The service has begun to shut down."""
+    return _send("STOPPING=1")
+
+
+def status(text: str) -> bool:
+    """Shows one line of ``text`` in ``systemctl status``."""
+    return _send(f"STATUS={_one_line(text)}")
+
+
+def watchdog() -> bool:
+    """Proof of life; call it when the engine's loop has turned, at least every ``watchdog_interval_s``."""
+    return _send("WATCHDOG=1")
+
+
+def extend_timeout(seconds: float) -> bool:
+    """Asks for ``seconds`` more before the current start or stop counts as failed."""
+    return _send(f"EXTEND_TIMEOUT_USEC={max(0, int(seconds * 1_000_000))}")
+
+
+def watchdog_interval_s() -> float | None:
+    """How often to call ``watchdog``: half of the time systemd allows; None if it does not watch this process."""
+    pid = os.environ.get("WATCHDOG_PID", "")
+    if pid and pid != str(os.getpid()):
+        return None  # the variable was inherited: another process is meant
+    try:
+        usec = int(os.environ.get("WATCHDOG_USEC", ""))
+    except ValueError:
+        return None
+    return usec / 2_000_000 if usec > 0 else None
+
+
+def _one_line(text: str) -> str:
+    """``text`` without control characters: a newline would begin another assignment, such as ``MAINPID=``."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _send(state: str) -> bool:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # the abstract namespace (unix(7))
+    elif not address.startswith("/"):
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(_SEND_TIMEOUT_S)
+            sock.sendto(state.encode("utf-8", "replace"), address)
+    except (OSError, ValueError):  # ValueError: an address with NUL inside
+        return False
+    return True

@@ -1,0 +1,302 @@
+"""The log: one physical line per record, for people, for machines, or for the journal.
+
+The service calls ``configure`` once. Everybody else logs through loguru: a complete sentence, and facts bound to it, as
+in ``logger.bind(event="published", mapping="gallery", path=path).info(f"Published {quote(path)}.")``. The sentence
+is never given arguments to format, since names may hold braces.
+
+Whatever a name, a server or a library puts into a record, it stays on its line, cannot steer a terminal, and carries no
+known secret: those are replaced here as the last line of defence; nothing else may rely on it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, TextIO
+from urllib.parse import quote as percent_encode
+
+from loguru import logger
+
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
+_QUOTED = {'"': '\\"', "\\": "\\\\"}
+
+_LIBRARIES = ("asyncio", "pyftpdlib", "uvicorn", "uvicorn.access", "uvicorn.error", "watchdog")
+"""Those that log below WARNING what is no news to us."""
+
+_PRIORITIES = ((50, 2), (40, 3), (30, 4), (25, 5), (20, 6))
+"""From loguru's level numbers to those of syslog (sd-daemon(3)); all below is 7, debug."""
+
+_COLOURS = {"DEBUG": "2", "INFO": "32", "SUCCESS": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+_TEXT_MAX = 8_000
+"""Characters; the journal cuts lines at 48 KiB, and one file must not fill the disk with its reason."""
+_NESTED_MAX = 4
+_FRAMES_MAX = 8
+_SECRET_MIN = 4
+"""Characters; replacing shorter ones would garble every line, and so give them away."""
+
+
+def quote(path: str) -> str:
+    r"""A path as it stands in logs and messages: on one line, visible to the last character, unambiguous.
+
+    Harmless paths stay as they are. All others stand in double quotes, with ``\n``, ``\r``, ``\t``, ``\\`` and
+    ``\"``; ``\xNN`` for other ASCII controls and for bytes that are not UTF-8; ``\uNNNN`` and ``\UNNNNNNNN`` for
+    characters that do not show or that reorder the text around them (U+202E and its kin).
+    """
+    if path and path.isprintable() and path == path.translate(_UNQUOTED):
+        return path
+    return f'"{_quoted(path)}"'
+
+
+def one_line(text: str) -> str:
+    """``text`` with everything escaped that does not print; unlike ``quote`` it leaves backslashes alone."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def configure(
+    level: str = "info",
+    format: str = "text",  # noqa: A002 - the configuration's own word
+    stream: TextIO | None = None,
+    *,
+    journald: bool | None = None,
+    secrets: Callable[[], Iterable[str]] = tuple,
+) -> None:
+    """Sends all records to ``stream``, in place of any earlier set-up.
+
+    Args:
+        level: the lowest level that is logged: trace, debug, info, success, warning, error or critical.
+        format: ``text`` or ``json``.
+        stream: standard error if absent.
+        journald: whether to prefix the priority; None finds out (``$JOURNAL_STREAM``, systemd.exec(5)).
+        secrets: what must not appear in any record; asked for every record, since a reload may change it.
+
+    Raises:
+        ValueError: ``level`` or ``format`` is none of those.
+    """
+    if format not in {"text", "json"}:
+        raise ValueError(f"log format {format!r} is neither text nor json")
+    number = logger.level(level.upper()).no
+    target = sys.stderr if stream is None else stream
+    journal = _is_journal(target) if journald is None else journald
+    redact = _Redactor(secrets)
+    render: Callable[[Mapping[str, Any]], str]
+    if format == "json":
+        render = _Json(redact)
+    else:
+        render = _Text(redact, colour=not journal and _is_colourful(target), times=not journal)
+    reset()
+    # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
+    logger.add(_Sink(target, render, prefixed=journal), level=number, format=_nothing, diagnose=False, backtrace=False)
+    logging.getLogger().addHandler(_Intercept(logging.WARNING))
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def reset() -> None:
+    """Undoes ``configure``: no record goes anywhere."""
+    logger.remove()
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Intercept)]:
+        root.removeHandler(handler)
+
+
+def _nothing(_record: object) -> str:
+    """Loguru's own formatting is not used."""
+    return ""
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return _NAMED.get(char) or f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _quoted(text: str) -> str:
+    return "".join(_QUOTED.get(c) or (c if c.isprintable() else _escaped(c)) for c in text)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # anybody's __str__; the record matters more
+        return f"<{type(value).__name__}>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}… ({len(text)} characters)"
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether ``stream`` is the journal's own: an inherited variable alone proves nothing (systemd.exec(5))."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _is_colourful(stream: TextIO) -> bool:
+    """Colour is for terminals, and for those who have not declined it (no-color.org)."""
+    try:
+        terminal = stream.isatty()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _failure(exception: Any) -> dict[str, Any] | None:
+    """The exception of a record: what was raised, and through which lines, innermost first."""
+    value = exception.value if exception is not None else None
+    if value is None:
+        return None
+    frames: list[str] = []
+    step = exception.traceback
+    while step is not None:
+        code = step.tb_frame.f_code
+        frames.insert(0, f"{PurePath(code.co_filename).name}:{step.tb_lineno} in {code.co_name}")
+        step = step.tb_next
+    cause = value.__cause__ or (None if value.__suppress_context__ else value.__context__)
+    causes = [] if cause is None else [f"{type(cause).__name__}: {_text(cause)}"]
+    return {"type": type(value).__name__, "message": _text(value), "frames": frames[:_FRAMES_MAX], "causes": causes}
+
+
+class _Redactor:
+    """Replaces known secrets by ``***``, in every spelling in which they could stand in a line."""
+
+    def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
+        self._secrets = secrets
+        self._known: tuple[str, ...] = ()
+        self._pattern: re.Pattern[str] | None = None
+
+    def __call__(self, text: str) -> str:
+        try:
+            known = tuple(self._secrets())
+        except Exception:  # the last known secrets still serve; without the record nobody would learn of the trouble
+            known = self._known
+        if known != self._known:
+            self._known, self._pattern = known, self._compiled(known)
+        return text if self._pattern is None else self._pattern.sub("***", text)
+
+    @staticmethod
+    def _compiled(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+        spellings: set[str] = set()
+        for secret in secrets:
+            if len(secret) >= _SECRET_MIN:
+                encoded = percent_encode(secret, safe="", errors="surrogateescape")
+                spellings |= {secret, one_line(secret), _quoted(secret), repr(secret)[1:-1], encoded}
+        if not spellings:
+            return None
+        longest_first = sorted(spellings, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)))
+
+
+class _Text:
+    """For people: time, level, sentence; only the sentence where the journal knows the rest."""
+
+    def __init__(self, redact: Callable[[str], str], *, colour: bool, times: bool) -> None:
+        self._redact = redact
+        self._colour = colour
+        self._times = times
+
+    def __call__(self, record: Mapping[str, Any]) -> str:
+        message = record["message"]
+        failure = _failure(record["exception"])
+        if failure is not None:
+            said = "; from ".join([f"{failure['type']}: {failure['message']}", *failure["causes"]])
+            message = f"{message}: {said} ({' < '.join(failure['frames'])})"
+        message = one_line(_cut(self._redact(message)))
+        if not self._times:
+            return message
+        level = f"{record['level'].name:<8}"
+        if self._colour:
+            level = f"\x1b[{_COLOURS.get(record['level'].name, '0')}m{level}\x1b[0m"
+        return f"{record['time']:YYYY-MM-DD HH:mm:ss} {level} {message}"
+
+
+class _Json:
+    """For machines: one object per line; ``ts``, ``level``, ``event``, ``message`` always, then what was bound.
+
+    Bytes of names that are not UTF-8 stand as escaped surrogates, as in the control API.
+    """
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+
+    def __call__(self, record: Mapping[str, Any]) -> str:
+        extra = record["extra"]
+        time: datetime = record["time"]
+        fields = {
+            "ts": time.isoformat(timespec="milliseconds"),
+            "level": record["level"].name.lower(),
+            "event": extra.get("event", "log"),
+            "message": one_line(_cut(self._redact(record["message"]))),
+        }
+        failure = _failure(record["exception"])
+        if failure is not None:
+            fields["exception"] = failure
+        return json.dumps(self._plain({**fields, **{key: extra[key] for key in extra if key not in fields}}))
+
+    def _plain(self, value: object, depth: int = 0) -> object:
+        """``value`` as JSON has it: strings redacted, numbers finite, strange objects as their text."""
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else str(value)
+        if depth < _NESTED_MAX and isinstance(value, Mapping):
+            return {self._redact(_text(key)): self._plain(item, depth + 1) for key, item in value.items()}
+        if depth < _NESTED_MAX and isinstance(value, list | tuple | set | frozenset):
+            return [self._plain(item, depth + 1) for item in value]
+        return _cut(self._redact(_text(value)))
+
+
+class _Sink:
+    """Writes rendered records; loguru lets one thread in at a time."""
+
+    def __init__(self, stream: TextIO, render: Callable[[Mapping[str, Any]], str], *, prefixed: bool) -> None:
+        self._stream = stream
+        self._render = render
+        self._prefixed = prefixed
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+
+    def __call__(self, message: Any) -> None:
+        record = message.record
+        try:
+            line = self._render(record)
+        except Exception:  # loguru would print the record as it is, secrets and all
+            line = "A record could not be rendered."
+        if self._prefixed:
+            number = record["level"].no
+            line = f"<{next((priority for least, priority in _PRIORITIES if number >= least), 7)}>{line}"
+        # In the C locale the stream could not take what a name may hold.
+        writable = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        try:
+            self._stream.write(writable + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return  # a full disk or a closed terminal must not stop the publishing
+
+
+class _Intercept(logging.Handler):
+    """Hands the warnings of libraries to the log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Passes ``record`` on; its format arguments may be wrong, its logger is bound as ``logger``."""
+        try:
+            message = record.getMessage()
+        except Exception:  # a library's mistake is no reason to lose its warning
+            message = _text(record.msg)
+        level = next((name for name in ("CRITICAL", "ERROR") if record.levelno >= logger.level(name).no), "WARNING")
+        logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, message)
