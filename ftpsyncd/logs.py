@@ -28,9 +28,6 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
 _QUOTED = {'"': '\\"', "\\": "\\\\"}
 
-_LIBRARIES = ("asyncio", "pyftpdlib", "uvicorn", "uvicorn.access", "uvicorn.error", "watchdog")
-"""Those that log below WARNING what is no news to us."""
-
 _PRIORITIES = ((50, 2), (40, 3), (30, 4), (25, 5), (20, 6))
 """From loguru's level numbers to those of syslog (sd-daemon(3)); all below is 7, debug."""
 
@@ -95,9 +92,8 @@ def configure(
     reset()
     # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
     logger.add(_Sink(target, render, prefixed=journal), level=number, format=_nothing, diagnose=False, backtrace=False)
+    # What libraries log below WARNING is no news to anybody here.
     logging.getLogger().addHandler(_Intercept(logging.WARNING))
-    for name in _LIBRARIES:
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def reset() -> None:

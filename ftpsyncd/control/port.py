@@ -1,0 +1,42 @@
+"""What the control API needs of the daemon; the service satisfies it, tests fake it.
+
+Every method is called from the server's own threads, several at once, and must return soon: it looks at the last
+status, posts to the engine's mailbox or reads the ledger, and never waits for a server.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ftpsyncd.model import CommandName, Status, Why
+
+
+class Daemon(Protocol):
+    """The running daemon as the outside sees it."""
+
+    def status(self) -> Status:
+        """Everything at this moment; the last snapshot will do."""
+        ...
+
+    def why(self, path: str) -> Why:
+        """Why the local ``path`` is, or is not, at the server.
+
+        Args:
+            path: as a person gave it: absolute, bytes that are not UTF-8 as surrogates (PEP 383).
+        """
+        ...
+
+    def command(self, name: CommandName, *, mapping: str | None, server: str | None, path: str | None) -> str:
+        """Does ``name`` to what is named, or to everything if nothing is; returns one sentence that says what.
+
+        A mapping or server that is named exists at the time of asking.
+
+        Raises:
+            UsageError: the request makes no sense: a path in no mapping, a combination that this command lacks.
+            FtpsyncdError: it makes sense but cannot be done now.
+        """
+        ...
+
+    def alive(self) -> bool:
+        """Whether the engine's loop has turned lately; called on the server's own loop, so it must not block."""
+        ...

@@ -1,0 +1,210 @@
+"""Serves the control API on a Unix socket, in a thread of its own.
+
+The service starts it once the engine runs and stops it before the engine ends. While nobody asks, nothing here wakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from loguru import logger
+
+from ftpsyncd.control.app import create_app
+from ftpsyncd.control.port import Daemon
+from ftpsyncd.errors import ControlSocketError
+from ftpsyncd.logs import quote
+
+_THREADS = 4
+"""Calls of the daemon that may wait at the same time."""
+_CONNECTIONS_MAX = 128
+_BACKLOG = 128
+_GRACE_S = 1
+"""How long answers on their way may take when the server stops."""
+_START_S = 10.0
+_STOP_S = 2.0
+
+
+class ControlServer:
+    """The control socket and the thread that serves it; also a context manager.
+
+    Args:
+        daemon: who is asked and steered.
+        socket_path: where; its directory is made (0750) if it is missing, the socket itself is 0660.
+    """
+
+    def __init__(self, daemon: Daemon, socket_path: Path) -> None:
+        self._daemon = daemon
+        self._path = socket_path
+        self._made: tuple[int, int] | None = None
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns when requests are answered.
+
+        Raises:
+            ControlSocketError: the socket cannot be made, or another daemon answers on it.
+        """
+        listener = _listen(self._path)
+        self._made = _identity(self._path)
+        self._server = _Server(self._daemon)
+        self._thread = threading.Thread(target=self._server.serve_on, args=(listener,), name="control", daemon=True)
+        self._thread.start()
+        if not self._server.up.wait(_START_S) or not self._server.started:
+            trouble = self._server.trouble or "it did not start in time"
+            self.stop()
+            raise ControlSocketError(f"The control API cannot be served on {quote(str(self._path))}: {trouble}.")
+
+    def stop(self) -> None:
+        """Lets answers on their way end, for two seconds at most, and removes the socket; may be called again."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.finish()
+        self._thread.join(_STOP_S)
+        if self._thread.is_alive():  # a call of the daemon hangs; the thread dies with the process
+            logger.bind(event="control").warning("The control API did not stop in time.")
+        # Only our own: another daemon may have put its socket there since.
+        if self._made is not None and _identity(self._path) == self._made:
+            with suppress(OSError):
+                self._path.unlink()
+        self._server = self._thread = None
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers, its messages and its ten wake-ups per second."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(daemon),
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                interface="asgi3",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",  # what goes wrong is answered and logged by the application itself
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                limit_concurrency=_CONNECTIONS_MAX,
+                backlog=_BACKLOG,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        self.up = threading.Event()
+        """Set when requests are answered, or never will be."""
+        self.trouble: Exception | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._finished: asyncio.Event | None = None
+
+    def serve_on(self, listener: socket.socket) -> None:
+        """The thread: serves until ``finish``; closes the listener."""
+        try:
+            with listener, asyncio.Runner() as runner:
+                runner.run(self._serve_on(listener))
+        except Exception as problem:  # the thread's end: whoever waits in start() reports it
+            self.trouble = problem
+            logger.bind(event="control").opt(exception=problem).error("The control API ended")
+        finally:
+            self.up.set()
+
+    def finish(self) -> None:
+        """Ends ``serve_on``; from any thread, at any time."""
+        if self._loop is not None and self._finished is not None:
+            with suppress(RuntimeError):  # the loop is closed: it has ended already
+                self._loop.call_soon_threadsafe(self._finished.set)
+
+    async def _serve_on(self, listener: socket.socket) -> None:
+        self._loop, self._finished = asyncio.get_running_loop(), asyncio.Event()
+        # The runner joins these threads when it closes the loop.
+        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="control"))
+        await self.serve(sockets=[listener])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begins to accept."""
+        await super().startup(sockets)
+        self.up.set()
+
+    async def main_loop(self) -> None:
+        """Waits for ``finish``; uvicorn's own loop looks ten times per second whether it should end."""
+        if self._finished is not None:
+            await self._finished.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends politely, then cuts off who does not."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next turn
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening socket at ``path``, never open to others than owner and group, not even for a moment."""
+    shown = quote(str(path))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _remove_stale(path)
+        os.fchmod(sock.fileno(), 0o660)  # bind() makes the node with this mode, less the umask (unix(7))
+        sock.bind(os.fspath(path))
+        path.chmod(0o660)
+        sock.listen(_BACKLOG)
+    except ControlSocketError:
+        sock.close()
+        raise
+    except OSError as problem:
+        sock.close()
+        if "too long" in str(problem):  # sun_path has 108 bytes (unix(7)); Python raises it without an errno
+            remedy = "Set `control.socket` to a path of at most 107 bytes."
+            raise ControlSocketError(f"The path of the control socket {shown} is too long.", remedy=remedy) from problem
+        trouble = problem.strerror or problem
+        raise ControlSocketError(f"The control socket {shown} cannot be made: {trouble}.") from problem
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Removes what a killed daemon left at ``path``: a socket on which nobody answers. Nothing else is removed."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ControlSocketError(f"{quote(str(path))} is in the way of the control socket: it is not a socket.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0)
+        code = probe.connect_ex(os.fspath(path))
+    if code != errno.ECONNREFUSED:  # also EAGAIN: somebody listens, and is busy
+        remedy = "Stop the other daemon, or give this one its own `control.socket`."
+        raise ControlSocketError(f"Another daemon answers on {quote(str(path))}.", remedy=remedy)
+    path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

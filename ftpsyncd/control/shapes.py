@@ -1,0 +1,110 @@
+"""Status and Why as JSON, in both directions (docs/control-api.md).
+
+The shape is that of the dataclasses, field by field. Readers take fields they do not know for news from a newer daemon
+and pass them over; a field that is missing or has another meaning is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ftpsyncd.errors import ControlError
+from ftpsyncd.model import (
+    DaemonStatus,
+    MappingState,
+    MappingStatus,
+    Problem,
+    ServerState,
+    ServerStatus,
+    Status,
+    Transfer,
+    Why,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    _Record = TypeVar("_Record", bound=DataclassInstance)
+_Item = TypeVar("_Item")
+
+
+def status_to_json(status: Status) -> dict[str, Any]:
+    """The shape of ``GET /v1/status`` and ``ftpsyncd status --json``."""
+    return asdict(status)
+
+
+def mapping_to_json(status: Status, name: str) -> dict[str, Any] | None:
+    """The shape of ``GET /v1/mappings/NAME``: that mapping with its transfers and problems; None if there is none."""
+    for mapping in status.mappings:
+        if mapping.name == name:
+            return {
+                **asdict(mapping),
+                "transfers": [asdict(item) for item in status.transfers if item.mapping == name],
+                "problems": [asdict(item) for item in status.problems if item.mapping == name],
+            }
+    return None
+
+
+def why_to_json(why: Why) -> dict[str, Any]:
+    """The shape of ``GET /v1/why`` and ``ftpsyncd why --json``."""
+    return {
+        "path": why.path,
+        "mapping": why.mapping,
+        "state": why.state,
+        "sentence": why.sentence,
+        "details": dict(why.details),
+    }
+
+
+def status_from_json(data: object) -> Status:
+    """The status that ``status_to_json`` wrote.
+
+    Raises:
+        ControlError: ``data`` has another shape.
+    """
+    return _record(
+        Status,
+        data,
+        daemon=lambda item: _record(DaemonStatus, item),
+        mappings=_each(lambda item: _record(MappingStatus, item, state=MappingState)),
+        servers=_each(lambda item: _record(ServerStatus, item, state=ServerState)),
+        transfers=_each(lambda item: _record(Transfer, item)),
+        problems=_each(lambda item: _record(Problem, item)),
+    )
+
+
+def why_from_json(data: object) -> Why:
+    """The answer that ``why_to_json`` wrote.
+
+    Raises:
+        ControlError: ``data`` has another shape.
+    """
+    return _record(Why, data)
+
+
+def _record(kind: type[_Record], data: object, **converters: Callable[[Any], object]) -> _Record:
+    """A ``kind`` from a JSON object, each field through its converter."""
+    if not isinstance(data, dict):
+        raise _strange(kind, "is no object")
+    values = {field.name: data[field.name] for field in fields(kind) if field.name in data}
+    try:
+        return kind(**{name: converters.get(name, _same)(value) for name, value in values.items()})
+    except (TypeError, ValueError) as problem:  # a field that is missing; a word that is none of an enum's
+        raise _strange(kind, f"cannot be understood: {problem}") from problem
+
+
+def _each(convert: Callable[[Any], _Item]) -> Callable[[Any], tuple[_Item, ...]]:
+    return lambda items: tuple(convert(item) for item in items)
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _strange(kind: type, trouble: str) -> ControlError:
+    return ControlError(
+        f"The daemon's answer {trouble} ({kind.__name__}).",
+        remedy="Daemon and command are of different versions: restart the daemon.",
+    )
