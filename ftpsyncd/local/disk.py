@@ -1,0 +1,119 @@
+"""One thread per mapping for everything that waits on its disk, so that a hung disk blocks nobody else.
+
+Comes in: requests from the engine, none of which waits. Goes out: `Listing` and `WatchReport`, through one callback.
+A mount that does not answer holds up this thread only; requests for it merge while it hangs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection
+
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.watch import RootWatcher, WatchReport
+from ftpsyncd.model import Listing, Presence
+
+Delivery = Listing | WatchReport
+
+STOP_WAIT_S = 5.0
+"""How long `stop` waits for a disk that does not answer."""
+
+
+class DiskThread(threading.Thread):
+    """Runs one mapping's listings, probes and watch checks, one at a time.
+
+    Args:
+        name: of the mapping.
+        scanner: does the looking.
+        watcher: started, checked and stopped on this thread: its start may wait on a hung mount.
+        deliver: called on this thread with each answer; must be thread-safe and quick. A Listing carries what was
+            asked (``directory``, ``names``), so answers need no numbers.
+
+    Requests that wait merge: one listing per directory, one probe per directory with all names asked for, one check.
+    A probe goes before a listing (it is short, and a finished file waits for it), a check before both.
+    """
+
+    def __init__(self, name: str, scanner: Scanner, watcher: RootWatcher, deliver: Callable[[Delivery], None]) -> None:
+        super().__init__(name=f"disk {name}", daemon=True)
+        self._scanner = scanner
+        self._watcher = watcher
+        self._deliver = deliver
+        self._asked = threading.Condition()
+        self._probes: dict[str, set[str]] = {}
+        self._listings: dict[str, None] = {}
+        self._check = False
+        self._stopping = False
+
+    def list_dir(self, directory: str) -> None:
+        """Ask for the whole of a directory."""
+        with self._asked:
+            self._listings[directory] = None
+            self._asked.notify()
+
+    def probe(self, directory: str, names: Collection[str]) -> None:
+        """Ask for some names of a directory, and whether they are being written."""
+        with self._asked:
+            self._probes.setdefault(directory, set()).update(names)
+            self._asked.notify()
+
+    def check(self) -> None:
+        """Ask for the watcher's health and the root's identity; answers with a WatchReport."""
+        with self._asked:
+            self._check = True
+            self._asked.notify()
+
+    def stop(self, timeout_s: float = STOP_WAIT_S) -> bool:
+        """Stop the watcher and the thread; what was asked and not begun is dropped. Idempotent.
+
+        Returns:
+            Whether the thread has ended; False if the disk did not answer in ``timeout_s`` seconds. The thread then
+            ends by itself when the disk does, and never keeps the process from ending.
+        """
+        with self._asked:
+            self._stopping = True
+            self._asked.notify()
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(timeout_s)
+        return not self.is_alive()
+
+    def run(self) -> None:
+        """Start the watcher, then answer until stopped."""
+        try:
+            self._report(self._watcher.start)
+            while (request := self._next()) is not None:
+                request()
+        finally:
+            self._watcher.stop()
+
+    def _next(self) -> Callable[[], None] | None:
+        """The most urgent request, waiting for one; None when stopping."""
+        with self._asked:
+            self._asked.wait_for(lambda: self._stopping or self._check or self._probes or self._listings)
+            if self._stopping:
+                return None
+            if self._check:
+                self._check = False
+                return lambda: self._report(self._watcher.check)
+            if self._probes:
+                directory = next(iter(self._probes))
+                names = frozenset(self._probes.pop(directory))
+                return lambda: self._list(directory, names)
+            directory = next(iter(self._listings))
+            del self._listings[directory]
+            return lambda: self._list(directory, None)
+
+    def _list(self, directory: str, names: frozenset[str] | None) -> None:
+        try:
+            listing = self._scanner.list_dir(directory) if names is None else self._scanner.probe(directory, names)
+        except Exception as error:  # a fault of ours must not end the thread: the engine would wait for ever
+            words = f"looking at {directory!r} failed: {type(error).__name__}: {error}"
+            listing = Listing(directory, Presence.UNREADABLE, {}, names, problem=words, taken_wall_ns=time.time_ns())
+        self._deliver(listing)
+
+    def _report(self, ask: Callable[[], WatchReport]) -> None:
+        try:
+            report = ask()
+        except Exception as error:  # as above; the next check tries again
+            report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}", 0)
+        self._deliver(report)

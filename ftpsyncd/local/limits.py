@@ -1,0 +1,61 @@
+"""Words for people about the kernel's limits on inotify: which sysctl, its value, the value needed (inotify(7))."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_SYSCTL = Path("/proc/sys/fs/inotify")
+
+
+def limit(name: str) -> int:
+    """The value of ``fs.inotify.<name>``; 0 if it cannot be read."""
+    try:
+        return int((_SYSCTL / name).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _rounded_up(number: int) -> int:
+    """The next power of two: values that administrators know."""
+    return 1 << max(0, number - 1).bit_length()
+
+
+def words_for_watches(unwatched: int, every_s: float) -> str:
+    """All watches are used up."""
+    now = limit("max_user_watches")
+    needed = _rounded_up(now + 2 * unwatched)
+    return (
+        f"fs.inotify.max_user_watches is {now} and used up: {_folders(unwatched)} looked at every {every_s:g} s"
+        f" instead of watched; set it to {needed} (sysctl -w fs.inotify.max_user_watches={needed})"
+    )
+
+
+def words_for_instances(every_s: float) -> str:
+    """No inotify instance can be had."""
+    if _no_descriptor_left():
+        return f"the limit of open files of this process is reached: the folder is looked at every {every_s:g} s"
+    now = limit("max_user_instances")
+    needed = max(256, _rounded_up(2 * now))
+    return (
+        f"fs.inotify.max_user_instances is {now} and used up: the folder is looked at every {every_s:g} s instead of"
+        f" watched; set it to {needed} (sysctl -w fs.inotify.max_user_instances={needed})"
+    )
+
+
+def words_for_refused(unwatched: int, every_s: float) -> str:
+    """Watches were refused for other reasons: permission, a very long path, a folder mounted at two places."""
+    return f"{_folders(unwatched)} looked at every {every_s:g} s because the kernel does not let them be watched"
+
+
+def _folders(count: int) -> str:
+    return "1 folder is" if count == 1 else f"{count} folders are"
+
+
+def _no_descriptor_left() -> bool:
+    """The kernel says EMFILE for both limits: tell them apart."""
+    try:
+        os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return True
+    return False

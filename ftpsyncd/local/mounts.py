@@ -1,0 +1,123 @@
+"""Which file system a path is on, and whether inotify sees everything that happens there.
+
+Comes in: a path. Goes out: a type, a mount id, the mounts below. Called by `watch`. Source: proc_pid_mountinfo(5).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_MOUNTINFO = Path("/proc/self/mountinfo")
+
+_REMOTE_TYPES = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "ncpfs", "afs", "coda", "ceph", "glusterfs", "lustre"),
+        *("beegfs", "gpfs", "panfs", "pvfs2", "orangefs", "davfs", "9p", "drvfs", "wslfs", "virtiofs", "vboxsf"),
+        *("vmhgfs", "hgfs", "prl_fs", "fakeowner", "acfs", "gfs", "gfs2", "ocfs2", "curlftpfs", "sshfs"),
+    }
+)
+"""Changed by other machines (or by the host of a virtual one): inotify(7) sees this kernel's own changes only."""
+
+_LOCAL_FUSE = frozenset(
+    {
+        *("fuseblk", "fuse.mergerfs", "fuse.ntfs-3g", "fuse.exfat", "fuse.exfat-fuse", "fuse.encfs", "fuse.cryfs"),
+        *("fuse.gocryptfs", "fuse.fuse-overlayfs", "fuse.lxcfs", "fuse.ext2", "fuse.fuse2fs", "fuse.apfs"),
+    }
+)
+"""The FUSE file systems whose every change passes through this kernel; of any other one it cannot be known."""
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo."""
+
+    mount_id: int
+    point: str
+    """Absolute path; bytes that are not UTF-8 as surrogates."""
+    filesystem: str
+    """Its type: "ext4", "nfs4", "fuse.sshfs"."""
+
+
+def parse(text: bytes) -> list[Mount]:
+    """The mounts in the content of a mountinfo file, in its order (a later one covers an earlier one).
+
+    Blanks, tabs, newlines and backslashes in paths are octal escapes; lines that make no sense are left out.
+    """
+    mounts = []
+    for line in text.split(b"\n"):
+        before, separator, after = line.partition(b" - ")
+        fields, tail = before.split(b" "), after.split(b" ")
+        if separator and len(fields) >= 6 and fields[0].isdigit():
+            point = _ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), fields[4])
+            mounts.append(Mount(int(fields[0]), os.fsdecode(point), os.fsdecode(tail[0])))
+    return mounts
+
+
+def read() -> list[Mount]:
+    """The mounts of this process; empty where the system has no mountinfo."""
+    try:
+        return parse(_MOUNTINFO.read_bytes())
+    except OSError:
+        return []
+
+
+def mount_id(path: Path) -> int | None:
+    """The id of the mount that ``path`` is on; None if the path is absent or the system does not tell.
+
+    Asked of the kernel through a descriptor (``mnt_id`` in fdinfo, proc(5)): exact also for covered mounts.
+    """
+    try:
+        descriptor = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        for line in Path(f"/proc/self/fdinfo/{descriptor}").read_bytes().splitlines():
+            if line.startswith(b"mnt_id:"):
+                return int(line[7:])
+    except (OSError, ValueError):
+        pass
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def filesystem_type(path: Path) -> str:
+    """The type of the file system that ``path`` is on (for an absent path: that of its nearest parent); "" unknown."""
+    mounts = read()
+    known = mount_id(path)
+    if known is not None:
+        for mount in mounts:
+            if mount.mount_id == known:
+                return mount.filesystem
+    return _covering(mounts, os.path.realpath(path))
+
+
+def is_network_type(filesystem: str) -> bool:
+    """Whether changes made elsewhere reach a file system of this type without inotify seeing them."""
+    if filesystem.startswith("fuse"):
+        return filesystem not in _LOCAL_FUSE
+    return filesystem in _REMOTE_TYPES
+
+
+def is_network_filesystem(path: Path) -> bool:
+    """Whether inotify misses changes at ``path`` because others than this kernel make them."""
+    return is_network_type(filesystem_type(path))
+
+
+def below(path: Path) -> frozenset[tuple[int, str]]:
+    """Id and place of every mount inside the directory ``path``: changes when one comes or goes."""
+    prefix = os.path.realpath(path).rstrip("/") + "/"
+    return frozenset((mount.mount_id, mount.point) for mount in read() if mount.point.startswith(prefix))
+
+
+def _covering(mounts: list[Mount], path: str) -> str:
+    filesystem, longest = "", -1
+    for mount in mounts:
+        inside = path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
+        if inside and len(mount.point) >= longest:
+            filesystem, longest = mount.filesystem, len(mount.point)
+    return filesystem

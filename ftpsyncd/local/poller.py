@@ -1,0 +1,83 @@
+"""Noticing changes by looking: for file systems that inotify cannot see, and for what it has no watches left for.
+
+Comes in: folders to look at. Goes out: folders that differ from the last look, into a `Batch`. Called by `watch`.
+Remembered is one number per folder, not per file: memory grows with folders, not with their content.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+
+from ftpsyncd.local.changes import Batch
+from ftpsyncd.model import join
+
+
+class Poller:
+    """Compares folders with what they were at the last look.
+
+    Args:
+        root: absolute path of the root.
+        descend: whether what is in a folder (relative path) can matter.
+        batch: receives the folders that differ, as paths to be listed again.
+        stopped: asked once per folder; a look that is stopped midway is forgotten.
+    """
+
+    def __init__(self, root: str, descend: Callable[[str], bool], batch: Batch, stopped: Callable[[], bool]) -> None:
+        self._root = root
+        self._descend = descend
+        self._batch = batch
+        self._stopped = stopped
+        self._known: dict[str, int] = {}
+
+    @property
+    def folders(self) -> int:
+        """How many folders the last look saw."""
+        return len(self._known)
+
+    def look(self, tops: Collection[str], *, report: bool) -> None:
+        """Look at ``tops`` and all below them; with ``report``, tell what is new, changed or gone."""
+        seen: dict[str, int] = {}
+        waiting = list(tops)
+        while waiting:
+            if self._stopped():
+                return
+            path = waiting.pop()
+            if path in seen:
+                continue
+            digest, folders = self._digest(path)
+            seen[path] = digest
+            waiting.extend(below for name in folders if self._descend(below := join(path, name)))
+            if report and self._known.get(path) != digest:
+                self._batch.add(path)
+        if report:
+            for path in self._known.keys() - seen.keys():
+                self._batch.add(path)
+        self._known = seen
+
+    def _digest(self, path: str) -> tuple[int, list[str]]:
+        """A number that differs when anything in the folder does, and the names of the folders in it.
+
+        A time stamp of the folder would not do: a file that is written in place does not change it.
+        """
+        facts: list[tuple[str, int, int, int, int]] = []
+        folders: list[str] = []
+        try:
+            with os.scandir(join(self._root, path) if path else self._root) as found:
+                for item in found:
+                    name = item.name
+                    try:
+                        status = item.stat(follow_symlinks=False)
+                    except OSError as error:
+                        facts.append((name, -1, error.errno or 0, 0, 0))
+                        continue
+                    if item.is_dir(follow_symlinks=False):
+                        # Its own size and times change with its content, which is looked at by itself.
+                        folders.append(name)
+                        facts.append((name, -2, 0, status.st_ino, status.st_mode))
+                    else:
+                        facts.append((name, status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns))
+        except OSError as error:
+            return -(error.errno or 1), []
+        facts.sort()
+        return hash(tuple(facts)), folders

@@ -1,0 +1,238 @@
+"""What is on disk: one directory at a time, problems as data.
+
+Comes in: a relative directory, perhaps some names in it. Goes out: a `Listing`; nothing is raised for anything a disk
+can do. Called by `disk.DiskThread`. Memory is bounded by the largest directory. The cost per file is one stat and
+three tuples: no path objects, no sorting.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from ftpsyncd.local import quiet, tree
+from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, join
+
+_INODE_MASK = (1 << 63) - 1
+"""As `tree.fold`, spelled out here because a call per file would cost as much as the rest."""
+
+_NOTES = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+def fingerprint_of(status: os.stat_result) -> Fingerprint:
+    """The fingerprint of a file: whoever compares with a `Listing` must build it with this function."""
+    return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino & _INODE_MASK)
+
+
+class _Opened(NamedTuple):
+    """A directory open for listing."""
+
+    descriptor: int
+    directory: str
+    """As it was asked for."""
+    real: str
+    """Relative path without symbolic links."""
+    root_fd: int
+
+
+class _Seen(NamedTuple):
+    """What was found, before it becomes a Listing."""
+
+    entries: dict[str, Entry]
+    unreadable: dict[str, str]
+    busy: frozenset[str] = frozenset()
+
+
+class Scanner:
+    """Lists directories below one root.
+
+    Args:
+        root: the mapping's folder; need not exist.
+        follow_symlinks: report links that lead to a file or directory inside the root as what they lead to.
+    """
+
+    def __init__(self, root: Path, *, follow_symlinks: bool = False) -> None:
+        self.root = root
+        self.follow_symlinks = follow_symlinks
+
+    def root_identity(self) -> RootIdentity | None:
+        """Which folder is at the root now; None if it is absent, unreadable or not a directory."""
+        return tree.root_identity(self.root)
+
+    def list_dir(self, directory: str) -> Listing:
+        """List a whole directory."""
+        return self._listing(directory, None, self._all_entries)
+
+    def probe(self, directory: str, names: Collection[str]) -> Listing:
+        """Look at some names of a directory only; tells which of the files somebody is writing."""
+        wanted = frozenset(names)
+        return self._listing(directory, wanted, lambda opened: self._some_entries(opened, wanted))
+
+    def _listing(self, directory: str, names: frozenset[str] | None, look: Callable[[_Opened], _Seen]) -> Listing:
+        taken = time.time_ns()
+        failed = Listing(directory, Presence.UNREADABLE, {}, names, taken_wall_ns=taken)
+        try:
+            with self._open_root() as (root_fd, identity):
+                failed = failed._replace(root=identity)
+                listing = self._below(root_fd, failed, look)
+        except OSError as error:
+            words = f"the folder {self.root} cannot be opened: {_words(error)}"
+            return failed._replace(presence=Presence.ROOT_MISSING, problem=words)
+        if self.root_identity() != identity:
+            # What was seen may belong to a folder that is not the mapping's any more.
+            words = f"the folder {self.root} was replaced while it was being looked at"
+            return failed._replace(presence=Presence.ROOT_MISSING, root=None, problem=words)
+        return listing
+
+    @contextmanager
+    def _open_root(self) -> Iterator[tuple[int, RootIdentity]]:
+        root_fd = tree.open_root(self.root)
+        try:
+            yield root_fd, tree.identity_of(root_fd)
+        finally:
+            os.close(root_fd)
+
+    def _below(self, root_fd: int, failed: Listing, look: Callable[[_Opened], _Seen]) -> Listing:
+        """The listing of an open root's directory; never raises OSError (that would count as a missing root)."""
+        directory = failed.directory
+        try:
+            descriptor, real = tree.open_directory(self.root, root_fd, directory, follow_symlinks=self.follow_symlinks)
+        except tree.LinkError as error:
+            return failed._replace(problem=f"{directory!r} leads through {error.strerror}")
+        except OSError as error:
+            presence = Presence.ABSENT if error.errno in tree.GONE and directory else Presence.UNREADABLE
+            return failed._replace(presence=presence, problem=f"{directory!r}: {_words(error)}")
+        try:
+            status = os.fstat(descriptor)
+            seen = look(_Opened(descriptor, directory, real, root_fd))
+        except OSError as error:
+            # Also a readdir that fails midway: a part of a directory proves nothing about the rest.
+            return failed._replace(problem=f"{directory!r} could not be listed: {_words(error)}")
+        finally:
+            os.close(descriptor)
+        return failed._replace(
+            presence=Presence.PRESENT,
+            entries=seen.entries,
+            busy=seen.busy,
+            unreadable=seen.unreadable,
+            inode=status.st_ino & _INODE_MASK,
+            device=status.st_dev,
+        )
+
+    def _all_entries(self, opened: _Opened) -> _Seen:
+        entries: dict[str, Entry] = {}
+        unreadable: dict[str, str] = {}
+        links: list[str] = []
+        new, file, regular = tuple.__new__, Kind.FILE, stat.S_IFREG
+        with os.scandir(opened.descriptor) as found:
+            for item in found:
+                name = item.name
+                try:
+                    status = item.stat(follow_symlinks=False)
+                except OSError as error:
+                    _remember_failure(unreadable, name, error)
+                    continue
+                if status.st_mode & 0o170000 == regular:
+                    # tuple.__new__ skips the Python-level constructor of a NamedTuple: half of its cost.
+                    print_ = new(Fingerprint, (status.st_size, status.st_mtime_ns, status.st_ino & _INODE_MASK))
+                    entries[name] = new(Entry, (file, print_, status.st_ctime_ns, status.st_dev, ""))
+                    continue
+                entries[name] = _entry_of(status)
+                if stat.S_ISLNK(status.st_mode):
+                    links.append(name)
+        if self.follow_symlinks and links:
+            self._follow(opened, links, entries)
+        return _Seen(entries, unreadable)
+
+    def _some_entries(self, opened: _Opened, names: Collection[str]) -> _Seen:
+        entries: dict[str, Entry] = {}
+        unreadable: dict[str, str] = {}
+        busy: set[str] = set()
+        links: list[str] = []
+        for name in names:
+            try:
+                status = os.stat(name, dir_fd=opened.descriptor, follow_symlinks=False)
+            except (OSError, ValueError) as error:
+                _remember_failure(unreadable, name, error)
+                continue
+            entries[name] = _entry_of(status)
+            if stat.S_ISLNK(status.st_mode):
+                links.append(name)
+            elif stat.S_ISREG(status.st_mode) and _is_busy(name, opened.descriptor):
+                busy.add(name)
+        if self.follow_symlinks and links:
+            busy |= self._follow(opened, links, entries, ask_busy=True)
+        return _Seen(entries, unreadable, frozenset(busy))
+
+    def _follow(
+        self, opened: _Opened, links: list[str], entries: dict[str, Entry], *, ask_busy: bool = False
+    ) -> set[str]:
+        """Replace the entries of links by what they lead to; returns the names whose target is being written."""
+        busy: set[str] = set()
+        try:
+            circle = tree.places_on_the_way(self.root, opened.root_fd, opened.directory)
+        except OSError:
+            return busy
+        for name in links:
+            try:
+                target = tree.resolve_link(self.root, join(opened.real, name))
+                directory, _, last = target.rpartition("/")
+                fd, _ = tree.open_directory(self.root, opened.root_fd, directory, follow_symlinks=False)
+                try:
+                    status = os.stat(last or ".", dir_fd=fd, follow_symlinks=False)
+                    if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in circle:
+                        raise tree.LinkError(errno.ELOOP, "a symbolic link in a loop")
+                    if ask_busy and stat.S_ISREG(status.st_mode) and _is_busy(last, fd):
+                        busy.add(name)
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                entries[name] = entries[name]._replace(note=_words(error))
+                continue
+            entries[name] = _entry_of(status)
+        return busy
+
+
+def _entry_of(status: os.stat_result) -> Entry:
+    kind = stat.S_IFMT(status.st_mode)
+    print_ = fingerprint_of(status)
+    if kind == stat.S_IFREG:
+        return Entry(Kind.FILE, print_, status.st_ctime_ns, status.st_dev)
+    if kind == stat.S_IFDIR:
+        return Entry(Kind.DIR, print_, status.st_ctime_ns, status.st_dev)
+    return Entry(Kind.OTHER, print_, status.st_ctime_ns, status.st_dev, _NOTES.get(kind, "not a regular file"))
+
+
+def _remember_failure(unreadable: dict[str, str], name: str, error: OSError | ValueError) -> None:
+    """A name that vanished is simply absent; any other failure proves nothing and is told."""
+    if isinstance(error, OSError) and error.errno in tree.GONE:
+        return
+    unreadable[name] = _words(error)
+
+
+def _is_busy(name: str, directory_fd: int) -> bool:
+    try:
+        descriptor = quiet.open_regular(name, directory_fd)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    try:
+        return quiet.writer_present(descriptor) is True
+    finally:
+        os.close(descriptor)
+
+
+def _words(error: OSError | ValueError) -> str:
+    """An error as people say it, without the path that OSError's own text repeats."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

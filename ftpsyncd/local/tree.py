@@ -1,0 +1,157 @@
+"""Ways into a mapping's folder by directory descriptors, so that no symbolic link can lead a path out of its root.
+
+Comes in: a root and a relative path. Goes out: an open descriptor, or the identity of the root. Called by `scan` and
+`quiet`. A path is walked one component at a time with ``openat(O_NOFOLLOW)`` (open(2), openat(2)): a check by path
+followed by an open by path could be tricked by a rename in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from ftpsyncd.model import RootIdentity, join
+
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOCTTY
+
+_LEDGER_INTEGER = (1 << 63) - 1
+"""Inode numbers and file system ids are unsigned (mergerfs and NFS use all 64 bits); SQLite's integers are signed."""
+
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
+"""What the kernel says when there is nothing at a path: the only proof of absence."""
+
+
+class LinkError(OSError):
+    """A symbolic link on the way is not followed: outside the root, in a loop, or to nothing."""
+
+
+def fold(number: int) -> int:
+    """A 64-bit unsigned number as one the ledger can keep; only equality of such numbers means anything."""
+    return number & _LEDGER_INTEGER
+
+
+def open_root(root: Path) -> int:
+    """Open the root for reading; a root that is itself a symbolic link is followed. The caller closes it.
+
+    Raises:
+        OSError: it is absent, not a directory, or not readable.
+    """
+    return os.open(root, DIRECTORY_FLAGS)
+
+
+def identity_of(descriptor: int) -> RootIdentity:
+    """The identity of the directory behind an open descriptor.
+
+    Raises:
+        OSError: the file system does not answer.
+    """
+    return _identity(os.fstat(descriptor), os.fstatvfs(descriptor))
+
+
+def root_identity(root: Path) -> RootIdentity | None:
+    """The identity of what is at ``root`` now; None if no readable directory is there."""
+    try:
+        descriptor = open_root(root)
+    except OSError:
+        return None
+    try:
+        return identity_of(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _identity(status: os.stat_result, filesystem: os.statvfs_result) -> RootIdentity:
+    return RootIdentity(fold(status.st_ino), fold(filesystem.f_fsid) or status.st_dev)
+
+
+def open_directory(root: Path, root_fd: int, directory: str, *, follow_symlinks: bool) -> tuple[int, str]:
+    """Open ``directory`` below an open root; the caller closes the descriptor.
+
+    Returns:
+        The descriptor, and the relative path of the real directory (differs from ``directory`` only where
+        a symbolic link was followed).
+
+    Raises:
+        LinkError: ``follow_symlinks`` is set and a link on the way may not be followed.
+        OSError: as openat(2); a link that is not followed is ENOTDIR.
+    """
+    current = os.dup(root_fd)
+    real = ""
+    seen = {_place(root_fd)} if follow_symlinks else set()
+    try:
+        for name in directory.split("/") if directory else ():
+            try:
+                below = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=current)
+                real = join(real, name)
+            except OSError as error:
+                if not (follow_symlinks and error.errno in {errno.ENOTDIR, errno.ELOOP} and _is_link(name, current)):
+                    raise
+                real = resolve_link(root, join(real, name))
+                below, _ = open_directory(root, root_fd, real, follow_symlinks=False)
+            os.close(current)
+            current = below
+            if follow_symlinks:
+                _go_to_new(current, seen)
+    except BaseException:
+        os.close(current)
+        raise
+    return current, real
+
+
+def places_on_the_way(root: Path, root_fd: int, directory: str) -> set[tuple[int, int]]:
+    """(st_dev, st_ino) of the root and of every directory down to ``directory``, links followed.
+
+    A link inside ``directory`` to one of these would lead in circles.
+
+    Raises:
+        OSError: as `open_directory`.
+    """
+    places = {_place(root_fd)}
+    parts = directory.split("/") if directory else []
+    for depth in range(1, len(parts) + 1):
+        descriptor, _ = open_directory(root, root_fd, "/".join(parts[:depth]), follow_symlinks=True)
+        try:
+            places.add(_place(descriptor))
+        finally:
+            os.close(descriptor)
+    return places
+
+
+def resolve_link(root: Path, path: str) -> str:
+    """The real path, relative to the root, of a link at the real relative path ``path``.
+
+    Raises:
+        LinkError: it leads out of the root, in circles, or to nothing.
+    """
+    top = os.path.realpath(root)
+    try:
+        target = os.path.realpath(os.path.join(top, path), strict=True)  # noqa: PTH118 - bytes that are not UTF-8
+    except OSError as error:
+        words = "a symbolic link in a loop" if error.errno == errno.ELOOP else "a symbolic link to nothing"
+        raise LinkError(error.errno or errno.ENOENT, words) from error
+    if target == top:
+        return ""
+    prefix = top.rstrip("/") + "/"
+    if not target.startswith(prefix):
+        raise LinkError(errno.EXDEV, "a symbolic link to a place outside the folder")
+    return target[len(prefix) :]
+
+
+def _go_to_new(descriptor: int, seen: set[tuple[int, int]]) -> None:
+    place = _place(descriptor)
+    if place in seen:
+        raise LinkError(errno.ELOOP, "a symbolic link in a loop")
+    seen.add(place)
+
+
+def _place(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _is_link(name: str, directory_fd: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=directory_fd, follow_symlinks=False).st_mode)

@@ -1,0 +1,394 @@
+"""Notices that something below a root may have changed, and that noticing itself broke down. Only import of watchdog.
+
+Comes in: a root. Goes out: `Changes`, through a callback, and a `WatchReport` when asked. Called by `disk.DiskThread`.
+
+The threads, the queue and their orderly end are watchdog's (its extension point: ``BaseObserver(emitter_class)``);
+the reading is ours (`sources`), because watchdog's own reader loses most of a burst and falls into a livelock after
+it. One event here carries a whole batch of paths.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
+
+from ftpsyncd.local import inotify, limits, mounts, tree
+from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.sources import InotifySource, PollSource, Source
+from ftpsyncd.model import RootIdentity, WatchMode, parent
+
+__all__ = ["Changes", "RootWatcher", "WatchReport"]
+
+RETRY_S = 60.0
+"""How often it is tried again to get what the kernel was short of."""
+
+_NO_INSTANCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSYS})
+
+
+class WatchReport(NamedTuple):
+    """How well a root is being watched."""
+
+    kind: str
+    """"native", "poll", "native+poll" (what the kernel has no watches left for is polled) or "none"."""
+    root: RootIdentity | None
+    """The folder that is watched; None if it is missing."""
+    problem: str
+    """In words, with the sysctl's name and value where that is the remedy; empty when all is well."""
+    restarted: int
+    """How often watching was started again because something had died or changed."""
+
+
+class _Batched(FileSystemEvent):
+    """A whole batch of changes as one event of watchdog's; equal only to itself, so the queue never merges two."""
+
+    def __init__(self, changes: Changes) -> None:
+        super().__init__("")
+        self.changes = changes
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class _Emitter(EventEmitter):
+    """Watchdog's thread around one of our sources."""
+
+    def __init__(
+        self,
+        event_queue: EventQueue,
+        watch: ObservedWatch,
+        *,
+        timeout: float,
+        event_filter: list[type[FileSystemEvent]] | None = None,
+        source: Source,
+    ) -> None:
+        super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
+        self.name = source.name
+        self.source = source
+        self.failure = ""
+
+    def on_thread_start(self) -> None:
+        self.source.prepare()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:  # ends this thread: check() finds it dead, tells why, and starts another
+            self.failure = f"the watching thread ended ({type(error).__name__}: {error})"
+
+    def queue_events(self, timeout: float) -> None:  # noqa: ARG002 - a source knows itself how long to wait
+        self.source.turn(self._hand_on)
+
+    def _hand_on(self) -> None:
+        """Queue what was collected, unless the receiver still has the last batch: then let it grow, bounded."""
+        if self.source.batch and self._event_queue.empty():
+            self.queue_event(_Batched(self.source.batch.take()))
+
+    def on_thread_stop(self) -> None:
+        self.source.stop()
+
+
+class _Receiver(FileSystemEventHandler):
+    """Hands batches on, and remembers when that failed: those changes are lost until the next check."""
+
+    def __init__(self, root: str, deliver: Callable[[Changes], None]) -> None:
+        self._prefix = root.rstrip("/") + "/"
+        self._deliver = deliver
+        self.failure = ""
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        try:
+            self._deliver(event.changes if isinstance(event, _Batched) else self._translated(event))
+        except Exception as error:  # would end watchdog's thread with a traceback; check() starts anew and tells why
+            self.failure = f"changes could not be handed on ({type(error).__name__}: {error})"
+
+    def _translated(self, event: FileSystemEvent) -> Changes:
+        """An event of watchdog's own emitters, used where there is no inotify."""
+        both = (os.fsdecode(path) for path in (event.src_path, event.dest_path) if path)
+        paths = frozenset(path.removeprefix(self._prefix) for path in both if path.startswith(self._prefix))
+        return Changes(paths | {parent(path) for path in paths}, paths if event.is_directory else frozenset())
+
+
+class _Root(NamedTuple):
+    """Which folder a root is at this moment, closer than RootIdentity: also its mount."""
+
+    identity: RootIdentity
+    mount_id: int | None
+
+
+class _Running(NamedTuple):
+    """One observer with its source."""
+
+    observer: BaseObserver
+    receiver: _Receiver
+    source: Source | None
+    """None for watchdog's own emitters."""
+
+    def trouble(self) -> str:
+        """Why this cannot be relied upon any more; empty if it can."""
+        if self.receiver.failure:
+            return self.receiver.failure
+        emitters = list(self.observer.emitters)
+        failures = [emitter.failure for emitter in emitters if isinstance(emitter, _Emitter) and emitter.failure]
+        if failures:
+            return failures[0]
+        if not emitters or not all(thread.is_alive() for thread in (self.observer, *emitters)):
+            return "a watching thread ended"
+        return ""
+
+    def stop(self) -> None:
+        """End its threads and give back its descriptors."""
+        self.observer.stop()
+        if self.observer.ident is not None:
+            self.observer.join()
+        if self.source is not None:
+            self.source.release()
+
+
+class RootWatcher:
+    """Watches one root by the best means there are, and replaces what dies.
+
+    Args:
+        root: the mapping's folder; need not exist.
+        mode: AUTO watches natively except on network file systems, which inotify(7) cannot see into.
+        poll_every_s: time between two looks where polling is used; stretched to 20 times the time of a look.
+        descend: whether what is in a folder (relative path) can matter; called from several threads.
+        deliver: receives changes on a thread of the watcher's; must be thread-safe and quick. If it raises, watching
+            is started again at the next check.
+        name: of the mapping, for the names of threads.
+        open_kernel: makes an inotify instance; another one in tests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        mode: WatchMode,
+        poll_every_s: float,
+        descend: Callable[[str], bool],
+        deliver: Callable[[Changes], None],
+        name: str = "",
+        open_kernel: Callable[[], inotify.Kernel] = inotify.Inotify,
+    ) -> None:
+        self._root = root
+        self._path = os.path.abspath(root)  # noqa: PTH100 - Path.absolute keeps "..", watchdog does not
+        self._mode = mode
+        self._poll_every_s = poll_every_s
+        self._descend = descend
+        self._deliver = deliver
+        self._name = name or self._path
+        self._open_kernel = open_kernel
+        self._using = threading.RLock()
+        self._stopped = threading.Event()
+        self._sources: list[Source] = []
+        self._main: _Running | None = None
+        self._filling: _Running | None = None
+        """The poller for what the kernel has no watches for."""
+        self._native: InotifySource | None = None
+        self._seen: _Root | None = None
+        self._mounts: frozenset[tuple[int, str]] = frozenset()
+        self._short = ""
+        """In words, when there was no inotify instance to be had."""
+        self._problem = ""
+        self._restarted = 0
+        self._retry_at = 0.0
+
+    def start(self) -> WatchReport:
+        """Begin to watch; when it returns, whatever changes from now on will be delivered.
+
+        Then ``Changes(deep={""})`` is delivered: what was before. A missing root is no error: `check` picks it up
+        when it appears.
+        """
+        with self._using:
+            if not self._stopped.is_set() and self._main is None:
+                self._open("")
+            return self._report()
+
+    def check(self) -> WatchReport:
+        """See to it that watching works: the root is the same folder on the same mount, all threads live.
+
+        What died or changed is started again, which delivers ``Changes(deep={""})`` with the reason. To be called
+        every few seconds; takes well below a millisecond unless the disk hangs.
+        """
+        with self._using:
+            if self._stopped.is_set():
+                return self._report()
+            seen = self._look()
+            if seen != self._seen or (seen is not None and self._trouble()):
+                self._replace(seen)
+            elif self._native is not None:
+                self._tend(self._native)
+            return self._report()
+
+    def stop(self) -> None:
+        """End all threads and close all descriptors; nothing is delivered afterwards. Idempotent."""
+        self._stopped.set()
+        for source in list(self._sources):
+            source.stop()  # without the lock: a start that is under way ends early
+        with self._using:
+            self._close()
+
+    # ── Starting and replacing ─────────────────────────────────────────────────────────────────────────────────
+
+    def _look(self) -> _Root | None:
+        identity = tree.root_identity(self._root)
+        return None if identity is None else _Root(identity, mounts.mount_id(self._root))
+
+    def _trouble(self) -> str:
+        """Why watching has to be started again although the root is the same; empty if it has not."""
+        if self._main is None:
+            return "watching did not start"
+        if self._native is not None and self._native.lost:
+            return self._native.lost
+        if self._short and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_S
+            if self._instance_to_be_had():
+                return "inotify can be used again"
+        return self._main.trouble() or (self._filling.trouble() if self._filling else "")
+
+    def _replace(self, seen: _Root | None) -> None:
+        if self._seen is None:
+            reason = "" if seen != self._seen else self._trouble()
+        elif seen is None:
+            reason = f"the folder {self._root} is missing"
+        elif seen != self._seen:
+            reason = f"the folder {self._root} is another one than before"
+        else:
+            reason = self._trouble()
+        if self._seen is not None:
+            self._restarted += 1
+        self._close()
+        if seen is None:
+            self._seen = None
+            self._problem = _missing(self._root)
+            self._deliver(Changes(frozenset(), frozenset({""}), reason))
+        else:
+            self._open(reason)
+
+    def _open(self, reason: str) -> None:
+        self._problem = self._short = ""
+        self._seen = self._look()
+        if self._seen is None:
+            self._problem = _missing(self._root)
+            return
+        try:
+            self._main = self._open_main(reason)
+        except OSError as error:
+            # Gone between the look and the watch, or the disk fails: the next check tries again.
+            self._problem = f"the folder {self._root} cannot be watched: {error.strerror}"
+            return
+        if self._native is not None:
+            self._mounts = mounts.below(self._root)
+            self._retry_at = time.monotonic() + RETRY_S
+            self._fill_gaps(self._native)
+
+    def _open_main(self, reason: str) -> _Running:
+        if self._mode is WatchMode.NATIVE or (
+            self._mode is WatchMode.AUTO and not mounts.is_network_filesystem(self._root)
+        ):
+            if sys.platform != "linux":
+                return self._open_foreign()
+            try:
+                self._native = InotifySource(self._path, self._descend, self._open_kernel, reason)
+                return self._run(self._native)
+            except OSError as error:
+                self._native = None
+                if error.errno not in _NO_INSTANCE:
+                    raise
+                self._short = limits.words_for_instances(self._poll_every_s)
+                self._retry_at = time.monotonic() + RETRY_S
+        return self._run(PollSource(self._path, self._descend, self._poll_every_s, reason=reason))
+
+    def _run(self, source: Source) -> _Running:
+        self._sources.append(source)
+        observer = BaseObserver(_Emitter, source=source)
+        observer.name = f"deliver {self._name}"
+        receiver = _Receiver(self._path, self._hand)
+        observer.schedule(receiver, self._path, recursive=True)
+        running = _Running(observer, receiver, source)
+        try:
+            observer.start()
+        except BaseException:
+            running.stop()
+            raise
+        return running
+
+    def _open_foreign(self) -> _Running:
+        """Watchdog's own emitters, on systems without inotify."""
+        from watchdog.observers import Observer  # noqa: PLC0415 - loads what only other systems need
+
+        observer = Observer()
+        receiver = _Receiver(self._path, self._hand)
+        observer.schedule(receiver, self._path, recursive=True)
+        observer.start()
+        self._hand(Changes(frozenset(), frozenset({""})))
+        return _Running(observer, receiver, None)
+
+    def _hand(self, changes: Changes) -> None:
+        if not self._stopped.is_set():
+            self._deliver(changes)
+
+    def _close(self) -> None:
+        for running in (self._filling, self._main):
+            if running is not None:
+                running.stop()
+        self._main = self._filling = self._native = None
+        self._sources.clear()
+
+    # ── Keeping it well ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tend(self, native: InotifySource) -> None:
+        mounted = mounts.below(self._root)
+        if mounted != self._mounts:
+            # A mount that comes causes no event, and covers folders whose watches see nothing from then on.
+            self._mounts = mounted
+            native.resync("something was mounted or unmounted inside the folder")
+        if native.unwatched_count and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_S
+            native.retry()
+        self._fill_gaps(native)
+
+    def _fill_gaps(self, native: InotifySource) -> None:
+        if native.unwatched_count and self._filling is None:
+            self._filling = self._run(PollSource(self._path, self._descend, self._poll_every_s, tops=native.unwatched))
+        elif not native.unwatched_count and self._filling is not None:
+            self._filling.stop()
+            self._filling = None
+
+    def _instance_to_be_had(self) -> bool:
+        try:
+            self._open_kernel().close()
+        except OSError:
+            return False
+        return True
+
+    def _report(self) -> WatchReport:
+        if self._main is None:
+            return WatchReport("none", None, self._problem, self._restarted)
+        kind, problem = "native", self._short
+        if self._native is None:
+            kind = "poll" if isinstance(self._main.source, PollSource) else "native"
+        elif self._filling is not None and (count := self._native.unwatched_count):
+            kind = "native+poll"
+            words = limits.words_for_watches if self._native.exhausted else limits.words_for_refused
+            problem = words(count, self._poll_every_s)
+        return WatchReport(kind, self._seen.identity if self._seen else None, problem, self._restarted)
+
+
+def _missing(root: Path) -> str:
+    try:
+        os.close(tree.open_root(root))
+    except OSError as error:
+        return f"the folder {root} cannot be opened: {error.strerror}"
+    return f"the folder {root} was missing a moment ago"
