@@ -1,0 +1,416 @@
+"""Real FTP servers for tests: started on a free loopback port, each with its own home, always ended.
+
+    with running("vsftpd", tls="explicit") as server:
+        spec = server.spec()                  # a ServerSpec that logs in; server.spec(password=lambda: "wrong")
+        (server.home / "x").write_bytes(b"")  # what the FTP account sees as /x
+        server.stop()                         # sessions die too: the whole process group ends
+        server.start()                        # the same port and home again
+        server.log()                          # what it printed
+
+Kinds: ``vsftpd``, ``proftpd``, ``pure-ftpd`` (Debian's, unpacked by ``scripts/fetch-servers`` into
+``$FTPSYNCD_TEST_SERVERS``; they need root) and ``pyftpdlib`` (always there). TLS: ``off``, ``explicit`` (required on
+control and data; vsftpd and proftpd insist on session reuse) and ``implicit`` (not pure-ftpd). The certificate is for
+``localhost`` and 127.0.0.1, from a CA of its own that ``spec()`` trusts through ``tls_ca``.
+
+Where a server is absent, `running` skips the test with the reason, or fails it if ``FTPSYNCD_REQUIRE_SERVERS`` is set
+(continuous integration does). `available(kind, tls)` tells beforehand, for parametrization.
+
+Daemons serve the home as user ``daemon``, so the default home (a fresh directory under the temporary directory) can be
+entered by everybody. A ``home`` of your own is made its own; all its ancestors must be enterable, which those of
+pytest's ``tmp_path`` are not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+USER = "ftpu"
+PASSWORD = "secret"
+KINDS = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib")
+_UID = 1
+"""User and group daemon: in every Debian, and with a home that exists (vsftpd enters it before `local_root`)."""
+_MD5_CRYPT = "$1$ftpsyncd$BV/0E.lAbUu/41kWR4WMC0"
+"""PASSWORD; a cheap hash, so that a login costs nothing."""
+_PAM_SERVICE = "ftpsyncd-test"
+_DEADLINE_S = 20.0
+
+
+def _root() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("FTPSYNCD_TEST_SERVERS") or cache / "ftpsyncd-test-servers")
+
+
+def missing(kind: str, tls: str = "off") -> str:
+    """Why a server cannot be started here; empty if it can."""
+    if kind == "pure-ftpd" and tls == "implicit":
+        return "pure-ftpd has no implicit TLS"
+    if kind == "pyftpdlib":
+        return ""
+    if os.geteuid() != 0:
+        return f"{kind} must be started by root"
+    if not (_root() / "usr/sbin" / kind).exists():
+        return f"{kind} is not in {_root()} (run scripts/fetch-servers)"
+    return ""
+
+
+def available(kind: str, tls: str = "off") -> bool:
+    """Whether `running` would start this server and not skip."""
+    return not missing(kind, tls)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Paths of PEM files."""
+
+    ca: Path
+    server: Path
+    """Key and chain in one file."""
+    key: Path
+    chain: Path
+
+
+@functools.cache
+def certificates() -> Certificates:
+    """A CA and a certificate for localhost and 127.0.0.1, made once per test run."""
+    import atexit  # noqa: PLC0415 - only if TLS is tested
+
+    import trustme  # noqa: PLC0415 - takes a quarter of a second to import
+
+    directory = Path(tempfile.mkdtemp(prefix="ftpsyncd-certificates-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    ca = trustme.CA()
+    issued = ca.issue_cert("localhost", "127.0.0.1", key_type=trustme.KeyType.RSA)
+    paths = Certificates(directory / "ca.pem", directory / "server.pem", directory / "key.pem", directory / "chain.pem")
+    ca.cert_pem.write_to_path(paths.ca)
+    issued.private_key_and_cert_chain_pem.write_to_path(paths.server)
+    issued.private_key_pem.write_to_path(paths.key)
+    for part in issued.cert_chain_pems:
+        part.write_to_path(paths.chain, append=True)
+    for secret in (paths.server, paths.key):
+        secret.chmod(0o600)
+    return paths
+
+
+@dataclass
+class Server:
+    """One FTP server; made by `running`."""
+
+    kind: str
+    tls: str
+    home: Path
+    port: int
+    host: str
+    max_clients: int
+    writable: bool
+    idle_s: int
+    scratch: Path
+    """Configuration, log, pid file."""
+    pam: Path | None = None
+    """The PAM service that was written for it."""
+    _process: subprocess.Popen[bytes] | None = None
+    _log: IO[bytes] | None = field(default=None, repr=False)
+
+    def spec(self, **changes: Any) -> Any:
+        """A `ftpsyncd.model.ServerSpec` for the account of this server."""
+        from ftpsyncd.model import ServerSpec, TlsMode  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
+
+        values: dict[str, Any] = {
+            "name": self.kind,
+            "host": self.host,
+            "port": self.port,
+            "user": USER,
+            "password": lambda: PASSWORD,
+            "tls": TlsMode(self.tls),
+            "tls_ca": certificates().ca if self.tls != "off" else None,
+        }
+        return ServerSpec(**{**values, **changes})
+
+    def start(self) -> None:
+        """Start (again), on the same port; returns when it greets."""
+        assert self._process is None, "it is running already"
+        self._log = (self.scratch / "log").open("ab")
+        self._process = subprocess.Popen(
+            self._command(), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True
+        )
+        deadline = time.monotonic() + _DEADLINE_S
+        while not self._greets():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"{self.kind} did not start: {self.log()}")
+            time.sleep(0.02)
+
+    def _greets(self) -> bool:
+        try:
+            with socket.create_connection((self.host, self.port), timeout=2) as connection:
+                # With implicit TLS nothing is said before the handshake: that it accepts must do.
+                return self.tls == "implicit" or connection.recv(3) == b"220"
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        """End the server and every session of it; its port refuses connections afterwards."""
+        process, self._process = self._process, None
+        if process is not None:
+            # The group is ours: it was made with start_new_session, so sessions forked by the daemon go with it.
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.killpg(process.pid, number)
+                    process.wait(3)
+                except ProcessLookupError:
+                    break
+                except subprocess.TimeoutExpired:
+                    continue
+            process.wait(_DEADLINE_S)
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def log(self) -> str:
+        """What the server printed."""
+        path = self.scratch / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon, which leads its process group."""
+        assert self._process is not None, "it is not running"
+        return self._process.pid
+
+    def _command(self) -> list[str]:
+        return {
+            "vsftpd": self._vsftpd,
+            "proftpd": self._proftpd,
+            "pure-ftpd": self._pure_ftpd,
+            "pyftpdlib": self._pyftpdlib,
+        }[self.kind]()
+
+    def _vsftpd(self) -> list[str]:
+        # vsftpd knows users only through PAM; this service knows one user and touches no account of the machine.
+        # (pam_exec does not do: vsftpd reaps its child.)
+        _write_user_database(self.scratch / "users")
+        service = f"{_PAM_SERVICE}-{self.port}"
+        self.pam = Path("/etc/pam.d", service)
+        self.pam.write_text(
+            f"auth required pam_userdb.so db={self.scratch}/users\n"
+            "account required pam_permit.so\nsession required pam_permit.so\n"
+        )
+        empty = self.scratch / "empty"
+        empty.mkdir(exist_ok=True)
+        settings = {
+            "listen": "YES", "listen_ipv6": "NO", "listen_address": self.host, "listen_port": self.port,
+            "background": "NO", "anonymous_enable": "NO", "local_enable": "YES", "guest_enable": "YES",
+            "guest_username": "daemon", "virtual_use_local_privs": "YES", "local_root": self.home,
+            "write_enable": "YES", "local_umask": "022", "seccomp_sandbox": "NO", "secure_chroot_dir": empty,
+            "pam_service_name": service, "chroot_local_user": "YES", "allow_writeable_chroot": "YES",
+            "mdtm_write": "YES", "max_per_ip": self.max_clients, "delay_failed_login": 0,
+            "idle_session_timeout": self.idle_s, "session_support": "NO",
+        }  # fmt: skip
+        if self.tls != "off":
+            settings |= {
+                "ssl_enable": "YES", "rsa_cert_file": certificates().server, "force_local_data_ssl": "YES",
+                "force_local_logins_ssl": "YES", "require_ssl_reuse": "YES", "ssl_ciphers": "HIGH",
+                "implicit_ssl": "YES" if self.tls == "implicit" else "NO",
+            }  # fmt: skip
+        path = self.scratch / "vsftpd.conf"
+        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        return [str(_root() / "usr/sbin/vsftpd"), str(path)]
+
+    def _proftpd(self) -> list[str]:
+        users = self.scratch / "users"
+        users.write_text(f"{USER}:{_MD5_CRYPT}:{_UID}:{_UID}::{self.home}:/bin/false\n")
+        users.chmod(0o600)
+        text = f"""
+ServerName test
+ServerType standalone
+DefaultServer on
+DefaultAddress {self.host}
+SocketBindTight on
+Port {self.port}
+UseIPv6 off
+UseReverseDNS off
+Umask 022 022
+MaxInstances 100
+MaxClients {self.max_clients}
+MaxLoginAttempts 3
+TimeoutIdle {self.idle_s}
+User daemon
+Group daemon
+ModulePath {_root()}/usr/lib/proftpd
+PidFile {self.scratch}/pid
+ScoreboardFile {self.scratch}/scoreboard
+DelayEngine off
+AuthPAM off
+AuthUserFile {users}
+AuthOrder mod_auth_file.c
+RequireValidShell off
+DefaultRoot ~
+AllowOverwrite on
+AllowStoreRestart on
+WtmpLog off
+TransferLog none
+SystemLog {self.scratch}/proftpd.log
+"""
+        if self.tls != "off":
+            implicit = "TLSOptions UseImplicitSSL\n" if self.tls == "implicit" else ""
+            text += f"""LoadModule mod_tls.c
+TLSEngine on
+TLSRequired on
+TLSRSACertificateFile {certificates().chain}
+TLSRSACertificateKeyFile {certificates().key}
+TLSLog {self.scratch}/tls.log
+{implicit}"""
+        path = self.scratch / "proftpd.conf"
+        path.write_text(text)
+        return [str(_root() / "usr/sbin/proftpd"), "-n", "-q", "-c", str(path)]
+
+    def _pure_ftpd(self) -> list[str]:
+        users = self.scratch / "users"
+        users.write_text(f"{USER}:{_MD5_CRYPT}:{_UID}:{_UID}::{self.home}/./::::::::::::\n")
+        database = self.scratch / "users.pdb"
+        subprocess.run([_root() / "usr/bin/pure-pw", "mkdb", database, "-f", users], check=True)
+        command = [
+            _root() / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-A", "-E", "-H", "-u", "1",
+            "-l", f"puredb:{database}", "-c", "100", "-C", self.max_clients, "-U", "133:022",
+            "-I", max(1, self.idle_s // 60), "-g", self.scratch / "pid",
+        ]  # fmt: skip
+        if self.tls != "off":
+            command += ["-Y", "3", "-2", certificates().server]
+        return [str(word) for word in command]
+
+    def _pyftpdlib(self) -> list[str]:
+        settings = {
+            "host": self.host, "port": self.port, "home": str(self.home), "tls": self.tls,
+            "max_clients": self.max_clients, "perm": "elradfmwMT" if self.writable else "elr", "idle_s": self.idle_s,
+            "certificate": str(certificates().server) if self.tls != "off" else "",
+        }  # fmt: skip
+        return [sys.executable, __file__, json.dumps(settings)]
+
+
+class _Datum(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_char_p), ("size", ctypes.c_int))
+
+
+def _write_user_database(path: Path) -> None:
+    """Write ``path``.db for pam_userdb with the library that it reads it with (Berkeley DB's ndbm interface)."""
+    library = ctypes.CDLL("libdb-5.3.so")
+    opening, storing, closing = (getattr(library, f"__db_ndbm_{verb}") for verb in ("open", "store", "close"))
+    opening.restype, opening.argtypes = ctypes.c_void_p, (ctypes.c_char_p, ctypes.c_int, ctypes.c_int)
+    storing.argtypes = (ctypes.c_void_p, _Datum, _Datum, ctypes.c_int)
+    closing.argtypes = (ctypes.c_void_p,)
+    database = opening(os.fsencode(path), os.O_RDWR | os.O_CREAT, 0o600)
+    user, password = USER.encode(), PASSWORD.encode()
+    storing(database, _Datum(user, len(user)), _Datum(password, len(password)), 1)
+    closing(database)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    kind: str,
+    *,
+    tls: str = "off",
+    home: Path | None = None,
+    max_clients: int = 50,
+    writable: bool = True,
+    home_bytes: int = 0,
+    idle_s: int = 300,
+    host: str = "127.0.0.1",
+) -> Iterator[Server]:
+    """A running server, ended and removed afterwards.
+
+    Args:
+        kind: one of KINDS.
+        tls: off, explicit or implicit.
+        home: what the account sees as ``/``; absent: a fresh directory.
+        max_clients: connections allowed from this machine.
+        writable: False: the account may read only.
+        home_bytes: the home is a tmpfs of this size, to be filled up (needs root).
+        idle_s: seconds after which the server drops an idle session (pure-ftpd: whole minutes).
+        host: loopback address to listen on.
+    """
+    import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
+
+    if reason := missing(kind, tls):
+        (pytest.fail if os.environ.get("FTPSYNCD_REQUIRE_SERVERS") else pytest.skip)(reason)
+    base = Path(tempfile.mkdtemp(prefix="ftpsyncd-test-"))
+    base.chmod(0o755)  # the daemons must get through
+    place = home or base / "home"
+    place.mkdir(exist_ok=True)
+    scratch = base / "server"
+    scratch.mkdir()
+    if home_bytes:
+        options = f"size={home_bytes}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
+    server = Server(kind, tls, place, _free_port(host), host, max_clients, writable, idle_s, scratch)
+    try:
+        if os.geteuid() == 0 and kind != "pyftpdlib":
+            os.chown(place, _UID if writable else 0, _UID if writable else 0)
+            place.chmod(0o755)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        if server.pam is not None:
+            server.pam.unlink(missing_ok=True)
+        if home_bytes:
+            subprocess.run(["umount", "--lazy", place], check=True)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _serve(settings: dict[str, Any]) -> None:
+    """Run pyftpdlib until killed."""
+    import logging  # noqa: PLC0415
+
+    from pyftpdlib.authorizers import DummyAuthorizer  # noqa: PLC0415
+    from pyftpdlib.handlers import FTPHandler, TLS_FTPHandler  # noqa: PLC0415
+    from pyftpdlib.servers import FTPServer  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.WARNING)
+    authorizer = DummyAuthorizer()
+    authorizer.add_user(USER, PASSWORD, settings["home"], perm=settings["perm"])
+
+    class Plain(FTPHandler):  # type: ignore[misc]
+        timeout = settings["idle_s"]
+        auth_failed_timeout = 0
+        unicode_errors = "surrogateescape"
+
+    class Explicit(TLS_FTPHandler):  # type: ignore[misc]
+        timeout = settings["idle_s"]
+        auth_failed_timeout = 0
+        certfile = settings["certificate"]
+        tls_control_required = True
+        tls_data_required = True
+
+    class Implicit(Explicit):
+        def handle(self) -> None:
+            self.secure_connection(self.get_ssl_context())
+            super().handle()
+
+    handler: Any = {"off": Plain, "explicit": Explicit, "implicit": Implicit}[settings["tls"]]
+    handler.authorizer = authorizer
+    server = FTPServer((settings["host"], settings["port"]), handler)
+    server.max_cons = settings["max_clients"]
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    _serve(json.loads(sys.argv[1]))
