@@ -58,12 +58,16 @@ class Poller:
     def _digest(self, path: str) -> tuple[int, list[str]]:
         """A number that differs when anything in the folder does, and the names of the folders in it.
 
-        A time stamp of the folder would not do: a file that is written in place does not change it.
+        The folder's own time stamps alone would not do: a file that is written in place does not change them. They
+        are part of it because a name may come and go between two looks, and be seen by a listing in between.
         """
         facts: list[tuple[str, int, int, int, int]] = []
         folders: list[str] = []
+        absolute = join(self._root, path) if path else self._root
         try:
-            with os.scandir(join(self._root, path) if path else self._root) as found:
+            own = os.stat(absolute, follow_symlinks=not path)  # noqa: PTH116 - no path object per folder
+            facts.append(("", own.st_ino, own.st_mtime_ns, own.st_ctime_ns, own.st_mode))
+            with os.scandir(absolute) as found:
                 for item in found:
                     name = item.name
                     try:

@@ -1,0 +1,40 @@
+"""What holds for every test: no thread and no descriptor outlives it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+GRACE_S = 5.0
+
+
+def _descriptors() -> set[tuple[int, str]]:
+    found = set()
+    for link in list(Path("/proc/self/fd").iterdir()):
+        try:
+            found.add((int(link.name), os.fspath(link.readlink())))
+        except FileNotFoundError:
+            continue  # the descriptor of the listing itself
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """Threads and descriptors after a test are those before it; what is ending may take a moment."""
+    threads, descriptors = set(threading.enumerate()), _descriptors()
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while True:
+        left: set[object] = {*(set(threading.enumerate()) - threads), *(_descriptors() - descriptors)}
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            pytest.fail(f"left behind: {left}")
+        gc.collect()
+        time.sleep(0.01)
