@@ -133,9 +133,12 @@ def _guarded(endpoint: _Endpoint) -> _Endpoint:
         try:
             return await endpoint(request)
         except FtpsyncdError as problem:
-            return _problem(_status_of(problem), problem.message, problem.remedy)
+            status = _status_of(problem)
+            # The rest of a body that is too large is not waited for.
+            headers = {"Connection": "close"} if status == 413 else None
+            return _problem(status, problem.message, problem.remedy, headers)
         except Exception:  # a mistake of ours: the daemon goes on, the log has the trace
-            logger.bind(event="control").exception(f"{request.method} {quote(request.url.path)} failed")
+            logger.bind(event="control").exception(f"{request.method} {quote(request.scope['path'])} failed")
             return _problem(500, "The daemon made a mistake; its log says which.", "Please report it.")
 
     return guarded
@@ -157,7 +160,7 @@ async def _refused(request: Request, problem: Exception) -> Response:
     """Starlette's own refusals: no such route, no such method."""
     status = problem.status_code if isinstance(problem, HTTPException) else 500
     headers = problem.headers if isinstance(problem, HTTPException) else None
-    path = quote(request.url.path)
+    path = quote(request.scope["path"])
     if status == 404:
         return _problem(status, f"There is no {path}.", _DOCS)
     if status == 405:

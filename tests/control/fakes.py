@@ -1,0 +1,75 @@
+"""A daemon for the control API's tests: says what it is told to, notes what it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ftpsyncd.model import (
+    CommandName,
+    DaemonStatus,
+    MappingState,
+    MappingStatus,
+    Problem,
+    ServerState,
+    ServerStatus,
+    Status,
+    Transfer,
+    Why,
+)
+
+GALLERY = MappingStatus(
+    name="gallery",
+    local="/srv/drop/gallery",
+    remote="web:/htdocs/gallery",
+    state=MappingState.SYNCING,
+    pending=3,
+    in_flight=1,
+    failed=0,
+    parked=1,
+    held=0,
+    published_files=1200,
+    published_bytes=5_000_000_000,
+    last_publish="2026-01-02T03:04:05+00:00",
+    message="3 files wait.",
+)
+STATUS = Status(
+    daemon=DaemonStatus(running=True, pid=4711, version="0.1.0", uptime_s=12.5),
+    mappings=(
+        GALLERY,
+        MappingStatus("sheets", "/s", "web:/s", MappingState.SOURCE_MISSING, 0, 0, 0, 0, 0, 0, 0, None, "Not there."),
+    ),
+    servers=(ServerStatus("web", ServerState.ONLINE, 2, ""),),
+    transfers=(Transfer("gallery", "a\udcff.jpg", 10, 100, 5.5),),
+    problems=(Problem("gallery", "b\n.jpg", True, 2, "Refused.", "550 no", "Ask.", None),),  # noqa: FBT003 - parked
+)
+
+
+@dataclass
+class FakeDaemon:
+    """Satisfies ``port.Daemon``."""
+
+    answer: Status = STATUS
+    lives: bool = True
+    trouble: Exception | None = None
+    asked: list[str] = field(default_factory=list)
+    commands: list[tuple[CommandName, str | None, str | None, str | None]] = field(default_factory=list)
+
+    def status(self) -> Status:
+        if self.trouble is not None:
+            raise self.trouble
+        return self.answer
+
+    def why(self, path: str) -> Why:
+        if self.trouble is not None:
+            raise self.trouble
+        self.asked.append(path)
+        return Why(path, "gallery", "pending", "It waits.", {"size": 3, "reply": None})
+
+    def command(self, name: CommandName, *, mapping: str | None, server: str | None, path: str | None) -> str:
+        if self.trouble is not None:
+            raise self.trouble
+        self.commands.append((name, mapping, server, path))
+        return f"Did {name}."
+
+    def alive(self) -> bool:
+        return self.lives

@@ -1,0 +1,219 @@
+"""The control API over its socket: every route, and everything that can be wrong with a request."""
+
+import json
+import socket
+
+import pytest
+
+from ftpsyncd.control import shapes
+from ftpsyncd.control.app import BODY_MAX
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.server import ControlServer
+from ftpsyncd.errors import (
+    CommandRefusedError,
+    ConfigError,
+    ControlError,
+    LedgerError,
+    LocalError,
+    ServerUnavailableError,
+    UsageError,
+)
+from ftpsyncd.model import CommandName
+from tests.control.fakes import STATUS, FakeDaemon
+
+
+@pytest.fixture
+def daemon():
+    return FakeDaemon()
+
+
+@pytest.fixture
+def path(daemon, tmp_path):
+    path = tmp_path / "control.sock"
+    with ControlServer(daemon, path):
+        yield path
+
+
+@pytest.fixture
+def client(path):
+    return ControlClient(path, timeout_s=30)
+
+
+@pytest.fixture
+def raw(path):
+    """Sends bytes, returns status, headers and JSON of the answer."""
+
+    def exchange(data):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(30)
+            sock.connect(str(path))
+            sock.sendall(data)
+            answer = b""
+            while chunk := sock.recv(65536):
+                answer += chunk
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status, *headers = head.decode().split("\r\n")
+        fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in headers)}
+        return int(status.split()[1]), fields, json.loads(body)
+
+    return exchange
+
+
+def request(method, target, body=b"", headers=""):
+    head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    return head.encode() + body
+
+
+# ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_status_is_the_daemons(client):
+    assert shapes.status_from_json(client.status()) == STATUS
+
+
+def test_one_mapping_can_be_asked_for(client):
+    found = client.mapping("gallery")
+    assert found["state"] == "syncing"
+    assert [problem["path"] for problem in found["problems"]] == ["b\n.jpg"]
+
+
+@pytest.mark.parametrize(
+    "asked", ["/srv/a b+c&d=e%41#?.jpg", "/srv/é🙂", "/srv/\udcff\udc80.jpg", "/srv/new\nline\r", "/" + "ü" * 2000]
+)
+def test_every_path_survives_the_way_there_and_back(client, daemon, asked):
+    why = shapes.why_from_json(client.why(asked))
+    assert why.path == asked
+    assert daemon.asked == [asked]
+    assert client.command("retry", path=asked) == "Did retry."
+    assert daemon.commands == [(CommandName.RETRY, None, None, asked)]
+
+
+def test_answers_are_one_line_of_ascii(raw, daemon):
+    status, headers, _ = raw(request("GET", "/v1/why?path=%FF"))
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert daemon.asked == ["\udcff"]
+
+
+def test_health_is_the_engines(client, raw, daemon):
+    assert client.healthy()
+    daemon.lives = False
+    assert not client.healthy()
+    status, _, answer = raw(request("GET", "/healthz"))
+    assert status == 503
+    assert answer["healthy"] is False
+    assert "engine" in answer["error"]
+
+
+@pytest.mark.parametrize("name", CommandName)
+def test_each_command_reaches_the_daemon(client, daemon, name):
+    assert client.command(name, mapping="gallery", server="web", path="/a") == f"Did {name}."
+    assert client.command(name) == f"Did {name}."
+    assert daemon.commands == [(name, "gallery", "web", "/a"), (name, None, None, None)]
+
+
+@pytest.mark.parametrize("body", [b"", b" \n", b"{}", b'{"mapping": null}'])
+def test_a_command_needs_no_body(raw, daemon, body):
+    assert raw(request("POST", "/v1/rescan", body))[0] == 200
+    assert daemon.commands == [(CommandName.RESCAN, None, None, None)]
+
+
+# ── What can be wrong ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "error"),
+    [
+        (request("GET", "/"), 404, "There is no /."),
+        (request("GET", "/v1/status/"), 404, "There is no /v1/status/."),
+        (request("GET", "/v2/x%0Ay"), 404, r'There is no "/v2/x\ny".'),
+        (request("GET", "/v1/mappings/galery"), 404, "There is no mapping galery."),
+        (request("POST", "/v1/status"), 405, "/v1/status is not for POST."),
+        (request("GET", "/v1/rescan"), 405, "/v1/rescan is not for GET."),
+        (request("BREW", "/healthz"), 405, "/healthz is not for BREW."),
+        (request("GET", "/v1/why"), 400, "The query needs one `path`"),
+        (request("GET", "/v1/why?path="), 400, "The query needs one `path`"),
+        (request("GET", "/v1/why?path=/a&path=/b"), 400, "The query needs one `path`"),
+        (request("GET", "/v1/why?path=/a%00b"), 400, r'The path "/a\x00b" holds a NUL.'),
+        (request("GET", "/v1/why?" + "&".join("abcdefghijklmnopqrstuvwxyz")), 400, "The query has too many fields."),
+        (request("POST", "/v1/pause", b"{"), 400, "The body is no JSON: "),
+        (request("POST", "/v1/pause", b"\xff\xfe"), 400, "The body is no JSON: "),
+        (request("POST", "/v1/pause", b"[" * 60_000), 400, "The body is no JSON: "),
+        (request("POST", "/v1/pause", b"[]"), 400, "The body must be a JSON object."),
+        (request("POST", "/v1/pause", b'{"maping": "x"}'), 400, "The body has maping; it may have mapping, server"),
+        (request("POST", "/v1/pause", b'{"mapping": 3}'), 400, "`mapping` must be a text"),
+        (request("POST", "/v1/pause", b'{"mapping": ""}'), 400, "`mapping` must be a text"),
+        (request("POST", "/v1/pause", b'{"mapping": "galery"}'), 404, "There is no mapping galery."),
+        (request("POST", "/v1/pause", b'{"server": "we\\nb"}'), 404, r'There is no server "we\nb".'),
+        (request("POST", "/v1/retry", b'{"path": "\\ud800"}'), 400, r'The path "\ud800" holds half a character.'),
+        (request("POST", "/v1/retry", b'{"path": "a\\u0000"}'), 400, r'The path "a\x00" holds a NUL.'),
+        (request("POST", "/v1/pause", b" " * (BODY_MAX + 1)), 413, "The body is larger than 65536 bytes."),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_request_gets_a_clear_answer_and_harms_nobody(raw, client, daemon, sent, status, error):
+    found, headers, answer = raw(sent)
+    assert found == status
+    assert headers["content-type"] == "application/json"
+    assert set(answer) == {"error", "remedy"}
+    assert answer["error"].startswith(error)
+    assert answer["remedy"]
+    assert daemon.commands == daemon.asked == []
+    assert client.healthy()
+
+
+def test_a_body_of_the_largest_size_is_read(raw):
+    assert raw(request("POST", "/v1/rescan", b" " * BODY_MAX))[0] == 200
+
+
+def test_a_huge_body_is_refused_before_it_is_sent(raw):
+    head = b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n" + b" " * (BODY_MAX + 1)
+    assert raw(head)[0] == 413
+
+
+def test_an_endless_chunked_body_is_refused(raw):
+    chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
+    assert raw(b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 17)[0] == 413
+
+
+def test_a_wrong_method_names_the_right_one(raw):
+    _, headers, answer = raw(request("DELETE", "/v1/status"))
+    assert "GET" in headers["allow"]
+    assert "GET" in answer["remedy"]
+
+
+def test_a_misspelt_name_gets_a_suggestion_another_one_the_list(client):
+    with pytest.raises(UsageError) as caught:
+        client.command("pause", mapping="galery")
+    assert caught.value.remedy == "Did you mean gallery?"
+    with pytest.raises(UsageError) as caught:
+        client.mapping("x/y z\udcff")
+    with pytest.raises(UsageError) as caught:
+        client.mapping("zzz")
+    assert caught.value.remedy == "There are: gallery, sheets."
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected"),
+    [
+        (UsageError("No.", remedy="Do."), UsageError),
+        (LocalError("No.", remedy="Do."), CommandRefusedError),
+        (ConfigError("No.", remedy="Do."), CommandRefusedError),
+        (LedgerError("No.", remedy="Do."), ControlError),
+        (ServerUnavailableError("No.", remedy="Do."), ControlError),
+    ],
+)
+def test_the_daemons_refusals_keep_their_words_and_their_kind(client, daemon, trouble, expected):
+    daemon.trouble = trouble
+    for act in (client.status, lambda: client.why("/a"), lambda: client.command("pause")):
+        with pytest.raises(expected) as caught:
+            act()
+        assert (type(caught.value), caught.value.message, caught.value.remedy) == (expected, "No.", "Do.")
+
+
+def test_a_mistake_of_ours_is_logged_not_shown(client, daemon):
+    daemon.trouble = ZeroDivisionError("secret detail")
+    with pytest.raises(CommandRefusedError, match="The daemon made a mistake") as caught:
+        client.status()
+    assert "secret" not in caught.value.message + caught.value.remedy
+    daemon.trouble = None
+    assert client.status()

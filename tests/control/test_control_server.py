@@ -1,0 +1,296 @@
+"""The control socket itself: who may use it, what it leaves behind, how it starts and stops."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from loguru import logger
+
+from ftpsyncd.control import app, server
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.server import ControlServer
+from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode
+from tests.control.fakes import FakeDaemon
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run" / "control.sock"
+
+
+@pytest.fixture(autouse=True)
+def no_socket_left_behind(path):
+    yield
+    assert not path.exists() or not stat.S_ISSOCK(path.lstat().st_mode)
+
+
+@pytest.fixture
+def said(capfd):
+    """What was logged; and that nothing was printed."""
+    messages: list[str] = []
+    logger.remove()
+    sink = logger.add(messages.append, format="{message}")
+    yield messages
+    logger.remove(sink)
+    assert capfd.readouterr() == ("", "")
+
+
+class HangingDaemon(FakeDaemon):
+    """Answers when it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered = threading.Event()
+        self.let_go = threading.Event()
+
+    def status(self):
+        self.entered.set()
+        assert self.let_go.wait(60)
+        return super().status()
+
+
+def test_only_owner_and_group_may_use_the_socket(path):
+    old = os.umask(0)
+    try:
+        with ControlServer(FakeDaemon(), path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
+    finally:
+        os.umask(old)
+
+
+def test_a_tight_umask_does_not_shut_the_group_out(path):
+    old = os.umask(0o077)
+    try:
+        with ControlServer(FakeDaemon(), path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    finally:
+        os.umask(old)
+
+
+def test_it_starts_answers_and_stops_quietly_and_again(path, said):
+    control = ControlServer(FakeDaemon(), path)
+    for _ in range(3):
+        control.start()
+        assert ControlClient(path).healthy()
+        began = time.monotonic()
+        control.stop()
+        control.stop()
+        assert time.monotonic() - began < 2
+        assert not path.exists()
+    assert said == []
+
+
+def test_no_signal_handler_is_touched(path):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with ControlServer(FakeDaemon(), path):
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_socket_left_by_a_killed_daemon_is_replaced(path):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with ControlServer(FakeDaemon(), path):
+        assert ControlClient(path).healthy()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_socket_on_which_somebody_answers_is_left_alone(path, busy):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as waiting:
+        other.bind(str(path))
+        other.listen(0)
+        if busy:
+            waiting.connect(str(path))  # the backlog is full
+        with pytest.raises(ControlSocketError, match="Another daemon answers on"):
+            ControlServer(FakeDaemon(), path).start()
+        assert path.exists()
+    path.unlink()
+
+
+def test_nothing_but_a_socket_is_ever_removed(path):
+    path.parent.mkdir()
+    path.write_text("precious")
+    with pytest.raises(ControlSocketError, match="is in the way") as caught:
+        ControlServer(FakeDaemon(), path).start()
+    assert path.read_text() == "precious"
+    assert caught.value.exit_code == ExitCode.TEMPFAIL
+    assert caught.value.remedy
+
+
+def test_a_path_that_is_too_long_says_so(path):
+    with pytest.raises(ControlSocketError, match="too long") as caught:
+        ControlServer(FakeDaemon(), path.with_name("x" * 120)).start()
+    assert "107 bytes" in caught.value.remedy
+    with pytest.raises(ControlError, match="too long"):
+        ControlClient(path.with_name("x" * 120)).status()
+
+
+def test_a_directory_that_cannot_be_made_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ControlSocketError, match=r"cannot be made: (Not a directory|File exists)"):
+        ControlServer(FakeDaemon(), tmp_path / "file" / "control.sock").start()
+
+
+def test_a_successors_socket_is_not_removed(path):
+    old = ControlServer(FakeDaemon(), path)
+    old.start()
+    path.unlink()
+    with ControlServer(FakeDaemon(), path):
+        old.stop()
+        assert ControlClient(path).healthy()
+
+
+def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said):
+    with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as half:
+        with ControlServer(FakeDaemon(), path):
+            idle.connect(str(path))
+            half.connect(str(path))
+            half.sendall(b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+            assert ControlClient(path).healthy()
+            began = time.monotonic()
+        assert time.monotonic() - began < 2
+        assert idle.recv(1) == b""
+    assert said == []
+
+
+def test_an_answer_on_its_way_still_arrives_when_the_server_stops(path):
+    daemon, answers = HangingDaemon(), []
+    control = ControlServer(daemon, path)
+    control.start()
+    asking = threading.Thread(target=lambda: answers.append(ControlClient(path).status()))
+    asking.start()
+    assert daemon.entered.wait(30)
+    stopping = threading.Thread(target=control.stop)
+    stopping.start()
+    daemon.let_go.set()
+    for thread in (asking, stopping):
+        thread.join(30)
+    assert answers[0]["daemon"]["pid"] == 4711
+
+
+def test_a_daemon_that_hangs_is_named_and_does_not_hold_up_the_stop(path, monkeypatch, said):
+    monkeypatch.setattr(app, "_ANSWER_S", 0.01)
+    daemon = HangingDaemon()
+    control = ControlServer(daemon, path)
+    control.start()
+    [serving] = [thread for thread in threading.enumerate() if thread.name == "control"]
+    with pytest.raises(ControlError, match="engine did not answer within"):
+        ControlClient(path).status()
+    assert ControlClient(path).healthy()  # others are answered
+    monkeypatch.setattr(server, "_STOP_S", 0.5)
+    control.stop()
+    assert [str(message).strip() for message in said] == ["The control API did not stop in time."]
+    daemon.let_go.set()
+    serving.join(30)
+
+
+def test_many_may_ask_at_once(path):
+    answers = []
+
+    def ask():
+        for _ in range(5):
+            answers.append(ControlClient(path).status()["daemon"]["pid"])  # noqa: PERF401 - seen as they come
+
+    with ControlServer(FakeDaemon(), path):
+        askers = [threading.Thread(target=ask) for _ in range(50)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join(60)
+    assert answers == [4711] * 250
+
+
+def test_nothing_wakes_while_nobody_asks(path):
+    with ControlServer(FakeDaemon(), path):
+        assert ControlClient(path).healthy()
+        [task] = [thread.native_id for thread in threading.enumerate() if thread.name == "control"]
+
+        def switches():
+            status = Path(f"/proc/self/task/{task}/status").read_text(encoding="ascii")
+            return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("voluntary"))
+
+        while (before := switches()) != switches():  # it settles after the last answer
+            pass
+        threading.Event().wait(0.5)  # the time in which it must not wake
+        assert switches() - before <= 1
+
+
+# ── The client, where no daemon answers as it should ─────────────────────────────────────────────────────────────
+
+
+def test_no_daemon_is_a_clear_error(path):
+    with pytest.raises(DaemonNotRunningError, match="No daemon answers on") as caught:
+        ControlClient(path).status()
+    assert caught.value.exit_code == ExitCode.TEMPFAIL
+    assert "systemctl start" in caught.value.remedy
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with pytest.raises(DaemonNotRunningError):
+        ControlClient(path).healthy()
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"", "cannot be asked|is not ftpsyncd"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "is not ftpsyncd"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "is no JSON object"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "is no JSON object"),
+        (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy", "answered 503 to GET /v1/status"),
+        (None, "did not answer within 0.2 s"),
+    ],
+)
+def test_strange_answers_are_clear_errors(path, answer, error):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve():
+            with listener.accept()[0] as sock:
+                sock.recv(65536)
+                if answer is None:
+                    sock.recv(1)  # until the client gives up
+                else:
+                    sock.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(ControlError, match=error):
+            ControlClient(path, timeout_s=0.2 if answer is None else 30).status()
+        thread.join(30)
+    path.unlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.root
+def test_a_stranger_is_told_how_to_get_in(path):
+    program = (
+        "import os, sys; from ftpsyncd.control.client import ControlClient\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "try: ControlClient(sys.argv[1]).status()\n"
+        "except Exception as problem: print(type(problem).__name__, problem, problem.remedy)"
+    )
+    with ControlServer(FakeDaemon(), path):
+        command = [sys.executable, "-c", program, path]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert printed.startswith("ControlError You may not use the control socket")
+    assert "usermod -aG ftpsyncd" in printed
+
+
+def test_the_client_does_not_pay_for_the_server():
+    program = "import sys, ftpsyncd.control.client; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    dear = {"starlette", "uvicorn", "asyncio", "loguru", "anyio", "pydantic", "yaml", "rich", "dataclasses"}
+    assert not dear & set(loaded)

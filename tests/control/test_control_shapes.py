@@ -1,0 +1,88 @@
+"""Status and Why as JSON, there and back."""
+
+import json
+from types import MappingProxyType
+from typing import get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftpsyncd.control import shapes
+from ftpsyncd.errors import ControlError
+from ftpsyncd.model import MappingStatus, Status, Why
+from tests.control.fakes import STATUS
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+st.register_type_strategy(str, TEXT)
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+
+
+def there_and_back(data):
+    return json.loads(json.dumps(data))
+
+
+@given(st.builds(Status))
+def test_a_status_survives_json(status):
+    assert shapes.status_from_json(there_and_back(shapes.status_to_json(status))) == status
+
+
+@given(st.builds(Why))
+def test_a_why_survives_json(why):
+    assert shapes.why_from_json(there_and_back(shapes.why_to_json(why))) == why
+
+
+def test_the_details_of_a_why_may_be_read_only():
+    why = Why("a", None, "ignored", "No.", MappingProxyType({"pattern": "*.tmp"}))
+    assert shapes.why_to_json(why)["details"] == {"pattern": "*.tmp"}
+
+
+def test_a_status_has_the_documented_fields():
+    data = there_and_back(shapes.status_to_json(STATUS))
+    assert set(data) == {"daemon", "mappings", "servers", "transfers", "problems"}
+    assert set(data["daemon"]) == {"running", "pid", "version", "uptime_s"}
+    assert set(data["mappings"][0]) == set(get_type_hints(MappingStatus))
+    assert data["mappings"][0]["state"] == "syncing"
+    assert data["transfers"][0] == {
+        "mapping": "gallery",
+        "path": "a\udcff.jpg",
+        "sent_bytes": 10,
+        "size_bytes": 100,
+        "rate_bytes_s": 5.5,
+    }
+
+
+def test_one_mapping_comes_with_its_transfers_and_problems():
+    data = shapes.mapping_to_json(STATUS, "gallery")
+    assert data is not None
+    assert len(data["transfers"]) == len(data["problems"]) == 1
+    data = shapes.mapping_to_json(STATUS, "sheets")
+    assert data is not None
+    assert data["transfers"] == data["problems"] == []
+    assert shapes.mapping_to_json(STATUS, "other") is None
+
+
+def test_fields_of_a_newer_daemon_are_passed_over():
+    data = there_and_back(shapes.status_to_json(STATUS))
+    data["news"] = 1
+    data["mappings"][0]["news"] = 1
+    assert shapes.status_from_json(data) == STATUS
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.pop("daemon"),
+        lambda data: data["daemon"].pop("pid"),
+        lambda data: data.update(daemon=None),
+        lambda data: data.update(mappings=None),
+        lambda data: data.update(mappings=[3]),
+        lambda data: data["mappings"][0].update(state="new_state"),
+    ],
+)
+def test_another_shape_is_a_clear_error(spoil):
+    data = there_and_back(shapes.status_to_json(STATUS))
+    spoil(data)
+    with pytest.raises(ControlError, match="The daemon's answer") as caught:
+        shapes.status_from_json(data)
+    assert "versions" in caught.value.remedy

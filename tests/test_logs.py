@@ -1,0 +1,355 @@
+"""The log: one physical line per record, whatever is in it."""
+
+import io
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from loguru import logger
+
+from ftpsyncd import logs
+
+NASTY = "a\nb\r\tc\x1b[31m\x85\u2028\u202ed\u200b\udcff{}{x}<red>%s\\\"'"
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+@pytest.fixture(autouse=True)
+def unconfigured(monkeypatch):
+    for name in ("NO_COLOR", "JOURNAL_STREAM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    yield
+    logs.reset()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def logged(act, *args, **kwargs):
+    """The lines that ``act`` logs under ``configure(*args, **kwargs)``."""
+    stream = kwargs.setdefault("stream", io.StringIO())
+    logs.configure(*args, **kwargs)
+    act()
+    logs.reset()
+    return stream.getvalue().split("\n")[:-1]
+
+
+def fail(problem):
+    raise problem
+
+
+def log_failure():
+    try:
+        try:
+            fail(RuntimeError("it\nbroke"))
+        except RuntimeError as problem:
+            raise ValueError("outer") from problem
+    except ValueError:
+        logger.bind(path="a.jpg").exception("Scan failed")
+
+
+# ── quote ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("photos/IMG_1.JPG", "photos/IMG_1.JPG"),
+        ("-rf*?[x]#%'é中🙂", "-rf*?[x]#%'é中🙂"),
+        ("", '""'),
+        ("my photo.jpg", '"my photo.jpg"'),
+        (" a", '" a"'),
+        ('a"b', r'"a\"b"'),
+        ("a\\nb", r'"a\\nb"'),
+        ("a\nb\rc\td", r'"a\nb\rc\td"'),
+        ("\x00\x1b\x7f", r'"\x00\x1b\x7f"'),
+        ("\udcff\udc80", r'"\xff\x80"'),
+        ("\x85\u202e\u200b\u2028\ufeff", r'"\u0085\u202e\u200b\u2028\ufeff"'),
+        ("\U000e0001", r'"\U000e0001"'),
+        ("a\u00a0b", r'"a\u00a0b"'),
+    ],
+)
+def test_quote_shows_every_character(path, expected):
+    assert logs.quote(path) == expected
+
+
+def unquote(shown):
+    """The inverse of quote; that it exists is what "unambiguous" means."""
+    if not shown.startswith('"'):
+        return shown
+    assert len(shown) >= 2
+    assert shown.endswith('"')
+    named = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\"}
+
+    def read(match):
+        text = match[0][1:]
+        if text in named:
+            return named[text]
+        code = int(text[1:], 16)
+        return chr(code + 0xDC00) if text[0] == "x" and code >= 0x80 else chr(code)
+
+    return re.sub(r'\\(?:[nrt"\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})', read, shown[1:-1])
+
+
+@given(ANY_TEXT)
+@example(NASTY)
+def test_quote_is_one_printable_line_and_unambiguous(path):
+    shown = logs.quote(path)
+    assert shown.isprintable()
+    assert unquote(shown) == path
+
+
+# ── Records ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_text_has_time_level_and_message():
+    [line] = logged(lambda: logger.bind(path="x").info("Published x."))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO     Published x\.", line)
+
+
+def test_records_below_the_level_are_dropped():
+    assert logged(lambda: logger.info("quiet"), "warning") == []
+    assert len(logged(lambda: logger.debug("loud"), "DEBUG")) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"level": "loud"}, {"format": "xml"}])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"(?i)loud|xml"):
+        logs.configure(**wrong)
+
+
+@given(text=ANY_TEXT, form=st.sampled_from(["text", "json"]), journald=st.booleans())
+@example(text=NASTY, form="text", journald=False)
+def test_every_record_is_one_line(text, form, journald):
+    def act():
+        logger.bind(event="published", path=text, **{"strange key": text}).info(text)
+        try:
+            fail(OSError(text))
+        except OSError:
+            logger.exception(text)
+
+    lines = logged(act, "info", form, journald=journald)
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+    if form == "json":
+        for line in lines:
+            json.loads(line.removeprefix("<6>").removeprefix("<3>"))
+
+
+def test_json_has_time_with_offset_level_event_message_and_what_was_bound():
+    def act():
+        bound = {"mapping": "gallery", "path": "a\udcff\n", "size": 3, "ok": True, "rate": float("inf")}
+        logger.bind(event="published", **bound, list=[1, {"x": None}], odd=object, level=9).warning("Done.")
+
+    [line] = logged(act, "info", "json")
+    record = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", record.pop("ts"))
+    assert record == {
+        "level": "warning",
+        "event": "published",
+        "message": "Done.",
+        "mapping": "gallery",
+        "path": "a\udcff\n",
+        "size": 3,
+        "ok": True,
+        "rate": "inf",
+        "list": [1, {"x": None}],
+        "odd": "<class 'object'>",
+    }
+
+
+def test_a_failure_names_type_text_cause_and_lines_but_no_values():
+    [line] = logged(log_failure)
+    assert r"Scan failed: ValueError: outer; from RuntimeError: it\nbroke (test_logs.py:" in line
+    assert " in log_failure)" in line
+    [line] = logged(log_failure, "info", "json")
+    failure = json.loads(line)["exception"]
+    assert failure["type"] == "ValueError"
+    assert failure["message"] == "outer"
+    assert failure["causes"] == ["RuntimeError: it\nbroke"]
+    assert failure["frames"][0].startswith("test_logs.py:")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_endless_message_is_cut(form):
+    [line] = logged(lambda: logger.bind(reply="y" * 100_000).error("x" * 1_000_000), "info", form)
+    assert len(line) < 20_000
+
+
+class Unprintable(Exception):  # noqa: N818 - it is the text that fails
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_object_without_a_text_loses_no_record(form):
+    def act():
+        try:
+            fail(Unprintable())
+        except Unprintable:
+            logger.bind(odd=Unprintable()).exception("Odd.")
+
+    [line] = logged(act, "info", form)
+    assert "Odd." in line
+    assert "<Unprintable>" in line
+
+
+# ── Where the lines go ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_colour_is_for_terminals():
+    def act():
+        logger.warning("\x1b[1mx")
+
+    assert re.search(r"\x1b\[33mWARNING \x1b\[0m \\x1b\[1mx$", logged(act, stream=Terminal())[0])
+    assert "\x1b" not in logged(act)[0]
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_colour_can_be_declined(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert "\x1b" not in logged(lambda: logger.error("x"), stream=Terminal())[0]
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [("TRACE", 7), ("DEBUG", 7), ("INFO", 6), ("SUCCESS", 5), ("WARNING", 4), ("ERROR", 3), ("CRITICAL", 2)],
+)
+def test_the_journal_gets_the_priority_in_place_of_time_and_level(level, priority):
+    lines = logged(lambda: logger.log(level, "A\nB"), "trace", journald=True)
+    assert lines == [rf"<{priority}>A\nB"]
+    [line] = logged(lambda: logger.log(level, "A"), "trace", "json", journald=True)
+    assert line.startswith(f'<{priority}>{{"ts": ')
+
+
+def test_the_journal_is_known_by_device_and_inode(monkeypatch, tmp_path):
+    with (tmp_path / "err").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        for value, is_journal in ((f"{found.st_dev}:{found.st_ino}", True), ("1:2", False), ("", False)):
+            monkeypatch.setenv("JOURNAL_STREAM", value)
+            stream.seek(0)
+            stream.truncate()
+            logs.configure(stream=stream)
+            logger.info("x")
+            stream.seek(0)
+            assert stream.read().startswith("<6>") is is_journal
+
+
+def test_a_name_is_written_in_the_c_locale_too():
+    program = (
+        "from ftpsyncd import logs; from loguru import logger; logs.configure(); logger.info('\\xe9\\U0001f642\\udcff')"
+    )
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, timeout=60, check=True)
+    assert done.stderr.endswith(b"INFO     \\xe9\\U0001f642\\xff\n")
+    assert done.stdout == b""
+
+
+class Full(io.StringIO):
+    def write(self, _text):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_under_the_log_harms_nobody(capfd):
+    logged(lambda: logger.error("x"), stream=Full())
+    closed = io.StringIO()
+    closed.close()
+    logs.configure(stream=closed)
+    logger.error("x")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_configuration_replaces_the_first():
+    first, second = io.StringIO(), io.StringIO()
+    logs.configure(stream=first)
+    logs.configure(stream=second)
+    logger.info("x")
+    logging.getLogger("pyftpdlib").warning("y")
+    assert first.getvalue() == ""
+    assert second.getvalue().count("\n") == 2
+
+
+# ── Libraries ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("library", ["pyftpdlib", "uvicorn.error", "watchdog.observers", "asyncio", "unheard.of"])
+def test_warnings_of_libraries_are_taken_over(library):
+    def act():
+        log = logging.getLogger(library)
+        log.debug("no")
+        log.info("no")
+        log.warning("%d\nfiles", 3)
+        log.error("lost")
+        log.critical("all over")
+
+    records = [json.loads(line) for line in logged(act, "debug", "json")]
+    assert [(record["level"], record["message"]) for record in records] == [
+        ("warning", r"3\nfiles"),
+        ("error", "lost"),
+        ("critical", "all over"),
+    ]
+    assert {record["logger"] for record in records} == {library}
+
+
+def test_a_library_that_formats_wrongly_loses_no_warning():
+    def act():
+        record = logging.LogRecord("watchdog", logging.WARNING, __file__, 1, "wrong: %d", ("x",), None)
+        [handler] = [handler for handler in logging.getLogger().handlers if isinstance(handler, logs._Intercept)]
+        handler.handle(record)
+
+    assert logged(act)[0].endswith("wrong: %d")
+
+
+def test_exceptions_of_libraries_stay_on_their_line():
+    def act():
+        try:
+            fail(RuntimeError("it\nbroke"))
+        except RuntimeError:
+            logging.getLogger("asyncio").exception("Task failed")
+
+    [line] = logged(act)
+    assert r"Task failed: RuntimeError: it\nbroke (test_logs.py:" in line
+
+
+# ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("secret", ["hunter22", 'p"a\\ss', "new\nline!", "pä ss/?&", "(.*)+"])
+def test_known_secrets_appear_in_no_record(form, secret):
+    def act():
+        logger.bind(event=secret, reply=f"530 {secret}", nested={secret: [secret]}).info(f"PASS {secret} sent")
+        logger.info(logs.quote(f"a {secret}"))
+        logger.info(repr(secret))
+        try:
+            fail(OSError(f"login {secret} failed"))
+        except OSError:
+            logger.exception("x")
+
+    written = "\n".join(logged(act, "info", form, secrets=lambda: [secret, "other", ""]))
+    assert "***" in written
+    for spelling in (secret, json.dumps(secret)[1:-1], logs.quote(secret).strip('"'), logs.one_line(secret)):
+        assert spelling not in written
+
+
+def test_secrets_are_asked_for_anew_and_the_last_known_serve_if_that_fails():
+    answers = iter([["first"], ["second"]])
+
+    def act():
+        for _ in range(3):
+            logger.info("first second")
+
+    lines = logged(act, secrets=lambda: next(answers))  # the third time it raises StopIteration
+    assert [line.split("INFO     ")[1] for line in lines] == ["*** second", "first ***", "first ***"]
+
+
+def test_a_secret_too_short_to_hide_leaves_the_lines_readable():
+    assert logged(lambda: logger.info("a web page"), secrets=lambda: ["a", ""])[0].endswith("a web page")
