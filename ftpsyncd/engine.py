@@ -1,1 +1,356 @@
-"""To be written."""
+"""The engine: one thread that owns all state and turns messages into work, and work into rows.
+
+In: a mailbox of messages (changes and listings from the disks, outcomes from the workers, requests from people). Out:
+actions handed to the crews, one commit per turn, a Status anybody may read. It waits on the mailbox until the next
+deadline; nothing polls. Because it alone writes, there are no locks around the state and no order of events to fear:
+every message only says what to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from ftpsyncd import __version__
+from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.watch import WatchReport
+from ftpsyncd.mirror import Mirror, Moment
+from ftpsyncd.model import (
+    Action,
+    DaemonStatus,
+    Delete,
+    Did,
+    Done,
+    Event,
+    EventKind,
+    Failed,
+    Kind,
+    Listing,
+    MakeDir,
+    Outcome,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Status,
+    Upload,
+)
+from ftpsyncd.outcomes import Outcomes, apply_to_server
+from ftpsyncd.publish import Progress
+from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of
+
+CHECK_EVERY_S = 3.0
+STATUS_EVERY_S = 0.25
+TURN_MESSAGES = 512
+"""Messages handled before the engine hands out work and commits."""
+CLOCK_STEP_S = 1.0
+
+_T = TypeVar("_T")
+
+
+class Hands(Protocol):
+    """Who performs actions at one server (`crew.Crew`)."""
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+
+    def hand(self, action: Action, *, afresh: bool = False) -> None:
+        """Take an action."""
+
+    def transfers(self) -> list[Progress]:
+        """Files on their way."""
+
+
+@dataclass(slots=True)
+class Server:
+    """One server as the engine sees it."""
+
+    name: str
+    queue: Queue
+    crew: Hands
+
+
+@dataclass(slots=True)
+class Counters:
+    """What was done since the start."""
+
+    files: int = 0
+    bytes: int = 0
+    deletes: int = 0
+    failures: int = 0
+
+
+class Engine:
+    """The owner of all mirrors, queues and the ledger.
+
+    Args:
+        ledger: opened for writing; closed by the caller after the engine has stopped.
+        emit: takes events for the log; called on the engine's thread, must not block.
+        on_turn: called after each turn (the systemd watchdog is fed by work, not by a timer).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        emit: Callable[[Event], None],
+        *,
+        on_turn: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.ledger = ledger
+        self.emit = emit
+        self.mirrors: dict[str, Mirror] = {}
+        self.servers: dict[str, Server] = {}
+        self.counters = Counters()
+        self.started = time.monotonic()
+        self.last_turn = self.started
+        self.failure: BaseException | None = None
+        self.watching = threading.Event()
+        self._on_turn = on_turn
+        self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
+        self._outcomes = Outcomes()
+        self._stopping = False
+        self._reported: set[str] = set()
+        self._check_at: dict[str, float] = {}
+        self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
+        self._status_at = 0.0
+        self._clock_offset_s = time.time() - time.monotonic()
+        self._distrust_wall_until = 0.0
+        self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Engine mappings={len(self.mirrors)} servers={len(self.servers)}>"
+
+    # ── from other threads ───────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Start the engine's thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """End the loop after the turn that runs; what workers still deliver is dropped."""
+
+        def end(_at: Moment) -> None:
+            self._stopping = True
+
+        self._mailbox.put(end)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def changed(self, mapping: str, changes: Changes) -> None:
+        """A watcher noticed something."""
+        self._mailbox.put(lambda at: self._on_changes(mapping, changes, at))
+
+    def answered(self, mapping: str, answer: Listing | WatchReport) -> None:
+        """A disk answered."""
+        self._mailbox.put(lambda at: self._on_answer(mapping, answer, at))
+
+    def performed(self, server: str, outcome: Outcome) -> None:
+        """A worker has an outcome."""
+        self._mailbox.put(lambda at: self._on_outcome(server, outcome, at))
+
+    def ask(self, question: Callable[[Moment], _T], timeout_s: float = 30.0) -> _T:
+        """Run something on the engine's thread and return its result.
+
+        Raises:
+            TimeoutError: the engine does not turn.
+        """
+        future: Future[_T] = Future()
+
+        def answer(at: Moment) -> None:
+            try:
+                future.set_result(question(at))
+            except Exception as error:
+                future.set_exception(error)
+
+        self._mailbox.put(answer)
+        return future.result(timeout_s)
+
+    @property
+    def status(self) -> Status:
+        """The latest status; at most a quarter of a second old while things happen."""
+        return self._status
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread runs."""
+        return self._thread.is_alive()
+
+    # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self.turn(self._wait())
+            self.ledger.commit()
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self.watching.set()
+
+    def _wait(self) -> list[Callable[[Moment], None]]:
+        """Messages, waiting for the first one until the next deadline."""
+        now = time.monotonic()
+        due = self._next_due(now)
+        try:
+            messages = [self._mailbox.get(timeout=max(0.0, due - now))]
+        except queue.Empty:
+            return []
+        while len(messages) < TURN_MESSAGES:
+            try:
+                messages.append(self._mailbox.get_nowait())
+            except queue.Empty:
+                break
+        return messages
+
+    def _next_due(self, now: float) -> float:
+        dues = [now + CHECK_EVERY_S, *self._check_at.values()]
+        dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
+        dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
+        if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
+            dues.append(self._status_at + STATUS_EVERY_S)
+        return min(dues)
+
+    def turn(self, messages: list[Callable[[Moment], None]]) -> None:
+        """Handle messages, ask for looks, hand out work, commit, publish the status."""
+        at = self._moment()
+        for message in messages:
+            message(at)
+        for name, mirror in self.mirrors.items():
+            if self._check_at.get(name, 0.0) <= at.now:
+                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
+                mirror.check_source()
+            mirror.pump(at)
+        handed = [(server, self._take(server, at)) for server in self.servers.values()]
+        # Committed before anything is handed out: a temporary file is known before it can exist.
+        self.ledger.commit()
+        for server, actions in handed:
+            for action, afresh in actions:
+                server.crew.hand(action, afresh=afresh)
+        if messages or any(actions for _, actions in handed):
+            self.last_turn = at.now
+        if at.now >= self._status_at + STATUS_EVERY_S:
+            self._status_at = at.now
+            self._status = self._snapshot(at)
+        self._on_turn()
+
+    def _moment(self) -> Moment:
+        now, wall_ns = time.monotonic(), time.time_ns()
+        offset_s = wall_ns / 1e9 - now
+        if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
+            longest_settle_s = max((m.spec.settle_s for m in self.mirrors.values()), default=0.0)
+            self._distrust_wall_until = now + longest_settle_s + CLOCK_STEP_S
+        self._clock_offset_s = offset_s
+        return Moment(now, wall_ns, now >= self._distrust_wall_until)
+
+    def _take(self, server: Server, at: Moment) -> list[tuple[Action, bool]]:
+        """What may be handed to a server's workers now."""
+        taken: list[tuple[Action, bool]] = []
+        q = server.queue
+        while (action := q.take(at.now)) is not None:
+            afresh = q.state not in {Breaker.CLOSED, Breaker.UNKNOWN}
+            mirror = self.mirrors.get(action.mapping)
+            if mirror is None or not self._still_wanted(mirror, action):
+                q.finish(action)
+                continue
+            mirror.intend(action)
+            taken.append((action, afresh))
+        if q.wants_probe(at.now):
+            probe = Probe(server.name)
+            q.start_probe(probe)
+            taken.append((probe, True))
+        if q.idle:
+            for mirror in self.mirrors.values():
+                if mirror.queue is q and mirror.has_leftovers and not mirror.busy_looking(at.now):
+                    mirror.sweep_leftovers()
+        return taken
+
+    @staticmethod
+    def _still_wanted(mirror: Mirror, action: Action) -> bool:
+        """Whether the ledger still calls for an action that may have waited for long."""
+        match action:
+            case Delete() | RemoveDir():
+                if mirror.hold is not None or mirror.missing:
+                    return False
+                row = mirror.ledger.row(mirror.id, action.path)
+                return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)
+            case Upload() | Rename():
+                row = mirror.ledger.row(mirror.id, action.path)
+                return row is None or row.fingerprint != action.fingerprint
+            case RenameDir():
+                return mirror.ledger.row(mirror.id, action.source) is not None
+            case MakeDir():
+                row = mirror.ledger.row(mirror.id, action.path)
+                return row is None or row.kind is not Kind.DIR
+            case _:
+                return True
+
+    # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_changes(self, mapping: str, changes: Changes, at: Moment) -> None:
+        mirror = self.mirrors.get(mapping)
+        if mirror is not None:
+            mirror.on_changes(changes, at)
+
+    def _on_answer(self, mapping: str, answer: Listing | WatchReport, at: Moment) -> None:
+        mirror = self.mirrors.get(mapping)
+        if mirror is None:
+            return
+        if isinstance(answer, Listing):
+            mirror.on_listing(answer, at)
+            return
+        mirror.on_report(answer, at)
+        self._reported.add(mapping)
+        if self._reported >= self.mirrors.keys():
+            self.watching.set()
+
+    def _on_outcome(self, server_name: str, outcome: Outcome, at: Moment) -> None:
+        server = self.servers.get(server_name)
+        if server is None:
+            return
+        action = outcome.action
+        news = apply_to_server(server.queue, outcome, server.crew.connections, at.now)
+        if news is not None:
+            self._tell_server(server, news, outcome)
+        mirror = self.mirrors.get(action.mapping)
+        requeue = False
+        if mirror is not None:
+            requeue = self._outcomes.apply(mirror, outcome, at)
+            self._count(outcome, requeue=requeue)
+        server.queue.finish(action, requeue=requeue)
+
+    def _tell_server(self, server: Server, news: EventKind, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            self.emit(Event(news, server=server.name, message=outcome.error.message, remedy=outcome.error.remedy))
+        else:
+            self.emit(Event(news, server=server.name, message="the server answers again"))
+
+    def _count(self, outcome: Outcome, *, requeue: bool) -> None:
+        if isinstance(outcome, Failed):
+            self.counters.failures += not requeue
+        elif isinstance(outcome, Done):
+            if outcome.did is Did.PUBLISHED and isinstance(outcome.action, Upload | Rename):
+                self.counters.files += 1
+                self.counters.bytes += outcome.action.fingerprint.size
+            self.counters.deletes += outcome.did in {Did.DELETED, Did.TRASHED}
+
+    # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _snapshot(self, at: Moment) -> Status:
+        daemon = DaemonStatus(True, os.getpid(), __version__, round(at.now - self.started, 1))  # noqa: FBT003
+        return Status(
+            daemon,
+            tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
+            tuple(server_status(s.name, s.queue, s.crew.connections) for s in self.servers.values()),
+            tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
+            problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+        )

@@ -94,10 +94,10 @@ class Look:
     """Wall clock comparable with the files' ctime; None where it is not (see `settle.quiet_at`)."""
     deep: bool = False
     """Go into subdirectories that are known already, too."""
-    sightings: Mapping[str, Sighting] | None = None
+    sighting_of: Callable[[str], Sighting | None] = lambda _path: None
+    """How an unsettled file looked before."""
     moved_from: Callable[[Fingerprint], tuple[str, Row] | None] = lambda _fingerprint: None
     """A published file with this fingerprint whose path seems to be gone."""
-    has_failures: bool = True
 
 
 def plan_directory(
@@ -192,8 +192,7 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look) -> Decision:
         return Rename(
             mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, f"renamed from {source}"
         )
-    before = look.sightings.get(path) if look.sightings else None
-    sighting = sight(entry, before, look.now)
+    sighting = sight(entry, look.sighting_of(path), look.now)
     quiet = quiet_at(sighting, look.now, look.stamp_ns, look.spec.settle_s)
     if quiet > look.now:
         return Wait(path, quiet, "it changed a moment ago", sighting)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
+from types import UnionType
 
 from ftpsyncd.model import (
     Action,
@@ -133,6 +134,16 @@ class Queue:
         """How much of one mapping waits and runs."""
         return self._loads.get(mapping, Load())
 
+    def backlog(self) -> tuple[int, int]:
+        """Files that wait or run to be uploaded, and their bytes."""
+        sizes = [
+            action.fingerprint.size
+            for actions in (self._waiting, self._running)
+            for action in actions.values()
+            if isinstance(action, Upload)
+        ]
+        return len(sizes), sum(sizes)
+
     def waiting(self, mapping: str, path: str) -> Action | None:
         """The action that waits under this path."""
         return self._waiting.get((mapping, path))
@@ -171,6 +182,11 @@ class Queue:
         """Take back everything that waits below a directory."""
         prefix = f"{directory}/"
         for key in [k for k in self._waiting if k[0] == mapping and k[1].startswith(prefix)]:
+            self.withdraw(*key)
+
+    def withdraw_where(self, mapping: str, kinds: type[Action] | UnionType) -> None:
+        """Take back every waiting action of some kinds."""
+        for key in [k for k, a in self._waiting.items() if k[0] == mapping and isinstance(a, kinds)]:
             self.withdraw(*key)
 
     def withdraw_mapping(self, mapping: str) -> None:
@@ -324,9 +340,9 @@ class Queue:
         return min(dues, default=None)
 
     def wants_probe(self, now: float) -> bool:
-        """The pause is over and nothing waits that could try the server."""
-        open_ = self.state in {Breaker.OFFLINE, Breaker.REFUSED}
-        return open_ and now >= self._open_until and not self._in_flight and not self._waiting
+        """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""
+        tried = self.state not in {Breaker.UNKNOWN, Breaker.CLOSED}
+        return tried and now >= self._open_until and not self._in_flight
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""

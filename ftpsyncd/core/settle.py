@@ -63,13 +63,20 @@ class Dirty:
     def __repr__(self) -> str:
         return f"<Dirty directories={len(self._marks)} frontier={len(self._frontier)}>"
 
-    @property
-    def scanning_deep(self) -> bool:
+    def scanning_deep(self, now: float) -> bool:
         """Whether a deep scan is under way or due."""
-        return bool(self._frontier) or self._deep_due is not None
+        return bool(self._frontier) or (self._deep_due is not None and self._deep_due <= now)
 
-    def __bool__(self) -> bool:
-        return bool(self._marks) or self.scanning_deep
+    def due_by(self, when: float) -> bool:
+        """Whether anything is to be looked at until ``when``."""
+        due = self.next_due()
+        return due is not None and due <= when
+
+    def clear(self) -> None:
+        """Forget every mark but the next scan of the whole tree."""
+        deep_due = self._deep_due
+        self.__init__()  # type: ignore[misc]
+        self._deep_due = deep_due
 
     def mark(self, path: str, due: float) -> None:
         """A path may differ: look at it at ``due`` (an earlier mark wins)."""

@@ -1,0 +1,283 @@
+"""What an outcome means: rows and failures for the ledger, the next try, and what the server's queue learns from it.
+
+In: an outcome, the mirror of its mapping. Out: changes in ledger, mirror and queue. Called by the engine's thread. The
+retry verdict is the error's own (`errors.Retry`); the numbers are those of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.core.schedule import Breaker, Queue, keys_of
+from ftpsyncd.errors import FileBusyError, FtpsyncdError, RemoteError, Retry, SourceMissingError
+from ftpsyncd.mirror import Mirror, Moment
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    EventKind,
+    Failed,
+    Failure,
+    Fingerprint,
+    Kind,
+    MakeDir,
+    Outcome,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+    parent,
+)
+
+QUICK_TRIES = 5
+HOURLY_TRIES = 24
+NAME_TRIES = 2
+FIRST_RETRY_S = 1.0
+HOUR_S = 3600.0
+SPACE_RETRY_S = 300.0
+LOST_CONNECTIONS = 3
+"""An action whose connection ends so often is treated as the cause."""
+LOOK_AGAIN_S = 0.05
+
+_KIND_OF = {
+    Did.PUBLISHED: EventKind.PUBLISHED,
+    Did.UNCHANGED: EventKind.UNCHANGED,
+    Did.ADOPTED: EventKind.ADOPTED,
+    Did.KEPT: EventKind.KEPT,
+    Did.RENAMED: EventKind.RENAMED,
+    Did.DELETED: EventKind.DELETED,
+    Did.TRASHED: EventKind.TRASHED,
+    Did.MADE: EventKind.MADE,
+    Did.REMOVED: EventKind.REMOVED,
+    Did.LEFT: EventKind.REMOVED,
+}
+
+_WORDS = {
+    Did.UNCHANGED: "the content is the same, only the date was renewed",
+    Did.ADOPTED: "the server had it already, with the same size and date",
+    Did.KEPT: "the server has a file of this name that ftpsyncd never published",
+    Did.LEFT: "the directory stays at the server: it holds files that ftpsyncd never published",
+}
+
+
+class Outcomes:
+    """Applies outcomes; remembers what only matters while the daemon runs (lost connections, full servers)."""
+
+    def __init__(self) -> None:
+        self._lost: dict[tuple[str, str], int] = {}
+        self._full: dict[str, set[str]] = {}
+
+    def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
+        """Apply an outcome of one mapping.
+
+        Returns:
+            Whether the action has to be queued again as it is.
+        """
+        action = outcome.action
+        if isinstance(outcome, Done):
+            self._lost.pop((action.mapping, action.path), None)
+            _done(mirror, outcome, at)
+            requeue = False
+        else:
+            requeue = self._failed(mirror, outcome, at)
+        for _, path in keys_of(action):
+            if path in mirror.again:
+                mirror.again.discard(path)
+                mirror.dirty.mark(path, at.now)
+        return requeue
+
+    def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
+        action, error = failed.action, failed.error
+        if failed.connecting:
+            return True
+        match error.retry:
+            case Retry.REPLAN:
+                _replan(mirror, action, error, at)
+                return False
+            case Retry.SERVER | Retry.LOGIN | Retry.CAP:
+                return self._connection_lost(mirror, failed, at)
+            case Retry.SPACE:
+                self._server_full(mirror, action, error, at)
+            case _:
+                pass
+        _record_failure(mirror, action, error, at)
+        return False
+
+    def _connection_lost(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
+        """The connection ended under an action: nothing is known against the action unless it happens again."""
+        key = (failed.action.mapping, failed.action.path)
+        lost = self._lost[key] = self._lost.get(key, 0) + 1
+        if lost < LOST_CONNECTIONS:
+            return True
+        del self._lost[key]
+        _record_failure(mirror, failed.action, failed.error, at)
+        return False
+
+    def _server_full(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+        full = self._full.setdefault(mirror.spec.server, set())
+        full.add(action.path)
+        if len(full) > 1:
+            full.clear()
+            mirror.queue.server_failed(at.now, Breaker.FULL, error.message)
+            mirror.emit(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
+
+
+def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float) -> EventKind | None:
+    """What an outcome says about the server itself.
+
+    Args:
+        queue: of the server.
+        outcome: of any action there.
+        connections: how many are open now.
+        now: monotonic seconds.
+
+    Returns:
+        SERVER_ONLINE or SERVER_OFFLINE if that is news.
+    """
+    if isinstance(outcome, Failed) and outcome.connecting:
+        error = outcome.error
+        if error.retry is Retry.CAP and connections and queue.lower_cap(now):
+            return None
+        state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
+        return EventKind.SERVER_OFFLINE if queue.server_failed(now, state, error.message) else None
+    if isinstance(outcome, Failed) and not isinstance(outcome.error, RemoteError):
+        return None
+    if isinstance(outcome, Failed) and outcome.error.retry in {Retry.SERVER, Retry.SPACE, Retry.CAP, Retry.LOGIN}:
+        return None
+    was = queue.state
+    if queue.server_answered() and was is not Breaker.UNKNOWN:
+        return EventKind.SERVER_ONLINE
+    return None
+
+
+def _done(mirror: Mirror, done: Done, at: Moment) -> None:
+    action, ledger, path = done.action, mirror.ledger, done.action.path
+    match action:
+        case Upload() | Rename():
+            _file_done(mirror, action, done, at)
+        case RenameDir(source=source):
+            ledger.move(mirror.id, source, path)
+            mirror.directory_gone(source)
+            mirror.dirty.mark_deep(path, at.now)
+            mirror.dirty.mark(path, at.now)
+        case Delete():
+            ledger.forget(mirror.id, path)
+            mirror.emptied(parent(path))
+            if not mirror.deletes.is_doomed(parent(path)):
+                mirror.dirty.mark(path, at.now)
+        case RemoveDir():
+            ledger.forget_tree(mirror.id, path)
+            mirror.directory_gone(path)
+            mirror.deletes.back(path)
+            mirror.emptied(parent(path))
+            if not mirror.deletes.is_doomed(parent(path)):
+                mirror.dirty.mark(path, at.now)
+        case MakeDir(inode=inode, mount_point=mount_point):
+            ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
+        case Sweep() | Probe():
+            pass
+    if isinstance(action, Upload | Rename | Sweep):
+        mirror.intent_done(path)
+    ledger.clear_failure(mirror.id, path)
+    _tell(mirror, done)
+
+
+def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
+    if done.did is Did.KEPT:
+        words = _WORDS[Did.KEPT]
+        remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
+        failure = Failure(action.fingerprint, 1, True, 0, "KeptError", words, "", remedy, at.wall_ns)  # noqa: FBT003
+        mirror.ledger.put_failure(mirror.id, action.path, failure)
+        return
+    if done.did is Did.RENAMED and isinstance(action, Rename):
+        mirror.ledger.move(mirror.id, action.source, action.path)
+        mirror.emptied(parent(action.source))
+    elif isinstance(action, Rename):
+        mirror.dirty.mark(action.source, at.now)
+    sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
+    mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
+
+
+def _tell(mirror: Mirror, done: Done) -> None:
+    kind = _KIND_OF.get(done.did)
+    if kind is None:
+        return
+    action = done.action
+    size = action.fingerprint.size if isinstance(action, Upload | Rename) else 0
+    source = action.source if isinstance(action, Rename | RenameDir) and done.did is Did.RENAMED else ""
+    mirror.emit(
+        kind,
+        action.path,
+        _WORDS.get(done.did, ""),
+        size=size,
+        duration_s=done.duration_s,
+        reply=done.reply,
+        source=source,
+    )
+
+
+def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+    """The disk is not what the plan saw."""
+    if isinstance(error, SourceMissingError):
+        mirror.check_source()
+    if isinstance(error, FileBusyError):
+        if mirror.one_pass:
+            _record_failure(mirror, action, error, at)
+        else:
+            mirror.wait_for_writer(action.path, at)
+        return
+    if isinstance(action, RenameDir):
+        mirror.not_renamed.add(action.path)
+        mirror.dirty.mark_deep(action.path, at.now)
+        mirror.dirty.mark(action.source, at.now)
+    mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
+
+
+def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+    if isinstance(action, Probe):
+        return
+    if isinstance(action, RenameDir):
+        # The server would not rename the directory: its files are taken one by one.
+        mirror.not_renamed.add(action.path)
+        mirror.dirty.mark_deep(action.path, at.now)
+        mirror.dirty.mark(action.source, at.now)
+        return
+    if isinstance(action, Sweep):
+        # It will be tried again by the next daemon; a name that is not there any more is no failure.
+        mirror.intent_done(action.path)
+        return
+    before = mirror.ledger.failure(mirror.id, action.path)
+    fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None
+    attempts = before.attempts + 1 if before is not None and before.fingerprint == fingerprint else 1
+    wait_s = retry_after(error.retry, attempts)
+    failure = Failure(
+        fingerprint,
+        attempts,
+        wait_s is None,
+        at.wall_ns + int((wait_s or 0) * 1e9),
+        type(error).__name__,
+        error.message,
+        error.reply if isinstance(error, RemoteError) else "",
+        error.remedy,
+        at.wall_ns,
+    )
+    mirror.ledger.put_failure(mirror.id, action.path, failure)
+    if wait_s is not None:
+        mirror.dirty.mark(action.path, at.now + wait_s)
+    kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
+    mirror.emit(kind, action.path, error.message, reply=failure.reply, remedy=error.remedy)
+
+
+def retry_after(retry: Retry, attempts: int) -> float | None:
+    """Seconds until the next try after ``attempts`` failed ones; None: parked."""
+    if retry is Retry.SPACE:
+        return SPACE_RETRY_S
+    if retry is Retry.NEVER:
+        return None
+    if retry is Retry.NAME:
+        return FIRST_RETRY_S if attempts < NAME_TRIES else None
+    if attempts < QUICK_TRIES:
+        return float(FIRST_RETRY_S * 2 ** (attempts - 1))
+    return HOUR_S if attempts < QUICK_TRIES + HOURLY_TRIES else None

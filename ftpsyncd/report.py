@@ -1,0 +1,125 @@
+"""Status for people: the state of mirrors, queues and ledger as the immutable records of `model`.
+
+In: the engine's state, or just the ledger. Out: MappingStatus, ServerStatus, Transfer, Problem. Called by the engine
+for a live status and by `survey` for one without a daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.mirror import Mirror, Moment
+from ftpsyncd.model import (
+    Failure,
+    HoldKind,
+    MappingState,
+    MappingStatus,
+    Problem,
+    ServerState,
+    ServerStatus,
+    Transfer,
+)
+from ftpsyncd.publish import Progress
+
+PROBLEMS_SHOWN = 100
+
+_SERVER_STATES = {
+    Breaker.UNKNOWN: ServerState.UNKNOWN,
+    Breaker.CLOSED: ServerState.ONLINE,
+    Breaker.OFFLINE: ServerState.OFFLINE,
+    Breaker.REFUSED: ServerState.REFUSED,
+    Breaker.FULL: ServerState.FULL,
+}
+
+_NOT_WORKING = frozenset({Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL})
+
+
+def iso(wall_ns: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
+    """One mapping now."""
+    load = mirror.queue.load(mirror.spec.name)
+    totals = mirror.ledger.totals(mirror.id)
+    failures = mirror.ledger.failure_counts(mirror.id)
+    state, message = _state(mirror, at)
+    return MappingStatus(
+        name=mirror.spec.name,
+        local=str(mirror.spec.local),
+        remote=f"{mirror.spec.server}:{mirror.spec.remote}",
+        state=state,
+        pending=load.waiting + len(mirror.pending) + (0 if mirror.hold else mirror.deletes.files),
+        in_flight=load.running,
+        failed=failures.retrying,
+        parked=failures.parked,
+        held=mirror.held,
+        published_files=totals.files,
+        published_bytes=totals.bytes,
+        last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
+        message=message,
+    )
+
+
+def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
+    """The first of these that is true, worst first, and the sentence that goes with it."""
+    load = mirror.queue.load(mirror.spec.name)
+    queued = load.waiting + load.running > 0
+    if mirror.missing:
+        state = MappingState.SOURCE_MISSING, f"{mirror.missing}; nothing is deleted at the server meanwhile"
+    elif mirror.paused:
+        state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
+    elif mirror.hold is not None and (mirror.deletes.files or mirror.hold.kind is HoldKind.REPLACED_SOURCE):
+        state = MappingState.HELD, mirror.hold.message
+    elif queued and mirror.queue.state in _NOT_WORKING:
+        state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
+    elif queued or mirror.busy_looking(at.now) or not mirror.passes:
+        state = MappingState.SYNCING, mirror.watcher.problem
+    elif mirror.pending:
+        path, pending = next(iter(mirror.pending.items()))
+        state = MappingState.SETTLING, f"{path}: {pending.why}"
+    elif mirror.deletes.files:
+        state = MappingState.SETTLING, f"{mirror.deletes.files} deletes wait for delete_after"
+    else:
+        state = MappingState.IN_SYNC, mirror.watcher.problem
+    return state
+
+
+def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
+    """One server now."""
+    return ServerStatus(name, _SERVER_STATES[queue.state], connections, queue.message)
+
+
+def transfer_of(progress: Progress, now: float) -> Transfer:
+    """A file on its way now."""
+    rate = progress.sent_bytes / max(now - progress.started, 1e-3)
+    return Transfer(progress.mapping, progress.path, progress.sent_bytes, progress.size_bytes, round(rate, 1))
+
+
+def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, ...]:
+    """What could not be published, parked ones first, at most 100."""
+    found = [
+        (name, path, failure)
+        for name, mapping_id in mappings.items()
+        for path, failure in ledger.worst_failures(mapping_id, PROBLEMS_SHOWN)
+    ]
+    found.sort(key=lambda item: not item[2].parked)
+    return tuple(problem_of(*item) for item in found[:PROBLEMS_SHOWN])
+
+
+def problem_of(mapping: str, path: str, failure: Failure) -> Problem:
+    """A recorded failure for people."""
+    return Problem(
+        mapping,
+        path,
+        failure.parked,
+        failure.attempts,
+        failure.message,
+        failure.reply,
+        failure.remedy,
+        None if failure.parked else iso(failure.next_try_ns),
+    )
