@@ -280,7 +280,7 @@ def test_a_second_configuration_replaces_the_first():
 # ── Libraries ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("library", ["pyftpdlib", "uvicorn.error", "watchdog.observers", "asyncio", "unheard.of"])
+@pytest.mark.parametrize("library", ["pyftpdlib", "uvicorn", "watchdog.observers", "asyncio", "unheard.of"])
 def test_warnings_of_libraries_are_taken_over(library):
     def act():
         log = logging.getLogger(library)
