@@ -1,1 +1,304 @@
-"""To be written."""
+"""``check``: is everything as it should be? From a configuration to findings, one by one, each with a remedy.
+
+The command line prints them. Nothing is changed but for a scratch file in each remote directory, which is deleted
+again at once, and directories that had to be made for it, which are removed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from ftpsyncd.config import Config, check_secrets
+from ftpsyncd.core import names
+from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError
+from ftpsyncd.model import MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode, parent, remote_join
+from ftpsyncd.remote.port import PublishJob, RemoteSession
+from ftpsyncd.remote.session import connect as connect_session
+
+SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
+INOTIFY = Path("/proc/sys/fs/inotify")
+
+Connect = Callable[[ServerSpec], RemoteSession]
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Area(StrEnum):
+    """Where a finding was made; decides the exit code."""
+
+    CONFIG = "config"
+    MACHINE = "machine"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    area: Area
+    subject: str
+    """``config``, ``mapping NAME``, ``server NAME`` and so on."""
+    message: str
+    """One sentence."""
+    remedy: str = ""
+    """What a person can do; empty when nothing is to be done."""
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """78 if the configuration or this machine must be mended, else 75 if a server must, else 0."""
+    areas = {finding.area for finding in findings if finding.level is Level.ERROR}
+    if areas - {Area.SERVER}:
+        return ExitCode.CONFIG
+    return ExitCode.TEMPFAIL if areas else ExitCode.DONE
+
+
+def check(config: Config, *, offline: bool, connect: Connect = connect_session) -> Iterator[Finding]:
+    """Look at everything, in the order in which a person would mend it.
+
+    Args:
+        config: a configuration that could be loaded.
+        offline: leave the servers alone.
+        connect: opens a session; raises a RemoteError.
+    """
+    yield from _config(config)
+    yield from _state_dir(config.state_dir)
+    for mapping in config.mappings.values():
+        yield _folder(mapping)
+    yield from _watches(config.mappings.values())
+    if offline:
+        return
+    for server in config.servers.values():
+        mappings = [mapping for mapping in config.mappings.values() if mapping.server == server.name]
+        yield from _server(server, mappings, connect)
+
+
+# ── The configuration ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _config(config: Config) -> Iterator[Finding]:
+    counts = f"{len(config.servers)} server(s), {len(config.mappings)} mapping(s)"
+    yield Finding(Level.OK, Area.CONFIG, "config", f"{config.path} is valid: {counts}.")
+    for warning in config.warnings:
+        yield Finding(Level.WARNING, Area.CONFIG, "config", str(warning))
+    for key in config.inactive:
+        yield Finding(Level.WARNING, Area.CONFIG, "config", f"Not yet active: {key}")
+    missing = check_secrets(config)
+    for problem in missing:
+        yield Finding(
+            Level.ERROR, Area.CONFIG, "secrets", str(problem), "Provide the secret where the configuration says."
+        )
+    if not missing and config.servers:
+        yield Finding(Level.OK, Area.CONFIG, "secrets", "All passwords can be read.")
+
+
+# ── This machine ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _state_dir(state_dir: Path) -> Iterator[Finding]:
+    place = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "state_dir",
+            f"{state_dir} cannot be written: {_reason(error)}.",
+            "Make it writable for the user that runs ftpsyncd, or set state_dir.",
+        )
+    else:
+        made = "" if place == state_dir else " (it is made at the first start)"
+        yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _folder(mapping: MappingSpec) -> Finding:
+    subject = f"mapping {mapping.name}"
+    try:
+        with os.scandir(mapping.local) as entries:
+            next(entries, None)
+    except FileNotFoundError:
+        return Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} is not there; nothing is published or deleted until it is.",
+            "Mount or create the folder; publishing starts by itself.",
+        )
+    except OSError as error:
+        return Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} cannot be read: {_reason(error)}.",
+            "Let the user that runs ftpsyncd read the folder, or correct `local`.",
+        )
+    return Finding(Level.OK, Area.MACHINE, subject, f"{mapping.local} can be read.")
+
+
+def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
+    try:
+        limit = int((INOTIFY / "max_user_watches").read_text())
+    except (OSError, ValueError):
+        return
+    watched = [mapping for mapping in mappings if mapping.watch is not WatchMode.POLL]
+    folders = (folder for mapping in watched for folder in os.walk(mapping.local))
+    found = sum(1 for _ in itertools.islice(folders, limit))
+    if found >= limit:
+        yield Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            "inotify",
+            f"There are more folders to watch than the system allows ({limit:,}); the rest is polled.",
+            f"Allow more: sysctl fs.inotify.max_user_watches={limit * 4}",
+        )
+    elif watched:
+        yield Finding(Level.OK, Area.MACHINE, "inotify", f"{found:,} folder(s) to watch; the system allows {limit:,}.")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+# ── The servers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _server(server: ServerSpec, mappings: Iterable[MappingSpec], connect: Connect) -> Iterator[Finding]:
+    subject = f"server {server.name}"
+    try:
+        session = connect(server)
+    except FtpsyncdError as error:
+        yield _failure(subject, error)
+        return
+    with session:
+        yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {server.host}:{server.port} as {server.user}.")
+        yield _protection(server, session)
+        yield from _abilities(subject, session)
+        for mapping in mappings:
+            if not session.usable:
+                return
+            try:
+                yield _rights(mapping, session)
+            except FtpsyncdError as error:
+                yield _failure(f"mapping {mapping.name}", error)
+
+
+def _failure(subject: str, error: FtpsyncdError) -> Finding:
+    said = error.reply if isinstance(error, RemoteError) else ""
+    quoted = f" The server said: {said}" if said and said not in error.message else ""
+    return Finding(Level.ERROR, Area.SERVER, subject, f"{error.message}{quoted}", error.remedy)
+
+
+def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
+    subject = f"server {server.name}"
+    if server.tls is TlsMode.OFF:
+        return Finding(
+            Level.WARNING,
+            Area.SERVER,
+            subject,
+            "Not encrypted: password and files can be read on the way.",
+            "Set `tls: explicit` if the server offers it.",
+        )
+    version = getattr(session, "tls_version", "") or "TLS"
+    if not server.tls_verify:
+        return Finding(
+            Level.WARNING,
+            Area.SERVER,
+            subject,
+            f"Encrypted with {version}, but the certificate is not verified: anybody could answer.",
+            "Remove `tls_verify: false`; name the server's own authority with `tls_ca`.",
+        )
+    return Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate verifies.")
+
+
+def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
+    describe = getattr(session, "abilities", None)
+    if describe:
+        yield Finding(Level.OK, Area.SERVER, subject, f"It supports {', '.join(describe)}.")
+
+
+def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
+    """Publish a scratch file in the mapping's remote directory, and take it away again.
+
+    Raises:
+        FtpsyncdError: that is not possible.
+    """
+    made = _make_missing(session, mapping.remote)
+    path = remote_join(mapping.remote, f".ftpsyncd-check-{secrets.token_hex(4)}")
+    temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
+    left: list[FtpsyncdError | None] = []
+    try:
+        error = _publish(session, path, temporary)
+    finally:
+        if session.usable:
+            left = session.delete_many([path] if temporary == path else [temporary, path])
+            for directory in reversed(made):
+                session.remove_dir(directory)
+    if error is not None:
+        raise error
+    if left and left[-1] is not None:
+        raise left[-1]
+    how = " (the directory is made at the first publish)" if made else ""
+    return Finding(
+        Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
+    )
+
+
+def _make_missing(session: RemoteSession, directory: str) -> Sequence[str]:
+    """Make the directories that are not there, from the top; returns them."""
+    missing: list[str] = []
+    while directory.strip("/") and session.stat(directory) is None:
+        missing.insert(0, directory)
+        directory = parent(directory)
+    made: list[str] = []
+    try:
+        # A comprehension would lose what was made before a refusal.
+        for each in missing:
+            if session.make_dir(each):
+                made.append(each)  # noqa: PERF401
+    except FtpsyncdError:
+        for each in reversed(made):
+            session.remove_dir(each)
+        raise
+    return made
+
+
+def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError | None:
+    """Publish the scratch file; returns why that failed."""
+    with tempfile.TemporaryFile() as scratch:
+        scratch.write(SCRATCH)
+
+        def reopen() -> BinaryIO:
+            scratch.seek(0)
+            return os.fdopen(os.dup(scratch.fileno()), "rb")
+
+        job = PublishJob(
+            path=path,
+            temporary=temporary,
+            size=len(SCRATCH),
+            mtime_s=0,
+            open=reopen,
+            confirm=lambda _file: None,
+        )
+        results = list(session.publish([job]))
+    if not results:
+        return RemoteError("The server ended the connection before the scratch file was sent.")
+    error = results[0].error
+    if isinstance(error, NameRefusedError):
+        error.message = f"The remote directory {parent(path)} cannot be written: {error.message}"
+    return error

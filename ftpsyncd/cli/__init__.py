@@ -1,5 +1,15 @@
-"""To be written."""
+"""The command line: words in, results on stdout, messages on stderr, an exit code out.
+
+Importing this package costs nothing. `main` loads click and the table of commands; a command's own module, with the
+parts of the program that it needs, is loaded only when that command is run, so that ``ftpsyncd --version`` and shell
+completion answer at once.
+"""
+
+from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line and end the process with its exit code."""
+    from ftpsyncd.cli.app import run  # noqa: PLC0415 - keeps `import ftpsyncd.cli` free of click
+
+    run()

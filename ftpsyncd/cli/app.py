@@ -1,0 +1,184 @@
+"""The table of commands and the one place where a command ends: exit codes, error lines, interrupts.
+
+`ftpsyncd.cli.main` calls `run`. Commands live in modules of their own and are imported when they are asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from ftpsyncd import __version__
+from ftpsyncd.cli.options import common_options
+from ftpsyncd.errors import ExitCode, FtpsyncdError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells expect it."""
+
+COMMANDS = {
+    "demo": ("ftpsyncd.cli.demo", "See it work: an FTP server, a drop folder and a live view; nothing to set up."),
+    "run": ("ftpsyncd.cli.run", "Run the daemon in the foreground."),
+    "sync": ("ftpsyncd.cli.sync", "Publish everything that waits, once, with progress."),
+    "plan": ("ftpsyncd.cli.plan", "Show what a pass would do, and why; touches nothing."),
+    "check": ("ftpsyncd.cli.check", "Check the configuration, this machine and each server."),
+    "status": ("ftpsyncd.cli.status", "What is fine, what waits, and what needs you."),
+    "why": ("ftpsyncd.cli.why", "Say in one sentence why a file is, or is not, published."),
+    "retry": ("ftpsyncd.cli.steer", "Try failed and parked files again now."),
+    "rescan": ("ftpsyncd.cli.steer", "Compare folders with what was published, now."),
+    "pause": ("ftpsyncd.cli.steer", "Stop publishing until `resume`."),
+    "resume": ("ftpsyncd.cli.steer", "Go on after `pause`."),
+    "approve": ("ftpsyncd.cli.steer", "Let held deletes go out."),
+    "discard": ("ftpsyncd.cli.steer", "Drop held deletes: the files stay at the server."),
+    "schema": ("ftpsyncd.cli.schema", "Print the JSON Schema of the configuration."),
+}
+"""Name: (module that has a function of this name, line for the list of commands)."""
+
+EXAMPLES = """\b
+Examples:
+  ftpsyncd demo                            see it work, nothing to set up
+  ftpsyncd check -c config.yaml            is everything as it should be?
+  ftpsyncd run -c config.yaml              publish, for months
+  ftpsyncd status                          how is it going?
+  ftpsyncd why /srv/drop/gallery/a.jpg     why is this file not there yet?
+"""
+
+CODES = """\b
+Exit codes:
+  0 done   1 some files failed or are held   2 wrong usage
+  75 server or lock not available now        78 bad configuration
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used, not when help lists them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names in the order of the table: the way a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import the command, or None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), cmd_name)
+        if not isinstance(command, click.Command):
+            message = f"{module}.{cmd_name} is not a command"
+            raise TypeError(message)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for an unknown one, say which one may be meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib  # noqa: PLC0415 - needed for a typing mistake only
+
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXAMPLES + "\n" + CODES,
+    no_args_is_help=True,
+)
+@click.version_option(__version__, "-V", "--version", prog_name="ftpsyncd", message="%(prog)s %(version)s")
+@common_options
+def cli() -> None:
+    """Publish drop folders to FTP and FTPS servers: watched, verified, never half a file.
+
+    Without -c, the configuration is $FTPSYNCD_CONFIG, ./config.yaml, ~/.config/ftpsyncd/config.yaml or
+    /etc/ftpsyncd/config.yaml, whichever is found first.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code.
+
+    Args:
+        arguments: without the program's name; those of the process if None.
+    """
+    make_streams_forgiving()
+    sys.exit(outcome(arguments))
+
+
+def outcome(arguments: Sequence[str] | None) -> int:
+    """The exit code of a command; every way to end is turned into a code and at most one message here."""
+    try:
+        result = cli.main(
+            args=None if arguments is None else list(arguments), prog_name="ftpsyncd", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return ExitCode.DONE
+    except FtpsyncdError as error:
+        tell(error)
+        return error.exit_code
+    except Exception as error:
+        tell_bug(error)
+        return ExitCode.SOME_FAILED
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def tell(error: FtpsyncdError) -> None:
+    """Say what went wrong and what helps, on stderr."""
+    if debugging():
+        traceback.print_exc()
+    click.echo(click.style("ftpsyncd: error: ", fg="red", bold=True) + error.message, err=True)
+    if error.remedy:
+        click.echo(error.remedy, err=True)
+
+
+def tell_bug(error: Exception) -> None:
+    """Say that the program is at fault; the traceback is for those who ask for it."""
+    if debugging():
+        traceback.print_exc()
+        return
+    words = " ".join(str(error).split())
+    what = f"{type(error).__name__}: {words}" if words else type(error).__name__
+    click.echo(
+        f"ftpsyncd: error: {what} (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)",
+        err=True,
+    )
+
+
+def debugging() -> bool:
+    """Whether the person asked for tracebacks."""
+    return bool(os.environ.get("FTPSYNCD_DEBUG"))
+
+
+def make_streams_forgiving() -> None:
+    """Let names that the terminal's encoding lacks print as escapes instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def silence_stdout() -> None:
+    """Point stdout at nothing: the reader has gone, and Python would complain when it flushes at exit."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)

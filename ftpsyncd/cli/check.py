@@ -1,0 +1,81 @@
+"""``ftpsyncd check``: findings as they are made, each with what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import click
+from rich.padding import Padding
+from rich.text import Text
+
+from ftpsyncd import check as checks
+from ftpsyncd.check import Finding, Level
+from ftpsyncd.cli.options import common_options, examples, given, json_option
+from ftpsyncd.cli.output import Marks, console, emit, marks, number, words
+from ftpsyncd.cli.settings import load_config, start_log
+
+LOOKS = {Level.OK: ("good", "green"), Level.WARNING: ("call", "yellow"), Level.ERROR: ("bad", "bold red")}
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd check -c config.yaml            everything",
+        "ftpsyncd check --offline                 without asking the servers",
+        "ftpsyncd check --json | jq '.findings[] | select(.level == \"error\")'",
+    )
+)
+@click.option("--offline", is_flag=True, help="Leave the servers alone.")
+@json_option
+@common_options
+@click.pass_context
+def check(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
+    """Check the configuration, this machine, and each server: login, TLS, rights.
+
+    In each remote directory a scratch file is published and deleted. Exits with 78 if the configuration or this
+    machine must be mended, 75 if a server must.
+    """
+    start_log(given(), level="error")
+    config = load_config(given())
+    found = checks.check(config, offline=offline)
+    if as_json:
+        findings = list(found)
+        code = checks.exit_code(findings)
+        emit({"findings": findings, "exit_code": code})
+    else:
+        code = checks.exit_code(show(found))
+    ctx.exit(code)
+
+
+def show(found: Iterable[Finding]) -> list[Finding]:
+    """Print findings as they come; returns them."""
+    screen = console()
+    signs = marks(screen)
+    findings: list[Finding] = []
+    for each in found:
+        findings.append(each)
+        for line in lines(each, signs):
+            screen.print(line)
+    screen.print()
+    screen.print(verdict(findings, signs))
+    return findings
+
+
+def lines(finding: Finding, signs: Marks) -> Iterator[Padding]:
+    """A finding and, below it, what helps."""
+    sign, style = LOOKS[finding.level]
+    subject = words(finding.subject, "bold")
+    text = Text.assemble((f"{getattr(signs, sign)} ", style), subject, ": ", words(finding.message), overflow="fold")
+    yield Padding(text, 0)
+    if finding.remedy:
+        yield Padding(Text(f"{signs.arrow} ").append_text(words(finding.remedy, "cyan")), (0, 0, 0, 2))
+
+
+def verdict(findings: Iterable[Finding], signs: Marks) -> Text:
+    """The last line: is it fit to run?"""
+    levels = [finding.level for finding in findings]
+    errors, warnings = levels.count(Level.ERROR), levels.count(Level.WARNING)
+    if errors:
+        return Text(f"{signs.bad} {number(errors, 'error')}, {number(warnings, 'warning')}", style="bold red")
+    if warnings:
+        return Text(f"{signs.call} It works; {number(warnings, 'warning')}", style="bold yellow")
+    return Text(f"{signs.good} All is well", style="bold green")

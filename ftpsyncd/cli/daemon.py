@@ -1,0 +1,39 @@
+"""Questions that the running daemon answers, and the ledger when none is running."""
+
+from __future__ import annotations
+
+from ftpsyncd import survey
+from ftpsyncd.config import Config
+from ftpsyncd.control import shapes
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.errors import DaemonNotRunningError
+from ftpsyncd.model import Status, Why
+
+
+def client(config: Config) -> ControlClient:
+    """The way to the daemon that runs with this configuration.
+
+    Raises:
+        DaemonNotRunningError: it cannot be running, as it has no control socket.
+    """
+    if config.control.socket is None:
+        raise DaemonNotRunningError(
+            "This configuration has no control socket.", remedy="Set `control: {socket: PATH}`."
+        )
+    return ControlClient(config.control.socket)
+
+
+def ask_status(config: Config) -> Status:
+    """How things are; ``daemon.running`` says who answered."""
+    try:
+        return shapes.status_from_json(client(config).status())
+    except DaemonNotRunningError:
+        return survey.offline_status(config)
+
+
+def ask_why(config: Config, path: str) -> Why:
+    """Why the absolute local path is, or is not, at the server."""
+    try:
+        return shapes.why_from_json(client(config).why(path))
+    except DaemonNotRunningError:
+        return survey.why(config, path)

@@ -1,0 +1,98 @@
+"""The options that every command shares, accepted before and after the command's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ftpsyncd.errors import FtpsyncdError
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(slots=True)
+class Given:
+    """What the shared options said; None where they were not given."""
+
+    config: Path | None = None
+    log_level: str | None = None
+    log_format: str | None = None
+
+
+def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    given = ctx.ensure_object(Given)
+    if value is not None and option.name is not None:
+        setattr(given, option.name, value)
+
+
+def given() -> Given:
+    """The shared options of the running command."""
+    return click.get_current_context().ensure_object(Given)
+
+
+def common_options(command: Decorated) -> Decorated:
+    """Add ``-c``, ``--log-level`` and ``--log-format``; read them with `given`."""
+    config = click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        callback=_remember,
+        expose_value=False,
+        help="The configuration file.",
+    )
+    level = click.option(
+        "--log-level",
+        type=click.Choice(LOG_LEVELS),
+        callback=_remember,
+        expose_value=False,
+        help="How much to log to stderr; the configuration's by default.",
+    )
+    form = click.option(
+        "--log-format",
+        type=click.Choice(("text", "json")),
+        callback=_remember,
+        expose_value=False,
+        help="Log lines for people, or one JSON object per line.",
+    )
+    return config(level(form(command)))
+
+
+def json_option(command: Decorated) -> Decorated:
+    """Add ``--json``, passed to the command as ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+
+
+def examples(*lines: str) -> str:
+    """The epilog of a command's help: what one would type, and what it is for."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def absolute(path: str) -> str:
+    """The path from the root, without resolving links: mappings are named as the configuration names them."""
+    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute() keeps ".."
+
+
+def complete_mapping(ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    """Names of mappings for shell completion; none if the configuration cannot be read."""
+    return [name for name in _names(ctx, "mappings") if name.startswith(incomplete)]
+
+
+def complete_server(ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    """Names of servers for shell completion; none if the configuration cannot be read."""
+    return [name for name in _names(ctx, "servers") if name.startswith(incomplete)]
+
+
+def _names(ctx: click.Context, section: str) -> list[str]:
+    from ftpsyncd.cli.settings import load_config  # noqa: PLC0415 - the configuration is read for completion only
+
+    try:
+        return list(getattr(load_config(ctx.ensure_object(Given)), section))
+    except FtpsyncdError:
+        return []

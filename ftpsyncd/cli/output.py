@@ -1,0 +1,119 @@
+"""How results look: JSON documents, consoles, and sizes, times and names as people read them. Pure but for `emit`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ftpsyncd.logs import one_line, quote
+
+
+def emit(document: Any) -> None:
+    r"""Print one JSON document on stdout.
+
+    It is pure ASCII, so that every encoding carries it; bytes of names that are not UTF-8 stand as escaped
+    surrogates (``\udc80`` to ``\udcff``, PEP 383).
+
+    Args:
+        document: of what JSON knows, and dataclasses.
+    """
+    click.echo(json.dumps(document, indent=2, default=asdict))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where people read: colours only on a terminal and without NO_COLOR, names never taken for markup."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The few signs that views use."""
+
+    good: str
+    busy: str
+    wait: str
+    bad: str
+    call: str
+    """Something wants a person."""
+    arrow: str
+    full: str
+    empty: str
+    dots: str
+
+
+UNICODE = Marks(good="✓", busy="↑", wait="·", bad="✗", call="!", arrow="→", full="━", empty="─", dots="…")
+ASCII = Marks(good="+", busy="^", wait=".", bad="x", call="!", arrow=">", full="=", empty="-", dots="...")
+
+
+def marks(where: Console) -> Marks:
+    """The signs that this terminal can show."""
+    return UNICODE if where.encoding.startswith("utf") else ASCII
+
+
+def name_text(path: str, style: str = "") -> Text:
+    """A path as it may stand in a view: on one line, unambiguous, cut rather than wrapped."""
+    return Text(quote(path), style=style, overflow="ellipsis", no_wrap=True)
+
+
+def words(sentence: str, style: str = "") -> Text:
+    """A sentence from elsewhere, made harmless for a terminal."""
+    return Text(one_line(sentence), style=style)
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1000: ``999 B``, ``3.2 MB``, ``48 GB``."""
+    if count < 1000:
+        return f"{int(count)} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        count /= 1000
+        if count < 999.5:
+            return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
+    return f"{count / 1000:.1f} PB"
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """``1 file``, ``1,204 files``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people, one or two units: ``4 s``, ``3 min``, ``2 h 5 min``, ``3 days``."""
+    whole = max(0, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return number(days, "day")
+
+
+def ago(moment: str | None, now: datetime) -> str:
+    """How long ago an ISO 8601 moment was: ``just now``, ``5 min ago``; ``never`` for None."""
+    if moment is None:
+        return "never"
+    seconds = (now - datetime.fromisoformat(moment)).total_seconds()
+    return "just now" if seconds < 5 else f"{duration(seconds)} ago"
+
+
+def until(moment: str | None, now: datetime) -> str:
+    """How long it is to an ISO 8601 moment: ``in 5 min``, ``now``; empty for None."""
+    if moment is None:
+        return ""
+    seconds = (datetime.fromisoformat(moment) - now).total_seconds()
+    return "now" if seconds < 1 else f"in {duration(seconds)}"
+
+
+def bar(done: float, width: int, signs: Marks, style: str = "green") -> Text:
+    """A bar that is filled to the share ``done`` of 1."""
+    filled = round(max(0.0, min(1.0, done)) * width)
+    return Text.assemble((signs.full * filled, style), (signs.empty * (width - filled), "bright_black"))

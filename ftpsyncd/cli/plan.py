@@ -1,0 +1,78 @@
+"""``ftpsyncd plan``: what a pass would do, and why; also ``sync --dry-run``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import click
+
+from ftpsyncd import survey
+from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.output import number, size
+from ftpsyncd.cli.settings import chosen, load_config, start_log
+from ftpsyncd.config import Config
+from ftpsyncd.logs import one_line, quote
+from ftpsyncd.survey import Planned
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd plan                      every mapping",
+        "ftpsyncd plan gallery              one of them",
+        "ftpsyncd plan --json | jq '.planned[] | select(.verb == \"delete\") | .path'",
+    )
+)
+@click.argument("mappings", nargs=-1, metavar="[MAPPING]...", shell_complete=complete_mapping)
+@json_option
+@common_options
+def plan(mappings: Sequence[str], *, as_json: bool) -> None:
+    """Show what a pass would do, and why. Touches neither the server nor the ledger."""
+    start_log(given(), level="warning")
+    config = load_config(given())
+    show(config, chosen(config, mappings), as_json=as_json)
+
+
+def show(config: Config, mappings: Sequence[str], *, as_json: bool) -> None:
+    """Print the plan as it is found: however long it is, it is not held in memory."""
+    planned = survey.plan(config, mappings)
+    if as_json:
+        print_json(planned)
+    else:
+        print_lines(planned)
+
+
+def print_json(planned: Iterable[Planned]) -> None:
+    """One document: ``{"planned": [{mapping, verb, path, size, why}, …], "totals": {verb: count, …}, "bytes": n}``."""
+    totals: Counter[str] = Counter()
+    total_bytes = 0
+    click.echo('{"planned": [', nl=False)
+    for index, each in enumerate(planned):
+        totals[each.verb] += 1
+        total_bytes += each.size if each.verb == "upload" else 0
+        record = {"mapping": each.mapping, "verb": each.verb, "path": each.path, "size": each.size, "why": each.why}
+        click.echo(f"{',' if index else ''}\n  {json.dumps(record)}", nl=False)
+    click.echo(f'\n], "totals": {json.dumps(totals)}, "bytes": {total_bytes}}}')
+
+
+def print_lines(planned: Iterable[Planned]) -> None:
+    """One line for each action, then the totals."""
+    totals: Counter[str] = Counter()
+    total_bytes = 0
+    for each in planned:
+        totals[each.verb] += 1
+        total_bytes += each.size if each.verb == "upload" else 0
+        amount = size(each.size) if each.verb == "upload" else ""
+        verb = click.style(f"{each.verb:<10}", fg=COLOURS.get(each.verb, "white"))
+        why = click.style(f"({one_line(each.why)})", dim=True)
+        click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path)}  {why}")
+    if not totals:
+        click.echo("Nothing to do: the servers have everything.")
+        return
+    counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common())
+    tail = f"; {size(total_bytes)} to send" if total_bytes else ""
+    click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
+
+
+COLOURS = {"upload": "green", "rename": "cyan", "delete": "red", "remove_dir": "red", "hold": "yellow"}

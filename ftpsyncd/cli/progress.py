@@ -1,0 +1,173 @@
+"""How a pass shows its progress: a bar on a terminal, occasional lines elsewhere, and the summary at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size, words
+from ftpsyncd.model import ServerState, Status, Transfer
+from ftpsyncd.service import Progress
+
+LINE_EVERY_S = 10.0
+RATE_OVER_S = 5.0
+"""The rate is that of the last seconds: it follows the line, and does not jump."""
+TRANSFERS_SHOWN = 4
+MESSAGES_SHOWN = 10
+
+
+class Rate:
+    """Bytes per second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def update(self, now_s: float, done: int) -> float:
+        """Note how much is done, and return the rate in bytes per second."""
+        self._seen.append((now_s, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= now_s - RATE_OVER_S:
+            del self._seen[0]
+        first_s, first = self._seen[0]
+        return (done - first) / (now_s - first_s) if now_s > first_s else 0.0
+
+
+class Show(Protocol):
+    """Something that shows progress while it is open."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, and leave the terminal as it was."""
+
+    def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
+        """Show this moment."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
+        """Show nothing."""
+
+
+class Lines(Silent):
+    """A line every few seconds, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._rate = Rate()
+        self._last_s = time.monotonic()
+
+    def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:  # noqa: ARG002 - the transfers do not fit a line
+        """Print a line if it is time for one."""
+        now_s = time.monotonic()
+        rate = self._rate.update(now_s, progress.bytes_done)
+        if now_s - self._last_s >= LINE_EVERY_S:
+            self._last_s = now_s
+            click.echo(counted(progress, rate).plain, err=True)
+
+
+class Picture(Silent):
+    """A bar with the files that are on their way, redrawn in place."""
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._rate = Rate()
+        self._live = Live(console=screen, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
+        """Redraw."""
+        rate = self._rate.update(time.monotonic(), progress.bytes_done)
+        self._live.update(view(progress, transfers, rate, marks(self._screen), self._screen.width), refresh=True)
+
+
+def view(
+    progress: Progress, transfers: Sequence[Transfer], rate_bytes_s: float, signs: Marks, width: int
+) -> RenderableType:
+    """The bar, the numbers, and the files on their way. Pure."""
+    if progress.bytes_total:
+        share = progress.bytes_done / progress.bytes_total
+    else:
+        share = progress.files_done / progress.files_total if progress.files_total else 0.0
+    line = Table.grid(padding=(0, 1), expand=False)
+    line.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{share:4.0%}", style="bold"))
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    for each in transfers[:TRANSFERS_SHOWN]:
+        done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
+        table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
+    return Group(line, counted(progress, rate_bytes_s), table)
+
+
+def counted(progress: Progress, rate_bytes_s: float) -> Text:
+    """Files, bytes, rate and time left on one line."""
+    parts = [
+        f"{progress.files_done:,} of {number(progress.files_total, 'file')}",
+        f"{size(progress.bytes_done)} of {size(progress.bytes_total)}",
+        f"{size(rate_bytes_s)}/s",
+    ]
+    left = progress.bytes_total - progress.bytes_done
+    if rate_bytes_s > 0 and left > 0:
+        parts.append(f"{duration(left / rate_bytes_s)} left")
+    if progress.failed:
+        parts.append(f"{progress.failed:,} failed")
+    return Text(", ".join(parts), overflow="fold")
+
+
+def summary(progress: Progress, status: Status, duration_s: float, signs: Marks) -> RenderableType:
+    """What a pass has done, and what it could not do. Pure."""
+    done = []
+    if progress.files_done or not progress.deletes_done:
+        done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
+    if progress.deletes_done:
+        done.append(f"{number(progress.deletes_done, 'file')} deleted")
+    offline = [
+        each for each in status.servers if each.state in {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}
+    ]
+    well = not (progress.failed or progress.held or offline)
+    line = Text.assemble(
+        (f"{signs.good if well else signs.call} ", "bold green" if well else "bold yellow"),
+        (f"{', '.join(done)} in {duration(duration_s)}.", "bold"),
+    )
+    lines: list[RenderableType] = [line]
+    if progress.failed:
+        lines.append(Text(f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status", style="red"))
+    if progress.held:
+        held = number(progress.held, "delete is", "deletes are")
+        names = [each.name for each in status.mappings if each.held]
+        commands = " or ".join(f"ftpsyncd approve {name}" for name in names)
+        lines.append(Text(f"{signs.call} {held} held{': ' if commands else ''}{commands}", style="yellow"))
+    lines += [words(f"{signs.bad} server {each.name}: {each.message or each.state.value}", "red") for each in offline]
+    lines += [words(f"  {message}") for message in progress.messages[:MESSAGES_SHOWN]]
+    more = len(progress.messages) - MESSAGES_SHOWN
+    if more > 0:
+        lines.append(Text(f"  {signs.dots} and {more:,} more messages", style="bright_black"))
+    return Group(*lines)

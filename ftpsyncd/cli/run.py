@@ -1,0 +1,26 @@
+"""``ftpsyncd run``: the daemon in the foreground."""
+
+from __future__ import annotations
+
+import click
+
+from ftpsyncd import service
+from ftpsyncd.cli.options import common_options, examples, given
+from ftpsyncd.cli.settings import load_config, start_log
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd run -c /etc/ftpsyncd/config.yaml",
+        "ftpsyncd run --log-format json --log-level debug",
+        "systemctl start ftpsyncd                      as a service, see README",
+    )
+)
+@common_options
+@click.pass_context
+def run(ctx: click.Context) -> None:
+    """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    start_log(given(), level="info")
+    config = load_config(given())
+    start_log(given(), level=config.log.level, log_format=config.log.format)
+    ctx.exit(service.run(config))

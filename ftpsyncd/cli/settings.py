@@ -1,0 +1,54 @@
+"""From the shared options to what commands work with: the configuration, the log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+from ftpsyncd import config as configuration
+from ftpsyncd import logs
+from ftpsyncd.cli.options import Given
+from ftpsyncd.config import Config
+from ftpsyncd.errors import UsageError
+
+
+def load_config(given: Given) -> Config:
+    """The configuration that ``-c``, the environment or the usual places name.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
+    """
+    return configuration.load(configuration.find_config(given.config, os.environ))
+
+
+def start_log(given: Given, *, level: str, log_format: str = "text") -> None:
+    """Log to stderr.
+
+    Args:
+        given: what was asked for; it wins.
+        level: otherwise.
+        log_format: otherwise.
+    """
+    logs.configure(given.log_level or level, given.log_format or log_format)
+
+
+def chosen(config: Config, names: Sequence[str]) -> list[str]:
+    """The mappings that a command is about: those named, or all.
+
+    Raises:
+        UsageError: there is no mapping of that name.
+    """
+    for name in names:
+        check_name(name, config.mappings, "mapping")
+    return list(dict.fromkeys(names)) or list(config.mappings)
+
+
+def check_name(name: str, known: Iterable[str], what: str) -> None:
+    """Refuse a name that the configuration lacks.
+
+    Raises:
+        UsageError: ``name`` is not among ``known``; the remedy lists those.
+    """
+    names = list(known)
+    if name not in names:
+        raise UsageError(f"No such {what}: {name}.", remedy=f"The configuration has: {', '.join(names) or 'none'}.")

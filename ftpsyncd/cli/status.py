@@ -1,0 +1,66 @@
+"""``ftpsyncd status``: asked of the daemon, or read from the ledger when none is running."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import click
+from rich.console import RenderableType
+from rich.live import Live
+
+from ftpsyncd.cli.daemon import ask_status
+from ftpsyncd.cli.interrupts import ended_by_person
+from ftpsyncd.cli.options import common_options, examples, given, json_option
+from ftpsyncd.cli.output import console, emit, marks
+from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.cli.status_view import view
+from ftpsyncd.config import Config
+from ftpsyncd.control import shapes
+from ftpsyncd.errors import UsageError
+
+REFRESH_S = 0.5
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd status               how is it going?",
+        "ftpsyncd status --watch       live, with a bar for each transfer; ends with Ctrl-C",
+        "ftpsyncd status --json | jq '.mappings[] | select(.state != \"in_sync\")'",
+    )
+)
+@click.option("--watch", is_flag=True, help="Keep showing it until Ctrl-C.")
+@json_option
+@common_options
+def status(*, watch: bool, as_json: bool) -> None:
+    """Show what is fine, what waits, and what needs you with the command to type.
+
+    Without a running daemon the answer comes from the ledger.
+    """
+    if watch and as_json:
+        raise UsageError("--watch and --json exclude each other.", remedy="Run `ftpsyncd status --json` repeatedly.")
+    start_log(given(), level="warning")
+    config = load_config(given())
+    if watch:
+        keep_showing(config)
+    elif as_json:
+        emit(shapes.status_to_json(ask_status(config)))
+    else:
+        screen = console()
+        screen.print(view(ask_status(config), datetime.now(UTC), marks(screen), screen.width))
+
+
+def keep_showing(config: Config) -> None:
+    """Show the status live until Ctrl-C."""
+    screen = console()
+
+    def picture() -> RenderableType:
+        return view(ask_status(config), datetime.now(UTC), marks(screen), screen.width)
+
+    if not screen.is_terminal:
+        screen.print(picture())
+        return
+    with ended_by_person(), Live(picture(), console=screen, screen=True, auto_refresh=False) as live:
+        tick = threading.Event()
+        while not tick.wait(REFRESH_S):
+            live.update(picture(), refresh=True)

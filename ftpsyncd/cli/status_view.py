@@ -1,0 +1,250 @@
+"""A `Status` as a person reads it in two seconds: one verdict, what is fine, what waits, what needs you. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ftpsyncd.cli.output import Marks, ago, bar, duration, name_text, number, size, until, words
+from ftpsyncd.model import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
+
+PROBLEMS_SHOWN = 5
+TRANSFERS_SHOWN = 8
+
+SERVER_TROUBLE = frozenset({ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL})
+
+MAPPING_LOOKS = {
+    MappingState.IN_SYNC: ("good", "green", "in sync"),
+    MappingState.SYNCING: ("busy", "cyan", "syncing"),
+    MappingState.SETTLING: ("wait", "cyan", "settling"),
+    MappingState.OFFLINE: ("bad", "yellow", "offline"),
+    MappingState.HELD: ("call", "bold yellow", "held"),
+    MappingState.SOURCE_MISSING: ("call", "bold red", "source missing"),
+    MappingState.PAUSED: ("call", "yellow", "paused"),
+}
+SERVER_LOOKS = {
+    ServerState.IDLE: ("good", "green", "ready"),
+    ServerState.ONLINE: ("good", "green", "online"),
+    ServerState.OFFLINE: ("bad", "yellow", "offline"),
+    ServerState.REFUSED: ("call", "bold red", "refused"),
+    ServerState.FULL: ("call", "bold red", "full"),
+    ServerState.UNKNOWN: ("wait", "bright_black", "not tried yet"),
+}
+
+
+def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType:
+    """Everything about one moment.
+
+    Args:
+        status: what is shown.
+        now: to say how long ago things were; with an offset.
+        signs: what the terminal can show.
+        width: of the terminal, columns; below 70 the details of healthy mappings are left out.
+    """
+    parts: list[RenderableType] = [headline(status, signs)]
+    for title, body in (
+        ("", _mappings(status, now, signs, width)),
+        ("Servers", _servers(status, signs)),
+        ("On their way", _transfers(status.transfers, signs, width)),
+        ("Needs you", _calls(status, signs)),
+        ("Failed", _problems(status, now, signs)),
+    ):
+        if body is None:
+            continue
+        parts.append(Text())
+        if title:
+            parts.append(Text(title, style="bold"))
+        parts.append(Padding(body, (0, 0, 0, 2)))
+    return Group(*parts)
+
+
+def headline(status: Status, signs: Marks) -> Text:
+    """The verdict in one line, and how the daemon is."""
+    mappings = status.mappings
+    calls = sum(1 for _ in calling(status))
+    waiting = sum(each.pending + each.in_flight for each in mappings)
+    if not status.daemon.running:
+        sign, style, verdict = signs.bad, "bold yellow", "The daemon is not running"
+    elif calls:
+        sign, style, verdict = signs.call, "bold yellow", f"{number(calls, 'thing needs', 'things need')} you"
+    elif any(each.state in SERVER_TROUBLE for each in status.servers):
+        sign, style, verdict = signs.bad, "bold yellow", "A server does not answer; it is tried again by itself"
+    elif any(each.failed for each in mappings):
+        failed = sum(each.failed for each in mappings)
+        sign, style, verdict = signs.bad, "bold yellow", f"{number(failed, 'file')} failed and will be tried again"
+    elif waiting:
+        sign, style, verdict = signs.busy, "bold cyan", f"{number(waiting, 'change')} on the way"
+    elif any(each.state is MappingState.SETTLING for each in mappings):
+        sign, style, verdict = signs.wait, "bold cyan", "Waiting for files to settle"
+    else:
+        sign, style, verdict = signs.good, "bold green", "All is well"
+    line = Text.assemble((f"{sign} {verdict}", style), overflow="fold")
+    if status.daemon.running:
+        line.append(
+            f"   ftpsyncd {status.daemon.version}, up {duration(status.daemon.uptime_s)}, pid {status.daemon.pid}",
+            style="bright_black",
+        )
+    else:
+        line.append(f"   start it: ftpsyncd run   {signs.dots} below: what the ledger knows", style="bright_black")
+    return line
+
+
+def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """What wants a person: (about what, what is wrong, the commands that settle it)."""
+    for server in status.servers:
+        if server.state in {ServerState.REFUSED, ServerState.FULL}:
+            yield f"server {server.name}", server.message or server.state.value, ("ftpsyncd check",)
+    for each in status.mappings:
+        if each.state is MappingState.SOURCE_MISSING:
+            yield each.name, each.message or f"{each.local} is not there", ()
+        if each.held:
+            wait = each.message or f"{number(each.held, 'delete')} wait for your decision"
+            yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
+        if each.state is MappingState.PAUSED:
+            yield each.name, each.message or "paused", (f"ftpsyncd resume {each.name}",)
+        if each.parked:
+            first = next((p for p in status.problems if p.parked and p.mapping == each.name), None)
+            helps = f": {first.remedy}" if first and first.remedy and each.parked == 1 else ""
+            yield (
+                each.name,
+                f"{number(each.parked, 'file is', 'files are')} parked{helps}",
+                (f"ftpsyncd retry {each.name}",),
+            )
+
+
+def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType | None:
+    if not status.mappings:
+        return Text("no mappings", style="bright_black")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, width=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for each in status.mappings:
+        sign, style, word = MAPPING_LOOKS[each.state]
+        table.add_row(
+            Text(getattr(signs, sign), style=style),
+            words(each.name, "bold"),
+            Text(word, style=style),
+            _mapping_details(each, now, width),
+        )
+    return table
+
+
+def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
+    waits = [
+        text
+        for count, text in (
+            (each.in_flight, f"{each.in_flight:,} on the way"),
+            (each.pending, f"{each.pending:,} waiting"),
+            (each.failed, f"{each.failed:,} failed"),
+            (each.parked, f"{each.parked:,} parked"),
+            (each.held, f"{each.held:,} held"),
+        )
+        if count
+    ]
+    line = Text(", ".join(waits))
+    if width < 70 and waits:
+        return line
+    if waits:
+        line.append("; ")
+    if each.published_files:
+        line.append(f"{number(each.published_files, 'file')}, {size(each.published_bytes)}", style="bright_black")
+        line.append(f", last {ago(each.last_publish, now)}" if width >= 70 else "", style="bright_black")
+    else:
+        line.append("nothing published yet", style="bright_black")
+    shown_below = each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED}
+    if each.message and not shown_below:
+        line.append_text(words(f"; {each.message}", "yellow"))
+    return line
+
+
+def _servers(status: Status, signs: Marks) -> RenderableType | None:
+    if not status.servers:
+        return None
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, width=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for each in status.servers:
+        sign, style, word = SERVER_LOOKS[each.state]
+        table.add_row(
+            Text(getattr(signs, sign), style=style),
+            words(each.name, "bold"),
+            Text(word, style=style),
+            _server_details(each),
+        )
+    return table
+
+
+def _server_details(each: ServerStatus) -> Text:
+    line = Text(number(each.connections, "connection") if each.connections else "", style="bright_black")
+    if each.message:
+        line.append_text(words(f"{'; ' if line.plain else ''}{each.message}"))
+    return line
+
+
+def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> RenderableType | None:
+    if not transfers:
+        return None
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True, justify="right")
+    for each in transfers[:TRANSFERS_SHOWN]:
+        share = each.sent_bytes / each.size_bytes if each.size_bytes else 1.0
+        table.add_row(
+            name_text(f"{each.mapping}/{each.path}"),
+            bar(share, 10 if width < 70 else 20, signs),
+            Text(f"{share:.0%}"),
+            Text(f"{size(each.rate_bytes_s)}/s", style="bright_black"),
+        )
+    more = len(transfers) - TRANSFERS_SHOWN
+    return Group(table, Text(f"and {more:,} more", style="bright_black")) if more > 0 else table
+
+
+def _calls(status: Status, signs: Marks) -> RenderableType | None:
+    lines: list[RenderableType] = []
+    for subject, what, commands in calling(status):
+        line = Text.assemble((f"{signs.call} ", "bold yellow"), overflow="fold")
+        line.append_text(words(subject, "bold")).append(": ").append_text(words(what))
+        lines.append(line)
+        if commands:
+            typed = Text.assemble(f"{signs.arrow} ", overflow="fold")
+            for index, command in enumerate(commands):
+                typed.append("  or  " if index else "", style="bright_black").append(command, style="cyan")
+            lines.append(Padding(typed, (0, 0, 0, 2)))
+    return Group(*lines) if lines else None
+
+
+def _problems(status: Status, now: datetime, signs: Marks) -> RenderableType | None:
+    if not status.problems:
+        return None
+    lines: list[RenderableType] = []
+    for each in status.problems[:PROBLEMS_SHOWN]:
+        lines.append(
+            Text.assemble(
+                (f"{signs.bad} ", "red"), (name_text(f"{each.mapping}/{each.path}").plain, "bold"), overflow="fold"
+            )
+        )
+        lines.append(Padding(_problem_words(each, now), (0, 0, 0, 2)))
+    more = len(status.problems) - PROBLEMS_SHOWN
+    if more > 0:
+        lines.append(Text(f"and {more:,} more: ftpsyncd status --json", style="bright_black"))
+    return Group(*lines)
+
+
+def _problem_words(each: Problem, now: datetime) -> Text:
+    text = words(each.message)
+    if each.reply and each.reply not in each.message:
+        text.append_text(words(f" The server said: {each.reply}"))
+    when = "parked" if each.parked else f"tried again {until(each.next_try, now)}"
+    text.append(f" ({number(each.attempts, 'try', 'tries')}, {when})", style="bright_black")
+    return text

@@ -1,0 +1,152 @@
+"""Commands that tell the running daemon something: retry, rescan, pause, resume, approve, discard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ftpsyncd.cli.daemon import client
+from ftpsyncd.cli.options import (
+    absolute,
+    common_options,
+    complete_mapping,
+    complete_server,
+    examples,
+    given,
+    json_option,
+)
+from ftpsyncd.cli.output import emit
+from ftpsyncd.cli.settings import check_name, load_config, start_log
+from ftpsyncd.errors import UsageError
+from ftpsyncd.logs import one_line
+from ftpsyncd.model import CommandName
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def tell(
+    name: CommandName, *, as_json: bool, mapping: str | None = None, server: str | None = None, path: str | None = None
+) -> None:
+    """Pass a command to the daemon and print what it did."""
+    start_log(given(), level="warning")
+    named = [option for option, value in (("MAPPING", mapping), ("--server", server), ("--path", path)) if value]
+    if len(named) > 1:
+        raise UsageError(
+            f"{' and '.join(named)} exclude each other.", remedy="Give one of them, or none for everything."
+        )
+    config = load_config(given())
+    if mapping is not None:
+        check_name(mapping, config.mappings, "mapping")
+    if server is not None:
+        check_name(server, config.servers, "server")
+    full = None if path is None else absolute(path)
+    done = client(config).command(name, mapping=mapping, server=server, path=full)
+    if as_json:
+        emit({"command": name, "mapping": mapping, "server": server, "path": full, "message": done})
+    else:
+        click.echo(one_line(done))
+
+
+def _scope(command: Decorated) -> Decorated:
+    """A mapping, a server, or nothing for everything."""
+    mapping = click.argument("mapping", required=False, shell_complete=complete_mapping)
+    server = click.option(
+        "--server", metavar="SERVER", shell_complete=complete_server, help="All mappings of this server."
+    )
+    return mapping(server(command))
+
+
+_path = click.option("--path", metavar="PATH", help="Only this file or folder.")
+_decided = click.argument("mapping", shell_complete=complete_mapping)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd retry                                everything that failed or is parked",
+        "ftpsyncd retry gallery                        of one mapping",
+        "ftpsyncd retry --server web                   of one server, after its password was mended",
+        "ftpsyncd retry --path /srv/drop/gallery/a.jpg",
+    )
+)
+@_scope
+@_path
+@json_option
+@common_options
+def retry(mapping: str | None, server: str | None, path: str | None, *, as_json: bool) -> None:
+    """Try failed and parked files again now, instead of at their next time."""
+    tell(CommandName.RETRY, mapping=mapping, server=server, path=path, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd rescan                               all folders",
+        "ftpsyncd rescan gallery                       one mapping",
+        "ftpsyncd rescan --path /srv/drop/gallery/2024",
+    )
+)
+@_scope
+@_path
+@json_option
+@common_options
+def rescan(mapping: str | None, server: str | None, path: str | None, *, as_json: bool) -> None:
+    """Compare folders with what was published, now, and publish the difference."""
+    tell(CommandName.RESCAN, mapping=mapping, server=server, path=path, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd pause gallery                        finish what is on its way, start nothing new",
+        "ftpsyncd pause --server web                   while the server is maintained",
+        "ftpsyncd pause                                everything",
+    )
+)
+@_scope
+@json_option
+@common_options
+def pause(mapping: str | None, server: str | None, *, as_json: bool) -> None:
+    """Stop publishing until `resume`; changes are remembered."""
+    tell(CommandName.PAUSE, mapping=mapping, server=server, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd resume gallery",
+        "ftpsyncd resume                               everything",
+    )
+)
+@_scope
+@json_option
+@common_options
+def resume(mapping: str | None, server: str | None, *, as_json: bool) -> None:
+    """Go on after `pause`."""
+    tell(CommandName.RESUME, mapping=mapping, server=server, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd plan gallery                         what is held?",
+        "ftpsyncd approve gallery                      delete it at the server, too",
+    )
+)
+@_decided
+@json_option
+@common_options
+def approve(mapping: str, *, as_json: bool) -> None:
+    """Let the held deletes of MAPPING go out."""
+    tell(CommandName.APPROVE, mapping=mapping, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd plan gallery                         what is held?",
+        "ftpsyncd discard gallery                      keep the files at the server",
+    )
+)
+@_decided
+@json_option
+@common_options
+def discard(mapping: str, *, as_json: bool) -> None:
+    """Drop the held deletes of MAPPING: the files stay at the server and are no longer ours."""
+    tell(CommandName.DISCARD, mapping=mapping, as_json=as_json)

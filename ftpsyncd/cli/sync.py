@@ -1,0 +1,101 @@
+"""``ftpsyncd sync``: one pass to the end, with progress, a summary and an honest exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import click
+
+from ftpsyncd.cli import plan as plans
+from ftpsyncd.cli.interrupts import tidy_end
+from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.output import console, emit, marks
+from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary
+from ftpsyncd.cli.settings import chosen, load_config, start_log
+from ftpsyncd.cli.status_view import SERVER_TROUBLE
+from ftpsyncd.errors import ExitCode
+from ftpsyncd.model import Status
+from ftpsyncd.service import Progress, Service
+
+TURN_S = 0.1
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd sync                     all mappings",
+        "ftpsyncd sync gallery shop        two of them",
+        "ftpsyncd sync --dry-run           only show what would be done",
+    )
+)
+@click.argument("mappings", nargs=-1, metavar="[MAPPING]...", shell_complete=complete_mapping)
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and why; the same as `plan`.")
+@json_option
+@common_options
+@click.pass_context
+def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
+    """Publish everything that waits, once, then end.
+
+    Exits with 1 if some files failed or are held, with 75 if a server is not available. Ctrl-C stops after the
+    current files; a second one ends at once.
+    """
+    start_log(given(), level="warning" if dry_run else "error")
+    config = load_config(given())
+    names = chosen(config, mappings)
+    if dry_run:
+        plans.show(config, names, as_json=as_json)
+        return
+    started = time.monotonic()
+    service = Service(config, one_pass=True, mappings=names)
+    with tidy_end():
+        progress, status = follow(service, show_for(as_json=as_json))
+    code = exit_code(progress, status)
+    if as_json:
+        emit({**facts(progress), "duration_s": round(time.monotonic() - started, 3), "exit_code": code})
+    else:
+        screen = console()
+        screen.print(summary(progress, status, time.monotonic() - started, marks(screen)))
+    ctx.exit(code)
+
+
+def show_for(*, as_json: bool) -> Show:
+    """A bar on a terminal, occasional lines elsewhere, nothing beside JSON."""
+    if as_json:
+        return Silent()
+    screen = console(stderr=True)
+    return Picture(screen) if screen.is_terminal else Lines()
+
+
+def follow(service: Service, show: Show) -> tuple[Progress, Status]:
+    """Run the service to its end and show how far it is; stops it whatever happens."""
+    service.start()
+    try:
+        with show:
+            while not service.wait_finished(TURN_S):
+                show.update(service.progress(), service.status().transfers)
+            show.update(service.progress(), ())
+        return service.progress(), service.status()
+    except KeyboardInterrupt:
+        click.echo("Stopping after the current files; Ctrl-C again ends at once.", err=True)
+        raise
+    finally:
+        service.stop()
+
+
+def exit_code(progress: Progress, status: Status) -> int:
+    """75 if a server could not be used, else 1 if something failed or is held, else 0."""
+    if any(server.state in SERVER_TROUBLE for server in status.servers):
+        return ExitCode.TEMPFAIL
+    return ExitCode.SOME_FAILED if progress.failed or progress.held else ExitCode.DONE
+
+
+def facts(progress: Progress) -> dict[str, object]:
+    """The shape of ``sync --json``, without duration and exit code."""
+    return {
+        "files_done": progress.files_done,
+        "bytes_done": progress.bytes_done,
+        "deletes_done": progress.deletes_done,
+        "failed": progress.failed,
+        "held": progress.held,
+        "messages": list(progress.messages),
+    }

@@ -1,0 +1,36 @@
+"""``ftpsyncd why PATH``: one sentence about one file or folder."""
+
+from __future__ import annotations
+
+import click
+
+from ftpsyncd.cli.daemon import ask_why
+from ftpsyncd.cli.options import absolute, common_options, examples, given, json_option
+from ftpsyncd.cli.output import emit
+from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.control import shapes
+from ftpsyncd.logs import one_line
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd why /srv/drop/gallery/sunset.jpg",
+        "ftpsyncd why sunset.jpg                     below the current folder",
+        "ftpsyncd why --json sunset.jpg              with the server's reply, size and time",
+    )
+)
+@click.argument("path")
+@json_option
+@common_options
+def why(path: str, *, as_json: bool) -> None:
+    """Say why PATH is published, waits, failed or is ignored, and what would change it.
+
+    A running daemon answers; without one, the answer comes from the ledger and the disk.
+    """
+    start_log(given(), level="warning")
+    config = load_config(given())
+    answer = ask_why(config, absolute(path))
+    if as_json:
+        emit(shapes.why_to_json(answer))
+    else:
+        click.echo(one_line(answer.sentence))
