@@ -9,15 +9,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.watch import RootWatcher, WatchReport
+from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.model import Listing, Presence
 
 Delivery = Listing | WatchReport
 
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
+
+
+class Watcher(Protocol):
+    """What notices changes (`watch.RootWatcher`; a `sync` needs none)."""
+
+    def start(self) -> WatchReport:
+        """Begin, and deliver that everything may differ."""
+
+    def check(self) -> WatchReport:
+        """Report health and root."""
+
+    def stop(self) -> None:
+        """End; idempotent."""
 
 
 class DiskThread(threading.Thread):
@@ -34,7 +48,7 @@ class DiskThread(threading.Thread):
     A probe goes before a listing (it is short, and a finished file waits for it), a check before both.
     """
 
-    def __init__(self, name: str, scanner: Scanner, watcher: RootWatcher, deliver: Callable[[Delivery], None]) -> None:
+    def __init__(self, name: str, scanner: Scanner, watcher: Watcher, deliver: Callable[[Delivery], None]) -> None:
         super().__init__(name=f"disk {name}", daemon=True)
         self._scanner = scanner
         self._watcher = watcher

@@ -1,6 +1,6 @@
 """A receiver that believes nothing but the watcher's contract: it looks again at what it is told, and only at that."""
 
-# ruff: noqa: PTH - the plainest calls: what is tested is below them, and some names are bytes
+# ruff: noqa: PTH114, PTH208 - the plainest calls: what is tested is below them, and some names are bytes
 
 from __future__ import annotations
 
@@ -54,10 +54,12 @@ class Mirror:
         if found is None or not self._inside(path):
             self._forget(path)
             return
+        before = self.seen.get(path)
         if path:
             self.seen[path] = found
         if not stat.S_ISDIR(found[0]):
-            self._forget(path, itself=False)
+            if before is not None and stat.S_ISDIR(before[0]):
+                self._forget(path, itself=False)
         elif self.wanted(path):
             self._list(path)
 

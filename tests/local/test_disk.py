@@ -1,0 +1,124 @@
+"""A mapping's disk thread: in order of urgency, and never dead."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.local.disk import Delivery, DiskThread
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.watch import Changes, RootWatcher, WatchReport
+from ftpsyncd.model import Listing, Presence, WatchMode
+from tests.waiting import until
+
+
+class _SlowScanner(Scanner):
+    """Waits where a hung disk would."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.hangs = threading.Event()
+        self.goes_on = threading.Event()
+        self.asked: list[str] = []
+
+    def list_dir(self, directory: str) -> Listing:
+        self.asked.append(f"list {directory}")
+        if directory == "hang":
+            self.hangs.set()
+            self.goes_on.wait(20)
+        if directory == "bug":
+            raise ValueError("a bug")
+        return super().list_dir(directory)
+
+    def probe(self, directory, names):
+        self.asked.append(f"probe {directory} {sorted(names)}")
+        return super().probe(directory, names)
+
+
+class _Setup:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.got: list[Delivery] = []
+        self.changes: list[Changes] = []
+        self.scanner = _SlowScanner(root)
+        self.watcher = RootWatcher(
+            root, mode=WatchMode.NATIVE, poll_every_s=1, descend=lambda _path: True, deliver=self.changes.append
+        )
+        self.thread = DiskThread("test", self.scanner, self.watcher, self.got.append)
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[_Setup]:
+    found = _Setup(tmp_path)
+    found.thread.start()
+    until(lambda: found.got and found.changes)
+    yield found
+    found.scanner.goes_on.set()
+    assert found.thread.stop()
+    assert found.thread.stop()
+
+
+def test_it_starts_the_watcher_and_says_how_that_went(setup: _Setup) -> None:
+    assert isinstance(setup.got[0], WatchReport)
+    assert setup.got[0].kind == "native"
+
+
+def test_listings_and_probes_are_answered(setup: _Setup) -> None:
+    (setup.root / "a").touch()
+    setup.thread.list_dir("")
+    setup.thread.probe("", ["a"])
+    until(lambda: len(setup.got) == 3)
+    answers = [answer for answer in setup.got if isinstance(answer, Listing)]
+    assert {answer.names for answer in answers} == {None, frozenset({"a"})}
+    assert all("a" in answer.entries for answer in answers)
+
+
+def test_while_the_disk_hangs_requests_merge_and_the_urgent_go_first(setup: _Setup) -> None:
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    for _ in range(3):
+        setup.thread.list_dir("a")
+        setup.thread.list_dir("b")
+        setup.thread.check()
+        setup.thread.probe("a", ["x"])
+        setup.thread.probe("a", ["y"])
+    setup.scanner.goes_on.set()
+    until(lambda: len(setup.got) == 6)
+    assert setup.scanner.asked == ["list hang", "probe a ['x', 'y']", "list a", "list b"]
+    assert sum(isinstance(answer, WatchReport) for answer in setup.got) == 2
+
+
+def test_a_bug_is_an_answer_and_not_the_end(setup: _Setup) -> None:
+    setup.thread.list_dir("bug")
+    until(lambda: len(setup.got) == 2)
+    answer = setup.got[1]
+    assert isinstance(answer, Listing)
+    assert (answer.presence, answer.directory) == (Presence.UNREADABLE, "bug")
+    assert "ValueError: a bug" in answer.problem
+    setup.thread.list_dir("")
+    until(lambda: len(setup.got) == 3)
+
+
+def test_a_check_that_fails_is_a_report(setup: _Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> WatchReport:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(setup.watcher, "check", fail)
+    setup.thread.check()
+    until(lambda: len(setup.got) == 2)
+    assert setup.got[1] == WatchReport("none", None, "watching failed: ValueError: a bug", 0)
+
+
+def test_stopping_does_not_wait_for_a_hung_disk(setup: _Setup) -> None:
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    assert not setup.thread.stop(timeout_s=0.01)
+    setup.scanner.goes_on.set()
+    until(lambda: not setup.thread.is_alive())
+
+
+def test_a_thread_that_never_started_can_be_stopped(tmp_path: Path) -> None:
+    assert _Setup(tmp_path).thread.stop()

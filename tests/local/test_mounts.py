@@ -1,0 +1,69 @@
+"""File system types and mounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.local import mounts
+
+_TEXT = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
+30 22 0:40 / /srv/a\040b\011c\134d rw - nfs4 server:/x rw
+31 22 0:41 / /srv/drop rw shared:5 master:2 - fuse.sshfs me@host: rw
+32 31 0:42 / /srv/drop rw - tmpfs none rw
+33 22 0:43 / /srv/\377 rw - xfs /dev/x rw
+nonsense
+34 22
+"""
+
+
+def test_mountinfo_is_parsed_with_its_escapes() -> None:
+    found = mounts.parse(_TEXT)
+    assert [(mount.mount_id, mount.point, mount.filesystem) for mount in found] == [
+        (22, "/", "ext4"),
+        (30, "/srv/a b\tc\\d", "nfs4"),
+        (31, "/srv/drop", "fuse.sshfs"),
+        (32, "/srv/drop", "tmpfs"),
+        (33, "/srv/\udcff", "xfs"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "filesystem"),
+    [
+        ("/", "ext4"),
+        ("/srv", "ext4"),
+        ("/srv/drop", "tmpfs"),
+        ("/srv/drop/x", "tmpfs"),
+        ("/srv/dropped", "ext4"),
+        ("/srv/a b\tc\\d/e", "nfs4"),
+    ],
+)
+def test_the_last_and_longest_mount_counts(path: str, filesystem: str) -> None:
+    assert mounts._covering(mounts.parse(_TEXT), path) == filesystem
+
+
+@pytest.mark.parametrize(
+    "filesystem",
+    ["nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse.rclone", "9p", "ceph", "virtiofs", "fuse", "vboxsf"],
+)
+def test_what_others_change_is_polled(filesystem: str) -> None:
+    assert mounts.is_network_type(filesystem)
+
+
+@pytest.mark.parametrize(
+    "filesystem", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fuseblk", "fuse.mergerfs", ""]
+)
+def test_what_only_this_kernel_changes_is_not(filesystem: str) -> None:
+    assert not mounts.is_network_type(filesystem)
+
+
+def test_the_real_thing(tmp_path: Path) -> None:
+    assert mounts.mount_id(tmp_path) in {mount.mount_id for mount in mounts.read()}
+    assert mounts.filesystem_type(tmp_path)
+    assert mounts.filesystem_type(tmp_path / "absent") == mounts.filesystem_type(tmp_path)
+    assert mounts.mount_id(tmp_path / "absent") is None
+    assert not mounts.is_network_filesystem(tmp_path)
+    assert mounts.below(tmp_path) == frozenset()
+    assert mounts.below(Path("/"))

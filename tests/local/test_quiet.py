@@ -1,0 +1,172 @@
+"""Who writes a file, and opening one without waiting."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
+from ftpsyncd.local import quiet
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "file.jpg"
+    found.write_bytes(b"content")
+    return found
+
+
+@pytest.fixture
+def reading(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_nobody_writes_and_readers_do_not_matter(path: Path, reading: int) -> None:
+    with path.open("rb"), path.open("rb"):
+        assert quiet.writer_present(reading) is False
+        assert quiet.writer_present(reading) is False, "the first question left no lease behind"
+
+
+def test_a_writer_in_this_process_is_seen(path: Path, reading: int) -> None:
+    with path.open("r+b"):
+        assert quiet.writer_present(reading) is True
+    assert quiet.writer_present(reading) is False
+
+
+def test_a_writer_in_another_process_is_seen(path: Path, reading: int) -> None:
+    with subprocess.Popen(["sh", "-c", f"exec 3>>'{path}'; echo ready; read x"], stdin=-1, stdout=-1) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        assert quiet.writer_present(reading) is True
+        other.communicate(b"\n")
+    assert quiet.writer_present(reading) is False
+
+
+def test_a_writable_shared_mapping_is_a_writer(path: Path, reading: int) -> None:
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0):
+        file.close()
+        assert quiet.writer_present(reading) is True
+    assert quiet.writer_present(reading) is False
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_where_leases_are_refused_it_cannot_be_told(reading: int, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert quiet.writer_present(reading) is None
+
+
+def test_two_threads_asking_about_one_file_do_not_disturb_each_other(path: Path) -> None:
+    answers = set()
+
+    def ask() -> None:
+        for _ in range(500):
+            with quiet.open_quietly(path.parent, path.name) as file:
+                answers.add(quiet.writer_present(file.fileno()))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {False}
+
+
+_ASK_FOREVER = """
+import os, sys
+from ftpsyncd.local import quiet
+fd = os.open(sys.argv[1], os.O_RDONLY)
+print("ready", flush=True)
+for _ in range(50000):
+    quiet.writer_present(fd)
+"""
+
+
+def test_a_writer_that_comes_while_we_ask_neither_waits_nor_ends_us(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", _ASK_FOREVER, path], stdout=-1) as asking:
+        assert asking.stdout is not None
+        asking.stdout.readline()
+        while asking.poll() is None:
+            with path.open("ab"):
+                pass
+    assert asking.returncode == 0, "SIGIO would have ended it"
+
+
+def test_sigio_is_ignored() -> None:
+    before = signal.getsignal(signal.SIGIO)
+    try:
+        quiet.ignore_lease_signals()
+        assert signal.getsignal(signal.SIGIO) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGIO, before)
+
+
+def test_a_file_is_opened(path: Path) -> None:
+    with quiet.open_quietly(path.parent, path.name) as file:
+        assert file.read() == b"content"
+        assert not os.get_inheritable(file.fileno())
+
+
+def test_a_fifo_is_refused_without_waiting(path: Path) -> None:
+    os.mkfifo(path.parent / "fifo")
+    with pytest.raises(FileChangedError, match="not a regular file"):
+        quiet.open_quietly(path.parent, "fifo")
+
+
+def test_what_is_not_the_file_any_more(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "link").symlink_to(path)
+    (tmp_path / "way").symlink_to("dir")
+    for name in ("gone", "dir", "link", "gone/x", "file.jpg/x", "way/x"):
+        with pytest.raises(FileChangedError):
+            quiet.open_quietly(tmp_path, name)
+
+
+def test_a_link_is_opened_where_links_are_followed(path: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "x.jpg").write_bytes(b"x")
+    (root / "link").symlink_to("sub/x.jpg")
+    (root / "way").symlink_to("sub")
+    (root / "out").symlink_to(path)
+    for name in ("link", "way/x.jpg"):
+        with quiet.open_quietly(root, name, follow_symlinks=True) as file:
+            assert file.read() == b"x"
+    with pytest.raises(FileChangedError, match="outside"):
+        quiet.open_quietly(root, "out", follow_symlinks=True)
+
+
+def test_a_missing_root(tmp_path: Path) -> None:
+    with pytest.raises(SourceMissingError):
+        quiet.open_quietly(tmp_path / "none", "x")
+
+
+def test_a_write_lease_of_another_program_is_busy_and_never_waited_for(path: Path) -> None:
+    with path.open("rb+") as file:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        with pytest.raises(FileBusyError):
+            quiet.open_quietly(path.parent, path.name)
+
+
+def test_permission(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(quiet, "open_regular", refuse)
+    with pytest.raises(LocalUnreadableError, match="Permission denied"):
+        quiet.open_quietly(path.parent, path.name)

@@ -1,0 +1,280 @@
+"""What a listing says, and above all what it refuses to say."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.local import tree
+from ftpsyncd.local.scan import Scanner, fingerprint_of
+from ftpsyncd.model import Kind, Listing, Presence
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    found = tmp_path / "root"
+    (found / "sub").mkdir(parents=True)
+    (found / "a.jpg").write_bytes(b"123")
+    (found / "sub" / "b.jpg").write_bytes(b"1")
+    return found
+
+
+def test_a_listing_has_every_name_with_kind_and_fingerprint(root: Path) -> None:
+    listing = Scanner(root).list_dir("")
+    assert listing.presence is Presence.PRESENT
+    assert set(listing.entries) == {"a.jpg", "sub"}
+    assert listing.names is None
+    status = (root / "a.jpg").stat()
+    entry = listing.entries["a.jpg"]
+    assert entry.kind is Kind.FILE
+    assert entry.fingerprint == fingerprint_of(status) == (3, status.st_mtime_ns, status.st_ino)
+    assert (entry.ctime_ns, entry.device, entry.note) == (status.st_ctime_ns, status.st_dev, "")
+    assert listing.entries["sub"].kind is Kind.DIR
+    assert (listing.inode, listing.device) == (root.stat().st_ino, root.stat().st_dev)
+    assert listing.root == Scanner(root).root_identity()
+    assert listing.taken_wall_ns > 0
+
+
+def test_a_listing_of_a_subdirectory(root: Path) -> None:
+    listing = Scanner(root).list_dir("sub")
+    assert (listing.directory, set(listing.entries)) == ("sub", {"b.jpg"})
+    assert listing.inode == (root / "sub").stat().st_ino
+
+
+def test_a_probe_sees_only_what_was_asked(root: Path) -> None:
+    listing = Scanner(root).probe("", ["a.jpg", "absent.jpg"])
+    assert listing.names == frozenset({"a.jpg", "absent.jpg"})
+    assert set(listing.entries) == {"a.jpg"}
+    assert listing.unreadable == {}
+    assert listing.busy == frozenset()
+
+
+def test_a_probe_tells_which_files_are_being_written(root: Path) -> None:
+    with (root / "a.jpg").open("ab"):
+        assert Scanner(root).probe("", ["a.jpg", "sub"]).busy == {"a.jpg"}
+    assert Scanner(root).probe("", ["a.jpg", "sub"]).busy == frozenset()
+
+
+@pytest.mark.parametrize("directory", ["gone", "sub/gone/deeper", "a.jpg", "a.jpg/below"])
+def test_absent_is_what_the_kernel_calls_absent(root: Path, directory: str) -> None:
+    for listing in (Scanner(root).list_dir(directory), Scanner(root).probe(directory, ["x"])):
+        assert listing.presence is Presence.ABSENT
+        assert listing.root is not None
+        assert listing.problem
+
+
+def test_without_a_root_nothing_is_absent(tmp_path: Path) -> None:
+    listing = Scanner(tmp_path / "none").list_dir("sub")
+    assert listing.presence is Presence.ROOT_MISSING
+    assert listing.root is None
+    assert "No such file" in listing.problem
+    (tmp_path / "file").touch()
+    assert Scanner(tmp_path / "file").list_dir("").presence is Presence.ROOT_MISSING
+    assert Scanner(tmp_path / "file").root_identity() is None
+
+
+def test_a_root_that_changes_during_the_listing_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = tree.open_directory
+
+    def replace_it(*args, **kwargs):
+        root.rename(root.parent / "away")
+        root.mkdir()
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(tree, "open_directory", replace_it)
+    listing = Scanner(root).list_dir("gone")
+    assert listing.presence is Presence.ROOT_MISSING
+    assert "was replaced" in listing.problem
+
+
+def test_a_readdir_that_fails_midway_is_unreadable_and_not_a_part(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.scandir
+
+    class _Failing:
+        def __init__(self, fd: int) -> None:
+            self.inner = real(fd)
+
+        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+            return self._some()
+
+        def __exit__(self, *_args: object) -> None:
+            self.inner.close()
+
+        def _some(self) -> Iterator[os.DirEntry[str]]:
+            yield next(self.inner)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", _Failing)
+    listing = Scanner(root).list_dir("")
+    assert (listing.presence, listing.entries) == (Presence.UNREADABLE, {})
+    assert "Input/output error" in listing.problem
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG])
+def test_other_failures_to_open_are_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tree, "open_directory", fail)
+    listing = Scanner(root).list_dir("sub")
+    assert listing.presence is Presence.UNREADABLE
+    assert os.strerror(number) in listing.problem
+
+
+def test_a_name_that_cannot_be_asked_for_is_told(root: Path) -> None:
+    listing = Scanner(root).probe("", ["x" * 300, "nul\0"])
+    assert listing.presence is Presence.PRESENT
+    assert set(listing.unreadable) == {"x" * 300, "nul\0"}
+
+
+_AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from ftpsyncd.local.scan import Scanner
+root = Path(sys.argv[1])
+os.setegid(65534)
+os.seteuid(65534)
+listing = Scanner(root).list_dir("closed")
+print(listing.presence.name, listing.problem)
+listing = Scanner(root).list_dir("names only")
+print(listing.presence.name, dict(listing.unreadable), dict(listing.entries))
+listing = Scanner(root / "closed").list_dir("")
+print(listing.presence.name)
+listing = Scanner(root).probe("", ["closed file"])
+print(listing.presence.name, set(listing.entries), set(listing.busy))
+"""
+
+
+@pytest.mark.root
+@as_root
+def test_what_may_not_be_read_is_unreadable(root: Path) -> None:
+    closed, names_only = root / "closed", root / "names only"
+    closed.mkdir(mode=0o700)
+    names_only.mkdir()
+    (names_only / "x").touch()
+    names_only.chmod(0o704)
+    (root / "closed file").touch(mode=0o600)
+    for above in [root, *list(root.parents)[:3]]:
+        above.chmod(0o755)
+    run = subprocess.run([sys.executable, "-c", _AS_NOBODY, root], capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+    assert run.stdout.splitlines() == [
+        "UNREADABLE 'closed': Permission denied",
+        "PRESENT {'x': 'Permission denied'} {}",
+        "ROOT_MISSING",
+        "PRESENT {'closed file'} set()",
+    ]
+
+
+def test_what_is_no_file_is_never_opened(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(root / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(root)  # the path of a socket may have 107 bytes only
+        server.bind("socket")
+    (root / "link").symlink_to("a.jpg")
+    names = ["fifo", "socket", "link"]
+    for listing in (Scanner(root).list_dir(""), Scanner(root).probe("", names)):
+        notes = {name: listing.entries[name].note for name in names}
+        assert notes == {"fifo": "a FIFO", "socket": "a socket", "link": "a symbolic link"}
+        assert all(listing.entries[name].kind is Kind.OTHER for name in names)
+        assert listing.busy == frozenset()
+
+
+@pytest.mark.root
+@as_root
+def test_a_device_is_never_opened(root: Path) -> None:
+    try:
+        os.mknod(root / "tape", stat.S_IFCHR | 0o600, os.makedev(9, 0))
+    except OSError as error:
+        pytest.skip(f"no devices here: {error}")
+    assert Scanner(root).probe("", ["tape"]).entries["tape"].note == "a character device"
+
+
+def test_names_that_are_not_utf8(root: Path) -> None:
+    name = os.fsdecode(b"\xff\xfe\n")
+    (root / name).mkdir()
+    (root / name / name).touch()
+    assert name in Scanner(root).list_dir("").entries
+    assert name in Scanner(root).list_dir(name).entries
+    assert name in Scanner(root).probe(name, [name]).entries
+
+
+def test_a_link_in_the_way_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").touch()
+    (root / "out").symlink_to(tmp_path / "outside")
+    (root / "in").symlink_to("sub")
+    for name in ("out", "in"):
+        assert Scanner(root).list_dir(name).presence is Presence.ABSENT
+
+
+def _links(root: Path, tmp_path: Path) -> Listing:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root2").mkdir()
+    (root / "sub" / "deep").mkdir()
+    (root / "sub" / "deep" / "c.jpg").touch()
+    (root / "to file").symlink_to("sub/b.jpg")
+    (root / "to dir").symlink_to(root / "sub" / "deep")
+    (root / "to link").symlink_to("to dir")
+    (root / "out").symlink_to(tmp_path / "outside")
+    (root / "similar").symlink_to(tmp_path / "root2")
+    (root / "nothing").symlink_to("nowhere")
+    (root / "itself").symlink_to("itself")
+    (root / "sub" / "up").symlink_to("..")
+    (root / "sub" / "deep" / "up").symlink_to("..")
+    return Scanner(root, follow_symlinks=True).list_dir("")
+
+
+def test_links_inside_the_root_are_followed_if_wanted(root: Path, tmp_path: Path) -> None:
+    entries = _links(root, tmp_path).entries
+    assert entries["to file"].kind is Kind.FILE
+    assert entries["to file"].fingerprint == fingerprint_of((root / "sub" / "b.jpg").stat())
+    assert entries["to dir"].kind is entries["to link"].kind is Kind.DIR
+    scanner = Scanner(root, follow_symlinks=True)
+    assert set(scanner.list_dir("to link").entries) == {"c.jpg", "up"}
+    with (root / "sub" / "b.jpg").open("ab"):
+        assert scanner.probe("", ["to file", "to dir"]).busy == {"to file"}
+
+
+def test_links_out_of_the_root_in_circles_or_to_nothing_are_not_followed(root: Path, tmp_path: Path) -> None:
+    entries = _links(root, tmp_path).entries
+    notes = {name: entry.note for name, entry in entries.items() if entry.kind is Kind.OTHER}
+    outside = "a symbolic link to a place outside the folder"
+    loop, nothing = "a symbolic link in a loop", "a symbolic link to nothing"
+    assert notes == {"out": outside, "similar": outside, "nothing": nothing, "itself": loop}
+    scanner = Scanner(root, follow_symlinks=True)
+    assert scanner.list_dir("sub").entries["up"].note == loop
+    assert scanner.list_dir("to dir").entries["up"].kind is Kind.DIR, "to sub, which is not on this way"
+    assert scanner.list_dir("to dir/up").entries["deep"].kind is Kind.DIR
+    assert scanner.list_dir("to dir/up/deep").presence is Presence.UNREADABLE
+    for directory in ("out", "nothing", "itself", "sub/up"):
+        assert scanner.list_dir(directory).presence is Presence.UNREADABLE
+    assert scanner.list_dir("gone").presence is Presence.ABSENT
+
+
+def test_large_inode_numbers_fit_the_ledger() -> None:
+    assert tree.fold(2**64 - 1) < 2**63
+    assert tree.fold(12345) == 12345
+
+
+@pytest.mark.root
+@as_root
+def test_an_unmounted_root_is_another_root(root: Path) -> None:
+    scanner = Scanner(root)
+    before = scanner.root_identity()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", root], check=False).returncode:
+        pytest.skip("cannot mount here")
+    mounted = scanner.list_dir("").root
+    subprocess.run(["umount", root], check=True)
+    assert mounted != before
+    assert scanner.list_dir("").root == before

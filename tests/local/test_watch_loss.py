@@ -1,0 +1,265 @@
+"""The kernel's limits: its queue, its watches, its instances. Nothing is lost, nothing spins, people are told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.local import inotify, limits, watch
+from ftpsyncd.local.branches import OVERFLOWED
+from ftpsyncd.local.sources import InotifySource
+from ftpsyncd.model import WatchMode
+from tests.local.mirror import Watched
+from tests.waiting import until
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    found = tmp_path / "root"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+def native(root: Path) -> Iterator[Watched]:
+    watched = Watched(root).start()
+    yield watched
+    watched.close()
+
+
+def _source(watched: Watched) -> InotifySource:
+    assert watched.watcher._native is not None
+    return watched.watcher._native
+
+
+def test_an_overflow_loses_nothing_and_ends(native: Watched) -> None:
+    moved = native.root / "moved"
+    (moved / "below").mkdir(parents=True)
+    (native.root / "gone" / "below").mkdir(parents=True)
+    native.settle()
+    source = _source(native)
+    with source._guard:  # the reader cannot read
+        for number in range(limits.limit("max_queued_events") // 2 + 1000):
+            (native.root / f"{number}.jpg").touch()
+        # None of this is seen by the kernel's queue:
+        moved.rename(native.root / "elsewhere")
+        (native.root / "gone" / "below").rmdir()
+        (native.root / "gone").rmdir()
+        (native.root / "fresh" / "below").mkdir(parents=True)
+    until(lambda: OVERFLOWED in native.mirror.reasons(), "the word about the overflow")
+    native.settle()
+    for folder in ("elsewhere/below", "fresh/below"):
+        (native.root / folder / "late.jpg").write_bytes(b"x")
+    native.settle()
+    assert native.watcher.check().restarted == 0
+    assert source._branches.overflows == 1
+    assert source._branches.watched == 5
+    assert _cpu_share(0.5) < 0.2
+
+
+def test_overflow_after_overflow_with_many_folders_does_not_livelock(root: Path) -> None:
+    for number in range(3000):
+        (root / f"d{number // 100}" / f"{number}").mkdir(parents=True)
+    native = Watched(root).start()
+    try:
+        source = _source(native)
+        for turn in range(3):
+            with source._guard:
+                for number in range(limits.limit("max_queued_events") // 3 + 500):
+                    path = root / f"d{number % 30}" / f"{turn} {number}.jpg"
+                    path.touch()
+            native.round_trip()
+        native.settle()
+        assert source._branches.overflows <= 3
+        assert _cpu_share(0.5) < 0.2
+    finally:
+        native.close()
+
+
+def test_a_burst_of_fifty_thousand_files_arrives_without_an_overflow(native: Watched) -> None:
+    make = "import sys\nfor n in range(50000): open(f'{sys.argv[1]}/{n}', 'w').close()"
+    told = native.mirror.told
+    native.watcher._deliver = told.append  # a receiver as quick as the engine's mailbox
+    native.watcher._main.receiver._deliver = told.append  # type: ignore[union-attr]
+    subprocess.run([sys.executable, "-c", make, native.root], check=True)
+    (native.root / "marker").mkdir()
+    until(lambda: native.mirror.hinted("marker"))
+    assert _source(native)._branches.overflows == 0
+    paths = {path for changes in told for path in changes.paths}
+    coarse = any("" in changes.paths or "" in changes.deep for changes in told)
+    assert coarse or {f"{number}" for number in range(50_000)} <= paths
+
+
+def test_ten_thousand_folders_start_in_a_moment(root: Path) -> None:
+    for number in range(10_000):
+        (root / f"d{number // 100}" / f"{number}").mkdir(parents=True)
+    began = time.monotonic()
+    native = Watched(root)
+    try:
+        report = native.watcher.start()
+        took_s = time.monotonic() - began
+        assert report.kind == "native"
+        assert native.watcher._native is not None
+        assert native.watcher._native._branches.watched == 10_101
+        assert took_s < 5
+        until(lambda: native.mirror.seen, "the first report")
+    finally:
+        native.watcher.stop()
+
+
+class _Scarce(inotify.Inotify):
+    """Gives a few watches only, as fs.inotify.max_user_watches would."""
+
+    most = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: set[int] = set()
+
+    def add(self, path: str, mask: int) -> int:
+        wd = super().add(path, mask)
+        if wd not in self.given and len(self.given) >= type(self).most:
+            super().remove(wd)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.given.add(wd)
+        return wd
+
+    def remove(self, wd: int) -> None:
+        self.given.discard(wd)
+        super().remove(wd)
+
+
+def test_folders_without_a_watch_are_polled_and_the_sysctl_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "RETRY_S", 0.0)
+    monkeypatch.setattr(_Scarce, "most", 3)
+    for number in range(8):
+        (root / f"d{number}" / "sub").mkdir(parents=True)
+    watched = Watched(root, open_kernel=_Scarce).start()
+    try:
+        assert watched.report.kind == "native+poll"
+        limit = limits.limit("max_user_watches")
+        assert f"fs.inotify.max_user_watches is {limit} and used up: 14 folders are looked at" in watched.report.problem
+        for number in range(8):
+            (root / f"d{number}" / "sub" / "a.jpg").write_bytes(b"x")
+            (root / f"new{number}" / "sub").mkdir(parents=True)
+            (root / f"new{number}" / "sub" / "b.jpg").write_bytes(b"x")
+        watched.settle()
+        (root / "d1").rename(root / "renamed")
+        (root / "renamed" / "sub" / "c.jpg").write_bytes(b"x")
+        watched.settle()
+        monkeypatch.setattr(_Scarce, "most", 1000)
+        until(lambda: watched.watcher.check() == watched.report._replace(kind="native", problem=""), "enough watches")
+        (root / "renamed" / "sub" / "d.jpg").write_bytes(b"x")
+        watched.settle()
+    finally:
+        watched.close()
+
+
+def test_watches_that_run_out_later_are_filled_in_by_the_next_check(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Scarce, "most", 2)
+    watched = Watched(root, open_kernel=_Scarce).start()
+    try:
+        assert watched.report.kind == "native"
+        (root / "a" / "b" / "c").mkdir(parents=True)
+        watched.settle()
+        until(lambda: watched.watcher.check().kind == "native+poll")
+        (root / "a" / "b" / "c" / "x.jpg").write_bytes(b"x")
+        watched.settle()
+    finally:
+        watched.close()
+
+
+def test_without_an_instance_everything_is_polled_until_there_is_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "RETRY_S", 0.0)
+    refused = threading.Event()
+    refused.set()
+
+    def open_kernel() -> inotify.Kernel:
+        if refused.is_set():
+            raise OSError(errno.EMFILE, "Too many open files")
+        return inotify.Inotify()
+
+    watched = Watched(root, open_kernel=open_kernel).start()
+    try:
+        assert watched.report.kind == "poll"
+        assert "fs.inotify.max_user_instances is " in watched.report.problem
+        assert watched.watcher.check() == watched.report
+        (root / "a.jpg").write_bytes(b"x")
+        watched.settle()
+        refused.clear()
+        report = watched.watcher.check()
+        assert (report.kind, report.problem, report.restarted) == ("native", "", 1)
+        (root / "b.jpg").write_bytes(b"x")
+        watched.settle()
+    finally:
+        watched.close()
+
+
+_IN_A_NAMESPACE = """
+import sys
+from pathlib import Path
+from ftpsyncd.local.watch import RootWatcher
+from ftpsyncd.model import WatchMode
+watcher = RootWatcher(Path(sys.argv[1]), mode=WatchMode.NATIVE, poll_every_s=15, descend=lambda path: True,
+                      deliver=lambda changes: None)
+report = watcher.start()
+watcher.stop()
+print(report.kind, report.problem)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sysctl", "value", "said"),
+    [
+        ("max_inotify_watches", 20, "native+poll fs.inotify.max_user_watches"),
+        ("max_inotify_instances", 0, "poll fs.inotify.max_user_instances"),
+    ],
+)
+def test_the_kernels_own_refusal(root: Path, sysctl: str, value: int, said: str) -> None:
+    for number in range(40):
+        (root / f"{number}").mkdir()
+    set_limit = f'echo {value} > /proc/sys/user/{sysctl} && exec "$@"'
+    run = subprocess.run(
+        ["unshare", "-U", "-r", "sh", "-c", set_limit, "sh", sys.executable, "-c", _IN_A_NAMESPACE, root],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode and "Traceback" not in run.stderr:
+        pytest.skip(f"no user namespace with limits of its own here: {run.stderr.strip()}")
+    assert run.stderr == ""
+    assert run.stdout.startswith(said)
+
+
+def test_ten_thousand_files_are_polled_with_little(root: Path) -> None:
+    for number in range(10_000):
+        (root / f"{number}.jpg").touch()
+    watched = Watched(root, WatchMode.POLL)
+    try:
+        watched.start()
+        os.utime(root / "5000.jpg", (1, 1))
+        watched.settle(30)
+        assert _cpu_share(1.0) < 0.3  # the rest is at least 20 times as long as a look
+    finally:
+        watched.close()
+
+
+def _cpu_share(seconds: float) -> float:
+    """The processor time of this process during an interval in which nothing happens, as a share of it."""
+    began = time.process_time()
+    threading.Event().wait(seconds)
+    return (time.process_time() - began) / seconds
