@@ -1,0 +1,88 @@
+"""The unit and its snippets, judged by systemd's own tools."""
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SYSTEMD = Path(__file__).parent.parent / "systemd"
+EXEC_START = "/opt/ftpsyncd/bin/ftpsyncd"
+
+
+def needs(tool):
+    return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not here")
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """The unit as it would be with ftpsyncd installed: its program exists."""
+    text = (SYSTEMD / "ftpsyncd.service").read_text()
+    assert f"ExecStart={EXEC_START} run" in text
+    copy = tmp_path / "ftpsyncd.service"
+    copy.write_text(text.replace(EXEC_START, shutil.which("true") or "/bin/true"))
+    return copy
+
+
+@needs("systemd-analyze")
+def test_systemd_finds_no_fault_in_the_unit(unit):
+    done = run("systemd-analyze", "verify", "--man=no", str(unit))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs("systemd-analyze")
+def test_the_service_is_hardly_exposed(unit):
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", str(unit))
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"Overall exposure level for ftpsyncd\.service: ([0-9.]+)", done.stdout)
+    assert found
+    assert float(found[1]) <= 2.0
+
+
+def test_every_hardening_line_that_is_missing_is_explained():
+    text = (SYSTEMD / "ftpsyncd.service").read_text()
+    for setting in ("PrivateUsers", "PrivateNetwork", "IPAddressDeny", "ProcSubset", "RootDirectory", "DynamicUser"):
+        assert re.search(rf"^# {setting}=\S* +\S", text, re.MULTILINE), setting
+        assert not re.search(rf"^{setting}=", text, re.MULTILINE), setting
+
+
+def test_only_what_a_person_must_mend_keeps_the_service_down():
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.read(SYSTEMD / "ftpsyncd.service")
+    service = parser["Service"]
+    assert service["Restart"] == "on-failure"
+    assert sorted(service["RestartPreventExitStatus"].split()) == ["2", "78"]
+    assert service["Type"] == "notify"
+    assert parser["Unit"]["StartLimitIntervalSec"] == "0"
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make users, if only in a scratch tree")
+@needs("systemd-sysusers")
+@needs("systemd-tmpfiles")
+def test_user_and_configuration_directory_are_made(tmp_path):
+    (tmp_path / "etc").mkdir()
+    done = run("systemd-sysusers", f"--root={tmp_path}", str(SYSTEMD / "sysusers.d/ftpsyncd.conf"))
+    assert done.returncode == 0, done.stderr
+    user = (tmp_path / "etc/passwd").read_text().strip().split(":")
+    assert (user[0], user[5], user[6]) == ("ftpsyncd", "/var/lib/ftpsyncd", "/usr/sbin/nologin")
+    done = run("systemd-tmpfiles", "--create", f"--root={tmp_path}", str(SYSTEMD / "tmpfiles.d/ftpsyncd.conf"))
+    assert done.returncode == 0, done.stderr
+    made = (tmp_path / "etc/ftpsyncd").stat()
+    assert (made.st_mode & 0o777, made.st_uid, made.st_gid) == (0o750, 0, int(user[3]))
+
+
+def test_the_sysctl_example_sets_each_limit_of_inotify():
+    lines = (SYSTEMD / "sysctl.d/60-ftpsyncd.conf").read_text().splitlines()
+    settings = dict(line.split(" = ") for line in lines if line and not line.startswith("#"))
+    assert {name.rpartition(".")[2] for name in settings} == {
+        path.name for path in Path("/proc/sys/fs/inotify").iterdir()
+    }
+    assert all(int(value) >= 512 for value in settings.values())
