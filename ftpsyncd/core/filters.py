@@ -77,11 +77,11 @@ def parse_pattern(text: str) -> Pattern:
 def _refuse_meaningless(body: str) -> None:
     """Refuse what gitignore accepts silently although it can never match."""
     if body.startswith("@"):
-        raise ValueError(f"no such group; groups are {', '.join(GROUPS)}; a file name with @ is written \\{body}")
+        raise ValueError(f"the groups are {', '.join(GROUPS)}; a name that begins with @ is written \\{body}")
     if body.rpartition("/")[2] in GROUPS:
         raise ValueError("a group stands alone, without a folder; list the endings instead: pictures/**/*.jpg")
     if not body.strip("/ "):
-        raise ValueError("it is empty")
+        raise ValueError("an empty pattern matches nothing")
     components = body.removeprefix("/").removesuffix("/").split("/")
     if "" in components or "." in components or ".." in components:
         raise ValueError("`//`, `.` and `..` never match; a pattern is relative to the mapping's local folder")
@@ -97,7 +97,7 @@ def _compile(body: str) -> re.Pattern[str]:
     except (ValueError, re.error, FutureWarning):
         regex = None
     if regex is None:
-        raise ValueError("it is not a valid pattern; check `[…]` and a `\\` at the end")
+        raise ValueError("check the brackets `[…]`, and a `\\` at the end")
     return regex
 
 

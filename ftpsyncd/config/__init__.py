@@ -1,0 +1,153 @@
+"""The configuration: a YAML file becomes frozen records, with every problem reported at once.
+
+In: a file, the environment. Out: :class:`Config`, made of the specs of :mod:`ftpsyncd.model`. Called by `service`,
+`check`, `demo` and the command line. The contract is docs/config.md.
+
+Read in this order: `document` (YAML with positions), `units`, `values`, `password` and `places` (single values), `keys`
+(what each key accepts), `rules` (what keys mean together), `loading` (all of it in a row). PyYAML and pydantic are
+imported only when a file is really loaded: a command that needs no configuration does not pay for them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.model import MappingSpec, ServerSpec
+
+__all__ = [
+    "NOT_YET_ACTIVE",
+    "Config",
+    "ControlSpec",
+    "LogSpec",
+    "check_secrets",
+    "find_config",
+    "load",
+    "schema",
+]
+
+NOT_YET_ACTIVE: Mapping[str, str] = MappingProxyType(
+    {
+        "servers.*.bandwidth": "transfers are not limited yet",
+        "control.http": "only the Unix socket is served yet",
+    }
+)
+"""Keys that are accepted and validated, but change nothing yet, with what that means for the user.
+
+Delete the entry with the commit that brings the behaviour.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSpec:
+    """Where a running daemon listens for commands."""
+
+    socket: Path | None
+    """A Unix socket; always set by :func:`load`."""
+    http: tuple[str, int] | None = None
+    """Host (IPv6 without brackets) and port of a TCP listener; None: no TCP listener."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """What is logged, and how."""
+
+    level: str = "info"
+    """One of debug, info, warning, error."""
+    format: str = "text"
+    """One of text, json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that passed every check that needs no network."""
+
+    path: Path
+    """Absolute path of the file it came from."""
+    servers: Mapping[str, ServerSpec]
+    mappings: Mapping[str, MappingSpec]
+    state_dir: Path
+    control: ControlSpec
+    log: LogSpec = LogSpec()
+    warnings: tuple[str, ...] = ()
+    """Allowed, but probably not wanted; one sentence each, with its place in the file."""
+    inactive: tuple[str, ...] = ()
+    """Keys set in this file that change nothing yet (:data:`NOT_YET_ACTIVE`): ``key.path: what that means``."""
+
+
+def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read and validate a configuration file.
+
+    Looks at the disk (do the parents of the local folders exist?), never at the network, and reads no secret.
+
+    Args:
+        path: the file; relative paths in it are relative to its folder.
+        environ: for defaults ($STATE_DIRECTORY …) and, later, for the secrets that it refers to.
+
+    Raises:
+        ConfigError: the message has one line per problem, each ``file:line:col  key.path: found …; expected …``.
+    """
+    from ftpsyncd.config import loading  # noqa: PLC0415  # pydantic and YAML cost 150 ms: see the module docstring
+
+    return loading.load(path, environ=environ)
+
+
+def schema() -> dict[str, object]:
+    """The JSON Schema (draft 2020-12) of the file, for editors; it accepts whatever `load` accepts."""
+    from ftpsyncd.config import keys  # noqa: PLC0415  # as in `load`
+
+    return keys.schema()
+
+
+def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file to use: ``-c``, else $FTPSYNCD_CONFIG, else the first that exists of the usual places.
+
+    Raises:
+        ConfigError: nothing was found; the message lists the places. A file that was named explicitly is not replaced
+            by another one.
+    """
+    named = explicit or (Path(environ["FTPSYNCD_CONFIG"]) if environ.get("FTPSYNCD_CONFIG") else None)
+    if named is not None:
+        if os.path.exists(named):  # noqa: PTH110  # Path.exists raises on a directory that may not be searched
+            return named
+        source = "" if explicit else " (named by $FTPSYNCD_CONFIG)"
+        raise ConfigError(
+            f"{named}{source}: no such file", remedy="Check the name; `config.example.yaml` is a file to start from."
+        )
+    home = environ.get("HOME") or "~"
+    usual = ["./config.yaml", f"{home}/.config/ftpsyncd/config.yaml", "/etc/ftpsyncd/config.yaml"]
+    for place in usual:
+        if os.path.exists(place):  # noqa: PTH110  # as above
+            return Path(place)
+    raise ConfigError(
+        f"no configuration found; looked at: $FTPSYNCD_CONFIG (not set), {', '.join(usual)}",
+        remedy="Name a file with -c, or copy config.example.yaml to one of these places; `ftpsyncd demo` needs none.",
+    )
+
+
+def check_secrets(config: Config) -> list[str]:
+    """What is missing of the passwords and certificate files that the configuration refers to.
+
+    Returns:
+        One sentence per problem, none with a secret in it; empty if all is there.
+    """
+    problems = []
+    for name, server in config.servers.items():
+        try:
+            server.password()
+        except ConfigError as error:
+            problems.append(f"servers.{name}.password: {error.message}; {error.remedy}")
+        for key in ("tls_ca", "client_cert", "client_key"):
+            file: Path | None = getattr(server, key)
+            if file is None:
+                continue
+            try:
+                with file.open("rb"):
+                    pass
+            except OSError as error:
+                problems.append(f"servers.{name}.{key}: cannot read {file}: {error.strerror}")
+    return problems

@@ -1,0 +1,312 @@
+"""YAML with positions: the only import of yaml.
+
+In: the path of a file. Out: :class:`Document`, plain data plus the line and column of every key and value, so that
+`loading` can say where a problem is. Called by `loading`.
+
+Scalars follow YAML 1.2: only ``true`` and ``false`` are booleans, so ``tls: off`` is the word it looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from ftpsyncd.errors import ConfigError
+
+Loc = tuple[str | int, ...]
+"""The way to a value: keys and list indices."""
+
+_MAX_BYTES = 1 << 20
+_MAX_NODES = 100_000
+_LONGEST_KEY = 64
+
+_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+# What PyYAML says → what a person can check. Its texts never hold more than one character of the file, except the
+# names of aliases and tags, which could be half a password: those are replaced.
+_YAML_HINTS = (
+    (r"found character '\\t'", "a tab is used for indentation", "indent with spaces"),
+    (r"found character '@'", "a value begins with @", 'quote it: "@media"'),
+    (r"found character '%'", "a value begins with %", 'quote it: "%…"'),
+    (r"found character '`'", "a value begins with a backquote", "quote it"),
+    (r"alias|expected alphabetic or numeric character", "a value begins with * or &", 'quote it: "*.jpg"'),
+    (r"tag", "a value begins with !", 'quote it: "!keep.tmp"'),
+    (
+        r"mapping values are not allowed",
+        "a colon is in the wrong place",
+        "check the indentation of this line and the one before, and quote values that contain `: `",
+    ),
+    (r"could not find expected ':'", "a key has no colon", "write `key: value`, with a space after the colon"),
+    (r"expected <block end>", "this line does not fit", "check its indentation against the lines above"),
+    (r"expected ',' or '[\]}]'", "a list or mapping in brackets is not closed", "check brackets and commas"),
+    (r"while scanning a quoted scalar|found unexpected end of stream", "a quote is not closed", "check the quotes"),
+    (r"unknown escape character", "a backslash in double quotes", "use single quotes, or write it twice"),
+    (r"expected a single document|but found another document", "a second document begins (---)", "use one per file"),
+)
+
+
+class Place(NamedTuple):
+    """Line and column, both from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something wrong at one place of the file."""
+
+    place: Place
+    key: str
+    text: str
+
+
+def key_path(loc: Loc) -> str:
+    """``servers.web.port``, ``mappings.gallery.include[0]``."""
+    out = ""
+    for part in loc:
+        if isinstance(part, int):
+            out += f"[{part}]"
+            continue
+        # `password:secret` without a space is a key: what follows the colon is not for messages.
+        word, colon, _ = part.partition(":")
+        shown = word[:_LONGEST_KEY] + ("…" if colon or len(word) > _LONGEST_KEY else "")
+        out += f".{shown}" if out else shown
+    return out
+
+
+class Document:
+    """One configuration file as plain data (dict, list, str, int, float, bool, None), with positions.
+
+    Args:
+        path: for messages.
+        text: the file's content.
+
+    Raises:
+        ConfigError: the text is not YAML.
+    """
+
+    __slots__ = ("_keys", "_nodes", "_open", "_texts", "_values", "data", "path", "problems", "warnings")
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self._keys: dict[Loc, Place] = {}
+        self._values: dict[Loc, Place] = {}
+        self._texts: dict[Loc, str] = {}
+        self._nodes = 0
+        self._open: set[int] = set()
+        root = _compose(path, text)
+        try:
+            self.data = None if root is None else self._plain(root, ())
+        except RecursionError:
+            raise ConfigError(f"{path}: nested too deeply") from None
+
+    def key_place(self, loc: Loc) -> Place:
+        """Where the last key of ``loc`` stands; for a key that is not there, its nearest parent."""
+        while loc and loc not in self._keys:
+            loc = loc[:-1]
+        return self._keys.get(loc, Place(1, 1))
+
+    def value_place(self, loc: Loc) -> Place:
+        """Where the value at ``loc`` begins; for one that is not there, its nearest parent."""
+        return self._values[loc] if loc in self._values else self.key_place(loc)
+
+    def has(self, loc: Loc) -> bool:
+        """True if the file has a value at ``loc``."""
+        return loc in self._values
+
+    def text(self, loc: Loc) -> str | None:
+        """The characters of the scalar at ``loc`` as they stand in the file (``0123`` stays that); else None."""
+        return self._texts.get(loc)
+
+    def complain(self, loc: Loc, text: str, *, at_key: bool = False) -> None:
+        """Note a problem with the value (or the key) at ``loc``; the same one is noted once."""
+        place = self.key_place(loc) if at_key else self.value_place(loc)
+        problem = Problem(place, key_path(loc), text)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def warn(self, loc: Loc, text: str) -> None:
+        """Note that the value at ``loc`` is allowed, but probably not wanted."""
+        self.warnings.append(Problem(self.value_place(loc), key_path(loc), text))
+
+    def line(self, problem: Problem) -> str:
+        """``file:line:col  key.path: text``."""
+        key = f"{problem.key}: " if problem.key else ""
+        return f"{self.path}:{problem.place.line}:{problem.place.column}  {key}{problem.text}"
+
+    def _plain(self, node: yaml.Node, loc: Loc) -> object:
+        self._values[loc] = _place(node.start_mark)
+        self._nodes += 1
+        if id(node) in self._open or self._nodes > _MAX_NODES:
+            raise ConfigError(
+                f"{self.path}:{node.start_mark.line + 1}: an anchor (&) contains itself, or too many values"
+            )
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            self.complain(
+                loc, 'found a YAML tag; expected a plain value; quote a pattern that begins with !: "!keep.tmp"'
+            )
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, loc)
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self._plain(item, (*loc, index)) for index, item in enumerate(node.value)]
+            return self._mapping(node, loc)
+        finally:
+            self._open.discard(id(node))
+
+    def _scalar(self, node: yaml.ScalarNode, loc: Loc) -> object:
+        text: str = node.value
+        if found := _CONTROL.search(text):
+            what = {"\n": "a line break", "\r": "a carriage return", "\t": "a tab"}.get(
+                found[0], f"the control character U+{ord(found[0]):04X}"
+            )
+            self.complain(loc, f"found {what} in the value; expected visible characters on one line")
+            text = _CONTROL.sub("?", text)
+        self._texts[loc] = text
+        if node.style is not None or node.tag == "tag:yaml.org,2002:str":
+            return text
+        return _resolve(text)
+
+    def _mapping(self, node: yaml.Node, loc: Loc) -> dict[str, object]:
+        out: dict[str, object] = {}
+        own: dict[str, int] = {}
+        for key_node, value_node, merged in _pairs(node):
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._keys[(*loc, "?")] = _place(key_node.start_mark)
+                self.complain((*loc, "?"), "found a list or mapping as key; expected a word", at_key=True)
+                continue
+            key = _CONTROL.sub("?", key_node.value)
+            inner = (*loc, key)
+            if merged and key in out:
+                continue
+            self._keys[inner] = _place(key_node.start_mark)
+            if key in own:
+                self.complain(
+                    inner, f"found the key again; expected it once; it is in line {own[key]} too", at_key=True
+                )
+                continue
+            own[key] = line
+            if key != key_node.value:
+                self.complain(inner, "found a control character in the key; expected visible characters", at_key=True)
+            out[key] = self._plain(value_node, inner)
+        return out
+
+
+def read(path: Path) -> Document:
+    """Read and parse a file.
+
+    Raises:
+        ConfigError: one sentence: not there, not readable, a directory, not UTF-8, too large, empty, not YAML, or
+            something else than a mapping at the top.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a directory; expected a YAML file") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+        raise ConfigError(
+            f"{path}: cannot be read: {reason}", remedy="Let the user who runs ftpsyncd read it."
+        ) from None
+    if len(raw) > _MAX_BYTES:
+        raise ConfigError(f"{path}: larger than 1 MiB; this is no configuration file")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: is not UTF-8 text", remedy="Save the file as UTF-8.") from None
+    document = Document(path, text)
+    if document.data is None and not document.problems:
+        raise ConfigError(
+            f"{path}: is empty; expected at least `servers:` and `mappings:`",
+            remedy="Start from config.example.yaml.",
+        )
+    if not isinstance(document.data, dict) and not document.problems:
+        found = "a list" if isinstance(document.data, list) else "a single value"
+        raise ConfigError(f"{path}:1: found {found} at the top; expected keys such as `servers:` and `mappings:`")
+    return document
+
+
+def _compose(path: Path, text: str) -> yaml.Node | None:
+    """The tree of nodes of the one document in ``text``; None if it is empty."""
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node: yaml.Node | None = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        message = _explain(path, error)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"{path}:{line}: a control character (U+{int(error.character):04X}) in the file; remove it"
+    except RecursionError:
+        message = f"{path}: nested too deeply"
+    except (yaml.YAMLError, ValueError, OverflowError, IndexError):
+        # Escapes such as "\UFFFFFFFF" and version numbers of thousands of digits get past PyYAML's own checks.
+        message = f"{path}: is not valid YAML; check escapes (\\x, \\u) in double quotes, and lines that begin with %"
+    else:
+        return node
+    finally:
+        if loader is not None:
+            loader.dispose()
+    raise ConfigError(message)
+
+
+def _explain(path: Path, error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+    said = f"{error.context or ''} {error.problem or ''}"
+    for pattern, what, check in _YAML_HINTS:
+        if re.search(pattern, said):
+            return f"{where}  not valid YAML: {what}; {check}"
+    return f"{where}  not valid YAML: {error.problem or error.context}; check indentation and quotes in this line"
+
+
+def _pairs(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+    """Keys and values of a mapping; its own first, then those merged in by ``<<`` (True), which give way."""
+    merges: list[yaml.Node] = []
+    for key, value in node.value:
+        merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if key.tag == "tag:yaml.org,2002:merge" and all(isinstance(merge, yaml.MappingNode) for merge in merged):
+            merges.extend(merged)
+        else:
+            yield key, value, False
+    for merge in merges:
+        for key, value, _ in _pairs(merge):
+            yield key, value, True
+
+
+def _resolve(text: str) -> object:
+    """The value of a plain (unquoted) scalar by the YAML 1.2 core schema, decimal numbers only."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLS:
+        return _BOOLS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text) and isfinite(float(text)):
+        return float(text)
+    return text
+
+
+def _place(mark: yaml.Mark) -> Place:
+    return Place(mark.line + 1, mark.column + 1)

@@ -1,0 +1,336 @@
+"""From a file to a :class:`ftpsyncd.config.Config`: read, validate section by section, check the whole, convert.
+
+In: a path and the environment. Out: a Config, or one ConfigError with every problem. Called by
+:func:`ftpsyncd.config.load`.
+
+A section with a bad key is validated again without that key, so that one mistake does not hide the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ftpsyncd.config import NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules
+from ftpsyncd.config.document import Document, Loc, read
+from ftpsyncd.config.keys import ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
+from ftpsyncd.config.places import Places
+from ftpsyncd.config.units import Unfit
+from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.model import MappingSpec, ServerSpec, TlsMode
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_OPTIONAL_SECTIONS = frozenset({"defaults", "control", "log"})
+"""May be empty: an example whose entries are all commented out is a good start."""
+
+_HOMES: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {"a server": ServerKeys, "a mapping": MappingKeys, "`control:`": ControlKeys, "`log:`": LogKeys}
+)
+
+_LONGEST_SHOWN = 60
+
+
+def load(path: Path, *, environ: Mapping[str, str]) -> Config:
+    """See :func:`ftpsyncd.config.load`."""
+    document = read(Path(os.path.abspath(path)))  # noqa: PTH100  # Path.absolute keeps `..`, resolve follows links
+    top = _top(document)
+    places = Places(document, environ)
+    defaults = _entries(document, top, "defaults")
+    _fit(document, MappingKeys, ("defaults",), defaults)
+    servers = {
+        name: None if entry is None else _server(document, places, environ, name, entry)
+        for name, entry in _named(document, top, "servers").items()
+    }
+    mappings = {
+        name: _mapping(document, places, name, {**defaults, **entry}, own=entry)
+        for name, entry in _named(document, top, "mappings").items()
+        if entry is not None
+    }
+    state_dir = places.state_dir(top.get("state_dir"))
+    control = _control(document, places, _entries(document, top, "control"), state_dir)
+    log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys()
+    rules.check(document, servers, mappings, state_dir, control)
+    if document.problems:
+        raise ConfigError("\n".join(document.line(problem) for problem in sorted(document.problems)))
+    return Config(
+        path=document.path,
+        servers=MappingProxyType({name: server for name, server in servers.items() if server}),
+        mappings=MappingProxyType({name: mapping for name, mapping in mappings.items() if mapping}),
+        state_dir=state_dir,
+        control=control,
+        log=LogSpec(str(log.level), str(log.format)),
+        warnings=tuple(document.line(problem) for problem in sorted(document.warnings)),
+        inactive=tuple(_inactive(document, servers)),
+    )
+
+
+# ── Sections ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _top(document: Document) -> dict[str, object]:
+    """The top-level keys that exist; complains about those that do not."""
+    data = document.data if isinstance(document.data, dict) else {}
+    for key in data:
+        if key not in TopKeys.model_fields:
+            _complain_unknown(document, (key,), list(TopKeys.model_fields))
+    return {key: value for key, value in data.items() if key in TopKeys.model_fields}
+
+
+def _entries(document: Document, data: Mapping[str, object], key: str) -> dict[str, object]:
+    """The keys of an optional section."""
+    value = data.get(key)
+    if isinstance(value, dict):
+        return value
+    if value is not None:
+        document.complain((key,), f"found {_shape(value)}; expected keys below `{key}:`")
+    return {}
+
+
+def _named(document: Document, top: Mapping[str, object], section: str) -> dict[str, dict[str, object] | None]:
+    """The entries of ``servers`` or ``mappings`` by name; None for one that is no mapping."""
+    value = top.get(section)
+    one = section.removesuffix("s")
+    if not isinstance(value, dict) or not value:
+        where: Loc = (section,)
+        found = "no such key" if section not in top else _shape(value)
+        document.complain(where, f"found {found}; expected at least one {one} with a name, below `{section}:`")
+        return {}
+    out: dict[str, dict[str, object] | None] = {}
+    for name, entry in value.items():
+        if not re.fullmatch(NAME_PATTERN, name):
+            document.complain((section, name), f"found an unsuitable name; expected {NAME_EXPECTED}", at_key=True)
+        if isinstance(entry, dict):
+            out[name] = entry
+        elif entry is None:
+            out[name] = {}
+        else:
+            out[name] = None
+            document.complain((section, name), f"found {_shape(entry)}; expected the keys of a {one}")
+    return out
+
+
+def _fit(
+    document: Document,
+    model: type[_Model],
+    loc: Loc,
+    entry: Mapping[str, object],
+    origin: Callable[[str], Loc] | None = None,
+) -> _Model | None:
+    """Validate one section and complain about every key that does not fit.
+
+    Args:
+        document: takes the complaints.
+        model: what the section accepts.
+        loc: of the section.
+        entry: its keys.
+        origin: where the section of a key is, if not at ``loc``.
+
+    Returns:
+        What is right in it; None if a required key is not.
+    """
+    base = origin or (lambda _key: loc)
+    nothing = [key for key, value in entry.items() if value is None and key in model.model_fields]
+    for key in nothing:
+        document.complain((*base(key), key), "found nothing; expected a value, or the key left out for its default")
+    rest = {key: value for key, value in entry.items() if key not in nothing}
+    bad: set[str] = set()
+    for _ in range(2):
+        try:
+            return model.model_validate(rest)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        for detail in details:
+            key = str(detail["loc"][0])
+            if not bad and key not in nothing:
+                _complain(document, model, (*base(key), *detail["loc"]), detail)
+        bad = {str(detail["loc"][0]) for detail in details}
+        rest = {key: value for key, value in rest.items() if key not in bad}
+    return None
+
+
+def _complain(document: Document, model: type[BaseModel], loc: Loc, detail: ErrorDetails) -> None:
+    """Turn one finding of pydantic into a sentence; its input may be a secret and is shown for known kinds only."""
+    unfit = detail.get("ctx", {}).get("error")
+    match detail["type"]:
+        case _ if isinstance(unfit, Unfit):
+            found = unfit.found or _show(detail["input"])
+            hint = f"; {unfit.hint}" if unfit.hint else ""
+            document.complain(loc, f"found {found}; expected {unfit.expected}{hint}")
+        case "extra_forbidden":
+            _complain_unknown(document, loc, list(model.model_fields))
+        case "missing":
+            document.complain(loc, f"found no such key; expected `{loc[-1]}: …`, which has no default")
+        case "tuple_type":
+            document.complain(loc, f'found {_show(detail["input"])}; expected a list such as ["@image", "*.pdf"]')
+        case "too_short" if detail["input"]:
+            pass  # pydantic counts the entries that fit; those that do not are complained about themselves
+        case "too_short":
+            document.complain(loc, 'found an empty list; expected at least one entry; "*" is everything')
+        case other:
+            document.complain(loc, f"found something else ({other}); expected {detail['msg']}")
+
+
+def _complain_unknown(document: Document, loc: Loc, known: list[str]) -> None:
+    key = str(loc[-1])
+    hint = ""
+    if close := get_close_matches(key, known, n=1):
+        hint = f"; did you mean `{close[0]}`?"
+    elif ":" in key:
+        hint = "; a space is missing after the colon"
+    else:
+        home = next((name for name, model in _HOMES.items() if key in model.model_fields), "")
+        hint = (
+            f"; it belongs to {home}"
+            if home
+            else "; it belongs to the top level"
+            if key in TopKeys.model_fields
+            else ""
+        )
+    document.complain(loc, f"found an unknown key; expected one of {', '.join(known)}{hint}", at_key=True)
+
+
+def _shape(value: object) -> str:
+    """What kind of value it is, without showing any of it."""
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a mapping (key: value)" if value else "an empty mapping"
+        case list():
+            return "a list"
+        case bool() | int() | float():
+            return "a number" if not isinstance(value, bool) else str(value).lower()
+        case _:
+            return "text"
+
+
+def _show(value: object) -> str:
+    """A value for a message: short, and without the account of a URL."""
+    if isinstance(value, bool) or value is None or isinstance(value, dict | list):
+        return _shape(value)
+    text = re.sub(r"//[^/\s]*@", "//…@", str(value))
+    text = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return text if isinstance(value, int | float) else f"`{text}`"
+
+
+# ── Records ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _server(
+    document: Document, places: Places, environ: Mapping[str, str], name: str, entry: dict[str, object]
+) -> ServerSpec | None:
+    loc: Loc = ("servers", name)
+    # A user or password of digits is text, exactly as it stands in the file (0123, 1e5, true).
+    words = {key: document.text((*loc, key)) for key in ("user", "password") if isinstance(entry.get(key), int | float)}
+    keys = _fit(document, ServerKeys, loc, {**entry, **words})
+    if keys is None:
+        return None
+    files = {key: places.path((*loc, key), getattr(keys, key)) for key in ("tls_ca", "client_cert", "client_key")}
+    if (keys.client_cert is None) != (keys.client_key is None):
+        there, missing = ("client_cert", "client_key") if keys.client_cert else ("client_key", "client_cert")
+        document.complain((*loc, there), f"found no `{missing}`; expected both: a certificate and its key")
+    _warn_about_server(document, loc, keys)
+    return ServerSpec(
+        name=name,
+        host=keys.host,
+        user=keys.user,
+        port=keys.port or (990 if keys.tls is TlsMode.IMPLICIT else 21),
+        password=password.bind(
+            keys.password, lambda text: places.path((*loc, "password"), text) or Path(text), environ
+        ),
+        tls=keys.tls,
+        tls_verify=keys.tls_verify,
+        tls_ca=files["tls_ca"],
+        client_cert=files["client_cert"],
+        client_key=files["client_key"],
+        tls_max=keys.tls_max,
+        mode=keys.mode,
+        connections=keys.connections,
+        bandwidth_bytes_s=keys.bandwidth or 0,
+        timeout_s=keys.timeout,
+        encoding=keys.encoding,
+    )
+
+
+def _warn_about_server(document: Document, loc: Loc, keys: ServerKeys) -> None:
+    if keys.tls is TlsMode.OFF and keys.password is not None:
+        document.warn((*loc, "tls"), "password and files travel in clear text; use `tls: explicit` if the server can")
+    if not keys.tls_verify and keys.tls is not TlsMode.OFF:
+        document.warn(
+            (*loc, "tls_verify"), "anybody on the way can pose as this server; trust its certificate by `tls_ca`"
+        )
+    if keys.password is None and keys.client_cert is None and keys.user not in {"anonymous", "ftp"}:
+        document.warn((*loc, "user"), "no `password:`; an empty one is sent")
+    if keys.password is not None and keys.password.kind == "text":
+        try:
+            mode = document.path.stat().st_mode
+        except OSError:
+            return
+        if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+            document.warn(
+                (*loc, "password"),
+                f"every user of this machine can read it; run `chmod 640 {document.path}`, or use {{file: PATH}}",
+            )
+
+
+def _mapping(
+    document: Document, places: Places, name: str, entry: dict[str, object], *, own: Mapping[str, object]
+) -> MappingSpec | None:
+    loc: Loc = ("mappings", name)
+    keys = _fit(document, MappingKeys, loc, entry, lambda key: loc if key in own or key not in entry else ("defaults",))
+    if keys is None:
+        return None
+    for key in ("local", "remote"):
+        if key not in entry:
+            document.complain((*loc, key), f"found no such key; expected `{key}: …`, which has no default")
+    local = places.path((*loc, "local"), keys.local)
+    return MappingSpec(
+        name=name,
+        local=local or Path(),
+        server=keys.remote.server if keys.remote else "",
+        remote=keys.remote.path if keys.remote else "",
+        include=keys.include,
+        exclude=keys.exclude,
+        settle_s=keys.settle,
+        deletes=keys.deletes,
+        delete_after_s=keys.delete_after,
+        max_deletes=keys.max_deletes,
+        existing=keys.existing,
+        publish=keys.publish,
+        watch=keys.watch,
+        poll_every_s=keys.poll_every,
+        rescan_s=keys.rescan,
+        follow_symlinks=keys.symlinks is Symlinks.FOLLOW,
+        empty_dirs=keys.empty_dirs,
+    )
+
+
+def _control(document: Document, places: Places, entry: dict[str, object], state_dir: Path) -> ControlSpec:
+    keys = _fit(document, ControlKeys, ("control",), entry) or ControlKeys()
+    socket = places.path(("control", "socket"), keys.socket) or places.default_socket(state_dir)
+    if keys.http and not (keys.http[0] in {"localhost", "::1"} or keys.http[0].startswith("127.")):
+        document.warn(("control", "http"), "whoever reaches this address controls the daemon; use 127.0.0.1")
+    return ControlSpec(socket, keys.http)
+
+
+def _inactive(document: Document, servers: Mapping[str, Any]) -> list[str]:
+    out = []
+    for key, reason in NOT_YET_ACTIVE.items():
+        parts = key.split(".")
+        names = servers if "*" in parts else [""]
+        for name in names:
+            loc = tuple(name if part == "*" else part for part in parts)
+            if document.has(loc):
+                out.append(f"{'.'.join(loc)}: {reason}")
+    return out

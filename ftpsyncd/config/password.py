@@ -1,0 +1,166 @@
+"""Secrets by reference: where a password is, and how to read it when it is needed.
+
+In: what stands below ``password:``. Out: a :class:`Reference`, bound by `loading` to a callable for
+``ServerSpec.password``. No representation, error or log line of these classes holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from ftpsyncd.config.units import Unfit
+from ftpsyncd.errors import ConfigError
+
+EXPECTED = "{env: NAME}, {file: PATH}, {credential: NAME}, or the password as text"
+_KINDS = ("env", "file", "credential")
+NAME_PATTERNS = {"env": r"^[A-Za-z_][A-Za-z0-9_]*$", "file": r"^.+$", "credential": r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$"}
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_MAX_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the file says: the kind (``text``, ``env``, ``file``, ``credential``) and its argument."""
+
+    kind: str
+    argument: str = field(repr=False)
+
+
+def parse(value: object) -> Reference:
+    """Understand the value of ``password:``; raises :class:`Unfit` without any part of it in the words."""
+    if isinstance(value, str) and value:
+        return Reference("text", value)
+    if not isinstance(value, dict):
+        raise Unfit(EXPECTED, found=_kind_of(value), hint="quote a password that begins with # or is a YAML word")
+    if len(value) != 1:
+        raise Unfit(EXPECTED, found=f"{len(value)} keys")
+    [(kind, argument)] = value.items()
+    if kind not in _KINDS:
+        close = get_close_matches(kind, _KINDS, n=1)
+        raise Unfit(EXPECTED, found="an unknown key", hint=f"did you mean `{close[0]}`?" if close else "")
+    if not isinstance(argument, str) or not re.fullmatch(NAME_PATTERNS[kind], argument):
+        what = {"env": "the name of a variable, without $", "file": "a path", "credential": "the name of a credential"}
+        raise Unfit(f"{what[kind]} after `{kind}:`", found="something else")
+    return Reference(kind, argument)
+
+
+def _kind_of(value: object) -> str:
+    return "a list" if isinstance(value, list) else "nothing" if value in (None, "") else "something else"
+
+
+def bind(reference: Reference | None, path: Callable[[str], Path], environ: Mapping[str, str]) -> Callable[[], str]:
+    """The callable for ``ServerSpec.password``; ``path`` makes a path of the file absolute."""
+    if reference is None:
+        return Text("")
+    match reference.kind:
+        case "env":
+            return Variable(reference.argument, environ)
+        case "file":
+            return File(path(reference.argument))
+        case "credential":
+            return Credential(reference.argument, environ)
+        case _:
+            return Text(reference.argument)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A password that stands in the configuration file itself; empty if there is none."""
+
+    secret: str = field(repr=False)
+
+    def __call__(self) -> str:
+        """The password."""
+        return self.secret
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A password in an environment variable."""
+
+    name: str
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False, compare=False)
+
+    def __call__(self) -> str:
+        """Read it.
+
+        Raises:
+            ConfigError: it is not set, empty, or cannot be sent.
+        """
+        secret = self.environ.get(self.name)
+        what = f"the environment variable {self.name}"
+        if not secret:
+            raise ConfigError(
+                f"{what} (for a password) is {'empty' if secret == '' else 'not set'}",
+                remedy=f"Set {self.name} in the environment of ftpsyncd, or refer to a file.",
+            )
+        return _checked(secret, what)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A password in a file of its own; one line feed (or CR LF) at its end does not count."""
+
+    path: Path
+
+    def __call__(self) -> str:
+        """Read it.
+
+        Raises:
+            ConfigError: it cannot be read, is empty, not UTF-8, or cannot be sent.
+        """
+        what = f"the password file {self.path}"
+        try:
+            with self.path.open("rb") as file:
+                raw = file.read(_MAX_BYTES + 1)
+        except OSError as error:
+            raise ConfigError(
+                f"{what} cannot be read: {error.strerror}",
+                remedy="Create it with the password as its only line, readable by the user who runs ftpsyncd only.",
+            ) from None
+        if len(raw) > _MAX_BYTES:
+            raise ConfigError(f"{what} is larger than {_MAX_BYTES} bytes: this is no password")
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if not raw:
+            raise ConfigError(f"{what} is empty", remedy="Write the password into it.")
+        secret = raw.decode("utf-8", "replace")
+        if "\N{REPLACEMENT CHARACTER}" in secret:
+            raise ConfigError(f"{what} is not UTF-8 text", remedy="Save it as UTF-8.")
+        return _checked(secret, what)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A password that systemd hands over (systemd.exec(5), LoadCredential=)."""
+
+    name: str
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False, compare=False)
+
+    def __call__(self) -> str:
+        """Read it.
+
+        Raises:
+            ConfigError: there is no such credential, or it cannot be used.
+        """
+        directory = self.environ.get("CREDENTIALS_DIRECTORY")
+        if not directory:
+            raise ConfigError(
+                f"the credential {self.name} (for a password) is not there: $CREDENTIALS_DIRECTORY is not set",
+                remedy=f"Run under systemd with LoadCredential={self.name}:/path/to/file, or use {{file: PATH}}.",
+            )
+        return File(Path(directory) / self.name)()
+
+
+def _checked(secret: str, what: str) -> str:
+    """``secret``, unless it would end an FTP command early."""
+    if _CONTROL.search(secret):
+        raise ConfigError(
+            f"{what} holds a line break or another control character",
+            remedy="A password is one line of visible characters.",
+        )
+    return secret

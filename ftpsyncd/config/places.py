@@ -1,0 +1,66 @@
+"""Paths of the configuration: relative ones, the home directory, and the defaults from the environment.
+
+In: paths as written, the environment. Out: absolute paths. Called by `loading`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftpsyncd.config.document import Document, Loc
+
+_LONGEST_SOCKET = 107
+"""Bytes; sun_path of unix(7) without its NUL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Makes paths of one file absolute."""
+
+    document: Document
+    environ: Mapping[str, str]
+
+    def path(self, loc: Loc, text: str | None) -> Path | None:
+        """``text`` as an absolute path, relative to the file's folder; ``~`` is the home directory."""
+        if text is None:
+            return None
+        if text == "~" or text.startswith("~/"):
+            text = f"{self._home()}{text[1:]}"
+        elif text.startswith("~"):
+            self.document.complain(loc, f"found `{text}`; expected ~/… for your own home, or a path from `/`")
+        return Path(os.path.normpath(self.document.path.parent / text))
+
+    def state_dir(self, text: object) -> Path:
+        """Where the ledger lives: as written, else $STATE_DIRECTORY, else the XDG place."""
+        loc: Loc = ("state_dir",)
+        if isinstance(text, str) and text.strip():
+            return self.path(loc, text) or Path()
+        if self.document.has(loc):
+            self.document.complain(loc, "found no path; expected a path, or the key left out for its default")
+        if given := self._first("STATE_DIRECTORY"):
+            return given
+        xdg = self.environ.get("XDG_STATE_HOME", "")
+        return Path(xdg if xdg.startswith("/") else f"{self._home()}/.local/state") / "ftpsyncd"
+
+    def default_socket(self, state_dir: Path) -> Path:
+        """The control socket where none is configured."""
+        if given := self._first("RUNTIME_DIRECTORY"):
+            return given / "control.sock"
+        xdg = self.environ.get("XDG_RUNTIME_DIR", "")
+        return (Path(xdg) / "ftpsyncd" if xdg.startswith("/") else state_dir) / "control.sock"
+
+    def _home(self) -> str:
+        return self.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  # Path.home raises if there is none
+
+    def _first(self, variable: str) -> Path | None:
+        """The first path of a variable that systemd sets; it separates several by colons (systemd.exec(5))."""
+        first = self.environ.get(variable, "").split(":")[0]
+        return Path(first) if first.startswith("/") else None
+
+
+def too_long_for_socket(path: Path) -> bool:
+    """True if no Unix socket can have this path."""
+    return len(os.fsencode(path)) > _LONGEST_SOCKET

@@ -1,0 +1,207 @@
+"""What the keys mean together: rules over several mappings, servers and the disk.
+
+In: the specs made so far (None where one cannot be made). Out: complaints. Called by `loading`. Looks at the disk, but
+opens nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from itertools import combinations
+from pathlib import Path
+from stat import S_ISDIR
+
+from ftpsyncd.config import ControlSpec
+from ftpsyncd.config.document import Document, Loc
+from ftpsyncd.config.password import File
+from ftpsyncd.config.places import too_long_for_socket
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.model import MappingSpec, ServerSpec
+
+_Mappings = list[MappingSpec]
+
+
+def check(
+    document: Document,
+    servers: Mapping[str, ServerSpec | None],
+    mappings: Mapping[str, MappingSpec | None],
+    state_dir: Path,
+    control: ControlSpec,
+) -> None:
+    """Complain about everything that only shows when the parts are seen together."""
+    known = [mapping for mapping in mappings.values() if mapping is not None]
+    for mapping in known:
+        _check_server(document, mapping, servers)
+        _check_local(document, mapping)
+    _check_same_account(document, [mapping for mapping in known if mapping.server], servers)
+    _check_same_host(document, [(mapping, server) for mapping in known if (server := servers.get(mapping.server))])
+    local = [mapping for mapping in known if _has_local(mapping)]
+    real = {mapping.name: Path(os.path.realpath(mapping.local)) for mapping in local}
+    _check_own_files(document, local, real, state_dir, control)
+    _check_secret_files(document, local, real, [server for server in servers.values() if server])
+
+
+def _loc(mapping: MappingSpec, key: str) -> Loc:
+    return ("mappings", mapping.name, key)
+
+
+def _has_local(mapping: MappingSpec) -> bool:
+    return mapping.local != Path()
+
+
+# ── One mapping ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str, object]) -> None:
+    if not mapping.server or mapping.server in servers:
+        return
+    close = get_close_matches(mapping.server, servers, n=1)
+    hint = f"; did you mean {close[0]}:{mapping.remote}?" if close else ""
+    names = ", ".join(servers) or "those below `servers:` (there is none)"
+    document.complain(
+        _loc(mapping, "remote"), f"found the unknown server `{mapping.server}`; expected one of {names}{hint}"
+    )
+
+
+def _check_local(document: Document, mapping: MappingSpec) -> None:
+    if not _has_local(mapping):
+        return
+    loc, parent = _loc(mapping, "local"), mapping.local.parent
+    try:
+        parent_is_folder = S_ISDIR(parent.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        parent_is_folder = False
+    except OSError as error:
+        document.warn(loc, f"cannot look at {parent}: {error.strerror}")
+        return
+    if not parent_is_folder:
+        dollar = "; variables such as $HOME are not replaced here" if "$" in str(mapping.local) else ""
+        document.complain(loc, f"found `{mapping.local}`; expected a path whose parent folder {parent} exists{dollar}")
+        return
+    try:
+        if not S_ISDIR(mapping.local.stat().st_mode):
+            document.complain(loc, f"found `{mapping.local}`, which is a file; expected a folder")
+    except OSError:
+        pass  # a folder that is not there (yet), or not for us: the daemon waits for it and says so
+    for key, patterns in (("include", mapping.include), ("exclude", mapping.exclude)):
+        for index, pattern in enumerate(patterns):
+            if pattern.lstrip("!").startswith(f"{mapping.local}/"):
+                relative = pattern.lstrip("!").removeprefix(str(mapping.local))
+                text = f"found `{pattern}`; expected a pattern relative to `local`; did you mean {relative}?"
+                document.complain((*_loc(mapping, key), index), text)
+
+
+# ── Mappings that meet at a server ───────────────────────────────────────────────────────────────────────────────
+
+
+def _within(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
+    return inner[: len(outer)] == outer
+
+
+def _components(remote: str) -> tuple[str, ...]:
+    return tuple(component for component in remote.split("/") if component)
+
+
+def _host_port(server: ServerSpec) -> tuple[str, int]:
+    return server.host.lower().rstrip("."), server.port
+
+
+def _check_same_account(document: Document, mappings: _Mappings, servers: Mapping[str, ServerSpec | None]) -> None:
+    """Two mappings that write into one tree of one account would delete what the other one publishes."""
+    taken: dict[tuple[object, ...], MappingSpec] = {}
+    ways = []
+    for mapping in mappings:
+        server = servers.get(mapping.server)
+        account = (*_host_port(server), server.user) if server else mapping.server
+        way = _components(mapping.remote)
+        ways.append((mapping, account, way))
+        other = taken.setdefault((account, way), mapping)
+        if other is not mapping:
+            _complain_overlap(document, mapping, other, "the same directory as")
+    for mapping, account, way in ways:
+        for depth in range(len(way)):
+            if above := taken.get((account, way[:depth])):
+                _complain_overlap(document, mapping, above, "inside")
+
+
+def _check_same_host(document: Document, routed: list[tuple[MappingSpec, ServerSpec]]) -> None:
+    """Nested local folders that two accounts of one host publish to one tree: every file would have two owners."""
+    for (one, here), (two, there) in combinations(routed, 2):
+        if _host_port(here) != _host_port(there) or here.user == there.user:
+            continue
+        ways = _components(one.remote), _components(two.remote)
+        if not (_within(*ways) or _within(*reversed(ways))):
+            continue
+        folders = Path(os.path.realpath(one.local)).parts, Path(os.path.realpath(two.local)).parts
+        if _within(*folders) or _within(*reversed(folders)):
+            text = (
+                f"found `{two.local}`, overlapping `{one.local}` of mapping {one.name} (line {_line(document, one)}), "
+                "while both publish to the same place; expected separate folders or separate places"
+            )
+            document.complain(_loc(two, "local"), text)
+
+
+def _complain_overlap(document: Document, mapping: MappingSpec, other: MappingSpec, how: str) -> None:
+    text = (
+        f"found `{mapping.server}:{mapping.remote}`, {how} `{other.server}:{other.remote}` of mapping {other.name} "
+        f"(line {_line(document, other)}); expected directories that do not overlap"
+    )
+    document.complain(_loc(mapping, "remote"), text)
+
+
+def _line(document: Document, mapping: MappingSpec) -> int:
+    return document.key_place(("mappings", mapping.name)).line
+
+
+# ── Our own files in a watched folder ────────────────────────────────────────────────────────────────────────────
+
+
+def _check_own_files(
+    document: Document, mappings: _Mappings, real: Mapping[str, Path], state_dir: Path, control: ControlSpec
+) -> None:
+    """The ledger and the socket change all the time: below a watched folder they would wake us for ever.
+
+    The other way round is fine: a drop folder below the state directory (StateDirectory= of systemd) disturbs nobody.
+    """
+    own: list[tuple[Loc, Path]] = [(("state_dir",), state_dir)]
+    if control.socket is not None:
+        own.append((("control", "socket"), control.socket))
+        if too_long_for_socket(control.socket):
+            complain = document.complain if document.has(("control", "socket")) else document.warn
+            complain(("control", "socket"), f"found `{control.socket}`; expected at most 107 bytes, a limit of sockets")
+    for loc, path in own:
+        place = Path(os.path.realpath(path))
+        if loc != ("state_dir",) and not document.has(loc) and place.is_relative_to(os.path.realpath(state_dir)):
+            continue
+        for mapping in mappings:
+            if place.is_relative_to(real[mapping.name]):
+                text = f"found `{path}`, inside `{mapping.local}` of mapping {mapping.name}; expected a place outside"
+                document.complain(loc, text)
+
+
+def _check_secret_files(
+    document: Document, mappings: _Mappings, real: Mapping[str, Path], servers: list[ServerSpec]
+) -> None:
+    """A file with a secret in it must not be published by one of our own mappings."""
+    for loc, path in _secret_files(document, servers):
+        place = Path(os.path.realpath(path))
+        for mapping in mappings:
+            if not place.is_relative_to(real[mapping.name]):
+                continue
+            relative = str(place.relative_to(real[mapping.name]))
+            if Filter(mapping.include, mapping.exclude).includes(relative):
+                text = (
+                    f"found `{path}`, which mapping {mapping.name} would publish; expected a place outside its folder"
+                )
+                document.complain(loc, text)
+
+
+def _secret_files(document: Document, servers: list[ServerSpec]) -> Iterator[tuple[Loc, Path]]:
+    yield (), document.path
+    for server in servers:
+        if isinstance(server.password, File):
+            yield ("servers", server.name, "password"), server.password.path
+        if server.client_key is not None:
+            yield ("servers", server.name, "client_key"), server.client_key
