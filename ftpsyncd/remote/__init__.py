@@ -1,1 +1,1 @@
-"""Placeholder docstring to be replaced by the owner of this package."""
+"""Sending, fetching and deleting files on FTP and FTPS servers."""

@@ -90,6 +90,14 @@ class RemoteSession(Protocol):
         ``jobs`` is never asked for a job that the session could not start.
         """
 
+    def fetch(
+        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Write the content of a file from byte ``offset`` on to ``into``; returns the bytes written.
+
+        ``progress`` is called with the number of bytes of the file that are there so far, ``offset`` included.
+        """
+
     def stat(self, path: str) -> RemoteEntry | None:
         """Size and date of a file or the kind of a directory; None if there is nothing of this name."""
 

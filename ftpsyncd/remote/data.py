@@ -1,0 +1,201 @@
+"""Data connections: opened passive or active, protected, filled or emptied, and ended so that the other side knows.
+
+They never block without watching the control line: a server that refuses a transfer there may leave the data
+connection hanging. `transfer` calls; the control line's reply after the end decides what became of the bytes.
+
+Sources: RFC 959 §3.2 and §3.3, RFC 2428 (EPSV, EPRT), RFC 4217 §10 (TLS on data connections).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from ftpsyncd.errors import RemoteError, ServerUnavailableError, TransferFailedError
+from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.wire import FAILURES, Control, translate, tune
+
+T = TypeVar("T")
+Answer = Callable[[], Reply | None]
+
+
+def refused(answer: Answer) -> bool:
+    """Whether the control line said that this transfer will not be."""
+    reply = answer()
+    return reply is not None and not reply.good
+
+
+class Listener:
+    """A listening socket for one active-mode data connection (RFC 959 §3.3, RFC 2428 §2)."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        try:
+            self._sock = socket.create_server((control.local, 0), family=control.family, backlog=1)
+        except FAILURES as error:
+            raise translate(error, "listening for a data connection") from error
+        self._sock.settimeout(0)
+        self.port = int(self._sock.getsockname()[1])
+
+    def accept(self, answer: Answer) -> socket.socket:
+        """The server's connection; one from any other address is closed and not counted.
+
+        Raises:
+            TransferFailedError: the server refused by a reply.
+            ServerUnavailableError: the server did not come.
+        """
+        deadline = time.monotonic() + self._control.timeouts.connect_s
+        while True:
+            if refused(answer):
+                raise TransferFailedError("The server refused to open the data connection.")
+            try:
+                self._control.wait(self._sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                continue
+            except FAILURES as error:
+                raise translate(error, "waiting for the server's data connection") from error
+            if str(address[0]) == self._control.peer:
+                return sock
+            sock.close()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._sock.close()
+
+
+class DataLine:
+    """One data connection, plain or TLS.
+
+    Args:
+        control: the line it belongs to.
+        sock: connected.
+        answer: the final reply to this transfer, once it is queued. A refusal ends the transfer at once.
+    """
+
+    def __init__(self, control: Control, sock: socket.socket, answer: Answer) -> None:
+        self._control = control
+        self._answer = answer
+        self._sock = sock
+        self._protected: ssl.SSLSocket | None = None
+        tune(sock)
+        sock.settimeout(0)
+
+    @classmethod
+    def connect(cls, control: Control, port: int, answer: Answer) -> DataLine:
+        """Connect to the control peer's own address: one that a reply names is never followed.
+
+        Raises:
+            TransferFailedError: the server refused by a reply, and closed the port.
+            ServerUnavailableError: the port cannot be reached; nothing is wrong with the file.
+        """
+        try:
+            return cls(control, socket.create_connection((control.peer, port), control.timeouts.connect_s), answer)
+        except FAILURES as error:
+            # proftpd closes the port when it refuses the command: its words, then on their way, tell the reason.
+            if control.await_answer(answer):
+                raise TransferFailedError("The server refused to open the data connection.") from error
+            raise translate(error, f"opening the data connection to port {port}") from error
+
+    def secure(self) -> None:
+        """Begin TLS, resuming the control line's session, if the control line has TLS.
+
+        Servers may insist on the resumption (RFC 4217 §10.2), for otherwise anybody could take the data port.
+
+        Raises:
+            TlsError: the certificate does not verify.
+            TransferFailedError: the handshake failed otherwise; the control reply may say why.
+        """
+        context = self._control.context
+        if context is None:
+            return
+        try:
+            self._protected = context.wrap_socket(
+                self._sock,
+                server_hostname=self._control.host,
+                session=self._control.session,
+                do_handshake_on_connect=False,
+            )
+            self._sock = self._protected
+            self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s)
+        except ssl.SSLCertVerificationError as error:
+            raise translate(error, "protecting the data connection") from error
+        except FAILURES as error:
+            raise _failure(error, "protecting the data connection") from error
+
+    def send(self, data: memoryview) -> None:
+        """Send all of ``data``.
+
+        Raises:
+            TransferFailedError: no byte moved for the stall time, the line broke, or the server gave up.
+        """
+        stall_s = self._control.timeouts.stall_s
+        try:
+            while data:
+                data = data[self._until(lambda view=data: self._sock.send(view), select.POLLOUT, stall_s) :]  # type: ignore[misc]
+        except FAILURES as error:
+            raise _failure(error, "sending data") from error
+
+    def receive(self, into: memoryview) -> int:
+        """Fill some of ``into``; 0 at the end.
+
+        Raises:
+            TransferFailedError: no byte came for the stall time, the line broke, or the server gave up.
+        """
+        try:
+            return self._until(lambda: self._sock.recv_into(into), select.POLLIN, self._control.timeouts.stall_s)
+        except FAILURES as error:
+            raise _failure(error, "receiving data") from error
+
+    def _until(self, act: Callable[[], T], events: int, timeout_s: float) -> T:
+        """Repeat a non-blocking act until it is done; readiness is progress, ``timeout_s`` without it a failure."""
+        while True:
+            try:
+                return act()
+            except ssl.SSLWantReadError:
+                wanted = select.POLLIN
+            except ssl.SSLWantWriteError:
+                wanted = select.POLLOUT
+            except BlockingIOError:
+                wanted = events
+            self._control.wait(self._sock, wanted, timeout_s)
+            if refused(self._answer):
+                raise TransferFailedError("The server ended the transfer.")
+
+    def finish(self) -> None:
+        """End the stream in order and close. Never raises: the control reply says what arrived.
+
+        Under TLS close_notify is sent and the peer's awaited, but no longer than the close time and only until the
+        final reply is there: some servers never send theirs, some cut the line if ours is missing.
+        """
+        if self._protected is not None:
+            deadline = time.monotonic() + self._control.timeouts.close_s
+            with contextlib.suppress(RemoteError, *FAILURES):
+                while self._answer() is None and not self._control.broken:
+                    try:
+                        self._protected.unwrap()
+                        break
+                    except ssl.SSLWantReadError:
+                        self._control.wait(self._sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
+                    except ssl.SSLWantWriteError:
+                        self._control.wait(self._sock, select.POLLOUT, max(0.0, deadline - time.monotonic()))
+        self._sock.close()
+
+    def abort(self) -> None:
+        """Reset the connection: an orderly end would make the server take the part for the whole (226)."""
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._sock.close()
+
+
+def _failure(error: Exception, doing: str) -> RemoteError:
+    """The error of a data connection; that of a control line which ended meanwhile stays what it is."""
+    if isinstance(error, ServerUnavailableError):
+        return error
+    return TransferFailedError(translate(error, doing).message)

@@ -1,0 +1,368 @@
+"""What a server's words mean: bytes of the control channel in, replies, facts and typed errors out.
+
+Pure: nothing here reads a socket, a clock or a file. `wire` feeds the bytes, `session` and `upload` ask for meanings.
+Replies stay bytes until a person or a path needs them: names are bytes at the server, and a decoder that stumbles
+over one echoed name would shift every later reply by one.
+
+Sources: RFC 959 §4.2 (replies), RFC 2389 (FEAT), RFC 2428 (EPSV), RFC 3659 (SIZE, MDTM, MLST), RFC 4217 (TLS), and
+what vsftpd, proftpd, pure-ftpd and pyftpdlib were seen to answer.
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    LoginRefusedError,
+    NameRefusedError,
+    NotFoundError,
+    NotSupportedError,
+    ProtocolError,
+    RemoteError,
+    ServerFullError,
+    ServerUnavailableError,
+    TlsError,
+    TooManyConnectionsError,
+    TransferFailedError,
+)
+from ftpsyncd.model import Kind
+from ftpsyncd.remote.port import RemoteEntry
+
+MAX_LINE = 16 * 1024
+"""A longer line is no reply: the longest sensible one echoes a path of 4,096 bytes."""
+MAX_REPLY = 128 * 1024
+"""All lines of one reply together; continuation lines are unbounded in RFC 959."""
+_SHOWN = 400
+"""Characters of a reply that are kept for people."""
+
+
+class Reply(NamedTuple):
+    """One complete reply of the server.
+
+    ``lines`` are without line ends; the first and the last begin with the code.
+    """
+
+    code: int
+    lines: tuple[bytes, ...]
+
+    @property
+    def text(self) -> str:
+        """The reply on one line for people: undecodable and control bytes escaped, shortened."""
+        joined = " ".join(line.decode("utf-8", "backslashreplace") for line in self.lines)
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in joined)
+        return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+    @property
+    def preliminary(self) -> bool:
+        """1xx: the transfer begins, another reply follows."""
+        return self.code // 100 == 1
+
+    @property
+    def good(self) -> bool:
+        """2xx: done."""
+        return self.code // 100 == 2
+
+    @property
+    def more(self) -> bool:
+        """3xx: the next command of the sequence is awaited."""
+        return self.code // 100 == 3
+
+
+class ReplyReader:
+    """Cuts the byte stream of the control channel into replies (RFC 959 §4.2), with bounded memory."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether bytes are held that belong to no returned reply."""
+        return bool(self._buffer or self._lines)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came from the socket."""
+        self._buffer += data
+
+    def next(self) -> Reply | None:
+        """The next complete reply, or None until more bytes come.
+
+        Raises:
+            ProtocolError: what came is not a reply, or is larger than any sensible one.
+        """
+        while (line := self._line()) is not None:
+            self._size += len(line)
+            if self._size > MAX_REPLY:
+                raise ProtocolError("The server's reply does not end.")
+            if (reply := self._add(line)) is not None:
+                self._lines, self._size = [], 0
+                return reply
+        if len(self._buffer) > MAX_LINE:
+            raise ProtocolError("The server sent a line that does not end.")
+        return None
+
+    def _line(self) -> bytes | None:
+        end = self._buffer.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._buffer)
+            return None
+        if end > MAX_LINE:
+            raise ProtocolError("The server sent a line that is too long.")
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        self._searched = 0
+        return line
+
+    def _add(self, line: bytes) -> Reply | None:
+        if not self._lines:
+            if not re.match(rb"[1-6][0-9][0-9](?:[ -]|$)", line):
+                raise ProtocolError(f"The server sent something that is no FTP reply: {_shown(line)}")
+            self._lines.append(line)
+            return None if line[3:4] == b"-" else Reply(int(line[:3]), (line,))
+        self._lines.append(line)
+        # The last line repeats the code and a space; anything else, codes included, is text.
+        if line[:3] == self._lines[0][:3] and line[3:4] in {b" ", b""}:
+            return Reply(int(line[:3]), tuple(self._lines))
+        return None
+
+
+def _shown(line: bytes) -> str:
+    return ascii(line[:80].decode("latin-1"))
+
+
+# ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CROWDED = re.compile(r"too many|maximum|already connected|try again|simultaneous|limit.{0,20}reached", re.IGNORECASE)
+_FULL = re.compile(
+    r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space", re.IGNORECASE
+)
+_MISSING = re.compile(
+    r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist", re.IGNORECASE
+)
+_EXISTS = re.compile(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
+_NOT_EMPTY = re.compile(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
+_LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
+_TLS_VERBS = frozenset({"AUTH", "PBSZ", "PROT"})
+_PATH_VERBS = frozenset({
+    "STOR", "APPE", "RETR", "DELE", "RNFR", "RNTO", "MKD", "RMD", "CWD", "SIZE", "MDTM", "MFMT", "MLST", "MLSD",
+    "LIST", "NLST",
+})  # fmt: skip
+
+
+def says_not_empty(reply: Reply) -> bool:
+    """Whether a refused RMD was refused because the directory holds something."""
+    return bool(_NOT_EMPTY.search(reply.text))
+
+
+def error_of(reply: Reply, verb: str, subject: str = "") -> RemoteError:
+    """The typed error for a reply that is not the wanted one.
+
+    Args:
+        reply: what the server said.
+        verb: the command it answers, upper case, ``""`` for the greeting.
+        subject: what the message is about: a path, or the account.
+    """
+    kind = _kind_of(reply, verb)
+    about = f" {subject!r}" if subject else ""
+    return kind(f"{_SAYS[kind]}{about}: {reply.text}", reply=reply.text)
+
+
+_SAYS: Mapping[type[RemoteError], str] = {
+    ServerUnavailableError: "The server is not available",
+    TooManyConnectionsError: "The server allows no further connection",
+    LoginRefusedError: "The server refuses the login",
+    TlsError: "The server refuses TLS",
+    TransferFailedError: "The server could not complete",
+    ServerFullError: "The server has no space for",
+    NameRefusedError: "The server refuses",
+    NotFoundError: "The server does not have",
+    AlreadyExistsError: "The server already has",
+    NotSupportedError: "The server does not know this command",
+    ProtocolError: "The server gave an answer that does not fit",
+}
+
+
+def _kind_of(reply: Reply, verb: str) -> type[RemoteError]:  # noqa: C901, PLR0912 - the table of RFC 959 §4.2.1 in order
+    code, text = reply.code, reply.text
+    if code < 400 or code >= 600:
+        return ProtocolError
+    if code == 421 or verb in _LOGIN_VERBS:
+        if _CROWDED.search(text):
+            return TooManyConnectionsError
+        if code == 421 or code < 500:
+            return ServerUnavailableError
+        return LoginRefusedError if verb else ServerUnavailableError
+    if verb in _TLS_VERBS or code in {431, 533, 534, 535, 536}:
+        return TlsError
+    if code == 530:
+        return TooManyConnectionsError if _CROWDED.search(text) else LoginRefusedError
+    if code in {452, 552} or _FULL.search(text):
+        return ServerFullError
+    if code < 500 or code == 522:
+        # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
+        return TransferFailedError
+    if code in {500, 502, 504}:
+        return NotSupportedError
+    if code == 503:
+        return ProtocolError
+    if verb not in _PATH_VERBS:
+        return NotSupportedError
+    if code == 521:
+        return AlreadyExistsError if verb == "MKD" else TlsError
+    if _MISSING.search(text):
+        return NotFoundError
+    if _EXISTS.search(text):
+        return AlreadyExistsError
+    return NameRefusedError
+
+
+# ── Facts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parse_feat(reply: Reply) -> dict[str, str]:
+    """The features of a 211 reply (RFC 2389 §3.2): upper-case name → parameters; empty if there are none."""
+    features: dict[str, str] = {}
+    if reply.code != 211:
+        return features
+    for line in reply.lines[1:-1]:
+        name, _, parameters = line.decode("latin-1").strip().partition(" ")
+        if name:
+            features[name.upper()] = parameters.strip()
+    return features
+
+
+def parse_epsv(reply: Reply) -> int:
+    """The port of a 229 reply (RFC 2428 §3): ``(|||port|)`` with any delimiter; the address is the control peer's."""
+    match = re.search(rb"\(([\x21-\x7e])\1\1(\d{1,5})\1\)", reply.lines[-1])
+    return _port(int(match[2]) if match else 0, reply)
+
+
+def parse_pasv(reply: Reply) -> int:
+    """The port of a 227 reply (RFC 959 §4.1.2); the address in it is not followed.
+
+    A server behind NAT names its inner address, a hostile one names a victim: the control peer's address is right
+    in the first case and safe in the second.
+    """
+    match = re.search(rb"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})", reply.lines[-1][3:])
+    numbers = [int(n) for n in match.groups()] if match else [0] * 6
+    return _port(numbers[4] * 256 + numbers[5] if max(numbers) <= 255 else 0, reply)
+
+
+def _port(port: int, reply: Reply) -> int:
+    if not 0 < port < 65536:
+        raise ProtocolError(f"The server offers no usable data port: {reply.text}", reply=reply.text)
+    return port
+
+
+def parse_size(reply: Reply) -> int | None:
+    """The number of a 213 reply to SIZE (RFC 3659 §4); None if it is none."""
+    match = re.fullmatch(rb"213[ ]+(\d{1,19})\s*", reply.lines[-1])
+    return int(match[1]) if reply.code == 213 and match else None
+
+
+def parse_time(stamp: bytes) -> int | None:
+    """Seconds since the epoch of a time-val ``YYYYMMDDHHMMSS[.sss]`` in UTC (RFC 3659 §2.3); None if it is none."""
+    match = re.fullmatch(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d*)?", stamp)
+    if not match:
+        return None
+    year, month, day, hour, minute, second = (int(g) for g in match.groups())
+    if year < 1970 or not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+        return None
+    return calendar.timegm((year, month, day, hour, minute, second))
+
+
+def format_time(mtime_s: int) -> str:
+    """The time-val of RFC 3659 §2.3 for a date, in whole seconds, UTC."""
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(mtime_s))
+
+
+def parse_mdtm(reply: Reply) -> int | None:
+    """The date of a 213 reply to MDTM (RFC 3659 §3); None if it is none."""
+    return parse_time(reply.lines[-1][4:].strip()) if reply.code == 213 else None
+
+
+def parse_257(reply: Reply) -> bytes | None:
+    """The quoted path of a 257 reply (RFC 959 appendix II: quotes inside are doubled); None if there is none."""
+    match = re.search(rb'"((?:[^"]|"")*)"', reply.lines[0])
+    return match[1].replace(b'""', b'"') if reply.code == 257 and match else None
+
+
+_KINDS: Mapping[str, Kind | None] = {"file": Kind.FILE, "dir": Kind.DIR, "cdir": None, "pdir": None}
+
+
+def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
+    """One line of MLSD, or the inner line of MLST without its leading space (RFC 3659 §7.2).
+
+    None for the directory itself, its parent, and lines that are no facts.
+    """
+    facts_part, space, name = line.partition(b" ")
+    if not space or not name or (facts_part and b"=" not in facts_part):
+        return None
+    facts = {}
+    for fact in facts_part.decode("latin-1").split(";"):
+        key, _, value = fact.partition("=")
+        facts[key.lower()] = value
+    kind = _KINDS.get(facts.get("type", "file").lower(), Kind.OTHER)
+    if kind is None:
+        return None
+    size = facts.get("size", "")
+    return RemoteEntry(
+        name.decode(encoding, "surrogateescape"),
+        kind,
+        int(size) if kind is Kind.FILE and re.fullmatch(r"[0-9]{1,19}", size) else None,
+        parse_time(facts.get("modify", "").encode("latin-1")),
+    )
+
+
+def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
+    """The entry of a 250 reply to MLST (RFC 3659 §7.2); its name is the path as the server spells it.
+
+    ``cdir`` is a directory here: it is the one that was asked for.
+    """
+    if reply.code != 250:
+        return None
+    for line in reply.lines[1:-1]:
+        facts = re.sub(rb"(?i)\btype=[cp]dir\b", b"type=dir", line.lstrip(b" "))
+        if (entry := parse_facts(facts, encoding)) is not None:
+            return entry
+    return None
+
+
+_LS = re.compile(
+    rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>\d+)[ ]+"
+    rb"[A-Za-z]{3}[ ]+\d{1,2}[ ]+(?:\d{1,2}:\d\d|\d{4})[ ](?P<name>.+)",
+    re.DOTALL,
+)
+_DOS = re.compile(
+    rb"\d\d-\d\d-\d\d(?:\d\d)?[ ]+\d\d:\d\d(?:[AP]M)?[ ]+(?:(?P<dir><DIR>)|(?P<size>\d+))[ ](?P<name>.+)", re.DOTALL
+)
+
+
+def parse_list(lines: Iterator[bytes], encoding: str = "utf-8") -> Iterator[RemoteEntry]:
+    """The entries of a LIST in the form of ``ls -l`` or of IIS, for servers without MLSD.
+
+    Dates are left out: a listing gives them in the server's time zone and to the minute. The name begins after
+    exactly one space, so that leading spaces survive.
+    """
+    for line in lines:
+        if match := _LS.fullmatch(line):
+            kind = {b"-": Kind.FILE, b"d": Kind.DIR}.get(match["type"], Kind.OTHER)
+            name = match["name"]
+            if match["type"] == b"l":
+                name = name.partition(b" -> ")[0]
+        elif match := _DOS.fullmatch(line):
+            kind = Kind.DIR if match["dir"] else Kind.FILE
+            name = match["name"].lstrip(b" ") if match["dir"] else match["name"]
+        else:
+            continue
+        if name in {b".", b".."}:
+            continue
+        size = int(match["size"]) if kind is Kind.FILE else None
+        yield RemoteEntry(name.decode(encoding, "surrogateescape"), kind, size, None)

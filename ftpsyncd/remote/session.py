@@ -1,0 +1,468 @@
+"""One logged-in connection to an FTP or FTPS server: the port's words turned into commands and back.
+
+`Account` holds what the sessions of one account share (TLS context, profile) and opens them; `Session` is
+:class:`ftpsyncd.remote.port.RemoteSession`. Publishing and fetching are in `transfer`, meanings in `replies`, sockets
+in `wire` and `data`.
+
+Commands travel in batches: one write, one reply each, in order. An answer that fits no command finishes the session,
+since nobody knows which command the next one would answer.
+
+Sources: RFC 959, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-8), RFC 3659 (SIZE, MDTM, MLST).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    FtpsyncdError,
+    NameNotSendableError,
+    NameRefusedError,
+    NotFoundError,
+    ProtocolError,
+    RemoteError,
+)
+from ftpsyncd.model import Kind, ServerSpec, TlsMode, basename
+from ftpsyncd.remote import replies, transfer
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
+from ftpsyncd.remote.profile import SAMPLES, Dating, Oddity, Profile, oddities
+from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.wire import Control, Timeouts, tls_context
+
+BATCH = 64
+"""Commands in one write at most: their replies fit any socket buffer."""
+_IAC = b"\xff"
+
+
+class Account:
+    """What all sessions of one account share; calling it opens a session (:class:`ftpsyncd.remote.port.Connector`).
+
+    Args:
+        spec: the account.
+        profile: what is known about the server from earlier.
+        timeouts: how long silence is borne.
+    """
+
+    def __init__(self, spec: ServerSpec, *, profile: Profile | None = None, timeouts: Timeouts | None = None) -> None:
+        self.spec = spec
+        self.profile = profile or Profile()
+        self.timeouts = timeouts or Timeouts(connect_s=min(15.0, spec.timeout_s), reply_s=spec.timeout_s)
+        self.context = None if spec.tls is TlsMode.OFF else tls_context(spec)
+
+    def __repr__(self) -> str:
+        return f"Account({self.spec.user}@{self.spec.host}:{self.spec.port}, tls={self.spec.tls})"
+
+    def __call__(self) -> Session:
+        """Connect, protect, log in.
+
+        Raises:
+            ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
+        """
+        session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
+        try:
+            session.begin()
+        except BaseException:
+            session.abandon()
+            raise
+        return session
+
+
+def connect(spec: ServerSpec) -> Session:
+    """Open one session to an account; `Account` is for several."""
+    return Account(spec)()
+
+
+class Session:
+    """One logged-in connection; made by `Account`."""
+
+    def __init__(self, account: Account, control: Control) -> None:
+        self.account = account
+        self.control = control
+        self.profile = account.profile
+
+    def __repr__(self) -> str:
+        return f"Session({self.account!r}, {'usable' if self.usable else 'finished'})"
+
+    @property
+    def usable(self) -> bool:
+        """False once anything makes the state of the connection doubtful."""
+        return not self.control.broken
+
+    def abandon(self) -> None:
+        """Close without a word: nothing that this connection says can be trusted any more."""
+        self.control.close()
+
+    # ── Beginning ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self) -> None:
+        """Greet, protect, log in, agree on binary and UTF-8."""
+        context = self.account.context
+        if self.account.spec.tls is TlsMode.IMPLICIT and context is not None:
+            self.control.secure(context)
+        greeting = self._final()
+        if not greeting.good:
+            raise self.error(greeting, "")
+        self.profile.greeted(greeting.text)
+        if self.account.spec.tls is TlsMode.EXPLICIT and context is not None:
+            # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
+            self.expect("AUTH", b"AUTH TLS", 234)
+            self.control.secure(context)
+        self._log_in()
+        protect = [b"PBSZ 0", b"PROT P"] if context is not None else []
+        *protected, features, binary, _utf8 = self.exchange([*protect, b"FEAT", b"TYPE I", b"OPTS UTF8 ON"])
+        if protected and not protected[-1].good:
+            # Without PROT P the data would travel in clear text.
+            raise self.error(protected[-1], "PROT")
+        if not binary.good:
+            raise self.error(binary, "TYPE")
+        self.profile.features = replies.parse_feat(features)
+
+    def _log_in(self) -> None:
+        spec = self.account.spec
+        reply = self.exchange([self._secret("USER", spec.user)])[0]
+        if reply.code == 331:
+            reply = self.exchange([self._secret("PASS", spec.password())])[0]
+        if not reply.good:
+            # 332 wants an account, which no server of today has: a person must look.
+            raise self.error(Reply(530, reply.lines) if reply.more else reply, "PASS", spec.user)
+
+    def _secret(self, verb: str, word: str) -> bytes:
+        if any(c in word for c in "\r\n\0"):
+            raise NameNotSendableError(f"The argument of {verb} holds a line break or NUL.", remedy="Correct it.")
+        return f"{verb} {word}".encode(errors="surrogateescape")
+
+    # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def command(self, words: str, path: str) -> bytes:
+        """A command about a path.
+
+        Raises:
+            NameNotSendableError: the path holds CR, LF or NUL, or characters that the server's encoding lacks.
+        """
+        if any(c in path for c in "\r\n\0"):
+            raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
+        try:
+            name = path.encode(self.account.spec.encoding, "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise NameNotSendableError(
+                f"The name {path!r} cannot be written in the server's encoding {self.account.spec.encoding}."
+            ) from error
+        if _IAC in name:
+            # Telnet's escape (RFC 854): proftpd wants it doubled, vsftpd and pyftpdlib would store the doubled byte.
+            raise NameNotSendableError(f"The name {path!r} holds the byte 0xFF, which servers read differently.")
+        return words.encode("ascii") + b" " + name
+
+    def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+        """Send commands, read one final reply each: in one write where the server can take it.
+
+        Raises:
+            ServerUnavailableError: the line broke or the server said 421; the session is finished.
+        """
+        answers = []
+        size = BATCH if self.profile.pipelining else 1
+        for start in range(0, len(commands), size):
+            part = commands[start : start + size]
+            self.control.send(part)
+            answers += [self._final() for _ in part]
+        return answers
+
+    def _final(self) -> Reply:
+        """The next reply that is not preliminary."""
+        return self.check(self.first())
+
+    def first(self, timeout_s: float | None = None) -> Reply:
+        """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""
+        reply = self.control.reply(timeout_s)
+        if reply.code == 421:
+            self.abandon()
+            raise self.error(reply, "")
+        return reply
+
+    def check(self, reply: Reply, timeout_s: float | None = None) -> Reply:
+        """The final reply that follows a preliminary one."""
+        while reply.preliminary:
+            reply = self.first(timeout_s)
+        return reply
+
+    def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
+        """The typed error for a reply; one that fits no command finishes the session."""
+        error = replies.error_of(reply, verb, subject)
+        if isinstance(error, ProtocolError):
+            self.abandon()
+        return error
+
+    def expect(self, verb: str, command: bytes, *codes: int, subject: str = "") -> Reply:
+        """Send one command and insist on one of the codes."""
+        reply = self.exchange([command])[0]
+        if reply.code not in codes:
+            raise self.error(reply, verb, subject)
+        return reply
+
+    # ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stat(self, path: str) -> RemoteEntry | None:
+        """See `port.RemoteSession.stat`."""
+        return self.stat_many([path])[0]
+
+    def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        """See `port.RemoteSession.stat_many`."""
+        if self.profile.mlst:
+            answers = self.exchange([self.command("MLST", path) for path in paths])
+            return [self._entry(path, reply) for path, reply in zip(paths, answers, strict=True)]
+        commands = [self.command(verb, path) for path in paths for verb in ("SIZE", "MDTM")]
+        answers = self.exchange(commands)
+        entries: list[RemoteEntry | None] = []
+        for path, size, date in zip(paths, answers[::2], answers[1::2], strict=True):
+            self._sane(size, "SIZE", {213})
+            known = replies.parse_size(size)
+            if known is not None:
+                entries.append(RemoteEntry(basename(path), Kind.FILE, known, replies.parse_mdtm(date)))
+            else:
+                entries.append(None)
+        unknown = [i for i, entry in enumerate(entries) if entry is None]
+        # What has no size may be a directory: one can go there.
+        visits = self.exchange([self.command("CWD", paths[i] or "/") for i in unknown])
+        for i, visit in zip(unknown, visits, strict=True):
+            if visit.good:
+                entries[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
+        return entries
+
+    def _sane(self, reply: Reply, verb: str, codes: set[int]) -> None:
+        """A success code of another command means that replies and commands are out of step."""
+        if reply.code < 400 and reply.code not in codes:
+            self.abandon()
+            raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
+
+    def _entry(self, path: str, reply: Reply) -> RemoteEntry | None:
+        self._sane(reply, "MLST", {250})
+        if reply.code == 250:
+            entry = replies.parse_mlst(reply, self.account.spec.encoding)
+            if entry is None:
+                raise self.error(Reply(599, reply.lines), "")
+            return entry._replace(name=basename(path))
+        error = self.error(reply, "MLST", path)
+        if isinstance(error, NameRefusedError) and "denied" not in reply.text:
+            return None
+        raise error
+
+    def list_dir(self, path: str) -> list[RemoteEntry]:
+        """See `port.RemoteSession.list_dir`."""
+        encoding = self.account.spec.encoding
+        if self.profile.mlst:
+            text = transfer.read_all(self, self.command("MLSD", path), "MLSD", path)
+            entries = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
+            return [entry for entry in entries if entry is not None and entry.name not in {".", ".."}]
+        # LIST with a name would be parsed as options and patterns: go there and list without one.
+        visit = self.exchange([self.command("CWD", path)])[0]
+        if not visit.good:
+            error = self.error(visit, "CWD", path)
+            raise NotFoundError(error.message, reply=error.reply) if isinstance(error, NameRefusedError) else error
+        text = transfer.read_all(self, b"LIST -a", "LIST", path)
+        entries = list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), encoding))
+        files = [entry for entry in entries if entry is not None and entry.kind is Kind.FILE]
+        base = path.rstrip("/")
+        dates = self.exchange([self.command("MDTM", f"{base}/{entry.name}") for entry in files])
+        known = {
+            entry.name: entry._replace(mtime_s=replies.parse_mdtm(d)) for entry, d in zip(files, dates, strict=True)
+        }
+        return [known.get(entry.name, entry) for entry in entries if entry is not None]
+
+    # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def make_dir(self, path: str) -> bool:
+        """See `port.RemoteSession.make_dir`."""
+        return self._make([path])
+
+    def make_dirs(self, path: str) -> bool:
+        """See `port.RemoteSession.make_dirs`."""
+        parts = [part for part in path.split("/") if part]
+        return self._make(["/" + "/".join(parts[:n]) for n in range(1, len(parts) + 1)]) if parts else False
+
+    def assure(self, path: str) -> None:
+        """Make sure that the server keeps this name as it is: a changed name could be that of another file.
+
+        Tried once per oddity with a directory of our own, beside the path.
+
+        Raises:
+            NameRefusedError: the server would store it under another name.
+        """
+        for oddity in oddities(path):
+            if oddity not in self.profile.keeps:
+                self.profile.keeps[oddity] = self._keeps(oddity, path.rpartition("/")[0])
+            if not self.profile.keeps[oddity]:
+                raise NameRefusedError(
+                    f"The server would store {path!r} under another name: it changes {oddity.value}.",
+                    remedy="Rename the file.",
+                )
+
+    def _keeps(self, oddity: Oddity, directory: str) -> bool:
+        name = SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart")
+        made = self.exchange([self.command("MKD", f"{directory}/{name}")])[0]
+        if not made.good:
+            error = self.error(made, "MKD", f"{directory}/{name}")
+            if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError):
+                raise error
+            return False
+        try:
+            return any(entry.name == name for entry in self.list_dir(directory or "/"))
+        finally:
+            self.exchange([self.command("RMD", f"{directory}/{name}")])
+
+    def _make(self, chain: Sequence[str]) -> bool:
+        """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
+        self.assure(chain[-1])
+        *_, made, visit = self.exchange(
+            [
+                *(self.command("MKD", path) for path in chain),
+                self.command("CWD", chain[-1]),
+            ]
+        )
+        if made.good:
+            return True
+        if visit.good:
+            return False
+        error = self.error(made, "MKD", chain[-1])
+        if isinstance(error, AlreadyExistsError):
+            raise NameRefusedError(
+                f"{chain[-1]!r} is at the server already and is no directory: {made.text}", reply=made.text
+            )
+        raise error
+
+    def remove_dir(self, path: str) -> bool:
+        """See `port.RemoteSession.remove_dir`."""
+        reply = self.exchange([self.command("RMD", path)])[0]
+        if reply.good:
+            return True
+        error = self.error(reply, "RMD", path)
+        if not isinstance(error, NameRefusedError):
+            raise error
+        if replies.says_not_empty(reply):
+            return False
+        try:
+            if self.list_dir(path):
+                return False
+        except NotFoundError:
+            return True
+        raise error
+
+    def rename(self, source: str, target: str) -> None:
+        """See `port.RemoteSession.rename`."""
+        self.assure(target)
+        began, ended = self.exchange([self.command("RNFR", source), self.command("RNTO", target)])
+        if not began.more:
+            raise self.error(began, "RNFR", source)
+        if not ended.good:
+            self.rename_refused(source, target, ended)
+
+    def rename_refused(self, source: str, target: str, refusal: Reply) -> None:
+        """Delete the file that stands at ``target`` and rename again; raise where that is not the reason.
+
+        The target is deleted only if it is a file and the source is there: for a moment neither name is, but
+        nothing is lost.
+        """
+        error = self.error(refusal, "RNTO", target)
+        if not self.usable or refusal.code not in {450, 451, 550, 552, 553}:
+            raise error
+        there = self.stat(target)
+        if there is not None and there.kind is Kind.DIR:
+            raise AlreadyExistsError(
+                f"{target!r} is a directory at the server: {refusal.text}", reply=refusal.text
+            ) from error
+        if there is None or there.kind is not Kind.FILE or self.stat(source) is None:
+            raise error
+        self.expect("DELE", self.command("DELE", target), 250, 200, subject=target)
+        began, ended = self.exchange([self.command("RNFR", source), self.command("RNTO", target)])
+        if not began.more or not ended.good:
+            raise self.error(ended if began.more else began, "RNTO", target)
+        self.profile.rename_over = False
+
+    def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
+        """See `port.RemoteSession.delete_many`."""
+        verdicts: list[FtpsyncdError | None] = [None] * len(paths)
+        commands: list[tuple[int, bytes]] = []
+        for i, path in enumerate(paths):
+            try:
+                commands.append((i, self.command("DELE", path)))
+            except NameNotSendableError as error:
+                verdicts[i] = error
+        doubtful: list[int] = []
+        for (i, _), reply in zip(commands, self.exchange([c for _, c in commands]), strict=True):
+            if not reply.good:
+                refusal = self.error(reply, "DELE", paths[i])
+                if isinstance(refusal, NotFoundError):
+                    continue
+                verdicts[i] = refusal
+                if isinstance(refusal, NameRefusedError):
+                    doubtful.append(i)
+        # vsftpd says "Delete operation failed." for every reason: look which of them are there.
+        for i, entry in zip(doubtful, self.stat_many([paths[i] for i in doubtful]), strict=True):
+            if entry is None:
+                verdicts[i] = None
+        return verdicts
+
+    def set_time(self, path: str, mtime_s: int) -> bool:
+        """See `port.RemoteSession.set_time`."""
+        known = self.profile.dating
+        if known is not None:
+            return known is not Dating.NONE and self.exchange([self.dating(known, path, mtime_s)])[0].good
+        for way in Dating:
+            if way is Dating.NONE or (way is Dating.MFMT and "MFMT" not in self.profile.features):
+                continue
+            # A server that takes the command for something else may say yes: read back once.
+            said, shown = self.exchange([self.dating(way, path, mtime_s), self.command("MDTM", path)])
+            if said.good and replies.parse_mdtm(shown) == mtime_s:
+                self.profile.dating = way
+                return True
+        if self.stat(path) is not None:
+            self.profile.dating = Dating.NONE
+        return False
+
+    def dating(self, way: Dating, path: str, mtime_s: int) -> bytes:
+        """The command that sets a date."""
+        stamp = replies.format_time(mtime_s)
+        match way:
+            case Dating.MFMT | Dating.MDTM:
+                return self.command(f"{way.value} {stamp}", path)
+            case Dating.UTIME:
+                return self.command(f"SITE UTIME {stamp}", path)
+            case _:
+                return self.command("SITE UTIME", path) + f" {stamp} {stamp} {stamp} UTC".encode()
+
+    def noop(self) -> None:
+        """See `port.RemoteSession.noop`."""
+        self.expect("NOOP", b"NOOP", 200, 250)
+
+    # ── Content ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
+        """See `port.RemoteSession.publish`."""
+        return transfer.publish(self, jobs)
+
+    def fetch(
+        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """See `port.RemoteSession.fetch`."""
+        return transfer.fetch(self, path, into, offset=offset, progress=progress)
+
+    # ── End ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """See `port.RemoteSession.close`."""
+        if self.usable:
+            with contextlib.suppress(FtpsyncdError):
+                self.control.send([b"QUIT"])
+                self.control.reply(self.control.timeouts.close_s)
+        self.abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,269 @@
+"""The control line of a session: socket, TLS, commands out, replies in, and what failures of these mean.
+
+This module and `data` are the only ones that import `ssl`. `ftplib` is not used at all: its reader decodes, is
+unbounded and cannot tell several replies apart. `session` says commands here and asks for replies.
+
+Every failure leaves as a typed error. After one, the control line is ``broken``: what a later reply would answer can
+no longer be known.
+
+Sources: RFC 959 §4, RFC 4217 (TLS).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd.model import ServerSpec
+from ftpsyncd.remote.replies import Reply, ReplyReader
+
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds after which silence is a failure. None of them limits a transfer that makes progress."""
+
+    connect_s: float = 15.0
+    reply_s: float = 30.0
+    stall_s: float = 120.0
+    """A data line that moves no byte."""
+    final_s: float = 60.0
+    """The reply after the last byte: at least this, more for large files."""
+    close_s: float = 5.0
+    """The peer's close_notify, and its answer to QUIT."""
+    drain_bytes_s: float = 20e6
+    """How slowly a server may write to its disk what it has received, for the final reply of large files."""
+
+    def after(self, size: int) -> float:
+        """Seconds to wait for the final reply of a transfer of ``size`` bytes."""
+        return max(self.final_s, size / self.drain_bytes_s)
+
+
+def translate(error: Exception, doing: str) -> RemoteError:
+    """The typed error for an exception of the socket or TLS layer.
+
+    Args:
+        error: any OSError (those of `ssl` and `socket` are), EOFError or ValueError (a closed or unwrapped socket).
+        doing: what was being done, as in "connecting to host:port".
+    """
+    match error:
+        case RemoteError():
+            return error
+        case ssl.SSLCertVerificationError():
+            return TlsError(f"The server's certificate does not verify: {error.verify_message}.")
+        case TimeoutError():
+            return ServerUnavailableError(f"Time-out while {doing}.")
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
+            return ServerUnavailableError(f"The server closed the connection while {doing}.")
+        case ssl.SSLError():
+            return TlsError(f"TLS failed while {doing}: {error.reason or error}.")
+        case socket.gaierror():
+            return ServerUnavailableError(f"The host name is not known: {error.strerror}.")
+        case ConnectionRefusedError():
+            return ServerUnavailableError(f"Refused while {doing}.")
+        case OSError():
+            return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
+        case _:
+            return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
+
+
+FAILURES = (OSError, EOFError, ValueError)
+"""What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
+
+
+def tls_context(spec: ServerSpec) -> ssl.SSLContext:
+    """One TLS context for an account; sessions can only be resumed within it.
+
+    Raises:
+        TlsError: an anchor, certificate or key cannot be loaded.
+    """
+    try:
+        context = ssl.create_default_context()
+        if spec.tls_ca is not None:
+            context.load_verify_locations(spec.tls_ca)
+        if spec.client_cert is not None:
+            context.load_cert_chain(spec.client_cert, spec.client_key)
+    except OSError as error:  # ssl.SSLError is one
+        what = spec.tls_ca or spec.client_cert
+        raise TlsError(f"{what} cannot be loaded: {error.strerror or error}.") from error
+    if not spec.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if spec.tls_max == "1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def tune(sock: socket.socket) -> None:
+    """Set what every FTP connection needs."""
+    # Without TCP_NODELAY a small TLS file waits 40 ms for a delayed ACK; keepalive finds peers that vanished.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+class Control:
+    """The control line: commands out, replies in, in order.
+
+    Args:
+        host: name or address of the server; also what its certificate must name.
+        port: of the control line.
+        timeouts: for everything on this line and its data lines.
+
+    Raises:
+        ServerUnavailableError: no connection.
+    """
+
+    def __init__(self, host: str, port: int, timeouts: Timeouts) -> None:
+        self.host = host
+        self.timeouts = timeouts
+        self.broken = False
+        self.queued: deque[Reply] = deque()
+        """Replies that came and were not asked for yet."""
+        self._reader = ReplyReader()
+        self._where = f"{host}:{port}"
+        try:
+            self._sock: socket.socket = socket.create_connection((host, port), timeouts.connect_s)
+            tune(self._sock)
+        except FAILURES as error:
+            raise translate(error, f"connecting to {self._where}") from error
+        self.peer = str(self._sock.getpeername()[0])
+        self.local = str(self._sock.getsockname()[0])
+        self.context: ssl.SSLContext | None = None
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6."""
+        return self._sock.family
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """The TLS session as it is now: TLS 1.3 tickets arrive after the handshake, so ask for every transfer."""
+        return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Begin TLS (RFC 4217 §4).
+
+        Raises:
+            TlsError: the handshake failed, the certificate does not verify, or the server sent something in clear
+                text after its 234: that could be a stranger's words, to be taken for the server's later.
+        """
+        if self._reader.pending or self.queued:
+            raise TlsError("The server sent text before TLS began; it could come from somebody in between.")
+        try:
+            self._sock.settimeout(self.timeouts.connect_s)
+            self._sock = context.wrap_socket(self._sock, server_hostname=self.host)
+        except FAILURES as error:
+            self.broken = True
+            raise translate(error, f"beginning TLS with {self._where}") from error
+        self.context = context
+
+    def send(self, commands: Sequence[bytes]) -> None:
+        """Send commands in one write; each is without its line end.
+
+        Raises:
+            ServerUnavailableError: the line is broken.
+        """
+        if self.broken:
+            raise ServerUnavailableError("The connection to the server is finished.")
+        try:
+            self._sock.settimeout(self.timeouts.reply_s)
+            self._sock.sendall(b"".join(command + b"\r\n" for command in commands))
+        except FAILURES as error:
+            # Often the server has said why before it closed: 421, too many connections.
+            with contextlib.suppress(RemoteError):
+                self.pump()
+            self.broken = True
+            if self.queued and self.queued[-1].code == 421:
+                return
+            raise translate(error, f"sending a command to {self._where}") from error
+
+    def reply(self, timeout_s: float | None = None) -> Reply:
+        """The next reply, complete within the time-out.
+
+        Raises:
+            ServerUnavailableError: silence, or the line ended.
+            ProtocolError: no FTP.
+        """
+        deadline = time.monotonic() + (self.timeouts.reply_s if timeout_s is None else timeout_s)
+        while not self.queued:
+            if self.broken:
+                raise ServerUnavailableError("The connection to the server is finished.")
+            try:
+                self._receive(max(0.001, deadline - time.monotonic()))
+                if not self.queued and time.monotonic() >= deadline:
+                    raise TimeoutError  # a trickle of bytes is silence, too
+            except FAILURES as error:
+                self.broken = True
+                raise translate(error, f"waiting for the reply of {self._where}") from error
+        return self.queued.popleft()
+
+    def _receive(self, timeout_s: float) -> None:
+        """Wait for bytes and queue the replies in them; an end of the stream is an EOFError."""
+        self._sock.settimeout(timeout_s)
+        data = self._sock.recv(_CHUNK)
+        if not data:
+            raise EOFError
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.next()) is not None:
+                self.queued.append(reply)
+        except ProtocolError:
+            self.broken = True
+            raise
+
+    def pump(self) -> None:
+        """Queue what has come, without waiting.
+
+        Raises:
+            ServerUnavailableError: the line ended and holds no reply that was not asked for.
+        """
+        try:
+            while True:
+                self._receive(0)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        except FAILURES as error:
+            self.broken = True
+            if not self.queued:
+                raise translate(error, f"listening to {self._where}") from error
+
+    def wait(self, sock: socket.socket, events: int, timeout_s: float) -> None:
+        """Wait until a data socket is ready or the control line speaks; queue what it says.
+
+        Raises:
+            TimeoutError: neither happened.
+        """
+        poll = select.poll()
+        poll.register(sock, events)
+        if not self.broken:
+            poll.register(self._sock, select.POLLIN)
+        ready = poll.poll(timeout_s * 1000)
+        if not ready:
+            raise TimeoutError
+        if any(fd == self._sock.fileno() for fd, _ in ready) and not self.broken:
+            self.pump()
+
+    def await_answer(self, answer: Callable[[], Reply | None]) -> bool:
+        """Wait no longer than the close time for a reply that `answer` recognizes; queue what comes."""
+        deadline = time.monotonic() + self.timeouts.close_s
+        with contextlib.suppress(RemoteError, *FAILURES):
+            while answer() is None and time.monotonic() < deadline:
+                self._receive(max(0.001, deadline - time.monotonic()))
+        return answer() is not None
+
+    def close(self) -> None:
+        """Close at once, without a word."""
+        self.broken = True
+        self._sock.close()
