@@ -21,6 +21,7 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError
 from ftpsyncd.model import MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode, parent, remote_join
 from ftpsyncd.remote.port import PublishJob, RemoteSession
+from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.session import connect as connect_session
 
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
@@ -187,8 +188,7 @@ def _server(server: ServerSpec, mappings: Iterable[MappingSpec], connect: Connec
         return
     with session:
         yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {server.host}:{server.port} as {server.user}.")
-        yield _protection(server, session)
-        yield from _abilities(subject, session)
+        yield _protection(server)
         for mapping in mappings:
             if not session.usable:
                 return
@@ -196,6 +196,7 @@ def _server(server: ServerSpec, mappings: Iterable[MappingSpec], connect: Connec
                 yield _rights(mapping, session)
             except FtpsyncdError as error:
                 yield _failure(f"mapping {mapping.name}", error)
+        yield from _abilities(subject, session)
 
 
 def _failure(subject: str, error: FtpsyncdError) -> Finding:
@@ -204,7 +205,7 @@ def _failure(subject: str, error: FtpsyncdError) -> Finding:
     return Finding(Level.ERROR, Area.SERVER, subject, f"{error.message}{quoted}", error.remedy)
 
 
-def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
+def _protection(server: ServerSpec) -> Finding:
     subject = f"server {server.name}"
     if server.tls is TlsMode.OFF:
         return Finding(
@@ -214,22 +215,28 @@ def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
             "Not encrypted: password and files can be read on the way.",
             "Set `tls: explicit` if the server offers it.",
         )
-    version = getattr(session, "tls_version", "") or "TLS"
     if not server.tls_verify:
         return Finding(
             Level.WARNING,
             Area.SERVER,
             subject,
-            f"Encrypted with {version}, but the certificate is not verified: anybody could answer.",
+            "Encrypted with TLS, but the certificate is not verified: anybody could answer.",
             "Remove `tls_verify: false`; name the server's own authority with `tls_ca`.",
         )
-    return Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate verifies.")
+    return Finding(Level.OK, Area.SERVER, subject, "Encrypted with TLS; the certificate verifies.")
 
 
 def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
-    describe = getattr(session, "abilities", None)
-    if describe:
-        yield Finding(Level.OK, Area.SERVER, subject, f"It supports {', '.join(describe)}.")
+    """What was learned while the scratch files were published; a server that lacks something is served without it."""
+    if not isinstance(session, Session):
+        return
+    profile = session.profile
+    has: list[str] = [name for name in ("EPSV", "SIZE", "MLST", "UTF8", "REST") if name in profile.features]
+    if profile.dating is not None:
+        has.append(f"dates by {profile.dating}" if profile.dating else "no dates")
+    if not profile.pipelining:
+        has.append("one command at a time")
+    yield Finding(Level.OK, Area.SERVER, subject, f"The server offers: {', '.join(has) or 'the minimum'}.")
 
 
 def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:

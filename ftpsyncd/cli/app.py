@@ -144,11 +144,20 @@ def outcome(arguments: Sequence[str] | None) -> int:
 
 def tell(error: FtpsyncdError) -> None:
     """Say what went wrong and what helps, on stderr."""
+    from ftpsyncd.logs import one_line  # noqa: PLC0415 - `--version` shall not wait for the log to load
+
     if debugging():
         traceback.print_exc()
-    click.echo(click.style("ftpsyncd: error: ", fg="red", bold=True) + error.message, err=True)
+    prefix = click.style("ftpsyncd: error: ", fg="red", bold=True)
+    problems = error.message.splitlines()
+    if len(problems) > 1:
+        # Each on its own line, as it came: editors find the place by FILE:LINE:COLUMN at its beginning.
+        click.echo(f"{prefix}{len(problems)} problems", err=True)
+        prefix = ""
+    for problem in problems:
+        click.echo(prefix + one_line(problem), err=True)
     if error.remedy:
-        click.echo(error.remedy, err=True)
+        click.echo(one_line(error.remedy), err=True)
 
 
 def tell_bug(error: Exception) -> None:

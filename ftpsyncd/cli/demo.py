@@ -18,6 +18,7 @@ from ftpsyncd.cli.output import console, marks
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
 from ftpsyncd.errors import ExitCode
+from ftpsyncd.local.quiet import ignore_lease_signals
 
 FRAME_S = 0.125
 SETTLED_WITHIN_S = 60.0
@@ -43,6 +44,7 @@ def demo(ctx: click.Context, *, seconds: float | None) -> None:
     """
     start_log(given(), level="error")
     screen = console()
+    ignore_lease_signals()
     try:
         with tidy_end(), Demo() as stage, _shown(stage, screen) as show:
             _play(stage, show, seconds)

@@ -64,9 +64,9 @@ def print_lines(planned: Iterable[Planned]) -> None:
         totals[each.verb] += 1
         total_bytes += each.size if each.verb == "upload" else 0
         amount = size(each.size) if each.verb == "upload" else ""
-        verb = click.style(f"{each.verb:<10}", fg=COLOURS.get(each.verb, "white"))
+        verb = click.style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
         why = click.style(f"({one_line(each.why)})", dim=True)
-        click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path)}  {why}")
+        click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
     if not totals:
         click.echo("Nothing to do: the servers have everything.")
         return
@@ -75,4 +75,4 @@ def print_lines(planned: Iterable[Planned]) -> None:
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
 
 
-COLOURS = {"upload": "green", "rename": "cyan", "delete": "red", "remove_dir": "red", "hold": "yellow"}
+COLOURS = {"upload": "green", "rename": "cyan", "delete": "red", "remove_dir": "red", "wait": "yellow"}

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size, words
-from ftpsyncd.model import ServerState, Status, Transfer
+from ftpsyncd.model import Status, Transfer
 from ftpsyncd.service import Progress
 
 LINE_EVERY_S = 10.0
@@ -149,10 +149,7 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks)
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
-    offline = [
-        each for each in status.servers if each.state in {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}
-    ]
-    well = not (progress.failed or progress.held or offline)
+    well = not (progress.failed or progress.held or progress.unavailable)
     line = Text.assemble(
         (f"{signs.good if well else signs.call} ", "bold green" if well else "bold yellow"),
         (f"{', '.join(done)} in {duration(duration_s)}.", "bold"),
@@ -165,8 +162,7 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks)
         names = [each.name for each in status.mappings if each.held]
         commands = " or ".join(f"ftpsyncd approve {name}" for name in names)
         lines.append(Text(f"{signs.call} {held} held{': ' if commands else ''}{commands}", style="yellow"))
-    lines += [words(f"{signs.bad} server {each.name}: {each.message or each.state.value}", "red") for each in offline]
-    lines += [words(f"  {message}") for message in progress.messages[:MESSAGES_SHOWN]]
+    lines += [words(f"{signs.call} {message}", "yellow") for message in progress.messages[:MESSAGES_SHOWN]]
     more = len(progress.messages) - MESSAGES_SHOWN
     if more > 0:
         lines.append(Text(f"  {signs.dots} and {more:,} more messages", style="bright_black"))

@@ -11,8 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.output import Marks, ago, bar, duration, name_text, number, size, until, words
+from ftpsyncd.logs import quote
 from ftpsyncd.model import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
+NARROW, WIDE = 70, 100
+"""Columns below and above which details of healthy mappings are left out and added."""
 PROBLEMS_SHOWN = 5
 TRANSFERS_SHOWN = 8
 
@@ -44,7 +47,7 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
         status: what is shown.
         now: to say how long ago things were; with an offset.
         signs: what the terminal can show.
-        width: of the terminal, columns; below 70 the details of healthy mappings are left out.
+        width: of the terminal, columns.
     """
     parts: list[RenderableType] = [headline(status, signs)]
     for title, body in (
@@ -64,7 +67,7 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
 
 
 def headline(status: Status, signs: Marks) -> Text:
-    """The verdict in one line, and how the daemon is."""
+    """The verdict on the first line, the daemon itself on the second."""
     mappings = status.mappings
     calls = sum(1 for _ in calling(status))
     waiting = sum(each.pending + each.in_flight for each in mappings)
@@ -83,15 +86,13 @@ def headline(status: Status, signs: Marks) -> Text:
         sign, style, verdict = signs.wait, "bold cyan", "Waiting for files to settle"
     else:
         sign, style, verdict = signs.good, "bold green", "All is well"
-    line = Text.assemble((f"{sign} {verdict}", style), overflow="fold")
-    if status.daemon.running:
-        line.append(
-            f"   ftpsyncd {status.daemon.version}, up {duration(status.daemon.uptime_s)}, pid {status.daemon.pid}",
-            style="bright_black",
-        )
-    else:
-        line.append(f"   start it: ftpsyncd run   {signs.dots} below: what the ledger knows", style="bright_black")
-    return line
+    daemon = status.daemon
+    about = (
+        f"ftpsyncd {daemon.version}, up {duration(daemon.uptime_s)}, pid {daemon.pid}"
+        if daemon.running
+        else "start it: ftpsyncd run; this is what the ledger knows"
+    )
+    return Text.assemble((f"{sign} {verdict}", style), "\n  ", (about, "bright_black"), overflow="fold")
 
 
 def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -101,11 +102,16 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield f"server {server.name}", server.message or server.state.value, ("ftpsyncd check",)
     for each in status.mappings:
         if each.state is MappingState.SOURCE_MISSING:
-            yield each.name, each.message or f"{each.local} is not there", ()
+            yield (
+                each.name,
+                f"{each.message or f'{each.local} is not there'}; it goes on by itself when the folder is back",
+                (),
+            )
         if each.held:
             wait = each.message or f"{number(each.held, 'delete')} wait for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
-        if each.state is MappingState.PAUSED:
+        # Without a daemon nothing is published, whatever the ledger calls it: the headline says so.
+        if each.state is MappingState.PAUSED and status.daemon.running:
             yield each.name, each.message or "paused", (f"ftpsyncd resume {each.name}",)
         if each.parked:
             first = next((p for p in status.problems if p.parked and p.mapping == each.name), None)
@@ -127,6 +133,8 @@ def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> Render
     table.add_column(overflow="fold")
     for each in status.mappings:
         sign, style, word = MAPPING_LOOKS[each.state]
+        if each.state is MappingState.PAUSED and not status.daemon.running:
+            sign, style, word = "wait", "bright_black", "stopped"
         table.add_row(
             Text(getattr(signs, sign), style=style),
             words(each.name, "bold"),
@@ -149,15 +157,13 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
         if count
     ]
     line = Text(", ".join(waits))
-    if width < 70 and waits:
+    if waits and width < WIDE:
         return line
-    if waits:
-        line.append("; ")
+    published = "nothing published yet"
     if each.published_files:
-        line.append(f"{number(each.published_files, 'file')}, {size(each.published_bytes)}", style="bright_black")
-        line.append(f", last {ago(each.last_publish, now)}" if width >= 70 else "", style="bright_black")
-    else:
-        line.append("nothing published yet", style="bright_black")
+        published = f"{number(each.published_files, 'file')}, {size(each.published_bytes)}"
+        published += f", last {ago(each.last_publish, now)}" if width >= NARROW else ""
+    line.append(f"{'; ' if waits else ''}{published}", style="bright_black")
     shown_below = each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED}
     if each.message and not shown_below:
         line.append_text(words(f"; {each.message}", "yellow"))
@@ -202,7 +208,7 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
         share = each.sent_bytes / each.size_bytes if each.size_bytes else 1.0
         table.add_row(
             name_text(f"{each.mapping}/{each.path}"),
-            bar(share, 10 if width < 70 else 20, signs),
+            bar(share, 10 if width < NARROW else 20, signs),
             Text(f"{share:.0%}"),
             Text(f"{size(each.rate_bytes_s)}/s", style="bright_black"),
         )
@@ -211,34 +217,29 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
 
 
 def _calls(status: Status, signs: Marks) -> RenderableType | None:
-    lines: list[RenderableType] = []
+    table = Table.grid(padding=(0, 1, 0, 0))
     for subject, what, commands in calling(status):
-        line = Text.assemble((f"{signs.call} ", "bold yellow"), overflow="fold")
-        line.append_text(words(subject, "bold")).append(": ").append_text(words(what))
-        lines.append(line)
+        said = words(subject, "bold").append(": ", style="not bold").append_text(words(what, "not bold"))
+        table.add_row(Text(signs.call, style="bold yellow"), said)
         if commands:
-            typed = Text.assemble(f"{signs.arrow} ", overflow="fold")
+            typed = Text(f"{signs.arrow} ")
             for index, command in enumerate(commands):
                 typed.append("  or  " if index else "", style="bright_black").append(command, style="cyan")
-            lines.append(Padding(typed, (0, 0, 0, 2)))
-    return Group(*lines) if lines else None
+            table.add_row(Text(), typed)
+    return table if table.row_count else None
 
 
 def _problems(status: Status, now: datetime, signs: Marks) -> RenderableType | None:
     if not status.problems:
         return None
-    lines: list[RenderableType] = []
+    table = Table.grid(padding=(0, 1, 0, 0))
     for each in status.problems[:PROBLEMS_SHOWN]:
-        lines.append(
-            Text.assemble(
-                (f"{signs.bad} ", "red"), (name_text(f"{each.mapping}/{each.path}").plain, "bold"), overflow="fold"
-            )
-        )
-        lines.append(Padding(_problem_words(each, now), (0, 0, 0, 2)))
+        table.add_row(Text(signs.bad, style="red"), Text(quote(f"{each.mapping}/{each.path}"), "bold", overflow="fold"))
+        table.add_row(Text(), _problem_words(each, now))
     more = len(status.problems) - PROBLEMS_SHOWN
     if more > 0:
-        lines.append(Text(f"and {more:,} more: ftpsyncd status --json", style="bright_black"))
-    return Group(*lines)
+        table.add_row(Text(), Text(f"and {more:,} more: ftpsyncd status --json", style="bright_black"))
+    return table
 
 
 def _problem_words(each: Problem, now: datetime) -> Text:

@@ -13,8 +13,8 @@ from ftpsyncd.cli.options import common_options, complete_mapping, examples, giv
 from ftpsyncd.cli.output import console, emit, marks
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary
 from ftpsyncd.cli.settings import chosen, load_config, start_log
-from ftpsyncd.cli.status_view import SERVER_TROUBLE
 from ftpsyncd.errors import ExitCode
+from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.model import Status
 from ftpsyncd.service import Progress, Service
 
@@ -47,9 +47,10 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
         return
     started = time.monotonic()
     service = Service(config, one_pass=True, mappings=names)
+    ignore_lease_signals()
     with tidy_end():
         progress, status = follow(service, show_for(as_json=as_json))
-    code = exit_code(progress, status)
+    code = exit_code(progress)
     if as_json:
         emit({**facts(progress), "duration_s": round(time.monotonic() - started, 3), "exit_code": code})
     else:
@@ -82,9 +83,9 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
         service.stop()
 
 
-def exit_code(progress: Progress, status: Status) -> int:
+def exit_code(progress: Progress) -> int:
     """75 if a server could not be used, else 1 if something failed or is held, else 0."""
-    if any(server.state in SERVER_TROUBLE for server in status.servers):
+    if progress.unavailable:
         return ExitCode.TEMPFAIL
     return ExitCode.SOME_FAILED if progress.failed or progress.held else ExitCode.DONE
 
@@ -97,5 +98,6 @@ def facts(progress: Progress) -> dict[str, object]:
         "deletes_done": progress.deletes_done,
         "failed": progress.failed,
         "held": progress.held,
+        "server_unavailable": progress.unavailable,
         "messages": list(progress.messages),
     }

@@ -1,0 +1,145 @@
+"""The status as people see it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ftpsyncd.cli.output import ASCII, UNICODE
+from ftpsyncd.cli.status_view import view
+from ftpsyncd.model import (
+    DaemonStatus,
+    MappingState,
+    MappingStatus,
+    Problem,
+    ServerState,
+    ServerStatus,
+    Status,
+    Transfer,
+)
+from tests.cli.terminal import check_snapshot, drawn
+
+NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
+
+GOOD = MappingStatus(
+    name="gallery",
+    local="/srv/drop/gallery",
+    remote="web:/htdocs/gallery",
+    state=MappingState.IN_SYNC,
+    pending=0,
+    in_flight=0,
+    failed=0,
+    parked=0,
+    held=0,
+    published_files=1204,
+    published_bytes=3_100_000_000,
+    last_publish="2024-05-17T11:58:00+00:00",
+    message="",
+)
+RUNNING = DaemonStatus(running=True, pid=4711, version="0.1.0", uptime_s=3 * 86400 + 500)
+WEB = ServerStatus("web", ServerState.ONLINE, 3, "")
+WELL = Status(RUNNING, (GOOD,), (WEB,), ())
+
+BUSY = replace(
+    WELL,
+    mappings=(
+        replace(GOOD, state=MappingState.SYNCING, pending=410, in_flight=3),
+        replace(GOOD, name="signage", state=MappingState.SETTLING, published_files=0, published_bytes=0, last_publish=None),
+    ),
+    transfers=(
+        Transfer("gallery", "2024/05/a rather long name of a picture from the harbour.jpg", 3_000_000, 12_000_000, 2.1e6),
+        Transfer("gallery", "b.jpg", 900, 1000, 900.0),
+    ),
+)
+
+TROUBLE = Status(
+    RUNNING,
+    (
+        GOOD,
+        replace(GOOD, name="shop", state=MappingState.HELD, held=63, message="63 deletes are more than max_deletes: 50"),
+        replace(
+            GOOD, name="press", state=MappingState.SOURCE_MISSING, local="/mnt/press", message="the folder /mnt/press is not there"
+        ),
+        replace(GOOD, name="old", state=MappingState.PAUSED, pending=2),
+        replace(GOOD, name="radio", state=MappingState.OFFLINE, pending=12, failed=1, parked=1),
+    ),
+    (
+        WEB,
+        ServerStatus("air", ServerState.OFFLINE, 0, "no answer from ftp.example.org:21; next try in 40 s"),
+        ServerStatus("cdn", ServerState.REFUSED, 0, "the server refuses user or password"),
+    ),
+    (),
+    (
+        Problem(
+            "radio",
+            "news/[red]evening\n.mp3",
+            parked=True,
+            attempts=2,
+            message="The server refuses the name.",
+            reply="550 Permission denied",
+            remedy="Check the permissions at the server, then run `ftpsyncd retry`.",
+            next_try=None,
+        ),
+        Problem(
+            "radio",
+            "jingle.wav",
+            parked=False,
+            attempts=3,
+            message="The transfer broke off.",
+            reply="",
+            remedy="",
+            next_try="2024-05-17T12:01:30+00:00",
+        ),
+    ),
+)
+STOPPED = replace(
+    WELL,
+    daemon=replace(RUNNING, running=False, pid=0, uptime_s=0.0),
+    mappings=(replace(GOOD, state=MappingState.PAUSED, message="no daemon is running"),),
+    servers=(ServerStatus("web", ServerState.UNKNOWN, 0, ""),),
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize(
+    ("name", "status"), [("well", WELL), ("busy", BUSY), ("trouble", TROUBLE), ("stopped", STOPPED)]
+)
+def test_the_status_looks_like_its_snapshot(name, status, width):
+    text = drawn(view(status, NOW, UNICODE, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    check_snapshot(f"status-{name}-{width}", text)
+
+
+def test_everything_that_needs_a_person_names_a_command():
+    text = drawn(view(TROUBLE, NOW, UNICODE, 100), 100)
+    for command in (
+        "ftpsyncd approve shop",
+        "ftpsyncd discard shop",
+        "ftpsyncd resume old",
+        "ftpsyncd retry radio",
+        "ftpsyncd check",
+    ):
+        assert command in text
+
+
+def test_names_are_never_markup_and_stay_on_one_line():
+    text = drawn(view(TROUBLE, NOW, UNICODE, 100), 100)
+    assert '"radio/news/[red]evening\\n.mp3"' in text
+
+
+def test_a_terminal_without_unicode_gets_plain_signs():
+    text = drawn(view(TROUBLE, NOW, ASCII, 80), 80)
+    assert text.isascii()
+
+
+def test_many_problems_are_counted_instead_of_listed():
+    many = replace(TROUBLE, problems=TROUBLE.problems * 10)
+    assert "and 15 more: ftpsyncd status --json" in drawn(view(many, NOW, UNICODE, 80), 80)
+
+
+def test_without_a_daemon_nobody_is_told_to_resume():
+    text = drawn(view(STOPPED, NOW, UNICODE, 80), 80)
+    assert "resume" not in text
+    assert "ftpsyncd run" in text
