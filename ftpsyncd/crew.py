@@ -89,12 +89,17 @@ class Crew:
         """Close connections that nobody needs."""
         self._pool.tend()
 
-    def stop(self, timeout_s: float) -> bool:
-        """Stop after the actions that run now, at most ``timeout_s`` later; False if some still run."""
+    def interrupt(self) -> None:
+        """Begin nothing more; what runs goes on."""
         with self._ready:
             self._stopping = True
             self._handed.clear()
             self._ready.notify_all()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Stop after the actions that run now, at most ``timeout_s`` later; False if some still run."""
+        self.interrupt()
+        with self._ready:
             threads = list(self._threads)
         deadline = time.monotonic() + timeout_s
         for thread in threads:
@@ -107,7 +112,7 @@ class Crew:
     def next(self) -> Action | None:
         """The next action if there is one right now (the stream that `Publisher.perform` draws from)."""
         with self._ready:
-            return self._handed.popleft() if self._handed else None
+            return self._handed.popleft() if self._handed and not self._stopping else None
 
     def put_back(self, action: Action) -> None:
         """Return an action taken too early; another worker may take it."""

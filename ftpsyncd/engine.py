@@ -23,7 +23,7 @@ from ftpsyncd.core.schedule import Breaker, Queue
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
-from ftpsyncd.mirror import Mirror, Moment
+from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
     DaemonStatus,
@@ -46,6 +46,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.outcomes import Outcomes, apply_to_server
 from ftpsyncd.publish import Progress
+from ftpsyncd.removals import Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of
 
 CHECK_EVERY_S = 3.0
@@ -96,15 +97,12 @@ class Engine:
     Args:
         ledger: opened for writing; closed by the caller after the engine has stopped.
         emit: takes events for the log; called on the engine's thread, must not block.
-        on_turn: called after each turn (the systemd watchdog is fed by work, not by a timer).
     """
 
     def __init__(
         self,
         ledger: Ledger,
         emit: Callable[[Event], None],
-        *,
-        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self.ledger = ledger
         self.emit = emit
@@ -114,8 +112,9 @@ class Engine:
         self.started = time.monotonic()
         self.last_turn = self.started
         self.failure: BaseException | None = None
+        self.last_woken = self.started
         self.watching = threading.Event()
-        self._on_turn = on_turn
+        self.turned = threading.Event()
         self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
         self._outcomes = Outcomes()
         self._stopping = False
@@ -157,6 +156,15 @@ class Engine:
     def performed(self, server: str, outcome: Outcome) -> None:
         """A worker has an outcome."""
         self._mailbox.put(lambda at: self._on_outcome(server, outcome, at))
+
+    def rescan(self) -> None:
+        """Compare everything again."""
+
+        def mark(at: Moment) -> None:
+            for mirror in self.mirrors.values():
+                mirror.dirty.mark_deep("", at.now)
+
+        self._mailbox.put(mark)
 
     def ask(self, question: Callable[[Moment], _T], timeout_s: float = 30.0) -> _T:
         """Run something on the engine's thread and return its result.
@@ -223,6 +231,7 @@ class Engine:
     def turn(self, messages: list[Callable[[Moment], None]]) -> None:
         """Handle messages, ask for looks, hand out work, commit, publish the status."""
         at = self._moment()
+        self.last_woken = at.now
         for message in messages:
             message(at)
         for name, mirror in self.mirrors.items():
@@ -241,7 +250,7 @@ class Engine:
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
             self._status = self._snapshot(at)
-        self._on_turn()
+            self.turned.set()
 
     def _moment(self) -> Moment:
         now, wall_ns = time.monotonic(), time.time_ns()
@@ -279,7 +288,7 @@ class Engine:
         """Whether the ledger still calls for an action that may have waited for long."""
         match action:
             case Delete() | RemoveDir():
-                if mirror.hold is not None or mirror.missing:
+                if mirror.removals.hold is not None or mirror.removals.missing:
                     return False
                 row = mirror.ledger.row(mirror.id, action.path)
                 return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)

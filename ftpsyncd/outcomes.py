@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ftpsyncd.core.schedule import Breaker, Queue, keys_of
 from ftpsyncd.errors import FileBusyError, FtpsyncdError, RemoteError, Retry, SourceMissingError
-from ftpsyncd.mirror import Mirror, Moment
+from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
     Delete,
@@ -30,6 +30,7 @@ from ftpsyncd.model import (
     Upload,
     parent,
 )
+from ftpsyncd.removals import Moment
 
 QUICK_TRIES = 5
 HOURLY_TRIES = 24
@@ -121,7 +122,7 @@ class Outcomes:
         if len(full) > 1:
             full.clear()
             mirror.queue.server_failed(at.now, Breaker.FULL, error.message)
-            mirror.emit(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
 
 
 def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float) -> EventKind | None:
@@ -164,15 +165,13 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
             mirror.dirty.mark(path, at.now)
         case Delete():
             ledger.forget(mirror.id, path)
-            mirror.emptied(parent(path))
-            if not mirror.deletes.is_doomed(parent(path)):
+            if not mirror.removals.emptied(parent(path)):
                 mirror.dirty.mark(path, at.now)
         case RemoveDir():
             ledger.forget_tree(mirror.id, path)
             mirror.directory_gone(path)
-            mirror.deletes.back(path)
-            mirror.emptied(parent(path))
-            if not mirror.deletes.is_doomed(parent(path)):
+            mirror.removals.absent.back(path)
+            if not mirror.removals.emptied(parent(path)):
                 mirror.dirty.mark(path, at.now)
         case MakeDir(inode=inode, mount_point=mount_point):
             ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
@@ -193,7 +192,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         return
     if done.did is Did.RENAMED and isinstance(action, Rename):
         mirror.ledger.move(mirror.id, action.source, action.path)
-        mirror.emptied(parent(action.source))
+        mirror.removals.emptied(parent(action.source))
     elif isinstance(action, Rename):
         mirror.dirty.mark(action.source, at.now)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
@@ -207,7 +206,7 @@ def _tell(mirror: Mirror, done: Done) -> None:
     action = done.action
     size = action.fingerprint.size if isinstance(action, Upload | Rename) else 0
     source = action.source if isinstance(action, Rename | RenameDir) and done.did is Did.RENAMED else ""
-    mirror.emit(
+    mirror.site.tell(
         kind,
         action.path,
         _WORDS.get(done.did, ""),
@@ -267,7 +266,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     if wait_s is not None:
         mirror.dirty.mark(action.path, at.now + wait_s)
     kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
-    mirror.emit(kind, action.path, error.message, reply=failure.reply, remedy=error.remedy)
+    mirror.site.tell(kind, action.path, error.message, reply=failure.reply, remedy=error.remedy)
 
 
 def retry_after(retry: Retry, attempts: int) -> float | None:

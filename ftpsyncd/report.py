@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ftpsyncd.core.schedule import Breaker, Queue
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.mirror import Mirror, Moment
+from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Failure,
     HoldKind,
@@ -23,6 +23,7 @@ from ftpsyncd.model import (
     Transfer,
 )
 from ftpsyncd.publish import Progress
+from ftpsyncd.removals import Moment
 
 PROBLEMS_SHOWN = 100
 
@@ -53,11 +54,11 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         local=str(mirror.spec.local),
         remote=f"{mirror.spec.server}:{mirror.spec.remote}",
         state=state,
-        pending=load.waiting + len(mirror.pending) + (0 if mirror.hold else mirror.deletes.files),
+        pending=load.waiting + len(mirror.pending) + (0 if mirror.removals.hold else mirror.removals.absent.files),
         in_flight=load.running,
         failed=failures.retrying,
         parked=failures.parked,
-        held=mirror.held,
+        held=mirror.removals.held,
         published_files=totals.files,
         published_bytes=totals.bytes,
         last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
@@ -67,14 +68,14 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
 
 def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
     """The first of these that is true, worst first, and the sentence that goes with it."""
-    load = mirror.queue.load(mirror.spec.name)
+    load, hold = mirror.queue.load(mirror.spec.name), mirror.removals.hold
     queued = load.waiting + load.running > 0
-    if mirror.missing:
-        state = MappingState.SOURCE_MISSING, f"{mirror.missing}; nothing is deleted at the server meanwhile"
+    if mirror.removals.missing:
+        state = MappingState.SOURCE_MISSING, f"{mirror.removals.missing}; nothing is deleted at the server meanwhile"
     elif mirror.paused:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
-    elif mirror.hold is not None and (mirror.deletes.files or mirror.hold.kind is HoldKind.REPLACED_SOURCE):
-        state = MappingState.HELD, mirror.hold.message
+    elif hold is not None and (mirror.removals.absent.files or hold.kind is HoldKind.REPLACED_SOURCE):
+        state = MappingState.HELD, hold.message
     elif queued and mirror.queue.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
     elif queued or mirror.busy_looking(at.now) or not mirror.passes:
@@ -82,8 +83,8 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
     elif mirror.pending:
         path, pending = next(iter(mirror.pending.items()))
         state = MappingState.SETTLING, f"{path}: {pending.why}"
-    elif mirror.deletes.files:
-        state = MappingState.SETTLING, f"{mirror.deletes.files} deletes wait for delete_after"
+    elif mirror.removals.absent.files:
+        state = MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
     else:
         state = MappingState.IN_SYNC, mirror.watcher.problem
     return state

@@ -1,1 +1,407 @@
-"""To be written."""
+"""Looking without touching: what a pass would do (`plan`), why a path is where it is, the status without a daemon.
+
+In: a configuration. Out: plain records. Called by reading commands; opens the ledger read-only and never a connection.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ftpsyncd import __version__
+from ftpsyncd.config import Config
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.errors import UsageError
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.model import (
+    Action,
+    Adopt,
+    DaemonStatus,
+    Delete,
+    DeletePolicy,
+    Failure,
+    Fingerprint,
+    Forget,
+    Kind,
+    Listing,
+    MakeDir,
+    MappingSpec,
+    MappingState,
+    MappingStatus,
+    Presence,
+    RemoveDir,
+    Rename,
+    Row,
+    ServerSpec,
+    ServerState,
+    ServerStatus,
+    Status,
+    Upload,
+    Why,
+    basename,
+    join,
+    parent,
+)
+from ftpsyncd.report import iso, problems_of
+
+LEDGER = "ledger.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One thing that a pass would do, or would not do and why."""
+
+    mapping: str
+    action: Action | None
+    """None where nothing would be done yet."""
+    verb: str
+    path: str
+    size: int
+    why: str
+
+
+def destination(spec: MappingSpec, server: ServerSpec) -> str:
+    """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
+    return f"{server.user}@{server.host}:{server.port}{spec.remote}"
+
+
+def open_ledger(config: Config) -> Ledger | None:
+    """The ledger for reading; None if nothing was ever published."""
+    path = config.state_dir / LEDGER
+    return Ledger(path, read_only=True) if path.exists() else None
+
+
+# ── plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
+    """What a pass would do now; touches neither disk nor ledger nor server.
+
+    Args:
+        config: the configuration.
+        mappings: names; all if empty.
+
+    Raises:
+        UsageError: there is no such mapping.
+        LedgerError: the ledger cannot be read.
+    """
+    for name in mappings:
+        if name not in config.mappings:
+            raise UsageError(f"there is no mapping {name!r}; there are: {', '.join(sorted(config.mappings))}")
+    ledger = open_ledger(config)
+    try:
+        for name in mappings or config.mappings:
+            spec = config.mappings[name]
+            mapping_id = None
+            if ledger is not None:
+                mapping_id = ledger.find_mapping(name, destination(spec, config.servers[spec.server]))
+            yield from _Survey(spec, ledger, mapping_id).walk()
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+class _Survey:
+    """One mapping compared with the ledger, directory by directory."""
+
+    def __init__(self, spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None) -> None:
+        self.spec = spec
+        self._ledger = ledger if mapping_id is not None else None
+        self._id = mapping_id or 0
+        self._filter = Filter(spec.include, spec.exclude)
+        self._scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
+        self._renamed: set[str] = set()
+
+    def rows(self, directory: str) -> dict[str, Row]:
+        return self._ledger.rows(self._id, directory) if self._ledger else {}
+
+    def failures(self, directory: str) -> dict[str, Failure]:
+        return self._ledger.failures(self._id, directory) if self._ledger else {}
+
+    def walk(self) -> Iterator[Planned]:
+        """Everything that a pass would do, directories before what is in them, deletes as they are found."""
+        root = self._scanner.root_identity()
+        if root is None:
+            yield self._nothing("", f"{self.spec.local} is not there; nothing is deleted at the server meanwhile")
+            return
+        known = self._ledger.root(self._id) if self._ledger else None
+        if known is not None and known != root:
+            yield self._nothing("", f"{self.spec.local} is not the folder that was published before: deletes are held")
+        if self._ledger is None or self._ledger.row(self._id, "") is None:
+            yield Planned(self.spec.name, MakeDir(self.spec.name, "", 0), "make_dir", "", 0, "new directory")
+        yield from self._walk_below()
+
+    def _walk_below(self) -> Iterator[Planned]:
+        gone: list[tuple[str, Kind]] = []
+        stack = [""]
+        while stack:
+            directory = stack.pop()
+            listing = self._scanner.list_dir(directory)
+            if listing.presence is not Presence.PRESENT:
+                yield self._nothing(directory, listing.problem)
+                continue
+            below: list[str] = []
+            yield from self._directory(listing, gone, below)
+            stack.extend(reversed(below))
+        for path, kind in gone:
+            if path not in self._renamed:
+                yield from self._deleted(path, kind)
+
+    def _directory(self, listing: Listing, gone: list[tuple[str, Kind]], below: list[str]) -> Iterator[Planned]:
+        rows = self.rows(listing.directory)
+        made = bool(rows) or listing.directory == "" or self._made(listing.directory)
+        look = Look(
+            self.spec,
+            self._filter,
+            now=time.monotonic(),
+            wall_ns=time.time_ns(),
+            stamp_ns=listing.taken_wall_ns,
+            deep=True,
+            moved_from=self._moved_from,
+        )
+        for decision in plan_directory(listing, rows, self.failures(listing.directory), look):
+            match decision:
+                case Gone(path, kind):
+                    gone.append((path, kind))
+                case Enter(path):
+                    below.append(path)
+                case Settled():
+                    pass
+                case _:
+                    if isinstance(decision, Upload | Rename) and not made:
+                        made = True
+                        new = MakeDir(self.spec.name, listing.directory, listing.inode)
+                        yield Planned(self.spec.name, new, "make_dir", listing.directory, 0, new.why)
+                    yield self._planned(decision)
+
+    def _made(self, directory: str) -> bool:
+        return self._ledger is not None and self._ledger.row(self._id, directory) is not None
+
+    def _planned(self, decision: Decision) -> Planned:
+        match decision:
+            case Upload() | Rename():
+                size = decision.fingerprint.size
+                if isinstance(decision, Rename):
+                    self._renamed.add(decision.source)
+                verb = type(decision).__name__.lower()
+                return Planned(self.spec.name, decision, verb, decision.path, size, decision.why)
+            case MakeDir() | Forget() | Adopt():
+                verb = {MakeDir: "make_dir", Forget: "forget", Adopt: "adopt"}[type(decision)]
+                return Planned(self.spec.name, decision, verb, decision.path, 0, decision.why)
+            case Wait() | Swapped():
+                return self._nothing(decision.path, decision.why)
+            case _:
+                raise AssertionError(decision)
+
+    def _moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
+        if self._ledger is None:
+            return None
+        for path, row in self._ledger.same_file(self._id, fingerprint):
+            if not os.path.lexists(self.spec.local / path):
+                return path, row
+        return None
+
+    def _deleted(self, path: str, kind: Kind) -> Iterator[Planned]:
+        if self.spec.deletes is DeletePolicy.KEEP:
+            forget = Forget(self.spec.name, path, kind, "deleted locally; deletes: keep")
+            yield Planned(self.spec.name, forget, "forget", path, 0, forget.why)
+            return
+        if kind is Kind.FILE:
+            delete = Delete(self.spec.name, path)
+            verb = "trash" if self.spec.deletes is DeletePolicy.TRASH else "delete"
+            yield Planned(self.spec.name, delete, verb, path, 0, delete.why)
+            return
+        for name, row in self.rows(path).items():
+            if join(path, name) not in self._renamed:
+                yield from self._deleted(join(path, name), row.kind)
+        remove = RemoveDir(self.spec.name, path)
+        yield Planned(self.spec.name, remove, "remove_dir", path, 0, remove.why)
+
+    def _nothing(self, path: str, why: str) -> Planned:
+        return Planned(self.spec.name, None, "wait", path, 0, why)
+
+
+# ── why ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def locate(config: Config, path: str) -> tuple[MappingSpec, str] | None:
+    """The mapping that a local path belongs to, and the path relative to its root."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - keeps symlinks as they are, unlike resolve()
+    best: tuple[MappingSpec, str] | None = None
+    for spec in config.mappings.values():
+        root = str(spec.local)
+        inside = absolute == root or absolute.startswith(root.rstrip("/") + "/")
+        if inside and (best is None or len(root) > len(str(best[0].local))):
+            best = spec, absolute[len(root) :].strip("/")
+    return best
+
+
+def why(config: Config, path: str) -> Why:
+    """Why a path is, or is not, at the server, from disk and ledger alone."""
+    ledger = open_ledger(config)
+    try:
+        found = locate(config, path)
+        mapping_id = None
+        if ledger is not None and found is not None:
+            mapping_id = ledger.find_mapping(found[0].name, destination(found[0], config.servers[found[0].server]))
+        return why_from_ledger(config, path, ledger, mapping_id)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def why_from_ledger(config: Config, path: str, ledger: Ledger | None, mapping_id: int | None) -> Why:
+    """As `why`, with a ledger that is open already."""
+    found = locate(config, path)
+    if found is None:
+        roots = ", ".join(str(spec.local) for spec in config.mappings.values())
+        return Why(path, None, "unmanaged", f"it is in no mapping's folder ({roots})")
+    spec, relative = found
+    row = failure = None
+    if ledger is not None and mapping_id is not None:
+        row, failure = ledger.row(mapping_id, relative), ledger.failure(mapping_id, relative)
+    return _Reason(spec, path, relative, row, failure).find()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reason:
+    """What is known about one path."""
+
+    spec: MappingSpec
+    path: str
+    relative: str
+    row: Row | None
+    failure: Failure | None
+
+    def find(self) -> Why:
+        """The first reason that applies."""
+        listing = Scanner(self.spec.local, follow_symlinks=self.spec.follow_symlinks).probe(
+            parent(self.relative), {basename(self.relative)}
+        )
+        if not self.relative:
+            return self._say("directory", "it is the root of the mapping; ask for a file in it")
+        if listing.presence is Presence.ROOT_MISSING:
+            return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it is back")
+        if listing.presence is Presence.UNREADABLE:
+            return self._say("unreadable", listing.problem)
+        entry = listing.entries.get(basename(self.relative))
+        if entry is None:
+            return self._absent(listing)
+        if entry.kind is Kind.OTHER:
+            return self._say("ignored", f"it is {entry.note}, which is never published")
+        if entry.kind is Kind.DIR:
+            return self._directory()
+        return self._file(listing, entry.fingerprint, entry.ctime_ns)
+
+    def _absent(self, listing: Listing) -> Why:
+        if reason := listing.unreadable.get(basename(self.relative)):
+            return self._say("unreadable", reason)
+        if self.row is None:
+            return self._say("absent", "there is no such file, and none was published under this name")
+        return self._say(
+            "pending",
+            f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
+        )
+
+    def _directory(self) -> Why:
+        if not Filter(self.spec.include, self.spec.exclude).descend(self.relative):
+            return self._say("ignored", "this directory is excluded")
+        if self.row is None:
+            return self._say("directory", "a directory is made at the server when there is something to publish in it")
+        return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
+
+    def _file(self, listing: Listing, fingerprint: Fingerprint, ctime_ns: int) -> Why:
+        if reason := Filter(self.spec.include, self.spec.exclude).why_not(self.relative):
+            return self._say("ignored", reason)
+        if self.row is not None and self.row.fingerprint == fingerprint:
+            when = iso(self.row.published_ns)
+            size = fingerprint.size
+            sentence = f"published {when}, {size:,} bytes"
+            return self._say("published", sentence, size=size, at=when, sha256=self.row.sha256.hex())
+        if self.failure is not None and self.failure.fingerprint == fingerprint:
+            return self._failed(self.failure)
+        if basename(self.relative) in listing.busy:
+            return self._say(
+                "settling", "a program has it open for writing; it is published when that program closes it"
+            )
+        age_s = (time.time_ns() - ctime_ns) / 1e9
+        if age_s < self.spec.settle_s:
+            sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s"
+            return self._say("settling", sentence, age_s=round(age_s, 3))
+        verb = "changed since it was published" if self.row is not None else "not published yet"
+        return self._say("pending", f"{verb}; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does")
+
+    def _failed(self, failure: Failure) -> Why:
+        after = (
+            "it is tried again when it changes or after `ftpsyncd retry`"
+            if failure.parked
+            else f"it is tried again at {iso(failure.next_try_ns)}"
+        )
+        said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
+        sentence = f"{failure.message}{said} {failure.remedy} After {failure.attempts} tries, {after}."
+        state = "parked" if failure.parked else "failed"
+        return self._say(
+            state, " ".join(sentence.split()), reply=failure.reply, attempts=failure.attempts, error=failure.kind
+        )
+
+    def _say(self, state: str, sentence: str, **details: str | float) -> Why:
+        return Why(self.path, self.spec.name, state, sentence, details)
+
+
+# ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def offline_status(config: Config) -> Status:
+    """The status without a running daemon, from the ledger."""
+    ledger = open_ledger(config)
+    try:
+        ids: dict[str, int] = {}
+        if ledger is not None:
+            for spec in config.mappings.values():
+                found = ledger.find_mapping(spec.name, destination(spec, config.servers[spec.server]))
+                if found is not None:
+                    ids[spec.name] = found
+        return Status(
+            DaemonStatus(running=False, pid=0, version=__version__, uptime_s=0.0),
+            tuple(_offline_mapping(spec, ledger, ids.get(spec.name)) for spec in config.mappings.values()),
+            tuple(ServerStatus(name, ServerState.UNKNOWN, 0, "") for name in config.servers),
+            (),
+            problems_of(ledger, ids) if ledger is not None else (),
+        )
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None) -> MappingStatus:
+    files = size = retrying = parked = 0
+    last = None
+    state, message = MappingState.PAUSED, "no daemon is running"
+    if not Path(spec.local).is_dir():
+        state, message = MappingState.SOURCE_MISSING, f"{spec.local} is not there"
+    if ledger is not None and mapping_id is not None:
+        files, size, last = ledger.totals(mapping_id)
+        retrying, parked = ledger.failure_counts(mapping_id)
+        hold = ledger.hold(mapping_id)
+        if hold is not None:
+            state, message = MappingState.HELD, hold.message
+    return MappingStatus(
+        name=spec.name,
+        local=str(spec.local),
+        remote=f"{spec.server}:{spec.remote}",
+        state=state,
+        pending=0,
+        in_flight=0,
+        failed=retrying,
+        parked=parked,
+        held=0,
+        published_files=files,
+        published_bytes=size,
+        last_publish=iso(last) if last else None,
+        message=message,
+    )

@@ -51,12 +51,21 @@ class Deletes:
         return absence.since if absence else None
 
     def note(self, path: str, files: int, now: float) -> float:
-        """A path is gone; returns since when."""
+        """A file is gone; returns since when."""
         before = self._absent.get(path)
         since = before.since if before else now
         self._files += files - (before.files if before else 0)
         self._absent[path] = Absence(since, files)
         return since
+
+    def note_directory(self, path: str, files: int, now: float) -> float:
+        """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
+        prefix = f"{path}/"
+        below = [p for p in self._absent if p.startswith(prefix)]
+        since = min((self._absent[p].since for p in below), default=now)
+        for inner in below:
+            self.back(inner)
+        return self.note(path, files, since)
 
     def back(self, path: str) -> None:
         """A path is there again, or its absence has been dealt with."""

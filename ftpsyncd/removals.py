@@ -1,0 +1,308 @@
+"""What may be deleted at the server, and what is withheld: everything that guards against a wrong delete.
+
+In: paths that are gone, the identity of the source, decisions of people. Out: deletes for the server's queue, holds for
+the ledger and for people. One per mapping, used by its `mirror` on the engine's thread. A delete goes out only for a
+path that the ledger knows, that stayed gone for ``delete_after`` below a source that is provably the same folder, and
+within ``max_deletes``; the worker looks once more before it acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ftpsyncd.core import names
+from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import Dirty
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import (
+    Delete,
+    DeletePolicy,
+    Event,
+    EventKind,
+    Hold,
+    HoldKind,
+    Kind,
+    MappingSpec,
+    RemoveDir,
+    RootIdentity,
+    join,
+)
+from ftpsyncd.publish import Folder
+
+QUEUE_ROOM = 1000
+"""No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
+
+
+class Moment(NamedTuple):
+    """The clocks at one turn of the engine."""
+
+    now: float
+    """Monotonic seconds."""
+    wall_ns: int
+    wall_trusted: bool = True
+    """False for a while after the wall clock was stepped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the parts of one mapping share."""
+
+    spec: MappingSpec
+    id: int
+    """Of the mapping in the ledger."""
+    ledger: Ledger
+    queue: Queue
+    folder: Folder
+    dirty: Dirty
+    emit: Callable[[Event], None]
+    today: Callable[[], str]
+    """The date under which ``deletes: trash`` files things."""
+
+    def tell(self, kind: EventKind, path: str = "", message: str = "", **more: object) -> None:
+        """Tell the log about something in this mapping."""
+        self.emit(Event(kind, self.spec.name, path, self.spec.server, message, **more))  # type: ignore[arg-type]
+
+
+class Removals:
+    """The absences, holds and deletes of one mapping."""
+
+    def __init__(self, site: Site) -> None:
+        self.absent = Deletes()
+        self.hold = site.ledger.hold(site.id)
+        self.missing = ""
+        """Why the source cannot be read; empty if it can."""
+        self.discarding = False
+        """Until the pass ends, what is gone is dropped from the ledger instead of being deleted at the server."""
+        self._site = site
+        self._root: RootIdentity | None = None
+        self._published_root = site.ledger.root(site.id)
+        self._doomed: list[str] = []
+        self._swapped: set[str] = set()
+        self._swapped_in_pass: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Removals {self.absent!r} hold={self.hold and self.hold.kind.value} missing={self.missing!r}>"
+
+    @property
+    def held(self) -> int:
+        """How many deletes are withheld."""
+        return self.absent.files if self.hold is not None else 0
+
+    @property
+    def working(self) -> bool:
+        """Whether directories that are gone are being gone through."""
+        return bool(self._doomed)
+
+    # ── the source ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def source_missing(self, why: str) -> None:
+        """The root cannot be read: nothing can be concluded, nothing is deleted."""
+        if not self.missing:
+            self._site.tell(EventKind.SOURCE_MISSING, message=f"{why}; nothing is deleted at the server")
+        self.missing = why
+        self._site.folder.root = None
+        self._stop()
+
+    def source_present(self, root: RootIdentity, at: Moment) -> None:
+        """The root can be read: is it the folder that was published before?"""
+        site = self._site
+        self._root = root
+        if self.missing:
+            self.missing = ""
+            site.tell(EventKind.SOURCE_BACK, message=f"the folder {site.spec.local} is there")
+            site.dirty.mark_deep("", at.now)
+        if root == self._published_root:
+            site.folder.root = root
+        elif self._published_root is None or site.ledger.is_empty(site.id):
+            self._accept_root()
+        else:
+            site.folder.root = None
+            self._hold_replaced(root, self._published_root, at)
+
+    def swapped(self, path: str, why: str, at: Moment) -> None:
+        """Another file system is where a directory was."""
+        self._swapped_in_pass.add(path)
+        if path not in self._swapped:
+            self._swapped.add(path)
+            name = self._site.spec.name
+            self._put_on_hold(
+                HoldKind.REPLACED_SOURCE,
+                f"{why}: nothing is deleted at the server; `ftpsyncd approve {name}` accepts the folder as it is",
+                at,
+            )
+
+    def pass_ended(self) -> None:
+        """The whole tree was compared: holds that have become pointless end."""
+        self.discarding = False
+        self._swapped, self._swapped_in_pass = self._swapped_in_pass, set()
+        if self.hold is None:
+            return
+        if self.hold.kind is HoldKind.MASS_DELETE and not self.absent.files:
+            self._release("nothing is left to delete")
+        elif self.hold.kind is HoldKind.REPLACED_SOURCE and self._same_source():
+            self._release("the folder that was published before is back")
+
+    def _same_source(self) -> bool:
+        """Whether everything is mounted as it was when it was published."""
+        return self._root is not None and self._root == self._published_root and not self._swapped
+
+    def _accept_root(self) -> None:
+        """From now on this is the folder that is published."""
+        if self._root is not None:
+            self._site.ledger.set_root(self._site.id, self._root)
+            self._published_root = self._site.folder.root = self._root
+
+    def _hold_replaced(self, root: RootIdentity, published: RootIdentity, at: Moment) -> None:
+        if self.hold is not None and self.hold.kind is HoldKind.REPLACED_SOURCE:
+            return
+        moved = root.filesystem != published.filesystem
+        what = "on another file system" if moved else "another folder of the same name"
+        name = self._site.spec.name
+        self._stop()
+        self._put_on_hold(
+            HoldKind.REPLACED_SOURCE,
+            f"{self._site.spec.local} is not the folder that was published before ({what}): new files are published,"
+            f" nothing is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with its deletes;"
+            f" `ftpsyncd discard {name}` accepts it and keeps what is at the server",
+            at,
+        )
+
+    def _stop(self) -> None:
+        """Take back every delete that has not begun."""
+        self.absent.clear()
+        self._doomed.clear()
+        self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
+
+    # ── what is gone ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def gone(self, path: str, kind: Kind, at: Moment) -> bool:
+        """A published path is gone: wait, withhold or delete.
+
+        Returns:
+            False if it is to be dropped from the ledger and kept at the server.
+        """
+        site = self._site
+        queued = site.queue.waiting(site.spec.name, path)
+        if isinstance(queued, Delete | RemoveDir) or self.absent.is_doomed(path):
+            return True
+        site.queue.withdraw(site.spec.name, path)
+        if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
+            self.absent.back(path)
+            return False
+        if kind is Kind.FILE:
+            since = self.absent.note(path, 1, at.now)
+        else:
+            since = self.absent.note_directory(path, site.ledger.files_below(site.id, path), at.now)
+        due = since + site.spec.delete_after_s
+        if due > at.now:
+            site.dirty.mark(path, due)
+        elif self.hold is None and self._within_limit(at):
+            self.absent.admit(path, at.now)
+            self._delete(path, kind)
+        return True
+
+    def _within_limit(self, at: Moment) -> bool:
+        site, count = self._site, self.absent.files
+        limit = site.spec.max_deletes.of(site.ledger.totals(site.id).files)
+        if self.absent.allowed(limit, at.now):
+            return True
+        some = ", ".join(sorted(self.absent.paths)[:3])
+        name = site.spec.name
+        self._put_on_hold(
+            HoldKind.MASS_DELETE,
+            f"{count} files were deleted at once ({some}, …), more than max_deletes ({limit}) allows:"
+            f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there",
+            at,
+        )
+        return False
+
+    def _delete(self, path: str, kind: Kind) -> None:
+        if kind is Kind.FILE:
+            self._site.queue.offer(self._delete_action(path))
+        else:
+            self.absent.doom(path)
+            self._doomed.append(path)
+
+    def _delete_action(self, path: str) -> Delete:
+        spec = self._site.spec
+        trash = ""
+        if spec.deletes is DeletePolicy.TRASH:
+            trash = names.trash(spec.remote, self._site.today(), path)
+        return Delete(spec.name, path, trash)
+
+    def go_on(self) -> None:
+        """Go on deleting directories that are gone, as far as the queue has room."""
+        site = self._site
+        while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
+            directory = self._doomed.pop()
+            rows = site.ledger.rows(site.id, directory)
+            for name, row in rows.items():
+                path = join(directory, name)
+                if row.kind is Kind.FILE:
+                    site.queue.offer(self._delete_action(path))
+                elif not self.absent.is_doomed(path):
+                    self.absent.doom(path)
+                    self._doomed.append(path)
+            if not rows:
+                site.queue.offer(RemoveDir(site.spec.name, directory))
+
+    def emptied(self, directory: str) -> bool:
+        """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.
+
+        Returns:
+            Whether the directory is being deleted.
+        """
+        if not self.absent.is_doomed(directory):
+            return False
+        if not self._site.ledger.holds_any(self._site.id, directory):
+            self._site.queue.offer(RemoveDir(self._site.spec.name, directory))
+        return True
+
+    # ── what people decide ───────────────────────────────────────────────────────────────────────────────────
+
+    def approve(self, at: Moment) -> str:
+        """A person wants what is withheld to be done."""
+        site = self._site
+        if self.hold is None:
+            return f"{site.spec.name}: nothing is held"
+        files = self.absent.approve()
+        self._accept_source()
+        self._release("approved")
+        for path in self.absent.paths:
+            site.dirty.mark(path, at.now)
+        site.dirty.mark_deep("", at.now)
+        return f"{site.spec.name}: {files} deletes approved"
+
+    def discard(self, at: Moment) -> str:
+        """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
+        site = self._site
+        if self.hold is None:
+            return f"{site.spec.name}: nothing is held"
+        files = self.absent.files
+        self._accept_source()
+        self._release("discarded")
+        self.discarding = True
+        site.dirty.mark_deep("", at.now)
+        return f"{site.spec.name}: {files} deletes discarded; the files stay at the server"
+
+    def _accept_source(self) -> None:
+        site = self._site
+        self._accept_root()
+        for path in self._swapped:
+            row = site.ledger.row(site.id, path)
+            if row is not None:
+                site.ledger.put(site.id, path, row._replace(device=0 if row.device else 1))
+        self._swapped.clear()
+
+    def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
+        self.hold = Hold(kind, at.wall_ns, message)
+        self._site.ledger.set_hold(self._site.id, self.hold)
+        self._site.tell(EventKind.HELD, message=message)
+
+    def _release(self, why: str) -> None:
+        self.hold = None
+        self._site.ledger.set_hold(self._site.id, None)
+        self._site.tell(EventKind.RELEASED, message=why)

@@ -1,0 +1,129 @@
+"""What people ask of the running daemon and tell it to do: the engine's side of the control socket.
+
+In: questions and commands from `control`, on its threads. Out: answers from the engine's thread.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ftpsyncd.config import Config
+from ftpsyncd.control.port import Daemon
+from ftpsyncd.engine import Engine
+from ftpsyncd.errors import UsageError
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import CommandName, Status, Why
+from ftpsyncd.removals import Moment
+from ftpsyncd.survey import locate, why_from_ledger
+
+ENGINE_STUCK_S = 60.0
+"""An engine whose loop has not turned for so long is not alive."""
+
+
+class Steering(Daemon):
+    """The running daemon as the control socket sees it.
+
+    Args:
+        config: to find the mapping of a path.
+        engine: is asked, and told what to do, on its own thread.
+    """
+
+    def __init__(self, config: Config, engine: Engine) -> None:
+        self._config = config
+        self._engine = engine
+
+    def status(self) -> Status:
+        """The last snapshot."""
+        return self._engine.status
+
+    def alive(self) -> bool:
+        """Whether the engine's loop has turned lately."""
+        engine = self._engine
+        return engine.alive and time.monotonic() - engine.last_woken < ENGINE_STUCK_S
+
+    def why(self, path: str) -> Why:
+        """Why a path is, or is not, at the server."""
+        config, engine = self._config, self._engine
+        found = locate(config, path)
+        if found is None or found[0].name not in engine.mirrors:
+            return why_from_ledger(config, path, engine.ledger, None)
+        spec, relative = found
+
+        def ask(at: Moment) -> Why:
+            mirror = engine.mirrors[spec.name]
+            live = _live_reason(mirror, path, relative, at)
+            return live or why_from_ledger(config, path, engine.ledger, mirror.id)
+
+        return engine.ask(ask)
+
+    def command(self, name: CommandName, *, mapping: str | None, server: str | None, path: str | None) -> str:
+        """Do what a person wants."""
+        engine = self._engine
+        relative = None
+        if path is not None:
+            found = locate(self._config, path)
+            if found is None:
+                raise UsageError(f"{path} is in no mapping")
+            if name not in {CommandName.RETRY, CommandName.RESCAN}:
+                raise UsageError(f"{name.value} works on mappings and servers, not on single paths")
+            mapping, relative = found[0].name, found[1]
+
+        def act(at: Moment) -> str:
+            chosen = [
+                mirror
+                for mirror in engine.mirrors.values()
+                if (mapping is None or mirror.spec.name == mapping) and (server is None or mirror.spec.server == server)
+            ]
+            return "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
+
+        return engine.ask(act)
+
+
+def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) -> str:
+    what = mirror.spec.name
+    match name:
+        case CommandName.RESCAN:
+            mirror.dirty.mark_deep(path or "", at.now)
+            said = f"{what}: comparing everything again"
+        case CommandName.RETRY:
+            said = mirror.retry(path, at)
+        case CommandName.PAUSE | CommandName.RESUME:
+            mirror.pause(paused=name is CommandName.PAUSE)
+            said = f"{what}: {'paused' if mirror.paused else 'goes on'}"
+        case CommandName.APPROVE:
+            said = mirror.removals.approve(at)
+        case CommandName.DISCARD:
+            said = mirror.removals.discard(at)
+    return said
+
+
+def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
+    """What only the running daemon knows about a path; None if the ledger tells it all."""
+    name, queue = mirror.spec.name, mirror.queue
+    pending = mirror.pending.get(relative)
+    since = mirror.removals.absent.since(relative)
+    details: dict[str, str | int | float | bool | None] = {}
+    if mirror.removals.missing:
+        return Why(
+            path, name, "source_missing", f"{mirror.removals.missing}; nothing changes at the server until it is back"
+        )
+    if pending is not None:
+        waited_s = round(at.now - pending.first, 1)
+        details = {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}
+        return Why(path, name, "settling", f"not published yet, because {pending.why} (for {waited_s} s)", details)
+    if queue.occupied(name, relative):
+        return Why(path, name, "in_flight", "it is being published right now")
+    action = queue.waiting(name, relative)
+    if action is not None:
+        reason = f"waits in the queue of {mirror.spec.server} ({action.why})"
+        if queue.message:
+            reason += f": {queue.message}"
+        if mirror.paused:
+            reason += f"; {name} is paused, `ftpsyncd resume {name}` goes on"
+        return Why(path, name, "pending", reason, {"action": type(action).__name__.lower()})
+    if since is not None:
+        if mirror.removals.hold is not None:
+            return Why(path, name, "held", mirror.removals.hold.message)
+        left_s = round(max(0.0, since + mirror.spec.delete_after_s - at.now), 1)
+        return Why(path, name, "settling", f"it is gone here; deleted at the server in {left_s} s", {"left_s": left_s})
+    return None
