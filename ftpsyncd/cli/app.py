@@ -18,6 +18,8 @@ from ftpsyncd import __version__
 from ftpsyncd.cli.options import common_options
 from ftpsyncd.errors import ExitCode, FtpsyncdError
 
+COMPLETION = "_FTPSYNCD_COMPLETE"
+"""The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
 INTERRUPTED = 130
 """128 + SIGINT, as shells expect it."""
 
@@ -121,10 +123,10 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
 def outcome(arguments: Sequence[str] | None) -> int:
     """The exit code of a command; every way to end is turned into a code and at most one message here."""
     try:
-        result = cli.main(
-            args=None if arguments is None else list(arguments), prog_name="ftpsyncd", standalone_mode=False
-        )
+        result = perform(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
@@ -139,7 +141,23 @@ def outcome(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         tell_bug(error)
         return ExitCode.SOME_FAILED
-    return result if isinstance(result, int) else ExitCode.DONE
+    return result
+
+
+def perform(arguments: list[str]) -> int:
+    """Run a command, or help a shell to complete one; returns the exit code of a command that ends normally.
+
+    This is what click's own ``main`` does, but for its handling of closed pipes, which ends the process with 1:
+    ``ftpsyncd plan | head`` is no failure.
+    """
+    instruction = os.environ.get(COMPLETION)
+    if instruction:
+        from click.shell_completion import shell_complete  # noqa: PLC0415 - shells only
+
+        return shell_complete(cli, {}, "ftpsyncd", COMPLETION, instruction)
+    with cli.make_context("ftpsyncd", arguments) as ctx:
+        cli.invoke(ctx)
+    return ExitCode.DONE
 
 
 def tell(error: FtpsyncdError) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+with warnings.catch_warnings():
+    # pyftpdlib uses asyncore, deprecated in Python 3.11, and brings its own for later ones.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import pyftpdlib.handlers  # noqa: F401
 
 from ftpsyncd import logs
 from ftpsyncd.cli.app import outcome

@@ -46,10 +46,14 @@ BUSY = replace(
     WELL,
     mappings=(
         replace(GOOD, state=MappingState.SYNCING, pending=410, in_flight=3),
-        replace(GOOD, name="signage", state=MappingState.SETTLING, published_files=0, published_bytes=0, last_publish=None),
+        replace(
+            GOOD, name="signage", state=MappingState.SETTLING, published_files=0, published_bytes=0, last_publish=None
+        ),
     ),
     transfers=(
-        Transfer("gallery", "2024/05/a rather long name of a picture from the harbour.jpg", 3_000_000, 12_000_000, 2.1e6),
+        Transfer(
+            "gallery", "2024/05/a rather long name of a picture from the harbour.jpg", 3_000_000, 12_000_000, 2.1e6
+        ),
         Transfer("gallery", "b.jpg", 900, 1000, 900.0),
     ),
 )
@@ -58,9 +62,15 @@ TROUBLE = Status(
     RUNNING,
     (
         GOOD,
-        replace(GOOD, name="shop", state=MappingState.HELD, held=63, message="63 deletes are more than max_deletes: 50"),
         replace(
-            GOOD, name="press", state=MappingState.SOURCE_MISSING, local="/mnt/press", message="the folder /mnt/press is not there"
+            GOOD, name="shop", state=MappingState.HELD, held=63, message="63 deletes are more than max_deletes: 50"
+        ),
+        replace(
+            GOOD,
+            name="press",
+            state=MappingState.SOURCE_MISSING,
+            local="/mnt/press",
+            message="the folder /mnt/press is not there",
         ),
         replace(GOOD, name="old", state=MappingState.PAUSED, pending=2),
         replace(GOOD, name="radio", state=MappingState.OFFLINE, pending=12, failed=1, parked=1),

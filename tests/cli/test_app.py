@@ -1,0 +1,223 @@
+"""How commands end: exit codes, words on stderr, help; and that starting costs little."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import click
+import pytest
+
+from ftpsyncd import __version__, errors
+from ftpsyncd.cli.app import COMMANDS, cli, outcome
+
+HEAVY = ("rich", "pydantic", "yaml", "loguru", "pyftpdlib", "watchdog", "starlette", "sqlite3", "ssl")
+
+
+def shell(*arguments: str, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "ftpsyncd", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def test_version_names_the_program(ftpsyncd):
+    assert ftpsyncd("--version") == (0, f"ftpsyncd {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", ["'--version'", "'--help'"])
+def test_version_and_help_load_nothing_heavy(words):
+    program = (
+        "import sys; from ftpsyncd.cli.app import outcome; "
+        f"outcome([{words}]); print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_in_its_help(ftpsyncd, name):
+    ended = ftpsyncd(name, "--help")
+    assert ended.code == 0
+    assert "Examples:\n    ftpsyncd " in ended.out
+    assert "--config" in ended.out
+
+
+def test_every_command_takes_the_configuration_before_and_after_its_name(ftpsyncd, config_file):
+    before = ftpsyncd("-c", config_file, "plan", "--json")
+    after = ftpsyncd("plan", "--json", "-c", config_file)
+    assert before == after
+    assert before.code == 0
+
+
+def test_without_a_command_the_help_is_shown_as_a_usage_error(ftpsyncd):
+    ended = ftpsyncd()
+    assert ended.code == 2
+    assert "Commands:" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["retrry"], "Did you mean 'retry'?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["status", "--frob"], "No such option"),
+        (["why"], "Missing argument"),
+        (["demo", "--seconds", "soon"], "is not a valid float"),
+        (["status", "--watch", "--json"], "exclude each other"),
+    ],
+)
+def test_wrong_words_are_usage_errors(ftpsyncd, words, said):
+    ended = ftpsyncd(*words)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.FtpsyncdError("x"), 1),
+        (errors.UsageError("x"), 2),
+        (errors.ConfigError("x"), 78),
+        (errors.LockHeldError("x"), 75),
+        (errors.LedgerError("x"), 75),
+        (errors.DaemonNotRunningError("x"), 75),
+        (errors.ServerUnavailableError("x"), 75),
+        (errors.LoginRefusedError("x"), 75),
+        (errors.TlsError("x"), 75),
+        (errors.ServerFullError("x"), 1),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 0),
+        (ZeroDivisionError("x"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_the_exit_code_is_that_of_the_error(monkeypatch, capfd, error, code):
+    def fail():
+        raise error
+
+    # The stdout of this process is to survive the pipe's end.
+    monkeypatch.setattr("ftpsyncd.cli.app.silence_stdout", lambda: None)
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    assert outcome(["schema"]) == code
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_an_error_is_one_line_and_what_helps(monkeypatch, ftpsyncd):
+    def fail():
+        raise errors.ConfigError("The file \x1b[31mis red.", remedy="Paint it.")
+
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    assert ftpsyncd("schema").err == "ftpsyncd: error: The file \\x1b[31mis red.\nPaint it.\n"
+
+
+def test_several_problems_stand_on_lines_of_their_own(monkeypatch, ftpsyncd):
+    def fail():
+        raise errors.ConfigError("a.yaml:1:2 x\na.yaml:3:4 y", remedy="")
+
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    assert ftpsyncd("schema").err == "ftpsyncd: error: 2 problems\na.yaml:1:2 x\na.yaml:3:4 y\n"
+
+
+def test_a_bug_is_one_line_without_traceback(monkeypatch, ftpsyncd):
+    monkeypatch.delenv("FTPSYNCD_DEBUG", raising=False)
+
+    def fail():
+        raise ZeroDivisionError("some\nthing")
+
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    assert ftpsyncd("schema").err == (
+        "ftpsyncd: error: ZeroDivisionError: some thing (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)\n"
+    )
+
+
+def test_a_bug_shows_its_traceback_to_those_who_ask(monkeypatch, ftpsyncd):
+    monkeypatch.setenv("FTPSYNCD_DEBUG", "1")
+
+    def fail():
+        raise ZeroDivisionError("x")
+
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    assert "Traceback" in ftpsyncd("schema").err
+
+
+def test_a_reader_who_leaves_early_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ftpsyncd", "schema"], stdout=nobody, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_is_true(name):
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+
+
+def test_no_configuration_is_a_configuration_error(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    ended = shell("status", cwd=tmp_path, env=environment)
+    if os.path.exists("/etc/ftpsyncd/config.yaml"):  # noqa: PTH110 - a machine that has one
+        pytest.skip("this machine has a configuration of its own")
+    assert ended.returncode == 78
+    assert ended.stderr.startswith("ftpsyncd: error: ")
+    assert ended.stdout == ""
+
+
+def test_colours_need_a_terminal(ftpsyncd, config_file):
+    ended = ftpsyncd("status", "-c", config_file)
+    assert ended.code == 0
+    assert "\x1b" not in ended.out
+
+
+def test_a_second_interrupt_ends_the_process_at_once():
+    program = """
+import os, signal
+from ftpsyncd.cli.interrupts import tidy_end
+with tidy_end():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+    print("not reached")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_things_be_put_away(number):
+    program = f"""
+import os
+from ftpsyncd.cli.interrupts import tidy_end
+with tidy_end():
+    try:
+        os.kill(os.getpid(), {int(number)})
+    finally:
+        print("put away")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (128 + number, "put away\n")
+
+
+def test_a_shell_completes_commands_and_mappings(ftpsyncd, config_file, monkeypatch):
+    monkeypatch.setenv("_FTPSYNCD_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "ftpsyncd re")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert ftpsyncd().out.split() == ["plain,retry", "plain,rescan", "plain,resume"]
+    monkeypatch.setenv("COMP_WORDS", f"ftpsyncd -c {config_file} plan g")
+    monkeypatch.setenv("COMP_CWORD", "4")
+    assert ftpsyncd().out.split() == ["plain,gallery"]

@@ -1,0 +1,101 @@
+"""Sizes, times and counts as people read them; JSON that survives strange names."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, size, until
+from ftpsyncd.model import Why
+
+NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (9_949, "9.9 kB"),
+        (9_950, "10 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (3_200_000, "3.2 MB"),
+        (48_000_000_000, "48 GB"),
+        (2_000_000_000_000_000, "2.0 PB"),
+    ],
+)
+def test_sizes(count, text):
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 s"),
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (90, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (86_400, "1 day"),
+        (259_200, "3 days"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (None, "never"),
+        ("2024-05-17T11:59:58+00:00", "just now"),
+        ("2024-05-17T13:30:00+02:00", "30 min ago"),
+        ("2024-05-17T12:00:30+00:00", "just now"),
+    ],
+)
+def test_times_past(moment, text):
+    assert ago(moment, NOW) == text
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [(None, ""), ("2024-05-17T12:05:00+00:00", "in 5 min"), ("2024-05-17T11:00:00+00:00", "now")],
+)
+def test_times_to_come(moment, text):
+    assert until(moment, NOW) == text
+
+
+def test_counts():
+    assert (number(1, "file"), number(1204, "file"), number(2, "try", "tries")) == ("1 file", "1,204 files", "2 tries")
+
+
+@pytest.mark.parametrize(("done", "text"), [(-1, "──────────"), (0.5, "━━━━━─────"), (2, "━━━━━━━━━━")])
+def test_a_bar_never_leaves_its_place(done, text):
+    assert bar(done, 10, UNICODE).plain == text
+
+
+def test_json_carries_names_that_are_not_utf_8(capsys):
+    emit(Why("/d/caf\udce9.jpg", None, "x", "y"))
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert json.loads(out)["path"] == "/d/caf\udce9.jpg"
+
+
+def test_a_terminal_without_utf_8_gets_plain_signs():
+    class Latin(StringIO):
+        encoding = "latin-1"
+
+    assert marks(Console(file=Latin())).good == "+"
+
+
+def test_names_in_brackets_are_no_markup(capsys):
+    console().print("[red]name[/red]")
+    assert capsys.readouterr().out == "[red]name[/red]\n"
