@@ -48,6 +48,9 @@ PAIRING_S = 0.5
 RESYNC_PAUSE_S = 1.0
 """Between two rounds after overflows, at least; and ten times as long as the last one took."""
 
+RETRIED = 100
+"""So many unwatched folders are tried for one that can be watched; each costs a system call."""
+
 _VANISHED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _EXHAUSTED = frozenset({errno.ENOSPC, errno.ENOMEM})
 
@@ -150,17 +153,14 @@ class Branches:
         return max(0.0, min(due) - now) if due else None
 
     def retry(self) -> None:
-        """Try again to watch what is not watched, if the kernel takes one more watch now."""
-        for node in list(self._unwatched):
+        """Try again to watch what is not watched, if the kernel takes one of the first few now."""
+        self.exhausted = False
+        for node in list(self._unwatched)[:RETRIED]:
             path = self._path(node)
-            if path is None:
-                self._unwatched.discard(node)
-                continue
-            if not self._watch(node, self._absolute(path)) or node in self._unwatched:
+            if path is not None and self._watch(node, self._absolute(path)) and node not in self._unwatched:
+                for other in [node, *self._unwatched]:
+                    self._enter(other)
                 return
-            for other in [node, *self._unwatched]:
-                self._enter(other)
-            return
 
     def resync(self, reason: str) -> None:
         """Enter everything again, without giving up any watch, and report the root with ``reason``."""

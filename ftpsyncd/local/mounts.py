@@ -40,6 +40,8 @@ class Mount(NamedTuple):
     """Absolute path; bytes that are not UTF-8 as surrogates."""
     filesystem: str
     """Its type: "ext4", "nfs4", "fuse.sshfs"."""
+    source: str
+    """What is mounted: "/dev/sda1", "server:/export"."""
 
 
 def parse(text: bytes) -> list[Mount]:
@@ -51,10 +53,13 @@ def parse(text: bytes) -> list[Mount]:
     for line in text.split(b"\n"):
         before, separator, after = line.partition(b" - ")
         fields, tail = before.split(b" "), after.split(b" ")
-        if separator and len(fields) >= 6 and fields[0].isdigit():
-            point = _ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), fields[4])
-            mounts.append(Mount(int(fields[0]), os.fsdecode(point), os.fsdecode(tail[0])))
+        if separator and len(fields) >= 6 and len(tail) >= 2 and fields[0].isdigit():
+            mounts.append(Mount(int(fields[0]), _unescaped(fields[4]), os.fsdecode(tail[0]), _unescaped(tail[1])))
     return mounts
+
+
+def _unescaped(field: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), field))
 
 
 def read() -> list[Mount]:
@@ -75,14 +80,25 @@ def mount_id(path: Path) -> int | None:
     except OSError:
         return None
     try:
+        return _mount_id_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _mount_id_of(descriptor: int) -> int | None:
+    try:
         for line in Path(f"/proc/self/fdinfo/{descriptor}").read_bytes().splitlines():
             if line.startswith(b"mnt_id:"):
                 return int(line[7:])
     except (OSError, ValueError):
         pass
-    finally:
-        os.close(descriptor)
     return None
+
+
+def of_descriptor(descriptor: int) -> Mount | None:
+    """The mount that an open file or directory is on; None if the system does not tell."""
+    known = _mount_id_of(descriptor)
+    return next((mount for mount in read() if mount.mount_id == known), None)
 
 
 def filesystem_type(path: Path) -> str:
@@ -108,10 +124,12 @@ def is_network_filesystem(path: Path) -> bool:
     return is_network_type(filesystem_type(path))
 
 
-def below(path: Path) -> frozenset[tuple[int, str]]:
-    """Id and place of every mount inside the directory ``path``: changes when one comes or goes."""
+def below(path: Path) -> frozenset[Mount]:
+    """Every mount inside the directory ``path``, with places relative to it; changes when one comes or goes."""
     prefix = os.path.realpath(path).rstrip("/") + "/"
-    return frozenset((mount.mount_id, mount.point) for mount in read() if mount.point.startswith(prefix))
+    return frozenset(
+        mount._replace(point=mount.point.removeprefix(prefix)) for mount in read() if mount.point.startswith(prefix)
+    )
 
 
 def _covering(mounts: list[Mount], path: str) -> str:

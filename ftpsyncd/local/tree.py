@@ -8,10 +8,12 @@ followed by an open by path could be tricked by a rename in between.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from pathlib import Path
 
+from ftpsyncd.local import mounts
 from ftpsyncd.model import RootIdentity, join
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOCTTY
@@ -47,7 +49,9 @@ def identity_of(descriptor: int) -> RootIdentity:
     Raises:
         OSError: the file system does not answer.
     """
-    return _identity(os.fstat(descriptor), os.fstatvfs(descriptor))
+    status = os.fstat(descriptor)
+    filesystem = fold(os.fstatvfs(descriptor).f_fsid)
+    return RootIdentity(fold(status.st_ino), filesystem or _named(descriptor) or status.st_dev)
 
 
 def root_identity(root: Path) -> RootIdentity | None:
@@ -64,8 +68,16 @@ def root_identity(root: Path) -> RootIdentity | None:
         os.close(descriptor)
 
 
-def _identity(status: os.stat_result, filesystem: os.statvfs_result) -> RootIdentity:
-    return RootIdentity(fold(status.st_ino), fold(filesystem.f_fsid) or status.st_dev)
+def _named(descriptor: int) -> int:
+    """A number for a network file system without an id (NFS), made from its type and source; 0 for others.
+
+    Its st_dev will not do: that is given out anew at every mount, so it would be another folder after a reboot.
+    """
+    mount = mounts.of_descriptor(descriptor)
+    if mount is None or not mounts.is_network_type(mount.filesystem):
+        return 0
+    name = f"{mount.filesystem}\0{mount.source}".encode(errors="surrogateescape")
+    return fold(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
 
 
 def open_directory(root: Path, root_fd: int, directory: str, *, follow_symlinks: bool) -> tuple[int, str]:

@@ -38,7 +38,7 @@ class WatchReport(NamedTuple):
     """How well a root is being watched."""
 
     kind: str
-    """"native", "poll", "native+poll" (what the kernel has no watches left for is polled) or "none"."""
+    """"native", "poll", "native+poll" (polled is what the kernel cannot watch) or "none"."""
     root: RootIdentity | None
     """The folder that is watched; None if it is missing."""
     problem: str
@@ -194,10 +194,11 @@ class RootWatcher:
         self._sources: list[Source] = []
         self._main: _Running | None = None
         self._filling: _Running | None = None
-        """The poller for what the kernel has no watches for."""
+        """The poller for what the kernel cannot watch."""
         self._native: InotifySource | None = None
         self._seen: _Root | None = None
-        self._mounts: frozenset[tuple[int, str]] = frozenset()
+        self._mounts: frozenset[mounts.Mount] = frozenset()
+        """Those inside the root."""
         self._short = ""
         """In words, when there was no inotify instance to be had."""
         self._problem = ""
@@ -360,11 +361,25 @@ class RootWatcher:
         self._fill_gaps(native)
 
     def _fill_gaps(self, native: InotifySource) -> None:
-        if native.unwatched_count and self._filling is None:
-            self._filling = self._run(PollSource(self._path, self._descend, self._poll_every_s, tops=native.unwatched))
-        elif not native.unwatched_count and self._filling is not None:
+        wanted = bool(native.unwatched_count or self._unseen())
+        if wanted and self._filling is None:
+            self._filling = self._run(
+                PollSource(
+                    self._path,
+                    self._descend,
+                    self._poll_every_s,
+                    tops=lambda: (*native.unwatched(), *self._unseen()),
+                )
+            )
+        elif not wanted and self._filling is not None:
             self._filling.stop()
             self._filling = None
+
+    def _unseen(self) -> tuple[str, ...]:
+        """Network file systems mounted inside the root: watched, but inotify does not see what others do there."""
+        if self._mode is WatchMode.NATIVE:
+            return ()
+        return tuple(mount.point for mount in self._mounts if mounts.is_network_type(mount.filesystem))
 
     def _instance_to_be_had(self) -> bool:
         try:
@@ -379,10 +394,11 @@ class RootWatcher:
         kind, problem = "native", self._short
         if self._native is None:
             kind = "poll" if isinstance(self._main.source, PollSource) else "native"
-        elif self._filling is not None and (count := self._native.unwatched_count):
+        elif self._filling is not None:
             kind = "native+poll"
-            words = limits.words_for_watches if self._native.exhausted else limits.words_for_refused
-            problem = words(count, self._poll_every_s)
+            if count := self._native.unwatched_count:
+                words = limits.words_for_watches if self._native.exhausted else limits.words_for_refused
+                problem = words(count, self._poll_every_s)
         return WatchReport(kind, self._seen.identity if self._seen else None, problem, self._restarted)
 
 

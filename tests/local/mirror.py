@@ -54,13 +54,9 @@ class Mirror:
         if found is None or not self._inside(path):
             self._forget(path)
             return
-        before = self.seen.get(path)
         if path:
-            self.seen[path] = found
-        if not stat.S_ISDIR(found[0]):
-            if before is not None and stat.S_ISDIR(before[0]):
-                self._forget(path, itself=False)
-        elif self.wanted(path):
+            self._note(path, found)
+        if stat.S_ISDIR(found[0]) and self.wanted(path):
             self._list(path)
 
     def _list(self, path: str) -> None:
@@ -75,7 +71,13 @@ class Mirror:
         for name in names:
             below = facts(self._absolute(prefix + name))
             if below is not None:
-                self.seen[prefix + name] = below
+                self._note(prefix + name, below)
+
+    def _note(self, path: str, found: Facts) -> None:
+        before = self.seen.get(path)
+        if before is not None and stat.S_ISDIR(before[0]) and not stat.S_ISDIR(found[0]):
+            self._forget(path)
+        self.seen[path] = found
 
     def _inside(self, path: str) -> bool:
         """Whether no part of the way is a symbolic link."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ftpsyncd.local import mounts
+from ftpsyncd.local import mounts, tree
 
 _TEXT = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
 30 22 0:40 / /srv/a\040b\011c\134d rw - nfs4 server:/x rw
@@ -66,4 +68,25 @@ def test_the_real_thing(tmp_path: Path) -> None:
     assert mounts.mount_id(tmp_path / "absent") is None
     assert not mounts.is_network_filesystem(tmp_path)
     assert mounts.below(tmp_path) == frozenset()
-    assert mounts.below(Path("/"))
+    assert "proc" in {mount.point for mount in mounts.below(Path("/"))}
+
+
+def test_a_network_file_system_without_an_id_is_known_by_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.fstatvfs
+
+    def without_id(descriptor: int) -> SimpleNamespace:
+        return SimpleNamespace(f_fsid=0, f_bsize=real(descriptor).f_bsize)
+
+    monkeypatch.setattr(os, "fstatvfs", without_id)
+    local = tree.root_identity(tmp_path)
+    assert local is not None
+    assert local.filesystem == tmp_path.stat().st_dev
+    found = []
+    for source in ("server:/a", "server:/a", "server:/b"):
+        mount = mounts.Mount(1, "/", "nfs4", source)
+        monkeypatch.setattr(mounts, "of_descriptor", lambda _descriptor, mount=mount: mount)
+        found.append(tree.root_identity(tmp_path))
+    assert found[0] == found[1] != found[2]
+    assert local not in found

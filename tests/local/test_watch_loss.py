@@ -181,6 +181,31 @@ def test_watches_that_run_out_later_are_filled_in_by_the_next_check(
         watched.close()
 
 
+class _Strict(inotify.Inotify):
+    """Refuses folders that nobody may read; tests run as root, whom the kernel refuses nothing."""
+
+    def add(self, path: str, mask: int) -> int:
+        if not Path(path).stat().st_mode & 0o444:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return super().add(path, mask)
+
+
+def test_a_folder_that_becomes_readable_is_watched_then(root: Path) -> None:
+    (root / "closed" / "sub").mkdir(parents=True)
+    (root / "closed").chmod(0)
+    watched = Watched(root, open_kernel=_Strict, poll_every_s=3600).start()
+    try:
+        assert watched.report.kind == "native+poll"
+        assert watched.report.problem.startswith("1 folder is looked at every 3600 s because the kernel does not let")
+        (root / "closed").chmod(0o755)
+        watched.settle()
+        until(lambda: watched.watcher.check().kind == "native")
+        (root / "closed" / "sub" / "a.jpg").write_bytes(b"x")
+        watched.settle()
+    finally:
+        watched.close()
+
+
 def test_without_an_instance_everything_is_polled_until_there_is_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

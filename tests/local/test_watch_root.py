@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.local import inotify
+from ftpsyncd.local import inotify, mounts
 from ftpsyncd.local.watch import Changes, RootWatcher
 from ftpsyncd.model import WatchMode
 from tests.local.mirror import Watched
@@ -238,6 +238,40 @@ def test_automatic_choice_polls_what_inotify_cannot_see(root: Path, monkeypatch:
     watched = Watched(root, WatchMode.AUTO).start()
     try:
         assert watched.report.kind == "native"
+    finally:
+        watched.close()
+
+
+def test_where_there_is_no_inotify_the_emitters_of_watchdog_serve(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RootWatcher, "_open_main", lambda self, _reason: self._open_foreign())
+    root.mkdir()
+    watched = Watched(root).start()
+    try:
+        assert watched.report.kind == "native"
+        (root / "a.jpg").write_bytes(b"x")
+        watched.settle()
+        (root / "a.jpg").rename(root / "b.jpg")
+        (root / "sub").mkdir()
+        watched.settle()
+        (root / "sub" / "c.jpg").write_bytes(b"x")
+        watched.settle()
+        assert watched.watcher.check().restarted == 0
+    finally:
+        watched.close()
+
+
+def test_a_network_file_system_inside_the_root_is_polled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "share").mkdir(parents=True)
+    mount = mounts.Mount(1, "share", "nfs4", "server:/x")
+    monkeypatch.setattr(mounts, "below", lambda _path: frozenset({mount}))
+    watched = Watched(root, WatchMode.AUTO).start()
+    try:
+        assert (watched.report.kind, watched.report.problem) == ("native+poll", "")
+        (root / "share" / "a.jpg").write_bytes(b"x")
+        watched.settle()
+        until(lambda: any("share" in changes.paths for changes in watched.mirror.told), "the poller's word")
+        monkeypatch.setattr(mounts, "below", lambda _path: frozenset())
+        assert watched.watcher.check().kind == "native"
     finally:
         watched.close()
 
