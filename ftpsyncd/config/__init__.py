@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.model import MappingSpec, ServerSpec
@@ -96,7 +97,7 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
     return loading.load(path, environ=environ)
 
 
-def schema() -> dict[str, object]:
+def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the file, for editors; it accepts whatever `load` accepts."""
     from ftpsyncd.config import keys  # noqa: PLC0415  # as in `load`
 

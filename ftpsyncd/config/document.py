@@ -133,10 +133,10 @@ class Document:
         return self._texts.get(loc)
 
     def complain(self, loc: Loc, text: str, *, at_key: bool = False) -> None:
-        """Note a problem with the value (or the key) at ``loc``; the same one is noted once."""
+        """Note a problem with the value (or the key) at ``loc``, unless one is known: a second would be its echo."""
         place = self.key_place(loc) if at_key else self.value_place(loc)
         problem = Problem(place, key_path(loc), text)
-        if problem not in self.problems:
+        if all((known.place, known.key) != (place, problem.key) for known in self.problems):
             self.problems.append(problem)
 
     def warn(self, loc: Loc, text: str) -> None:

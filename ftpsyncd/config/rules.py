@@ -55,11 +55,11 @@ def _has_local(mapping: MappingSpec) -> bool:
 
 
 def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str, object]) -> None:
-    if not mapping.server or mapping.server in servers:
-        return
+    if not mapping.server or mapping.server in servers or not servers:
+        return  # without any server, that is the complaint
     close = get_close_matches(mapping.server, servers, n=1)
     hint = f"; did you mean {close[0]}:{mapping.remote}?" if close else ""
-    names = ", ".join(servers) or "those below `servers:` (there is none)"
+    names = ", ".join(servers)
     document.complain(
         _loc(mapping, "remote"), f"found the unknown server `{mapping.server}`; expected one of {names}{hint}"
     )

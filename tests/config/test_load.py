@@ -1,0 +1,388 @@
+"""What a good configuration becomes: specs, defaults, places, warnings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.config import NOT_YET_ACTIVE, ControlSpec, LogSpec, check_secrets, find_config, load
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.model import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
+from tests.config.texts import MAPPINGS, MINIMAL, SERVERS
+
+
+def test_the_smallest_file_takes_all_defaults_of_the_model(loaded, home):
+    config = loaded(MINIMAL)
+    server = config.servers["web"]
+    assert server == ServerSpec("web", "ftp.example.com", "u", password=server.password)
+    assert config.mappings["gallery"] == MappingSpec("gallery", home / "drop", "web", "/htdocs")
+    assert config.path == home / "config.yaml"
+    assert config.log == LogSpec()
+    assert config.warnings == ()
+    assert config.inactive == ()
+
+
+def test_every_key_arrives(loaded, home):
+    config = loaded("""
+        servers:
+          web:
+            host: "[2001:DB8::1]"
+            port: 2121
+            user: 007
+            password: 0123
+            tls: implicit
+            tls_verify: false
+            tls_ca: ca.pem
+            client_cert: c.pem
+            client_key: ~/k.pem
+            tls_max: 1.2
+            mode: active
+            connections: 2
+            bandwidth: 10 MB/s
+            timeout: 1m
+            encoding: latin-1
+        mappings:
+          gallery:
+            local: drop/../drop
+            remote: web://htdocs//gallery/
+            include: ["*"]
+            exclude: [drafts/]
+            settle: 0
+            deletes: keep
+            delete_after: 1h 30m
+            max_deletes: 30%
+            existing: keep
+            publish: direct
+            watch: poll
+            poll_every: 500ms
+            rescan: 1d
+            symlinks: follow
+            empty_dirs: true
+        state_dir: state
+        control: {socket: run.sock, http: "[::1]:8021"}
+        log: {level: debug, format: json}
+    """)
+    server, mapping = config.servers["web"], config.mappings["gallery"]
+    assert (server.host, server.port, server.user, server.password()) == ("2001:db8::1", 2121, "007", "0123")
+    assert (server.tls, server.tls_verify, server.tls_max, server.mode) == (
+        TlsMode.IMPLICIT,
+        False,
+        "1.2",
+        DataMode.ACTIVE,
+    )
+    assert (server.tls_ca, server.client_cert, server.client_key) == (
+        home / "ca.pem",
+        home / "c.pem",
+        home / "home/k.pem",
+    )
+    assert (server.connections, server.bandwidth_bytes_s, server.timeout_s, server.encoding) == (
+        2,
+        10**7,
+        60.0,
+        "latin-1",
+    )
+    assert (mapping.local, mapping.remote) == (home / "drop", "/htdocs/gallery")
+    assert (mapping.include, mapping.exclude, mapping.settle_s, mapping.deletes) == (
+        ("*",),
+        ("drafts/",),
+        0.0,
+        DeletePolicy.KEEP,
+    )
+    assert (mapping.delete_after_s, mapping.max_deletes) == (5400.0, DeleteLimit(percent=30.0))
+    assert (mapping.poll_every_s, mapping.rescan_s, mapping.follow_symlinks, mapping.empty_dirs) == (
+        0.5,
+        86400.0,
+        True,
+        True,
+    )
+    assert config.state_dir == home / "state"
+    assert config.control == ControlSpec(home / "run.sock", ("::1", 8021))
+    assert config.log == LogSpec("debug", "json")
+
+
+def test_the_port_follows_implicit_tls(loaded):
+    assert loaded("servers: {web: {host: h, user: u, tls: implicit}}\n" + MAPPINGS).servers["web"].port == 990
+
+
+def test_words_that_old_yaml_takes_for_booleans_are_words(loaded):
+    config = loaded("servers: {web: {host: h, user: no, password: yes, tls: off}}\n" + MAPPINGS)
+    server = config.servers["web"]
+    assert (server.user, server.password(), server.tls) == ("no", "yes", TlsMode.OFF)
+
+
+def test_defaults_fill_what_a_mapping_leaves_out(loaded):
+    config = loaded(f"""
+{SERVERS}
+defaults: {{settle: 5s, exclude: [a/], local: drop}}
+mappings:
+  one: {{remote: "web:/one"}}
+  two: {{remote: "web:/two", settle: 1s, exclude: [b/]}}
+""")
+    assert [(m.settle_s, m.exclude) for m in config.mappings.values()] == [(5.0, ("a/",)), (1.0, ("b/",))]
+
+
+def test_anchors_and_merge_keys_work(loaded):
+    config = loaded(f"""
+{SERVERS}
+mappings:
+  one: &base {{local: drop, remote: "web:/one", settle: 9s}}
+  two: {{<<: *base, remote: "web:/two"}}
+""")
+    assert config.mappings["two"].settle_s == 9.0
+    assert config.mappings["two"].remote == "/two"
+
+
+@pytest.mark.parametrize("section", ["defaults", "control", "log"])
+def test_a_section_may_be_empty(loaded, section):
+    assert loaded(MINIMAL + f"{section}:\n  # all commented out\n").mappings
+
+
+def test_a_folder_that_is_not_there_yet_is_fine(loaded, home):
+    assert loaded(SERVERS + "mappings: {g: {local: later, remote: 'web:/'}}").mappings["g"].local == home / "later"
+
+
+def test_two_mappings_may_publish_one_folder_to_two_places(loaded):
+    assert (
+        len(
+            loaded(
+                SERVERS + "mappings: {a: {local: drop, remote: 'web:/a'}, b: {local: drop, remote: 'web:/ab'}}"
+            ).mappings
+        )
+        == 2
+    )
+
+
+def test_a_drop_folder_inside_the_state_directory_is_fine(loaded):
+    assert loaded(MINIMAL + "state_dir: .\ncontrol: {socket: x.sock}\n")
+
+
+# ── Places ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("extra", "state_dir", "socket"),
+    [
+        ({}, "/h/.local/state/ftpsyncd", "/h/.local/state/ftpsyncd/control.sock"),
+        ({"XDG_STATE_HOME": "/x", "XDG_RUNTIME_DIR": "/r"}, "/x/ftpsyncd", "/r/ftpsyncd/control.sock"),
+        ({"XDG_STATE_HOME": "relative"}, "/h/.local/state/ftpsyncd", "/h/.local/state/ftpsyncd/control.sock"),
+        (
+            {"STATE_DIRECTORY": "/s:/t", "RUNTIME_DIRECTORY": "/run/f:/u", "XDG_STATE_HOME": "/x"},
+            "/s",
+            "/run/f/control.sock",
+        ),
+    ],
+)
+def test_the_state_and_the_socket_have_their_usual_places(home, extra, state_dir, socket):
+    path = home / "config.yaml"
+    path.write_text(MINIMAL)
+    config = load(path, environ={"HOME": "/h", **extra})
+    assert (config.state_dir, config.control.socket) == (Path(state_dir), Path(socket))
+
+
+def test_an_explicit_file_wins(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.touch()
+    assert find_config(path, {"FTPSYNCD_CONFIG": "/other"}) == path
+
+
+def test_the_variable_comes_next_and_is_not_replaced(tmp_path):
+    path = tmp_path / "mine.yaml"
+    with pytest.raises(ConfigError, match=r"named by \$FTPSYNCD_CONFIG.: no such file"):
+        find_config(None, {"FTPSYNCD_CONFIG": str(path)})
+    path.touch()
+    assert find_config(None, {"FTPSYNCD_CONFIG": str(path)}) == path
+
+
+def test_the_usual_places_are_tried_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    in_home = tmp_path / "home/.config/ftpsyncd/config.yaml"
+    in_home.parent.mkdir(parents=True)
+    in_home.touch()
+    assert find_config(None, {"HOME": str(tmp_path / "home")}) == in_home
+    Path("config.yaml").touch()
+    assert find_config(None, {"HOME": str(tmp_path / "home")}) == Path("config.yaml")
+
+
+def test_without_any_file_all_places_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        find_config(None, {"HOME": "/nobody"})
+    for place in (
+        "FTPSYNCD_CONFIG",
+        "./config.yaml",
+        "/nobody/.config/ftpsyncd/config.yaml",
+        "/etc/ftpsyncd/config.yaml",
+    ):
+        assert place in caught.value.message
+    assert "config.example.yaml" in caught.value.remedy
+
+
+# ── Warnings and what is not active yet ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("server", "warning"),
+    [
+        (
+            "{host: h, user: u, password: {env: P}, tls: off}",
+            "2:52  servers.web.tls: password and files travel in clear text",
+        ),
+        (
+            "{host: h, user: u, password: {env: P}, tls_verify: false}",
+            "servers.web.tls_verify: anybody on the way can pose",
+        ),
+        ("{host: h, user: u}", "servers.web.user: no `password:`; an empty one is sent"),
+    ],
+)
+def test_doubtful_settings_are_warned_about(loaded, server, warning):
+    [said] = loaded(f"servers:\n  web: {server}\n" + MAPPINGS).warnings
+    assert warning in said
+
+
+def test_an_open_control_port_is_warned_about(loaded):
+    [said] = loaded(MINIMAL + "control: {http: '0.0.0.0:8021'}\n").warnings
+    assert "whoever reaches this address controls the daemon" in said
+
+
+@pytest.mark.parametrize(("mode", "count"), [(0o600, 0), (0o640, 0), (0o644, 1)])
+def test_a_password_in_a_file_that_others_can_read_is_warned_about(home, environ, mode, count):
+    path = home / "config.yaml"
+    path.write_text("servers: {web: {host: h, user: u, password: hunter2}}\n" + MAPPINGS)
+    path.chmod(mode)
+    warnings = load(path, environ=environ).warnings
+    assert len(warnings) == count
+    assert all("chmod 640" in warning for warning in warnings)
+
+
+def test_keys_without_behaviour_yet_are_named(loaded):
+    config = loaded(
+        "servers: {web: {host: h, user: anonymous, bandwidth: 2G}}\n" + MAPPINGS + "control: {http: localhost:80}\n"
+    )
+    assert config.inactive == (
+        f"servers.web.bandwidth: {NOT_YET_ACTIVE['servers.*.bandwidth']}",
+        f"control.http: {NOT_YET_ACTIVE['control.http']}",
+    )
+
+
+# ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def password_of(loaded, text):
+    return loaded(f"servers: {{web: {{host: h, user: u, password: {text}}}}}\n" + MAPPINGS).servers["web"].password
+
+
+def test_a_variable_is_read_when_it_is_needed(loaded, environ):
+    password = password_of(loaded, "{env: PW}")
+    with pytest.raises(ConfigError, match=r"environment variable PW .* is not set"):
+        password()
+    environ["PW"] = "s3cret"
+    assert password() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"), [(b"a b", "a b"), (b"x\n", "x"), (b"x\r\n", "x"), ("pässwörd\n".encode(), "pässwörd")]
+)
+def test_a_file_loses_one_line_break(loaded, home, content, secret):
+    (home / "pw").write_bytes(content)
+    assert password_of(loaded, "{file: pw}")() == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"hunter\n\n", "line break"),
+        (b"hunt\rer", "control character"),
+        (b"\xff", "not UTF-8"),
+        (b"x" * 5000, "larger than"),
+    ],
+)
+def test_a_file_that_is_no_password_is_refused(loaded, home, content, words):
+    (home / "pw").write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        password_of(loaded, "{file: pw}")()
+    assert "hunt" not in caught.value.message
+
+
+def test_a_missing_file_is_named(loaded, home):
+    with pytest.raises(ConfigError, match=r"the password file .*/pw cannot be read: No such file") as caught:
+        password_of(loaded, "{file: pw}")()
+    assert "Create it" in caught.value.remedy
+
+
+def test_a_credential_is_read_from_the_directory_of_systemd(loaded, home, environ):
+    password = password_of(loaded, "{credential: web}")
+    with pytest.raises(ConfigError, match="CREDENTIALS_DIRECTORY is not set") as caught:
+        password()
+    assert "LoadCredential=web" in caught.value.remedy
+    environ["CREDENTIALS_DIRECTORY"] = str(home)
+    (home / "web").write_text("s3cret\n")
+    assert password() == "s3cret"
+
+
+def test_missing_secrets_and_certificates_are_listed(loaded, environ):
+    config = loaded("servers: {web: {host: h, user: u, password: {env: PW}, tls_ca: no.pem}}\n" + MAPPINGS)
+    one, two = check_secrets(config)
+    assert "servers.web.password: the environment variable PW" in one
+    assert "Set PW" in one
+    assert "servers.web.tls_ca: cannot read" in two
+    environ["PW"] = "x"
+    (config.path.parent / "no.pem").touch()
+    assert check_secrets(config) == []
+
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        f"{{web: {{host: h, user: u, password: {SECRET}}}}}",
+        f"{{web: {{host: h, user: u, password: {{value: {SECRET}}}}}}}",
+        f"{{web: {{host: h, user: u, password: [{SECRET}]}}}}",
+        f"{{web: {{host: h, user: u, password: {{env: '{SECRET} x'}}}}}}",
+        f"{{web: {{host: h, user: u, password: {{env: [{SECRET}]}}}}}}",
+        f"{{web: {{host: h, user: u, pasword: {SECRET}}}}}",
+        f"{{web: {{host: h, user: u, password:{SECRET}}}}}",
+        f'{{web: {{host: h, user: u, password: "{SECRET}\\n"}}}}',
+        f"{{web: {{host: h, user: u, password: *{SECRET}}}}}",
+        f"{{web: {{host: h, user: u, password: !{SECRET} x}}}}",
+        f"{{web: {{host: h, user: u, password: %{SECRET}}}}}",
+        f"{{web: {{host: h, user: u, password: '{SECRET}}}}}",
+        f"{{web: {{host: ftp://u:{SECRET}@h, user: u}}}}",
+        f"{{web: 'ftp://u:{SECRET}@h'}}",
+        f"ftp://u:{SECRET}@h",
+        f"{{web: {{host: h, user: {{u: {SECRET}}}}}}}",
+        f"{{web: {{host: h, password: {SECRET}, port: x}}}}",
+    ],
+)
+def test_no_message_and_no_representation_shows_a_secret(loaded, servers):
+    shown = ""
+    try:
+        config = loaded(f"servers: {servers}\nmappings: {{g: {{local: drop, remote: 'ftp://u:{SECRET}@h/'}}}}\n")
+    except ConfigError as error:
+        shown = f"{error!r} {error} {error.remedy} {error.__cause__} {error.__context__}"
+    else:
+        raise AssertionError(config)
+    assert SECRET not in shown
+
+
+def test_a_loaded_secret_is_in_no_representation(loaded):
+    config = loaded(f"servers: {{web: {{host: h, user: u, password: {SECRET}}}}}\n" + MAPPINGS)
+    assert config.servers["web"].password() == SECRET
+    assert SECRET not in repr(config) + repr(config.servers["web"].password) + str(config.warnings)
+
+
+def test_equal_files_make_equal_records(loaded):
+    one, two = loaded(MINIMAL), loaded(MINIMAL)
+    assert dict(one.servers) == dict(two.servers)
+    assert dict(one.mappings) == dict(two.mappings)
+
+
+def test_importing_the_package_loads_neither_yaml_nor_pydantic():
+    code = "import sys, ftpsyncd.config; sys.exit(bool({'yaml', 'pydantic'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
