@@ -7,11 +7,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, bar, name_text, number, size, words
+from ftpsyncd.cli.output import Marks, bar, number, size, words
 from ftpsyncd.demo.record import Happening
 from ftpsyncd.demo.stage import Line, Scene, Verdict
-from ftpsyncd.demo.witness import Testimony
-from ftpsyncd.logs import quote
+from ftpsyncd.demo.witness import Sighting
+from ftpsyncd.logs import one_line, quote
 
 CHROME = 14
 """Rows of the screen that are not files."""
@@ -49,8 +49,8 @@ def view(scene: Scene, signs: Marks, width: int, height: int) -> RenderableType:
         *(happening_line(each, signs) for each in scene.happenings[-HAPPENINGS_SHOWN:]),
         *(Text() for _ in range(HAPPENINGS_SHOWN - len(scene.happenings))),
         Rule(style="bright_black", characters=signs.empty[:1]),
-        _try_it(scene),
-        _watched(scene.testimony, signs),
+        words(scene.message, "yellow") if scene.message else _try_it(scene),
+        _watched(scene.sighting, signs),
     )
 
 
@@ -66,23 +66,31 @@ def _sides(scene: Scene, signs: Marks, width: int, rows: int) -> Table:
     narrow = width < NARROW
     table.add_column("Drop folder", ratio=1, no_wrap=True, overflow="ellipsis")
     table.add_column("", width=7, justify="right", no_wrap=True)
-    table.add_column("", width=9 if narrow else 18, no_wrap=True)
+    table.add_column("", width=10 if narrow else 18, no_wrap=True)
     table.add_column("Server", ratio=1, no_wrap=True, overflow="ellipsis")
     if not narrow:
         table.add_column("", width=7, justify="right", no_wrap=True)
     shown = scene.lines if len(scene.lines) <= rows else scene.lines[: rows - 1]
     for line in shown:
         cells: list[RenderableType] = [
-            name_text(line.path) if line.local else Text(),
+            _name(line.path) if line.local else Text(),
             Text(size(line.local.size) if line.local else "", style="bright_black"),
             between(line, signs, narrow=narrow),
-            name_text(line.path) if line.remote else Text(),
+            _name(line.path) if line.remote else Text(),
             Text(size(line.remote.size) if line.remote else "", style="bright_black"),
         ]
         table.add_row(*cells[: len(table.columns)])
     if len(shown) < len(scene.lines):
         table.add_row(Text(f"{signs.dots} and {len(scene.lines) - len(shown)} more", style="bright_black"))
+    # What is below stays where it is, however many files there are: the eye finds it again.
+    for _ in range(rows - table.row_count):
+        table.add_row()
     return table
+
+
+def _name(path: str) -> Text:
+    """A name alone in its cell needs no quotes."""
+    return Text(one_line(path), no_wrap=True, overflow="ellipsis")
 
 
 def between(line: Line, signs: Marks, *, narrow: bool) -> Text:
@@ -91,8 +99,8 @@ def between(line: Line, signs: Marks, *, narrow: bool) -> Text:
         return Text(f"{signs.bad} deleting", style="red")
     if line.writing:
         return Text(f"{signs.dots} writing" if narrow else f"{signs.dots} being written", style="yellow")
-    if line.transfer is not None and line.transfer.size_bytes:
-        share = line.transfer.sent_bytes / line.transfer.size_bytes
+    if line.arrived is not None:
+        share = line.arrived / line.local.size if line.local.size else 1.0
         return bar(share, 5 if narrow else 11, signs).append(f" {share:4.0%}", style="green")
     if line.remote is None:
         return Text(f"{signs.wait} settling", style="cyan")
@@ -108,8 +116,8 @@ def happening_line(happening: Happening, signs: Marks) -> Text:
     line.append(f"{'server' if happening.where == 'server' else 'folder'}  ", style="bright_black")
     line.append(f"{happening.verb:<11}  ", style=LOOKS.get(happening.verb, ""))
     if happening.source:
-        line.append(f"{quote(happening.source)} {signs.arrow} ")
-    line.append(quote(happening.path))
+        line.append(f"{one_line(happening.source)} {signs.arrow} ")
+    line.append(one_line(happening.path))
     if happening.size:
         line.append(f"  {size(happening.size)}", style="bright_black")
     return line
@@ -121,7 +129,7 @@ def _try_it(scene: Scene) -> Text:
     return text.append("     Ctrl-C ends", style="not bold bright_black")
 
 
-def _watched(seen: Testimony, signs: Marks) -> Text:
+def _watched(seen: Sighting, signs: Marks) -> Text:
     if seen.torn or seen.early:
         return words(f"{signs.bad} half visible at the server: {', '.join((*seen.torn, *seen.early))}", "bold red")
     text = Text(f"{signs.good} ", style="green", overflow="ellipsis", no_wrap=True)
@@ -143,7 +151,7 @@ def farewell(signs: Marks) -> Text:
 
 def verdict_view(verdict: Verdict, signs: Marks) -> RenderableType:
     """What was compared, and what came out."""
-    seen = verdict.testimony
+    seen = verdict.sighting
     compared = f"compared {number(verdict.files, 'file')}, {size(verdict.size_bytes)}"
     lines = []
     if verdict.differing:

@@ -14,11 +14,11 @@ from typing import Self
 
 from ftpsyncd import config as configuration
 from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.demo.record import Happening, Record
 from ftpsyncd.demo.server import LoopbackServer
 from ftpsyncd.demo.story import Story, stopwatch
-from ftpsyncd.demo.witness import Look, Testimony, Witness, files, visible
-from ftpsyncd.model import Status, Transfer
+from ftpsyncd.demo.witness import Look, Sighting, Witness, files, visible
 from ftpsyncd.service import Service
 
 MAPPING = "demo"
@@ -61,7 +61,9 @@ class Line:
     path: str
     local: Side | None
     remote: Side | None
-    transfer: Transfer | None
+    arrived: int | None
+    """Bytes that are at the server under a temporary name; None if there is none. The truth about a transfer: what a
+    sender calls sent is in the kernel's hands."""
     writing: bool
     """Its writer has it open."""
 
@@ -78,7 +80,7 @@ class Scene:
     config: Path
     lines: tuple[Line, ...]
     happenings: tuple[Happening, ...]
-    testimony: Testimony
+    sighting: Sighting
     message: str
     """The daemon's own, if it has one; empty when all is well."""
 
@@ -93,13 +95,13 @@ class Verdict:
     """Paths that are missing, superfluous or different at the server."""
     leftovers: tuple[str, ...]
     """Temporary files at the server."""
-    testimony: Testimony
+    sighting: Sighting
     waited_s: float
 
     @property
     def good(self) -> bool:
         """Both sides equal, nothing left over, nothing ever torn or early."""
-        return not (self.differing or self.leftovers or self.testimony.torn or self.testimony.early)
+        return not (self.differing or self.leftovers or self.sighting.torn or self.sighting.early)
 
 
 class Demo:
@@ -167,7 +169,12 @@ class Demo:
         return self._clock()
 
     def scene(self, happenings: int = 6) -> Scene:
-        """This moment, with the last so many happenings."""
+        """This moment, with the last so many happenings.
+
+        Raises:
+            FtpsyncdError: the daemon has failed.
+        """
+        self._service.progress()
         status = self._service.status()
         _, recent = self._record.since(0)
         return Scene(
@@ -176,23 +183,28 @@ class Demo:
             address=f"ftp://{self._server.user}@127.0.0.1:{self._server.port}/",
             password=self._server.password,
             config=self.config,
-            lines=tuple(self._lines(status)),
+            lines=tuple(self._lines()),
             happenings=recent[-happenings:],
-            testimony=self._witness.testimony(),
+            sighting=self._witness.sighting(),
             message=next((each.message for each in status.mappings if each.message), ""),
         )
 
     def happened(self, seen: int) -> tuple[int, tuple[Happening, ...]]:
-        """What happened after the first ``seen`` happenings, and how many there are now."""
+        """What happened after the first ``seen`` happenings, and how many there are now.
+
+        Raises:
+            FtpsyncdError: the daemon has failed.
+        """
+        self._service.progress()
         return self._record.since(seen)
 
-    def _lines(self, status: Status) -> Iterator[Line]:
+    def _lines(self) -> Iterator[Line]:
         local = {path: _side(look) for path, look in files(self.drop) if self._filter.includes(path)}
         remote = {path: _side(look) for path, look in visible(self._remote)}
-        moving = {transfer.path: transfer for transfer in status.transfers}
+        arriving = {_final(path): look.size for path, look in files(self._remote) if path.endswith(SUFFIX)}
         writing = self._record.being_written()
         for path in sorted({*local, *remote}):
-            yield Line(path, local.get(path), remote.get(path), moving.get(path), path in writing)
+            yield Line(path, local.get(path), remote.get(path), arriving.get(path), path in writing)
 
     def end_story(self) -> None:
         """Complete what is being written and change nothing more."""
@@ -231,9 +243,14 @@ class Demo:
             size_bytes=size_bytes,
             differing=tuple(differing),
             leftovers=tuple(sorted(everything - remote)),
-            testimony=self._witness.testimony(),
+            sighting=self._witness.sighting(),
             waited_s=waited_s,
         )
+
+
+def _final(temporary: str) -> str:
+    """The final name of ``NAME.<8 hex>.filepart``."""
+    return temporary.removesuffix(SUFFIX).rpartition(".")[0]
 
 
 def _side(look: Look) -> Side:

@@ -101,7 +101,7 @@ class Story:
     def _draw(self, name: str) -> bytes:
         self._drawn += 1
         seed = self._dice.randrange(1 << 30) + self._drawn
-        wide = self._dice.choice((200, 320, 480, 640))
+        wide = self._dice.randrange(160, 680, 40)
         high = wide * 3 // 4
         match Path(name).suffix:
             case ".bmp":

@@ -38,7 +38,7 @@ class Known(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Sighting:
     """What the witness has to say."""
 
     looks: int
@@ -84,9 +84,9 @@ class Witness:
         if self._thread.ident is not None:
             self._thread.join()
 
-    def testimony(self) -> Testimony:
+    def sighting(self) -> Sighting:
         """What was seen so far."""
-        return Testimony(self._looks, self._reads, tuple(self._torn), tuple(self._early))
+        return Sighting(self._looks, self._reads, tuple(self._torn), tuple(self._early))
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):

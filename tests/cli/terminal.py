@@ -40,9 +40,10 @@ def write_config(root: Path, *, port: int) -> Path:
 
 def drawn(picture: RenderableType, width: int) -> str:
     """What a view looks like on a terminal of this width, without colours and trailing blanks."""
-    screen = Console(file=StringIO(), width=width, color_system=None, markup=False, highlight=False, emoji=False)
+    paper = StringIO()
+    screen = Console(file=paper, width=width, color_system=None, markup=False, highlight=False, emoji=False)
     screen.print(picture)
-    text = screen.file.getvalue()
+    text = paper.getvalue()
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
