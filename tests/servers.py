@@ -391,7 +391,6 @@ def _serve(settings: dict[str, Any]) -> None:
     class Plain(FTPHandler):  # type: ignore[misc]
         timeout = settings["idle_s"]
         auth_failed_timeout = 0
-        unicode_errors = "surrogateescape"
 
     class Explicit(TLS_FTPHandler):  # type: ignore[misc]
         timeout = settings["idle_s"]

@@ -1,1 +1,33 @@
-"""Sending, fetching and deleting files on FTP and FTPS servers."""
+"""Sending, fetching and deleting files on FTP and FTPS servers: usable on its own, and all that the daemon needs.
+
+    from pathlib import Path
+    from ftpsyncd.model import ServerSpec
+    from ftpsyncd.remote import connect
+
+    server = ServerSpec("web", "ftp.example.com", "publisher", password=lambda: "…")
+    with connect(server) as ftp:
+        ftp.make_dirs("/htdocs/gallery")
+        ftp.upload(Path("a.jpg"), "/htdocs/gallery/a.jpg")
+
+Read on in `port` (what a session can do), `session` (commands), `transfer` (content), `wire` and `data` (sockets and
+TLS), `replies` (what servers say), `profile` (what they can do), `pool`, `memory` (a server for tests).
+"""
+
+from ftpsyncd.remote.library import Ftp, connect
+from ftpsyncd.remote.memory import MemoryServer
+from ftpsyncd.remote.pool import Pool
+from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
+from ftpsyncd.remote.session import Account
+
+__all__ = [
+    "Account",
+    "Connector",
+    "Ftp",
+    "MemoryServer",
+    "Pool",
+    "PublishJob",
+    "PublishResult",
+    "RemoteEntry",
+    "RemoteSession",
+    "connect",
+]

@@ -116,6 +116,8 @@ class DataLine:
         if context is None:
             return
         try:
+            # wrap_socket loses the descriptor of a socket that was reset already, so that is found out here.
+            self._sock.getpeername()
             self._protected = context.wrap_socket(
                 self._sock,
                 server_hostname=self._control.host,

@@ -301,27 +301,24 @@ class Session:
                 )
 
     def _keeps(self, oddity: Oddity, directory: str) -> bool:
-        name = SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart")
+        token = secrets.token_hex(4)
+        name = SAMPLES[oddity].format(f"{token}.filepart")
         made = self.exchange([self.command("MKD", f"{directory}/{name}")])[0]
         if not made.good:
             error = self.error(made, "MKD", f"{directory}/{name}")
             if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError):
                 raise error
             return False
-        try:
-            return any(entry.name == name for entry in self.list_dir(directory or "/"))
-        finally:
-            self.exchange([self.command("RMD", f"{directory}/{name}")])
+        stored = {entry.name for entry in self.list_dir(directory or "/") if token in entry.name}
+        # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
+        self.exchange([self.command("RMD", f"{directory}/{each}") for each in {name, *stored}])
+        return stored == {name}
 
     def _make(self, chain: Sequence[str]) -> bool:
         """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
+        commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1])]
         self.assure(chain[-1])
-        *_, made, visit = self.exchange(
-            [
-                *(self.command("MKD", path) for path in chain),
-                self.command("CWD", chain[-1]),
-            ]
-        )
+        *_, made, visit = self.exchange(commands)
         if made.good:
             return True
         if visit.good:
@@ -343,17 +340,18 @@ class Session:
             raise error
         if replies.says_not_empty(reply):
             return False
-        try:
-            if self.list_dir(path):
-                return False
-        except NotFoundError:
+        there = self.stat(path)
+        if there is None:
             return True
+        if there.kind is Kind.DIR and self.list_dir(path):
+            return False
         raise error
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
+        commands = [self.command("RNFR", source), self.command("RNTO", target)]
         self.assure(target)
-        began, ended = self.exchange([self.command("RNFR", source), self.command("RNTO", target)])
+        began, ended = self.exchange(commands)
         if not began.more:
             raise self.error(began, "RNFR", source)
         if not ended.good:

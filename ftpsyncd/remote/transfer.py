@@ -176,8 +176,8 @@ class _Cycle:
                 self._verify(prepare=True)
                 upload = _Upload(job, _open(job), time.monotonic())
             except FtpsyncdError as error:
-                # Nothing of this job was sent. The one before goes on with the next, or ends with the session.
-                yield from self._lost()
+                # Nothing of this job was sent. The file before is ended first: results come in order.
+                yield from self._flush()
                 yield PublishResult(job, error)
                 continue
             yield from self._lost()
@@ -185,14 +185,15 @@ class _Cycle:
             self.opened = upload
             self._transfer(upload, before)
             self.opened = None
+            if upload.error is None:
+                self.before = upload
+            else:
+                self._remove(upload)
             if before is not None:
                 self._settle(before)
                 yield before.result()
             if upload.error is not None:
-                self._remove(upload)
                 yield upload.result()
-            else:
-                self.before = upload
         yield from self._lost()
 
     def close(self) -> None:
@@ -355,6 +356,8 @@ class _Cycle:
         try:
             _pour(line, upload)
         except BaseException as error:
+            # A reset before the server has taken the connection would leave it waiting for one.
+            session.control.await_answer(lambda: next(iter(list(queued)[ahead:]), None))
             line.abort()
             if isinstance(error, FtpsyncdError):
                 return error
@@ -371,9 +374,11 @@ class _Cycle:
                 session.abandon()
             upload.error = failure
             return
+        timeouts = session.control.timeouts
         try:
-            first = session.first()
-            reply = session.check(first, session.control.timeouts.after(upload.job.size))
+            # After a reset the server speaks soon or, not having noticed the connection, never.
+            first = session.first(None if failure is None else timeouts.close_s)
+            reply = session.check(first, timeouts.after(upload.job.size) if failure is None else timeouts.close_s)
         except RemoteError as error:
             upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
             return

@@ -1,0 +1,476 @@
+"""A server in memory: the same port, the same typed errors, and faults that a test scripts.
+
+    server = MemoryServer()
+    server.fail("RNTO", ServerUnavailableError("gone"), path="/a", after=True)
+    with server.connect() as session:
+        ...
+    server.files["/a"].content
+
+Faults are matched by the verbs of FTP, so that a script reads like a trace of the real thing: STOR, SIZE, RNFR, RNTO,
+DELE, MKD, RMD, MFMT, MLST, MLSD, RETR, NOOP, and CONNECT for the opening of a session. Errors of the family
+"server unavailable" finish the session, as they do on the wire.
+
+``observer`` is called after every change that a visitor of the server could see, with the verb and the path: a test
+looks at `files` there and finds no torn file under a final name, or fails.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    FileChangedError,
+    FtpsyncdError,
+    NameNotSendableError,
+    NameRefusedError,
+    NotFoundError,
+    RemoteError,
+    ServerFullError,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+    VerificationError,
+)
+from ftpsyncd.model import Kind, basename
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
+
+_BLOCK = 256 * 1024
+
+
+@dataclass(slots=True)
+class MemoryFile:
+    """A file at the server."""
+
+    content: bytes = b""
+    mtime_s: int = 0
+
+
+@dataclass(slots=True)
+class _Fault:
+    verb: str
+    error: RemoteError
+    path: str | None
+    nth: int
+    after: bool
+    times: int
+
+
+@dataclass(slots=True)
+class MemoryServer:
+    """What the server holds, and how it misbehaves. Thread-safe as far as sessions use it."""
+
+    files: dict[str, MemoryFile] = field(default_factory=dict)
+    dirs: set[str] = field(default_factory=lambda: {"/"})
+    read_only: set[str] = field(default_factory=set)
+    """Directories in which nothing may be made, changed or removed."""
+    capacity: int | None = None
+    """Bytes of all files together; absent: unlimited."""
+    max_sessions: int | None = None
+    replaces: bool = True
+    """RNTO over an existing file is allowed."""
+    dates: bool = True
+    """Dates can be set."""
+    online: bool = True
+    """Set to False, every session ends at its next command and no new one opens."""
+    observer: Callable[[str, str], None] = lambda _verb, _path: None
+    log: list[tuple[str, str]] = field(default_factory=list)
+    """Every command: verb and path."""
+    sessions: int = 0
+    """Open now."""
+    clock: Callable[[], float] = time.time
+    _faults: list[_Fault] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    def connect(self) -> MemorySession:
+        """Open a session; a :class:`ftpsyncd.remote.port.Connector`."""
+        with self.lock:
+            self.strike("CONNECT", "", after=False)
+            if not self.online:
+                raise ServerUnavailableError("The server is down.")
+            if self.max_sessions is not None and self.sessions >= self.max_sessions:
+                raise TooManyConnectionsError("Too many connections.", reply="421 Too many connections.")
+            self.sessions += 1
+            self.log.append(("CONNECT", ""))
+            return MemorySession(self)
+
+    def fail(
+        self,
+        verb: str,
+        error: RemoteError,
+        *,
+        path: str | None = None,
+        nth: int = 1,
+        after: bool = False,
+        times: int = 1,
+    ) -> None:
+        """Let a command fail.
+
+        Args:
+            verb: of the command; ``*`` is any.
+            error: what the session raises.
+            path: only for this path; absent: for any.
+            nth: the how-manieth matching command from now on is the first to fail.
+            after: the command takes effect and then fails (a lost reply).
+            times: how many of them fail.
+        """
+        self._faults.append(_Fault(verb, error, path, nth, after, times))
+
+    def strike(self, verb: str, path: str, *, after: bool) -> None:
+        """Raise the scripted fault of this command, if there is one."""
+        for fault in self._faults:
+            if fault.after == after and fault.verb in {verb, "*"} and fault.path in {None, path} and fault.times:
+                fault.nth -= 1
+                if fault.nth <= 0:
+                    fault.times -= 1
+                    raise fault.error
+
+
+class MemorySession:
+    """One connection to a `MemoryServer`; made by its `connect`."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+        self._usable = True
+        self._closed = False
+
+    @property
+    def usable(self) -> bool:
+        """See `port.RemoteSession.usable`."""
+        return self._usable
+
+    # ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _do(self, verb: str, path: str, act: Callable[[], RemoteError | None]) -> None:
+        """One command: faults before, effect, observer, faults after."""
+        if any(c in path for c in "\r\n\0"):
+            raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
+        self._begin(verb, path)
+        with self._server.lock:
+            error = act()
+        if error is not None:
+            raise error
+        self._end(verb, path)
+
+    def _begin(self, verb: str, path: str) -> None:
+        with self._server.lock:
+            self._server.log.append((verb, path))
+            self._alive()
+            try:
+                self._server.strike(verb, path, after=False)
+            except ServerUnavailableError:
+                self._usable = False
+                raise
+
+    def _end(self, verb: str, path: str) -> None:
+        with self._server.lock:
+            self._alive()
+            try:
+                self._server.strike(verb, path, after=True)
+            except ServerUnavailableError:
+                self._usable = False
+                raise
+
+    def _alive(self) -> None:
+        if not self._usable or not self._server.online:
+            self._usable = False
+            raise ServerUnavailableError("The connection to the server is finished.")
+
+    def _changed(self, verb: str, path: str) -> None:
+        self._server.observer(verb, path)
+
+    def _refusal(self, path: str) -> RemoteError | None:
+        """Why a name cannot be made here."""
+        parent = path.rpartition("/")[0] or "/"
+        if parent not in self._server.dirs:
+            return NotFoundError(f"No such directory: {parent!r}", reply="550 No such file or directory.")
+        if parent in self._server.read_only:
+            return NameRefusedError(f"Permission denied: {path!r}", reply="550 Permission denied.")
+        return None
+
+    # ── Publishing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
+        """See `port.RemoteSession.publish`."""
+        source = iter(jobs)
+        while self._usable and self._server.online and (job := next(source, None)) is not None:
+            started = time.monotonic()
+            try:
+                digest, dated = self._publish(job)
+            except FtpsyncdError as error:
+                yield PublishResult(job, error, duration_s=time.monotonic() - started)
+            else:
+                yield PublishResult(job, None, digest, time.monotonic() - started, "226 Transfer complete.", dated)
+
+    def _publish(self, job: PublishJob) -> tuple[bytes, bool]:
+        for path in (job.path, job.temporary):
+            if any(c in path for c in "\r\n\0"):
+                raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
+        with job.open() as file:
+            try:
+                digest = self._store(job, file)
+                self._size(job)
+                dated = self.set_time(job.temporary, job.mtime_s)
+                job.confirm(file)
+                if job.temporary != job.path:
+                    self.rename(job.temporary, job.path)
+            except FtpsyncdError:
+                self._discard(job.temporary)
+                raise
+        return digest, dated
+
+    def _store(self, job: PublishJob, file: BinaryIO) -> bytes:
+        """Send the content block by block; others see the file grow."""
+        digest = hashlib.sha256()
+        path = job.temporary
+        self._begin("STOR", path)
+        self._write(path, b"", new=True)
+        sent = 0
+        while sent < job.size:
+            block = file.read(min(_BLOCK, job.size - sent))
+            if not block:
+                raise FileChangedError(f"The file ended after {sent} of {job.size} bytes.")
+            digest.update(block)
+            self._write(path, block, new=False)
+            sent += len(block)
+            job.progress(sent)
+        self._end("STOR", path)
+        return digest.digest()
+
+    def _write(self, path: str, block: bytes, *, new: bool) -> None:
+        server = self._server
+        with server.lock:
+            self._alive()
+            if path in server.dirs:
+                raise NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
+            if (refusal := self._refusal(path)) is not None:
+                raise refusal
+            if new or path not in server.files:
+                server.files[path] = MemoryFile(b"", int(server.clock()))
+            used = sum(len(file.content) for file in server.files.values())
+            room = len(block) if server.capacity is None else max(0, server.capacity - used)
+            server.files[path].content += block[:room]
+            self._changed("STOR", path)
+            if room < len(block):
+                raise ServerFullError("No space left.", reply="452 No space left on device.")
+
+    def _size(self, job: PublishJob) -> None:
+        def act() -> RemoteError | None:
+            file = self._server.files.get(job.temporary)
+            if file is None or len(file.content) != job.size:
+                return VerificationError(f"The server does not hold the {job.size} bytes of {job.path!r}.")
+            return None
+
+        self._do("SIZE", job.temporary, act)
+
+    def _discard(self, path: str) -> None:
+        if self._usable and path in self._server.files:
+            self.delete_many([path])
+
+    def fetch(
+        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """See `port.RemoteSession.fetch`."""
+        content = b""
+
+        def act() -> RemoteError | None:
+            nonlocal content
+            if path not in self._server.files:
+                return NotFoundError(f"No such file: {path!r}", reply="550 No such file or directory.")
+            content = self._server.files[path].content[offset:]
+            return None
+
+        self._do("RETR", path, act)
+        into.write(content)
+        progress(offset + len(content))
+        return len(content)
+
+    # ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stat(self, path: str) -> RemoteEntry | None:
+        """See `port.RemoteSession.stat`."""
+        self._do("MLST", path, lambda: None)
+        return self._entry(path)
+
+    def _entry(self, path: str) -> RemoteEntry | None:
+        if path in self._server.dirs:
+            return RemoteEntry(basename(path), Kind.DIR, None, None)
+        file = self._server.files.get(path)
+        return None if file is None else RemoteEntry(basename(path), Kind.FILE, len(file.content), file.mtime_s)
+
+    def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        """See `port.RemoteSession.stat_many`."""
+        return [self.stat(path) for path in paths]
+
+    def list_dir(self, path: str) -> list[RemoteEntry]:
+        """See `port.RemoteSession.list_dir`."""
+
+        def act() -> RemoteError | None:
+            if path not in self._server.dirs:
+                return NotFoundError(f"No such directory: {path!r}", reply="550 No such file or directory.")
+            return None
+
+        self._do("MLSD", path, act)
+        with self._server.lock:
+            entries = [self._entry(name) for name in self._children(path)]
+        return [entry for entry in entries if entry is not None]
+
+    def _children(self, path: str) -> list[str]:
+        names = [*self._server.files, *self._server.dirs]
+        return sorted(name for name in names if name != "/" and (name.rpartition("/")[0] or "/") == path)
+
+    # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def make_dir(self, path: str) -> bool:
+        """See `port.RemoteSession.make_dir`."""
+        made = False
+
+        def act() -> RemoteError | None:
+            nonlocal made
+            if path in self._server.dirs:
+                return None
+            if path in self._server.files:
+                return NameRefusedError(f"Is a file: {path!r}", reply="550 File exists.")
+            if (refusal := self._refusal(path)) is not None:
+                return refusal
+            self._server.dirs.add(path)
+            made = True
+            self._changed("MKD", path)
+            return None
+
+        self._do("MKD", path, act)
+        return made
+
+    def make_dirs(self, path: str) -> bool:
+        """See `port.RemoteSession.make_dirs`."""
+        made = False
+        parts = [part for part in path.split("/") if part]
+        for n in range(1, len(parts) + 1):
+            made = self.make_dir("/" + "/".join(parts[:n]))
+        return made
+
+    def remove_dir(self, path: str) -> bool:
+        """See `port.RemoteSession.remove_dir`."""
+        empty = True
+
+        def act() -> RemoteError | None:
+            nonlocal empty
+            if path in self._server.files:
+                return NameRefusedError(f"Not a directory: {path!r}", reply="550 Not a directory.")
+            if path not in self._server.dirs:
+                return None
+            empty = not self._children(path)
+            if not empty:
+                return None
+            if (refusal := self._refusal(path)) is not None:
+                return refusal
+            self._server.dirs.discard(path)
+            self._changed("RMD", path)
+            return None
+
+        self._do("RMD", path, act)
+        return empty
+
+    def rename(self, source: str, target: str) -> None:
+        """See `port.RemoteSession.rename`."""
+        server = self._server
+
+        def known() -> RemoteError | None:
+            if source not in server.files and source not in server.dirs:
+                return NotFoundError(f"No such file: {source!r}", reply="550 No such file or directory.")
+            return None
+
+        def act() -> RemoteError | None:
+            if target in server.dirs:
+                return AlreadyExistsError(f"Is a directory: {target!r}", reply="550 Is a directory.")
+            refusal = self._refusal(target) or self._refusal(source)
+            if refusal is not None:
+                return refusal
+            if source in server.dirs:
+                self._move_tree(source, target)
+            else:
+                server.files[target] = server.files.pop(source)
+            self._changed("RNTO", target)
+            return None
+
+        self._do("RNFR", source, known)
+        if target in server.files and not server.replaces:
+            for verdict in self.delete_many([target]):
+                if verdict is not None:
+                    raise verdict
+        self._do("RNTO", target, act)
+
+    def _move_tree(self, source: str, target: str) -> None:
+        server = self._server
+
+        def moved(path: str) -> str:
+            return target + path[len(source) :] if path == source or path.startswith(source + "/") else path
+
+        server.dirs = {moved(path) for path in server.dirs}
+        server.files = {moved(path): file for path, file in server.files.items()}
+
+    def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
+        """See `port.RemoteSession.delete_many`."""
+        verdicts: list[FtpsyncdError | None] = []
+        for path in paths:
+            try:
+                self._do("DELE", path, lambda path=path: self._delete(path))  # type: ignore[misc]
+                verdicts.append(None)
+            except ServerUnavailableError:
+                raise
+            except FtpsyncdError as error:
+                verdicts.append(error)
+        return verdicts
+
+    def _delete(self, path: str) -> RemoteError | None:
+        if path in self._server.dirs:
+            return NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
+        if path not in self._server.files:
+            return None
+        if (refusal := self._refusal(path)) is not None:
+            return refusal
+        del self._server.files[path]
+        self._changed("DELE", path)
+        return None
+
+    def set_time(self, path: str, mtime_s: int) -> bool:
+        """See `port.RemoteSession.set_time`."""
+        done = False
+
+        def act() -> RemoteError | None:
+            nonlocal done
+            file = self._server.files.get(path)
+            if file is not None and self._server.dates:
+                file.mtime_s = mtime_s
+                done = True
+            return None
+
+        self._do("MFMT", path, act)
+        return done
+
+    def noop(self) -> None:
+        """See `port.RemoteSession.noop`."""
+        self._do("NOOP", "", lambda: None)
+
+    # ── End ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """See `port.RemoteSession.close`."""
+        self._usable = False
+        with self._server.lock:
+            if not self._closed:
+                self._closed = True
+                self._server.sessions -= 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

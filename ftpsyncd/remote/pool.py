@@ -1,0 +1,153 @@
+"""Connections to one server, kept open between uses: a login may cost seconds.
+
+The pool never waits and never limits: its callers are as many as may connect. It changes its state under a lock and
+does its network I/O outside. A session comes back only if it is `usable`; doubt closes it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.remote.port import Connector, RemoteSession
+
+
+class _Idle(NamedTuple):
+    session: RemoteSession
+    since: float
+    """When it was last used for work; decides when it is closed."""
+    heard: float
+    """When the server last gave a sign of life."""
+
+
+class Pool:
+    """The open sessions of one account.
+
+    Args:
+        connect: opens one more.
+        idle_close_s: seconds after which an unused session is closed.
+        keepalive_s: seconds of silence after which a session must show a sign of life.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        connect: Connector,
+        *,
+        idle_close_s: float = 60.0,
+        keepalive_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connect = connect
+        self._idle_close_s = idle_close_s
+        self._keepalive_s = keepalive_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._idle: list[_Idle] = []
+        """The most recently used one is last: the others age and are closed."""
+        self._leased = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"Pool({self.open_count} open, {self.idle_count} idle)"
+
+    @property
+    def open_count(self) -> int:
+        """Sessions that are open or being opened."""
+        with self._lock:
+            return self._leased + len(self._idle)
+
+    @property
+    def idle_count(self) -> int:
+        """Sessions that wait to be used."""
+        with self._lock:
+            return len(self._idle)
+
+    @contextmanager
+    def lease(self) -> Iterator[RemoteSession]:
+        """A session for one thread, for as long as the block lasts.
+
+        Raises:
+            RemoteError: what the connector raised.
+        """
+        session = self._take()
+        try:
+            yield session
+        finally:
+            self._give_back(session)
+
+    def _take(self) -> RemoteSession:
+        with self._lock:
+            # Counted before it is open, so that `open_count` never understates what the server sees.
+            self._leased += 1
+        try:
+            while True:
+                with self._lock:
+                    idle = self._idle.pop() if self._idle else None
+                if idle is None:
+                    return self._connect()
+                if self._clock() - idle.heard <= self._keepalive_s or _answers(idle.session):
+                    return idle.session
+        except BaseException:
+            with self._lock:
+                self._leased -= 1
+            raise
+
+    def _give_back(self, session: RemoteSession) -> None:
+        now = self._clock()
+        with self._lock:
+            self._leased -= 1
+            keep = session.usable and not self._closed
+            if keep:
+                self._idle.append(_Idle(session, now, now))
+        if not keep:
+            session.close()
+
+    def tend(self) -> None:
+        """Close what was idle for too long, ask the others for a sign of life. Never raises."""
+        now = self._clock()
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._leased += len(idle)
+        for entry in idle:
+            heard = entry.heard
+            if now - entry.since >= self._idle_close_s:
+                entry.session.close()
+                keep = False
+            elif now - heard >= self._keepalive_s:
+                keep = _answers(entry.session)
+                heard = now
+            else:
+                keep = True
+            with self._lock:
+                self._leased -= 1
+                keep_open = keep and not self._closed
+                if keep_open:
+                    # Put back below what was returned meanwhile: that was used more recently.
+                    self._idle.insert(
+                        sum(other.since <= entry.since for other in self._idle), entry._replace(heard=heard)
+                    )
+            if keep and not keep_open:
+                entry.session.close()
+
+    def close(self) -> None:
+        """Close what is idle; what is leased is closed when it comes back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for entry in idle:
+            entry.session.close()
+
+
+def _answers(session: RemoteSession) -> bool:
+    """Whether an idle session is still alive; closes it if not."""
+    try:
+        session.noop()
+    except FtpsyncdError:
+        session.close()
+        return False
+    return session.usable

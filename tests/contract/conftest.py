@@ -1,0 +1,61 @@
+"""Every remote the contract suite runs against, behind one face: `remote`."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from ftpsyncd.remote import Account, MemoryServer, RemoteSession
+from tests.contract.remotes import REMOTES, Remote
+from tests.servers import Server, missing, running
+
+
+@pytest.fixture(scope="session")
+def fleet(request: pytest.FixtureRequest) -> Iterator[dict[str, Server]]:
+    """The servers that the selected tests need, all started beforehand so that no test is blamed for their handles."""
+    wanted = {
+        name
+        for item in request.session.items
+        if isinstance(name := getattr(getattr(item, "callspec", None), "params", {}).get("remote"), str)
+    }
+    with ExitStack() as stack:
+        servers = {}
+        for name in sorted(wanted - {"memory"}):
+            kind, tls = name.rsplit("-", 1)
+            if not missing(kind, tls):
+                servers[name] = stack.enter_context(running(kind, tls=tls))
+        yield servers
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[] if name == "memory" else pytest.mark.real_server) for name in REMOTES]
+)
+def remote(request: pytest.FixtureRequest, fleet: dict[str, Server]) -> Iterator[Remote]:
+    name = request.param
+    base = f"/{secrets.token_hex(4)}"
+    if name == "memory":
+        memory = MemoryServer(dirs={"/", base})
+        yield Remote(name, base, memory=memory)
+        assert memory.sessions == 0, "a session was left open"
+        return
+    if name not in fleet:
+        # Skips with the reason, or fails where servers are required.
+        kind, tls = name.rsplit("-", 1)
+        with running(kind, tls=tls):
+            raise AssertionError
+    server = fleet[name]
+    account = Account(server.spec())
+    with account() as session:
+        session.make_dir(base)
+    yield Remote(name, base, server, account=account)
+    shutil.rmtree(server.home / base.lstrip("/"), ignore_errors=True)
+
+
+@pytest.fixture
+def session(remote: Remote) -> Iterator[RemoteSession]:
+    with remote.connect() as session:
+        yield session

@@ -1,0 +1,89 @@
+"""The remotes of the contract suite behind one face, and the jobs that it publishes."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession
+from tests.servers import KINDS, Server
+
+REMOTES = ["memory"] + [
+    f"{kind}-{tls}"
+    for kind in KINDS
+    for tls in ("off", "explicit", "implicit")
+    if not (kind == "pure-ftpd" and tls == "implicit")
+]
+DATE = 1_600_000_000
+
+
+@dataclass
+class Remote:
+    """A server under test and a fresh directory on it."""
+
+    name: str
+    base: str
+    server: Server | None = None
+    memory: MemoryServer = field(default_factory=MemoryServer)
+    account: Account | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition("-")[0] if self.server is None else self.server.kind
+
+    def connect(self) -> RemoteSession:
+        return self.memory.connect() if self.account is None else self.account()
+
+    def _local(self, path: str) -> Path:
+        assert self.server is not None
+        return self.server.home / path.lstrip("/")
+
+    def read(self, path: str) -> bytes:
+        return self.memory.files[path].content if self.server is None else self._local(path).read_bytes()
+
+    def mtime(self, path: str) -> int:
+        return self.memory.files[path].mtime_s if self.server is None else int(self._local(path).stat().st_mtime)
+
+    def names(self, directory: str = "") -> set[str]:
+        """What is really in a directory, whatever the server says."""
+        directory = directory or self.base
+        if self.server is not None:
+            return {path.name for path in self._local(directory).iterdir()}
+        everything = [*self.memory.files, *self.memory.dirs]
+        return {p.rpartition("/")[2] for p in everything if p != "/" and (p.rpartition("/")[0] or "/") == directory}
+
+
+def fine(_file) -> None:
+    """Confirm anything."""
+
+
+def job(path: str, content: bytes = b"content", **changes) -> PublishJob:
+    suffix = ".0123abcd.filepart"
+    directory, _, name = path.rpartition("/")
+    cut = name.encode(errors="surrogateescape")[: 255 - len(suffix)].decode(errors="surrogateescape")
+    values = {
+        "path": path,
+        "temporary": f"{directory}/{cut}{suffix}",
+        "size": len(content),
+        "mtime_s": DATE,
+        "open": lambda: io.BytesIO(content),
+        "confirm": fine,
+    }
+    return PublishJob(**{**values, **changes})
+
+
+def publish(session, *jobs: PublishJob) -> list[PublishResult]:
+    return list(session.publish(jobs))
+
+
+def put(session, path: str, content: bytes = b"content") -> None:
+    for result in publish(session, job(path, content)):
+        assert result.error is None
+
+
+def raiser(error: Exception):
+    def act(*_args):
+        raise error
+
+    return act

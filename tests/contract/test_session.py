@@ -1,0 +1,429 @@
+"""What every remote promises (`ftpsyncd.remote.port`): one suite for memory and for all real servers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from ftpsyncd.errors import (
+    FileChangedError,
+    LocalUnreadableError,
+    NameNotSendableError,
+    NameRefusedError,
+    NotFoundError,
+    RemoteError,
+    ServerUnavailableError,
+)
+from ftpsyncd.model import Kind
+from ftpsyncd.remote.port import PublishJob
+from tests.contract.remotes import DATE, Remote, job, publish, put, raiser
+
+
+class TestPublish:
+    @pytest.mark.parametrize("size", [0, 1, 4096, 256 * 1024, 256 * 1024 + 1, 3_000_000])
+    def test_a_file_arrives_whole_with_its_digest(self, remote, session, size):
+        content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        (result,) = publish(session, job(f"{remote.base}/new", content))
+        assert result.error is None
+        assert remote.read(f"{remote.base}/new") == content
+        assert result.sha256 == hashlib.sha256(content).digest()
+        assert result.reply.startswith("226")
+        assert remote.names() == {"new"}
+
+    def test_a_file_is_replaced(self, remote, session):
+        for content in (b"first", b"the second", b"3"):
+            put(session, f"{remote.base}/f", content)
+            assert remote.read(f"{remote.base}/f") == content
+        assert remote.names() == {"f"}
+
+    def test_a_file_gets_its_date(self, remote, session):
+        results = publish(session, *(job(f"{remote.base}/{n}", mtime_s=DATE + n) for n in range(3)))
+        assert all(result.dated for result in results)
+        assert [remote.mtime(f"{remote.base}/{n}") for n in range(3)] == [DATE, DATE + 1, DATE + 2]
+
+    def test_many_files_in_one_go_arrive_in_order(self, remote, session):
+        jobs = [job(f"{remote.base}/{n}", str(n).encode() * n) for n in range(100)]
+        assert [(r.job, r.error) for r in session.publish(jobs)] == [(j, None) for j in jobs]
+        assert remote.names() == {str(n) for n in range(100)}
+        assert all(remote.read(j.path) == str(n).encode() * n for n, j in enumerate(jobs))
+
+    def test_jobs_are_asked_for_only_when_they_can_be_started(self, remote, session):
+        asked: list[int] = []
+        finished: list[int] = []
+
+        def jobs() -> Iterator[PublishJob]:
+            for n in range(5):
+                assert len(asked) - len(finished) <= 1, "asked ahead"
+                asked.append(n)
+                yield job(f"{remote.base}/{n}")
+
+        for n, result in enumerate(session.publish(jobs())):
+            assert result.error is None
+            finished.append(n)
+        assert finished == asked == list(range(5))
+
+    def test_direct_publish_needs_no_rename(self, remote, session):
+        (result,) = publish(session, job(f"{remote.base}/f", b"direct", temporary=f"{remote.base}/f"))
+        assert result.error is None
+        assert remote.read(f"{remote.base}/f") == b"direct"
+
+    def test_progress_is_told(self, remote, session):
+        seen: list[int] = []
+        publish(session, job(f"{remote.base}/f", b"x" * 600_000, progress=seen.append))
+        assert seen == sorted(seen)
+        assert seen[-1] == 600_000
+        assert len(seen) <= 3
+
+    def test_content_that_looks_like_text_is_not_changed(self, remote, session):
+        content = b"a\r\nb\nc\r\xff\xf4\x1a\0"
+        put(session, f"{remote.base}/f", content)
+        assert remote.read(f"{remote.base}/f") == content
+
+
+class TestPublishThatFails:
+    """Whatever fails, the final name shows the old content or nothing, and no part stays."""
+
+    def test_a_file_that_cannot_be_opened_is_the_result_and_nothing_is_sent(self, remote, session):
+        results = publish(
+            session,
+            job(f"{remote.base}/a"),
+            job(f"{remote.base}/b", open=raiser(LocalUnreadableError("no"))),
+            job(f"{remote.base}/c"),
+        )
+        assert [type(r.error) for r in results] == [type(None), LocalUnreadableError, type(None)]
+        assert remote.names() == {"a", "c"}
+
+    def test_a_file_that_changed_meanwhile_is_taken_back(self, remote, session):
+        put(session, f"{remote.base}/b", b"old")
+        results = publish(
+            session,
+            job(f"{remote.base}/a"),
+            job(f"{remote.base}/b", b"new", confirm=raiser(FileChangedError("changed"))),
+            job(f"{remote.base}/c"),
+        )
+        assert [type(r.error) for r in results] == [type(None), FileChangedError, type(None)]
+        assert remote.names() == {"a", "b", "c"}
+        assert remote.read(f"{remote.base}/b") == b"old"
+        assert session.usable
+
+    def test_the_last_file_of_a_batch_is_taken_back_too(self, remote, session):
+        (result,) = publish(session, job(f"{remote.base}/b", confirm=raiser(FileChangedError("changed"))))
+        assert isinstance(result.error, FileChangedError)
+        assert remote.names() == set()
+
+    def test_a_file_that_shrank_is_not_published(self, remote, session):
+        results = publish(session, job(f"{remote.base}/a", b"short", size=600_000), job(f"{remote.base}/b"))
+        assert isinstance(results[0].error, FileChangedError)
+        assert results[1].error is None
+        assert remote.names() == {"b"}
+
+    def test_a_file_that_cannot_be_read_to_its_end_is_not_published(self, remote, session):
+        class Broken(io.BytesIO):
+            def readinto(self, _buffer):
+                if self.tell():
+                    raise OSError(5, "Input/output error")
+                return super().readinto(_buffer)
+
+            def read(self, size=-1):
+                if self.tell():
+                    raise LocalUnreadableError("Input/output error")
+                return super().read(size)
+
+        content = b"x" * 700_000
+        results = publish(
+            session, job(f"{remote.base}/a", content, open=lambda: Broken(content)), job(f"{remote.base}/b")
+        )
+        assert isinstance(results[0].error, LocalUnreadableError)
+        assert results[1].error is None
+        assert remote.names() == {"b"}
+
+    def test_a_missing_directory_is_a_refused_name(self, remote, session):
+        results = publish(
+            session, job(f"{remote.base}/a"), job(f"{remote.base}/no/such/dir/x"), job(f"{remote.base}/b")
+        )
+        assert isinstance(results[1].error, NameRefusedError)
+        assert [results[0].error, results[2].error] == [None, None]
+        assert remote.names() == {"a", "b"}
+        assert session.usable
+
+    @pytest.mark.parametrize("size", [10, 3_000_000])
+    def test_a_directory_in_the_way_is_a_refused_name(self, remote, session, size):
+        session.make_dir(f"{remote.base}/d")
+        results = publish(session, job(f"{remote.base}/d", b"x" * size), job(f"{remote.base}/b"))
+        assert isinstance(results[0].error, NameRefusedError)
+        assert results[1].error is None
+        assert remote.names() == {"d", "b"}
+
+    def test_an_abandoned_iteration_leaves_no_part(self, remote, session):
+        results = session.publish([job(f"{remote.base}/a"), job(f"{remote.base}/b"), job(f"{remote.base}/c")])
+        assert next(results).error is None
+        results.close()
+        if session.usable:
+            session.noop()
+        assert remote.names() <= {"a", "b"}
+
+    def test_opened_files_are_closed(self, remote, session):
+        files: list[io.BytesIO] = []
+
+        def opener():
+            files.append(io.BytesIO(b"content"))
+            return files[-1]
+
+        publish(
+            session,
+            job(f"{remote.base}/a", open=opener),
+            job(f"{remote.base}/no/b", open=opener),
+            job(f"{remote.base}/c", open=opener, confirm=raiser(FileChangedError("changed"))),
+        )
+        assert len(files) == 3
+        assert all(file.closed for file in files)
+
+
+NAMES = [
+    "with space",
+    "-dash",
+    "--all -R",
+    "quote'\"",
+    "[a]*?{b}",
+    "#hash",
+    "%41%",
+    "$HOME;`x`|&",
+    "😀.jpg",
+    "é.jpg",
+    "é.jpg",
+    "~user",
+    ".hidden",
+    "...",
+    " leading",
+    "trailing ",
+    "tab\there",
+    "bell\x07",
+    "back\\slash",
+    "not-utf8-\udce9\udcfe",
+    "ÿ",
+    "x" * 255,
+    "€" * 85,
+]
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_name_is_kept_exactly_or_refused(self, remote, session, name):
+        path = f"{remote.base}/{name}"
+        (result,) = publish(session, job(path))
+        if result.error is None:
+            assert remote.names() == {name}
+            assert session.stat(path).size == 7
+            assert [e.name for e in session.list_dir(remote.base)] == [name]
+            assert session.delete_many([path]) == [None]
+        else:
+            assert isinstance(result.error, NameRefusedError)
+            assert remote.kind in {"pure-ftpd", "pyftpdlib"}
+        assert remote.names() == set()
+        session.noop()
+
+    @pytest.mark.parametrize("name", ["a\r\nDELE b", "a\nb", "a\rb", "a\0b"])
+    def test_no_name_can_hold_a_command(self, remote, session, name):
+        path = f"{remote.base}/{name}"
+        put(session, f"{remote.base}/b")
+        (result,) = publish(session, job(path))
+        assert isinstance(result.error, NameNotSendableError)
+        assert isinstance(session.delete_many([path])[0], NameNotSendableError)
+        for act in (session.make_dir, session.make_dirs, session.remove_dir, session.list_dir, session.stat):
+            with pytest.raises(NameNotSendableError):
+                act(path)
+        with pytest.raises(NameNotSendableError):
+            session.rename(path, f"{remote.base}/c")
+        with pytest.raises(NameNotSendableError):
+            session.rename(f"{remote.base}/b", path)
+        with pytest.raises(NameNotSendableError):
+            session.set_time(path, DATE)
+        session.noop()
+        assert remote.names() == {"b"}
+
+    @pytest.mark.parametrize("name", ["dir with space", "[x]", "-r", "😀", "d" * 255])
+    def test_directories_keep_their_names(self, remote, session, name):
+        assert session.make_dirs(f"{remote.base}/{name}/sub")
+        put(session, f"{remote.base}/{name}/sub/f")
+        assert remote.names() == {name}
+        assert [e.name for e in session.list_dir(f"{remote.base}/{name}")] == ["sub"]
+
+
+class TestLooking:
+    def test_a_file_has_size_and_date(self, remote, session):
+        put(session, f"{remote.base}/f", b"12345")
+        entry = session.stat(f"{remote.base}/f")
+        assert (entry.name, entry.kind, entry.size, entry.mtime_s) == ("f", Kind.FILE, 5, DATE)
+
+    def test_a_directory_is_one(self, remote, session):
+        session.make_dir(f"{remote.base}/d")
+        assert session.stat(f"{remote.base}/d").kind is Kind.DIR
+
+    def test_nothing_is_none(self, remote, session):
+        assert session.stat(f"{remote.base}/nothing") is None
+        assert session.stat(f"{remote.base}/no/thing") is None
+
+    def test_many_are_looked_at_in_order(self, remote, session):
+        publish(session, *(job(f"{remote.base}/{n}", b"x" * n) for n in range(0, 150, 2)))
+        session.make_dir(f"{remote.base}/1")
+        entries = session.stat_many([f"{remote.base}/{n}" for n in range(150)])
+        assert [e and e.size for e in entries[2:]] == [n if n % 2 == 0 else None for n in range(2, 150)]
+        assert entries[1].kind is Kind.DIR
+        assert session.stat_many([]) == []
+
+    def test_a_directory_is_listed(self, remote, session):
+        put(session, f"{remote.base}/f", b"123")
+        session.make_dirs(f"{remote.base}/d/e")
+        entries = {e.name: e for e in session.list_dir(remote.base)}
+        assert set(entries) == {"f", "d"}
+        assert (entries["f"].kind, entries["f"].size, entries["f"].mtime_s) == (Kind.FILE, 3, DATE)
+        assert entries["d"].kind is Kind.DIR
+        assert session.list_dir(f"{remote.base}/d/e") == []
+
+    def test_a_missing_directory_cannot_be_listed(self, remote, session):
+        with pytest.raises(NotFoundError):
+            session.list_dir(f"{remote.base}/no")
+        session.noop()
+
+
+class TestChanging:
+    def test_a_directory_is_made_once(self, remote, session):
+        assert session.make_dir(f"{remote.base}/d") is True
+        assert session.make_dir(f"{remote.base}/d") is False
+        assert remote.names() == {"d"}
+
+    def test_parents_are_made(self, remote, session):
+        assert session.make_dirs(f"{remote.base}/a/b/c") is True
+        assert session.make_dirs(f"{remote.base}/a/b/c") is False
+        assert session.make_dirs(f"{remote.base}/a/b/d") is True
+        assert remote.names(f"{remote.base}/a/b") == {"c", "d"}
+
+    def test_a_directory_without_parent_is_refused(self, remote, session):
+        with pytest.raises(NameRefusedError):
+            session.make_dir(f"{remote.base}/no/d")
+        assert session.usable
+
+    def test_a_file_in_the_way_of_a_directory_is_refused(self, remote, session):
+        put(session, f"{remote.base}/f")
+        with pytest.raises(NameRefusedError):
+            session.make_dir(f"{remote.base}/f")
+        with pytest.raises(NameRefusedError):
+            session.make_dirs(f"{remote.base}/f/d")
+        assert remote.names() == {"f"}
+
+    def test_only_an_empty_directory_is_removed(self, remote, session):
+        session.make_dir(f"{remote.base}/d")
+        put(session, f"{remote.base}/d/f")
+        assert session.remove_dir(f"{remote.base}/d") is False
+        session.delete_many([f"{remote.base}/d/f"])
+        assert session.remove_dir(f"{remote.base}/d") is True
+        assert session.remove_dir(f"{remote.base}/d") is True
+        assert remote.names() == set()
+
+    def test_a_file_is_no_directory_to_remove(self, remote, session):
+        put(session, f"{remote.base}/f")
+        with pytest.raises(NameRefusedError):
+            session.remove_dir(f"{remote.base}/f")
+        assert remote.names() == {"f"}
+
+    def test_rename_moves_and_replaces(self, remote, session):
+        session.make_dir(f"{remote.base}/d")
+        put(session, f"{remote.base}/a", b"a")
+        put(session, f"{remote.base}/b", b"b")
+        session.rename(f"{remote.base}/a", f"{remote.base}/d/c")
+        session.rename(f"{remote.base}/b", f"{remote.base}/d/c")
+        assert remote.names() == {"d"}
+        assert remote.read(f"{remote.base}/d/c") == b"b"
+
+    def test_a_directory_is_renamed_with_its_content(self, remote, session):
+        session.make_dirs(f"{remote.base}/d/e")
+        put(session, f"{remote.base}/d/e/f")
+        session.rename(f"{remote.base}/d", f"{remote.base}/x")
+        assert remote.names(f"{remote.base}/x/e") == {"f"}
+
+    def test_renaming_nothing_is_refused_and_keeps_the_target(self, remote, session):
+        put(session, f"{remote.base}/b", b"b")
+        with pytest.raises(NameRefusedError):
+            session.rename(f"{remote.base}/a", f"{remote.base}/b")
+        assert remote.read(f"{remote.base}/b") == b"b"
+
+    def test_renaming_over_a_directory_is_refused(self, remote, session):
+        session.make_dirs(f"{remote.base}/d/e")
+        put(session, f"{remote.base}/a")
+        with pytest.raises(NameRefusedError):
+            session.rename(f"{remote.base}/a", f"{remote.base}/d")
+        assert remote.names() == {"a", "d"}
+
+    def test_deleting_has_a_verdict_for_each(self, remote, session):
+        publish(session, *(job(f"{remote.base}/{n}") for n in range(0, 150, 2)))
+        session.make_dir(f"{remote.base}/d")
+        verdicts = session.delete_many([f"{remote.base}/{n}" for n in range(150)] + [f"{remote.base}/d"])
+        assert verdicts[:150] == [None] * 150
+        assert isinstance(verdicts[150], NameRefusedError)
+        assert remote.names() == {"d"}
+        assert session.delete_many([]) == []
+
+    def test_a_date_is_set(self, remote, session):
+        put(session, f"{remote.base}/f")
+        assert session.set_time(f"{remote.base}/f", DATE + 77)
+        assert remote.mtime(f"{remote.base}/f") == DATE + 77
+
+    def test_a_missing_file_has_no_date(self, remote, session):
+        assert session.set_time(f"{remote.base}/no", DATE) is False
+
+
+class TestFetch:
+    @pytest.mark.parametrize("size", [0, 10, 1_000_000])
+    def test_content_comes_back(self, remote, session, size):
+        content = b"\r\n\xff" * (size // 3) + b"x" * (size % 3)
+        put(session, f"{remote.base}/f", content)
+        into = io.BytesIO()
+        assert session.fetch(f"{remote.base}/f", into) == size
+        assert into.getvalue() == content
+
+    def test_it_continues_from_an_offset(self, remote, session):
+        put(session, f"{remote.base}/f", b"0123456789")
+        into = io.BytesIO()
+        seen: list[int] = []
+        assert session.fetch(f"{remote.base}/f", into, offset=4, progress=seen.append) == 6
+        assert into.getvalue() == b"456789"
+        assert seen[-1] == 10
+
+    def test_what_is_not_there_is_refused(self, remote, session):
+        with pytest.raises(NameRefusedError):
+            session.fetch(f"{remote.base}/no", io.BytesIO())
+        session.noop()
+
+
+class TestTheSession:
+    def test_it_answers(self, remote, session):
+        session.noop()
+        assert session.usable
+
+    def test_closing_twice_is_fine_and_ends_its_use(self, remote):
+        session = remote.connect()
+        session.close()
+        session.close()
+        assert not session.usable
+        with pytest.raises(ServerUnavailableError):
+            session.noop()
+
+    def test_sessions_do_not_disturb_each_other(self, remote, session):
+        with remote.connect() as other:
+            first = session.publish(job(f"{remote.base}/a{n}") for n in range(10))
+            second = other.publish(job(f"{remote.base}/b{n}") for n in range(10))
+            for one, two in zip(first, second, strict=True):
+                assert one.error is two.error is None
+        assert len(remote.names()) == 20
+
+    def test_its_errors_keep_the_servers_words(self, remote, session):
+        (result,) = publish(session, job(f"{remote.base}/no/x"))
+        assert isinstance(result.error, RemoteError)
+        assert result.error.reply[:3] in {"550", "553"}
+
+
+def test_remote_is_printable(remote: Remote):
+    assert "secret" not in repr(remote.account)
