@@ -1,0 +1,16 @@
+"""Fixtures for the end-to-end tests: each test meets pyftpdlib and a real vsftpd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import Server, running
+
+
+@pytest.fixture(params=["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A running server with a home of its own."""
+    with running(request.param) as started:
+        yield started
