@@ -26,8 +26,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.errors import ControlError
 from tests.servers import PASSWORD, USER, Server
 from tests.waiting import until
 
@@ -106,7 +108,7 @@ class Site:
                 env=self.environment(),
                 start_new_session=True,
             )
-        until(lambda: self._up(), "the daemon answers", timeout_s)
+        until(self._up, "the daemon answers", timeout_s)
 
     def _up(self) -> bool:
         assert self.process is not None
@@ -147,8 +149,6 @@ class Site:
 
     def status(self) -> dict[str, Any]:
         """`status --json`, asked in this process (a subprocess costs a quarter of a second)."""
-        from ftpsyncd.control.client import ControlClient
-        from ftpsyncd.errors import ControlError
 
         try:
             return dict(ControlClient(self.base / "control.sock").status())
@@ -232,7 +232,7 @@ class Spy:
         self.seen: dict[str, set[bytes]] = {}
         self.looks = 0
 
-    def __enter__(self) -> Spy:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
