@@ -112,10 +112,11 @@ def plan_directory(
         look: policy, clocks and look-ups.
 
     Yields:
-        Decisions in the order of names as the disk lists them, then those for names only the ledger has.
+        Decisions in the order of names as the disk lists them, then those for names only the ledger has; where only
+        some names were asked for, in their order.
     """
     entries = listing.entries
-    names = entries if listing.names is None else listing.names
+    names = entries if listing.names is None else sorted(listing.names)
     for name in names:
         entry = entries.get(name)
         if name in listing.unreadable:
@@ -139,7 +140,7 @@ def _decide(
     elif entry.kind is Kind.FILE:
         yield from _decide_file(path, entry, row, failure, look)
     else:
-        yield from _decide_directory(listing, path, entry, row, look)
+        yield from _decide_directory(listing, path, entry, row, failure, look)
 
 
 def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Look) -> Iterator[Decision]:
@@ -158,23 +159,13 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
 
 def _decide_file(path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look) -> Iterator[Decision]:
     # the usual case: published and unchanged
-    if row is not None and row.fingerprint == entry.fingerprint and row.kind is Kind.FILE:
-        if look.selection.includes(path):
-            yield Settled(path, had_failure=failure is not None)
-        else:
-            yield Forget(look.spec.name, path, Kind.FILE, "no longer included")
+    unchanged = row is not None and row.kind is Kind.FILE and row.fingerprint == entry.fingerprint
+    if unchanged and look.selection.includes(path):
+        yield Settled(path, had_failure=failure is not None)
         return
-    if not look.selection.includes(path):
-        if row is None:
-            yield Settled(path, had_failure=failure is not None)
-        elif row.kind is Kind.FILE:
-            yield Forget(look.spec.name, path, Kind.FILE, "no longer included")
-        else:
-            yield Gone(path, Kind.DIR)
-        return
-    # a file where a directory was: the server's directory has to go first
-    if row is not None and row.kind is Kind.DIR:
-        yield Gone(path, Kind.DIR)
+    # a file where a directory was: the server's directory has to go first; an excluded one is as good as absent
+    if (row is not None and row.kind is Kind.DIR) or not look.selection.includes(path):
+        yield from _decide_absent(path, row, failure, look)
         return
     if failure is not None and failure.fingerprint == entry.fingerprint and (blocked := _blocked(path, failure, look)):
         yield blocked
@@ -202,19 +193,18 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look) -> Decision:
     return Upload(mapping, path, entry.fingerprint, known, replaces=True, why="changed")
 
 
-def _decide_directory(listing: Listing, path: str, entry: Entry, row: Row | None, look: Look) -> Iterator[Decision]:
+def _decide_directory(
+    listing: Listing, path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look
+) -> Iterator[Decision]:
     mapping, inode = look.spec.name, entry.fingerprint.inode
     mount_point = entry.device != listing.device
-    if not look.selection.descend(path):
-        if row is not None:
-            yield Forget(mapping, path, row.kind, "no longer included")
-        return
-    # a directory where a file was: the server's file has to go first
-    if row is not None and row.kind is Kind.FILE:
-        yield Gone(path, Kind.FILE)
+    # a directory where a file was: the server's file has to go first; an excluded one is as good as absent
+    if (row is not None and row.kind is Kind.FILE) or not look.selection.descend(path):
+        yield from _decide_absent(path, row, failure, look)
         return
     if row is None:
-        if look.spec.empty_dirs:
+        refused = failure is not None and failure.fingerprint is None and _blocked(path, failure, look) is not None
+        if look.spec.empty_dirs and not refused:
             yield MakeDir(mapping, path, inode, mount_point)
         yield Enter(path, inode, known=False)
         return
@@ -234,6 +224,9 @@ def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:
     """What an earlier failure of the very same thing means for now."""
     if failure.parked:
         return Settled(path, had_failure=False)
+    # The wall clock was set back: its times mean nothing, and nobody waits for years.
+    if failure.failed_ns > look.wall_ns:
+        return None
     wait_s = (failure.next_try_ns - look.wall_ns) / 1e9
     if wait_s > 0:
         return Wait(path, look.now + wait_s, f"the last try failed: {failure.message}")

@@ -1,0 +1,724 @@
+"""The decision table, case by case in words, and what holds for every directory and every tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.model import (
+    Adopt,
+    Entry,
+    Fingerprint,
+    Forget,
+    Kind,
+    MakeDir,
+    Rename,
+    Row,
+    Upload,
+    join,
+    parent,
+)
+from tests.core.vocabulary import (
+    DISK,
+    NOW,
+    OTHER_DISK,
+    SHA,
+    WALL,
+    M,
+    Scene,
+    Without,
+    failed,
+    fifo,
+    file,
+    folder,
+    listing,
+    made,
+    mounted,
+    published,
+    seen,
+    spec,
+)
+
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+A = file(size=10, mtime=1, inode=7)
+A_TOUCHED = file(size=10, mtime=2, inode=7)
+A_GROWN = file(size=11, mtime=2, inode=7)
+A_NOW = file(size=10, mtime=1, inode=7, changed_s_ago=0.5)
+A_FROM_THE_FUTURE = file(size=10, mtime=1, inode=7, changed_s_ago=-3600)
+RENEWED = made(inode=51)
+
+
+def moved(entry: Entry, source: str):
+    """The ledger knows a path with this entry's content that may be gone."""
+    return lambda fingerprint: (source, published(entry)) if fingerprint == entry.fingerprint else None
+
+
+def upload(entry: Entry, path: str = "a") -> Upload:
+    return Upload(M, path, entry.fingerprint)
+
+
+def replace(entry: Entry, known: bytes = b"", path: str = "a") -> Upload:
+    return Upload(M, path, entry.fingerprint, known, replaces=True, why="changed")
+
+
+def forget(kind: Kind, path: str = "a") -> Forget:
+    return Forget(M, path, kind, "no longer included")
+
+
+def settled(path: str = "a", *, had_failure: bool = False) -> Settled:
+    return Settled(path, had_failure)
+
+
+def retry_in(seconds: float, path: str = "a") -> Wait:
+    return Wait(path, NOW + seconds, "the last try failed: Permission denied.")
+
+
+def quiet_in(seconds: float, entry: Entry, path: str = "a", since_s_ago: float = 0.0) -> Wait:
+    return Wait(path, NOW + seconds, "it changed a moment ago", seen(entry, since_s_ago=since_s_ago))
+
+
+# ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FILES = {
+    "a new file is uploaded": (Scene({"a": A}), [upload(A)]),
+    "an unchanged file needs nothing": (Scene({"a": A}, {"a": published(A)}), [settled()]),
+    "a grown file is uploaded": (Scene({"a": A_GROWN}, {"a": published(A)}), [replace(A_GROWN)]),
+    "a touched file may have the known content": (
+        Scene({"a": A_TOUCHED}, {"a": published(A)}),
+        [replace(A_TOUCHED, known=SHA)],
+    ),
+    "a touched file that was adopted has no known content": (
+        Scene({"a": A_TOUCHED}, {"a": published(A, sha256=b"")}),
+        [replace(A_TOUCHED)],
+    ),
+    "a replaced file of the same size and date has another inode": (
+        Scene({"a": file(inode=8)}, {"a": published(A)}),
+        [replace(file(inode=8), known=SHA)],
+    ),
+    "a file is named by its directory, too": (
+        Scene({"a": A}, directory="d/e"),
+        [upload(A, "d/e/a")],
+    ),
+    "a deleted file is gone": (Scene({}, {"a": published(A)}), [Gone("a", Kind.FILE)]),
+    "a deleted directory is gone": (Scene({}, {"d": made()}), [Gone("d", Kind.DIR)]),
+    "what is nowhere is settled": (Scene({}, names={"a"}), [settled()]),
+}
+
+RENAMES = {
+    "a file under a new name is renamed": (
+        Scene({"b": A}, moved_from=moved(A, "a")),
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a")],
+    ),
+    "a renamed file need not settle again": (
+        Scene({"b": A_NOW}, moved_from=moved(A, "a")),
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a")],
+    ),
+    "a rename over a published file says so": (
+        Scene({"b": A}, {"b": published(file(inode=8))}, moved_from=moved(A, "d/a")),
+        [Rename(M, "b", "d/a", A.fingerprint, SHA, replaces=True, why="renamed from d/a")],
+    ),
+    "a path is not renamed to itself": (
+        Scene({"a": A}, moved_from=moved(A, "a")),
+        [upload(A)],
+    ),
+    "another fingerprint is no rename": (
+        Scene({"b": A_TOUCHED}, moved_from=moved(A, "a")),
+        [upload(A_TOUCHED, "b")],
+    ),
+    "a rename that failed waits": (
+        Scene({"b": A}, failures={"b": failed(A)}, moved_from=moved(A, "a")),
+        [retry_in(30, "b")],
+    ),
+    "the old name of a rename is gone all the same": (
+        Scene({"b": A}, {"a": published(A)}, moved_from=moved(A, "a")),
+        [Rename(M, "b", "a", A.fingerprint, SHA, why="renamed from a"), Gone("a", Kind.FILE)],
+    ),
+}
+
+REPLACED = {
+    "a directory where a file was: the file goes first": (
+        Scene({"a": folder()}, {"a": published(A)}),
+        [Gone("a", Kind.FILE)],
+    ),
+    "a file where a directory was: the directory goes first": (
+        Scene({"a": A}, {"a": made()}),
+        [Gone("a", Kind.DIR)],
+    ),
+    "a file that looks like the row of a directory is no directory": (
+        Scene({"a": file(0, 0, 50)}, {"a": made(50)}),
+        [Gone("a", Kind.DIR)],
+    ),
+    "an excluded file where a directory was: the directory goes": (
+        Scene({"a": A}, {"a": made()}, excluded={"nothing"}),
+        [Gone("a", Kind.DIR)],
+    ),
+    "a FIFO where a file was: the file goes": (Scene({"a": fifo()}, {"a": published(A)}), [Gone("a", Kind.FILE)]),
+    "a FIFO where a directory was: the directory goes": (Scene({"a": fifo()}, {"a": made()}), [Gone("a", Kind.DIR)]),
+    "a FIFO is nothing to publish": (Scene({"a": fifo()}), [settled()]),
+    "an excluded directory where a file was: the file goes": (
+        Scene({"a": folder()}, {"a": published(A)}, excluded_folders={"a"}),
+        [Gone("a", Kind.FILE)],
+    ),
+    "a delete that failed holds up the directory in its place": (
+        Scene({"a": folder()}, {"a": published(A)}, {"a": failed(None)}),
+        [retry_in(30)],
+    ),
+    "a removal that failed holds up the file in its place": (
+        Scene({"a": A}, {"a": made()}, {"a": failed(None, parked=True)}),
+        [settled()],
+    ),
+}
+
+EXCLUDED = {
+    "an excluded file needs nothing": (Scene({"a": A}, excluded={"a"}), [settled()]),
+    "a newly excluded file is forgotten": (
+        Scene({"a": A}, {"a": published(A)}, excluded={"a"}),
+        [forget(Kind.FILE)],
+    ),
+    "a newly excluded file that changed is forgotten": (
+        Scene({"a": A_GROWN}, {"a": published(A)}, excluded={"a"}),
+        [forget(Kind.FILE)],
+    ),
+    "a newly excluded file that was deleted is forgotten": (
+        Scene({}, {"a": published(A)}, excluded={"a"}),
+        [forget(Kind.FILE)],
+    ),
+    "a newly excluded directory is forgotten": (
+        Scene({"d": folder()}, {"d": made()}, excluded={"d"}, deep=True),
+        [forget(Kind.DIR, "d")],
+    ),
+    "a newly excluded directory that was deleted is forgotten": (
+        Scene({}, {"d": made()}, excluded={"d"}),
+        [forget(Kind.DIR, "d")],
+    ),
+    "a newly excluded file with a FIFO in its place is forgotten": (
+        Scene({"a": fifo()}, {"a": published(A)}, excluded={"a"}),
+        [forget(Kind.FILE)],
+    ),
+    "a newly excluded file with a directory in its place is forgotten": (
+        Scene({"a": folder()}, {"a": published(A)}, excluded={"a"}),
+        [forget(Kind.FILE)],
+    ),
+    "a newly excluded directory with an excluded file in its place is forgotten": (
+        Scene({"a": A}, {"a": made()}, excluded={"a"}),
+        [forget(Kind.DIR)],
+    ),
+    "a newly excluded directory with a file in its place is forgotten": (
+        Scene({"a": A}, {"a": made()}, excluded_folders={"a"}),
+        [forget(Kind.DIR)],
+    ),
+    "an excluded directory is not entered": (
+        Scene({"d": folder()}, excluded={"d"}, deep=True, empty_dirs=True),
+        [settled("d")],
+    ),
+    "the failure of an excluded file is over": (
+        Scene({"a": A}, failures={"a": failed(A, parked=True)}, excluded={"a"}),
+        [settled(had_failure=True)],
+    ),
+    "the failure at the place of an excluded directory is over": (
+        Scene({"d": folder()}, failures={"d": failed(A, parked=True)}, excluded={"d"}),
+        [settled("d", had_failure=True)],
+    ),
+}
+
+FAILURES = {
+    "a parked file stays parked": (Scene({"a": A}, failures={"a": failed(A, parked=True)}), [settled()]),
+    "a parked file that was published before stays parked": (
+        Scene({"a": A_GROWN}, {"a": published(A)}, {"a": failed(A_GROWN, parked=True)}),
+        [settled()],
+    ),
+    "a failed file waits for its next try": (Scene({"a": A}, failures={"a": failed(A)}), [retry_in(30)]),
+    "a failed file is tried when its time has come": (
+        Scene({"a": A}, failures={"a": failed(A, next_try_s=0)}),
+        [upload(A)],
+    ),
+    "a parked file that changed is tried again": (
+        Scene({"a": A_TOUCHED}, failures={"a": failed(A, parked=True)}),
+        [upload(A_TOUCHED)],
+    ),
+    "a failed file that changed is tried at once": (
+        Scene({"a": A_TOUCHED}, failures={"a": failed(A)}),
+        [upload(A_TOUCHED)],
+    ),
+    "a failed file that is as it was published needs nothing more": (
+        Scene({"a": A}, {"a": published(A)}, {"a": failed(A_GROWN)}),
+        [settled(had_failure=True)],
+    ),
+    "a failure whose file is gone is over": (
+        Scene({}, failures={"a": failed(A, parked=True)}),
+        [settled(had_failure=True)],
+    ),
+    "a failure whose file is gone is over, asked by name": (
+        Scene({}, failures={"a": failed(A)}, names={"a"}),
+        [settled(had_failure=True)],
+    ),
+    "a failure of the content does not hold up the delete": (
+        Scene({}, {"a": published(A)}, {"a": failed(A_GROWN, parked=True)}),
+        [Gone("a", Kind.FILE)],
+    ),
+    "a delete that failed waits": (Scene({}, {"a": published(A)}, {"a": failed(None)}), [retry_in(30)]),
+    "a delete that is parked stays parked": (
+        Scene({}, {"a": published(A)}, {"a": failed(None, parked=True)}),
+        [settled()],
+    ),
+    "a delete that failed is tried when its time has come": (
+        Scene({}, {"a": published(A)}, {"a": failed(None, next_try_s=-1)}),
+        [Gone("a", Kind.FILE)],
+    ),
+    "a delete that failed does not hold up the file when it is back": (
+        Scene({"a": A_GROWN}, {"a": published(A)}, {"a": failed(None, parked=True)}),
+        [replace(A_GROWN)],
+    ),
+    "a clock that was set back does not make a failure wait for years": (
+        Scene({"a": A}, failures={"a": failed(A, next_try_s=10**8, ago_s=-(10**8))}),
+        [upload(A)],
+    ),
+    "an empty directory that could not be made waits": (
+        Scene({"d": folder()}, failures={"d": failed(None)}, empty_dirs=True),
+        [Enter("d", 50, known=False)],
+    ),
+    "the failure of a file does not keep a directory from being made": (
+        Scene({"d": folder()}, failures={"d": failed(A, parked=True)}, empty_dirs=True),
+        [MakeDir(M, "d", 50), Enter("d", 50, known=False)],
+    ),
+}
+
+UNSETTLED = {
+    "a file changed half a second ago waits for the rest": (Scene({"a": A_NOW}), [quiet_in(1.5, A_NOW)]),
+    "a file changed two seconds ago is quiet": (
+        Scene({"a": file(changed_s_ago=2.0)}),
+        [upload(file(changed_s_ago=2.0))],
+    ),
+    "a change of the inode alone counts: a copy keeps its date": (
+        Scene({"a": file(mtime=1, changed_s_ago=0.0)}),
+        [quiet_in(2.0, file(changed_s_ago=0.0))],
+    ),
+    "a file from the future is watched instead": (
+        Scene({"a": A_FROM_THE_FUTURE}),
+        [quiet_in(2.0, A_FROM_THE_FUTURE)],
+    ),
+    "a file from the future is quiet when it was watched": (
+        Scene({"a": A_FROM_THE_FUTURE}, seen={"a": seen(A_FROM_THE_FUTURE, since_s_ago=2.0)}),
+        [upload(A_FROM_THE_FUTURE)],
+    ),
+    "where the clock cannot be compared, an old file is watched, too": (
+        Scene({"a": A}, clock_trusted=False),
+        [quiet_in(2.0, A)],
+    ),
+    "where the clock cannot be compared, watching counts": (
+        Scene({"a": A}, clock_trusted=False, seen={"a": seen(A, since_s_ago=1.5)}),
+        [quiet_in(0.5, A, since_s_ago=1.5)],
+    ),
+    "a file that was watched for the quiet time is quiet": (
+        Scene({"a": A}, clock_trusted=False, seen={"a": seen(A, since_s_ago=2.0)}),
+        [upload(A)],
+    ),
+    "a change while watching begins anew, but the first look is remembered": (
+        Scene({"a": A_GROWN}, clock_trusted=False, seen={"a": seen(A, since_s_ago=1.9, first_s_ago=60)}),
+        [
+            Wait(
+                "a",
+                NOW + 2.0,
+                "it changed a moment ago",
+                seen(A_GROWN, since_s_ago=0.0, first_s_ago=60),
+            )
+        ],
+    ),
+    "an unchanged file need not be quiet": (Scene({"a": A_NOW}, {"a": published(A)}), [settled()]),
+}
+
+DIRECTORIES = {
+    "a new directory is entered": (Scene({"d": folder()}), [Enter("d", 50, known=False)]),
+    "a new directory is made if empty ones are mirrored": (
+        Scene({"d": folder()}, empty_dirs=True),
+        [MakeDir(M, "d", 50), Enter("d", 50, known=False)],
+    ),
+    "a new mount point is recorded as one": (
+        Scene({"d": mounted()}, empty_dirs=True),
+        [MakeDir(M, "d", 50, mount_point=True), Enter("d", 50, known=False)],
+    ),
+    "a known directory needs nothing": (Scene({"d": folder()}, {"d": made()}, empty_dirs=True), []),
+    "a known directory is entered by a deep scan": (
+        Scene({"d": folder()}, {"d": made()}, deep=True),
+        [Enter("d", 50, known=True)],
+    ),
+    "a directory made anew is recorded and entered": (
+        Scene({"d": folder(51)}, {"d": made(50)}),
+        [
+            Adopt(M, "d", RENEWED, "the directory was made anew"),
+            Enter("d", 51, known=False),
+        ],
+    ),
+    "a mount that is gone is no delete": (
+        Scene({"d": folder()}, {"d": made(mount_point=True)}),
+        [Swapped("d", "d was mounted when it was published and is not mounted now")],
+    ),
+    "a mount over a directory is no delete, and is entered by a deep scan": (
+        Scene({"d": mounted(2)}, {"d": made(50)}, deep=True),
+        [
+            Swapped("d", "d was a plain directory when it was published and is a mount point now"),
+            Enter("d", 2, known=True),
+        ],
+    ),
+    "the same mount point again": (Scene({"d": mounted()}, {"d": made(mount_point=True)}), []),
+    "another disk at the same mount point is made anew": (
+        Scene({"d": mounted(60)}, {"d": made(50, mount_point=True)}),
+        [
+            Adopt(M, "d", made(60, mount_point=True), "the directory was made anew"),
+            Enter("d", 60, known=False),
+        ],
+    ),
+    "a directory inside a mount is no mount point itself": (
+        Scene({"e": mounted()}, directory="d", device=OTHER_DISK, empty_dirs=True),
+        [MakeDir(M, "d/e", 50), Enter("d/e", 50, known=False)],
+    ),
+}
+
+PARTIAL = {
+    "nothing is concluded from a name that could not be looked at": (
+        Scene({}, {"a": published(A)}, unreadable={"a"}),
+        [],
+    ),
+    "nothing is concluded from an unreadable name that was asked for": (
+        Scene({}, {"a": published(A)}, {"a": failed(A)}, names={"a"}, unreadable={"a"}),
+        [],
+    ),
+    "the failure of an unreadable name stays": (Scene({}, failures={"a": failed(A)}, unreadable={"a"}), []),
+    "names that were not asked for are not gone": (
+        Scene({"a": A}, {"a": published(A), "b": published(A), "d": made()}, {"c": failed(A)}, names={"a"}),
+        [settled()],
+    ),
+    "a name that was asked for is gone": (
+        Scene({"b": A}, {"a": published(A), "b": published(A)}, names={"a"}),
+        [Gone("a", Kind.FILE)],
+    ),
+    "names come in their order, whatever the set": (
+        Scene(dict.fromkeys("edcba", A), names=set("ecabd")),
+        [upload(A, n) for n in "abcde"],
+    ),
+    "a whole listing tells about every name": (
+        Scene({"b": A}, {"a": published(A), "b": published(A)}, {"c": failed(A)}),
+        [settled("b"), Gone("a", Kind.FILE), settled("c", had_failure=True)],
+    ),
+}
+
+CASES = FILES | RENAMES | REPLACED | EXCLUDED | FAILURES | UNSETTLED | DIRECTORIES | PARTIAL
+
+
+@pytest.mark.parametrize(("scene", "expected"), CASES.values(), ids=CASES.keys())
+def test_decision(scene: Scene, expected: list[Decision]):
+    assert scene.decisions() == expected
+
+
+def test_a_wait_for_a_retry_counts_from_the_wall_clock_not_from_the_failure():
+    (wait,) = Scene({"a": A}, failures={"a": failed(A, next_try_s=12.5, ago_s=3000)}).decisions()
+    assert isinstance(wait, Wait)
+    assert wait.at == NOW + 12.5
+
+
+def test_the_plan_is_lazy_so_that_a_large_directory_costs_no_list():
+    entries = {str(n): A for n in range(100)}
+    decisions = plan_directory(listing(entries), {}, {}, Look(spec(), Without(), NOW, WALL, WALL))
+    assert next(decisions) == upload(A, "0")
+
+
+# ── What holds for every directory ───────────────────────────────────────────────────────────────────────────────
+
+NAMES = st.sampled_from(["a", "b", "c", "a-b", "%", "\udcff", "new\nline"])
+# Sampled, not built: drawing stays cheap.
+SOME_FILES = [
+    file(size, mtime, inode, changed_s_ago=ago)
+    for size, mtime, inode in [(0, 1, 1), (1, 1, 1), (1, 2, 1), (1, 2, 2), (2, 1, 3)]
+    for ago in [3600.0, -10.0, 0.0, 1.0]
+]
+SOME_FOLDERS = [folder(inode, device=device) for device in (DISK, OTHER_DISK) for inode in (50, 51)]
+PRESENT = st.sampled_from([*SOME_FILES, *SOME_FOLDERS])
+ENTRIES = st.sampled_from([*SOME_FILES, *SOME_FOLDERS, fifo()])
+ROWS = st.sampled_from(
+    [*(published(f) for f in SOME_FILES), *(made(i, mount_point=m) for m in (False, True) for i in (50, 51))]
+)
+FAILED = st.sampled_from(
+    [
+        failed(entry, parked=parked, next_try_s=next_try_s, ago_s=10)
+        for entry in (None, SOME_FILES[0], SOME_FILES[4])
+        for parked, next_try_s in [(True, 0), (False, -5), (False, 5)]
+    ]
+)
+SCENES = st.builds(
+    Scene,
+    st.dictionaries(NAMES, ENTRIES),
+    st.dictionaries(NAMES, ROWS),
+    st.dictionaries(NAMES, FAILED),
+    directory=st.sampled_from(["", "d", "d/e"]),
+    names=st.none() | st.sets(NAMES),
+    unreadable=st.just(()),
+    excluded=st.just(()) | st.sets(st.sampled_from(["a", "b", "d/c", "d/e/a"])),
+    excluded_folders=st.just(()) | st.sets(st.sampled_from(["c", "d/a"])),
+    empty_dirs=st.booleans(),
+    deep=st.booleans(),
+    clock_trusted=st.booleans(),
+)
+
+
+def selected(scene: Scene, path: str, kind: Kind) -> bool:
+    selection = Without(scene.excluded, scene.excluded_folders)
+    return selection.includes(path) if kind is Kind.FILE else selection.descend(path)
+
+
+def paths_of(scene: Scene) -> set[str]:
+    """Every path that the scene allows to say something about."""
+    names = {*scene.disk, *scene.rows, *scene.failures} if scene.names is None else set(scene.names)
+    return {join(scene.directory, name) for name in names - set(scene.unreadable)}
+
+
+@given(SCENES)
+@QUICK
+def test_the_same_facts_give_the_same_plan(scene: Scene):
+    assert scene.decisions() == scene.decisions()
+
+
+@given(SCENES)
+@QUICK
+def test_a_path_gets_at_most_one_decision_besides_its_entering(scene: Scene):
+    counts = Counter(d.path for d in scene.decisions() if not isinstance(d, Enter))
+    assert all(count == 1 for count in counts.values())
+
+
+@given(SCENES)
+@QUICK
+def test_nothing_is_said_about_paths_that_were_not_looked_at(scene: Scene):
+    assert {d.path for d in scene.decisions()} <= paths_of(scene)
+
+
+@given(SCENES, st.sets(NAMES, max_size=3))
+@QUICK
+def test_unreadable_names_change_nothing_for_the_others(scene: Scene, unreadable: set[str]):
+    seen_names = {join(scene.directory, name) for name in unreadable}
+    disk = {name: entry for name, entry in scene.disk.items() if name not in unreadable}
+    dimmed = Scene(
+        **{**{f: getattr(scene, f) for f in scene.__dataclass_fields__}, "disk": disk, "unreadable": unreadable}
+    )
+    assert dimmed.decisions() == [d for d in scene.decisions() if d.path not in seen_names]
+
+
+@given(SCENES)
+@QUICK
+def test_absent_paths_are_gone_if_included_and_forgotten_if_not(scene: Scene):
+    decisions = {d.path: d for d in scene.decisions() if not isinstance(d, Enter)}
+    for name, row in scene.rows.items():
+        path = join(scene.directory, name)
+        if name in scene.disk or path not in paths_of(scene):
+            continue
+        decision = decisions[path]
+        if not selected(scene, path, row.kind):
+            assert decision == forget(row.kind, path)
+        elif (failure := scene.failures.get(name)) is not None and failure.fingerprint is None:
+            assert isinstance(decision, Gone | Wait | Settled)
+        else:
+            assert decision == Gone(path, row.kind)
+
+
+@given(SCENES)
+@QUICK
+def test_a_path_is_never_gone_while_it_is_there(scene: Scene):
+    for decision in scene.decisions():
+        if isinstance(decision, Gone):
+            name = decision.path.rpartition("/")[2]
+            entry = scene.disk.get(name)
+            assert entry is None or entry.kind is not decision.kind
+            assert scene.rows[name].kind is decision.kind
+
+
+@given(SCENES)
+@QUICK
+def test_what_is_excluded_is_never_deleted_nor_published(scene: Scene):
+    for decision in scene.decisions():
+        if isinstance(decision, Gone):
+            assert selected(scene, decision.path, decision.kind)
+        if isinstance(decision, Upload | Rename):
+            assert selected(scene, decision.path, Kind.FILE)
+        if isinstance(decision, MakeDir | Enter):
+            assert selected(scene, decision.path, Kind.DIR)
+
+
+@given(SCENES)
+@QUICK
+def test_every_included_file_is_published_waits_or_is_parked(scene: Scene):
+    """Nothing lost: each file that differs is acted on, or says what it waits for."""
+    decisions = {d.path: d for d in scene.decisions()}
+    for name, entry in scene.disk.items():
+        path = join(scene.directory, name)
+        if entry.kind is not Kind.FILE or path not in paths_of(scene) or not selected(scene, path, Kind.FILE):
+            continue
+        row, failure = scene.rows.get(name), scene.failures.get(name)
+        if row is not None and row.kind is Kind.DIR:
+            continue
+        if row is not None and row.fingerprint == entry.fingerprint:
+            assert decisions[path] == settled(path, had_failure=failure is not None)
+        elif failure is not None and failure.parked and failure.fingerprint == entry.fingerprint:
+            assert decisions[path] == settled(path)
+        else:
+            assert isinstance(decisions[path], Upload | Wait)
+
+
+@given(st.dictionaries(NAMES, PRESENT), st.booleans(), st.booleans())
+@QUICK
+def test_an_identical_disk_needs_nothing(disk: dict[str, Entry], deep: bool, empty_dirs: bool):  # noqa: FBT001
+    rows = {
+        name: published(entry)
+        if entry.kind is Kind.FILE
+        else made(entry.fingerprint.inode, mount_point=entry.device != DISK)
+        for name, entry in disk.items()
+    }
+    decisions = Scene(disk, rows, deep=deep, empty_dirs=empty_dirs).decisions()
+    assert all(isinstance(d, Settled | Enter) for d in decisions)
+    assert {d.path for d in decisions if isinstance(d, Enter)} == {
+        name for name, entry in disk.items() if deep and entry.kind is Kind.DIR
+    }
+
+
+# ── What holds for every tree ────────────────────────────────────────────────────────────────────────────────────
+
+Tree = dict[str, Entry]
+Rows = dict[str, Row]
+TREE_FILES = st.sampled_from([file(s, m, i) for i in range(1, 6) for s, m in [(1, 1), (1, 2), (2, 1)]])
+T = TypeVar("T")
+
+PATHS = st.lists(st.sampled_from(["a", "b", "a-b", "ab"]), min_size=1, max_size=3).map("/".join)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Tree:
+    """A disk: every path's parent is a directory, every directory has its own inode."""
+    tree: Tree = {}
+    for path in draw(st.lists(PATHS, max_size=8)):
+        directory = parent(path)
+        while directory:
+            tree[directory] = folder(1000 + sum(directory.encode()) + draw(st.integers(0, 1)))
+            directory = parent(directory)
+        tree.setdefault(path, draw(TREE_FILES))
+    return {path: entry for path, entry in tree.items() if _kind(tree, parent(path)) is Kind.DIR}
+
+
+def _kind(tree: Tree, path: str) -> Kind:
+    return tree[path].kind if path else Kind.DIR
+
+
+class World:
+    """A model of the rest of the program: a ledger as a dict, a server that does whatever it is told."""
+
+    def __init__(self, selection: Without, *, empty_dirs: bool) -> None:
+        self.rows: Rows = {}
+        self.selection = selection
+        self.empty_dirs = empty_dirs
+        self.actions: list[Decision] = []
+
+    def reconcile(self, tree: Tree) -> list[Decision]:
+        """One pass over the whole tree; returns what was done."""
+        self.actions = []
+        to_enter = [("", 0)]
+        while to_enter:
+            directory, inode = to_enter.pop()
+            shown = listing(children(tree, directory), directory, inode=inode)
+            look = Look(
+                spec(empty_dirs=self.empty_dirs),
+                self.selection,
+                NOW,
+                WALL,
+                WALL,
+                deep=True,
+                moved_from=lambda fingerprint: self._same_file(fingerprint, tree),
+            )
+            for decision in list(plan_directory(shown, children(self.rows, directory), {}, look)):
+                if isinstance(decision, Enter):
+                    to_enter.append((decision.path, decision.inode))
+                elif not isinstance(decision, Settled):
+                    self.actions.append(decision)
+                    self._apply(decision, tree)
+        return self.actions
+
+    def _same_file(self, fingerprint: Fingerprint, tree: Tree) -> tuple[str, Row] | None:
+        for path, row in self.rows.items():
+            if row.kind is Kind.FILE and row.fingerprint == fingerprint and path not in tree:
+                return path, row
+        return None
+
+    def _apply(self, decision: Decision, tree: Tree) -> None:
+        match decision:
+            case Upload(path=path, fingerprint=fingerprint):
+                self._make_parents(path, tree)
+                self.rows[path] = Row(Kind.FILE, fingerprint, SHA, WALL)
+            case Rename(path=path, source=source):
+                self._make_parents(path, tree)
+                self.rows[path] = self.rows.pop(source)
+            case MakeDir(path=path, inode=inode, mount_point=mount_point):
+                self.rows[path] = made(inode, mount_point=mount_point)
+            case Gone(path=path) | Forget(path=path):
+                self.rows = {p: r for p, r in self.rows.items() if p != path and not p.startswith(f"{path}/")}
+            case Adopt(path=path, row=row):
+                self.rows[path] = row
+            case _:
+                pytest.fail(f"nothing is unsettled or mounted here: {decision}")
+
+    def _make_parents(self, path: str, tree: Tree) -> None:
+        while path := parent(path):
+            self.rows.setdefault(path, made(tree[path].fingerprint.inode))
+
+
+def children(paths: Mapping[str, T], directory: str) -> dict[str, T]:
+    return {path.rpartition("/")[2]: value for path, value in paths.items() if parent(path) == directory}
+
+
+def included_files(tree: Tree, selection: Without) -> dict[str, Fingerprint]:
+    return {
+        path: entry.fingerprint for path, entry in tree.items() if entry.kind is Kind.FILE and selection.includes(path)
+    }
+
+
+SELECTIONS = st.builds(Without, st.just(()) | st.sets(PATHS, max_size=2), st.just(()) | st.sets(PATHS, max_size=1))
+
+
+@given(st.lists(trees(), min_size=1, max_size=3), st.lists(SELECTIONS, min_size=3, max_size=3), st.booleans())
+@settings(QUICK, max_examples=80)
+def test_passes_converge_to_the_disk(history: list[Tree], selections: list[Without], empty_dirs: bool):  # noqa: FBT001
+    """Whatever was published before, under whatever selection: soon nothing is left to do, and all is right."""
+    world = World(selections[0], empty_dirs=empty_dirs)
+    for tree, selection in zip(history, selections, strict=False):
+        world.selection = selection
+        passes = 1
+        while world.reconcile(tree):
+            passes += 1
+            assert passes <= 4, world.actions
+        files = {path: row.fingerprint for path, row in world.rows.items() if row.kind is Kind.FILE}
+        assert files == included_files(tree, selection)
+        for path, row in world.rows.items():
+            assert _kind(tree, path) is row.kind
+        if empty_dirs:
+            wanted = {p for p, e in tree.items() if e.kind is Kind.DIR and selection.descend(p)}
+            assert wanted == {p for p, row in world.rows.items() if row.kind is Kind.DIR}
+
+
+@given(trees(), st.booleans())
+@QUICK
+def test_an_empty_ledger_is_filled_in_one_pass_without_deletes(tree: Tree, empty_dirs: bool):  # noqa: FBT001
+    world = World(Without(), empty_dirs=empty_dirs)
+    actions = world.reconcile(tree)
+    assert all(isinstance(action, Upload | MakeDir) for action in actions)
+    assert world.reconcile(tree) == []
+
+
+@given(trees())
+@QUICK
+def test_an_emptied_disk_empties_the_ledger(tree: Tree):
+    world = World(Without(), empty_dirs=False)
+    world.reconcile(tree)
+    actions = world.reconcile({})
+    assert all(isinstance(action, Gone) for action in actions)
+    assert world.rows == {}
