@@ -84,7 +84,7 @@ class Dirty:
             self.mark_directory("", due)
             return
         directory, name = parent(path), basename(path)
-        marks = self._marks_of(directory)
+        marks = self._marks_of(directory, due)
         if marks is None:
             return
         if name not in marks.names and len(marks.names) >= NAMES_PER_DIRECTORY:
@@ -96,22 +96,21 @@ class Dirty:
             return
         if due < marks.names.get(name, due + 1):
             marks.names[name] = due
-            heapq.heappush(self._heap, (due, directory))
+            self._push(due, directory)
 
     def mark_directory(self, directory: str, due: float) -> None:
         """Anything directly in a directory may differ."""
-        marks = self._marks_of(directory)
+        marks = self._marks_of(directory, due)
         if marks is not None:
             self._set_whole(directory, marks, due)
 
     def mark_deep(self, directory: str, due: float) -> None:
         """Anything below a directory may differ. Only for the root may ``due`` lie in the future."""
-        if not directory:
-            if self._frontier == [""]:
-                return
-            self._deep_due = due if self._deep_due is None else min(due, self._deep_due)
+        if directory and self._covered(directory):
             return
-        if not self._covered(directory):
+        if not directory or len(self._frontier) >= DIRTY_DIRECTORIES:
+            self._deep_due = due if self._deep_due is None else min(due, self._deep_due)
+        else:
             self._frontier.append(directory)
             self._in_frontier.add(directory)
 
@@ -127,14 +126,14 @@ class Dirty:
         work = self._take_marked(now)
         if work is not None or marked_only:
             return work
-        if not self._frontier:
+        if self._frontier:
             # A scan under way is finished before the next one starts: losses that keep coming cannot starve it.
-            if self._deep_due is None or self._deep_due > now:
-                return None
-            self._deep_due = None
-            self._frontier, self._in_frontier = [""], {""}
-        directory = self._frontier.pop()
-        self._in_frontier.discard(directory)
+            directory = self._frontier.pop()
+            self._in_frontier.discard(directory)
+        elif self._deep_due is not None and self._deep_due <= now:
+            self._deep_due, directory = None, ""
+        else:
+            return None
         # A whole listing answers every mark in this directory that is due.
         marks = self._marks.get(directory)
         if marks is not None and marks.due() <= now:
@@ -151,7 +150,7 @@ class Dirty:
         while self._heap:
             due, directory = self._heap[0]
             marks = self._marks.get(directory)
-            if marks is not None and marks.due() >= due:
+            if marks is not None and marks.due() == due:
                 return due if self._deep_due is None else min(due, self._deep_due)
             heapq.heappop(self._heap)
             if marks is not None:
@@ -178,18 +177,18 @@ class Dirty:
                 return Work(directory, names, deep=False)
         return None
 
-    def _marks_of(self, directory: str) -> _Marks | None:
-        """The marks of a directory; None when everything was collapsed into a scan of the whole tree."""
+    def _marks_of(self, directory: str, due: float) -> _Marks | None:
+        """The marks of a directory; None when they all, and the one to come, became a scan of the whole tree."""
         marks = self._marks.get(directory)
         if marks is None:
             if len(self._marks) >= DIRTY_DIRECTORIES:
-                self._collapse()
+                self._collapse(due)
                 return None
             marks = self._marks[directory] = _Marks()
         return marks
 
-    def _collapse(self) -> None:
-        soonest = min(marks.due() for marks in self._marks.values())
+    def _collapse(self, due: float) -> None:
+        soonest = min(due, *(marks.due() for marks in self._marks.values()))
         self._marks.clear()
         self._heap.clear()
         self._listed.clear()
@@ -199,13 +198,20 @@ class Dirty:
         due = max(due, self._listed.get(directory, 0.0) + RELIST_GAP_S)
         if marks.whole_due is None or due < marks.whole_due:
             marks.whole_due = due
-            heapq.heappush(self._heap, (due, directory))
+            self._push(due, directory)
+
+    def _push(self, due: float, directory: str) -> None:
+        """Have a directory looked through at ``due``; entries that mean nothing any more must not pile up."""
+        heapq.heappush(self._heap, (due, directory))
+        if len(self._heap) > 2 * (len(self._marks) + NAMES_PER_DIRECTORY):
+            self._heap = [(marks.due(), marked) for marked, marks in self._marks.items()]
+            heapq.heapify(self._heap)
 
     def _drop_if_clean(self, directory: str, marks: _Marks) -> None:
         if not marks.names and marks.whole_due is None:
             del self._marks[directory]
         else:
-            heapq.heappush(self._heap, (marks.due(), directory))
+            self._push(marks.due(), directory)
 
     def _remember_listing(self, directory: str, now: float) -> None:
         if len(self._listed) > NAMES_PER_DIRECTORY:
@@ -218,7 +224,7 @@ class Dirty:
             if directory in self._in_frontier:
                 return True
             directory = parent(directory)
-        return "" in self._in_frontier
+        return False
 
 
 class Sighting(NamedTuple):
