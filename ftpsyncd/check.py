@@ -256,10 +256,9 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
             left = session.delete_many([path] if temporary == path else [temporary, path])
             for directory in reversed(made):
                 session.remove_dir(directory)
-    if error is not None:
-        raise error
-    if left and left[-1] is not None:
-        raise left[-1]
+    trouble = next((each for each in (error, *left) if each is not None), None)
+    if trouble is not None:
+        raise trouble
     how = " (the directory is made at the first publish)" if made else ""
     return Finding(
         Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."

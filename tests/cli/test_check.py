@@ -1,0 +1,217 @@
+"""What `check` finds: at a server in memory, at real servers, and on this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.check import Area, Finding, Level, check, exit_code
+from ftpsyncd.config import Config, load
+from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
+from ftpsyncd.model import PublishMode, TlsMode
+from ftpsyncd.remote.memory import MemoryServer
+from tests.cli.terminal import write_config
+from tests.servers import running
+
+
+@pytest.fixture
+def config(config_file) -> Config:
+    return load(config_file)
+
+
+@pytest.fixture
+def server() -> MemoryServer:
+    return MemoryServer(dirs={"/", "/gallery", "/shop"})
+
+
+def found(config: Config, server: MemoryServer, **options) -> list[Finding]:
+    return list(check(config, offline=False, connect=lambda _spec: server.connect(), **options))
+
+
+def errors(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(each.subject, each.message) for each in findings if each.level is Level.ERROR]
+
+
+# ── Servers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_good_server_is_found_good_and_left_as_it_was(config, server):
+    findings = found(config, server)
+    assert errors(findings) == []
+    assert exit_code(findings) == 0
+    assert "mapping gallery" in {each.subject for each in findings if each.area is Area.SERVER}
+    assert (server.files, server.dirs) == ({}, {"/", "/gallery", "/shop"})
+
+
+def test_directories_made_for_the_check_are_removed(config, server):
+    server.dirs = {"/"}
+    assert errors(found(config, server)) == []
+    assert server.dirs == {"/"}
+
+
+def test_the_scratch_file_is_never_visible_half(config, server):
+    seen = []
+    server.observer = lambda _verb, _path: seen.extend(
+        path for path, file in server.files.items() if not path.endswith(".filepart") and not file.content
+    )
+    found(config, server)
+    assert seen == []
+
+
+def test_a_direct_mapping_is_checked_directly(config, server):
+    mappings = {name: replace(spec, publish=PublishMode.DIRECT) for name, spec in config.mappings.items()}
+    assert errors(found(replace(config, mappings=mappings), server)) == []
+    assert server.files == {}
+
+
+@pytest.mark.parametrize(
+    ("verb", "error", "message"),
+    [
+        ("CONNECT", LoginRefusedError("The server refuses user or password."), "The server refuses user or password."),
+        ("CONNECT", ServerUnavailableError("Unknown host."), "Unknown host."),
+        ("STOR", ServerFullError("The server is full."), "The server is full."),
+        ("STOR", NameRefusedError("No."), "The remote directory /gallery cannot be written: No."),
+        ("RNTO", NameRefusedError("No."), "The remote directory /gallery cannot be written: No."),
+        ("DELE", NameRefusedError("No."), "No."),
+        ("STOR", ServerUnavailableError("The connection ended."), "The connection ended."),
+    ],
+    ids=["login", "host", "full", "store", "rename", "delete", "broken"],
+)
+def test_each_trouble_is_one_clear_error(config, server, verb, error, message):
+    server.fail(verb, error)
+    findings = found(config, server)
+    assert errors(findings)[0][1] == message
+    assert len(errors(findings)) == 1
+    assert exit_code(findings) == 75
+
+
+def test_a_dead_server_hides_nothing_about_the_others(config, server):
+    servers = {"dead": replace(config.servers["web"], name="dead"), **config.servers}
+
+    def connect(spec):
+        if spec.name == "dead":
+            raise ServerUnavailableError("Nobody answers.")
+        return server.connect()
+
+    findings = list(check(replace(config, servers=servers), offline=False, connect=connect))
+    assert errors(findings) == [("server dead", "Nobody answers.")]
+    assert "Logged in" in " ".join(each.message for each in findings if each.subject == "server web")
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({"tls": TlsMode.OFF}, Level.WARNING, "Not encrypted"),
+        ({"tls": TlsMode.EXPLICIT, "tls_verify": False}, Level.WARNING, "not verified"),
+        ({"tls": TlsMode.EXPLICIT}, Level.OK, "certificate verifies"),
+    ],
+)
+def test_the_protection_is_said(config, server, changes, level, words):
+    servers = {"web": replace(config.servers["web"], **changes)}
+    findings = found(replace(config, servers=servers), server)
+    assert level in {each.level for each in findings if words in each.message}
+
+
+@pytest.mark.parametrize("kind", ["pyftpdlib", "vsftpd", "proftpd", "pure-ftpd"])
+def test_a_real_server_is_found_good(kind, tmp_path, ftpsyncd, config_file):
+    with running(kind) as real:
+        before = sorted(real.home.iterdir())
+        ended = ftpsyncd("check", "--json", "-c", write_config(tmp_path, port=real.port))
+        document = json.loads(ended.out)
+        assert ended.code == document["exit_code"] == 0, ended
+        assert sorted(real.home.iterdir()) == before
+    assert any("The server offers" in each["message"] for each in document["findings"])
+
+
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+def test_a_real_server_with_tls_is_found_good_and_with_a_stranger_certificate_is_not(kind, config):
+    with running(kind, tls="explicit", host="127.0.0.1") as real:
+        trusted = replace(config, servers={"web": real.spec(name="web")})
+        assert errors(list(check(trusted, offline=False))) == []
+        strange = replace(config, servers={"web": real.spec(name="web", tls_ca=None)})
+        (subject, message), *more = errors(list(check(strange, offline=False)))
+    assert (subject, more) == ("server web", [])
+    assert "certificate" in message
+
+
+def test_a_wrong_password_at_a_real_server(config):
+    with running("pyftpdlib") as real:
+        wrong = replace(config, servers={"web": real.spec(name="web", password=lambda: "not this")})
+        findings = list(check(wrong, offline=False))
+    ((subject, message),) = errors(findings)
+    assert subject == "server web"
+    assert "not this" not in message
+    assert exit_code(findings) == 75
+
+
+def test_a_remote_directory_without_write_permission_at_a_real_server(config):
+    with running("pyftpdlib", writable=False) as real:
+        findings = list(check(replace(config, servers={"web": real.spec(name="web")}), offline=False))
+    assert {subject for subject, _ in errors(findings)} == {"mapping gallery", "mapping shop"}
+    assert exit_code(findings) == 75
+
+
+# ── This machine and the configuration ───────────────────────────────────────────────────────────────────────────
+
+
+def test_offline_asks_no_server(config):
+    def connect(_spec):
+        raise AssertionError("asked a server")
+
+    findings = list(check(config, offline=True, connect=connect))
+    assert {each.area for each in findings} == {Area.CONFIG, Area.MACHINE}
+    assert exit_code(findings) == 0
+
+
+def test_a_missing_folder_is_a_warning(config):
+    config.mappings["gallery"].local.rmdir()
+    (finding,) = [each for each in check(config, offline=True) if each.subject == "mapping gallery"]
+    assert finding.level is Level.WARNING
+    assert "not there" in finding.message
+
+
+def test_a_folder_that_is_a_file_is_an_error(config):
+    config.mappings["gallery"].local.rmdir()
+    config.mappings["gallery"].local.write_text("")
+    findings = list(check(config, offline=True))
+    assert [subject for subject, _ in errors(findings)] == ["mapping gallery"]
+    assert exit_code(findings) == 78
+
+
+def test_a_state_dir_that_cannot_be_written_is_an_error(config):
+    findings = list(check(replace(config, state_dir=Path("/proc/ftpsyncd")), offline=True))
+    assert [subject for subject, _ in errors(findings)] == ["state_dir"]
+    assert exit_code(findings) == 78
+
+
+def test_a_missing_password_is_an_error_of_the_configuration(tmp_path, config_file, ftpsyncd, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_PASSWORD", raising=False)
+    config_file.write_text(config_file.read_text().replace("password: secret", "password: {env: NO_SUCH_PASSWORD}"))
+    ended = ftpsyncd("check", "--offline", "-c", config_file)
+    assert ended.code == 78
+    assert "NO_SUCH_PASSWORD" in ended.out
+
+
+def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_path, monkeypatch):
+    (tmp_path / "max_user_watches").write_text("2\n")
+    monkeypatch.setattr("ftpsyncd.check.INOTIFY", tmp_path)
+    (finding,) = [each for each in check(config, offline=True) if each.subject == "inotify"]
+    assert finding.level is Level.WARNING
+    assert "sysctl fs.inotify.max_user_watches=" in finding.remedy
+
+
+def test_the_configuration_is_worse_than_a_server():
+    server, machine = (Finding(Level.ERROR, area, "x", "y") for area in (Area.SERVER, Area.MACHINE))
+    assert (exit_code([server]), exit_code([server, machine]), exit_code([])) == (75, 78, 0)
+
+
+def test_findings_are_printed_with_what_helps(ftpsyncd, config_file):
+    ended = ftpsyncd("check", "-c", config_file)
+    assert ended.code == 75
+    assert "✓ state_dir: " in ended.out
+    assert "✗ server web: " in ended.out
+    assert "\n  → " in ended.out
+    assert ended.out.splitlines()[-1].startswith("✗ 1 error")

@@ -1,0 +1,155 @@
+"""`sync` from the files on disk to the files at a real server, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from ftpsyncd.cli.output import UNICODE
+from ftpsyncd.cli.progress import Lines, Rate, summary, view
+from ftpsyncd.model import DaemonStatus, Status, Transfer
+from ftpsyncd.service import Progress
+from tests.cli.terminal import check_snapshot, drawn, write_config
+from tests.servers import running
+
+NOBODY = Status(DaemonStatus(running=False, pid=0, version="0", uptime_s=0.0), (), (), ())
+
+
+def progress(**changes) -> Progress:
+    values = {
+        "files_done": 120,
+        "files_total": 1204,
+        "bytes_done": 300_000_000,
+        "bytes_total": 3_100_000_000,
+        "deletes_done": 0,
+        "failed": 0,
+        "held": 0,
+        "finished": False,
+        "unavailable": False,
+        "messages": (),
+    }
+    return Progress(**{**values, **changes})
+
+
+@pytest.fixture
+def real():
+    with running("pyftpdlib") as server:
+        yield server
+
+
+@pytest.fixture
+def config_of_real(real, config_file, tmp_path):
+    return write_config(tmp_path, port=real.port)
+
+
+def test_one_pass_publishes_everything(ftpsyncd, config_of_real, real):
+    (config_of_real.parent / "gallery" / "2024").mkdir()
+    (config_of_real.parent / "gallery" / "2024" / "a.jpg").write_bytes(b"picture")
+    ended = ftpsyncd("sync", "-c", config_of_real)
+    assert (ended.code, ended.err) == (0, "")
+    assert (real.home / "gallery/2024/a.jpg").read_bytes() == b"picture"
+    assert "1 file (7 B) published" in ended.out
+
+
+def test_the_summary_is_json_for_programs(ftpsyncd, config_of_real):
+    (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    ended = ftpsyncd("sync", "--json", "gallery", "-c", config_of_real)
+    document = json.loads(ended.out)
+    assert (ended.code, document["exit_code"], document["files_done"], document["bytes_done"]) == (0, 0, 1, 7)
+
+
+def test_a_second_pass_has_nothing_to_do(ftpsyncd, config_of_real):
+    (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    ftpsyncd("sync", "-c", config_of_real)
+    assert "0 files (0 B) published" in ftpsyncd("sync", "-c", config_of_real).out
+    assert "Nothing to do" in ftpsyncd("plan", "gallery", "-c", config_of_real).out
+
+
+def test_a_dry_run_touches_nothing(ftpsyncd, config_of_real, real):
+    (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    assert ftpsyncd("sync", "--dry-run", "-c", config_of_real).code == 0
+    assert list(real.home.iterdir()) == []
+    assert not (config_of_real.parent / "state").exists()
+
+
+def test_a_server_that_is_not_there_is_not_available_now(ftpsyncd, config_file):
+    (config_file.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    ended = ftpsyncd("sync", "-c", config_file)
+    assert ended.code == 75
+    assert "web" in ended.out
+
+
+def test_files_that_fail_make_the_exit_code_one(ftpsyncd, config_of_real, real):
+    (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    (real.home / "gallery").mkdir()
+    (real.home / "gallery" / "a.jpg").mkdir()
+    ended = ftpsyncd("sync", "-c", config_of_real)
+    assert ended.code == 1
+    assert "1 file failed" in ended.out
+
+
+def test_an_interrupt_ends_a_pass_quietly(config_of_real):
+    big = config_of_real.parent / "gallery" / "big.jpg"
+    with big.open("wb") as file:
+        file.truncate(4 << 30)
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftpsyncd", "sync", "--log-level", "info", "-c", config_of_real],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as sync:
+        ledger = config_of_real.parent / "state" / "ledger.db"
+        while not ledger.exists():
+            assert sync.poll() is None
+        sync.send_signal(signal.SIGINT)
+        sync.send_signal(signal.SIGINT)
+        out, err = sync.communicate(timeout=60)
+    assert sync.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_progress_looks_like_its_snapshot(width):
+    transfers = (Transfer("gallery", "2024/a long name of a picture.jpg", 3_000, 12_000, 2.1e6),)
+    text = drawn(view(progress(failed=2), transfers, 12_500_000, UNICODE, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    check_snapshot(f"sync-{width}", text)
+
+
+def test_progress_before_anything_is_known_is_no_error():
+    nothing = progress(files_done=0, files_total=0, bytes_done=0, bytes_total=0)
+    assert "0 of 0 files" in drawn(view(nothing, (Transfer("m", "empty", 0, 0, 0.0),), 0.0, UNICODE, 80), 80)
+
+
+def test_the_rate_is_that_of_the_last_seconds():
+    rate = Rate()
+    assert rate.update(0.0, 0) == 0.0
+    assert rate.update(1.0, 100) == 100.0
+    for second in range(2, 20):
+        last = rate.update(float(second), 100)
+    assert last == 0.0
+
+
+def test_the_summary_names_what_is_held_and_what_went_wrong():
+    messages = tuple(f"message {index}" for index in range(12))
+    text = drawn(summary(progress(held=3, failed=1, deletes_done=4, messages=messages), NOBODY, 61.0, UNICODE), 100)
+    assert "4 files deleted in 61 s." in text
+    assert "1 file failed: ftpsyncd status" in text
+    assert "3 deletes are held" in text
+    assert "and 2 more messages" in text
+
+
+def test_lines_are_occasional(monkeypatch, capsys):
+    now = iter((0.0, 1.0, 11.0, 12.0))
+    monkeypatch.setattr("ftpsyncd.cli.progress.time.monotonic", lambda: next(now))
+    lines = Lines()
+    for _ in range(3):
+        lines.update(progress(), ())
+    assert len(capsys.readouterr().err.splitlines()) == 1
