@@ -49,7 +49,7 @@ def test_pictures_are_colourful_and_of_realistic_size(draw):
     data = draw(480, 360, 3)
     assert 20_000 < len(data) < 1_000_000
     with Image.open(io.BytesIO(data)) as image:
-        assert len(image.convert("RGB").getcolors(1 << 24)) >= 100
+        assert len(image.convert("RGB").getcolors(1 << 24) or ()) >= 100
 
 
 def test_pictures_differ_by_seed_and_by_nothing_else():

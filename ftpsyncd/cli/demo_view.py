@@ -49,7 +49,7 @@ def view(scene: Scene, signs: Marks, width: int, height: int) -> RenderableType:
         *(happening_line(each, signs) for each in scene.happenings[-HAPPENINGS_SHOWN:]),
         *(Text() for _ in range(HAPPENINGS_SHOWN - len(scene.happenings))),
         Rule(style="bright_black", characters=signs.empty[:1]),
-        words(scene.message, "yellow") if scene.message else _try_it(scene),
+        words(scene.message, "yellow") if scene.message else _try_it(scene, width),
         _watched(scene.sighting, signs),
     )
 
@@ -123,10 +123,13 @@ def happening_line(happening: Happening, signs: Marks) -> Text:
     return line
 
 
-def _try_it(scene: Scene) -> Text:
+def _try_it(scene: Scene, width: int) -> Text:
     text = Text("Try it: ", style="bold", overflow="fold")
     text.append(f"cp photo.jpg {quote(str(scene.drop))}", style="not bold cyan")
-    return text.append("     Ctrl-C ends", style="not bold bright_black")
+    text.append("     Ctrl-C ends", style="not bold bright_black")
+    if width >= NARROW:
+        text.append("\n        ").append(f"ftpsyncd status -c {quote(str(scene.config))}", style="not bold cyan")
+    return text
 
 
 def _watched(seen: Sighting, signs: Marks) -> Text:

@@ -36,7 +36,8 @@ class Rate:
         while len(self._seen) > 2 and self._seen[1][0] <= now_s - RATE_OVER_S:
             del self._seen[0]
         first_s, first = self._seen[0]
-        return (done - first) / (now_s - first_s) if now_s > first_s else 0.0
+        # A transfer that broke off takes its bytes back.
+        return max(0, done - first) / (now_s - first_s) if now_s > first_s else 0.0
 
 
 class Show(Protocol):
@@ -76,13 +77,14 @@ class Lines(Silent):
         self._rate = Rate()
         self._last_s = time.monotonic()
 
-    def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:  # noqa: ARG002 - the transfers do not fit a line
+    def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
         """Print a line if it is time for one."""
         now_s = time.monotonic()
-        rate = self._rate.update(now_s, progress.bytes_done)
+        sent = sent_bytes(progress, transfers)
+        rate = self._rate.update(now_s, sent)
         if now_s - self._last_s >= LINE_EVERY_S:
             self._last_s = now_s
-            click.echo(counted(progress, rate).plain, err=True)
+            click.echo(counted(progress, sent, rate).plain, err=True)
 
 
 class Picture(Silent):
@@ -104,7 +106,7 @@ class Picture(Silent):
 
     def update(self, progress: Progress, transfers: Sequence[Transfer]) -> None:
         """Redraw."""
-        rate = self._rate.update(time.monotonic(), progress.bytes_done)
+        rate = self._rate.update(time.monotonic(), sent_bytes(progress, transfers))
         self._live.update(view(progress, transfers, rate, marks(self._screen), self._screen.width), refresh=True)
 
 
@@ -112,8 +114,9 @@ def view(
     progress: Progress, transfers: Sequence[Transfer], rate_bytes_s: float, signs: Marks, width: int
 ) -> RenderableType:
     """The bar, the numbers, and the files on their way. Pure."""
+    sent = sent_bytes(progress, transfers)
     if progress.bytes_total:
-        share = progress.bytes_done / progress.bytes_total
+        share = sent / progress.bytes_total
     else:
         share = progress.files_done / progress.files_total if progress.files_total else 0.0
     line = Table.grid(padding=(0, 1), expand=False)
@@ -124,17 +127,22 @@ def view(
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
         table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
-    return Group(line, counted(progress, rate_bytes_s), table)
+    return Group(line, counted(progress, sent, rate_bytes_s), table)
 
 
-def counted(progress: Progress, rate_bytes_s: float) -> Text:
+def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
+    """What has left this machine, with the files that are on their way: one large file moves the bar, too."""
+    return min(progress.bytes_total, progress.bytes_done + sum(each.sent_bytes for each in transfers))
+
+
+def counted(progress: Progress, sent: int, rate_bytes_s: float) -> Text:
     """Files, bytes, rate and time left on one line."""
     parts = [
         f"{progress.files_done:,} of {number(progress.files_total, 'file')}",
-        f"{size(progress.bytes_done)} of {size(progress.bytes_total)}",
+        f"{size(sent)} of {size(progress.bytes_total)}",
         f"{size(rate_bytes_s)}/s",
     ]
-    left = progress.bytes_total - progress.bytes_done
+    left = progress.bytes_total - sent
     if rate_bytes_s > 0 and left > 0:
         parts.append(f"{duration(left / rate_bytes_s)} left")
     if progress.failed:
@@ -145,14 +153,14 @@ def counted(progress: Progress, rate_bytes_s: float) -> Text:
 def summary(progress: Progress, status: Status, duration_s: float, signs: Marks) -> RenderableType:
     """What a pass has done, and what it could not do. Pure."""
     done = []
-    if progress.files_done or not progress.deletes_done:
+    if progress.files_done:
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
     well = not (progress.failed or progress.held or progress.unavailable)
     line = Text.assemble(
         (f"{signs.good if well else signs.call} ", "bold green" if well else "bold yellow"),
-        (f"{', '.join(done)} in {duration(duration_s)}.", "bold"),
+        (f"{', '.join(done) or 'nothing to publish'} in {duration(duration_s)}.", "bold"),
     )
     lines: list[RenderableType] = [line]
     if progress.failed:

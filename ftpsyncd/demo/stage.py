@@ -72,7 +72,6 @@ class Line:
 class Scene:
     """Everything that the screen shows of one moment."""
 
-    elapsed_s: float
     drop: Path
     address: str
     """Of the server, as an FTP URL without password."""
@@ -178,7 +177,6 @@ class Demo:
         status = self._service.status()
         _, recent = self._record.since(0)
         return Scene(
-            elapsed_s=self._clock(),
             drop=self.drop,
             address=f"ftp://{self._server.user}@127.0.0.1:{self._server.port}/",
             password=self._server.password,

@@ -53,7 +53,7 @@ def test_directories_made_for_the_check_are_removed(config, server):
 
 
 def test_the_scratch_file_is_never_visible_half(config, server):
-    seen = []
+    seen: list[str] = []
     server.observer = lambda _verb, _path: seen.extend(
         path for path, file in server.files.items() if not path.endswith(".filepart") and not file.content
     )

@@ -16,7 +16,6 @@ from tests.cli.terminal import check_snapshot, drawn
 
 SEEN = Sighting(looks=12_345, reads=20, torn=(), early=())
 SCENE = Scene(
-    elapsed_s=7.5,
     drop=Path("/tmp/ftpsyncd-demo-x/drop"),
     address="ftp://demo@127.0.0.1:40000/",
     password="x",

@@ -66,7 +66,7 @@ def test_the_summary_is_json_for_programs(ftpsyncd, config_of_real):
 def test_a_second_pass_has_nothing_to_do(ftpsyncd, config_of_real):
     (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
     ftpsyncd("sync", "-c", config_of_real)
-    assert "0 files (0 B) published" in ftpsyncd("sync", "-c", config_of_real).out
+    assert "nothing to publish" in ftpsyncd("sync", "-c", config_of_real).out
     assert "Nothing to do" in ftpsyncd("plan", "gallery", "-c", config_of_real).out
 
 
@@ -84,6 +84,7 @@ def test_a_server_that_is_not_there_is_not_available_now(ftpsyncd, config_file):
     assert "web" in ended.out
 
 
+@pytest.mark.timeout(60)
 def test_files_that_fail_make_the_exit_code_one(ftpsyncd, config_of_real, real):
     (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
     (real.home / "gallery").mkdir()
