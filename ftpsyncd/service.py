@@ -67,6 +67,8 @@ class Progress:
     unavailable: bool
     """A server could not be reached."""
     messages: tuple[str, ...]
+    source_missing: bool = False
+    """A folder is not there: nothing of it was compared."""
 
 
 class Unwatched:
@@ -318,6 +320,7 @@ class Service:
                     if m.removals.hold and m.removals.held
                 ]
             ),
+            any(m.removals.missing for m in engine.mirrors.values()),
         )
 
 

@@ -84,10 +84,11 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
 
 
 def exit_code(progress: Progress) -> int:
-    """75 if a server could not be used, else 1 if something failed or is held, else 0."""
+    """75 if a server could not be used, else 1 if something failed, is held or is missing, else 0."""
     if progress.unavailable:
         return ExitCode.TEMPFAIL
-    return ExitCode.SOME_FAILED if progress.failed or progress.held else ExitCode.DONE
+    wanting = progress.failed or progress.held or progress.source_missing
+    return ExitCode.SOME_FAILED if wanting else ExitCode.DONE
 
 
 def facts(progress: Progress) -> dict[str, object]:
