@@ -3,7 +3,8 @@
 - Latest wins: a new action for a path replaces the one that waits; one that is being performed is not disturbed, its
   successor waits for it.
 - Ancestors block: nothing below a directory starts while something about the directory itself waits or runs, and
-  nothing about a directory starts while something below it runs (or, for its removal, waits).
+  nothing about a directory starts while something below it runs. A removal is the exception: it waits for all that
+  waits below, so that nothing has to wait for it. What moves out of a directory need not wait for it either.
 - Mappings take turns, so that a large backlog of one does not delay another.
 - Large uploads leave one connection free for small ones.
 - When the server fails, everything stays queued; one action is let through when the pause is over.
@@ -13,7 +14,7 @@ Times are monotonic seconds.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
@@ -102,10 +103,12 @@ class Queue:
         self._open_until = 0.0
         self._cap_grows_at: float | None = None
         self._waiting: dict[Key, Action] = {}
-        self._turns: dict[str, deque[Key]] = {}
-        self._parked_behind: dict[Key, list[Key]] = {}
+        # Every waiting key is in its mapping's turn or parked behind what it waits for (where stale ones may stay).
+        self._turns: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
+        self._parked_behind: dict[Key, dict[Key, None]] = {}
         self._running: dict[Key, Action] = {}
-        self._structural: dict[Key, int] = {}
+        self._structural_waiting: dict[Key, int] = {}
+        self._structural_running: dict[Key, int] = {}
         self._below_running: dict[Key, int] = {}
         self._below_waiting: dict[Key, int] = {}
         self._units = 0
@@ -161,22 +164,23 @@ class Queue:
     def offer(self, action: Action) -> None:
         """Queue an action; it replaces one that waits under the same path."""
         key = (action.mapping, action.path)
-        if key in self._waiting:
-            self._forget_waiting(key)
-            self._count_waiting(key, action, 1)
-            self._waiting[key] = action
-            return  # it keeps its place
+        before = self._waiting.get(key)
+        if before is None:
+            self._turn_of(action.mapping)[key] = None
+        else:  # it keeps its place
+            self._count_waiting(before, -1)
         self._waiting[key] = action
-        self._count_waiting(key, action, 1)
-        self._turns.setdefault(action.mapping, deque()).append(key)
+        self._count_waiting(action, 1)
+        if before is not None:
+            self._wake_behind(before)
 
     def withdraw(self, mapping: str, path: str) -> None:
         """Take back the action that waits under a path."""
-        key = (mapping, path)
-        if key in self._waiting:
-            self._forget_waiting(key)
-            del self._waiting[key]
-            self._wake(key)
+        action = self._waiting.pop((mapping, path), None)
+        if action is not None:
+            self._turn_of(mapping).pop((mapping, path), None)
+            self._count_waiting(action, -1)
+            self._wake_behind(action)
 
     def withdraw_below(self, mapping: str, directory: str) -> None:
         """Take back everything that waits below a directory."""
@@ -208,34 +212,31 @@ class Queue:
         tried = self.state not in {Breaker.UNKNOWN, Breaker.CLOSED}
         if tried and (now < self._open_until or self._in_flight):
             return None
-        for _ in range(len(self._turns)):
-            mapping = next(iter(self._turns))
-            turn = self._turns.pop(mapping)
-            action = None if mapping in self._suspended else self._take_from(turn)
-            if turn:
-                self._turns[mapping] = turn
+        for mapping in list(self._turns):
+            self._turns.move_to_end(mapping)
+            action = None if mapping in self._suspended else self._take_from(self._turns[mapping])
+            if not self._turns[mapping]:
+                del self._turns[mapping]
             if action is not None:
                 return action
         return None
 
-    def _take_from(self, turn: deque[Key]) -> Action | None:
+    def _take_from(self, turn: OrderedDict[Key, None]) -> Action | None:
         skipped: list[Key] = []
         action = None
         while turn and action is None:
-            key = turn.popleft()
-            candidate = self._waiting.get(key)
-            if candidate is None:
-                continue
+            key, _ = turn.popitem(last=False)
+            candidate = self._waiting[key]
             blocker = self._blocker(key, candidate)
             if blocker is not None:
-                self._parked_behind.setdefault(blocker, []).append(key)
+                self._parked_behind.setdefault(blocker, {})[key] = None
             elif not self._room_for(candidate):
                 skipped.append(key)
                 if not _is_large(candidate) or len(skipped) > _UNITS_PER_CONNECTION:
                     break
             else:
                 action = self._start(key, candidate)
-        turn.extendleft(reversed(skipped))
+        _put_first(turn, skipped)
         return action
 
     def _room_for(self, action: Action) -> bool:
@@ -254,7 +255,10 @@ class Queue:
             path = own[1]
             while path:
                 path = parent(path)
-                if self._structural.get((mapping, path)):
+                if self._structural_running.get((mapping, path)):
+                    return (mapping, path)
+                # What leaves a directory goes before its rename: afterwards it would not be there.
+                if own == key and self._structural_waiting.get((mapping, path)):
                     return (mapping, path)
         if isinstance(action, RemoveDir | RenameDir | Delete):
             for own in keys_of(action):
@@ -265,8 +269,8 @@ class Queue:
         return None
 
     def _start(self, key: Key, action: Action) -> Action:
-        self._forget_waiting(key)
         del self._waiting[key]
+        self._count_waiting(action, -1)
         self._in_flight += 1
         self._units += units_of(action)
         self._large += _is_large(action)
@@ -275,7 +279,7 @@ class Queue:
             self._running[own] = action
             self._count_ancestors(self._below_running, own, 1)
             if is_structural(action):
-                self._structural[own] = self._structural.get(own, 0) + 1
+                self._structural_running[own] = self._structural_running.get(own, 0) + 1
         return action
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
@@ -290,14 +294,13 @@ class Queue:
             self._running.pop(own, None)
             self._count_ancestors(self._below_running, own, -1)
             if is_structural(action):
-                self._uncount(self._structural, own)
+                self._uncount(self._structural_running, own)
         key = (action.mapping, action.path)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
-            self._count_waiting(key, action, 1)
-            self._turns.setdefault(action.mapping, deque()).appendleft(key)
-        for own in keys_of(action):
-            self._wake(own)
+            self._count_waiting(action, 1)
+            _put_first(self._turn_of(action.mapping), [key])
+        self._wake_behind(action)
 
     def server_answered(self) -> bool:
         """An action was answered by the server; True if it was not believed to work before."""
@@ -308,15 +311,17 @@ class Queue:
     def server_failed(self, now: float, state: Breaker, message: str) -> bool:
         """The server failed as a whole; True if that is news (another state than before)."""
         news = self.state is not state
-        if state is Breaker.OFFLINE:
-            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
-            pause = self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
-        else:
-            pause = LOGIN_PAUSE_S if state is Breaker.REFUSED else FULL_PAUSE_S
-        if self._open_until <= now or news:
-            self._open_until = now + pause
+        # Whatever else fails during a pause belongs to the same failure.
+        if news or self._open_until <= now:
+            self._open_until = now + self._next_pause_s(state)
         self.state, self.message = state, message
         return news
+
+    def _next_pause_s(self, state: Breaker) -> float:
+        if state is not Breaker.OFFLINE:
+            return LOGIN_PAUSE_S if state is Breaker.REFUSED else FULL_PAUSE_S
+        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
+        return self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
 
     def retry_now(self) -> None:
         """A person says that the server may be tried again at once."""
@@ -354,8 +359,8 @@ class Queue:
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _forget_waiting(self, key: Key) -> None:
-        self._count_waiting(key, self._waiting[key], -1)
+    def _turn_of(self, mapping: str) -> OrderedDict[Key, None]:
+        return self._turns.setdefault(mapping, OrderedDict())
 
     def _count_load(self, action: Action, *, waiting: int = 0, running: int = 0) -> None:
         """Keep the sums that are asked for often: per mapping, and which paths a rename leaves."""
@@ -368,20 +373,15 @@ class Queue:
             else:
                 self._uncount(self._sources, source)
 
-    def _count_waiting(self, key: Key, action: Action, step: int) -> None:
+    def _count_waiting(self, action: Action, step: int) -> None:
         self._count_load(action, waiting=step)
         for own in keys_of(action):
             self._count_ancestors(self._below_waiting, own, step)
-            if is_structural(action):
+            if is_structural(action) and not isinstance(action, RemoveDir):
                 if step > 0:
-                    self._structural[own] = self._structural.get(own, 0) + 1
+                    self._structural_waiting[own] = self._structural_waiting.get(own, 0) + 1
                 else:
-                    self._uncount(self._structural, own)
-        if step < 0:
-            mapping, path = key
-            while path:
-                path = parent(path)
-                self._wake((mapping, f"{path}/"))
+                    self._uncount(self._structural_waiting, own)
 
     def _count_ancestors(self, counts: dict[Key, int], key: Key, step: int) -> None:
         mapping, path = key
@@ -403,13 +403,24 @@ class Queue:
         else:
             counts.pop(key, None)
 
+    def _wake_behind(self, action: Action) -> None:
+        """What waits for the end of an action may start now."""
+        for own in keys_of(action):
+            self._wake(own)
+
     def _wake(self, key: Key) -> None:
         """What was parked behind a key may start now: back to the front of its mapping, in its old order."""
-        parked = self._parked_behind.pop(key, None)
-        if parked:
-            for waiter in reversed(parked):
-                if waiter in self._waiting:
-                    self._turns.setdefault(waiter[0], deque()).appendleft(waiter)
+        parked = self._parked_behind.pop(key, ())
+        waiters = [waiter for waiter in parked if waiter in self._waiting]
+        if waiters:
+            _put_first(self._turn_of(key[0]), waiters)
+
+
+def _put_first(turn: OrderedDict[Key, None], keys: list[Key]) -> None:
+    """Put keys at the beginning of a turn, in their order."""
+    for key in reversed(keys):
+        turn[key] = None
+        turn.move_to_end(key, last=False)
 
 
 def _is_large(action: Action) -> bool:

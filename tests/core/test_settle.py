@@ -254,8 +254,7 @@ def test_a_subtree_is_scanned_at_once_and_once():
     dirty.mark_deep("d/below", NOW)
     dirty.push_deep(["d"])
     assert dirty.scanning_deep(NOW)
-    assert dirty.next_due() is not None
-    assert dirty.next_due() <= NOW
+    assert dirty.due_by(NOW)
     assert taken(dirty, NOW) == [deep("d")]
 
 

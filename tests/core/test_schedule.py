@@ -1,0 +1,871 @@
+"""What is done next at a server: order, turns, lanes, pauses; and a model that watches a queue under any use."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ftpsyncd.core.schedule import (
+    CAP_GROWS_AFTER_S,
+    FIRST_PAUSE_S,
+    FULL_PAUSE_S,
+    LARGE_BYTES,
+    LOGIN_PAUSE_S,
+    LONGEST_PAUSE_S,
+    PAUSE_FACTOR,
+    SMALL_BYTES,
+    Breaker,
+    Key,
+    Load,
+    Queue,
+    is_structural,
+    keys_of,
+    units_of,
+)
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Fingerprint,
+    MakeDir,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+)
+from tests.core.vocabulary import NOW, SHA, M
+
+OTHER = "shop"
+PROBE = Probe("web")
+
+
+def upload(path: str, size: int = 1, mapping: str = M) -> Upload:
+    return Upload(mapping, path, Fingerprint(size, 1, 1))
+
+
+def large(path: str) -> Upload:
+    return upload(path, LARGE_BYTES)
+
+
+def make_dir(path: str) -> MakeDir:
+    return MakeDir(M, path, 1)
+
+
+def remove_dir(path: str) -> RemoveDir:
+    return RemoveDir(M, path)
+
+
+def delete(path: str) -> Delete:
+    return Delete(M, path)
+
+
+def rename(source: str, path: str) -> Rename:
+    return Rename(M, path, source, Fingerprint(1, 1, 1), SHA)
+
+
+def rename_dir(source: str, path: str) -> RenameDir:
+    return RenameDir(M, path, source, 1)
+
+
+def sweep(path: str) -> Sweep:
+    return Sweep(M, path, f"/{path}.filepart")
+
+
+def queue_of(*actions: Action, connections: int = 4, jitter: float = 0.5) -> Queue:
+    """A queue of a server that answers."""
+    queue = Queue(connections, jitter=jitter)
+    queue.server_answered()
+    for action in actions:
+        queue.offer(action)
+    return queue
+
+
+def taken(queue: Queue, now: float = NOW) -> list[Action]:
+    """Everything that may start now."""
+    actions = []
+    while (action := queue.take(now)) is not None:
+        actions.append(action)
+    return actions
+
+
+# ── Latest wins ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_actions_start_in_the_order_in_which_they_were_offered():
+    assert taken(queue_of(upload("b"), upload("a"), upload("c"))) == [upload("b"), upload("a"), upload("c")]
+
+
+def test_an_empty_queue_has_nothing():
+    queue = queue_of()
+    assert queue.idle
+    assert queue.take(NOW) is None
+    assert queue.next_due(NOW) is None
+    assert not queue.wants_probe(NOW)
+
+
+def test_a_newer_action_for_a_path_takes_the_place_of_the_one_that_waits():
+    queue = queue_of(upload("a", 1), upload("b"), upload("a", 2))
+    assert queue.waiting(M, "a") == upload("a", 2)
+    assert queue.load(M) == Load(waiting=2)
+    assert taken(queue) == [upload("a", 2), upload("b")]
+
+
+def test_a_running_action_is_not_disturbed_and_its_successor_waits_for_it():
+    queue = queue_of(upload("a", 1))
+    (running,) = taken(queue)
+    queue.offer(upload("a", 2))
+    assert queue.occupied(M, "a")
+    assert taken(queue) == []
+    queue.finish(running)
+    assert not queue.occupied(M, "a")
+    assert taken(queue) == [upload("a", 2)]
+
+
+def test_a_withdrawn_action_does_not_start():
+    queue = queue_of(upload("a"), upload("b"))
+    queue.withdraw(M, "a")
+    queue.withdraw(M, "nothing")
+    assert queue.waiting(M, "a") is None
+    assert taken(queue) == [upload("b")]
+
+
+def test_an_action_withdrawn_and_offered_again_starts_once_and_last():
+    queue = queue_of(upload("a"), upload("b"))
+    queue.withdraw(M, "a")
+    queue.offer(upload("a"))
+    assert taken(queue) == [upload("b"), upload("a")]
+
+
+def test_everything_below_a_directory_can_be_taken_back():
+    queue = queue_of(upload("d/a"), upload("d/e/b"), upload("d"), upload("d-2/a"), upload("d/a", mapping=OTHER))
+    queue.withdraw_below(M, "d")
+    assert taken(queue) == [upload("d"), upload("d/a", mapping=OTHER), upload("d-2/a")]
+
+
+def test_actions_of_a_kind_can_be_taken_back():
+    queue = queue_of(delete("a"), upload("b"), remove_dir("d"), Delete(OTHER, "a"))
+    queue.withdraw_where(M, Delete | RemoveDir)
+    assert set(taken(queue)) == {upload("b"), Delete(OTHER, "a")}
+
+
+def test_everything_of_a_mapping_can_be_taken_back():
+    queue = queue_of(upload("a"), rename("b", "c"), upload("a", mapping=OTHER))
+    queue.withdraw_mapping(M)
+    assert queue.load(M) == Load()
+    assert not queue.moves_from(M, "b")
+    assert taken(queue) == [upload("a", mapping=OTHER)]
+
+
+# ── Ancestors block ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "above",
+    [make_dir("d"), delete("d"), rename_dir("old", "d"), rename_dir("d", "new")],
+    ids=["made", "a file deleted", "renamed to", "renamed from"],
+)
+def test_nothing_below_a_directory_starts_before_what_is_to_be_done_about_it(above: Action):
+    queue = queue_of(above, upload("d/a"), upload("d/e/b"))
+    assert taken(queue) == [above]
+    queue.finish(above)
+    assert set(taken(queue)) == {upload("d/a"), upload("d/e/b")}
+
+
+def test_what_was_offered_first_waits_for_its_directory_all_the_same():
+    queue = queue_of(upload("d/a"), make_dir("d"))
+    assert taken(queue) == [make_dir("d")]
+    queue.finish(make_dir("d"))
+    assert taken(queue) == [upload("d/a")]
+
+
+def test_directories_are_made_from_the_top():
+    queue = queue_of(make_dir("d/e/f"), make_dir("d/e"), make_dir("d"))
+    for path in ("d", "d/e", "d/e/f"):
+        assert taken(queue) == [make_dir(path)]
+        queue.finish(make_dir(path))
+
+
+def test_a_file_blocks_nothing_below():
+    assert len(taken(queue_of(upload("d"), upload("d/a")))) == 2
+
+
+def test_a_neighbour_with_a_longer_name_is_not_blocked():
+    assert taken(queue_of(make_dir("d"), upload("d2/a"), upload("d-/a"))) == [
+        make_dir("d"),
+        upload("d2/a"),
+        upload("d-/a"),
+    ]
+
+
+def test_the_same_path_of_another_mapping_is_another_path():
+    queue = queue_of(make_dir("d"), upload("d/a", mapping=OTHER), upload("d", mapping=OTHER))
+    assert len(taken(queue)) == 3
+
+
+@pytest.mark.parametrize("about", [delete("d"), rename_dir("d", "new"), rename_dir("old", "d"), remove_dir("d")])
+def test_a_directory_is_not_touched_while_something_below_it_runs(about: Action):
+    queue = queue_of(upload("d/e/a"))
+    (running,) = taken(queue)
+    queue.offer(about)
+    assert taken(queue) == []
+    queue.finish(running)
+    assert taken(queue) == [about]
+
+
+def test_a_directory_is_removed_after_all_that_waits_below_it():
+    queue = queue_of(remove_dir("d"), delete("d/a"), remove_dir("d/e"), delete("d/e/b"))
+    first = taken(queue)
+    assert set(first) == {delete("d/a"), delete("d/e/b")}
+    for action in first:
+        queue.finish(action)
+    assert taken(queue) == [remove_dir("d/e")]
+    queue.finish(remove_dir("d/e"))
+    assert taken(queue) == [remove_dir("d")]
+
+
+def test_a_removal_that_waited_starts_when_what_is_below_is_taken_back():
+    queue = queue_of(make_dir("d/e"), upload("d/e/a"), remove_dir("d"))
+    assert taken(queue) == [make_dir("d/e")]
+    queue.withdraw(M, "d/e/a")
+    queue.finish(make_dir("d/e"))
+    assert taken(queue) == [remove_dir("d")]
+
+
+def test_nothing_below_starts_while_a_directory_is_removed():
+    queue = queue_of(remove_dir("d"))
+    assert taken(queue) == [remove_dir("d")]
+    queue.offer(upload("d/a"))
+    assert taken(queue) == []
+    queue.finish(remove_dir("d"))
+    assert taken(queue) == [upload("d/a")]
+
+
+def test_a_removal_that_waits_does_not_keep_its_directory_from_being_used_again():
+    """Otherwise both would wait for each other for ever."""
+    queue = queue_of(remove_dir("d"), upload("d/a"))
+    assert taken(queue) == [upload("d/a")]
+    queue.finish(upload("d/a"))
+    assert taken(queue) == [remove_dir("d")]
+
+
+# ── Renames occupy two paths ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_rename_occupies_both_paths():
+    queue = queue_of(rename("a", "b"))
+    assert queue.moves_from(M, "a")
+    assert not queue.moves_from(M, "b")
+    (running,) = taken(queue)
+    assert queue.occupied(M, "a")
+    assert queue.occupied(M, "b")
+    assert queue.moves_from(M, "a")
+    queue.offer(upload("a"))
+    queue.offer(upload("b"))
+    assert taken(queue) == []
+    queue.finish(running)
+    assert not queue.moves_from(M, "a")
+    assert set(taken(queue)) == {upload("a"), upload("b")}
+
+
+def test_a_rename_waits_for_what_runs_under_its_old_path():
+    queue = queue_of(upload("a"))
+    (running,) = taken(queue)
+    queue.offer(rename("a", "b"))
+    assert taken(queue) == []
+    queue.finish(running)
+    assert taken(queue) == [rename("a", "b")]
+
+
+def test_two_renames_in_a_circle_do_not_wait_for_each_other():
+    queue = queue_of(rename("a", "b"), rename("b", "a"))
+    assert taken(queue) == [rename("a", "b")]
+    queue.finish(rename("a", "b"))
+    assert taken(queue) == [rename("b", "a")]
+
+
+def test_a_rename_into_a_new_directory_waits_for_it():
+    queue = queue_of(make_dir("d"), rename("a", "d/a"))
+    assert taken(queue) == [make_dir("d")]
+    queue.finish(make_dir("d"))
+    assert taken(queue) == [rename("a", "d/a")]
+
+
+def test_a_renamed_directory_is_not_renamed_before_what_runs_below_its_old_path():
+    queue = queue_of(upload("old/a"))
+    (running,) = taken(queue)
+    queue.offer(rename_dir("old", "new"))
+    queue.offer(upload("old/b"))
+    assert taken(queue) == []
+    queue.finish(running)
+    assert taken(queue) == [rename_dir("old", "new")]
+    queue.finish(rename_dir("old", "new"))
+    assert taken(queue) == [upload("old/b")]
+
+
+def below_an_old_path_that_waits() -> tuple[Queue, Action]:
+    """A directory rename waits for an upload that runs, and another upload waits for the rename."""
+    queue = queue_of(upload("old/a"))
+    (running,) = taken(queue)
+    queue.offer(rename_dir("old", "new"))
+    queue.offer(upload("old/b"))
+    assert taken(queue) == []
+    return queue, running
+
+
+def test_what_waited_for_a_rename_goes_on_when_the_rename_is_taken_back():
+    queue, _ = below_an_old_path_that_waits()
+    queue.withdraw(M, "new")
+    assert taken(queue) == [upload("old/b")]
+
+
+def test_what_waited_for_a_rename_goes_on_when_something_else_replaces_the_rename():
+    queue, _ = below_an_old_path_that_waits()
+    queue.offer(make_dir("new"))
+    assert set(taken(queue)) == {make_dir("new"), upload("old/b")}
+
+
+def test_what_moves_out_of_a_directory_goes_before_the_directory_itself():
+    """And not after it: its old path would not be there any more."""
+    queue = queue_of(rename_dir("z/w", "n"), rename_dir("z", "n/k"))
+    assert taken(queue) == [rename_dir("z/w", "n")]
+    queue.finish(rename_dir("z/w", "n"))
+    assert taken(queue) == [rename_dir("z", "n/k")]
+
+
+# ── Turns, lanes and room ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_mappings_take_turns():
+    queue = queue_of(*(upload(str(n)) for n in range(4)), *(upload(str(n), mapping=OTHER) for n in range(2)))
+    assert [action.mapping for action in taken(queue)] == [M, OTHER, M, OTHER, M, M]
+
+
+def test_a_mapping_that_is_blocked_does_not_delay_another():
+    queue = queue_of(make_dir("d"))
+    taken(queue)
+    queue.offer(upload("d/a"))
+    queue.offer(upload("a", mapping=OTHER))
+    assert taken(queue) == [upload("a", mapping=OTHER)]
+
+
+def test_a_suspended_mapping_starts_nothing_and_loses_nothing():
+    queue = queue_of(upload("a"), upload("a", mapping=OTHER))
+    queue.suspend(M, suspended=True)
+    queue.suspend(M, suspended=True)
+    assert taken(queue) == [upload("a", mapping=OTHER)]
+    assert queue.load(M) == Load(waiting=1)
+    queue.suspend(M, suspended=False)
+    assert taken(queue) == [upload("a")]
+
+
+def test_large_files_leave_one_connection_to_small_ones():
+    queue = queue_of(*(large(f"large{n}") for n in range(5)), upload("small"), connections=3)
+    assert taken(queue) == [large("large0"), large("large1"), upload("small")]
+    queue.finish(large("large0"))
+    assert taken(queue) == [large("large2")]
+
+
+def test_a_single_connection_takes_a_large_file_too():
+    queue = queue_of(large("a"), large("b"), connections=1)
+    assert taken(queue) == [large("a")]
+
+
+def test_small_files_behind_very_many_large_ones_are_found_in_the_end():
+    queue = queue_of(*(large(f"large{n}") for n in range(200)), upload("small"), connections=2)
+    assert taken(queue) == [large("large0")]
+    for n in range(134):
+        queue.finish(large(f"large{n}"))
+        assert taken(queue) == [large(f"large{n + 1}")]
+    queue.finish(large("large134"))
+    assert taken(queue) == [large("large135"), upload("small")]
+
+
+@pytest.mark.parametrize(
+    ("action", "handed"),
+    [(delete, 64), (upload, 8), (lambda path: upload(path, SMALL_BYTES), 2), (make_dir, 64)],
+    ids=["deletes", "small files", "larger files", "directories"],
+)
+@pytest.mark.parametrize("connections", [1, 3])
+def test_a_connection_is_handed_so_much_ahead(action, handed: int, connections: int):
+    queue = queue_of(*(action(f"a{n}") for n in range(300)), connections=connections)
+    assert len(taken(queue)) == handed * connections
+    queue.finish(action("a0"))
+    assert len(taken(queue)) == 1
+
+
+def test_units_follow_the_work():
+    assert units_of(delete("a")) == units_of(rename("a", "b")) == units_of(PROBE) == 1
+    assert units_of(upload("a", SMALL_BYTES - 1)) < units_of(upload("a", SMALL_BYTES))
+
+
+def test_the_backlog_counts_files_and_bytes_that_wait_and_run():
+    queue = queue_of(upload("a", 10), upload("b", 5), delete("c"))
+    queue.take(NOW)
+    assert queue.backlog() == (2, 15)
+
+
+def test_loads_are_counted_per_mapping():
+    queue = queue_of(upload("a"), upload("b"), upload("a", mapping=OTHER))
+    queue.take(NOW)
+    assert (queue.load(M), queue.load(OTHER)) == (Load(waiting=1, running=1), Load(waiting=1))
+    assert queue.load("never heard of") == Load()
+    assert not queue.idle
+    assert queue.in_flight == 1
+
+
+# ── When an action ends ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_requeued_action_goes_first():
+    queue = queue_of(*(upload(str(n), SMALL_BYTES) for n in range(4)), connections=1)
+    first = taken(queue)
+    assert first == [upload("0", SMALL_BYTES), upload("1", SMALL_BYTES)]
+    queue.finish(first[0], requeue=True)
+    assert queue.load(M) == Load(waiting=3, running=1)
+    assert queue.take(NOW) == first[0]
+
+
+def test_a_requeued_action_does_not_replace_a_newer_one():
+    queue = queue_of(upload("a", 1))
+    (running,) = taken(queue)
+    queue.offer(upload("a", 2))
+    queue.finish(running, requeue=True)
+    assert taken(queue) == [upload("a", 2)]
+
+
+def test_a_probe_is_not_queued_again():
+    queue = queue_of()
+    queue.start_probe(PROBE)
+    assert queue.in_flight == 1
+    queue.finish(PROBE, requeue=True)
+    assert queue.idle
+    assert taken(queue) == []
+
+
+# ── When the server fails ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def failing(queue: Queue, now: float, state: Breaker = Breaker.OFFLINE) -> bool:
+    return queue.server_failed(now, state, "Connection refused.")
+
+
+def pause_of(queue: Queue, now: float) -> float:
+    due = queue.next_due(now)
+    assert due is not None
+    return due - now
+
+
+def test_a_server_that_fails_is_left_alone_and_keeps_its_queue():
+    queue = queue_of(upload("a"), upload("b"))
+    assert failing(queue, NOW)
+    assert queue.state is Breaker.OFFLINE
+    assert queue.message == "Connection refused."
+    assert taken(queue, NOW + FIRST_PAUSE_S - 0.1) == []
+    assert not queue.wants_probe(NOW + FIRST_PAUSE_S - 0.1)
+    assert queue.load(M) == Load(waiting=2)
+
+
+def test_after_the_pause_one_action_is_let_through():
+    queue = queue_of(upload("a"), upload("b"))
+    failing(queue, NOW)
+    later = NOW + pause_of(queue, NOW)
+    assert taken(queue, later) == [upload("a")]
+    assert not queue.wants_probe(later)
+    assert queue.next_due(later) is None, "only the outcome can help"
+
+
+def test_an_answer_opens_the_queue_again():
+    queue = queue_of(upload("a"), upload("b"))
+    failing(queue, NOW)
+    (tried,) = taken(queue, NOW + 20)
+    assert queue.server_answered()
+    queue.finish(tried)
+    assert queue.state is Breaker.CLOSED
+    assert queue.message == ""
+    assert taken(queue, NOW + 20) == [upload("b")]
+    assert not queue.server_answered(), "no news"
+
+
+def test_a_probe_asks_where_nothing_waits():
+    queue = queue_of()
+    failing(queue, NOW)
+    later = NOW + pause_of(queue, NOW)
+    assert not queue.wants_probe(later - 0.1)
+    assert queue.take(later) is None
+    assert queue.wants_probe(later)
+    queue.start_probe(PROBE)
+    assert not queue.wants_probe(later)
+    queue.offer(upload("a"))
+    assert queue.take(later) is None
+    queue.finish(PROBE)
+    queue.server_answered()
+    assert queue.take(later) == upload("a")
+
+
+def test_a_probe_asks_where_everything_is_suspended():
+    queue = queue_of(upload("a"))
+    queue.suspend(M, suspended=True)
+    failing(queue, NOW)
+    assert queue.take(NOW + 20) is None
+    assert queue.wants_probe(NOW + 20)
+
+
+def fail_again_and_again(queue: Queue, times: int) -> list[float]:
+    """The pauses of a server that fails at each try."""
+    now, pauses = NOW, []
+    for _ in range(times):
+        failing(queue, now)
+        pauses.append(pause_of(queue, now))
+        now += pauses[-1]
+        assert queue.take(now) is None
+        assert queue.wants_probe(now)
+        queue.start_probe(PROBE)
+        queue.finish(PROBE)
+    return pauses
+
+
+def test_the_pause_grows_to_its_limit():
+    pauses = fail_again_and_again(queue_of(jitter=0.5), 12)
+    assert pauses == pytest.approx([min(LONGEST_PAUSE_S, FIRST_PAUSE_S * PAUSE_FACTOR**n) for n in range(12)])
+    assert pauses[-1] == LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.25, 1.0])
+def test_the_pause_is_spread_by_a_tenth(jitter: float):
+    even, spread = (fail_again_and_again(queue_of(jitter=j), 9) for j in (0.5, jitter))
+    factor = 0.9 + 0.2 * jitter
+    assert spread == pytest.approx([pause * factor for pause in even])
+
+
+def test_connections_that_fail_together_are_one_failure():
+    queue = queue_of()
+    for _ in range(30):
+        failing(queue, NOW)
+    assert pause_of(queue, NOW) == FIRST_PAUSE_S
+    failing(queue, NOW + FIRST_PAUSE_S)
+    assert pause_of(queue, NOW + FIRST_PAUSE_S) == FIRST_PAUSE_S * PAUSE_FACTOR
+
+
+def test_failing_is_news_once():
+    queue = queue_of()
+    assert failing(queue, NOW)
+    assert not failing(queue, NOW)
+    assert not failing(queue, NOW + 500)
+    assert failing(queue, NOW + 500, Breaker.REFUSED)
+
+
+def test_an_answer_makes_the_next_pause_short_again():
+    queue = queue_of()
+    fail_again_and_again(queue, 6)
+    queue.server_answered()
+    failing(queue, NOW + 10_000)
+    assert pause_of(queue, NOW + 10_000) == FIRST_PAUSE_S
+
+
+@pytest.mark.parametrize(("state", "pause"), [(Breaker.REFUSED, LOGIN_PAUSE_S), (Breaker.FULL, FULL_PAUSE_S)])
+def test_a_refused_login_and_a_full_server_have_their_own_pauses(state: Breaker, pause: float):
+    queue = queue_of(upload("a"))
+    failing(queue, NOW, state)
+    assert queue.state is state
+    assert pause_of(queue, NOW) == pause
+    assert taken(queue, NOW + pause - 1) == []
+    assert taken(queue, NOW + pause) == [upload("a")]
+
+
+def test_a_person_can_end_the_pause():
+    queue = queue_of(upload("a"))
+    failing(queue, NOW, Breaker.REFUSED)
+    queue.retry_now()
+    assert queue.next_due(NOW) == NOW
+    assert taken(queue, NOW) == [upload("a")]
+
+
+def test_a_server_that_was_never_tried_is_tried_with_all():
+    queue = Queue(2)
+    queue.offer(upload("a"))
+    queue.offer(upload("b"))
+    assert queue.state is Breaker.UNKNOWN
+    assert len(taken(queue)) == 2
+
+
+# ── The cap ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_cap_falls_and_grows_back_one_by_one():
+    queue = queue_of(*(upload(f"a{n}", SMALL_BYTES) for n in range(99)), connections=4)
+    assert queue.lower_cap(NOW)
+    assert queue.lower_cap(NOW)
+    assert queue.cap == 2
+    assert len(taken(queue, NOW)) == 4
+    assert queue.next_due(NOW) == NOW + CAP_GROWS_AFTER_S
+    assert taken(queue, NOW + CAP_GROWS_AFTER_S - 1) == []
+    assert len(taken(queue, NOW + CAP_GROWS_AFTER_S)) == 2
+    assert queue.cap == 3
+    assert len(taken(queue, NOW + 2 * CAP_GROWS_AFTER_S)) == 2
+    assert queue.cap == 4
+    assert queue.next_due(NOW + 2 * CAP_GROWS_AFTER_S) is None
+
+
+def test_the_cap_does_not_fall_below_one():
+    queue = queue_of(connections=2)
+    assert queue.lower_cap(NOW)
+    assert not queue.lower_cap(NOW)
+    assert queue.cap == 1
+
+
+def test_a_cap_lowered_again_waits_again():
+    queue = queue_of(upload("a"), connections=4)
+    queue.lower_cap(NOW)
+    queue.lower_cap(NOW + 200)
+    queue.take(NOW + 301)
+    assert queue.cap == 2
+    queue.take(NOW + 500)
+    assert queue.cap == 3
+
+
+def test_with_nothing_to_do_nobody_wakes_for_the_cap():
+    queue = queue_of(connections=4)
+    queue.lower_cap(NOW)
+    assert queue.next_due(NOW) is None
+
+
+# ── Bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("state", [Breaker.OFFLINE, None], ids=["offline", "blocked"])
+def test_a_path_that_comes_and_goes_leaves_no_trace(state: Breaker | None):
+    queue = queue_of(make_dir("d"))
+    taken(queue)
+    if state is not None:
+        failing(queue, NOW, state)
+    for _ in range(1000):
+        queue.offer(upload("d/a"))
+        assert queue.take(NOW) is None
+        queue.withdraw(M, "d/a")
+    held = sum(len(turn) for turn in queue._turns.values()) + sum(len(p) for p in queue._parked_behind.values())
+    assert held <= 2
+
+
+# ── Properties: a queue and a simple model of it ─────────────────────────────────────────────────────────────────
+
+MAPPINGS = st.sampled_from([M, OTHER])
+PATHS = st.sampled_from(
+    ["d", "e", "d/a", "d/b", "d/f", "d/f/a", "d/f/g", "d/f/g/a", "e/a", "e/f", "e/f/a", "d2", "d2/a"]
+)
+SIZES = st.sampled_from([1, 1, SMALL_BYTES, LARGE_BYTES])
+
+
+def below(path: str, directory: str) -> bool:
+    return path.startswith(f"{directory}/")
+
+
+@st.composite
+def actions(draw: st.DrawFn) -> Action:
+    mapping, path = draw(MAPPINGS), draw(PATHS)
+    match draw(st.integers(0, 7)):
+        case 0 | 1:
+            return upload(path, draw(SIZES), mapping)
+        case 2:
+            return MakeDir(mapping, path, 1)
+        case 3:
+            return RemoveDir(mapping, path)
+        case 4:
+            return Delete(mapping, path)
+        case 5:
+            return Sweep(mapping, path, f"/{path}.filepart")
+        case kind:
+            # A directory cannot be moved into itself.
+            source = draw(PATHS.filter(lambda p: p != path and not below(path, p)))
+            if kind == 6:
+                return Rename(mapping, path, source, Fingerprint(1, 1, 1), SHA)
+            return RenameDir(mapping, path, source, 1)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Offers, takes and finishes at random; the model knows what waits and what runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.queue = Queue(3, jitter=0.5)
+        self.queued: dict[Key, Action] = {}
+        self.running: list[Action] = []
+        self.suspended: set[str] = set()
+
+    @initialize(connections=st.integers(1, 3))
+    def begin(self, connections: int) -> None:
+        self.queue = Queue(connections, jitter=0.5)
+
+    # ── what the engine and the mirrors do ───────────────────────────────────────────────────────────────────
+
+    @rule(action=actions())
+    def offer(self, action: Action) -> None:
+        if isinstance(action, RenameDir):
+            # As the mirror does: what waits about the old directory has lost its meaning.
+            self.withdraw(action.mapping, action.source)
+            self.withdraw_below(action.mapping, action.source)
+        self.queue.offer(action)
+        self.queued[action.mapping, action.path] = action
+
+    @rule(mapping=MAPPINGS, path=PATHS)
+    def withdraw(self, mapping: str, path: str) -> None:
+        self.queue.withdraw(mapping, path)
+        self.queued.pop((mapping, path), None)
+
+    @rule(mapping=MAPPINGS, path=PATHS)
+    def withdraw_below(self, mapping: str, path: str) -> None:
+        self.queue.withdraw_below(mapping, path)
+        self._drop(lambda action: action.mapping == mapping and below(action.path, path))
+
+    @rule(mapping=MAPPINGS)
+    def withdraw_deletes(self, mapping: str) -> None:
+        self.queue.withdraw_where(mapping, Delete | RemoveDir)
+        self._drop(lambda action: action.mapping == mapping and isinstance(action, Delete | RemoveDir))
+
+    @rule(mapping=MAPPINGS)
+    def suspend(self, mapping: str) -> None:
+        self.queue.suspend(mapping, suspended=True)
+        self.suspended.add(mapping)
+
+    @rule(mapping=MAPPINGS)
+    def resume(self, mapping: str) -> None:
+        self.queue.suspend(mapping, suspended=False)
+        self.suspended.discard(mapping)
+
+    @rule()
+    def take(self) -> None:
+        action = self.queue.take(self.now)
+        if action is not None:
+            self._began(action)
+
+    @rule()
+    def take_all(self) -> None:
+        """As the engine does in each turn: afterwards nothing is due at once."""
+        while (action := self.queue.take(self.now)) is not None:
+            self._began(action)
+        if self.queue.wants_probe(self.now):
+            assert not self.running
+            self.queue.start_probe(PROBE)
+            self.running.append(PROBE)
+        due = self.queue.next_due(self.now)
+        assert due is None or due > self.now, "a busy loop"
+        wanted = [action for key, action in self.queued.items() if key[0] not in self.suspended]
+        assert self.running or not wanted or due is not None, "everything waits, nobody will ever wake it"
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), requeue=st.booleans())
+    def finish(self, data: st.DataObject, requeue: bool) -> None:  # noqa: FBT001
+        self._finish(data.draw(st.integers(0, len(self.running) - 1)), requeue=requeue)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), state=st.sampled_from([Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL]))
+    def fail(self, data: st.DataObject, state: Breaker) -> None:
+        self.queue.server_failed(self.now, state, "it failed")
+        self._finish(data.draw(st.integers(0, len(self.running) - 1)), requeue=True)
+
+    @precondition(lambda self: self.running)
+    @rule()
+    def answer(self) -> None:
+        self.queue.server_answered()
+        self._finish(0, requeue=False)
+
+    @rule()
+    def lower_cap(self) -> None:
+        before = self.queue.cap
+        assert self.queue.lower_cap(self.now) == (before > 1)
+        assert self.queue.cap == max(1, before - 1)
+
+    @rule()
+    def retry_now(self) -> None:
+        self.queue.retry_now()
+
+    @rule(seconds=st.sampled_from([0.1, 10.0, 400.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _began(self, action: Action) -> None:
+        key = (action.mapping, action.path)
+        assert self.queued.pop(key, None) is action, "not offered, handed twice, or not the latest"
+        assert action.mapping not in self.suspended
+        own = set(keys_of(action))
+        for other in self.running:
+            theirs = set(keys_of(other))
+            assert not own & theirs, f"{action} shares a path with {other}"
+            if is_structural(other):
+                assert not any(self._below(a, b) for a in own for b in theirs), f"{action} starts below {other}"
+            if isinstance(action, RemoveDir | RenameDir | Delete):
+                assert not any(self._below(b, a) for a in own for b in theirs), f"{action} starts above {other}"
+        for waiting in self.queued.values():
+            theirs = set(keys_of(waiting))
+            if isinstance(action, RemoveDir):
+                assert not any(self._below(b, key) for b in theirs), f"{action} does not wait for {waiting}"
+            elif isinstance(waiting, MakeDir):
+                assert not self._below(key, (waiting.mapping, waiting.path)), f"{action} does not wait for {waiting}"
+        if self.queue.state not in {Breaker.CLOSED, Breaker.UNKNOWN}:
+            assert not self.running, "only one is let through"
+        self.running.append(action)
+
+    @staticmethod
+    def _below(key: Key, other: Key) -> bool:
+        return key[0] == other[0] and below(key[1], other[1])
+
+    def _finish(self, index: int, *, requeue: bool) -> None:
+        action = self.running.pop(index)
+        self.queue.finish(action, requeue=requeue)
+        key = (action.mapping, action.path)
+        if requeue and not isinstance(action, Probe):
+            self.queued.setdefault(key, action)
+
+    def _drop(self, doomed) -> None:
+        self.queued = {key: action for key, action in self.queued.items() if not doomed(action)}
+
+    @invariant()
+    def counts_agree(self) -> None:
+        assert self.queue.in_flight == len(self.running)
+        assert self.queue.idle == (not self.running and not self.queued)
+        for mapping in (M, OTHER):
+            waits = sum(key[0] == mapping for key in self.queued)
+            runs = sum(action.mapping == mapping for action in self.running)
+            assert self.queue.load(mapping) == Load(waits, runs)
+
+    @invariant()
+    def paths_agree(self) -> None:
+        runs = {key for action in self.running for key in keys_of(action)}
+        every = [*self.queued.values(), *self.running]
+        sources = {(a.mapping, a.source) for a in every if isinstance(a, Rename | RenameDir)}
+        for mapping in (M, OTHER):
+            for path in ("d", "d/a", "d/f", "e"):
+                assert self.queue.waiting(mapping, path) is self.queued.get((mapping, path))
+                assert self.queue.occupied(mapping, path) == ((mapping, path) in runs)
+                assert self.queue.moves_from(mapping, path) == ((mapping, path) in sources)
+
+    def teardown(self) -> None:
+        """The server works, nothing new comes: everything is taken, and nothing remains."""
+        for mapping in (M, OTHER):
+            self.resume(mapping)
+        self.queue.server_answered()
+        for _ in range(1 + len(self.queued) + len(self.running)):
+            self.take_all()
+            while self.running:
+                self._finish(0, requeue=False)
+        assert not self.queued, f"never taken: {list(self.queued.values())}"
+        self.counts_agree()
+        queue = self.queue
+        leftovers = (queue._units, queue._large, queue._running, queue._sources, queue._parked_behind)
+        assert not any(leftovers), leftovers
+        assert not any((queue._structural_waiting, queue._structural_running)), "a path seems occupied for ever"
+        assert not any((queue._below_running, queue._below_waiting)), "a directory seems in use for ever"
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
