@@ -1,8 +1,9 @@
 """Which published paths are gone, since when, and how many of them may be deleted without a person. Pure.
 
 A path that is gone waits for ``delete_after``. What waits together is judged together against ``max_deletes``, and
-with what went out during the last minute, so that one mass delete cannot pass in portions. Times are monotonic
-seconds; counts are files.
+with what went out during the last minute, so that one mass delete cannot pass in portions. What a person approved does
+not count against the limit, and the approval ends with the absence: a path that came back is protected as before.
+Times are monotonic seconds; counts are files.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Absence(NamedTuple):
     since: float
     files: int
     """1, or for a directory the number of published files below it."""
+    approved: int = 0
+    """How many of the files a person allowed to be deleted."""
 
 
 class Deletes:
@@ -52,33 +55,43 @@ class Deletes:
 
     def note(self, path: str, files: int, now: float) -> float:
         """A file is gone; returns since when."""
-        before = self._absent.get(path)
-        since = before.since if before else now
-        self._files += files - (before.files if before else 0)
-        self._absent[path] = Absence(since, files)
-        return since
+        before = self._absent.get(path, Absence(now, 0))
+        self._put(path, Absence(before.since, files, min(before.approved, files)))
+        return before.since
 
     def note_directory(self, path: str, files: int, now: float) -> float:
         """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
         prefix = f"{path}/"
-        below = [p for p in self._absent if p.startswith(prefix)]
-        since = min((self._absent[p].since for p in below), default=now)
+        below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)}
         for inner in below:
             self.back(inner)
-        return self.note(path, files, since)
+        parts = [*below.values(), self._absent.get(path, Absence(now, 0))]
+        since = min(absence.since for absence in parts)
+        approved = min(files, sum(absence.approved for absence in parts))
+        self._put(path, Absence(since, files, approved))
+        return since
 
     def back(self, path: str) -> None:
         """A path is there again, or its absence has been dealt with."""
-        absence = self._absent.pop(path, None)
-        if absence is not None:
-            self._files -= absence.files
+        self._put(path, None)
         self._doomed.discard(path)
 
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
         self._absent.clear()
         self._doomed.clear()
-        self._files = 0
+        self._files = self._approved = 0
+
+    def _put(self, path: str, absence: Absence | None) -> None:
+        """Note or drop an absence, and keep the sums."""
+        before = self._absent.pop(path, None)
+        if before is not None:
+            self._files -= before.files
+            self._approved -= before.approved
+        if absence is not None:
+            self._absent[path] = absence
+            self._files += absence.files
+            self._approved += absence.approved
 
     # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -86,21 +99,20 @@ class Deletes:
         """Whether all that is gone may be deleted without a person."""
         while self._admitted and self._admitted[0][0] <= now - WINDOW_S:
             self._admitted.popleft()
-        if self._files <= self._approved:
-            return True
-        return self._files + sum(files for _, files in self._admitted) <= limit
+        unapproved = self._files - self._approved
+        return not unapproved or unapproved + sum(files for _, files in self._admitted) <= limit
 
     def admit(self, path: str, now: float) -> None:
         """The deletion of an absent path begins."""
-        files = self._absent[path].files
+        absence = self._absent[path]
         self.back(path)
-        if files <= self._approved:
-            self._approved -= files
-        else:
-            self._admitted.append((now, files))
+        if absence.files > absence.approved:
+            self._admitted.append((now, absence.files - absence.approved))
 
     def approve(self) -> int:
         """A person allows everything that is gone now to be deleted; returns how many files that is."""
+        for path, absence in self._absent.items():
+            self._absent[path] = absence._replace(approved=absence.files)
         self._approved = self._files
         return self._files
 

@@ -1,0 +1,306 @@
+"""Deletes wait, are judged together, and pass without a person only within the limit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftpsyncd.core.deletes import WINDOW_S, Deletes
+from ftpsyncd.model import DeleteLimit
+from tests.core.vocabulary import NOW
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIMIT = 50
+
+
+def gone(*paths: str, now: float = NOW) -> Deletes:
+    deletes = Deletes()
+    for path in paths:
+        deletes.note(path, 1, now)
+    return deletes
+
+
+def many(count: int, prefix: str = "f") -> list[str]:
+    return [f"{prefix}{n}" for n in range(count)]
+
+
+def admit_all(deletes: Deletes, now: float = NOW) -> None:
+    for path in deletes.paths:
+        deletes.admit(path, now)
+
+
+# ── What is gone, and since when ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_is_gone_at_first():
+    deletes = Deletes()
+    assert deletes.files == 0
+    assert deletes.paths == []
+    assert deletes.since("a") is None
+    assert deletes.allowed(0, NOW)
+
+
+def test_a_path_is_gone_since_it_was_first_noted():
+    deletes = Deletes()
+    assert deletes.note("a", 1, NOW) == NOW
+    assert deletes.note("a", 1, NOW + 5) == NOW
+    assert deletes.since("a") == NOW
+    assert deletes.files == 1
+
+
+def test_a_path_that_was_back_is_gone_anew():
+    deletes = gone("a")
+    deletes.back("a")
+    assert deletes.files == 0
+    assert deletes.since("a") is None
+    assert deletes.note("a", 1, NOW + 5) == NOW + 5
+
+
+def test_a_path_that_was_never_gone_can_be_back():
+    deletes = gone("a")
+    deletes.back("b")
+    assert deletes.files == 1
+
+
+def test_a_directory_counts_the_files_below_it():
+    deletes = gone("a")
+    deletes.note_directory("d", 30, NOW)
+    assert deletes.files == 31
+    deletes.note_directory("d", 20, NOW + 1)
+    assert deletes.files == 21
+    deletes.back("d")
+    assert deletes.files == 1
+
+
+def test_a_directory_takes_over_what_was_noted_below_it():
+    deletes = gone("d/a", "d/e/b", "d2/a", now=NOW - 7)
+    deletes.note("d/c", 1, NOW - 3)
+    assert deletes.note_directory("d", 5, NOW) == NOW - 7
+    assert sorted(deletes.paths) == ["d", "d2/a"]
+    assert deletes.files == 6
+
+
+def test_a_directory_with_nothing_noted_below_is_gone_from_now_on():
+    deletes = Deletes()
+    assert deletes.note_directory("d", 5, NOW) == NOW
+    assert deletes.note_directory("d", 5, NOW + 9) == NOW
+
+
+def test_when_the_source_is_missing_nothing_is_gone():
+    deletes = gone("a", "b")
+    deletes.doom("d")
+    deletes.clear()
+    assert deletes.files == 0
+    assert deletes.paths == []
+    assert not deletes.is_doomed("d")
+
+
+def test_a_directory_being_deleted_is_doomed_until_it_is_back():
+    deletes = Deletes()
+    deletes.doom("d")
+    assert deletes.is_doomed("d")
+    assert not deletes.is_doomed("d/e")
+    deletes.back("d")
+    assert not deletes.is_doomed("d")
+
+
+# ── The guard ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_as_many_as_the_limit_pass():
+    assert gone(*many(LIMIT)).allowed(LIMIT, NOW)
+
+
+def test_one_more_is_withheld_and_all_with_it():
+    assert not gone(*many(LIMIT + 1)).allowed(LIMIT, NOW)
+
+
+def test_a_directory_is_as_much_as_its_files():
+    deletes = Deletes()
+    deletes.note_directory("d", LIMIT + 1, NOW)
+    assert not deletes.allowed(LIMIT, NOW)
+
+
+def test_an_empty_directory_costs_nothing():
+    deletes = Deletes()
+    deletes.note_directory("d", 0, NOW)
+    assert deletes.allowed(0, NOW)
+
+
+def test_what_is_back_counts_no_more():
+    deletes = gone(*many(LIMIT + 1))
+    deletes.back("f0")
+    assert deletes.allowed(LIMIT, NOW)
+
+
+def test_a_mass_delete_cannot_pass_in_portions():
+    deletes = gone(*many(30, "a"))
+    admit_all(deletes)
+    assert deletes.files == 0
+    for path in many(30, "b"):
+        deletes.note(path, 1, NOW + 1)
+    assert not deletes.allowed(LIMIT, NOW + 1)
+    assert not deletes.allowed(LIMIT, NOW + WINDOW_S - 0.1)
+    assert deletes.allowed(LIMIT, NOW + WINDOW_S)
+
+
+def test_every_delete_counts_for_its_own_minute():
+    deletes = gone("a", "b", "c")
+    deletes.admit("a", NOW)
+    deletes.admit("b", NOW + 30)
+    assert not deletes.allowed(2, NOW + 59)
+    assert deletes.allowed(2, NOW + 60)
+    assert not deletes.allowed(1, NOW + 60)
+    assert deletes.allowed(1, NOW + 90)
+
+
+def test_a_person_can_allow_what_is_gone():
+    deletes = gone(*many(200))
+    assert not deletes.allowed(LIMIT, NOW)
+    assert deletes.approve() == 200
+    while deletes.files:
+        assert deletes.allowed(LIMIT, NOW)
+        deletes.admit(deletes.paths[0], NOW)
+
+
+def test_an_approved_directory_passes_as_a_whole():
+    deletes = Deletes()
+    deletes.note_directory("d", 500, NOW)
+    deletes.approve()
+    assert deletes.allowed(LIMIT, NOW)
+    deletes.admit("d", NOW)
+    assert deletes.files == 0
+
+
+def test_approved_deletes_leave_room_for_as_many_as_ever():
+    deletes = gone(*many(200))
+    deletes.approve()
+    admit_all(deletes)
+    for path in many(LIMIT, "later"):
+        deletes.note(path, 1, NOW + 1)
+    assert deletes.allowed(LIMIT, NOW + 1)
+    deletes.note("one more", 1, NOW + 1)
+    assert not deletes.allowed(LIMIT, NOW + 1)
+
+
+def test_a_few_new_deletes_do_not_withhold_the_approved_ones():
+    deletes = gone(*many(200))
+    deletes.approve()
+    deletes.note("new", 1, NOW)
+    assert deletes.allowed(LIMIT, NOW)
+
+
+def test_a_second_mass_delete_is_not_allowed_by_the_first_approval():
+    deletes = gone(*many(200))
+    deletes.approve()
+    for path in many(LIMIT + 1, "new"):
+        deletes.note(path, 1, NOW)
+    assert not deletes.allowed(LIMIT, NOW)
+
+
+def test_an_approval_ends_when_the_files_are_back():
+    deletes = gone(*many(200))
+    deletes.approve()
+    for path in many(200):
+        deletes.back(path)
+    for path in many(200):
+        deletes.note(path, 1, NOW + 5)
+    assert not deletes.allowed(LIMIT, NOW + 5)
+
+
+def test_an_approval_ends_when_the_source_is_missing():
+    deletes = gone(*many(200))
+    deletes.approve()
+    deletes.clear()
+    for path in many(200):
+        deletes.note(path, 1, NOW + 5)
+    assert not deletes.allowed(LIMIT, NOW + 5)
+
+
+def test_an_approval_does_not_grow_with_its_directory():
+    deletes = Deletes()
+    deletes.note_directory("d", 100, NOW)
+    deletes.approve()
+    deletes.note_directory("d", 100 + LIMIT, NOW)
+    assert deletes.allowed(LIMIT, NOW)
+    deletes.note_directory("d", 101 + LIMIT, NOW)
+    assert not deletes.allowed(LIMIT, NOW)
+
+
+def test_an_approval_passes_on_to_the_directory_that_is_gone_as_a_whole():
+    deletes = gone(*(f"d/{name}" for name in many(200)))
+    deletes.approve()
+    deletes.note_directory("d", 200, NOW)
+    assert deletes.allowed(LIMIT, NOW)
+
+
+@pytest.mark.parametrize(
+    ("limit", "published", "count"),
+    [
+        (DeleteLimit(count=50), 10, 50),
+        (DeleteLimit(count=0), 10, 0),
+        (DeleteLimit(percent=30), 100, 30),
+        (DeleteLimit(percent=30), 3, 0),
+        (DeleteLimit(percent=100), 7, 7),
+        (DeleteLimit(percent=0.5), 1000, 5),
+    ],
+)
+def test_a_limit_is_a_number_or_a_share(limit: DeleteLimit, published: int, count: int):
+    assert limit.of(published) == count
+
+
+# ── Properties ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+PATHS = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a", "d2/a"])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("note"), PATHS, st.just(1)),
+        st.tuples(st.just("note_directory"), st.sampled_from(["d", "d/e", "d2"]), st.integers(0, 5)),
+        st.tuples(st.just("back"), PATHS | st.sampled_from(["d", "d/e"]), st.just(0)),
+        st.tuples(st.just("approve"), st.just(""), st.just(0)),
+        st.tuples(st.just("clear"), st.just(""), st.just(0)),
+        st.tuples(st.just("admit"), st.just(""), st.integers(0, 5)),
+        st.tuples(st.just("wait"), st.just(""), st.integers(0, 70)),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS, st.integers(0, 6))
+@QUICK
+def test_no_minute_sees_more_deletes_than_the_limit_and_people_allow(steps: list[tuple[str, str, int]], limit: int):
+    deletes, now = Deletes(), NOW
+    known: dict[str, int] = {}
+    admitted: list[tuple[float, int]] = []
+    approved = 0
+    for what, path, number in steps:
+        match what:
+            case "note":
+                if any(path.startswith(f"{d}/") for d in known):
+                    continue  # nothing below a directory that is gone is noted by itself
+                deletes.note(path, number, now)
+                known[path] = number
+            case "note_directory":
+                if any(path.startswith(f"{d}/") for d in known):
+                    continue
+                deletes.note_directory(path, number, now)
+                known = {p: n for p, n in known.items() if not p.startswith(f"{path}/")} | {path: number}
+            case "back":
+                deletes.back(path)
+                known.pop(path, None)
+            case "approve":
+                approved += deletes.approve()
+            case "clear":
+                deletes.clear()
+                known.clear()
+            case "wait":
+                now += number
+            case "admit" if known and deletes.allowed(limit, now):
+                path = list(known)[number % len(known)]
+                deletes.admit(path, now)
+                admitted.append((now, known.pop(path)))
+        assert set(deletes.paths) == known.keys()
+        assert deletes.files == sum(known.values())
+        assert 0 <= deletes._approved <= deletes.files
+        assert sum(files for at, files in admitted if at > now - WINDOW_S) <= limit + approved

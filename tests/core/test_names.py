@@ -1,0 +1,107 @@
+"""Temporary names and the trash at the server: at most 255 bytes, always the same, never shared."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ftpsyncd.core.names import SUFFIX, TRASH, temporary, trash
+from ftpsyncd.model import parent
+
+QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LONGEST = 255
+TAIL = re.compile(r"\.[0-9a-f]{8}\.filepart\Z")
+
+NAMES = st.binary(min_size=1, max_size=LONGEST).map(lambda b: os.fsdecode(b.replace(b"/", b"_").replace(b"\0", b"_")))
+LONG_NAMES = st.builds(
+    lambda char, count, end: (os.fsencode(char) * count)[: LONGEST - len(end)] + end,
+    st.sampled_from(["a", "é", "€", "😀", "e\u0301", "\udcff"]),
+    st.integers(50, 255),
+    st.sampled_from([b"", b".jpg"]),
+).map(os.fsdecode)
+
+
+def size(name: str) -> int:
+    return len(os.fsencode(name))
+
+
+def test_it_stands_beside_the_file_and_tells_its_name():
+    name = temporary("/htdocs/gallery/IMG_1.jpg", "gallery")
+    assert parent(name) == "/htdocs/gallery"
+    assert name.startswith("/htdocs/gallery/IMG_1.jpg.")
+    assert TAIL.search(name)
+
+
+def test_a_file_in_the_root_of_the_server():
+    assert re.fullmatch(r"/a\.jpg\.[0-9a-f]{8}\.filepart", temporary("/a.jpg", "gallery"))
+
+
+def test_it_is_always_the_same():
+    """Also in the next version: a retry after an update finds its own leftover."""
+    assert temporary("/htdocs/a.jpg", "gallery") == "/htdocs/a.jpg.05ee555c.filepart"
+
+
+def test_another_owner_or_another_directory_has_another_name():
+    names = {temporary(path, owner) for path in ("/x/a", "/y/a") for owner in ("one", "two")}
+    assert len({name.rpartition("/")[2] for name in names}) == 4
+
+
+def test_owner_and_path_are_not_run_together():
+    assert temporary("/b/c", "a")[-17:] != temporary("/c", "a/b")[-17:]
+    assert len({temporary("/a", "b"), temporary("/a", "b\0"), temporary("/a", "")}) == 3
+
+
+@pytest.mark.parametrize("count", range(LONGEST - len(SUFFIX) - 12, LONGEST + 1))
+def test_a_long_name_is_cut_only_as_far_as_needed(count: int):
+    name = temporary("/d/" + "n" * count, "gallery").removeprefix("/d/")
+    assert size(name) == min(LONGEST, count + 18)
+    assert TAIL.search(name)
+
+
+@given(NAMES | LONG_NAMES)
+@QUICK
+def test_it_fits_and_is_cut_between_characters(name: str):
+    result = temporary(f"/d/{name}", "gallery").removeprefix("/d/")
+    assert size(result) <= LONGEST
+    kept = result[:-18]
+    assert TAIL.search(result)
+    assert name.startswith(kept)
+    assert kept == name or size(name[: len(kept) + 1]) + 18 > LONGEST, "it was cut too short"
+    assert os.fsdecode(os.fsencode(kept)) == kept
+
+
+@given(st.sets(NAMES | LONG_NAMES, min_size=2, max_size=30))
+@QUICK
+def test_different_files_have_different_names(names: set[str]):
+    assert len({temporary(f"/d/{name}", "gallery") for name in names}) == len(names)
+
+
+def test_names_that_differ_only_behind_the_cut_do_not_collide():
+    names = ["n" * 250 + f"{n:05}" for n in range(5000)]
+    assert len({temporary(f"/d/{name}", "gallery") for name in names}) == len(names)
+
+
+@given(NAMES)
+@QUICK
+def test_nothing_new_comes_into_a_name(name: str):
+    """No line break, no slash, no leading dot that the file did not bring itself."""
+    result = temporary(f"/d/{name}", "gallery").removeprefix("/d/")
+    assert "/" not in result
+    assert set(result) <= set(name) | set("0123456789abcdef.filepart")
+    assert result.startswith(".") == name.startswith(".")
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [
+        ("/htdocs", f"/htdocs/{TRASH}/2024-05-01/d/a.jpg"),
+        ("/htdocs/", f"/htdocs/{TRASH}/2024-05-01/d/a.jpg"),
+        ("/", f"/{TRASH}/2024-05-01/d/a.jpg"),
+    ],
+)
+def test_the_trash_keeps_day_and_path(base: str, expected: str):
+    assert trash(base, "2024-05-01", "d/a.jpg") == expected
