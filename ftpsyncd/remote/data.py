@@ -95,9 +95,14 @@ class DataLine:
             TransferFailedError: the server refused by a reply, and closed the port.
             ServerUnavailableError: the port cannot be reached; nothing is wrong with the file.
         """
+        sock = _wrap(control, socket.socket(control.family, socket.SOCK_STREAM))
         try:
-            return cls(control, socket.create_connection((control.peer, port), control.timeouts.connect_s), answer)
+            sock.settimeout(control.timeouts.connect_s)
+            # The whole address: an IPv6 one carries its scope behind the port.
+            sock.connect((control.peer, port, *control.peer_address[2:]))
+            return cls(control, sock, answer)
         except FAILURES as error:
+            sock.close()
             # proftpd closes the port when it refuses the command: its words, then on their way, tell the reason.
             if control.await_answer(answer):
                 raise TransferFailedError("The server refused to open the data connection.") from error
@@ -112,19 +117,13 @@ class DataLine:
             TlsError: the certificate does not verify.
             TransferFailedError: the handshake failed otherwise; the control reply may say why.
         """
-        context = self._control.context
-        if context is None:
+        if self._control.context is None:
             return
         try:
-            # wrap_socket loses the descriptor of a socket that was reset already, so that is found out here.
-            self._sock.getpeername()
-            self._protected = context.wrap_socket(
-                self._sock,
-                server_hostname=self._control.host,
-                session=self._control.session,
-                do_handshake_on_connect=False,
-            )
-            self._sock = self._protected
+            if not isinstance(self._sock, ssl.SSLSocket):
+                self._sock = _wrap(self._control, self._sock)
+            assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - it has a context
+            self._protected = self._sock
             self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s)
         except ssl.SSLCertVerificationError as error:
             raise translate(error, "protecting the data connection") from error
@@ -194,6 +193,18 @@ class DataLine:
         with contextlib.suppress(OSError):
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
+
+
+def _wrap(control: Control, sock: socket.socket) -> socket.socket:
+    """Make a socket a TLS one that resumes the control line's session; as it is where the control line has no TLS.
+
+    A socket that is to be connected is wrapped before: `ssl` loses the descriptor of one that is reset meanwhile.
+    """
+    if control.context is None:
+        return sock
+    return control.context.wrap_socket(
+        sock, server_hostname=control.host, session=control.session, do_handshake_on_connect=False
+    )
 
 
 def _failure(error: Exception, doing: str) -> RemoteError:

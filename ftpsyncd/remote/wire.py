@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.model import ServerSpec
@@ -138,7 +139,8 @@ class Control:
             tune(self._sock)
         except FAILURES as error:
             raise translate(error, f"connecting to {self._where}") from error
-        self.peer = str(self._sock.getpeername()[0])
+        self.peer_address: tuple[Any, ...] = self._sock.getpeername()
+        self.peer = str(self.peer_address[0])
         self.local = str(self._sock.getsockname()[0])
         self.context: ssl.SSLContext | None = None
 
