@@ -179,7 +179,9 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
             pass
     if isinstance(action, Upload | Rename | Sweep):
         mirror.intent_done(path)
-    ledger.clear_failure(mirror.id, path)
+    # A swept leftover says nothing about the failure that left it.
+    if not isinstance(action, Sweep | Probe):
+        ledger.clear_failure(mirror.id, path)
     _tell(mirror, done)
 
 

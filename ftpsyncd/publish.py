@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -57,7 +57,7 @@ from ftpsyncd.model import (
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
 
 DELETES_AT_ONCE = 64
-UPLOADS_AT_ONCE = 16
+UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
 _HASH_BLOCK = 1 << 20
 _FRESH_DIRECTORIES = 10_000
@@ -140,6 +140,8 @@ class Publisher:
         """Perform actions until the stream has none or the session is unusable; one outcome per action taken."""
         while session.usable and (action := stream.next()) is not None:
             match action:
+                case Upload() if self._is_plain(action):
+                    yield from self._send(session, self._plain_uploads(stream, action))
                 case Upload():
                     yield from self._upload(session, _more_uploads(stream, action))
                 case Delete(trash=""):
@@ -199,7 +201,8 @@ class Publisher:
                 to_send.append(upload)
             else:
                 yield did
-        yield from self._send(session, to_send)
+        if to_send:
+            yield from self._send(session, to_send)
 
     def _look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | None] | FtpsyncdError:
         """What is at the server under the names of files that we never published."""
@@ -243,22 +246,39 @@ class Publisher:
         session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
         return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
 
-    def _send(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
-        jobs = {}
-        for upload in uploads:
-            job = self._job(upload)
-            jobs[id(job)] = (job, upload)
+    def _is_plain(self, upload: Upload) -> bool:
+        """Whether there is nothing to ask before an upload: it is simply sent."""
+        return not upload.known_sha256 and not self._may_be_foreign(upload)
+
+    def _plain_uploads(self, stream: Stream, first: Upload) -> Iterator[Upload]:
+        """``first`` and the plain uploads that follow it, drawn one by one as the session gets to them."""
+        action: Action | None = first
+        while isinstance(action, Upload) and self._is_plain(action):
+            yield action
+            action = stream.next()
+        if action is not None:
+            stream.put_back(action)
+
+    def _send(self, session: RemoteSession, uploads: Iterable[Upload]) -> Iterator[Outcome]:
+        open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
+
+        def jobs() -> Iterator[PublishJob]:
+            for upload in uploads:
+                job = self._job(upload)
+                open_jobs[id(job)] = (job, upload)
+                yield job
+
         retry: list[Upload] = []
-        for result in session.publish([job for job, _ in jobs.values()]):
-            upload = jobs.pop(id(result.job))[1]
-            self._show(None)
+        for result in session.publish(jobs()):
+            upload = open_jobs.pop(id(result.job))[1]
             if _directory_may_be_missing(result.error):
                 retry.append(upload)
             else:
                 yield _uploaded(upload, result)
+        self._show(None)
         for upload in retry:
             yield self._send_again(session, upload)
-        for _, upload in jobs.values():
+        for _, upload in open_jobs.values():
             yield Failed(upload, FileChangedError("The connection ended before this file's turn."))
 
     def _send_again(self, session: RemoteSession, upload: Upload) -> Outcome:

@@ -72,6 +72,8 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
     queued = load.waiting + load.running > 0
     if mirror.removals.missing:
         state = MappingState.SOURCE_MISSING, f"{mirror.removals.missing}; nothing is deleted at the server meanwhile"
+    elif hold is not None and hold.kind is HoldKind.UNMOUNTED_SOURCE:
+        state = MappingState.SOURCE_MISSING, hold.message
     elif mirror.paused:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
     elif hold is not None and (mirror.removals.absent.files or hold.kind is HoldKind.REPLACED_SOURCE):
@@ -92,7 +94,10 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
 
 def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
     """One server now."""
-    return ServerStatus(name, _SERVER_STATES[queue.state], connections, queue.message)
+    state = _SERVER_STATES[queue.state]
+    if state is ServerState.UNKNOWN and connections:
+        state = ServerState.ONLINE
+    return ServerStatus(name, state, connections, queue.message)
 
 
 def transfer_of(progress: Progress, now: float) -> Transfer:

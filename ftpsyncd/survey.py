@@ -27,6 +27,7 @@ from ftpsyncd.model import (
     Failure,
     Fingerprint,
     Forget,
+    HoldKind,
     Kind,
     Listing,
     MakeDir,
@@ -132,9 +133,12 @@ class _Survey:
         known = self._ledger.root(self._id) if self._ledger else None
         if known is not None and known != root:
             yield self._nothing("", f"{self.spec.local} is not the folder that was published before: deletes are held")
-        if self._ledger is None or self._ledger.row(self._id, "") is None:
-            yield Planned(self.spec.name, MakeDir(self.spec.name, "", 0), "make_dir", "", 0, "new directory")
-        yield from self._walk_below()
+        made = self._made("")
+        for planned in self._walk_below():
+            if not made and isinstance(planned.action, Upload | MakeDir):
+                made = True
+                yield Planned(self.spec.name, MakeDir(self.spec.name, "", 0), "make_dir", "", 0, "new directory")
+            yield planned
 
     def _walk_below(self) -> Iterator[Planned]:
         gone: list[tuple[str, Kind]] = []
@@ -389,7 +393,8 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         retrying, parked = ledger.failure_counts(mapping_id)
         hold = ledger.hold(mapping_id)
         if hold is not None:
-            state, message = MappingState.HELD, hold.message
+            unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
+            state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message
     return MappingStatus(
         name=spec.name,
         local=str(spec.local),
