@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FileChangedError,
@@ -27,9 +28,6 @@ from ftpsyncd.model import Kind, ServerSpec
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.session import Account
 
-_NAME_MAX = 255
-"""Bytes of one path component, on every file system in use."""
-
 
 def connect(server: ServerSpec) -> Ftp:
     """Open a connection.
@@ -38,18 +36,6 @@ def connect(server: ServerSpec) -> Ftp:
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
     return Ftp(Account(server)())
-
-
-def temporary_name(path: str) -> str:
-    """A name beside ``path`` to send to: ``NAME.<8 hex>.filepart``, at most 255 bytes, cut between characters."""
-    directory, _, name = path.rpartition("/")
-    suffix = f".{secrets.token_hex(4)}.filepart"
-    raw = name.encode("utf-8", "surrogateescape")[: _NAME_MAX - len(suffix)]
-    while raw != name.encode("utf-8", "surrogateescape") and raw and raw[-1] & 0xC0 == 0x80:
-        raw = raw[:-1]
-    if raw != name.encode("utf-8", "surrogateescape") and raw and raw[-1] >= 0xC0:
-        raw = raw[:-1]
-    return f"{directory}/{raw.decode('utf-8', 'surrogateescape')}{suffix}"
 
 
 class Ftp:
@@ -85,6 +71,12 @@ class Ftp:
         except OSError as error:
             raise LocalUnreadableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
 
+        def opened() -> BinaryIO:
+            try:
+                return path.open("rb")
+            except OSError as error:
+                raise LocalUnreadableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+
         def vacant() -> None:
             if not overwrite and self.exists(remote):
                 raise AlreadyExistsError(f"{remote!r} is at the server already.")
@@ -98,10 +90,10 @@ class Ftp:
         vacant()
         job = PublishJob(
             remote,
-            temporary_name(remote),
+            names.temporary(remote, secrets.token_hex(8)),
             before.st_size,
             before.st_mtime_ns // 1_000_000_000,
-            lambda: path.open("rb", buffering=0),
+            opened,
             confirm,
             progress,
         )
@@ -125,7 +117,7 @@ class Ftp:
             raise NotFoundError(f"{remote!r} is a directory at the server.")
         if not overwrite and path.exists():
             raise AlreadyExistsError(f"{str(path)!r} exists already.")
-        part = Path(temporary_name(str(path.absolute())))
+        part = Path(names.temporary(str(path.absolute()), secrets.token_hex(8)))
         try:
             with part.open("xb") as file:
                 count = self.session.fetch(remote, file, progress=progress)

@@ -37,6 +37,8 @@ from ftpsyncd.remote.wire import Control, Timeouts, tls_context
 BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""
 _IAC = b"\xff"
+_HOME = b"CWD /"
+"""Follows every visit: pure-ftpd ends a session whose working directory was removed."""
 
 
 class Account:
@@ -226,8 +228,8 @@ class Session:
                 entries.append(None)
         unknown = [i for i, entry in enumerate(entries) if entry is None]
         # What has no size may be a directory: one can go there.
-        visits = self.exchange([self.command("CWD", paths[i] or "/") for i in unknown])
-        for i, visit in zip(unknown, visits, strict=True):
+        visits = self.exchange([*(self.command("CWD", paths[i] or "/") for i in unknown), _HOME]) if unknown else []
+        for i, visit in zip(unknown, visits, strict=False):
             if visit.good:
                 entries[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
         return entries
@@ -263,6 +265,7 @@ class Session:
             error = self.error(visit, "CWD", path)
             raise NotFoundError(error.message, reply=error.reply) if isinstance(error, NameRefusedError) else error
         text = transfer.read_all(self, b"LIST -a", "LIST", path)
+        self.exchange([_HOME])
         entries = list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), encoding))
         files = [entry for entry in entries if entry is not None and entry.kind is Kind.FILE]
         base = path.rstrip("/")
@@ -316,9 +319,9 @@ class Session:
 
     def _make(self, chain: Sequence[str]) -> bool:
         """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
-        commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1])]
+        commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1]), _HOME]
         self.assure(chain[-1])
-        *_, made, visit = self.exchange(commands)
+        *_, made, visit, _home = self.exchange(commands)
         if made.good:
             return True
         if visit.good:

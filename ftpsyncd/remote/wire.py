@@ -59,13 +59,13 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case RemoteError():
             return error
         case ssl.SSLCertVerificationError():
-            return TlsError(f"The server's certificate does not verify: {error.verify_message}.")
+            return TlsError(f"The server's certificate does not verify: {getattr(error, 'verify_message', error)}.")
         case TimeoutError():
             return ServerUnavailableError(f"Time-out while {doing}.")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
             return ServerUnavailableError(f"The server closed the connection while {doing}.")
         case ssl.SSLError():
-            return TlsError(f"TLS failed while {doing}: {error.reason or error}.")
+            return TlsError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
         case socket.gaierror():
             return ServerUnavailableError(f"The host name is not known: {error.strerror}.")
         case ConnectionRefusedError():

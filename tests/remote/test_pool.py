@@ -1,0 +1,174 @@
+"""Connections are kept, proved alive, and thrown away on doubt."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError, TooManyConnectionsError
+from ftpsyncd.remote import MemoryServer, Pool
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server() -> MemoryServer:
+    return MemoryServer()
+
+
+@pytest.fixture
+def pool(server, clock):
+    pool = Pool(server.connect, idle_close_s=60, keepalive_s=30, clock=clock)
+    yield pool
+    pool.close()
+    assert server.sessions == 0
+
+
+def verbs(server: MemoryServer) -> list[str]:
+    return [verb for verb, _ in server.log]
+
+
+def test_a_session_is_used_again(pool, server):
+    for _ in range(3):
+        with pool.lease() as session:
+            session.noop()
+    assert verbs(server).count("CONNECT") == 1
+    assert (pool.open_count, pool.idle_count) == (1, 1)
+
+
+def test_the_most_recently_used_one_is_taken(pool):
+    with pool.lease() as first, pool.lease() as second:
+        assert pool.open_count == 2
+        assert pool.idle_count == 0
+    # The inner one came back first, so the outer one is the most recent.
+    with pool.lease() as again:
+        assert again is first
+        assert again is not second
+
+
+def test_one_that_was_silent_must_answer_first(pool, server, clock):
+    with pool.lease():
+        pass
+    clock.now = 31
+    with pool.lease():
+        pass
+    assert verbs(server) == ["CONNECT", "NOOP"]
+
+
+def test_a_dead_one_is_replaced(pool, server, clock):
+    with pool.lease():
+        pass
+    server.fail("NOOP", ServerUnavailableError("gone"))
+    clock.now = 31
+    with pool.lease() as session:
+        session.noop()
+    assert verbs(server) == ["CONNECT", "NOOP", "CONNECT", "NOOP"]
+    assert pool.open_count == 1
+
+
+def test_a_doubtful_one_does_not_come_back(pool, server):
+    server.fail("MLST", ServerUnavailableError("broken pipe"))
+    with pytest.raises(ServerUnavailableError), pool.lease() as session:
+        session.stat("/x")
+    assert pool.open_count == 0
+    assert server.sessions == 0
+
+
+def test_a_usable_one_comes_back_even_after_an_error(pool):
+    with pytest.raises(KeyError), pool.lease():
+        raise KeyError
+    assert pool.idle_count == 1
+
+
+@pytest.mark.parametrize(
+    "error", [TooManyConnectionsError("n"), LoginRefusedError("no"), ServerUnavailableError("down")]
+)
+def test_the_connectors_error_passes(pool, server, error):
+    server.fail("CONNECT", error)
+    with pytest.raises(type(error)), pool.lease():
+        pass
+    assert pool.open_count == 0
+
+
+def test_tending_closes_what_is_idle_for_too_long(pool, server, clock):
+    with pool.lease(), pool.lease():
+        pass
+    clock.now = 40
+    with pool.lease():
+        pass
+    clock.now = 61
+    pool.tend()
+    assert (pool.open_count, server.sessions) == (1, 1)
+    clock.now = 100
+    pool.tend()
+    assert (pool.open_count, server.sessions) == (0, 0)
+
+
+def test_tending_keeps_alive_and_does_not_renew_the_idle_time(pool, server, clock):
+    with pool.lease():
+        pass
+    clock.now = 30
+    pool.tend()
+    clock.now = 45
+    pool.tend()
+    assert verbs(server) == ["CONNECT", "NOOP"]
+    clock.now = 60
+    pool.tend()
+    assert server.sessions == 0
+
+
+def test_tending_survives_a_dead_server(pool, server, clock):
+    with pool.lease(), pool.lease():
+        pass
+    server.online = False
+    clock.now = 31
+    pool.tend()
+    assert pool.open_count == 0
+
+
+def test_after_closing_nothing_stays_open(server, clock):
+    pool = Pool(server.connect, clock=clock)
+    with pool.lease():
+        with pool.lease():
+            pass
+        pool.close()
+        assert server.sessions == 1
+    assert server.sessions == 0
+    assert pool.open_count == 0
+
+
+def test_threads_share_it(pool, server):
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(50):
+                with pool.lease() as session:
+                    session.noop()
+                pool.tend()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert pool.open_count == pool.idle_count == server.sessions <= 4
+
+
+def test_it_shows_its_counts(pool):
+    with pool.lease():
+        assert repr(pool) == "Pool(1 open, 0 idle)"

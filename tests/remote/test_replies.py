@@ -1,0 +1,370 @@
+"""What servers say and what it means."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftpsyncd import errors
+from ftpsyncd.model import Kind
+from ftpsyncd.remote import replies
+from ftpsyncd.remote.replies import MAX_LINE, MAX_REPLY, Reply, ReplyReader
+
+
+def reply(text: str) -> Reply:
+    return Reply(int(text[:3]), tuple(line.encode() for line in text.split("\n")))
+
+
+def read(data: bytes) -> list[Reply]:
+    reader = ReplyReader()
+    reader.feed(data)
+    found = []
+    while (one := reader.next()) is not None:
+        found.append(one)
+    return found
+
+
+STREAM = (
+    b"220 hello\r\n"
+    b"211-Features:\r\n MDTM\r\n211 not the end? no: the end\r\n"
+    b"230-\r\n  indented\r\n220 another code is text\r\n230 Welcome\r\n"
+    b"200\r\n"
+    b"226-a\n226 b\n"
+)
+CODES = [220, 211, 230, 200, 226]
+
+
+class TestReader:
+    def test_replies_are_cut_at_their_last_line(self):
+        assert [r.code for r in read(STREAM)] == CODES
+        assert read(STREAM)[1].lines == (b"211-Features:", b" MDTM", b"211 not the end? no: the end")
+
+    @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
+    def test_it_does_not_matter_how_the_bytes_arrive(self, cuts):
+        reader, found = ReplyReader(), []
+        edges = [0, *sorted(cuts), len(STREAM)]
+        for start, end in itertools.pairwise(edges):
+            reader.feed(STREAM[start:end])
+            while (one := reader.next()) is not None:
+                found.append(one)
+        assert found == read(STREAM)
+        assert not reader.pending
+
+    def test_bytes_that_are_no_text_are_kept(self):
+        assert read(b'257 "/\xff\xfe\xe9" made\r\n')[0].lines == (b'257 "/\xff\xfe\xe9" made',)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"\r\n",
+            b"hello\r\n",
+            b"20 x\r\n",
+            b"2000 x\r\n",
+            b"99 x\r\n",
+            b"700 x\r\n",
+            b"<html>\n",
+            b"\xff\xfe\n",
+            b" 220 x\n",
+        ],
+    )
+    def test_what_is_no_reply_is_an_error(self, data):
+        with pytest.raises(errors.ProtocolError):
+            read(data)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"220 " + b"x" * 1_000_000,
+            b"220 " + b"x" * 1_000_000 + b"\r\n",
+            b"220-" + b"x" * MAX_LINE,
+            b"220-x\r\n" + b" y\r\n" * (MAX_REPLY // 2),
+        ],
+        ids=["open line", "line", "first line", "lines"],
+    )
+    def test_a_reply_without_end_is_an_error(self, data):
+        with pytest.raises(errors.ProtocolError):
+            read(data)
+
+    def test_a_long_reply_of_sensible_size_is_read(self):
+        lines = b"".join(b" " + b"x" * 80 + b"\r\n" for _ in range(1000))
+        assert read(b"211-\r\n" + lines + b"211 end\r\n")[0].code == 211
+
+
+class TestText:
+    def test_control_characters_and_foreign_bytes_are_escaped(self):
+        assert reply("550 a\x1b[31m\x07").text == "550 a\\x1b[31m\\x07"
+        assert Reply(550, (b"550 \xff",)).text == "550 \\xff"
+
+    def test_lines_are_joined_and_shortened(self):
+        assert reply("226-a\n226 b").text == "226-a 226 b"
+        assert len(reply("550 " + "x" * 1000).text) == 401
+
+
+E = errors
+TABLE = [
+    ("421 There are too many connections from your internet address.", "", E.TooManyConnectionsError),
+    ("421 Service not available", "", E.ServerUnavailableError),
+    ("421 Timeout.", "SIZE", E.ServerUnavailableError),
+    ("421 Too many users, try again later", "PASS", E.TooManyConnectionsError),
+    (
+        "530 Sorry, the maximum number of clients (3) for this host are already connected.",
+        "PASS",
+        E.TooManyConnectionsError,
+    ),
+    ("530 Sorry, max simultaneous connections", "USER", E.TooManyConnectionsError),
+    ("530 Login incorrect.", "PASS", E.LoginRefusedError),
+    ("530 Not logged in.", "STOR", E.LoginRefusedError),
+    ("530 Too many sessions", "STOR", E.TooManyConnectionsError),
+    ("500 OOPS: cannot change directory:/home/x", "PASS", E.LoginRefusedError),
+    ("430 Invalid username or password", "PASS", E.ServerUnavailableError),
+    ("554 go away", "", E.ServerUnavailableError),
+    ("500 AUTH not understood", "AUTH", E.TlsError),
+    ("530 Please login with USER and PASS.", "AUTH", E.TlsError),
+    ("534 Policy requires SSL.", "AUTH", E.TlsError),
+    ("536 PROT not supported", "PROT", E.TlsError),
+    ("534 Unwilling to accept", "STOR", E.TlsError),
+    ("521 Data connections must be encrypted.", "STOR", E.TlsError),
+    ("522 SSL connection failed: session reuse required", "STOR", E.TransferFailedError),
+    ("425 Can't open data connection.", "STOR", E.TransferFailedError),
+    ("426 Failure reading network stream.", "STOR", E.TransferFailedError),
+    ("451 Failure writing to local file.", "STOR", E.TransferFailedError),
+    ("450 File busy", "DELE", E.TransferFailedError),
+    ("451 No space left on device", "STOR", E.ServerFullError),
+    ("452 No space left on device", "STOR", E.ServerFullError),
+    ("552 Exceeded storage allocation", "STOR", E.ServerFullError),
+    ("553 Quota exceeded", "STOR", E.ServerFullError),
+    ("550 Permission denied.", "STOR", E.NameRefusedError),
+    ("553 Could not create file.", "STOR", E.NameRefusedError),
+    ("501 Invalid filename", "STOR", E.NameRefusedError),
+    ("532 Need account for storing files.", "STOR", E.NameRefusedError),
+    ("550 /x: No such file or directory", "DELE", E.NotFoundError),
+    ("550 The system cannot find the file specified.", "DELE", E.NotFoundError),
+    ("550 File doesn't exist", "SIZE", E.NotFoundError),
+    ("550 Can't check for file existence", "SIZE", E.NotFoundError),
+    ("550 File not found", "RETR", E.NotFoundError),
+    ("550 x: File exists", "MKD", E.AlreadyExistsError),
+    ("550 Can't create directory: File exists", "MKD", E.AlreadyExistsError),
+    ("521 Directory already exists", "MKD", E.AlreadyExistsError),
+    ("521 taken", "MKD", E.AlreadyExistsError),
+    ("500 Unknown command", "MFMT", E.NotSupportedError),
+    ("502 Command not implemented.", "EPSV", E.NotSupportedError),
+    ("504 Not for this parameter", "TYPE", E.NotSupportedError),
+    ("501 Bad option", "OPTS", E.NotSupportedError),
+    ("503 Bad sequence of commands", "RNTO", E.ProtocolError),
+    ("200 ok", "STOR", E.ProtocolError),
+    ("350 ok", "STOR", E.ProtocolError),
+    ("150 ok", "NOOP", E.ProtocolError),
+    ("631 protected", "NOOP", E.ProtocolError),
+]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(("text", "verb", "kind"), TABLE, ids=[f"{verb}-{text[:24]}" for text, verb, _ in TABLE])
+    def test_code_verb_and_text_decide(self, text, verb, kind):
+        error = replies.error_of(reply(text), verb, "/x")
+        assert type(error) is kind
+        assert error.reply == text
+        assert text in error.message
+
+    @given(
+        st.integers(100, 699),
+        st.sampled_from(["", "USER", "AUTH", "STOR", "MKD", "NOOP", "FEAT"]),
+        st.text(max_size=30),
+    )
+    def test_every_reply_has_a_meaning(self, code, verb, text):
+        error = replies.error_of(Reply(code, (f"{code} {text}".encode(),)), verb)
+        assert isinstance(error, errors.RemoteError)
+        assert "\n" not in error.message
+
+    @pytest.mark.parametrize(
+        ("text", "empty"),
+        [
+            ("550 /d: Directory not empty", False),
+            ("550 ENOTEMPTY", False),
+            ("550 The directory isn't empty", False),
+            ("550 Remove directory operation failed.", True),
+        ],
+    )
+    def test_a_full_directory_is_recognized(self, text, empty):
+        assert replies.says_not_empty(reply(text)) is not empty
+
+
+class TestFeat:
+    def test_features_have_parameters(self):
+        features = replies.parse_feat(reply("211-Features:\n MDTM\n MLST type*;size*;\n rest STREAM\n\n211 End"))
+        assert features == {"MDTM": "", "MLST": "type*;size*;", "REST": "STREAM"}
+
+    @pytest.mark.parametrize("text", ["211 no features", "500 what?", "211-x\n211 y"])
+    def test_none_are_none(self, text):
+        assert replies.parse_feat(reply(text)) == {}
+
+
+class TestPorts:
+    @pytest.mark.parametrize(
+        ("text", "port"),
+        [
+            ("229 Entering Extended Passive Mode (|||6446|)", 6446),
+            ("229 ok (!!!1!)", 1),
+            ("229 x (with words) (|||65535|)", 65535),
+        ],
+    )
+    def test_epsv(self, text, port):
+        assert replies.parse_epsv(reply(text)) == port
+
+    @pytest.mark.parametrize("text", ["229 (|||0|)", "229 (|||65536|)", "229 (|1|2|3|)", "229 ok", "229 (|||x|)"])
+    def test_epsv_without_port_is_an_error(self, text):
+        with pytest.raises(errors.ProtocolError):
+            replies.parse_epsv(reply(text))
+
+    @pytest.mark.parametrize(
+        ("text", "port"),
+        [
+            ("227 Entering Passive Mode (127,0,0,1,4,1)", 1025),
+            ("227 Entering Passive Mode. 10,0,0,1,255,255", 65535),
+            ("227 =10,0,0,1,0,21", 21),
+        ],
+    )
+    def test_pasv(self, text, port):
+        assert replies.parse_pasv(reply(text)) == port
+
+    @pytest.mark.parametrize("text", ["227 ok", "227 (1,2,3,4,0,0)", "227 (1,2,3,4,256,1)", "227 (1,2,3,4,5)"])
+    def test_pasv_without_port_is_an_error(self, text):
+        with pytest.raises(errors.ProtocolError):
+            replies.parse_pasv(reply(text))
+
+
+class TestSizeAndDate:
+    @pytest.mark.parametrize(
+        ("text", "size"),
+        [
+            ("213 0", 0),
+            ("213 123456789012", 123456789012),
+            ("213 5 ", 5),
+            ("213 x", None),
+            ("213 -1", None),
+            ("550 5", None),
+            ("213", None),
+        ],
+    )
+    def test_size(self, text, size):
+        assert replies.parse_size(reply(text)) == size
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("213 19700101000000", 0),
+            ("213 20200913122640", 1600000000),
+            ("213 20200913122640.123", 1600000000),
+            ("213 20161231235960", 1483228800),
+            ("213 19691231235959", None),
+            ("213 20201301000000", None),
+            ("213 20200001000000", None),
+            ("213 20200132000000", None),
+            ("213 20200101240000", None),
+            ("213 20200101006000", None),
+            ("213 20200101000061", None),
+            ("213 2020", None),
+            ("213 File modification time set.", None),
+            ("550 20200913122640", None),
+        ],
+    )
+    def test_mdtm(self, text, seconds):
+        assert replies.parse_mdtm(reply(text)) == seconds
+
+    @given(st.integers(0, 4_102_444_799))
+    def test_a_date_survives_the_trip(self, seconds):
+        assert replies.parse_time(replies.format_time(seconds).encode()) == seconds
+
+
+class TestPath:
+    @pytest.mark.parametrize(
+        ("text", "path"),
+        [
+            ('257 "/a/b" created', b"/a/b"),
+            ('257 "/a""b" is the current directory', b'/a"b'),
+            ("257 created", None),
+            ('250 "/a"', None),
+        ],
+    )
+    def test_257(self, text, path):
+        assert replies.parse_257(reply(text)) == path
+
+
+class TestFacts:
+    @pytest.mark.parametrize(
+        ("line", "entry"),
+        [
+            (b"type=file;size=5;modify=20200913122640; a b ", ("a b ", Kind.FILE, 5, 1600000000)),
+            (b"Type=Dir;Modify=20200913122640;Perm=el; d", ("d", Kind.DIR, None, 1600000000)),
+            (b"type=OS.unix=slink:/x;size=3; l", ("l", Kind.OTHER, None, None)),
+            (b"type=OS.unix=symlink; l", ("l", Kind.OTHER, None, None)),
+            (b"size=5; f", ("f", Kind.FILE, 5, None)),
+            (b"type=file;size=x;modify=never; f", ("f", Kind.FILE, None, None)),
+            (b" nothing known", ("nothing known", Kind.FILE, None, None)),
+            (b"type=file;  two", (" two", Kind.FILE, None, None)),
+            (b"type=file; \xe9", ("\udce9", Kind.FILE, None, None)),
+            (b"type=cdir; .", None),
+            (b"type=pdir; ..", None),
+            (b"type=file;", None),
+            (b"type=file; ", None),
+            (b"not facts", None),
+            (b"", None),
+        ],
+    )
+    def test_mlsd(self, line, entry):
+        assert replies.parse_facts(line) == entry
+
+    def test_another_encoding(self):
+        found = replies.parse_facts(b"type=file; \xe9", "latin-1")
+        assert found is not None
+        assert found.name == "é"
+
+    @given(st.binary(max_size=60))
+    def test_no_line_breaks_it(self, line):
+        replies.parse_facts(line)
+
+    @pytest.mark.parametrize(
+        ("text", "entry"),
+        [
+            ("250-Listing\n type=file;size=5; /a/f\n250 End", ("/a/f", Kind.FILE, 5, None)),
+            ("250-Listing\n type=cdir;modify=20200913122640; /a\n250 End", ("/a", Kind.DIR, None, 1600000000)),
+            ("250-x\n250 End", None),
+            ("250 x", None),
+            ("550 x", None),
+        ],
+    )
+    def test_mlst(self, text, entry):
+        assert replies.parse_mlst(reply(text)) == entry
+
+
+class TestList:
+    @pytest.mark.parametrize(
+        ("line", "entry"),
+        [
+            (b"-rw-r--r--    1 1000     1000            5 Nov 22 23:00 a b", ("a b", Kind.FILE, 5, None)),
+            (b"-rw-r--r--    1 ftp      ftp     123456789 Jan  1  2020  lead", (" lead", Kind.FILE, 123456789, None)),
+            (b"drwxr-xr-x+   2 ftp      ftp          4096 Nov 22 23:00 d", ("d", Kind.DIR, None, None)),
+            (b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00 l -> x", ("l", Kind.OTHER, None, None)),
+            (b"prw-r--r--    1 0        0               0 Nov 22 23:00 p", ("p", Kind.OTHER, None, None)),
+            (b"11-22-26  11:00PM       <DIR>          d e", ("d e", Kind.DIR, None, None)),
+            (b"11-22-2026  11:00AM                 5 f g", ("f g", Kind.FILE, 5, None)),
+        ],
+    )
+    def test_a_line(self, line, entry):
+        assert list(replies.parse_list(iter([line]))) == [entry]
+
+    def test_what_is_no_entry_is_left_out(self):
+        lines = [
+            b"total 4",
+            b"",
+            b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 .",
+            b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 ..",
+        ]
+        assert list(replies.parse_list(iter(lines))) == []
+
+    @given(st.binary(max_size=80))
+    def test_no_line_breaks_it(self, line):
+        list(replies.parse_list(iter([line])))

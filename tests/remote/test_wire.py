@@ -1,0 +1,136 @@
+"""Failures of sockets and TLS have a type, whatever raises them."""
+
+from __future__ import annotations
+
+import ftplib
+import inspect
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd import errors
+from ftpsyncd.model import ServerSpec
+from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, tls_context, translate
+
+
+def exceptions_of(module) -> list[type[Exception]]:
+    found = {c for _, c in inspect.getmembers(module, inspect.isclass) if issubclass(c, Exception)}
+    return sorted(found, key=lambda c: c.__name__)
+
+
+def descendants(kind: type[Exception]) -> set[type[Exception]]:
+    return {kind}.union(*(descendants(c) for c in kind.__subclasses__()))
+
+
+LOWER = sorted(
+    {
+        *exceptions_of(ssl),
+        *(c for c in exceptions_of(socket) if not c.__name__.startswith("_")),
+        # (_GiveupOnSendfile never leaves socket.sendfile.)
+        *(c for c in descendants(OSError) if c.__module__ in {"builtins", "socket", "ssl"}),
+        EOFError,
+        ValueError,
+    },
+    key=lambda c: c.__name__,
+)
+
+
+class TestTranslate:
+    @pytest.mark.parametrize("kind", LOWER, ids=lambda c: c.__name__)
+    def test_every_lower_exception_is_caught_and_mapped(self, kind):
+        assert issubclass(kind, FAILURES)
+        error = translate(kind(1, "words") if issubclass(kind, OSError) else kind("words"), "testing")
+        assert isinstance(error, errors.ServerUnavailableError | errors.TlsError)
+        assert "testing" in error.message or isinstance(error, errors.TlsError) or "host name" in error.message
+
+    def test_ftplib_has_none_that_could_come_from_here(self):
+        # It is not imported; its errors are its own class beside OSError and EOFError.
+        assert {c for c in ftplib.all_errors if not issubclass(c, FAILURES)} == {ftplib.Error}
+        sources = Path(inspect.getfile(Control)).parent.glob("*.py")
+        assert not [path.name for path in sources if "import ftplib" in path.read_text()]
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (ssl.SSLCertVerificationError(1, "bad"), errors.TlsError),
+            (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), errors.TlsError),
+            (ssl.SSLEOFError(8, "EOF"), errors.ServerUnavailableError),
+            (ssl.SSLZeroReturnError(6, "closed"), errors.ServerUnavailableError),
+            (ConnectionRefusedError(111, "refused"), errors.ServerUnavailableError),
+            (socket.gaierror(-2, "Name or service not known"), errors.ServerUnavailableError),
+            (TimeoutError(), errors.ServerUnavailableError),
+        ],
+    )
+    def test_trust_is_told_from_reachability(self, error, kind):
+        assert type(translate(error, "x")) is kind
+
+    def test_a_typed_error_stays(self):
+        error = errors.ServerFullError("full")
+        assert translate(error, "x") is error
+
+
+class TestContext:
+    def test_it_verifies_names_and_certificates(self):
+        context = tls_context(ServerSpec("s", "h", "u"))
+        assert context.check_hostname
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+    def test_verification_can_be_switched_off(self):
+        context = tls_context(ServerSpec("s", "h", "u", tls_verify=False))
+        assert context.verify_mode is ssl.CERT_NONE
+
+    def test_the_version_can_be_limited(self):
+        assert tls_context(ServerSpec("s", "h", "u", tls_max="1.2")).maximum_version is ssl.TLSVersion.TLSv1_2
+
+    def test_an_anchor_that_cannot_be_read_is_an_error(self, tmp_path):
+        for spec in (
+            ServerSpec("s", "h", "u", tls_ca=tmp_path / "none.pem"),
+            ServerSpec("s", "h", "u", client_cert=tmp_path / "none.pem"),
+        ):
+            with pytest.raises(errors.TlsError, match=r"none\.pem"):
+                tls_context(spec)
+
+
+class TestControl:
+    def test_no_connection_is_unavailable(self):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        with pytest.raises(errors.ServerUnavailableError):
+            Control("127.0.0.1", port, Timeouts())
+
+    def test_an_unknown_host_is_unavailable(self):
+        with pytest.raises(errors.ServerUnavailableError, match="not known"):
+            Control("host.invalid", 21, Timeouts())
+
+    def test_silence_ends_the_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            control = Control("127.0.0.1", server.getsockname()[1], Timeouts(reply_s=0.05))
+            with pytest.raises(errors.ServerUnavailableError, match="Time-out"):
+                control.reply()
+            assert control.broken
+            with pytest.raises(errors.ServerUnavailableError):
+                control.send([b"NOOP"])
+            control.close()
+
+    def test_a_trickle_is_silence(self):
+        stop = threading.Event()
+
+        def trickle(server: socket.socket) -> None:
+            peer, _ = server.accept()
+            with peer:
+                while not stop.wait(0.01):
+                    peer.sendall(b"2")
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=trickle, args=[server])
+            thread.start()
+            control = Control("127.0.0.1", server.getsockname()[1], Timeouts(reply_s=0.2))
+            with pytest.raises(errors.ServerUnavailableError):
+                control.reply()
+            stop.set()
+            thread.join()
+            control.close()
