@@ -75,6 +75,7 @@ CREATE TABLE intent(
 """
 
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
+_NAME_MAX = 255
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
 
 
@@ -113,15 +114,24 @@ class Ledger:
             else:
                 # The engine thread uses it; the service's start thread opened it.
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._migrate()
+            try:
+                version = self._known_version()
+                if not read_only:
+                    self._prepare(version)
+            except BaseException:
+                self._db.close()
+                raise
 
-    def _migrate(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+    def _known_version(self) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             msg = f"the ledger {self.path} was written by a newer ftpsyncd (schema {version}, known {SCHEMA_VERSION})"
             raise LedgerError(msg, remedy="Install the newer version again, or give this one another state_dir.")
+        return version
+
+    def _prepare(self, version: int) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
         if version == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
@@ -276,7 +286,7 @@ class Ledger:
         cursor = self._read(
             "SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
             " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
-            (mapping, _signed(fingerprint.inode), fingerprint.size, fingerprint.mtime_ns),
+            (mapping, _signed(fingerprint.inode), fingerprint.size, _stored(fingerprint.mtime_ns)),
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), _row(r[2:])) for r in cursor]
 
@@ -288,7 +298,7 @@ class Ledger:
         return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
 
     def put(self, mapping: int, path: str, row: Row) -> None:
-        """Record a path as confirmed by the server; whatever failed there before is settled."""
+        """Record a path as confirmed by the server."""
         self._count_out(mapping, path)
         self._write(
             "INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)",
@@ -297,7 +307,7 @@ class Ledger:
                 *_key(path),
                 _KINDS[row.kind],
                 row.fingerprint.size,
-                row.fingerprint.mtime_ns,
+                _stored(row.fingerprint.mtime_ns),
                 _signed(row.fingerprint.inode),
                 row.sha256,
                 row.published_ns,
@@ -338,11 +348,11 @@ class Ledger:
             self._write("UPDATE mapping SET files=files-1, bytes=bytes-? WHERE id=?", (old.fingerprint.size, mapping))
 
     def move(self, mapping: int, source: str, target: str) -> None:
-        """Record that the server renamed a file or a directory with everything below it."""
+        """Record that the server renamed a file or a directory with everything below it; what was there is gone."""
         row = self.row(mapping, source)
-        if row is None:
+        if row is None or source == target:
             return
-        self.forget(mapping, target)
+        self.forget_tree(mapping, target)
         self._write(
             "UPDATE entry SET dir=?, name=? WHERE mapping=? AND dir=? AND name=?",
             (*_key(target), mapping, *_key(source)),
@@ -403,7 +413,7 @@ class Ledger:
                 mapping,
                 *_key(path),
                 size,
-                mtime_ns,
+                None if mtime_ns is None else _stored(mtime_ns),
                 None if inode is None else _signed(inode),
                 failure.attempts,
                 int(failure.parked),
@@ -449,7 +459,7 @@ def _key(path: str) -> tuple[bytes, bytes]:
 def _subtree(directory: str) -> tuple[bytes, bytes]:
     """The half-open range of ``dir`` values strictly below a directory ("/" + 1 is "0")."""
     prefix = os.fsencode(directory)
-    return (prefix + b"/", prefix + b"0") if prefix else (b"\x00", b"\xff" * 8)
+    return (prefix + b"/", prefix + b"0") if prefix else (b"\x00", b"\xff" * (_NAME_MAX + 1))
 
 
 def _signed(number: int) -> int:
@@ -461,16 +471,24 @@ def _unsigned(number: int) -> int:
     return number + (1 << 64) if number < 0 else number
 
 
-def _row(r: tuple[int, int, int, int, bytes, int, int]) -> Row:
-    inode = r[3] if r[3] >= 0 else _unsigned(r[3])
-    return Row(_KIND_OF[r[0]], Fingerprint(r[1], r[2], inode), r[4], r[5], r[6])
+def _stored(number: int) -> int | bytes:
+    """A number that may exceed SQLite's integers: file systems know dates far beyond the year 2262."""
+    return number if -(1 << 63) <= number < 1 << 63 else number.to_bytes(16, "big", signed=True)
+
+
+def _loaded(value: int | bytes) -> int:
+    return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
+
+
+def _row(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:
+    return Row(_KIND_OF[r[0]], Fingerprint(r[1], _loaded(r[2]), _unsigned(r[3])), r[4], r[5], r[6])
 
 
 def _failure(
-    r: tuple[int | None, int | None, int | None, int, int, int, str, str, str, str, int],
+    r: tuple[int | None, int | bytes | None, int | None, int, int, int, str, str, str, str, int],
 ) -> Failure:
     size, mtime_ns, inode = r[:3]
     fingerprint = None
     if size is not None and mtime_ns is not None and inode is not None:
-        fingerprint = Fingerprint(size, mtime_ns, _unsigned(inode))
+        fingerprint = Fingerprint(size, _loaded(mtime_ns), _unsigned(inode))
     return Failure(fingerprint, r[3], bool(r[4]), r[5], r[6], r[7], r[8], r[9], r[10])

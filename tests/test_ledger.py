@@ -1,0 +1,665 @@
+"""The ledger: every name, every number, all or nothing; and a dict that knows what must be in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ftpsyncd.errors import ExitCode, LedgerError
+from ftpsyncd.ledger import SCHEMA_VERSION, FailureCounts, Ledger, Totals
+from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row, basename, join, parent
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+SHA = b"\x00" + b"s" * 31
+NS = 1_700_000_000 * 10**9
+UNSIGNED = 2**64 - 1
+
+
+def file(size: int = 10, mtime_ns: int = NS, inode: int = 7, published_ns: int = NS) -> Row:
+    return Row(Kind.FILE, Fingerprint(size, mtime_ns, inode), SHA, published_ns)
+
+
+def folder(inode: int = 50, device: int = 0) -> Row:
+    return Row(Kind.DIR, Fingerprint(0, 0, inode), b"", NS, device)
+
+
+def failure(
+    fingerprint: Fingerprint | None = None, *, parked: bool = False, message: str = "Permission denied.", at: int = NS
+) -> Failure:
+    return Failure(
+        fingerprint, 3, parked, NS + 60, "NameRefusedError", message, "550 No.", "Check the permissions.", at
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with Ledger(path) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def mapping(ledger: Ledger) -> int:
+    return ledger.mapping("gallery", "ftp://web/htdocs")
+
+
+def fill(ledger: Ledger, mapping: int, *paths: str) -> None:
+    """Files under these paths, with the directories above them."""
+    for one in paths:
+        above = parent(one)
+        while above:
+            if ledger.row(mapping, above) is None:
+                ledger.put(mapping, above, folder())
+            above = parent(above)
+        ledger.put(mapping, one, file())
+
+
+def paths_of(ledger: Ledger, mapping: int) -> list[str]:
+    return [found for found, _ in ledger.walk(mapping)]
+
+
+# ── Names and numbers ────────────────────────────────────────────────────────────────────────────────────────────
+
+STRANGE_NAMES = [
+    "a",
+    " leading space",
+    "-dash",
+    "%",
+    "_",
+    "100%_sure",
+    'it\'s "quoted"',
+    "[]*?#;--",
+    "new\nline",
+    "carriage\rreturn",
+    "tab\t\x01\x7f",
+    "é",
+    "e\u0301",
+    "😀",
+    "\udcff\udcfe",
+    "half\udcc3",
+    "x" * 255,
+    "ÿ" * 127,
+]
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES, ids=ascii)
+@pytest.mark.parametrize("directory", ["", "d", "d\n/\udcff"], ids=ascii)
+def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory: str, name: str):
+    one = join(directory, name)
+    ledger.put(mapping, one, file())
+    ledger.put_failure(mapping, one, failure())
+    ledger.intend(mapping, one, f"/htdocs/{name}.filepart")
+    assert ledger.row(mapping, one) == file()
+    assert ledger.rows(mapping, directory) == {name: file()}
+    assert paths_of(ledger, mapping) == [one]
+    assert ledger.same_file(mapping, file().fingerprint) == [(one, file())]
+    assert ledger.failures(mapping, directory) == {name: failure()}
+    assert ledger.worst_failures(mapping, 9) == [(one, failure())]
+    assert ledger.intents(mapping) == [(one, f"/htdocs/{name}.filepart")]
+
+
+@given(st.binary(min_size=1, max_size=255), st.binary(min_size=1, max_size=64))
+@QUICK
+def test_any_bytes_that_can_be_a_name_come_back(first: bytes, second: bytes):
+    names = [os.fsdecode(raw.replace(b"/", b"_").replace(b"\0", b"_")) for raw in (first, second)]
+    one, target = "/".join(names), f"{names[1]}/moved/here"
+    with Ledger(Path(":memory:")) as ledger:
+        mapping = ledger.mapping("m", "d")
+        ledger.put(mapping, names[0], folder())
+        ledger.put(mapping, one, file())
+        assert dict(ledger.walk(mapping)) == {names[0]: folder(), one: file()}
+        assert ledger.files_below(mapping, "") == ledger.files_below(mapping, names[0]) == 1
+        if names[0] != names[1]:
+            ledger.move(mapping, names[0], target)
+            assert dict(ledger.walk(mapping)) == {target: folder(), join(target, names[1]): file()}
+
+
+@pytest.mark.parametrize("inode", [0, 1, 2**31, 2**63 - 1, 2**63, UNSIGNED])
+def test_inodes_use_all_64_bits(ledger: Ledger, mapping: int, inode: int):
+    ledger.put(mapping, "a", file(inode=inode))
+    ledger.put(mapping, "d", folder(inode))
+    ledger.put_failure(mapping, "a", failure(Fingerprint(1, 2, inode)))
+    ledger.set_root(mapping, RootIdentity(inode, inode))
+    assert ledger.row(mapping, "a") == file(inode=inode)
+    assert ledger.same_file(mapping, file(inode=inode).fingerprint) == [("a", file(inode=inode))]
+    assert ledger.same_directory(mapping, inode) == ["d"]
+    assert ledger.failure(mapping, "a") == failure(Fingerprint(1, 2, inode))
+    assert ledger.root(mapping) == RootIdentity(inode, inode)
+
+
+@pytest.mark.parametrize("mtime_ns", [0, -1, -(10**18), 2**63 - 1, 2**63, 10**20, -(10**20)])
+def test_dates_may_be_as_far_away_as_file_systems_allow(ledger: Ledger, mapping: int, mtime_ns: int):
+    """A file from the year 2400 must not end the daemon."""
+    row = file(mtime_ns=mtime_ns)
+    ledger.put(mapping, "a", row)
+    ledger.put_failure(mapping, "a", failure(row.fingerprint))
+    assert ledger.row(mapping, "a") == row
+    assert ledger.same_file(mapping, row.fingerprint) == [("a", row)]
+    assert ledger.failure(mapping, "a") == failure(row.fingerprint)
+
+
+def test_large_files_are_counted(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "a", file(size=2**40))
+    ledger.put(mapping, "b", file(size=2**40))
+    assert ledger.totals(mapping) == Totals(2, 2**41, NS)
+
+
+def test_a_directory_keeps_whether_it_was_a_mount_point(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "d", folder(device=1))
+    assert ledger.row(mapping, "d") == folder(device=1)
+
+
+def test_the_root_has_a_row_of_its_own_that_is_in_no_directory(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "", folder(2))
+    assert ledger.row(mapping, "") == folder(2)
+    assert ledger.rows(mapping, "") == {}
+    assert not ledger.holds_any(mapping, "")
+    assert ledger.is_empty(mapping)
+
+
+# ── Mappings ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_mapping_is_known_by_name_and_destination(ledger: Ledger):
+    first = ledger.mapping("gallery", "here")
+    assert ledger.mapping("gallery", "here") == first
+    assert ledger.mapping("gallery", "there") != first
+    assert ledger.find_mapping("gallery", "here") == first
+    assert ledger.find_mapping("shop", "here") is None
+
+
+def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
+    other = ledger.mapping("shop", "ftp://web/shop")
+    fill(ledger, mapping, "d/a")
+    ledger.put_failure(mapping, "d/a", failure())
+    ledger.intend(mapping, "d/a", "/x")
+    assert ledger.is_empty(other)
+    assert ledger.totals(other) == Totals(0, 0, None)
+    assert ledger.rows(other, "d") == {}
+    assert ledger.files_below(other, "") == 0
+    assert ledger.same_file(other, file().fingerprint) == []
+    assert ledger.same_directory(other, 50) == []
+    assert ledger.failures(other, "d") == {}
+    assert ledger.intents(other) == []
+    ledger.forget_tree(other, "d")
+    ledger.move(other, "d", "e")
+    ledger.clear_failures(other)
+    assert paths_of(ledger, mapping) == ["d", "d/a"]
+    assert ledger.failure_counts(mapping) == FailureCounts(1, 0)
+
+
+def test_a_hold_is_kept_until_it_is_released(ledger: Ledger, mapping: int):
+    assert ledger.hold(mapping) is None
+    hold = Hold(HoldKind.MASS_DELETE, NS, "51 files were deleted at once")
+    ledger.set_hold(mapping, hold)
+    assert ledger.hold(mapping) == hold
+    ledger.set_hold(mapping, None)
+    assert ledger.hold(mapping) is None
+
+
+def test_a_pause_is_kept(ledger: Ledger, mapping: int):
+    assert not ledger.paused(mapping)
+    ledger.set_paused(mapping, paused=True)
+    assert ledger.paused(mapping)
+    ledger.set_paused(mapping, paused=False)
+    assert not ledger.paused(mapping)
+
+
+def test_the_root_is_unknown_at_first(ledger: Ledger, mapping: int):
+    assert ledger.root(mapping) is None
+
+
+def test_everything_is_there_after_reopening(path: Path):
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        fill(ledger, mapping, "d/a")
+        ledger.put_failure(mapping, "b", failure())
+        ledger.intend(mapping, "c", "/c.filepart")
+        ledger.set_root(mapping, RootIdentity(2, UNSIGNED))
+        ledger.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
+        ledger.set_paused(mapping, paused=True)
+    with Ledger(path) as ledger:
+        assert ledger.find_mapping("gallery", "here") == mapping
+        assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
+        assert ledger.totals(mapping) == Totals(1, 10, NS)
+        assert ledger.failure(mapping, "b") == failure()
+        assert ledger.intents(mapping) == [("c", "/c.filepart")]
+        assert ledger.root(mapping) == RootIdentity(2, UNSIGNED)
+        assert ledger.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
+        assert ledger.paused(mapping)
+
+
+# ── Entries ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_never_put_is_not_there(ledger: Ledger, mapping: int):
+    assert ledger.row(mapping, "a") is None
+    assert ledger.is_empty(mapping)
+    ledger.forget(mapping, "a")
+    ledger.forget_tree(mapping, "d")
+    ledger.move(mapping, "a", "b")
+    assert ledger.totals(mapping) == Totals(0, 0, None)
+
+
+def test_a_directory_holds_what_is_directly_in_it(ledger: Ledger, mapping: int):
+    fill(ledger, mapping, "a", "d/a", "d/e/a", "d-/a")
+    assert ledger.rows(mapping, "").keys() == {"a", "d", "d-"}
+    assert ledger.rows(mapping, "d").keys() == {"a", "e"}
+    assert ledger.holds_any(mapping, "d/e")
+    assert not ledger.holds_any(mapping, "d/e/a")
+    assert not ledger.is_empty(mapping)
+
+
+def test_putting_again_replaces_the_row_and_counts_once(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "a", file(size=10))
+    ledger.put(mapping, "a", file(size=3, published_ns=NS + 5))
+    assert ledger.totals(mapping) == Totals(1, 3, NS + 5)
+    ledger.put(mapping, "a", folder())
+    assert ledger.totals(mapping) == Totals(0, 0, NS + 5)
+
+
+def test_the_last_publish_does_not_go_back(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "a", file(published_ns=NS + 5))
+    ledger.put(mapping, "b", file(published_ns=NS))
+    assert ledger.totals(mapping).last_publish_ns == NS + 5
+
+
+def test_only_the_very_same_content_is_the_same_file(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "a", file(10, 1, 7))
+    ledger.put(mapping, "hard link", file(10, 1, 7))
+    ledger.put(mapping, "d", Row(Kind.DIR, Fingerprint(10, 1, 7), b"", NS))
+    assert [p for p, _ in ledger.same_file(mapping, Fingerprint(10, 1, 7))] == ["a", "hard link"]
+    for other in (Fingerprint(11, 1, 7), Fingerprint(10, 2, 7), Fingerprint(10, 1, 8)):
+        assert ledger.same_file(mapping, other) == []
+    assert ledger.same_directory(mapping, 7) == ["d"]
+
+
+TRAPS = ["a/b", "a/b/c", "a-b", "a-b/c", "a.b/c", "a0/c", "ab", "ab/c", "A/c", "a%/c", "a_/c", "%/c", "a\udcff/c"]
+"""Names that sort close to "a/", or that a pattern would match."""
+
+
+@pytest.mark.parametrize("directory", ["a", "a-b", "a%", "_", "%", "a/b", "a\udcff"], ids=ascii)
+def test_below_a_directory_is_only_what_is_below_it(ledger: Ledger, mapping: int, directory: str):
+    for trap in TRAPS:
+        ledger.put(mapping, trap, file())
+    below = [trap for trap in TRAPS if trap.startswith(f"{directory}/")]
+    assert ledger.files_below(mapping, directory) == len(below)
+    assert ledger.files_below(mapping, "") == len(TRAPS)
+    ledger.forget_tree(mapping, directory)
+    left = [trap for trap in TRAPS if trap not in {*below, directory}]
+    assert sorted(paths_of(ledger, mapping)) == sorted(left)
+    assert ledger.totals(mapping).files == len(left)
+
+
+@pytest.mark.parametrize("name", ["\udcff" * 8, "\udcff" * 9 + "x", "\udcff" * 255, "\x01"], ids=ascii)
+def test_the_root_holds_directories_of_every_name(ledger: Ledger, mapping: int, name: str):
+    fill(ledger, mapping, f"{name}/{name}/a")
+    assert ledger.files_below(mapping, "") == 1
+    ledger.forget_tree(mapping, "")
+    assert ledger.is_empty(mapping)
+    assert ledger.totals(mapping).files == 0
+
+
+def test_forgetting_a_tree_forgets_its_failures(ledger: Ledger, mapping: int):
+    for one in ("d/a", "d/e/a", "d-/a", "a"):
+        ledger.put_failure(mapping, one, failure())
+    ledger.forget_tree(mapping, "d")
+    assert [p for p, _ in ledger.worst_failures(mapping, 9)] == ["a", "d-/a"]
+
+
+def test_moving_a_file_keeps_its_row(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "a", file())
+    ledger.put(mapping, "b", file(size=99))
+    ledger.move(mapping, "a", "b")
+    assert dict(ledger.walk(mapping)) == {"b": file()}
+    assert ledger.totals(mapping) == Totals(1, 10, NS)
+
+
+def test_moving_a_directory_moves_all_below_it_and_nothing_else(ledger: Ledger, mapping: int):
+    fill(ledger, mapping, "a/b/c", "a/d", "a-b/c", "ab/c", "a%/c")
+    ledger.put_failure(mapping, "a/b/f", failure())
+    ledger.put_failure(mapping, "a-b/f", failure())
+    before = ledger.totals(mapping)
+    ledger.move(mapping, "a", "x/y")
+    moved, others = {"x/y", "x/y/b", "x/y/b/c", "x/y/d"}, {"a-b", "a-b/c", "ab", "ab/c", "a%", "a%/c"}
+    assert set(paths_of(ledger, mapping)) == moved | others
+    assert ledger.totals(mapping) == before
+    assert [p for p, _ in ledger.worst_failures(mapping, 9)] == ["a-b/f", "x/y/b/f"]
+
+
+def test_moving_a_directory_over_another_forgets_the_other(ledger: Ledger, mapping: int):
+    fill(ledger, mapping, "a/x", "b/x", "b/y/z")
+    ledger.move(mapping, "a", "b")
+    assert set(paths_of(ledger, mapping)) == {"b", "b/x"}
+    assert ledger.totals(mapping).files == 1
+
+
+def test_moving_to_the_same_path_changes_nothing(ledger: Ledger, mapping: int):
+    fill(ledger, mapping, "a/x")
+    ledger.move(mapping, "a", "a")
+    ledger.move(mapping, "a/x", "a/x")
+    assert paths_of(ledger, mapping) == ["a", "a/x"]
+    assert ledger.totals(mapping).files == 1
+
+
+# ── Failures and intents ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_failure_is_kept_until_it_is_cleared(ledger: Ledger, mapping: int):
+    ledger.put_failure(mapping, "d/a", failure(Fingerprint(1, 2, 3)))
+    assert ledger.failure(mapping, "d/a") == failure(Fingerprint(1, 2, 3))
+    ledger.put_failure(mapping, "d/a", failure(None, parked=True))
+    assert ledger.failure(mapping, "d/a") == failure(None, parked=True)
+    ledger.clear_failure(mapping, "d/b")
+    assert ledger.failures(mapping, "d") == {"a": failure(None, parked=True)}
+    ledger.clear_failure(mapping, "d/a")
+    assert ledger.failure(mapping, "d/a") is None
+
+
+def test_an_empty_fingerprint_is_a_fingerprint(ledger: Ledger, mapping: int):
+    ledger.put_failure(mapping, "a", failure(Fingerprint(0, 0, 0)))
+    assert ledger.failure(mapping, "a") == failure(Fingerprint(0, 0, 0))
+
+
+def test_failures_are_counted_and_the_worst_come_first(ledger: Ledger, mapping: int):
+    assert ledger.failure_counts(mapping) == FailureCounts(0, 0)
+    ledger.put_failure(mapping, "retrying", failure(at=NS))
+    ledger.put_failure(mapping, "parked later", failure(parked=True, at=NS + 2))
+    ledger.put_failure(mapping, "parked", failure(parked=True, at=NS + 1))
+    assert ledger.failure_counts(mapping) == FailureCounts(retrying=1, parked=2)
+    assert [p for p, _ in ledger.worst_failures(mapping, 2)] == ["parked", "parked later"]
+    assert ledger.clear_failures(mapping) == 3
+    assert ledger.failure_counts(mapping) == FailureCounts(0, 0)
+
+
+def test_an_intent_is_known_until_it_is_settled(ledger: Ledger, mapping: int):
+    ledger.intend(mapping, "a", "/a.1.filepart")
+    ledger.intend(mapping, "a", "/a.2.filepart")
+    ledger.intend(mapping, "b", "/b.filepart")
+    assert ledger.intents(mapping) == [("a", "/a.2.filepart"), ("b", "/b.filepart")]
+    ledger.settle_intent(mapping, "a")
+    ledger.settle_intent(mapping, "never heard of")
+    assert ledger.intents(mapping) == [("b", "/b.filepart")]
+
+
+# ── All or nothing ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reader(path: Path) -> Ledger:
+    return Ledger(path, read_only=True)
+
+
+def test_nothing_is_seen_before_the_commit_and_all_after_it(ledger: Ledger, mapping: int, path: Path):
+    with reader(path) as other:
+        fill(ledger, mapping, "d/a")
+        assert paths_of(other, mapping) == []
+        assert other.totals(mapping) == Totals(0, 0, None)
+        ledger.commit()
+        assert paths_of(other, mapping) == ["d", "d/a"]
+        assert other.totals(mapping).files == 1
+
+
+def test_it_is_dirty_from_the_first_change_to_the_commit(ledger: Ledger, mapping: int):
+    states = [ledger.dirty]
+    ledger.put(mapping, "a", file())
+    states.append(ledger.dirty)
+    ledger.commit()
+    assert [*states, ledger.dirty] == [False, True, False]
+
+
+def test_a_reader_sees_one_moment_while_it_walks(ledger: Ledger, mapping: int, path: Path):
+    fill(ledger, mapping, "a", "b")
+    ledger.commit()
+    with reader(path) as other:
+        walk = other.walk(mapping)
+        assert next(walk)[0] == "a"
+        ledger.forget(mapping, "b")
+        ledger.put(mapping, "c", file())
+        ledger.commit()
+        assert [p for p, _ in walk] == ["b"]
+        assert paths_of(other, mapping) == ["a", "c"]
+
+
+def test_a_reader_does_not_hold_up_the_writer(ledger: Ledger, mapping: int, path: Path):
+    fill(ledger, mapping, "a")
+    ledger.commit()
+    with reader(path) as other:
+        walk = other.walk(mapping)
+        next(walk)
+        for n in range(50):
+            ledger.put(mapping, str(n), file())
+            ledger.commit()
+    assert ledger.totals(mapping).files == 51
+
+
+def test_a_reader_cannot_write(ledger: Ledger, mapping: int, path: Path):
+    with reader(path) as other, pytest.raises(LedgerError, match="cannot write the ledger"):
+        other.put(mapping, "a", file())
+    assert ledger.is_empty(mapping)
+
+
+def test_closing_commits(path: Path):
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        ledger.put(mapping, "a", file())
+    with reader(path) as other:
+        assert paths_of(other, mapping) == ["a"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import Fingerprint, Kind, Row
+
+ledger = Ledger(Path(sys.argv[1]))
+mapping = ledger.mapping("gallery", "here")
+row = Row(Kind.FILE, Fingerprint(10, 1, 7), b"", 1)
+for n in range(100):
+    ledger.put(mapping, f"committed{n}", row)
+ledger.commit()
+for n in range(3000):  # more than fits into SQLite's cache: some of it is on disk already
+    ledger.put(mapping, f"lost{n}" * 40, row)
+ledger.forget(mapping, "committed0")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_before_the_commit_nothing_of_it_remains(path: Path):
+    killed = subprocess.run([sys.executable, "-c", KILLED, path], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        assert ledger.totals(mapping) == Totals(100, 1000, 1)
+        assert set(paths_of(ledger, mapping)) == {f"committed{n}" for n in range(100)}
+        ledger.put(mapping, "and on it goes", file())
+
+
+# ── What cannot be opened ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def set_version(path: Path, version: int) -> None:
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version={version}")
+    db.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
+def test_a_newer_schema_is_refused_with_a_remedy(path: Path, read_only: bool):  # noqa: FBT001
+    Ledger(path).close()
+    set_version(path, SCHEMA_VERSION + 1)
+    with pytest.raises(LedgerError, match=f"newer ftpsyncd .schema {SCHEMA_VERSION + 1}") as raised:
+        Ledger(path, read_only=read_only)
+    assert str(path) in raised.value.message
+    assert "Install the newer version" in raised.value.remedy
+    assert raised.value.exit_code == ExitCode.TEMPFAIL
+
+
+def test_a_refused_ledger_is_left_as_it_is(path: Path):
+    Ledger(path).close()
+    set_version(path, SCHEMA_VERSION + 1)
+    with pytest.raises(LedgerError):
+        Ledger(path)
+    set_version(path, SCHEMA_VERSION)
+    with Ledger(path) as ledger:
+        assert ledger.find_mapping("gallery", "here") is None
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
+@pytest.mark.parametrize("content", [b"this is no database, " * 100, None], ids=["garbage", "a directory"])
+def test_what_is_no_ledger_is_refused(path: Path, content: bytes | None, read_only: bool):  # noqa: FBT001
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(LedgerError, match="cannot open the ledger"):
+        Ledger(path, read_only=read_only)
+
+
+def test_a_reader_makes_no_ledger(path: Path):
+    with pytest.raises(LedgerError):
+        reader(path)
+    assert not path.exists()
+
+
+def test_a_missing_directory_is_an_error_with_the_path(tmp_path: Path):
+    with pytest.raises(LedgerError, match="no/where"):
+        Ledger(tmp_path / "no" / "where")
+
+
+def test_a_name_with_a_question_mark_can_be_the_state_directory(tmp_path: Path):
+    (tmp_path / "a?b#c%20").mkdir()
+    path = tmp_path / "a?b#c%20" / "ledger.db"
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+    with reader(path) as other:
+        assert other.find_mapping("gallery", "here") == mapping
+
+
+# ── A model: whatever happens, a dict would hold the same ────────────────────────────────────────────────────────
+
+PATHS = st.lists(st.sampled_from(["a", "a-b", "%", "\udcff"]), min_size=1, max_size=3).map("/".join)
+ROWS = st.sampled_from(
+    [
+        *(file(size, mtime, inode) for size in (0, 5) for mtime in (1, 2) for inode in (7, UNSIGNED)),
+        folder(),
+        folder(51),
+    ]
+)
+
+
+def below(path: str, directory: str) -> bool:
+    return not directory or path.startswith(f"{directory}/")
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A ledger beside a dict of rows and a dict of failures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger(Path(":memory:"))
+        self.other = self.ledger.mapping("other", "place")
+        self.ledger.put(self.other, "a", file())
+        self.mapping = self.ledger.mapping("gallery", "here")
+        self.rows: dict[str, Row] = {}
+        self.failures: dict[str, Failure] = {}
+
+    @rule(path=PATHS, row=ROWS)
+    def put(self, path: str, row: Row) -> None:
+        self.ledger.put(self.mapping, path, row)
+        self.rows[path] = row
+
+    @rule(path=PATHS)
+    def forget(self, path: str) -> None:
+        self.ledger.forget(self.mapping, path)
+        self.rows.pop(path, None)
+
+    @rule(path=PATHS | st.just(""))
+    def forget_tree(self, path: str) -> None:
+        self.ledger.forget_tree(self.mapping, path)
+        self.rows = {p: r for p, r in self.rows.items() if p != path and not below(p, path)}
+        self.failures = {p: f for p, f in self.failures.items() if not below(p, path)}
+
+    @rule(source=PATHS, place=PATHS)
+    def move(self, source: str, place: str) -> None:
+        if below(source, place) or below(place, source):
+            return  # no server can do that
+        self.ledger.move(self.mapping, source, place)
+        if source == place or source not in self.rows:
+            return
+        tree = self.rows[source].kind is Kind.DIR
+        self.rows = {p: r for p, r in self.rows.items() if p != place and not below(p, place)}
+        self.failures = {p: f for p, f in self.failures.items() if not below(p, place)}
+        self.rows[place] = self.rows.pop(source)
+        if tree:
+            self.rows = {_moved(p, source, place): r for p, r in self.rows.items()}
+            self.failures = {_moved(p, source, place): f for p, f in self.failures.items()}
+
+    @rule(path=PATHS, parked=st.booleans())
+    def put_failure(self, path: str, parked: bool) -> None:  # noqa: FBT001
+        self.failures[path] = failure(parked=parked)
+        self.ledger.put_failure(self.mapping, path, self.failures[path])
+
+    @rule(path=PATHS)
+    def clear_failure(self, path: str) -> None:
+        self.ledger.clear_failure(self.mapping, path)
+        self.failures.pop(path, None)
+
+    @rule()
+    def commit(self) -> None:
+        self.ledger.commit()
+
+    @invariant()
+    def rows_agree(self) -> None:
+        assert dict(self.ledger.walk(self.mapping)) == self.rows
+        assert self.ledger.is_empty(self.mapping) == (not self.rows)
+
+    @invariant()
+    def totals_agree(self) -> None:
+        sizes = [row.fingerprint.size for row in self.rows.values() if row.kind is Kind.FILE]
+        totals = self.ledger.totals(self.mapping)
+        assert (totals.files, totals.bytes) == (len(sizes), sum(sizes))
+
+    @invariant()
+    def look_ups_agree(self) -> None:
+        for directory in ("", "a", "a/b", "%", "\udcff/a"):
+            files = [p for p, r in self.rows.items() if r.kind is Kind.FILE and below(p, directory)]
+            assert self.ledger.files_below(self.mapping, directory) == len(files)
+            assert self.ledger.rows(self.mapping, directory) == {
+                basename(p): r for p, r in self.rows.items() if parent(p) == directory
+            }
+        same = {p for p, r in self.rows.items() if r.kind is Kind.FILE and r.fingerprint == Fingerprint(5, 1, UNSIGNED)}
+        found = {p for p, _ in self.ledger.same_file(self.mapping, Fingerprint(5, 1, UNSIGNED))}
+        assert found <= same
+        assert len(found) == min(8, len(same))
+
+    @invariant()
+    def failures_agree(self) -> None:
+        assert dict(self.ledger.worst_failures(self.mapping, 999)) == self.failures
+
+    def teardown(self) -> None:
+        assert dict(self.ledger.walk(self.other)) == {"a": file()}
+        assert self.ledger.totals(self.other).files == 1
+        self.ledger.close()
+
+
+def _moved(path: str, source: str, target: str) -> str:
+    return target + path[len(source) :] if below(path, source) else path
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(QUICK, max_examples=60, stateful_step_count=30)
