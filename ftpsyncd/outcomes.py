@@ -163,26 +163,31 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
             mirror.directory_gone(source)
             mirror.dirty.mark_deep(path, at.now)
             mirror.dirty.mark(path, at.now)
-        case Delete():
-            ledger.forget(mirror.id, path)
-            if not mirror.removals.emptied(parent(path)):
-                mirror.dirty.mark(path, at.now)
-        case RemoveDir():
-            ledger.forget_tree(mirror.id, path)
-            mirror.directory_gone(path)
-            mirror.removals.absent.back(path)
-            if not mirror.removals.emptied(parent(path)):
-                mirror.dirty.mark(path, at.now)
+        case Delete() | RemoveDir():
+            _removed(mirror, action, at)
         case MakeDir(inode=inode, mount_point=mount_point):
             ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
         case Sweep() | Probe():
             pass
     if isinstance(action, Upload | Rename | Sweep):
         mirror.intent_done(path)
-    # A swept leftover says nothing about the failure that left it.
-    if not isinstance(action, Sweep | Probe):
+    # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
+    if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.clear_failure(mirror.id, path)
     _tell(mirror, done)
+
+
+def _removed(mirror: Mirror, action: Delete | RemoveDir, at: Moment) -> None:
+    path = action.path
+    if isinstance(action, Delete):
+        mirror.ledger.forget(mirror.id, path)
+    else:
+        mirror.ledger.forget_tree(mirror.id, path)
+        mirror.directory_gone(path)
+        mirror.removals.absent.back(path)
+    # Something else may have its place by now.
+    if not mirror.removals.emptied(parent(path)):
+        mirror.dirty.mark(path, at.now)
 
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
