@@ -347,7 +347,8 @@ class _Reason:
             else f"it is tried again at {iso(failure.next_try_ns)}"
         )
         said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
-        sentence = f"{failure.message}{said} {failure.remedy} After {failure.attempts} tries, {after}."
+        tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
+        sentence = f"{failure.message.rstrip('.')}{said}. {failure.remedy} After {tries}: {after}."
         state = "parked" if failure.parked else "failed"
         return self._say(
             state, " ".join(sentence.split()), reply=failure.reply, attempts=failure.attempts, error=failure.kind
