@@ -3,7 +3,7 @@
     with running("vsftpd", tls="explicit") as server:
         spec = server.spec()                  # a ServerSpec that logs in; server.spec(password=lambda: "wrong")
         (server.home / "x").write_bytes(b"")  # what the FTP account sees as /x
-        server.stop()                         # sessions die too: the whole process group ends
+        server.stop()                         # its sessions die, too
         server.start()                        # the same port and home again
         server.log()                          # what it printed
 
@@ -22,6 +22,7 @@ pytest's ``tmp_path`` are not.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import json
@@ -166,15 +167,10 @@ class Server:
         """End the server and every session of it; its port refuses connections afterwards."""
         process, self._process = self._process, None
         if process is not None:
-            # The group is ours: it was made with start_new_session, so sessions forked by the daemon go with it.
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                    process.wait(3)
-                except ProcessLookupError:
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
+            # vsftpd's sessions lead groups of their own, so the family is ended one by one.
+            for pid in (process.pid, *_descendants(process.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait(_DEADLINE_S)
         if self._log is not None:
             self._log.close()
@@ -186,8 +182,13 @@ class Server:
         return path.read_text(errors="replace") if path.exists() else ""
 
     @property
+    def is_running(self) -> bool:
+        """Started and not stopped."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
-        """Of the daemon, which leads its process group."""
+        """Of the daemon."""
         assert self._process is not None, "it is not running"
         return self._process.pid
 
@@ -318,6 +319,18 @@ def _write_user_database(path: Path) -> None:
     closing(database)
 
 
+def _descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            text = stat.read_text()
+            parent = int(text.rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = children.get(pid, [])
+    return found + [each for child in found for each in _descendants(child)]
+
+
 def _free_port(host: str) -> int:
     with socket.create_server((host, 0)) as probe:
         return int(probe.getsockname()[1])
@@ -407,7 +420,7 @@ def _serve(settings: dict[str, Any]) -> None:
     handler: Any = {"off": Plain, "explicit": Explicit, "implicit": Implicit}[settings["tls"]]
     handler.authorizer = authorizer
     server = FTPServer((settings["host"], settings["port"]), handler)
-    server.max_cons = settings["max_clients"]
+    server.max_cons_per_ip = settings["max_clients"]  # max_cons counts data connections, too
     server.serve_forever()
 
 

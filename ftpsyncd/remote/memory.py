@@ -346,6 +346,18 @@ class MemorySession:
         self._do("MKD", path, act)
         return made
 
+    def make_dir_many(self, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
+        """See `port.RemoteSession.make_dir_many`."""
+        verdicts: list[bool | FtpsyncdError] = []
+        for path in paths:
+            try:
+                verdicts.append(self.make_dir(path))
+            except FtpsyncdError as error:
+                if not self.usable:
+                    raise
+                verdicts.append(error)
+        return verdicts
+
     def make_dirs(self, path: str) -> bool:
         """See `port.RemoteSession.make_dirs`."""
         made = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -139,8 +140,10 @@ class Pool:
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for entry in idle:
-            entry.session.close()
+        if idle:
+            # Together: each says QUIT and waits a round trip for the answer.
+            with ThreadPoolExecutor(len(idle)) as closers:
+                list(closers.map(lambda entry: entry.session.close(), idle))
 
 
 def _answers(session: RemoteSession) -> bool:

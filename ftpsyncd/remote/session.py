@@ -281,6 +281,30 @@ class Session:
         """See `port.RemoteSession.make_dir`."""
         return self._make([path])
 
+    def make_dir_many(self, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
+        """See `port.RemoteSession.make_dir_many`."""
+        verdicts: list[bool | FtpsyncdError] = [False] * len(paths)
+        asked: list[int] = []
+        commands: list[bytes] = []
+        for i, path in enumerate(paths):
+            try:
+                pair = [self.command("MKD", path), self.command("CWD", path)]
+                self.assure(path)
+            except FtpsyncdError as error:
+                if not self.usable:
+                    raise
+                verdicts[i] = error
+            else:
+                asked.append(i)
+                commands += pair
+        replied = self.exchange([*commands, _HOME]) if asked else []
+        for n, i in enumerate(asked):
+            try:
+                verdicts[i] = self._made(paths[i], replied[2 * n], replied[2 * n + 1])
+            except RemoteError as error:
+                verdicts[i] = error
+        return verdicts
+
     def make_dirs(self, path: str) -> bool:
         """See `port.RemoteSession.make_dirs`."""
         parts = [part for part in path.split("/") if part]
@@ -322,14 +346,18 @@ class Session:
         commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1]), _HOME]
         self.assure(chain[-1])
         *_, made, visit, _home = self.exchange(commands)
+        return self._made(chain[-1], made, visit)
+
+    def _made(self, path: str, made: Reply, visit: Reply) -> bool:
+        """What the answers to MKD and CWD mean; raises if the directory is not there."""
         if made.good:
             return True
         if visit.good:
             return False
-        error = self.error(made, "MKD", chain[-1])
+        error = self.error(made, "MKD", path)
         if isinstance(error, AlreadyExistsError):
             raise NameRefusedError(
-                f"{chain[-1]!r} is at the server already and is no directory: {made.text}", reply=made.text
+                f"{path!r} is at the server already and is no directory: {made.text}", reply=made.text
             )
         raise error
 

@@ -65,7 +65,8 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
             return ServerUnavailableError(f"The server closed the connection while {doing}.")
         case ssl.SSLError():
-            return TlsError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
+            # On a line that had begun well: a dying vsftpd says its last words in clear text.
+            return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
         case socket.gaierror():
             return ServerUnavailableError(f"The host name is not known: {error.strerror}.")
         case ConnectionRefusedError():
@@ -168,7 +169,12 @@ class Control:
             self._sock = context.wrap_socket(self._sock, server_hostname=self.host)
         except FAILURES as error:
             self.broken = True
-            raise translate(error, f"beginning TLS with {self._where}") from error
+            failure = translate(error, f"beginning TLS with {self._where}")
+            ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            if isinstance(error, ssl.SSLError) and not ended:
+                # The two sides do not understand each other: trying again does not help.
+                raise TlsError(failure.message) from error
+            raise failure from error
         self.context = context
 
     def send(self, commands: Sequence[bytes]) -> None:

@@ -56,7 +56,7 @@ class TestTranslate:
         ("error", "kind"),
         [
             (ssl.SSLCertVerificationError(1, "bad"), errors.TlsError),
-            (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), errors.TlsError),
+            (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), errors.ServerUnavailableError),
             (ssl.SSLEOFError(8, "EOF"), errors.ServerUnavailableError),
             (ssl.SSLZeroReturnError(6, "closed"), errors.ServerUnavailableError),
             (ConnectionRefusedError(111, "refused"), errors.ServerUnavailableError),

@@ -1,0 +1,224 @@
+"""What real servers do when something is wrong: refused, full, crowded, gone."""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+from dataclasses import replace
+
+import pytest
+
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LoginRefusedError,
+    NameRefusedError,
+    ServerFullError,
+    ServerUnavailableError,
+    TlsError,
+    TooManyConnectionsError,
+    TransferFailedError,
+)
+from ftpsyncd.model import DataMode, TlsMode
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.wire import Timeouts
+from tests.contract.remotes import job, publish, put
+from tests.servers import KINDS, certificates, running
+
+pytestmark = pytest.mark.real_server
+QUICK = Timeouts(connect_s=5, reply_s=10, stall_s=5, final_s=10, close_s=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrong_password_is_a_refused_login(kind):
+    with running(kind) as server:
+        with pytest.raises(LoginRefusedError) as caught:
+            Account(server.spec(password=lambda: "wr0ng"))()
+        assert caught.value.reply.startswith("530")
+        assert "wr0ng" not in f"{caught.value} {caught.value!r} {caught.value.reply}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_too_many_connections_are_told_from_a_refused_login(kind):
+    with running(kind, max_clients=2) as server:
+        account = Account(server.spec())
+        with account(), account(), pytest.raises(TooManyConnectionsError):
+            account()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_without_write_permission_refuses_the_name(kind):
+    with running(kind, writable=False) as server, Account(server.spec())() as session:
+        (result,) = publish(session, job("/f"))
+        assert isinstance(result.error, NameRefusedError)
+        with pytest.raises(NameRefusedError):
+            session.make_dir("/d")
+        assert list(server.home.iterdir()) == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd", "pure-ftpd"])
+def test_a_full_disk_shows_no_part_under_the_final_name(kind, tls):
+    with (
+        running(kind, tls=tls, home_bytes=1024 * 1024) as server,
+        Account(server.spec(), timeouts=QUICK)() as session,
+    ):
+        put(session, "/f", b"old")
+        (result,) = publish(session, job("/f", b"x" * 4_000_000))
+        assert isinstance(result.error, TransferFailedError | ServerFullError | ServerUnavailableError)
+        assert (server.home / "f").read_bytes() == b"old"
+        if session.usable:
+            assert {path.name for path in server.home.iterdir()} == {"f"}
+            put(session, "/g", b"small")
+
+
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_goes_away_ends_the_session_and_comes_back(kind, tls):
+    with running(kind, tls=tls) as server:
+        account = Account(server.spec(), timeouts=QUICK)
+        with account() as session:
+            put(session, "/a")
+
+            def jobs():
+                yield job("/b")
+                server.stop()
+                yield job("/c")
+                raise AssertionError("asked for a job that could not be started")
+
+            results = list(session.publish(jobs()))
+            assert [r.job.path for r in results] == ["/b", "/c"]
+            assert all(isinstance(r.error, ServerUnavailableError) for r in results)
+            assert not session.usable
+            with pytest.raises(ServerUnavailableError):
+                session.noop()
+        with pytest.raises(ServerUnavailableError):
+            account()
+        assert (server.home / "a").read_bytes() == b"content"
+        assert not (server.home / "b").exists()
+        server.start()
+        with account() as session:
+            assert all(r.error is None for r in publish(session, job("/b"), job("/c")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_dies_while_it_receives(kind):
+    with running(kind) as server, Account(server.spec(), timeouts=QUICK)() as session:
+
+        def die(sent: int) -> None:
+            if sent > 10_000_000 and server.is_running:
+                server.stop()
+
+        (result,) = publish(session, job("/big", b"x" * 50_000_000, progress=die))
+        assert isinstance(result.error, ServerUnavailableError | TransferFailedError)
+        assert not (server.home / "big").exists()
+        assert not session.usable
+
+
+class TestTls:
+    def test_a_certificate_from_nowhere_is_refused(self):
+        with running("pyftpdlib", tls="explicit") as server:
+            with pytest.raises(TlsError, match="verify"):
+                Account(server.spec(tls_ca=None))()
+            Account(server.spec(tls_ca=None, tls_verify=False))().close()
+
+    def test_a_certificate_for_another_name_is_refused(self):
+        with running("pyftpdlib", tls="explicit", host="127.0.0.2") as server:
+            with pytest.raises(TlsError, match="verify"):
+                Account(server.spec())()
+            assert "USER" not in server.log()
+
+    def test_a_server_without_tls_gets_no_user_name(self):
+        with running("pyftpdlib") as server:
+            with pytest.raises(TlsError) as caught:
+                Account(replace(server.spec(), tls=TlsMode.EXPLICIT))()
+            assert caught.value.reply[:1] == "5"
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_plain_login_where_tls_is_required_is_refused(self, kind):
+        with running(kind, tls="explicit") as server, pytest.raises(FtpsyncdError):
+            Account(server.spec(tls=TlsMode.OFF))()
+
+    @pytest.mark.parametrize("tls_max", ["1.2", "1.3"])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_every_data_connection_resumes_the_control_session(self, kind, tls_max, monkeypatch):
+        made = []
+        original = ssl.SSLContext.wrap_socket
+
+        def spy(self, sock, **options):
+            made.append(original(self, sock, **options))
+            return made[-1]
+
+        monkeypatch.setattr(ssl.SSLContext, "wrap_socket", spy)
+        reused = []
+        unwrap = ssl.SSLSocket.unwrap
+
+        def ask(self):
+            reused.append(self.session_reused)
+            return unwrap(self)
+
+        monkeypatch.setattr(ssl.SSLSocket, "unwrap", ask)
+        with running(kind, tls="explicit") as server, Account(server.spec(tls_max=tls_max))() as session:
+            results = publish(session, *(job(f"/{n}") for n in range(100)))
+            assert all(r.error is None for r in results)
+            assert {str(made[0].version())} == {f"TLSv{tls_max}"}
+        # pure-ftpd sends no ticket under TLS 1.3 and takes full handshakes.
+        if (kind, tls_max) != ("pure-ftpd", "1.3"):
+            assert reused
+            assert all(reused)
+        made.clear()
+
+    def test_a_plain_port_does_not_hang_implicit_tls(self):
+        with running("vsftpd") as server, pytest.raises(FtpsyncdError):
+            Account(server.spec(tls=TlsMode.IMPLICIT, tls_ca=certificates().ca), timeouts=QUICK)()
+
+
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_active_mode_works(kind, tls):
+    with running(kind, tls=tls) as server, Account(server.spec(mode=DataMode.ACTIVE))() as session:
+        results = publish(session, *(job(f"/{n}") for n in range(5)), job("/no/x"), job("/last"))
+        assert [r.error is None for r in results] == [True] * 5 + [False, True]
+        assert {e.name for e in session.list_dir("/")} == {*"01234", "last"}
+        into = io.BytesIO()
+        session.fetch("/0", into)
+        assert into.getvalue() == b"content"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pasv_works_where_epsv_is_not_known(kind):
+    with running(kind) as server:
+        account = Account(server.spec())
+        account.profile.epsv = False
+        with account() as session:
+            put(session, "/f")
+            assert [e.name for e in session.list_dir("/")] == ["f"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_command_at_a_time_gives_the_same(kind):
+    with running(kind) as server:
+        account = Account(server.spec())
+        account.profile.pipelining = False
+        with account() as session:
+            session.make_dirs("/a/b")
+            results = publish(session, *(job(f"/a/b/{n}", mtime_s=n * 2) for n in range(5)))
+            assert [(r.error, r.dated) for r in results] == [(None, True)] * 5
+            assert session.delete_many([f"/a/b/{n}" for n in range(5)]) == [None] * 5
+            assert session.remove_dir("/a/b")
+
+
+def test_a_host_that_does_not_answer_is_unavailable():
+    with socket.create_server(("127.0.0.1", 0)) as silent, running("pyftpdlib") as server:
+        spec = replace(server.spec(), port=silent.getsockname()[1])
+        with pytest.raises(ServerUnavailableError):
+            Account(spec, timeouts=Timeouts(reply_s=0.2))()
+
+
+def test_names_in_another_encoding():
+    with running("vsftpd") as server, Account(server.spec(encoding="latin-1"))() as session:
+        put(session, "/é.jpg")
+        assert [p.name for p in server.home.iterdir()] == ["\udce9.jpg"]
+        assert session.list_dir("/")[0].name == "é.jpg"
+        assert isinstance(publish(session, job("/€"))[0].error, FtpsyncdError)
