@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 
 from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Retry
 from ftpsyncd.model import Action, Failed, Outcome
@@ -172,17 +172,24 @@ class Crew:
         While it is unknown whether the server can be reached, one worker tries and the others wait for its result:
         a dead server sees one attempt, not one per connection.
         """
-        with nullcontext() if self._up else self._connecting:
-            if self._down is not None:
-                raise _NoSessionError(self._down)
-            try:
-                session = stack.enter_context(self._pool.lease())
-            except FtpsyncdError as error:
-                if error.retry in _SERVER_WIDE:
-                    self._up, self._down = False, error
-                raise _NoSessionError(error) from error
-            self._up = True
-            return session
+        if not self._up:
+            with self._connecting:
+                # Those who waited for the first one's success connect side by side, below.
+                if not self._up:
+                    return self._try_lease(stack)
+        return self._try_lease(stack)
+
+    def _try_lease(self, stack: ExitStack) -> RemoteSession:
+        if self._down is not None:
+            raise _NoSessionError(self._down)
+        try:
+            session = stack.enter_context(self._pool.lease())
+        except FtpsyncdError as error:
+            if error.retry in _SERVER_WIDE:
+                self._up, self._down = False, error
+            raise _NoSessionError(error) from error
+        self._up = True
+        return session
 
     def _without_session(self, error: FtpsyncdError) -> None:
         """No connection: everything handed over comes back, or just one action if the others have connections."""

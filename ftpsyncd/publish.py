@@ -57,6 +57,7 @@ from ftpsyncd.model import (
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
 
 DELETES_AT_ONCE = 64
+DIRECTORIES_AT_ONCE = 64
 UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
 _HASH_BLOCK = 1 << 20
@@ -146,6 +147,8 @@ class Publisher:
                     yield from self._upload(session, _more_uploads(stream, action))
                 case Delete(trash=""):
                     yield from self._delete(session, _more_deletes(stream, action))
+                case MakeDir() if action.path:
+                    yield from self._make_dirs(session, _more_directories(stream, action))
                 case _:
                     yield from self._one(session, action)
 
@@ -164,7 +167,7 @@ class Publisher:
     def _single(self, session: RemoteSession, action: Action) -> Did | Upload:
         match action:
             case MakeDir():
-                did: Did | Upload = self._make_dir(session, action)
+                did: Did | Upload = self._make_root(session, action)
             case RemoveDir():
                 did = self._remove_dir(session, action)
             case Rename():
@@ -330,12 +333,25 @@ class Publisher:
 
     # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _make_dir(self, session: RemoteSession, action: MakeDir) -> Did:
+    def _make_root(self, session: RemoteSession, action: MakeDir) -> Did:
         remote = self._remote(action.mapping, action.path)
-        made = session.make_dir(remote) if action.path else session.make_dirs(remote)
-        if made:
+        if session.make_dirs(remote):
             self._fresh.add(remote)
         return Did.MADE
+
+    def _make_dirs(self, session: RemoteSession, directories: Sequence[MakeDir]) -> Iterator[Outcome]:
+        paths = [self._remote(action.mapping, action.path) for action in directories]
+        try:
+            verdicts = session.make_dir_many(paths)
+        except FtpsyncdError as error:
+            verdicts = [error] * len(paths)
+        for action, path, verdict in zip(directories, paths, verdicts, strict=True):
+            if isinstance(verdict, FtpsyncdError):
+                yield Failed(action, verdict)
+                continue
+            if verdict:
+                self._fresh.add(path)
+            yield Done(action, Did.MADE)
 
     def _remove_dir(self, session: RemoteSession, action: RemoveDir) -> Did:
         self._require_gone(action.mapping, action.path, stat.S_ISDIR)
@@ -429,6 +445,17 @@ def _more_deletes(stream: Stream, first: Delete) -> list[Delete]:
     group = [first]
     while len(group) < DELETES_AT_ONCE and (action := stream.next()) is not None:
         if not isinstance(action, Delete) or action.trash:
+            stream.put_back(action)
+            break
+        group.append(action)
+    return group
+
+
+def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
+    """``first`` and the directories to be made that follow it directly in the stream; their parents exist."""
+    group = [first]
+    while len(group) < DIRECTORIES_AT_ONCE and (action := stream.next()) is not None:
+        if not isinstance(action, MakeDir) or not action.path:
             stream.put_back(action)
             break
         group.append(action)

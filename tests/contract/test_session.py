@@ -301,6 +301,15 @@ class TestChanging:
         assert session.make_dirs(f"{remote.base}/a/b/d") is True
         assert remote.names(f"{remote.base}/a/b") == {"c", "d"}
 
+    def test_many_directories_are_made_at_once_with_a_verdict_for_each(self, remote, session):
+        session.make_dirs(f"{remote.base}/old")
+        paths = [f"{remote.base}/{name}" for name in ("old", "new", "new/below", "absent/below", *map(str, range(70)))]
+        old, new, below, refused, *others = session.make_dir_many(paths)
+        assert (old, new, below) == (False, True, True)
+        assert isinstance(refused, NameRefusedError)
+        assert others == [True] * 70
+        assert session.stat(f"{remote.base}/69").kind is Kind.DIR
+
     def test_a_directory_without_parent_is_refused(self, remote, session):
         with pytest.raises(NameRefusedError):
             session.make_dir(f"{remote.base}/no/d")
