@@ -6,7 +6,7 @@ retry verdict is the error's own (`errors.Retry`); the numbers are those of docs
 
 from __future__ import annotations
 
-from ftpsyncd.core.schedule import Breaker, Queue, keys_of
+from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
 from ftpsyncd.errors import FileBusyError, FtpsyncdError, RemoteError, Retry, SourceMissingError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -67,8 +67,8 @@ class Outcomes:
     """Applies outcomes; remembers what only matters while the daemon runs (lost connections, full servers)."""
 
     def __init__(self) -> None:
-        self._lost: dict[tuple[str, str], int] = {}
-        self._full: dict[str, set[str]] = {}
+        self._lost: dict[Key, int] = {}
+        self._full: dict[str, set[Key]] = {}
 
     def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
         """Apply an outcome of one mapping.
@@ -79,6 +79,7 @@ class Outcomes:
         action = outcome.action
         if isinstance(outcome, Done):
             self._lost.pop((action.mapping, action.path), None)
+            self._full.get(mirror.spec.server, set()).discard((action.mapping, action.path))
             _done(mirror, outcome, at)
             requeue = False
         else:
@@ -118,7 +119,7 @@ class Outcomes:
 
     def _server_full(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
         full = self._full.setdefault(mirror.spec.server, set())
-        full.add(action.path)
+        full.add((action.mapping, action.path))
         if len(full) > 1:
             full.clear()
             mirror.queue.server_failed(at.now, Breaker.FULL, error.message)

@@ -1,0 +1,421 @@
+"""What an outcome means: the next try of a path, the ledger's rows and failures, and the state of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.schedule import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, Breaker, Queue
+from ftpsyncd.errors import (
+    ConfigError,
+    FileChangedError,
+    FtpsyncdError,
+    LocalUnreadableError,
+    LoginRefusedError,
+    NameNotSendableError,
+    NameRefusedError,
+    Retry,
+    ServerFullError,
+    ServerUnavailableError,
+    TlsError,
+    TooManyConnectionsError,
+    TransferFailedError,
+)
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Event,
+    EventKind,
+    Failed,
+    Failure,
+    Fingerprint,
+    Kind,
+    MakeDir,
+    MappingSpec,
+    Outcome,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+)
+from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
+from ftpsyncd.publish import Folder
+from ftpsyncd.removals import Moment
+from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+A = Fingerprint(10, 1, 7)
+UPLOAD = Upload(M, "d/a", A)
+
+REFUSED = NameRefusedError("Permission denied.", reply="550 Permission denied.")
+FULL = ServerFullError("No space left.", reply="552 Quota exceeded.")
+BROKEN = TransferFailedError("The transfer was cut.", reply="426 Aborted.")
+DOWN = ServerUnavailableError("Connection refused.")
+TOO_MANY = TooManyConnectionsError("Too many connections.", reply="421 Too many connections.")
+WRONG_PASSWORD = LoginRefusedError("Login refused.", reply="530 Login incorrect.")
+
+
+# ── When a path is tried again ───────────────────────────────────────────────────────────────────────────────────
+
+
+def waits(retry: Retry, most: int = 100) -> list[float]:
+    """The waits between the tries of a path that fails each time, until it is parked."""
+    found: list[float] = []
+    while len(found) < most and (wait := retry_after(retry, len(found) + 1)) is not None:
+        found.append(wait)
+    return found
+
+
+def test_a_file_has_five_quick_tries_then_one_each_hour_for_a_day():
+    assert waits(Retry.FILE) == [1, 2, 4, 8, *[HOUR_S] * 24]
+    assert sum(waits(Retry.FILE)[4:]) == DAY_S
+
+
+def test_a_name_has_two_tries():
+    assert waits(Retry.NAME) == [1]
+
+
+def test_what_no_retry_can_mend_is_parked_at_once():
+    assert waits(Retry.NEVER) == []
+
+
+def test_a_full_server_is_asked_again_for_ever():
+    assert waits(Retry.SPACE, 1000) == [SPACE_RETRY_S] * 1000
+
+
+@pytest.mark.parametrize("retry", [Retry.SERVER, Retry.LOGIN, Retry.CAP, Retry.REPLAN])
+def test_what_is_no_fault_of_the_file_counts_as_its_own_only_if_it_stays_so(retry: Retry):
+    assert waits(retry) == waits(Retry.FILE)
+
+
+# ── What an outcome says about the server ────────────────────────────────────────────────────────────────────────
+
+
+def queue_in(state: Breaker) -> Queue:
+    queue = Queue(4, jitter=0.5)
+    if state is Breaker.CLOSED:
+        queue.server_answered()
+    elif state is not Breaker.UNKNOWN:
+        queue.server_failed(NOW - 1000, state, "before")
+    return queue
+
+
+DONE = Done(UPLOAD, Did.PUBLISHED)
+ANSWERED = Done(Probe("web"), Did.ANSWERED)
+
+
+def failed(error: FtpsyncdError, *, connecting: bool = False) -> Failed:
+    return Failed(UPLOAD, error, connecting)
+
+
+ONLINE, OFFLINE = EventKind.SERVER_ONLINE, EventKind.SERVER_OFFLINE
+VERDICTS: dict[str, tuple[Breaker, Outcome, Breaker, EventKind | None]] = {
+    "the first success is no news": (Breaker.UNKNOWN, DONE, Breaker.CLOSED, None),
+    "another success is no news": (Breaker.CLOSED, DONE, Breaker.CLOSED, None),
+    "a success after an outage is": (Breaker.OFFLINE, DONE, Breaker.CLOSED, ONLINE),
+    "an answered probe after an outage is": (Breaker.OFFLINE, ANSWERED, Breaker.CLOSED, ONLINE),
+    "a success after refused logins is": (Breaker.REFUSED, DONE, Breaker.CLOSED, ONLINE),
+    "a success at a server that was full is": (Breaker.FULL, DONE, Breaker.CLOSED, ONLINE),
+    "a refused name is an answer": (Breaker.OFFLINE, failed(REFUSED), Breaker.CLOSED, ONLINE),
+    "a transfer that was refused is an answer": (Breaker.CLOSED, failed(BROKEN), Breaker.CLOSED, None),
+    "a local failure says nothing": (Breaker.OFFLINE, failed(FileChangedError("x")), Breaker.OFFLINE, None),
+    "an unreadable file says nothing": (Breaker.OFFLINE, failed(LocalUnreadableError("x")), Breaker.OFFLINE, None),
+    "a full server is judged by its files": (Breaker.OFFLINE, failed(FULL), Breaker.OFFLINE, None),
+    "a connection that ended says nothing yet": (Breaker.CLOSED, failed(DOWN), Breaker.CLOSED, None),
+    "no connection: offline": (Breaker.CLOSED, failed(DOWN, connecting=True), Breaker.OFFLINE, OFFLINE),
+    "no connection from the start: offline": (Breaker.UNKNOWN, failed(DOWN, connecting=True), Breaker.OFFLINE, OFFLINE),
+    "still no connection: no news": (Breaker.OFFLINE, failed(DOWN, connecting=True), Breaker.OFFLINE, None),
+    "a refused login: refused": (Breaker.CLOSED, failed(WRONG_PASSWORD, connecting=True), Breaker.REFUSED, OFFLINE),
+    "a bad certificate: refused": (Breaker.CLOSED, failed(TlsError("x"), connecting=True), Breaker.REFUSED, OFFLINE),
+    "offline, then refused: news": (Breaker.OFFLINE, failed(WRONG_PASSWORD, connecting=True), Breaker.REFUSED, OFFLINE),
+    "a password that cannot be read: offline": (
+        Breaker.CLOSED,
+        failed(ConfigError("x"), connecting=True),
+        Breaker.OFFLINE,
+        OFFLINE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "outcome", "after", "news"), VERDICTS.values(), ids=VERDICTS.keys())
+def test_verdict_on_the_server(before: Breaker, outcome: Outcome, after: Breaker, news: EventKind | None):
+    queue = queue_in(before)
+    assert apply_to_server(queue, outcome, 2, NOW) is news
+    assert queue.state is after
+
+
+@pytest.mark.parametrize(
+    ("error", "pause_s"), [(DOWN, FIRST_PAUSE_S), (WRONG_PASSWORD, LOGIN_PAUSE_S), (TlsError("x"), LOGIN_PAUSE_S)]
+)
+def test_a_server_that_cannot_be_reached_is_left_alone(error: FtpsyncdError, pause_s: float):
+    queue = queue_in(Breaker.CLOSED)
+    apply_to_server(queue, failed(error, connecting=True), 0, NOW)
+    assert queue.next_due(NOW) == NOW + pause_s
+    assert queue.message == error.message
+
+
+def test_too_many_connections_lower_the_cap_while_others_are_open():
+    queue = queue_in(Breaker.CLOSED)
+    assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 3, NOW) is None
+    assert queue.cap == 3
+    assert queue.state is Breaker.CLOSED
+
+
+def test_too_many_connections_at_the_very_first_one_is_an_outage():
+    queue = queue_in(Breaker.CLOSED)
+    assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 0, NOW) is OFFLINE
+    assert queue.cap == 4
+
+
+def test_too_many_connections_at_a_cap_of_one_is_an_outage():
+    queue = Queue(1)
+    assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 1, NOW) is OFFLINE
+
+
+# ── What an outcome says about its path ──────────────────────────────────────────────────────────────────────────
+
+
+class Story:
+    """A mirror with a ledger, and what the log is told."""
+
+    def __init__(self, ledger: Ledger, *, name: str = M, queue: Queue | None = None) -> None:
+        self.events: list[Event] = []
+        self.ledger = ledger
+        self.queue = queue or queue_in(Breaker.CLOSED)
+        self.outcomes = Outcomes()
+        spec = MappingSpec(name, Path("/srv/gallery"), "web", "/htdocs")
+        self.id = ledger.mapping(name, "there")
+        self.mirror = Mirror(
+            spec,
+            Without(),
+            self.id,
+            ledger,
+            self.queue,
+            Folder(spec),
+            self.events.append,
+            today=lambda: "2024-05-01",
+        )
+
+    def apply(self, outcome: Outcome, now: float = NOW) -> bool:
+        return self.outcomes.apply(self.mirror, outcome, Moment(now, WALL + int((now - NOW) * S)))
+
+    def told(self) -> list[EventKind]:
+        return [event.kind for event in self.events]
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    with Ledger(Path(":memory:")) as ledger:
+        yield Story(ledger)
+
+
+def test_a_published_file_is_recorded_with_what_was_planned(story: Story):
+    story.ledger.put_failure(story.id, "d/a", _any_failure())
+    assert not story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA, duration_s=2.5, reply="226 Done."))
+    assert story.ledger.row(story.id, "d/a") == Row(Kind.FILE, A, SHA, WALL)
+    assert story.ledger.failure(story.id, "d/a") is None
+    (event,) = story.events
+    assert (event.kind, event.path, event.size, event.reply) == (EventKind.PUBLISHED, "d/a", 10, "226 Done.")
+
+
+def test_a_file_that_another_protects_is_parked_and_not_recorded(story: Story):
+    """Recorded, it would one day be deleted at the server although we never published it."""
+    story.apply(Done(UPLOAD, Did.KEPT))
+    assert story.ledger.row(story.id, "d/a") is None
+    failure = story.ledger.failure(story.id, "d/a")
+    assert failure is not None
+    assert failure.parked
+    assert failure.fingerprint == A
+
+
+def test_a_renamed_file_moves_in_the_ledger(story: Story):
+    story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
+    story.apply(Done(Rename(M, "b", "d/a", A, SHA), Did.RENAMED))
+    assert [path for path, _ in story.ledger.walk(story.id)] == ["b"]
+    assert story.events[-1].source == "d/a"
+
+
+def test_a_rename_that_became_an_upload_leaves_the_old_path_to_another_look(story: Story):
+    story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
+    story.apply(Done(Rename(M, "b", "d/a", A, SHA), Did.PUBLISHED, sha256=SHA))
+    assert [path for path, _ in story.ledger.walk(story.id)] == ["b", "d/a"]
+    work = story.mirror.dirty.take(NOW)
+    assert work is not None
+    assert work.directory == "d"
+    assert work.names == frozenset("a")
+
+
+def test_a_deleted_file_is_looked_at_again_because_it_may_be_back(story: Story):
+    story.apply(Done(UPLOAD, Did.PUBLISHED))
+    story.apply(Done(Delete(M, "d/a"), Did.DELETED))
+    assert story.ledger.is_empty(story.id)
+    assert story.mirror.dirty.due_by(NOW)
+
+
+def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story):
+    story.apply(Done(MakeDir(M, "d", 50, mount_point=True), Did.MADE))
+    assert story.ledger.row(story.id, "d") == Row(Kind.DIR, Fingerprint(0, 0, 50), b"", WALL, 1)
+    story.apply(Done(UPLOAD, Did.PUBLISHED))
+    story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
+    assert story.ledger.is_empty(story.id)
+
+
+def test_a_renamed_directory_moves_with_all_below_and_is_scanned(story: Story):
+    story.apply(Done(MakeDir(M, "d", 50), Did.MADE))
+    story.apply(Done(UPLOAD, Did.PUBLISHED))
+    story.apply(Done(RenameDir(M, "new", "d", 50), Did.RENAMED))
+    assert {path for path, _ in story.ledger.walk(story.id)} == {"new", "new/a"}
+    assert story.mirror.dirty.scanning_deep(NOW)
+
+
+def test_a_path_that_was_noticed_meanwhile_is_looked_at_again(story: Story):
+    story.mirror.again.update({"d/a", "other"})
+    story.apply(failed(DOWN, connecting=True))
+    assert story.mirror.again == {"other"}
+    assert story.mirror.dirty.due_by(NOW)
+
+
+def test_without_a_connection_the_action_is_queued_again_and_nothing_is_held_against_it(story: Story):
+    for _ in range(10):
+        assert story.apply(failed(DOWN, connecting=True))
+    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.events == []
+
+
+def test_an_action_under_which_the_connection_always_ends_is_treated_as_the_cause(story: Story):
+    for _ in range(LOST_CONNECTIONS - 1):
+        assert story.apply(failed(DOWN))
+    assert not story.apply(failed(DOWN))
+    assert story.told() == [EventKind.FAILED]
+    assert story.apply(failed(DOWN)), "counted anew"
+
+
+def test_a_success_in_between_clears_the_action(story: Story):
+    for _ in range(5):
+        assert story.apply(failed(DOWN))
+        story.apply(DONE)
+    assert story.ledger.failure_counts(story.id) == (0, 0)
+
+
+def test_a_failure_says_when_it_is_tried_again(story: Story):
+    assert not story.apply(failed(BROKEN))
+    failure = story.ledger.failure(story.id, "d/a")
+    assert failure is not None
+    assert (failure.fingerprint, failure.attempts, failure.parked) == (A, 1, False)
+    assert failure.next_try_ns == WALL + S
+    assert (failure.kind, failure.message, failure.reply) == ("TransferFailedError", BROKEN.message, "426 Aborted.")
+    assert story.mirror.dirty.next_due() == NOW + 1
+    assert story.told() == [EventKind.FAILED]
+
+
+def test_a_file_that_fails_for_ever_is_parked_after_a_day(story: Story):
+    now, tries = NOW, 0
+    while EventKind.PARKED not in story.told():
+        story.apply(failed(BROKEN), now)
+        tries += 1
+        assert tries < 100
+        failure = story.ledger.failure(story.id, "d/a")
+        assert failure is not None
+        if not failure.parked:
+            now = NOW + (failure.next_try_ns - WALL) / S
+    assert tries == 29
+    assert now - NOW == pytest.approx(DAY_S, abs=60)
+    assert story.ledger.failure_counts(story.id) == (0, 1)
+
+
+def test_a_refused_name_is_parked_after_two_tries_and_counts_anew_when_the_file_changes(story: Story):
+    story.apply(failed(REFUSED))
+    story.apply(failed(REFUSED))
+    assert story.told() == [EventKind.FAILED, EventKind.PARKED]
+    story.apply(Failed(replace(UPLOAD, fingerprint=Fingerprint(11, 2, 7)), REFUSED))
+    assert story.told()[-1] is EventKind.FAILED
+
+
+def test_an_unsendable_name_is_parked_at_once(story: Story):
+    story.apply(failed(NameNotSendableError("It has a line break.")))
+    assert story.told() == [EventKind.PARKED]
+
+
+def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
+    assert not story.apply(failed(FileChangedError("It changed.")))
+    assert story.events == []
+    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.mirror.dirty.due_by(NOW + 1)
+
+
+def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):
+    story.apply(Failed(RenameDir(M, "new", "d", 50), REFUSED))
+    assert "new" in story.mirror.not_renamed
+    assert story.mirror.dirty.scanning_deep(NOW)
+    assert story.mirror.dirty.due_by(NOW)
+    assert story.ledger.failure_counts(story.id) == (0, 0)
+
+
+@pytest.mark.parametrize("action", [Probe("web"), Sweep(M, "d/a", "/x.filepart")])
+def test_probes_and_sweeps_leave_no_failure(story: Story, action: Action):
+    story.apply(Failed(action, REFUSED))
+    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.events == []
+
+
+def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
+    story.apply(failed(BROKEN))
+    story.apply(Done(Sweep(M, "d/a", "/x.filepart"), Did.SWEPT))
+    assert story.ledger.failure_counts(story.id) == (1, 0)
+
+
+# ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def other_file(path: str = "b", mapping: str = M) -> Upload:
+    return Upload(mapping, path, A)
+
+
+def test_one_file_without_space_waits_and_the_server_goes_on(story: Story):
+    for _ in range(3):
+        assert not story.apply(failed(FULL))
+    assert story.queue.state is Breaker.CLOSED
+    assert story.mirror.dirty.next_due() == NOW + SPACE_RETRY_S
+
+
+def test_a_second_file_without_space_pauses_the_server(story: Story):
+    story.apply(failed(FULL))
+    story.apply(Failed(other_file(), FULL))
+    assert story.queue.state is Breaker.FULL
+    assert story.queue.next_due(NOW) == NOW + FULL_PAUSE_S
+    assert EventKind.SERVER_OFFLINE in story.told()
+
+
+def test_a_file_that_found_space_since_does_not_count(story: Story):
+    story.apply(failed(FULL))
+    story.apply(DONE)
+    story.apply(Failed(other_file(), FULL))
+    assert story.queue.state is Breaker.CLOSED
+
+
+def test_files_of_the_same_name_in_two_mappings_are_two_files(story: Story):
+    shop = Story(story.ledger, name="shop", queue=story.queue)
+    shop.outcomes = story.outcomes
+    story.apply(Failed(other_file("a"), FULL))
+    shop.apply(Failed(other_file("a", "shop"), FULL))
+    assert story.queue.state is Breaker.FULL
+
+
+def _any_failure() -> Failure:
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger)
+        story.apply(failed(BROKEN))
+        failure = ledger.failure(story.id, "d/a")
+    assert failure is not None
+    return failure
