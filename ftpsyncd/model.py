@@ -613,6 +613,7 @@ class HoldKind(StrEnum):
 
     MASS_DELETE = "mass_delete"
     REPLACED_SOURCE = "replaced_source"
+    UNMOUNTED_SOURCE = "unmounted_source"
 
 
 class Hold(NamedTuple):

@@ -142,7 +142,7 @@ class Removals:
             return
         if self.hold.kind is HoldKind.MASS_DELETE and not self.absent.files:
             self._release("nothing is left to delete")
-        elif self.hold.kind is HoldKind.REPLACED_SOURCE and self._same_source():
+        elif self.hold.kind is not HoldKind.MASS_DELETE and self._same_source():
             self._release("the folder that was published before is back")
 
     def _same_source(self) -> bool:
@@ -156,15 +156,19 @@ class Removals:
             self._published_root = self._site.folder.root = self._root
 
     def _hold_replaced(self, root: RootIdentity, published: RootIdentity, at: Moment) -> None:
-        if self.hold is not None and self.hold.kind is HoldKind.REPLACED_SOURCE:
+        if root.filesystem != published.filesystem:
+            kind = HoldKind.UNMOUNTED_SOURCE
+            what = "on another file system than the folder that was published before: is its disk not mounted?"
+        else:
+            kind = HoldKind.REPLACED_SOURCE
+            what = "not the folder that was published before (another folder of the same name):"
+        if self.hold is not None and self.hold.kind is kind:
             return
-        moved = root.filesystem != published.filesystem
-        what = "on another file system" if moved else "another folder of the same name"
         name = self._site.spec.name
         self._stop()
         self._put_on_hold(
-            HoldKind.REPLACED_SOURCE,
-            f"{self._site.spec.local} is not the folder that was published before ({what}): new files are published,"
+            kind,
+            f"{self._site.spec.local} is {what} new files are published,"
             f" nothing is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with its deletes;"
             f" `ftpsyncd discard {name}` accepts it and keeps what is at the server",
             at,

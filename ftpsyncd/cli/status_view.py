@@ -105,9 +105,9 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             yield (
                 each.name,
                 f"{each.message or f'{each.local} is not there'}; it goes on by itself when the folder is back",
-                (),
+                (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}") if each.held else (),
             )
-        if each.held:
+        elif each.held:
             wait = each.message or f"{number(each.held, 'delete')} wait for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
         # Without a daemon nothing is published, whatever the ledger calls it: the headline says so.
