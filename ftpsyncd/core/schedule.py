@@ -240,8 +240,6 @@ class Queue:
         return action
 
     def _room_for(self, action: Action) -> bool:
-        if self._in_flight == 0:
-            return True
         if _is_large(action) and self._large >= max(1, self.cap - 1):
             return False
         return self._units + units_of(action) <= self.cap * _UNITS_PER_CONNECTION

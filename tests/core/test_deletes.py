@@ -228,6 +228,16 @@ def test_an_approval_does_not_grow_with_its_directory():
     assert not deletes.allowed(LIMIT, NOW)
 
 
+def test_an_approved_directory_that_is_now_a_deleted_file_is_one_file():
+    deletes = Deletes()
+    deletes.note_directory("d", 100, NOW)
+    deletes.approve()
+    deletes.note("d", 1, NOW)
+    for path in many(LIMIT + 1):
+        deletes.note(path, 1, NOW)
+    assert not deletes.allowed(LIMIT, NOW)
+
+
 def test_an_approval_passes_on_to_the_directory_that_is_gone_as_a_whole():
     deletes = gone(*(f"d/{name}" for name in many(200)))
     deletes.approve()
@@ -252,7 +262,7 @@ def test_a_limit_is_a_number_or_a_share(limit: DeleteLimit, published: int, coun
 
 # ── Properties ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-PATHS = st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a", "d2/a"])
+PATHS = st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e/a", "d2/a"])
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("note"), PATHS, st.just(1)),

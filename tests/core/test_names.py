@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.names import SUFFIX, TRASH, temporary, trash
+from ftpsyncd.core.names import TRASH, temporary, trash
 from ftpsyncd.model import parent
 
 QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,7 +55,7 @@ def test_owner_and_path_are_not_run_together():
     assert len({temporary("/a", "b"), temporary("/a", "b\0"), temporary("/a", "")}) == 3
 
 
-@pytest.mark.parametrize("count", range(LONGEST - len(SUFFIX) - 12, LONGEST + 1))
+@pytest.mark.parametrize("count", [1, 236, 237, 238, 239, 254, 255])
 def test_a_long_name_is_cut_only_as_far_as_needed(count: int):
     name = temporary("/d/" + "n" * count, "gallery").removeprefix("/d/")
     assert size(name) == min(LONGEST, count + 18)

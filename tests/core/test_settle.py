@@ -100,6 +100,15 @@ def test_a_path_marked_again_after_it_was_taken_comes_again():
     assert taken(dirty, NOW) == [names("", "a")]
 
 
+def test_nobody_wakes_for_a_time_that_was_put_off():
+    dirty = Dirty()
+    dirty.mark("a", NOW + 10)
+    dirty.mark("a", NOW)
+    assert dirty.take(NOW) == names("", "a")
+    dirty.mark("a", NOW + 60)
+    assert dirty.next_due() == NOW + 60
+
+
 def test_what_is_due_first_comes_first():
     dirty = Dirty()
     dirty.mark("late/a", NOW + 2)
