@@ -10,7 +10,7 @@ from ftpsyncd.core.deletes import WINDOW_S, Deletes
 from ftpsyncd.model import DeleteLimit
 from tests.core.vocabulary import NOW
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LIMIT = 50
 
 

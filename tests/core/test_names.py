@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ftpsyncd.core.names import TRASH, temporary, trash
 from ftpsyncd.model import parent
 
-QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LONGEST = 255
 TAIL = re.compile(r"\.[0-9a-f]{8}\.filepart\Z")
 

@@ -45,7 +45,7 @@ from tests.core.vocabulary import (
     spec,
 )
 
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 A = file(size=10, mtime=1, inode=7)
 A_TOUCHED = file(size=10, mtime=2, inode=7)
@@ -686,7 +686,7 @@ SELECTIONS = st.builds(Without, st.just(()) | st.sets(PATHS, max_size=2), st.jus
 
 
 @given(st.lists(trees(), min_size=1, max_size=3), st.lists(SELECTIONS, min_size=3, max_size=3), st.booleans())
-@settings(QUICK, max_examples=80)
+@settings(QUICK, max_examples=60)
 def test_passes_converge_to_the_disk(history: list[Tree], selections: list[Without], empty_dirs: bool):  # noqa: FBT001
     """Whatever was published before, under whatever selection: soon nothing is left to do, and all is right."""
     world = World(selections[0], empty_dirs=empty_dirs)
