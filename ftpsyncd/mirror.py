@@ -15,7 +15,8 @@ from typing import Protocol
 from ftpsyncd.core import names
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.core.settle import Dirty, Sighting, Work
+from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
+from ftpsyncd.errors import FileBusyError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
@@ -49,8 +50,6 @@ LOOKS_AT_ONCE = 4
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
 LONGEST_GAP_S = 0.1
-BUSY_AGAIN_S = 5.0
-"""A file that is open for writing is looked at again after this time even if no event says that it was closed."""
 SOON_S = 35.0
 """A `sync` waits for another try that comes within this time."""
 RESTLESS_S = 600.0
@@ -77,9 +76,13 @@ class Pending:
     why: str
     first: float
     sighting: Sighting | None = None
-    busy: bool = False
     looks: int = 0
     reported: bool = False
+
+    @property
+    def busy(self) -> bool:
+        """A program has it open for writing."""
+        return self.sighting is not None and self.sighting.busy
 
 
 class Mirror:
@@ -352,7 +355,7 @@ class Mirror:
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
-                    self._offer_present(decision, listing, at)
+                    self._offer_present(decision, listing)
                 case _:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
@@ -398,22 +401,35 @@ class Mirror:
     def _wait(self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment) -> None:
         self.removals.absent.back(path)
         self.queue.withdraw(self.spec.name, path)
+        pending = Pending(why, at.now, sighting)
         before = self.pending.get(path)
-        first = before.first if before else at.now
-        self.pending[path] = Pending(why, first, sighting, reported=before.reported if before else False)
-        self._report_restless(path, self.pending[path], at)
-        self.dirty.mark(path, due)
-
-    def wait_for_writer(self, path: str, at: Moment) -> None:
-        """A program has the file open for writing."""
-        before = self.pending.get(path)
-        pending = Pending("a program has it open for writing", at.now, busy=True)
         if before is not None:
             pending.first, pending.looks, pending.reported = before.first, before.looks + 1, before.reported
+        if self._is_given_up(pending, at):
+            self._present(path)
+            self._report_not_ready(path, pending, at)
+            return
         self.pending[path] = pending
-        self.queue.withdraw(self.spec.name, path)
         self._report_restless(path, pending, at)
-        self.dirty.mark(path, at.now + max(BUSY_AGAIN_S, self.spec.settle_s))
+        self.dirty.mark(path, due)
+
+    def _is_given_up(self, pending: Pending, at: Moment) -> bool:
+        """Whether a pass that ends does not wait for this file: somebody writes it, or it keeps changing."""
+        restless = pending.sighting is not None and at.now - pending.first > self.spec.settle_s + SOON_S
+        return self.one_pass and (pending.busy or restless)
+
+    def _report_not_ready(self, path: str, pending: Pending, at: Moment) -> None:
+        fingerprint = pending.sighting.fingerprint if pending.sighting else None
+        remedy = FileBusyError.remedy if pending.busy else "It is published when it comes to rest."
+        failure = Failure(fingerprint, 1, False, at.wall_ns, "FileBusyError", pending.why, "", remedy, at.wall_ns)  # noqa: FBT003
+        self.ledger.put_failure(self.id, path, failure)
+        self.site.tell(EventKind.FAILED, path, pending.why, remedy=remedy)
+
+    def wait_for_writer(self, path: str, fingerprint: Fingerprint, at: Moment) -> None:
+        """A worker found that a program has the file open for writing."""
+        sighting = Sighting(fingerprint, 0, at.now, at.now, busy=True, written=True)
+        due = at.now + max(BUSY_AGAIN_S, self.spec.settle_s)
+        self._wait(path, due, "a program has it open for writing", sighting, at)
 
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
         if at.now - pending.first > RESTLESS_S and not pending.reported:
@@ -448,12 +464,8 @@ class Mirror:
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment) -> None:
-        path = action.path
-        if isinstance(action, Upload) and path.rpartition("/")[2] in listing.busy:
-            self.wait_for_writer(path, at)
-            return
-        self._present(path)
+    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing) -> None:
+        self._present(action.path)
         if isinstance(action, Rename):
             self.queue.withdraw(self.spec.name, action.source)
             self.removals.absent.back(action.source)

@@ -203,8 +203,18 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         mirror.removals.emptied(parent(action.source))
     elif isinstance(action, Rename):
         mirror.dirty.mark(action.source, at.now)
+    _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
+
+
+def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> None:
+    """The same file under its other names changed as well, and the kernel tells of the one that was used only."""
+    before = mirror.ledger.row(mirror.id, action.path)
+    if before is not None and before.kind is Kind.FILE and before.fingerprint.inode == action.fingerprint.inode:
+        for path, _ in mirror.ledger.same_file(mirror.id, before.fingerprint):
+            if path != action.path:
+                mirror.dirty.mark(path, at.now)
 
 
 def _tell(mirror: Mirror, done: Done) -> None:
@@ -229,11 +239,8 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     """The disk is not what the plan saw."""
     if isinstance(error, SourceMissingError):
         mirror.check_source()
-    if isinstance(error, FileBusyError):
-        if mirror.one_pass:
-            _record_failure(mirror, action, error, at)
-        else:
-            mirror.wait_for_writer(action.path, at)
+    if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
+        mirror.wait_for_writer(action.path, action.fingerprint, at)
         return
     if isinstance(action, RenameDir):
         mirror.not_renamed.add(action.path)

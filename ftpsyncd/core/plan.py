@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from ftpsyncd.core.settle import Sighting, quiet_at, sight
+from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
 from ftpsyncd.model import (
     Adopt,
     Entry,
@@ -138,7 +138,7 @@ def _decide(
     if entry is None or entry.kind is Kind.OTHER:
         yield from _decide_absent(path, row, failure, look)
     elif entry.kind is Kind.FILE:
-        yield from _decide_file(path, entry, row, failure, look)
+        yield from _decide_file(path, entry, row, failure, look, busy=name in listing.busy)
     else:
         yield from _decide_directory(listing, path, entry, row, failure, look)
 
@@ -157,7 +157,9 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
         yield Gone(path, row.kind)
 
 
-def _decide_file(path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look) -> Iterator[Decision]:
+def _decide_file(
+    path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look, *, busy: bool
+) -> Iterator[Decision]:
     # the usual case: published and unchanged
     unchanged = row is not None and row.kind is Kind.FILE and row.fingerprint == entry.fingerprint
     if unchanged and look.selection.includes(path):
@@ -170,10 +172,10 @@ def _decide_file(path: str, entry: Entry, row: Row | None, failure: Failure | No
     if failure is not None and failure.fingerprint == entry.fingerprint and (blocked := _blocked(path, failure, look)):
         yield blocked
         return
-    yield _publish(path, entry, row, look)
+    yield _publish(path, entry, row, look, busy=busy)
 
 
-def _publish(path: str, entry: Entry, row: Row | None, look: Look) -> Decision:
+def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: bool) -> Decision:
     """A file that the server does not have in this form: rename, wait or upload."""
     mapping = look.spec.name
     # Content that was published under a path that is gone has been quiet since: it need not settle again.
@@ -183,7 +185,10 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look) -> Decision:
         return Rename(
             mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, f"renamed from {source}"
         )
-    sighting = sight(entry, look.sighting_of(path), look.now)
+    sighting = sight(entry, look.sighting_of(path), look.now, busy=busy)
+    if busy:
+        again = look.now + max(BUSY_AGAIN_S, look.spec.settle_s)
+        return Wait(path, again, "a program has it open for writing", sighting)
     quiet = quiet_at(sighting, look.now, look.stamp_ns, look.spec.settle_s)
     if quiet > look.now:
         return Wait(path, quiet, "it changed a moment ago", sighting)

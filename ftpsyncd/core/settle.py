@@ -21,6 +21,8 @@ DIRTY_DIRECTORIES = 4096
 """More dirty directories than this: the whole tree is scanned instead."""
 RELIST_GAP_S = 0.25
 """A directory is not listed as a whole more often than this."""
+BUSY_AGAIN_S = 5.0
+"""A file that is open for writing is looked at again after this time even if no event says that it was closed."""
 
 
 class Work(NamedTuple):
@@ -235,19 +237,24 @@ class Sighting(NamedTuple):
     since: float
     first: float
     """When it was first seen unquiet since it was last quiet."""
+    busy: bool = False
+    """A program has it open for writing."""
+    written: bool = False
+    """A program had it open for writing since ``first``: no stamp of the file tells when it was closed."""
 
 
-def sight(entry: Entry, before: Sighting | None, now: float) -> Sighting:
+def sight(entry: Entry, before: Sighting | None, now: float, *, busy: bool = False) -> Sighting:
     """The sighting of an entry, continued from an earlier one if nothing changed in between."""
     if before is None:
-        return Sighting(entry.fingerprint, entry.ctime_ns, now, now)
-    if before.fingerprint == entry.fingerprint and before.ctime_ns == entry.ctime_ns:
+        return Sighting(entry.fingerprint, entry.ctime_ns, now, now, busy, busy)
+    unchanged = before.fingerprint == entry.fingerprint and before.ctime_ns == entry.ctime_ns
+    if unchanged and not busy and not before.busy:
         return before
-    return Sighting(entry.fingerprint, entry.ctime_ns, now, before.first)
+    return Sighting(entry.fingerprint, entry.ctime_ns, now, before.first, busy, busy or before.written)
 
 
 def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: float) -> float:
-    """When the file will have shown the same size, mtime and inode for the quiet time.
+    """When the file will have shown the same size, mtime and inode, and no writer, for the quiet time.
 
     Args:
         sighting: the file as it looks now.
@@ -260,7 +267,7 @@ def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: floa
         Monotonic seconds; not after ``now`` if it is quiet already.
     """
     by_watching = sighting.since + settle_s
-    if wall_ns is None:
+    if wall_ns is None or sighting.written:
         return by_watching
     # ctime, not mtime: no program can set it back, so a copy that preserves mtime counts from its end.
     age_s = (wall_ns - sighting.ctime_ns) / 1e9

@@ -56,6 +56,17 @@ def test_one_pass_publishes_everything(ftpsyncd, config_of_real, real):
     assert "1 file (7 B) published" in ended.out
 
 
+def test_a_file_that_somebody_writes_is_reported_and_not_awaited(ftpsyncd, config_of_real, real):
+    with (config_of_real.parent / "gallery" / "a.jpg").open("wb", buffering=0) as written:
+        written.write(b"pict")
+        ended = ftpsyncd("sync", "-c", config_of_real)
+        assert ended.code == 1
+        assert "1 file failed" in ended.out
+        assert "open for writing" in ftpsyncd("why", written.name, "-c", config_of_real).out
+    assert ftpsyncd("sync", "-c", config_of_real).code == 0
+    assert (real.home / "gallery/a.jpg").read_bytes() == b"pict"
+
+
 def test_the_summary_is_json_for_programs(ftpsyncd, config_of_real):
     (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
     ended = ftpsyncd("sync", "--json", "gallery", "-c", config_of_real)

@@ -576,6 +576,17 @@ def test_quiet_at(changed_s_ago: float, watched_s: float, trusted: bool, left_s:
     assert at == pytest.approx(NOW + left_s)
 
 
+def test_the_quiet_time_begins_when_a_file_was_first_seen_without_its_writer():
+    written = sight(FILE, None, NOW - 3, busy=True)
+    assert written.busy
+    still = sight(FILE, written, NOW - 2, busy=True)
+    closed = sight(FILE, still, NOW)
+    assert (closed.busy, closed.since, closed.first) == (False, NOW, NOW - 3)
+    # Its stamps are old: the writer had nothing more to write for a while before it closed the file.
+    assert quiet_at(closed, NOW, WALL, 2.0) == NOW + 2
+    assert sight(FILE, closed, NOW + 1) == closed
+
+
 def test_without_a_quiet_time_every_file_is_quiet():
     for entry in (FILE, file(changed_s_ago=0.0), file(changed_s_ago=-9.0)):
         for wall in (WALL, None):

@@ -162,7 +162,7 @@ class Site:
     def until_equal(self, timeout_s: float = 60.0) -> None:
         """Wait until both sides hold the same files with the same content, and nothing else."""
         try:
-            until(lambda: contents(self.drop) == contents(self.published), "both sides are equal", timeout_s)
+            until(self._equal, "both sides are equal", timeout_s)
         except AssertionError:
             local, remote = contents(self.drop), contents(self.published)
             missing, extra = sorted(local.keys() - remote.keys()), sorted(remote.keys() - local.keys())
@@ -170,6 +170,10 @@ class Site:
             raise AssertionError(
                 f"missing {missing[:9]} extra {extra[:9]} differ {differ[:9]}\n{self.status()}\n{self.log()[-4000:]}"
             ) from None
+
+    def _equal(self) -> bool:
+        # Names and sizes first: reading everything again and again would slow down those who are waited for.
+        return sizes(self.drop) == sizes(self.published) and contents(self.drop) == contents(self.published)
 
     def until_state(self, state: str, timeout_s: float = 30.0) -> None:
         """Wait until the mapping is in a state."""
@@ -212,6 +216,20 @@ def contents(root: Path) -> dict[bytes, bytes]:
             try:
                 with open(path, "rb") as file:  # noqa: PTH123 - bytes
                     found[os.path.relpath(path, top)] = hashlib.blake2b(file.read()).digest()
+            except OSError:
+                continue
+    return found
+
+
+def sizes(root: Path) -> dict[bytes, int]:
+    """Relative path → size of every regular file below ``root``; a vanishing file is passed over."""
+    found: dict[bytes, int] = {}
+    top = os.fsencode(root)
+    for directory, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(directory, name)  # noqa: PTH118 - bytes
+            try:
+                found[os.path.relpath(path, top)] = os.lstat(path).st_size
             except OSError:
                 continue
     return found
@@ -271,6 +289,11 @@ class Spy:
         data = Path(entry.path).read_bytes()
         self._sizes[path] = identity
         self.seen.setdefault(path, set()).add(hashlib.blake2b(data).digest())
+
+    def until_seen_all(self) -> None:
+        """Wait until it has seen what is there now; afterwards `assert_never_torn` has something to judge."""
+        final = {os.fsdecode(path): held for path, held in contents(self._root).items()}
+        until(lambda: all(held in self.seen.get(path, ()) for path, held in final.items()), "the spy saw it all", 20)
 
     def assert_never_torn(self, allowed: dict[str, set[bytes]]) -> None:
         """Every content that was ever visible is one of those that were meant to be."""
