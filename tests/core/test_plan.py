@@ -636,7 +636,7 @@ class World:
                 deep=True,
                 moved_from=lambda fingerprint: self._same_file(fingerprint, tree),
             )
-            for decision in list(plan_directory(shown, children(self.rows, directory), {}, look)):
+            for decision in plan_directory(shown, children(self.rows, directory), {}, look):
                 if isinstance(decision, Enter):
                     to_enter.append((decision.path, decision.inode))
                 elif not isinstance(decision, Settled):
