@@ -9,8 +9,9 @@
         ftp.make_dirs("/htdocs/gallery")
         ftp.upload(Path("a.jpg"), "/htdocs/gallery/a.jpg")
 
-Read on in `port` (what a session can do), `session` (commands), `transfer` (content), `wire` and `data` (sockets and
-TLS), `replies` (what servers say), `profile` (what they can do), `pool`, `memory` (a server for tests).
+Read on in `port` (what a session can do), `session` (commands), `upload` (the publishing cycle), `transfer` (fetching),
+`wire` and `data` (sockets and TLS), `replies` (what servers say), `profile` (what they can do), `pool`, `memory` (a
+server for tests).
 """
 
 from ftpsyncd.remote.library import Ftp, connect

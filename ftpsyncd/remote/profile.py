@@ -68,6 +68,8 @@ class Profile:
     """FEAT: upper-case name → parameters."""
     pipelining: bool = True
     """Several commands may be sent in one write."""
+    doubts: int = 0
+    """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
     size: bool = True
     rename_over: bool | None = None
@@ -82,6 +84,16 @@ class Profile:
         """Conclude from the server's greeting."""
         if _ONE_AT_A_TIME.search(banner):
             self.pipelining = False
+
+    def doubt(self) -> None:
+        """A batch ended the session: once is an accident, twice in a row a server that cannot take batches."""
+        self.doubts += 1
+        if self.doubts > 1:
+            self.pipelining = False
+
+    def trust(self) -> None:
+        """A file was published by batches."""
+        self.doubts = 0
 
     @property
     def mlst(self) -> bool:

@@ -1,8 +1,8 @@
 """One logged-in connection to an FTP or FTPS server: the port's words turned into commands and back.
 
 `Account` holds what the sessions of one account share (TLS context, profile) and opens them; `Session` is
-:class:`ftpsyncd.remote.port.RemoteSession`. Publishing and fetching are in `transfer`, meanings in `replies`, sockets
-in `wire` and `data`.
+:class:`ftpsyncd.remote.port.RemoteSession`. Publishing is in `upload`, fetching in `transfer`, meanings in
+`replies`, sockets in `wire` and `data`.
 
 Commands travel in batches: one write, one reply each, in order. An answer that fits no command finishes the session,
 since nobody knows which command the next one would answer.
@@ -26,9 +26,10 @@ from ftpsyncd.errors import (
     NotFoundError,
     ProtocolError,
     RemoteError,
+    ServerUnavailableError,
 )
 from ftpsyncd.model import Kind, ServerSpec, TlsMode, basename
-from ftpsyncd.remote import replies, transfer
+from ftpsyncd.remote import replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import SAMPLES, Dating, Oddity, Profile, oddities
 from ftpsyncd.remote.replies import Reply
@@ -68,10 +69,24 @@ class Account:
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
         try:
             session.begin()
+        except ServerUnavailableError as error:
+            session.abandon()
+            if not session.batching or not self.profile.pipelining or error.reply[:3] == "421":
+                raise
+            return self._one_at_a_time()
         except BaseException:
             session.abandon()
             raise
         return session
+
+    def _one_at_a_time(self) -> Session:
+        """Try again without batches; if that works, the server cannot take them, if not, it has another trouble."""
+        self.profile.pipelining = False
+        try:
+            return self()
+        except BaseException:
+            self.profile.pipelining = True
+            raise
 
 
 def connect(spec: ServerSpec) -> Session:
@@ -86,6 +101,8 @@ class Session:
         self.account = account
         self.control = control
         self.profile = account.profile
+        self.batching = False
+        """Several commands are on their way; still True afterwards if their replies did not all come."""
 
     def __repr__(self) -> str:
         return f"Session({self.account!r}, {'usable' if self.usable else 'finished'})"
@@ -169,8 +186,15 @@ class Session:
         size = BATCH if self.profile.pipelining else 1
         for start in range(0, len(commands), size):
             part = commands[start : start + size]
-            self.control.send(part)
-            answers += [self._final() for _ in part]
+            self.batching = len(part) > 1
+            try:
+                self.control.send(part)
+                answers += [self._final() for _ in part]
+            except ServerUnavailableError as error:
+                if self.batching and error.reply[:3] != "421":
+                    self.profile.doubt()
+                raise
+            self.batching = False
         return answers
 
     def _final(self) -> Reply:
@@ -195,6 +219,7 @@ class Session:
         """The typed error for a reply; one that fits no command finishes the session."""
         error = replies.error_of(reply, verb, subject)
         if isinstance(error, ProtocolError):
+            self.profile.doubt()
             self.abandon()
         return error
 
@@ -237,6 +262,7 @@ class Session:
     def _sane(self, reply: Reply, verb: str, codes: set[int]) -> None:
         """A success code of another command means that replies and commands are out of step."""
         if reply.code < 400 and reply.code not in codes:
+            self.profile.doubt()
             self.abandon()
             raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
 
@@ -395,7 +421,9 @@ class Session:
         nothing is lost.
         """
         error = self.error(refusal, "RNTO", target)
-        if not self.usable or refusal.code not in {450, 451, 550, 552, 553}:
+        if not self.usable:
+            raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
+        if refusal.code not in {450, 451, 550, 552, 553}:
             raise error
         there = self.stat(target)
         if there is not None and there.kind is Kind.DIR:
@@ -470,7 +498,7 @@ class Session:
 
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """See `port.RemoteSession.publish`."""
-        return transfer.publish(self, jobs)
+        return upload.publish(self, jobs)
 
     def fetch(
         self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None

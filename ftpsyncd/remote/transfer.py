@@ -1,55 +1,37 @@
-"""Moving content: the publishing cycle, and fetching.
+"""Data connections agreed on, and content fetched.
 
-Publishing costs round trips, so what can travel together does, per file:
+`upload` publishes over the same offers.
 
-1. one write: SIZE and date of the file before, EPSV for this one
-2. one write: RNFR and RNTO of the file before, STOR of this one; the data connection opens at the same time
-3. data, close, 226
-
-Between STOR and its final reply nothing is sent, ever: servers were seen to rename a file that they had not finished
-writing, to swallow commands and to reset the data. When there is no next file, the steps of the last one are flushed.
-
-Sources: RFC 959 §4.1.3, RFC 2428 (EPSV, EPRT), RFC 3659 §4 (SIZE); what was measured is in docs/servers.md.
+Sources: RFC 959 §3.2 and §4.1.2, RFC 2428 (EPSV, EPRT), RFC 3659 §5 (REST).
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftpsyncd.errors import (
-    FileChangedError,
-    FtpsyncdError,
-    LocalUnreadableError,
-    NotSupportedError,
     RemoteError,
-    ServerUnavailableError,
     TransferFailedError,
-    VerificationError,
 )
 from ftpsyncd.model import DataMode
 from ftpsyncd.remote import replies
 from ftpsyncd.remote.data import DataLine, Listener
-from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
 BLOCK = 256 * 1024
-SMALL = 1024 * 1024
-"""Files up to this size are begun together with the end of the file before; larger ones wait for it."""
 
 
 # ── Opening a data connection ────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(slots=True)
-class _Offer:
+class Offer:
     """An agreed but not yet used data connection."""
 
     port: int = 0
@@ -75,7 +57,7 @@ class _Offer:
             self.listener.close()
 
 
-def _prepare(session: Session) -> tuple[bytes, Listener | None]:
+def prepare(session: Session) -> tuple[bytes, Listener | None]:
     """The command that agrees on a data connection."""
     if session.account.spec.mode is DataMode.PASSIVE:
         return (b"EPSV" if session.profile.epsv else b"PASV"), None
@@ -84,8 +66,8 @@ def _prepare(session: Session) -> tuple[bytes, Listener | None]:
     return f"EPRT |{family}|{session.control.local}|{listener.port}|".encode(), listener
 
 
-def _agree(session: Session, reply: Reply, listener: Listener | None) -> _Offer:
-    """Read the answer to `_prepare`; fall back to PASV or PORT where the extended form is not known."""
+def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
+    """Read the answer to `prepare`; fall back to PASV or PORT where the extended form is not known."""
     if listener is not None:
         if not reply.good:
             low = f"{listener.port // 256},{listener.port % 256}"
@@ -95,394 +77,20 @@ def _agree(session: Session, reply: Reply, listener: Listener | None) -> _Offer:
             except RemoteError:
                 listener.close()
                 raise
-        return _Offer(listener=listener)
+        return Offer(listener=listener)
     if session.profile.epsv:
         if reply.code == 229:
-            return _Offer(replies.parse_epsv(reply))
+            return Offer(replies.parse_epsv(reply))
         session.profile.epsv = False
         reply = session.exchange([b"PASV"])[0]
     if reply.code != 227:
         raise session.error(reply, "PASV")
-    return _Offer(replies.parse_pasv(reply))
+    return Offer(replies.parse_pasv(reply))
 
 
-def _offer(session: Session) -> _Offer:
-    command, listener = _prepare(session)
-    return _agree(session, session.exchange([command])[0], listener)
-
-
-# ── Publishing ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class _Upload:
-    """A file on its way: from STOR to its rename."""
-
-    job: PublishJob
-    file: BinaryIO
-    started: float
-    digest: bytes = b""
-    sent: int = 0
-    reply: str = ""
-    error: FtpsyncdError | None = None
-    stored: bool = False
-    """Something may be at the server under the temporary name."""
-    verified: bool = False
-    """SIZE and ``confirm`` were asked."""
-    dated: bool = False
-
-    def result(self) -> PublishResult:
-        self.file.close()
-        return PublishResult(
-            self.job,
-            self.error,
-            self.digest,
-            time.monotonic() - self.started,
-            self.reply,
-            self.dated and not self.error,
-        )
-
-
-def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
-    """See :meth:`ftpsyncd.remote.port.RemoteSession.publish`."""
-    cycle = _Cycle(session)
-    try:
-        yield from cycle.run(jobs)
-    finally:
-        cycle.close()
-
-
-@dataclass(slots=True)
-class _Cycle:
-    session: Session
-    before: _Upload | None = None
-    """Complete under its temporary name; its verification and rename are still to come."""
-    offer: _Offer | None = None
-    opened: _Upload | None = field(default=None)
-
-    def run(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
-        source = iter(jobs)
-        while self.session.usable:
-            job = next(source, None)
-            if job is None:
-                yield from self._flush()
-                return
-            try:
-                self.session.command("STOR", job.temporary)
-                self.session.command("RNTO", job.path)
-                self.session.assure(job.path)
-                if job.size > SMALL:
-                    yield from self._flush()
-                self._verify(prepare=True)
-                upload = _Upload(job, _open(job), time.monotonic())
-            except FtpsyncdError as error:
-                # Nothing of this job was sent. The file before is ended first: results come in order.
-                yield from self._flush()
-                yield PublishResult(job, error)
-                continue
-            yield from self._lost()
-            before, self.before = self.before, None
-            self.opened = upload
-            self._transfer(upload, before)
-            self.opened = None
-            if upload.error is None:
-                self.before = upload
-            else:
-                self._remove(upload)
-            if before is not None:
-                self._settle(before)
-                yield before.result()
-            if upload.error is not None:
-                yield upload.result()
-        yield from self._lost()
-
-    def close(self) -> None:
-        """Let go of what an abandoned iteration left behind."""
-        if self.opened is not None:
-            # Left in the middle of a transfer: whatever the server says next belongs to it.
-            self.session.abandon()
-            self.opened.file.close()
-        if self.offer is not None:
-            self.offer.drop()
-        if self.before is not None:
-            self._remove(self.before)
-            self.before.file.close()
-
-    def _lost(self) -> Iterator[PublishResult]:
-        """The result of the file before, if it failed or the session ended under it."""
-        before = self.before
-        if before is not None and before.error is None and not self.session.usable:
-            before.error = self._gone()
-        if before is not None and before.error is not None:
-            self.before = None
-            self._remove(before)
-            yield before.result()
-
-    def _gone(self) -> ServerUnavailableError:
-        return ServerUnavailableError("The connection ended before the file had its final name.")
-
-    def _flush(self) -> Iterator[PublishResult]:
-        """Verify and rename the file before, without a next one."""
-        before = self.before
-        if before is None:
-            return
-        with contextlib.suppress(RemoteError):  # it is in before.error, or `_lost` says it
-            self._verify(prepare=False)
-        if before.error is None and self.session.usable:
-            try:
-                self._renamed(before, self.session.exchange(_rename(self.session, before)))
-            except RemoteError as error:
-                before.error = error
-            self._settle(before)
-            self.before = None
-            yield before.result()
-        yield from self._lost()
-
-    # Round trip 1
-
-    def _verify(self, *, prepare: bool) -> None:
-        """SIZE and date of the file before, and a data connection for the next, in one write.
-
-        Raises:
-            RemoteError: no data connection can be had, or the session ended.
-        """
-        session, before = self.session, self.before
-        if before is not None and (before.verified or before.error is not None):
-            before = None
-        checks = [] if before is None else self._checks(before)
-        commands = [command for _, command in checks]
-        listener = None
-        wanted = prepare and self.offer is None
-        if wanted:
-            command, listener = _prepare(session)
-            commands.append(command)
-        try:
-            answers = session.exchange(commands)
-        except RemoteError:
-            if listener is not None:
-                listener.close()
-            raise
-        if before is not None:
-            self._checked(before, [verb for verb, _ in checks], answers)
-        if wanted:
-            self.offer = _agree(session, answers[-1], listener)
-
-    def _checks(self, upload: _Upload) -> list[tuple[str, bytes]]:
-        """What to ask and set under the temporary name; the date survives the rename."""
-        session, job = self.session, upload.job
-        commands = [("SIZE", session.command("SIZE", job.temporary))] if session.profile.size else []
-        if session.profile.dating:
-            commands.append(("date", session.dating(session.profile.dating, job.temporary, job.mtime_s)))
-        return commands
-
-    def _checked(self, upload: _Upload, verbs: list[str], answers: list[Reply]) -> None:
-        """Judge the answers to `_checks`, then ask whether the local file is still the same."""
-        upload.verified = True
-        for verb, reply in zip(verbs, answers, strict=False):
-            if verb == "SIZE":
-                self._sized(upload, reply)
-            else:
-                upload.dated = reply.good
-        if upload.error is None and self.session.profile.dating is None:
-            upload.dated = self.session.set_time(upload.job.temporary, upload.job.mtime_s)
-        if upload.error is None:
-            try:
-                upload.job.confirm(upload.file)
-            except FtpsyncdError as error:
-                upload.error = error
-
-    def _sized(self, upload: _Upload, reply: Reply) -> None:
-        size = replies.parse_size(reply)
-        if size == upload.job.size:
-            return
-        if size is None:
-            error = self.session.error(reply, "SIZE", upload.job.temporary)
-            if isinstance(error, NotSupportedError):
-                self.session.profile.size = False
-                return
-        upload.error = VerificationError(
-            f"The server holds {'nothing' if size is None else f'{size} bytes'} of the {upload.job.size} bytes of "
-            f"{upload.job.path!r} that it confirmed: {upload.reply}",
-            reply=reply.text,
-        )
-
-    # Round trips 2 and 3
-
-    def _transfer(self, upload: _Upload, before: _Upload | None) -> None:
-        """Rename the file before, send this one; errors are kept in the uploads."""
-        session = self.session
-        ahead = [] if before is None else _rename(session, before)
-        store = session.command("STOR", upload.job.temporary)
-        try:
-            if ahead and before is not None and not session.profile.pipelining:
-                self._renamed(before, session.exchange(ahead))
-                ahead = []
-            session.control.send([*ahead, store])
-        except RemoteError as error:
-            upload.error = error
-            if before is not None and before.error is None:
-                before.error = error
-            return
-        offer, self.offer = self.offer, None
-        assert offer is not None  # noqa: S101 - `_verify` made it or raised
-        failure = self._send(upload, offer, len(ahead))
-        try:
-            if before is not None and ahead:
-                self._renamed(before, [session.check(session.first()) for _ in ahead])
-        except RemoteError as error:
-            if before is not None:
-                before.error = error
-            upload.error = upload.error or error
-            return
-        self._stored(upload, failure)
-
-    def _send(self, upload: _Upload, offer: _Offer, ahead: int) -> FtpsyncdError | None:
-        """Send the content; what went wrong on this side, if anything did."""
-        session = self.session
-        queued = session.control.queued
-
-        def answer() -> Reply | None:
-            return next((reply for reply in list(queued)[ahead:] if not reply.preliminary), None)
-
-        try:
-            line = offer.open(session, answer)
-        except TransferFailedError as error:
-            return error
-        except RemoteError as error:
-            # The server waits for a connection that will not come: its next words would come in a minute.
-            upload.stored = True
-            return error
-        upload.stored = True
-        try:
-            _pour(line, upload)
-        except BaseException as error:
-            # A reset before the server has taken the connection would leave it waiting for one.
-            session.control.await_answer(lambda: next(iter(list(queued)[ahead:]), None))
-            line.abort()
-            if isinstance(error, FtpsyncdError):
-                return error
-            session.abandon()
-            raise
-        line.finish()
-        return None
-
-    def _stored(self, upload: _Upload, failure: FtpsyncdError | None) -> None:
-        """Read the replies to STOR and judge: the server's words go before what this side saw."""
-        session = self.session
-        if isinstance(failure, RemoteError) and not isinstance(failure, TransferFailedError):
-            if session.usable:
-                session.abandon()
-            upload.error = failure
-            return
-        timeouts = session.control.timeouts
-        try:
-            # After a reset the server speaks soon or, not having noticed the connection, never.
-            first = session.first(None if failure is None else timeouts.close_s)
-            reply = session.check(first, timeouts.after(upload.job.size) if failure is None else timeouts.close_s)
-        except RemoteError as error:
-            upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
-            return
-        upload.reply = reply.text
-        upload.stored = first.preliminary
-        if failure is not None and not isinstance(failure, RemoteError):
-            upload.error = failure
-        elif not reply.good:
-            upload.error = session.error(reply, "STOR", upload.job.path)
-            if reply.code in {425, 522}:
-                # A TLS ticket that expired fails every later data connection, too: only a new session mends it.
-                session.abandon()
-        elif failure is not None:
-            upload.error = failure
-
-    def _renamed(self, upload: _Upload, answers: list[Reply]) -> None:
-        """Judge the answers to `_rename`."""
-        if not answers:
-            return
-        if upload.error is not None:
-            upload.stored = not answers[0].good
-            return
-        *_, began, ended = answers
-        upload.reply = upload.reply or ended.text
-        if ended.good:
-            return
-        upload.error = (
-            _RenameRefusedError(ended) if began.more else self.session.error(began, "RNFR", upload.job.temporary)
-        )
-
-    def _settle(self, upload: _Upload) -> None:
-        """After the transfer that was going on: mend a refused rename, remove what must not stay."""
-        if isinstance(upload.error, _RenameRefusedError):
-            refusal = upload.error.refusal
-            try:
-                self.session.rename_refused(upload.job.temporary, upload.job.path, refusal)
-                upload.error = None
-            except RemoteError as error:
-                upload.error = error
-        if upload.error is not None:
-            self._remove(upload)
-
-    def _remove(self, upload: _Upload) -> None:
-        """Delete the temporary file of a failed upload, as far as that can be done."""
-        if upload.stored and self.session.usable:
-            with contextlib.suppress(FtpsyncdError):
-                self.session.delete_many([upload.job.temporary])
-                upload.stored = False
-
-
-class _RenameRefusedError(RemoteError):
-    """RNTO was refused while a transfer was going on; it is looked into after that."""
-
-    def __init__(self, refusal: Reply) -> None:
-        super().__init__("The rename was refused.", reply=refusal.text)
-        self.refusal = refusal
-
-
-def _rename(session: Session, upload: _Upload) -> list[bytes]:
-    """What ends an upload: the rename, or the removal of what must not be seen."""
-    job = upload.job
-    if upload.error is not None:
-        return [session.command("DELE", job.temporary)]
-    if job.temporary == job.path:
-        return []
-    commands = [session.command("RNFR", job.temporary), session.command("RNTO", job.path)]
-    if session.profile.rename_over is False:
-        commands.insert(0, session.command("DELE", job.path))
-    return commands
-
-
-def _open(job: PublishJob) -> BinaryIO:
-    try:
-        return job.open()
-    except FtpsyncdError:
-        raise
-    except OSError as error:
-        raise LocalUnreadableError(f"The file cannot be opened: {error.strerror}.") from error
-
-
-def _pour(line: DataLine, upload: _Upload) -> None:
-    """Send exactly ``job.size`` bytes of the file, hashing them.
-
-    Raises:
-        FileChangedError: the file ended early.
-        LocalUnreadableError: it cannot be read.
-        TransferFailedError: the data connection failed.
-    """
-    job = upload.job
-    digest = hashlib.sha256()
-    block = memoryview(bytearray(min(BLOCK, max(1, job.size))))
-    while upload.sent < job.size:
-        try:
-            count = upload.file.readinto(block[: job.size - upload.sent])  # type: ignore[attr-defined]
-        except OSError as error:
-            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
-        if not count:
-            raise FileChangedError(f"The file ended after {upload.sent} of {job.size} bytes.")
-        part = block[:count]
-        digest.update(part)
-        line.send(part)
-        upload.sent += count
-        job.progress(upload.sent)
-    upload.digest = digest.digest()
+def _offer(session: Session) -> Offer:
+    command, listener = prepare(session)
+    return agree(session, session.exchange([command])[0], listener)
 
 
 # ── Fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -545,7 +153,7 @@ def _retrieve(
     return count
 
 
-def _incoming(session: Session, offer: _Offer, answer: Callable[[], Reply | None]) -> Iterator[bytes]:
+def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]) -> Iterator[bytes]:
     """The blocks of a download; the connection is reset if they are not all taken."""
     line = offer.open(session, answer)
     block = memoryview(bytearray(BLOCK))

@@ -436,3 +436,29 @@ class TestTheSession:
 
 def test_remote_is_printable(remote: Remote):
     assert "secret" not in repr(remote.account)
+
+
+class TestManyDirectories:
+    def test_each_has_its_verdict_in_order(self, remote, session):
+        put(session, f"{remote.base}/file")
+        session.make_dir(f"{remote.base}/old")
+        names = [f"new{n}" for n in range(80)]
+        paths = [f"{remote.base}/{name}" for name in ("old", "file", "no/parent", "new0/below", "a\nb", *names)]
+        verdicts = session.make_dir_many(paths)
+        assert verdicts[0] is False
+        assert [type(v) for v in verdicts[1:5]] == [
+            NameRefusedError,
+            type(verdicts[2]),
+            type(verdicts[3]),
+            NameNotSendableError,
+        ]
+        assert isinstance(verdicts[2], NameRefusedError)
+        assert isinstance(verdicts[3], NameRefusedError)
+        assert verdicts[5:] == [True] * 80
+        assert remote.names() == {"file", "old", *names}
+        assert session.make_dir_many([]) == []
+
+    def test_parents_before_children(self, remote, session):
+        paths = [f"{remote.base}/a", f"{remote.base}/a/b", f"{remote.base}/a/b/c"]
+        assert session.make_dir_many(paths) == [True] * 3
+        assert session.make_dir_many(paths) == [False] * 3

@@ -1,0 +1,311 @@
+"""A small FTP server that behaves, except where a test says otherwise.
+
+    async def full(connection, argument):
+        await connection.receive(10)
+        await connection.say("452 No space left.")
+
+    with Scripted(STOR=full) as server:
+        session = Account(server.spec(), timeouts=QUICK)()
+
+Each keyword replaces what a command does: a string is said instead, a coroutine function is called with the
+`Connection` and the argument, a list is used up one element per command, after which the default behaviour is back.
+``GREETING`` is what happens after the connection is accepted.
+
+`files` is what it holds, `log` what it was sent. A command that arrives while a transfer is going on is recorded in
+`early`: no client of ours may ever send one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self
+
+from ftpsyncd.model import ServerSpec, TlsMode
+
+Act = Callable[["Connection", str], Awaitable[None]]
+Behaviour = str | Act | Sequence[str | Act | None]
+"""None in a list is one time the default."""
+
+
+class Hangup(Exception):  # noqa: N818 - not an error: the script ends the connection
+    """Ends the connection."""
+
+
+class Connection:
+    """One control connection, and its data connection."""
+
+    def __init__(self, server: Scripted, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
+        self.reader = reader
+        self.writer = writer
+        self.renaming = ""
+        self._listener: socket.socket | None = None
+        self._open: list[asyncio.StreamWriter] = []
+        self._accepted: list[socket.socket] = []
+
+    async def say(self, text: str) -> None:
+        """Send a reply; ``\\n`` separates lines."""
+        await self.send(text.replace("\n", "\r\n").encode("latin-1") + b"\r\n")
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes, in pieces if the server is to."""
+        step = self.server.piece or len(data)
+        for start in range(0, len(data), step):
+            self.writer.write(data[start : start + step])
+            await self.writer.drain()
+            if self.server.piece:
+                await asyncio.sleep(0)
+
+    async def silence(self) -> None:
+        """Say nothing until the client goes away."""
+        while await self.reader.read(65536):
+            pass
+        raise Hangup
+
+    async def hang_up(self) -> None:
+        """Close the control connection."""
+        raise Hangup
+
+    async def listen(self) -> int:
+        """Offer a data connection; returns its port."""
+        await self.end_data()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0)
+        return int(self._listener.getsockname()[1])
+
+    async def data(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The client's data connection."""
+        assert self._listener is not None
+        while True:
+            try:
+                # Not sock_accept: cancelled at the wrong moment it loses what it accepted.
+                sock, _ = self._listener.accept()
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
+        self._accepted.append(sock)
+        reader, writer = await asyncio.open_connection(sock=sock)
+        self._open.append(writer)
+        return reader, writer
+
+    async def receive(self, count: int = -1) -> bytes:
+        """Accept the data connection after a 150 and read: to the end, or ``count`` bytes."""
+        await self.say("150 Go on.")
+        reader, _ = await self.data()
+        data = await (reader.read() if count < 0 else reader.readexactly(count))
+        if self.reader._buffer:  # type: ignore[attr-defined]
+            self.server.early.append(bytes(self.reader._buffer))  # type: ignore[attr-defined]
+        return data
+
+    async def end_data(self, *, reset: bool = False) -> None:
+        """Close the data connection and stop offering one."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        for writer in self._open:
+            if reset:
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+        self._open.clear()
+        for sock in self._accepted:
+            sock.close()
+        self._accepted.clear()
+
+
+class Scripted:
+    """The server; a context manager."""
+
+    def __init__(
+        self, script: Mapping[str, Behaviour] | None = None, *, piece: int = 0, wordy: bool = False, **more: Behaviour
+    ) -> None:
+        self.files: dict[str, bytes] = {}
+        self.dates: dict[str, str] = {}
+        self.dirs = {"/"}
+        self.log: list[str] = []
+        self.early: list[bytes] = []
+        self.connections = 0
+        self.batches: list[int] = []
+        """How many lines each read from the client held."""
+        self.piece = piece
+        self.wordy = wordy
+        everything = {**(script or {}), **more}
+        self.script: dict[str, Any] = {
+            verb: list(act) if isinstance(act, list | tuple) else act for verb, act in everything.items()
+        }
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._started = threading.Event()
+        self._stop: asyncio.Event
+
+    def spec(self, **changes: Any) -> ServerSpec:
+        values = {"name": "s", "host": "127.0.0.1", "user": "u", "port": self.port, "password": lambda: "p"}
+        return ServerSpec(**{"tls": TlsMode.OFF, **values, **changes})
+
+    def verbs(self) -> list[str]:
+        return [line.partition(" ")[0] for line in self.log]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        tasks: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.add(asyncio.ensure_future(self._talk(Connection(self, reader, writer))))
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**20)
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        await self._stop.wait()
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    async def _talk(self, connection: Connection) -> None:
+        self.connections += 1
+        try:
+            await self._act(connection, "GREETING", "")
+            while line := await connection.reader.readline():
+                text = line.decode("latin-1").rstrip("\r\n")
+                self.log.append(text)
+                self.batches.append(1 + bytes(connection.reader._buffer).count(b"\n"))  # type: ignore[attr-defined]
+                verb, _, argument = text.partition(" ")
+                await self._act(connection, verb.upper(), argument)
+        except (Hangup, ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            await connection.end_data()
+            connection.writer.close()
+            with contextlib.suppress(OSError):
+                await connection.writer.wait_closed()
+
+    async def _act(self, connection: Connection, verb: str, argument: str) -> None:
+        act = self.script.get(verb)
+        if isinstance(act, list):
+            act = act.pop(0) if act else None
+        if act is None:
+            act = self.default
+            argument = f"{verb} {argument}"
+        if isinstance(act, str):
+            await connection.say(act)
+        else:
+            await act(connection, argument)
+
+    async def default(self, connection: Connection, line: str) -> None:
+        """What a decent server does."""
+        verb, _, argument = line.partition(" ")
+        handler = getattr(self, f"do_{verb.lower()}", None)
+        if handler is None:
+            await connection.say("502 Not here.")
+            return
+        reply = await handler(connection, argument)
+        if self.wordy and reply[3] == " ":
+            reply = f"{reply[:3]}-There is more to say\n 226 not the end\n123 neither\n{reply}"
+        await connection.say(reply)
+
+    async def do_greeting(self, _c: Connection, _a: str) -> str:
+        return "220 Hello."
+
+    async def do_user(self, _c: Connection, _a: str) -> str:
+        return "331 Password?"
+
+    async def do_pass(self, _c: Connection, _a: str) -> str:
+        return "230 Welcome."
+
+    async def do_feat(self, _c: Connection, _a: str) -> str:
+        return "211-Features:\n MFMT\n MDTM\n SIZE\n EPSV\n REST STREAM\n211 End"
+
+    async def do_type(self, _c: Connection, _a: str) -> str:
+        return "200 Binary."
+
+    async def do_opts(self, _c: Connection, _a: str) -> str:
+        return "200 Fine."
+
+    async def do_noop(self, _c: Connection, _a: str) -> str:
+        return "200 Yes."
+
+    async def do_quit(self, c: Connection, _a: str) -> str:
+        await c.say("221 Bye.")
+        raise Hangup
+
+    async def do_epsv(self, c: Connection, _a: str) -> str:
+        return f"229 Here (|||{await c.listen()}|)"
+
+    async def do_pasv(self, c: Connection, _a: str) -> str:
+        port = await c.listen()
+        return f"227 There (127,0,0,1,{port // 256},{port % 256})"
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        self.files[path] = b""
+        self.files[path] = await c.receive()
+        await c.end_data()
+        return "226 Stored."
+
+    async def do_retr(self, c: Connection, path: str) -> str:
+        if path not in self.files:
+            return "550 No such file."
+        await c.say("150 Here it comes.")
+        _, writer = await c.data()
+        writer.write(self.files[path])
+        await writer.drain()
+        await c.end_data()
+        return "226 Sent."
+
+    async def do_size(self, _c: Connection, path: str) -> str:
+        return f"213 {len(self.files[path])}" if path in self.files else "550 No such file."
+
+    async def do_mdtm(self, _c: Connection, path: str) -> str:
+        return f"213 {self.dates[path]}" if path in self.dates else "550 No such file."
+
+    async def do_mfmt(self, _c: Connection, argument: str) -> str:
+        stamp, _, path = argument.partition(" ")
+        self.dates[path] = stamp
+        return f"213 Modify={stamp}; {path}"
+
+    async def do_rnfr(self, c: Connection, path: str) -> str:
+        c.renaming = path
+        return "350 To what?" if path in self.files else "550 No such file."
+
+    async def do_rnto(self, c: Connection, path: str) -> str:
+        if c.renaming not in self.files:
+            return "503 RNFR first."
+        self.files[path] = self.files.pop(c.renaming)
+        if c.renaming in self.dates:
+            self.dates[path] = self.dates.pop(c.renaming)
+        return "250 Renamed."
+
+    async def do_dele(self, _c: Connection, path: str) -> str:
+        return "250 Deleted." if self.files.pop(path, None) is not None else "550 No such file."
+
+    async def do_mkd(self, _c: Connection, path: str) -> str:
+        if path in self.dirs:
+            return "550 Directory exists."
+        self.dirs.add(path)
+        return f'257 "{path}" made.'
+
+    async def do_cwd(self, _c: Connection, path: str) -> str:
+        return "250 Here." if path in self.dirs else "550 No such directory."

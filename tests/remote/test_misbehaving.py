@@ -1,0 +1,579 @@
+"""Servers that misbehave: the right verdict, no hang beyond the time-out, nothing torn, nothing left open."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from dataclasses import replace
+
+import pytest
+
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    NameRefusedError,
+    NotFoundError,
+    ProtocolError,
+    ServerFullError,
+    ServerUnavailableError,
+    TlsError,
+    TooManyConnectionsError,
+    TransferFailedError,
+    VerificationError,
+)
+from ftpsyncd.model import TlsMode
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.wire import Timeouts
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+LARGE = 20_000_000
+"""More than any socket buffer takes."""
+
+
+def account(server: Scripted, **changes) -> Account:
+    return Account(server.spec(**changes), timeouts=QUICK)
+
+
+def errors_of(results) -> list[type | None]:
+    return [type(r.error) if r.error else None for r in results]
+
+
+def say(text: str):
+    async def act(connection: Connection, _argument: str) -> None:
+        await connection.say(text)
+
+    return act
+
+
+async def silence(connection: Connection, _argument: str) -> None:
+    await connection.silence()
+
+
+async def hang_up(connection: Connection, _argument: str) -> None:
+    await connection.hang_up()
+
+
+async def farewell(connection: Connection, _argument: str) -> None:
+    await connection.say("421 Service shutting down.")
+    await connection.hang_up()
+
+
+def whole(server: Scripted) -> bool:
+    """Whether what stands under final names is complete."""
+    return all(content == b"content" for path, content in server.files.items() if "filepart" not in path)
+
+
+def publish_three(server: Scripted):
+    """Publish three files; check what holds whatever the server does."""
+    acc = account(server)
+    with acc() as session:
+        before = time.monotonic()
+        results = publish(session, job("/a"), job("/b"), job("/c"))
+        assert time.monotonic() - before < 10
+        assert [r.job.path for r in results] == ["/a", "/b", "/c"][: len(results)]
+        assert len(results) == 3 or not session.usable
+        assert whole(server)
+        assert all(server.files.get(r.job.path) == b"content" for r in results if r.error is None)
+        assert server.early == []
+        return results, session.usable, acc
+
+
+class TestHowRepliesArrive:
+    @pytest.mark.parametrize("options", [{"piece": 1}, {"piece": 3}, {"wordy": True}, {"piece": 1, "wordy": True}])
+    def test_pieces_and_lines_do_not_matter(self, options):
+        with Scripted(**options) as server:
+            results, usable, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert usable
+            assert set(server.files) == {"/a", "/b", "/c"}
+
+    def test_three_round_trips_per_file(self):
+        with Scripted() as server:
+            publish_three(server)
+            with account(server)() as session:
+                session.profile.dating = None
+                publish(session, job("/warm"))
+                server.log.clear()
+                publish(session, *(job(f"/{n}") for n in range(4)))
+            tail = ".0123abcd.filepart"
+            assert server.log[:9] == [
+                "EPSV",
+                f"STOR /0{tail}",
+                f"SIZE /0{tail}",
+                f"MFMT 20200913122640 /0{tail}",
+                "EPSV",
+                f"RNFR /0{tail}",
+                "RNTO /0",
+                f"STOR /1{tail}",
+                f"SIZE /1{tail}",
+            ]
+
+
+class TestTheBeginning:
+    @pytest.mark.parametrize(
+        ("script", "kind"),
+        [
+            ({"GREETING": "421 Too many users, try again later"}, TooManyConnectionsError),
+            ({"GREETING": "421 Down for maintenance"}, ServerUnavailableError),
+            ({"GREETING": "554 Go away"}, ServerUnavailableError),
+            ({"GREETING": silence}, ServerUnavailableError),
+            ({"GREETING": hang_up}, ServerUnavailableError),
+            ({"GREETING": "220 " + "x" * 1_000_000}, ProtocolError),
+            ({"GREETING": "220-" + "line\n" * 200_000 + "220 end"}, ProtocolError),
+            ({"GREETING": "HTTP/1.1 400 Bad Request"}, ProtocolError),
+            ({"GREETING": "\xff\xfb\x01\x00garbage"}, ProtocolError),
+            ({"GREETING": "SSH-2.0-OpenSSH_9.2"}, ProtocolError),
+            ({"USER": farewell}, ServerUnavailableError),
+            ({"PASS": farewell}, ServerUnavailableError),
+            ({"PASS": silence}, ServerUnavailableError),
+            ({"PASS": hang_up}, ServerUnavailableError),
+            ({"TYPE": farewell}, ServerUnavailableError),
+            ({"FEAT": hang_up}, ServerUnavailableError),
+        ],
+        ids=str,
+    )
+    def test_a_bad_one_has_a_verdict(self, script, kind):
+        with Scripted(script) as server:
+            with pytest.raises(FtpsyncdError) as caught:
+                account(server)()
+            assert type(caught.value) is kind
+
+    def test_a_preliminary_greeting_is_waited_out(self):
+        async def later(connection: Connection, _argument: str) -> None:
+            await connection.say("120 Soon.")
+            await connection.say("220 Now.")
+
+        with Scripted(GREETING=later) as server, account(server)() as session:
+            session.noop()
+
+    def test_no_password_is_asked_where_none_is_needed(self):
+        with Scripted(USER="230 Welcome, anybody.") as server, account(server)() as session:
+            session.noop()
+            assert "PASS" not in server.verbs()
+
+    def test_a_server_without_feat_or_opts_is_served(self):
+        with Scripted(FEAT="500 What?", OPTS="500 What?") as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+
+    def test_a_line_break_in_user_or_password_is_never_sent(self):
+        with Scripted() as server:
+            for changes in ({"user": "u\r\nDELE x"}, {"password": lambda: "p\nDELE x"}):
+                with pytest.raises(FtpsyncdError):
+                    account(server, **changes)()
+            assert "DELE" not in server.verbs()
+
+
+class TestTls:
+    def test_refused_tls_ends_before_the_user_name(self):
+        for reply in ("500 What?", "502 No.", "530 Log in first.", "421 No."):
+            with Scripted(AUTH=reply) as server:
+                with pytest.raises((TlsError, ServerUnavailableError)):
+                    account(server, tls=TlsMode.EXPLICIT)()
+                assert server.verbs() == ["AUTH"]
+
+    def test_a_handshake_that_hangs_ends(self):
+        async def swallow(connection: Connection, _argument: str) -> None:
+            await connection.say("234 Go on.")
+            await connection.silence()
+
+        with Scripted(AUTH=swallow) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
+            account(server, tls=TlsMode.EXPLICIT)()
+        with Scripted(GREETING=silence) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
+            account(server, tls=TlsMode.IMPLICIT)()
+
+    def test_text_before_the_handshake_is_not_believed(self):
+        with Scripted(AUTH="234 Go on.\n230 You are logged in.") as server:
+            with pytest.raises(TlsError):
+                account(server, tls=TlsMode.EXPLICIT)()
+            assert server.verbs() == ["AUTH"]
+
+    def test_garbage_instead_of_a_handshake_is_a_tls_error(self):
+        async def garble(connection: Connection, _argument: str) -> None:
+            await connection.say("234 Go on.")
+            await connection.reader.read(1)
+            await connection.send(b"500 This is no TLS\r\n")
+            await connection.silence()
+
+        with Scripted(AUTH=garble) as server, pytest.raises(TlsError):
+            account(server, tls=TlsMode.EXPLICIT)()
+
+
+class TestAtAnyPoint:
+    @pytest.mark.parametrize("verb", ["EPSV", "STOR", "SIZE", "MFMT", "RNFR", "RNTO"])
+    @pytest.mark.parametrize("nth", [0, 1, 2])
+    @pytest.mark.parametrize(
+        "act", [farewell, hang_up, silence, say("xyz garbage")], ids=["421", "closed", "silence", "garbage"]
+    )
+    def test_the_end_of_the_session_loses_nothing(self, verb, nth, act):
+        defaults = [None] * nth
+        with Scripted({verb: [*defaults, act]}) as server:
+            results, usable, acc = publish_three(server)
+            assert not usable
+            assert all(isinstance(e, ServerUnavailableError) for r in results if (e := r.error))
+            # A new connection finishes the work.
+            server.script.clear()
+            done = {r.job.path for r in results if r.error is None}
+            with acc() as session:
+                missing = [job(p) for p in ("/a", "/b", "/c") if p not in done]
+                assert errors_of(publish(session, *missing)) == [None] * len(missing)
+            assert set(server.files) == {"/a", "/b", "/c"}
+
+    @pytest.mark.parametrize("verb", ["EPSV", "STOR", "SIZE", "RNFR", "RNTO"])
+    @pytest.mark.parametrize(
+        "reply",
+        ["550 No.", "451 Local error.", "452 Full.", "503 Bad sequence.", "200 Fine?", "350 More?", "226 Done?"],
+    )
+    def test_a_wrong_reply_never_makes_a_torn_file(self, verb, reply):
+        with Scripted({verb: [None, reply]}, PASV="502 No.") as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results)[0] is None or reply[0] in "23"
+
+
+class TestTheDataConnection:
+    def test_a_closed_port_is_the_servers_trouble(self):
+        with Scripted(EPSV="229 Here (|||1|)") as server:
+            results, usable, _ = publish_three(server)
+            assert errors_of(results) == [ServerUnavailableError]
+            assert not usable
+
+    def test_one_that_is_never_read_ends_by_the_stall_time(self):
+        async def stall(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Go on.")
+            _, writer = await connection.data()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await connection.silence()
+
+        with Scripted(STOR=stall) as server, account(server)() as session:
+            (result,) = publish(session, job("/a", b"x" * LARGE))
+            assert isinstance(result.error, ServerUnavailableError | TransferFailedError)
+            assert not session.usable
+            assert set(server.files) <= {"/a.0123abcd.filepart"}
+
+    def test_slow_progress_is_no_stall(self):
+        async def crawl(connection: Connection, path: str) -> None:
+            await connection.say("150 Go on.")
+            reader, _ = await connection.data()
+            data = b""
+            while block := await reader.read(1_000_000):
+                data += block
+                await asyncio.sleep(0.05)
+            connection.server.files[path] = data
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=crawl) as server, Account(server.spec(), timeouts=replace(QUICK, final_s=20))() as session:
+            (result,) = publish(session, job("/a", b"x" * LARGE))
+            assert result.error is None
+            assert len(server.files["/a"]) == LARGE
+
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            ("451 Failure writing to local file.", TransferFailedError),
+            ("452 No space left.", ServerFullError),
+            ("552 Over quota.", ServerFullError),
+            ("426 Connection closed.", TransferFailedError),
+            ("226 Stored.", TransferFailedError),
+        ],
+    )
+    @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+    def test_one_that_ends_in_the_middle(self, reply, kind, reset):
+        async def part(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive(1000)
+            await connection.end_data(reset=reset)
+            await connection.say(reply)
+
+        with Scripted(STOR=[part]) as server, account(server)() as session:
+            results = publish(session, job("/a", b"x" * LARGE), job("/b"))
+            assert errors_of(results) == [kind, None]
+            assert set(server.files) == {"/b"}
+
+    @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+    def test_a_small_file_of_which_a_part_was_kept_is_found_out(self, reset):
+        async def part(connection: Connection, path: str) -> None:
+            connection.server.files[path] = (await connection.receive(3))[:3]
+            await connection.end_data(reset=reset)
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=[part]) as server, account(server)() as session:
+            results = publish(session, job("/a"), job("/b"))
+            assert errors_of(results) == [VerificationError, None]
+            assert set(server.files) == {"/b"}
+
+    def test_a_reset_after_the_last_byte_does_not_matter(self):
+        async def rude(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive(7)
+            await connection.end_data(reset=True)
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=rude) as server:
+            results, usable, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert usable
+
+    def test_the_reply_counts_after_a_whole_transfer(self):
+        async def deny(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive()
+            await connection.say("426 I did not like it.")
+
+        with Scripted(STOR=[None, deny]) as server:
+            results, usable, _ = publish_three(server)
+            assert errors_of(results) == [None, TransferFailedError, None]
+            assert usable
+            assert set(server.files) == {"/a", "/c"}
+
+    def test_a_missing_226_ends_by_the_final_time(self):
+        async def forget(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive()
+            await connection.silence()
+
+        with Scripted(STOR=forget) as server:
+            results, usable, _ = publish_three(server)
+            assert errors_of(results) == [ServerUnavailableError]
+            assert not usable
+            assert set(server.files) == {"/a.0123abcd.filepart"}
+
+    def test_a_226_before_the_data_is_verified(self):
+        async def early(connection: Connection, path: str) -> None:
+            connection.server.files[path] = b""
+            await connection.say("150 Go on.\n226 Stored.")
+            reader, _ = await connection.data()
+            await reader.read()
+
+        with Scripted(STOR=[early]) as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [VerificationError, None, None]
+            assert set(server.files) == {"/b", "/c"}
+
+    @pytest.mark.parametrize("size", [7, LARGE])
+    def test_a_refusal_without_a_look_at_the_data(self, size):
+        async def refuse(connection: Connection, _argument: str) -> None:
+            await connection.say("550 Permission denied.")  # and the port stays open
+
+        with Scripted(STOR=[refuse]) as server, account(server)() as session:
+            results = publish(session, job("/a", b"x" * size), job("/b"))
+            assert errors_of(results) == [NameRefusedError, None]
+            assert set(server.files) == {"/b"}
+
+
+class TestPassiveMode:
+    def test_pasv_follows_where_epsv_is_refused(self):
+        with Scripted(EPSV="500 What?") as server:
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert server.verbs().count("EPSV") == 1
+            assert not acc.profile.epsv
+
+    def test_the_address_of_a_pasv_reply_is_not_followed(self):
+        async def elsewhere(connection: Connection, _argument: str) -> None:
+            port = await connection.listen()
+            await connection.say(f"227 There (10,255,255,1,{port // 256},{port % 256})")
+
+        with Scripted(EPSV="500 What?", PASV=elsewhere) as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+
+    @pytest.mark.parametrize("reply", ["229 Here (|||0|)", "229 Here", "229 Here (|||99999|)"])
+    def test_a_port_that_is_none_ends_the_session(self, reply):
+        with Scripted(EPSV=reply) as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results)[0] is ProtocolError
+
+
+class TestRenaming:
+    def test_a_server_that_does_not_replace_gets_the_old_file_deleted(self):
+        async def careful(connection: Connection, path: str) -> None:
+            if path in connection.server.files:
+                await connection.say("550 File exists.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=careful) as server:
+            server.files.update({"/a": b"old", "/b": b"old"})
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert acc.profile.rename_over is False
+            assert set(server.files) == {"/a", "/b", "/c"}
+
+    def test_a_refused_rename_keeps_the_old_file(self):
+        with Scripted(RNTO="550 Permission denied.", DELE="550 Permission denied.") as server:
+            server.files["/a"] = b"content"
+            results, usable, _ = publish_three(server)
+            assert errors_of(results) == [NameRefusedError] * 3
+            assert usable
+            assert server.files["/a"] == b"content"
+
+    def test_a_vanished_temporary_is_not_found(self):
+        with Scripted(RNFR=[None, "550 No such file."]) as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [None, NotFoundError, None]
+
+
+class TestDates:
+    def test_a_server_without_any_way_is_asked_once(self):
+        with Scripted(MFMT="500 What?", MDTM="500 What?", SITE="500 What?") as server:
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert not any(r.dated for r in results)
+            assert server.verbs().count("MFMT") == 1
+            assert acc.profile.dating is not None
+
+    def test_a_yes_that_changes_nothing_is_found_out(self):
+        with Scripted(MFMT="213 Of course.", MDTM="213 20010101000000", SITE="200 Of course.") as server:
+            results, _, _ = publish_three(server)
+            assert not any(r.dated for r in results)
+
+
+class TestWithoutSize:
+    @pytest.mark.parametrize("reply", ["500 What?", "502 Not here."])
+    def test_the_final_reply_must_do(self, reply):
+        with Scripted(SIZE=reply) as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert server.verbs().count("SIZE") == 1
+
+
+class TestPipelining:
+    """A server that cannot take batches is finished one command at a time."""
+
+    @staticmethod
+    def losing(act):
+        """Every command that came together with others loses those."""
+
+        async def wrapped(connection: Connection, line: str) -> None:
+            buffer = connection.reader._buffer  # type: ignore[attr-defined]
+            if buffer:
+                await act(connection, line)
+            else:
+                await connection.server.default(connection, line)
+
+        return wrapped
+
+    def stubborn(self, act):
+        """A script that lets ``act`` happen whenever more than one command is there."""
+        verbs = ("FEAT", "TYPE", "OPTS", "SIZE", "MFMT", "EPSV", "RNFR", "RNTO", "MKD", "CWD", "DELE", "MDTM")
+
+        def of(verb):
+            async def one(connection: Connection, argument: str) -> None:
+                await self.losing(act)(connection, f"{verb} {argument}")
+
+            return one
+
+        return {verb: of(verb) for verb in verbs}
+
+    async def _forget(self, connection: Connection, line: str) -> None:
+        connection.reader._buffer.clear()  # type: ignore[attr-defined]
+        await connection.server.default(connection, line)
+
+    async def _refuse(self, connection: Connection, line: str) -> None:
+        connection.reader._buffer.clear()  # type: ignore[attr-defined]
+        await connection.say("500 One at a time, please.")
+
+    async def _twice(self, connection: Connection, line: str) -> None:
+        await connection.server.default(connection, line)
+        await connection.say("500 What was that?")
+
+    @pytest.mark.parametrize("how", ["_forget", "_refuse", "hang_up", "silence"])
+    def test_found_out_at_login(self, how):
+        act = {"hang_up": hang_up, "silence": silence}.get(how) or getattr(self, how)
+        with Scripted(self.stubborn(act)) as server:
+            results, usable, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert usable
+            assert acc.profile.pipelining is False
+            assert server.connections == 2
+
+    def test_a_server_that_is_merely_down_is_not_blamed(self):
+        with Scripted(FEAT=hang_up) as server:
+            acc = account(server)
+            with pytest.raises(ServerUnavailableError):
+                acc()
+            assert acc.profile.pipelining is True
+
+    def test_found_out_while_renaming(self):
+        async def forgetful(connection: Connection, path: str) -> None:
+            # RNTO works only if it did not come together with RNFR.
+            if connection.server.batches[-2] > 1:
+                await connection.say("503 RNFR first.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=forgetful) as server:
+            results, usable, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert usable
+            assert acc.profile.pipelining is False
+            assert server.verbs().count("STOR") == 3
+
+    def test_found_out_by_sessions_that_end(self):
+        async def choke(connection: Connection, path: str) -> None:
+            if connection.server.batches[-1] > 1:
+                await connection.hang_up()
+            await connection.server.default(connection, f"RNFR {path}")
+
+        with Scripted(RNFR=choke) as server:
+            acc = account(server)
+            left = ["/a", "/b", "/c"]
+            for _ in range(3):
+                if not left:
+                    break
+                with acc() as session:
+                    for result in publish(session, *(job(path) for path in left)):
+                        if result.error is None:
+                            left.remove(result.job.path)
+            assert left == []
+            assert acc.profile.pipelining is False
+            assert set(server.files) == {"/a", "/b", "/c"}
+
+    def test_a_banner_is_enough(self):
+        with Scripted(GREETING="220 Microsoft FTP Service") as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert set(server.batches) == {1}
+
+
+class TestFetching:
+    def test_a_missing_file(self):
+        with Scripted() as server, account(server)() as session:
+            with pytest.raises(NotFoundError):
+                session.fetch("/no", io.BytesIO())
+            session.noop()
+
+    def test_a_download_that_ends_in_the_middle(self):
+        async def part(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here.")
+            _, writer = await connection.data()
+            writer.write(b"par")
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("426 Sorry.")
+
+        with Scripted(RETR=part) as server, account(server)() as session:
+            with pytest.raises(TransferFailedError):
+                session.fetch("/a", io.BytesIO())
+            session.noop()
+
+    def test_a_download_that_never_comes(self):
+        async def never(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here.")
+            await connection.silence()
+
+        with Scripted(RETR=never) as server, account(server)() as session:
+            with pytest.raises(ServerUnavailableError):
+                session.fetch("/a", io.BytesIO())
+            assert not session.usable
+
+    def test_a_writer_that_fails_ends_the_session(self):
+        class Full(io.BytesIO):
+            def write(self, _data):
+                raise OSError(28, "No space left on device")
+
+        with Scripted() as server:
+            server.files["/a"] = b"content"
+            with account(server)() as session:
+                with pytest.raises(OSError, match="No space"):
+                    session.fetch("/a", Full())
+                assert not session.usable
