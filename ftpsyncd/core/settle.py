@@ -270,7 +270,6 @@ def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: floa
     if wall_ns is None or sighting.written:
         return by_watching
     # ctime, not mtime: no program can set it back, so a copy that preserves mtime counts from its end.
+    # A ctime in the future gives a negative age: watching is sooner.
     age_s = (wall_ns - sighting.ctime_ns) / 1e9
-    if age_s < 0:
-        return by_watching
     return min(by_watching, now + settle_s - age_s)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.model import (
     Adopt,
     Entry,
@@ -80,8 +81,8 @@ def retry_in(seconds: float, path: str = "a") -> Wait:
     return Wait(path, NOW + seconds, "the last try failed: Permission denied.")
 
 
-def quiet_in(seconds: float, entry: Entry, path: str = "a", since_s_ago: float = 0.0) -> Wait:
-    return Wait(path, NOW + seconds, "it changed a moment ago", seen(entry, since_s_ago=since_s_ago))
+def quiet_in(seconds: float, entry: Entry, since_s_ago: float = 0.0, sighting: Sighting | None = None) -> Wait:
+    return Wait("a", NOW + seconds, "it changed a moment ago", sighting or seen(entry, since_s_ago=since_s_ago))
 
 
 # ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -409,7 +410,27 @@ PARTIAL = {
     ),
 }
 
-CASES = FILES | RENAMES | REPLACED | EXCLUDED | FAILURES | UNSETTLED | DIRECTORIES | PARTIAL
+WRITERS = {
+    "a file that a program writes waits, however old it is": (
+        Scene({"a": A}, names={"a"}, busy={"a"}),
+        [Wait("a", NOW + BUSY_AGAIN_S, "a program has it open for writing", seen(A, since_s_ago=0, busy=True))],
+    ),
+    "a file that is open for writing and unchanged needs nothing": (
+        Scene({"a": A}, {"a": published(A)}, names={"a"}, busy={"a"}),
+        [settled()],
+    ),
+    "an excluded file may be written": (Scene({"a": A}, names={"a"}, busy={"a"}, excluded={"a"}), [settled()]),
+    "a file that was being written is watched for the quiet time from then on": (
+        Scene({"a": A}, names={"a"}, seen={"a": seen(A, since_s_ago=9, busy=True)}),
+        [quiet_in(2.0, A, sighting=seen(A, since_s_ago=0, first_s_ago=9, written=True))],
+    ),
+    "a file that was written once and closed for the quiet time is quiet": (
+        Scene({"a": A}, names={"a"}, seen={"a": seen(A, since_s_ago=2.0, first_s_ago=9, written=True)}),
+        [upload(A)],
+    ),
+}
+
+CASES = WRITERS | FILES | RENAMES | REPLACED | EXCLUDED | FAILURES | UNSETTLED | DIRECTORIES | PARTIAL
 
 
 @pytest.mark.parametrize(("scene", "expected"), CASES.values(), ids=CASES.keys())

@@ -15,7 +15,7 @@ from ftpsyncd.core.settle import DIRTY_DIRECTORIES, NAMES_PER_DIRECTORY, RELIST_
 from ftpsyncd.model import basename, join, parent
 from tests.core.vocabulary import NOW, WALL, S, file, seen
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def names(directory: str, *names_of: str) -> Work:

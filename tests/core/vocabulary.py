@@ -67,10 +67,12 @@ def failed(entry: Entry | None, *, parked: bool = False, next_try_s: float = 30.
     )
 
 
-def seen(entry: Entry, *, since_s_ago: float, first_s_ago: float | None = None) -> Sighting:
+def seen(
+    entry: Entry, *, since_s_ago: float, first_s_ago: float | None = None, busy: bool = False, written: bool = False
+) -> Sighting:
     """An earlier look at a file that was not quiet then."""
     first = since_s_ago if first_s_ago is None else first_s_ago
-    return Sighting(entry.fingerprint, entry.ctime_ns, NOW - since_s_ago, NOW - first)
+    return Sighting(entry.fingerprint, entry.ctime_ns, NOW - since_s_ago, NOW - first, busy, busy or written)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def listing(
     *,
     names: Collection[str] | None = None,
     unreadable: Collection[str] = (),
+    busy: Collection[str] = (),
     inode: int = 0,
     device: int = DISK,
 ) -> Listing:
@@ -115,6 +118,7 @@ def listing(
         Presence.PRESENT,
         dict(entries),
         None if names is None else frozenset(names),
+        busy=frozenset(busy),
         unreadable=dict.fromkeys(unreadable, "permission denied"),
         inode=inode,
         device=device,
@@ -133,6 +137,8 @@ class Scene:
     names: Collection[str] | None = None
     """None: the whole directory was listed."""
     unreadable: Collection[str] = ()
+    busy: Collection[str] = ()
+    """Names of files that some program writes."""
     device: int = DISK
     excluded: Collection[str] = ()
     excluded_folders: Collection[str] = ()
@@ -153,5 +159,12 @@ class Scene:
             sighting_of=self.seen.get,
             moved_from=self.moved_from,
         )
-        shown = listing(self.disk, self.directory, names=self.names, unreadable=self.unreadable, device=self.device)
+        shown = listing(
+            self.disk,
+            self.directory,
+            names=self.names,
+            unreadable=self.unreadable,
+            busy=self.busy,
+            device=self.device,
+        )
         return list(plan_directory(shown, self.rows, self.failures, look))
