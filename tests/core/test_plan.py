@@ -707,7 +707,7 @@ SELECTIONS = st.builds(Without, st.just(()) | st.sets(PATHS, max_size=2), st.jus
 
 
 @given(st.lists(trees(), min_size=1, max_size=3), st.lists(SELECTIONS, min_size=3, max_size=3), st.booleans())
-@settings(QUICK, max_examples=60)
+@settings(QUICK, max_examples=40)
 def test_passes_converge_to_the_disk(history: list[Tree], selections: list[Without], empty_dirs: bool):  # noqa: FBT001
     """Whatever was published before, under whatever selection: soon nothing is left to do, and all is right."""
     world = World(selections[0], empty_dirs=empty_dirs)
