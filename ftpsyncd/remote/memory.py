@@ -229,8 +229,13 @@ class MemorySession:
         digest = hashlib.sha256()
         path = job.temporary
         self._begin("STOR", path)
-        self._write(path, b"", new=True)
-        sent = 0
+        partial = self._server.files.get(path)
+        sent = len(partial.content) if job.resume and partial is not None else 0
+        if 0 < sent <= job.size:
+            digest.update(file.read(sent))
+        else:
+            sent = 0
+            self._write(path, b"", new=True)
         while sent < job.size:
             block = file.read(min(_BLOCK, job.size - sent))
             if not block:

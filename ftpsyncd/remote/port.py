@@ -45,7 +45,8 @@ class PublishJob:
             object from ``open``; raises FileChangedError when the file is not the one that was opened. Then the
             temporary file is deleted at the server and the error is the job's result.
         progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
-        resume: a partial ``temporary`` of this very content may be at the server and may be continued.
+        resume: a partial ``temporary`` of this very content may be at the server: it is continued, and left there
+            if the transfer breaks again. The caller vouches for "this very content".
     """
 
     path: str

@@ -72,6 +72,8 @@ class Profile:
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
     size: bool = True
+    renames: bool = True
+    """RNFR is known."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
     dating: Dating | None = None

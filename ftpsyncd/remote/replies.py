@@ -278,9 +278,13 @@ def parse_time(stamp: bytes) -> int | None:
     return calendar.timegm((year, month, day, hour, minute, second))
 
 
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: file systems hold later dates, four digits do not."""
+
+
 def format_time(mtime_s: int) -> str:
-    """The time-val of RFC 3659 §2.3 for a date, in whole seconds, UTC."""
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime(mtime_s))
+    """The time-val of RFC 3659 §2.3 for a date, in whole seconds, UTC; it has room for the years 1970 to 9999."""
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(min(max(mtime_s, 0), _LAST_SECOND)))
 
 
 def parse_mdtm(reply: Reply) -> int | None:

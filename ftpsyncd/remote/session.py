@@ -33,7 +33,8 @@ from ftpsyncd.remote import replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import SAMPLES, Dating, Oddity, Profile, oddities
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import Control, Timeouts, tls_context
+from ftpsyncd.remote.throttle import Throttle
+from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
 
 BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""
@@ -55,7 +56,19 @@ class Account:
         self.spec = spec
         self.profile = profile or Profile()
         self.timeouts = timeouts or Timeouts(connect_s=min(15.0, spec.timeout_s), reply_s=spec.timeout_s)
-        self.context = None if spec.tls is TlsMode.OFF else tls_context(spec)
+        self.throttle = Throttle(spec.bandwidth_bytes_s)
+        self._made: TlsContext | None = None
+
+    @property
+    def context(self) -> TlsContext | None:
+        """The TLS context, made when it is first needed; None without TLS.
+
+        Raises:
+            TlsError: an anchor, certificate or key cannot be loaded.
+        """
+        if self._made is None and self.spec.tls is not TlsMode.OFF:
+            self._made = tls_context(self.spec)
+        return self._made
 
     def __repr__(self) -> str:
         return f"Account({self.spec.user}@{self.spec.host}:{self.spec.port}, tls={self.spec.tls})"
@@ -66,6 +79,7 @@ class Account:
         Raises:
             ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
         """
+        _ = self.context  # what cannot be loaded is said before anybody is bothered
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
         try:
             session.begin()

@@ -17,9 +17,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ftpsyncd.errors import (
     FileChangedError,
@@ -36,11 +36,14 @@ from ftpsyncd.remote import replies
 from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.transfer import BLOCK, Offer, agree, prepare
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
+REPEATED = 1024 * 1024
+"""Bytes before the end of a partial file that are sent again when it is continued."""
 _OUT_OF_STEP = frozenset({500, 501, 502, 503})
 """Answers to an RNTO whose RNFR was accepted that make no sense for the name."""
 SMALL = 1024 * 1024
@@ -52,9 +55,13 @@ class _Upload:
     """A file on its way: from STOR to its rename."""
 
     job: PublishJob
+    temporary: str
+    """Where it is sent to: the job's, or its final path where the server cannot rename."""
     file: BinaryIO
     started: float
-    digest: bytes = b""
+    offset: int = 0
+    """Bytes that are there from an earlier try and are not sent again."""
+    digest: Any = field(default_factory=hashlib.sha256)
     sent: int = 0
     reply: str = ""
     error: FtpsyncdError | None = None
@@ -64,12 +71,18 @@ class _Upload:
     """SIZE and ``confirm`` were asked."""
     dated: bool = False
 
+    @property
+    def worth_continuing(self) -> bool:
+        """The transfer broke and the caller would continue it: the part stays at the server."""
+        return self.job.resume and type(self.error) is TransferFailedError and self.sent > REPEATED
+
     def result(self) -> PublishResult:
+        """The outcome; the file is closed."""
         self.file.close()
         return PublishResult(
             self.job,
             self.error,
-            self.digest,
+            self.digest.digest() if self.sent == self.job.size else b"",
             time.monotonic() - self.started,
             self.reply,
             self.dated and not self.error,
@@ -101,13 +114,7 @@ class _Cycle:
                 yield from self._flush()
                 return
             try:
-                self.session.command("STOR", job.temporary)
-                self.session.command("RNTO", job.path)
-                self.session.assure(job.path)
-                if job.size > SMALL:
-                    yield from self._flush()
-                self._verify(another=True)
-                upload = _Upload(job, _open(job), time.monotonic())
+                upload = yield from self._begin(job)
             except FtpsyncdError as error:
                 # Nothing of this job was sent. The file before is ended first: results come in order.
                 yield from self._flush()
@@ -116,11 +123,14 @@ class _Cycle:
             yield from self._lost()
             before, self.before = self.before, None
             self.opened = upload
-            self._transfer(upload, before)
+            if upload.offset and upload.offset == job.size:
+                upload.reply = "It was there already, complete."
+            else:
+                self._transfer(upload, before)
             self.opened = None
             if upload.error is None:
                 self.before = upload
-            else:
+            elif not upload.worth_continuing:
                 self._remove(upload)
             if before is not None:
                 self._settle(before)
@@ -128,6 +138,59 @@ class _Cycle:
             if upload.error is not None:
                 yield upload.result()
         yield from self._lost()
+
+    def _begin(self, job: PublishJob) -> Generator[PublishResult, None, _Upload]:
+        """All that comes before STOR.
+
+        Raises:
+            FtpsyncdError: this job cannot be started; nothing was sent of it.
+        """
+        session = self.session
+        temporary = job.temporary if session.profile.renames else job.path
+        session.command("STOR", temporary)
+        session.command("RNTO", job.path)
+        session.assure(job.path)
+        if job.size > SMALL or job.resume:
+            yield from self._flush()
+        self._verify(another=True)
+        upload = _Upload(job, temporary, _open(job), time.monotonic())
+        if job.resume:
+            try:
+                self._continue(upload)
+            except BaseException:
+                upload.file.close()
+                raise
+        return upload
+
+    def _continue(self, upload: _Upload) -> None:
+        """Find out how much of the file is there from an earlier try, and hash that much of it here.
+
+        The last MiB is sent again: what a server wrote last before it crashed may be zeros. An offset beyond the
+        end of the file at the server would be filled with zeros by vsftpd, so exactly what SIZE says is used.
+        """
+        session, job = self.session, upload.job
+        there = replies.parse_size(session.exchange([session.command("SIZE", upload.temporary)])[0]) or 0
+        if there > job.size:
+            return
+        if there < job.size:
+            there = max(0, there - REPEATED)
+            if not there or "STREAM" not in session.profile.features.get("REST", "").upper():
+                return
+        try:
+            while upload.sent < there:
+                block = upload.file.read(min(BLOCK, there - upload.sent))
+                if not block:
+                    raise FileChangedError(f"The file ended after {upload.sent} of {job.size} bytes.")
+                upload.digest.update(block)
+                upload.sent += len(block)
+        except OSError as error:
+            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
+        if there < job.size and not session.exchange([f"REST {there}".encode()])[0].more:
+            upload.file.seek(0)
+            upload.sent, upload.digest = 0, hashlib.sha256()
+            return
+        upload.offset = there
+        upload.stored = True
 
     def close(self) -> None:
         """Let go of what an abandoned iteration left behind."""
@@ -203,9 +266,9 @@ class _Cycle:
     def _checks(self, upload: _Upload) -> list[tuple[str, bytes]]:
         """What to ask and set under the temporary name; the date survives the rename."""
         session, job = self.session, upload.job
-        commands = [("SIZE", session.command("SIZE", job.temporary))] if session.profile.size else []
+        commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []
         if session.profile.dating:
-            commands.append(("date", session.dating(session.profile.dating, job.temporary, job.mtime_s)))
+            commands.append(("date", session.dating(session.profile.dating, upload.temporary, job.mtime_s)))
         return commands
 
     def _checked(self, upload: _Upload, verbs: list[str], answers: list[Reply]) -> None:
@@ -217,7 +280,7 @@ class _Cycle:
             else:
                 upload.dated = reply.good
         if upload.error is None and self.session.profile.dating is None:
-            upload.dated = self.session.set_time(upload.job.temporary, upload.job.mtime_s)
+            upload.dated = self.session.set_time(upload.temporary, upload.job.mtime_s)
         if upload.error is None:
             try:
                 upload.job.confirm(upload.file)
@@ -229,7 +292,7 @@ class _Cycle:
         if size == upload.job.size:
             return
         if size is None:
-            error = self.session.error(reply, "SIZE", upload.job.temporary)
+            error = self.session.error(reply, "SIZE", upload.temporary)
             if isinstance(error, NotSupportedError):
                 self.session.profile.size = False
                 return
@@ -245,7 +308,7 @@ class _Cycle:
         """Rename the file before, send this one; errors are kept in the uploads."""
         session = self.session
         ahead = [] if before is None else _rename(session, before)
-        store = session.command("STOR", upload.job.temporary)
+        store = session.command("STOR", upload.temporary)
         try:
             if ahead and before is not None and not session.profile.pipelining:
                 self._renamed(before, session.exchange(ahead))
@@ -289,7 +352,7 @@ class _Cycle:
             return error
         upload.stored = True
         try:
-            _pour(line, upload)
+            _pour(line, upload, session.account.throttle)
         except BaseException as error:
             # A reset before the server has taken the connection would leave it waiting for one.
             session.control.await_answer(lambda: next(iter(list(queued)[ahead:]), None))
@@ -344,8 +407,14 @@ class _Cycle:
             upload.error = _RenameUnclearError(ended)
         elif began.more:
             upload.error = _RenameRefusedError(ended)
+        elif began.code in {500, 502, 504}:
+            self.session.profile.renames = False
+            upload.error = TransferFailedError(
+                f"The server cannot rename; files are sent under their final names from now on: {began.text}",
+                reply=began.text,
+            )
         else:
-            upload.error = self.session.error(began, "RNFR", upload.job.temporary)
+            upload.error = self.session.error(began, "RNFR", upload.temporary)
 
     def _settle(self, upload: _Upload) -> None:
         """After the transfer that was going on: mend a refused rename, remove what must not stay."""
@@ -357,9 +426,9 @@ class _Cycle:
                 if refusal.code in _OUT_OF_STEP and self.session.profile.pipelining:
                     # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
                     self.session.profile.pipelining = False
-                    self.session.rename(job.temporary, job.path)
+                    self.session.rename(upload.temporary, job.path)
                 else:
-                    self.session.rename_refused(job.temporary, job.path, refusal)
+                    self.session.rename_refused(upload.temporary, job.path, refusal)
                 upload.error = None
             except RemoteError as error:
                 upload.error = error
@@ -369,7 +438,7 @@ class _Cycle:
     def _unclear(self, upload: _Upload, reply: Reply) -> FtpsyncdError | None:
         """Whether a rename that was answered strangely was done: the temporary name is gone, the final one complete."""
         try:
-            temporary, final = self.session.stat_many([upload.job.temporary, upload.job.path])
+            temporary, final = self.session.stat_many([upload.temporary, upload.job.path])
         except RemoteError as error:
             return error
         if temporary is None and final is not None and final.size == upload.job.size:
@@ -380,7 +449,7 @@ class _Cycle:
         """Delete the temporary file of a failed upload, as far as that can be done."""
         if upload.stored and self.session.usable:
             with contextlib.suppress(FtpsyncdError):
-                self.session.delete_many([upload.job.temporary])
+                self.session.delete_many([upload.temporary])
                 upload.stored = False
 
 
@@ -400,10 +469,10 @@ def _rename(session: Session, upload: _Upload) -> list[bytes]:
     """What ends an upload: the rename, or the removal of what must not be seen."""
     job = upload.job
     if upload.error is not None:
-        return [session.command("DELE", job.temporary)]
-    if job.temporary == job.path:
+        return [session.command("DELE", upload.temporary)]
+    if upload.temporary == job.path:
         return []
-    commands = [session.command("RNFR", job.temporary), session.command("RNTO", job.path)]
+    commands = [session.command("RNFR", upload.temporary), session.command("RNTO", job.path)]
     if session.profile.rename_over is False:
         commands.insert(0, session.command("DELE", job.path))
     return commands
@@ -418,7 +487,7 @@ def _open(job: PublishJob) -> BinaryIO:
         raise LocalUnreadableError(f"The file cannot be opened: {error.strerror}.") from error
 
 
-def _pour(line: DataLine, upload: _Upload) -> None:
+def _pour(line: DataLine, upload: _Upload, throttle: Throttle) -> None:
     """Send exactly ``job.size`` bytes of the file, hashing them.
 
     Raises:
@@ -427,8 +496,7 @@ def _pour(line: DataLine, upload: _Upload) -> None:
         TransferFailedError: the data connection failed.
     """
     job = upload.job
-    digest = hashlib.sha256()
-    block = memoryview(bytearray(min(BLOCK, max(1, job.size))))
+    block = memoryview(bytearray(min(throttle.portion(BLOCK), max(1, job.size))))
     while upload.sent < job.size:
         try:
             count = upload.file.readinto(block[: job.size - upload.sent])  # type: ignore[attr-defined]
@@ -437,8 +505,8 @@ def _pour(line: DataLine, upload: _Upload) -> None:
         if not count:
             raise FileChangedError(f"The file ended after {upload.sent} of {job.size} bytes.")
         part = block[:count]
-        digest.update(part)
+        upload.digest.update(part)
+        throttle.take(count)
         line.send(part)
         upload.sent += count
         job.progress(upload.sent)
-    upload.digest = digest.digest()

@@ -70,13 +70,14 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case socket.gaierror():
             return ServerUnavailableError(f"The host name is not known: {error.strerror}.")
         case ConnectionRefusedError():
-            return ServerUnavailableError(f"Refused while {doing}.")
+            return ServerUnavailableError(f"The connection was refused while {doing}.")
         case OSError():
             return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
         case _:
             return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
 
 
+TlsContext = ssl.SSLContext
 FAILURES = (OSError, EOFError, ValueError)
 """What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -18,7 +19,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote.port import PublishJob
+from ftpsyncd.remote.port import PublishJob, PublishResult
 from tests.contract.remotes import DATE, Remote, job, publish, put, raiser
 
 
@@ -81,6 +82,46 @@ class TestPublish:
         content = b"a\r\nb\nc\r\xff\xf4\x1a\0"
         put(session, f"{remote.base}/f", content)
         assert remote.read(f"{remote.base}/f") == content
+
+
+class TestResume:
+    CONTENT = random.Random(7).randbytes(3_000_000)
+
+    def resumed(self, remote, session, there: bytes, **changes) -> tuple[PublishResult, int]:
+        """Publish over a part that is there; the result and the bytes that were sent."""
+        path = f"{remote.base}/f"
+        put(session, f"{path}.0123abcd.filepart", there)
+        seen: list[int] = []
+        (result,) = publish(session, job(path, self.CONTENT, resume=True, progress=seen.append, **changes))
+        return result, len(seen)
+
+    @pytest.mark.parametrize("size", [1, 1_000_000, 1_200_000, 2_999_999, 3_000_000, 3_000_001])
+    def test_a_part_is_continued_and_the_whole_is_right(self, remote, session, size):
+        there = (self.CONTENT + b"x")[:size]
+        result, blocks = self.resumed(remote, session, there)
+        assert result.error is None
+        assert remote.read(f"{remote.base}/f") == self.CONTENT
+        assert result.sha256 == hashlib.sha256(self.CONTENT).digest()
+        assert remote.names() == {"f"}
+        assert blocks < 12 or size in {1, 1_000_000, 3_000_001}
+
+    def test_the_end_of_a_part_is_not_trusted(self, remote, session):
+        if remote.server is None:
+            return  # memory does not lose power
+        there = self.CONTENT[:2_000_000] + bytes(500_000)
+        result, _ = self.resumed(remote, session, there)
+        assert result.error is None
+        assert remote.read(f"{remote.base}/f") == self.CONTENT
+
+    def test_a_file_that_changed_meanwhile_is_taken_back(self, remote, session):
+        result, _ = self.resumed(remote, session, self.CONTENT[:2_000_000], confirm=raiser(FileChangedError("changed")))
+        assert isinstance(result.error, FileChangedError)
+        assert remote.names() == set()
+
+    def test_nothing_there_is_a_normal_upload(self, remote, session):
+        results = publish(session, job(f"{remote.base}/a", resume=True), job(f"{remote.base}/b", resume=True))
+        assert [r.error for r in results] == [None, None]
+        assert remote.names() == {"a", "b"}
 
 
 class TestPublishThatFails:
