@@ -81,7 +81,6 @@ class Removals:
         self._published_root = site.ledger.root(site.id)
         self._doomed: list[str] = []
         self._swapped: set[str] = set()
-        self._swapped_in_pass: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Removals {self.absent!r} hold={self.hold and self.hold.kind.value} missing={self.missing!r}>"
@@ -124,7 +123,6 @@ class Removals:
 
     def swapped(self, path: str, why: str, at: Moment) -> None:
         """Another file system is where a directory was."""
-        self._swapped_in_pass.add(path)
         if path not in self._swapped:
             self._swapped.add(path)
             name = self._site.spec.name
@@ -134,10 +132,14 @@ class Removals:
                 at,
             )
 
+    def not_swapped(self, path: str) -> None:
+        """A directory is on the file system that it was on; `pass_ended` draws the conclusion."""
+        self._swapped.discard(path)
+
     def pass_ended(self) -> None:
-        """The whole tree was compared: holds that have become pointless end."""
+        """Everything that was to be compared has been: holds that have become pointless end."""
         self.discarding = False
-        self._swapped, self._swapped_in_pass = self._swapped_in_pass, set()
+        self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
         if self.hold is None:
             return
         if self.hold.kind is HoldKind.MASS_DELETE and not self.absent.files:
@@ -275,8 +277,6 @@ class Removals:
         files = self.absent.approve()
         self._accept_source()
         self._release("approved")
-        for path in self.absent.paths:
-            site.dirty.mark(path, at.now)
         site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {files} deletes approved"
 
@@ -308,5 +308,8 @@ class Removals:
 
     def _release(self, why: str) -> None:
         self.hold = None
+        # What was withheld is looked at again: nobody else would before the next scan.
+        for path in self.absent.paths:
+            self._site.dirty.mark(path, 0.0)
         self._site.ledger.set_hold(self._site.id, None)
         self._site.tell(EventKind.RELEASED, message=why)

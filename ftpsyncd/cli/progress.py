@@ -160,9 +160,15 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks)
     well = not (progress.failed or progress.held or progress.unavailable)
     line = Text.assemble(
         (f"{signs.good if well else signs.call} ", "bold green" if well else "bold yellow"),
-        (f"{', '.join(done) or 'nothing to publish'} in {duration(duration_s)}.", "bold"),
+        (
+            f"{', '.join(done) or ('nothing published' if progress.unavailable else 'nothing to publish')} in {duration(duration_s)}.",
+            "bold",
+        ),
     )
     lines: list[RenderableType] = [line]
+    waiting = progress.files_total - progress.files_done
+    if progress.unavailable and waiting > 0:
+        lines.append(Text(f"{signs.call} {number(waiting, 'file waits', 'files wait')} for the server", style="yellow"))
     if progress.failed:
         lines.append(Text(f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status", style="red"))
     if progress.held:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from ftpsyncd.model import parent
+
 WINDOW_S = 60.0
 """Deletes admitted in this time count as "at once"."""
 
@@ -30,6 +32,8 @@ class Deletes:
 
     def __init__(self) -> None:
         self._absent: dict[str, Absence] = {}
+        self._below: dict[str, int] = {}
+        """For each directory, how many absences are noted below it, so that few have to be searched for them."""
         self._files = 0
         self._admitted: deque[tuple[float, int]] = deque()
         self._approved = 0
@@ -61,8 +65,8 @@ class Deletes:
 
     def note_directory(self, path: str, files: int, now: float) -> float:
         """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
-        prefix = f"{path}/"
-        below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)}
+        prefix = f"{path}/" if self._below.get(path) else ""
+        below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)} if prefix else {}
         for inner in below:
             self.back(inner)
         parts = [*below.values(), self._absent.get(path, Absence(now, 0))]
@@ -79,6 +83,7 @@ class Deletes:
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
         self._absent.clear()
+        self._below.clear()
         self._doomed.clear()
         self._files = self._approved = 0
 
@@ -88,6 +93,13 @@ class Deletes:
         if before is not None:
             self._files -= before.files
             self._approved -= before.approved
+        step = (absence is not None) - (before is not None)
+        directory = path
+        while step and directory:
+            directory = parent(directory)
+            self._below[directory] = self._below.get(directory, 0) + step
+            if not self._below[directory]:
+                del self._below[directory]
         if absence is not None:
             self._absent[path] = absence
             self._files += absence.files
