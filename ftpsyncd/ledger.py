@@ -430,6 +430,14 @@ class Ledger:
         """Drop the failure of one path."""
         self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
 
+    def clear_failures_below(self, mapping: int, directory: str) -> None:
+        """Drop the failures of everything below a directory."""
+        low, high = _subtree(directory)
+        self._write(
+            "DELETE FROM failure WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",
+            (mapping, os.fsencode(directory), low, high),
+        )
+
     def clear_failures(self, mapping: int) -> int:
         """Drop all failures of a mapping; returns how many there were."""
         counts = self.failure_counts(mapping)

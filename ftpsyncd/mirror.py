@@ -294,6 +294,7 @@ class Mirror:
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
             if directory:
+                self._nothing_below(directory)
                 self.dirty.mark(directory, at.now)
         elif (file := self._file_above(directory)) is not None:
             # The server's file goes first; when it is gone, the directory is entered.
@@ -528,6 +529,15 @@ class Mirror:
                 return True
         return False
 
+    def _nothing_below(self, directory: str) -> None:
+        """A directory is not there: neither is anything that was noted below it."""
+        prefix = f"{directory}/"
+        for noted in (self.pending, self.problems):
+            for path in [p for p in noted if p.startswith(prefix)]:
+                del noted[path]
+        if self.ledger.row(self.id, directory) is None:
+            self.ledger.clear_failures_below(self.id, directory)
+
     def _gone(self, path: str, kind: Kind, at: Moment) -> None:
         self.pending.pop(path, None)
         self.problems.pop(path, None)
@@ -535,9 +545,7 @@ class Mirror:
             self.again.add(path)
             return
         if kind is Kind.DIR:
-            prefix = f"{path}/"
-            for below in [p for p in self.pending if p.startswith(prefix)]:
-                del self.pending[below]
+            self._nothing_below(path)
         if not self.removals.gone(path, kind, at):
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
 

@@ -370,6 +370,17 @@ def test_a_failure_is_kept_until_it_is_cleared(ledger: Ledger, mapping: int):
     assert ledger.failure(mapping, "d/a") is None
 
 
+def test_the_failures_below_a_directory_are_cleared_at_any_depth_and_no_others(ledger: Ledger, mapping: int):
+    other = ledger.mapping("shop", "ftp://web/shop")
+    kept = ["d", "d.jpg", "d0/a", "e/d/a"]
+    for path in [*kept, "d/a", "d/deeper/still/b"]:
+        ledger.put_failure(mapping, path, failure())
+    ledger.put_failure(other, "d/a", failure())
+    ledger.clear_failures_below(mapping, "d")
+    assert sorted(path for path, _ in ledger.worst_failures(mapping, 9)) == kept
+    assert ledger.failure_counts(other) == FailureCounts(1, 0)
+
+
 def test_an_empty_fingerprint_is_a_fingerprint(ledger: Ledger, mapping: int):
     ledger.put_failure(mapping, "a", failure(Fingerprint(0, 0, 0)))
     assert ledger.failure(mapping, "a") == failure(Fingerprint(0, 0, 0))
