@@ -157,11 +157,12 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks)
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
+    nothing = "nothing published" if progress.unavailable else "nothing to publish"
     well = not (progress.failed or progress.held or progress.unavailable)
     line = Text.assemble(
         (f"{signs.good if well else signs.call} ", "bold green" if well else "bold yellow"),
         (
-            f"{', '.join(done) or ('nothing published' if progress.unavailable else 'nothing to publish')} in {duration(duration_s)}.",
+            f"{', '.join(done) or nothing} in {duration(duration_s)}.",
             "bold",
         ),
     )

@@ -168,7 +168,7 @@ def test_retry_publishes_what_was_parked_once_the_reason_is_gone(s: Site) -> Non
     (s.published / "a.jpg").rmdir()
     assert "tried again" in s.command("retry", "--path", path).stdout
     s.until_equal()
-    assert s.mapping_status()["parked"] == 0
+    until(lambda: s.mapping_status()["parked"] == 0, "nothing is parked any more")
 
 
 def test_an_unknown_mapping_is_a_usage_error(s: Site) -> None:
