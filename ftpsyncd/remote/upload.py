@@ -109,9 +109,12 @@ class _Cycle:
     def run(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         source = iter(jobs)
         while self.session.usable:
-            job = next(source, None)
+            expiring = self.session.control.ticket_expiring
+            job = None if expiring else next(source, None)
             if job is None:
                 yield from self._flush()
+                if expiring:
+                    self.session.close()
                 return
             try:
                 upload = yield from self._begin(job)

@@ -165,7 +165,7 @@ class Control:
     def ticket_expiring(self) -> bool:
         """Whether the TLS session will soon be too old to be resumed: then every data connection would fail.
 
-        Lifetimes seen: one hour (pure-ftpd) to four and a half (proftpd); vsftpd and proftpd insist on resumption.
+        Lifetimes seen: pure-ftpd one hour, pyftpdlib two, proftpd 4.4 hours, vsftpd a week (TLS 1.3) or no end.
         """
         if time.monotonic() - self._began < _TICKET_CHECK_S:
             return False

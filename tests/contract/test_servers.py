@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import time
 from dataclasses import replace
 
 import pytest
@@ -168,6 +169,21 @@ class TestTls:
             assert reused
             assert all(reused)
         made.clear()
+
+    def test_a_session_whose_ticket_expires_soon_ends_in_order(self, monkeypatch):
+        with running("proftpd", tls="explicit") as server, Account(server.spec())() as session:
+
+            def jobs():
+                yield job("/a")
+                # Four hours later.
+                now = time.time() + 4 * 3600
+                monkeypatch.setattr(session.control, "_began", session.control._began - 4 * 3600)
+                monkeypatch.setattr("ftpsyncd.remote.wire.time.time", lambda: now)
+                yield job("/b")
+                raise AssertionError("asked for a job that could not be started")
+
+            assert [r.error for r in session.publish(jobs())] == [None, None]
+            assert not session.usable
 
     def test_a_plain_port_does_not_hang_implicit_tls(self):
         with running("vsftpd") as server, pytest.raises(FtpsyncdError):
