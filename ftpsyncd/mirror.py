@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ftpsyncd.core import names
-from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
 from ftpsyncd.errors import FileBusyError
@@ -300,7 +300,19 @@ class Mirror:
             # The server's file goes first; when it is gone, the directory is entered.
             self.dirty.mark(file, at.now)
         elif not (whole and self._offer_directory_rename(listing)):
+            self._require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
+
+    def _require_same_disk(self, listing: Listing, at: Moment) -> None:
+        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
+        row = self.ledger.row(self.id, listing.directory) if listing.directory else None
+        if row is None or row.kind is not Kind.DIR:
+            return
+        swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
+        if swapped is None:
+            self.removals.not_swapped(listing.directory)
+        else:
+            self.removals.swapped(*swapped, at)
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -484,9 +496,11 @@ class Mirror:
                 break
             directories.append(directory)
         for ancestor in reversed(directories):
-            inode = listing.inode if listing is not None and listing.directory == ancestor else 0
+            make = MakeDir(self.spec.name, ancestor, 0)
+            if listing is not None and listing.directory == ancestor:
+                make = MakeDir(self.spec.name, ancestor, listing.inode, listing.mount_point)
             if not isinstance(self.queue.waiting(self.spec.name, ancestor), MakeDir | RenameDir):
-                self.queue.offer(MakeDir(self.spec.name, ancestor, inode))
+                self.queue.offer(make)
         self.queue.offer(action)
 
     def _recorded_directory(self, directory: str) -> bool:

@@ -114,6 +114,8 @@ class Listing(NamedTuple):
     """In words, when ``presence`` is not PRESENT."""
     taken_wall_ns: int = 0
     """Wall clock time at which the listing began (time.time_ns)."""
+    mount_point: bool = False
+    """The listed directory is on another device than the directory that holds it; never so for the root."""
 
 
 # ── What the ledger remembers ────────────────────────────────────────────────────────────────────────────────────

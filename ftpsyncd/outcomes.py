@@ -168,6 +168,9 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
             _removed(mirror, action, at)
         case MakeDir(inode=inode, mount_point=mount_point):
             ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
+            if not inode and path:
+                # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.
+                mirror.dirty.mark(path, at.now)
         case Sweep() | Probe():
             pass
     if isinstance(action, Upload | Rename | Sweep):

@@ -213,16 +213,25 @@ def _decide_directory(
             yield MakeDir(mapping, path, inode, mount_point)
         yield Enter(path, inode, known=False)
         return
-    if bool(row.device) != mount_point:
-        was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
-        yield Swapped(path, f"{path} was {was} when it was published and is {now} now")
+    swapped = swapped_directory(path, row, mount_point=mount_point)
+    if swapped is not None:
+        yield swapped
     elif row.fingerprint.inode != inode:
-        renewed = row._replace(fingerprint=Fingerprint(0, 0, inode))
+        renewed = row._replace(fingerprint=Fingerprint(0, 0, inode), device=int(mount_point))
         yield Adopt(mapping, path, renewed, "the directory was made anew")
         yield Enter(path, inode, known=False)
         return
     if look.deep:
         yield Enter(path, inode, known=True)
+
+
+def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:
+    """Whether a published directory is on another file system than it was."""
+    # inode 0: it was made for what is in it, before anybody had looked at the directory itself
+    if not row.fingerprint.inode or bool(row.device) == mount_point:
+        return None
+    was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
+    return Swapped(path, f"{path} was {was} when it was published and is {now} now")
 
 
 def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:

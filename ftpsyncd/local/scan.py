@@ -12,12 +12,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ftpsyncd.local import quiet, tree
-from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, join
+from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, join, parent
 
 _INODE_MASK = (1 << 63) - 1
 """As `tree.fold`, spelled out here because a call per file would cost as much as the rest."""
@@ -116,6 +116,7 @@ class Scanner:
             return failed._replace(presence=presence, problem=f"{directory!r}: {_words(error)}")
         try:
             status = os.fstat(descriptor)
+            mount_point = bool(directory) and self._above(directory, descriptor) != status.st_dev
             seen = look(_Opened(descriptor, directory, real, root_fd))
         except OSError as error:
             # Also a readdir that fails midway: a part of a directory proves nothing about the rest.
@@ -129,7 +130,16 @@ class Scanner:
             unreadable=seen.unreadable,
             inode=status.st_ino & _INODE_MASK,
             device=status.st_dev,
+            mount_point=mount_point,
         )
+
+    def _above(self, directory: str, descriptor: int) -> int:
+        """The device of the directory that holds an open one under the name by which it was asked for."""
+        if not self.follow_symlinks:
+            # "..", unlike a path, cannot lead to a folder that was put there a moment ago.
+            with suppress(PermissionError):
+                return os.stat("..", dir_fd=descriptor).st_dev
+        return (self.root / parent(directory)).stat().st_dev
 
     def _all_entries(self, opened: _Opened) -> _Seen:
         entries: dict[str, Entry] = {}

@@ -376,6 +376,13 @@ DIRECTORIES = {
             Enter("d", 60, known=False),
         ],
     ),
+    "a directory that nobody has looked at since it was made is a mount point as well as not": (
+        Scene({"d": mounted(60)}, {"d": made(0)}),
+        [
+            Adopt(M, "d", made(60, mount_point=True), "the directory was made anew"),
+            Enter("d", 60, known=False),
+        ],
+    ),
     "a directory inside a mount is no mount point itself": (
         Scene({"e": mounted()}, directory="d", device=OTHER_DISK, empty_dirs=True),
         [MakeDir(M, "d/e", 50), Enter("d/e", 50, known=False)],

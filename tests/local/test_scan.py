@@ -278,3 +278,21 @@ def test_an_unmounted_root_is_another_root(root: Path) -> None:
     subprocess.run(["umount", root], check=True)
     assert mounted != before
     assert scanner.list_dir("").root == before
+
+
+@as_root
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, follow: bool) -> None:
+    scanner = Scanner(root, follow_symlinks=follow)
+    assert not scanner.list_dir("").mount_point
+    assert not scanner.list_dir("sub").mount_point
+    if subprocess.run(["mount", "-t", "tmpfs", "none", root / "sub"], check=False).returncode:
+        pytest.skip("cannot mount here")
+    try:
+        (root / "sub/inner").mkdir()
+        assert scanner.list_dir("sub").mount_point
+        assert scanner.probe("sub", {"inner"}).mount_point
+        assert not scanner.list_dir("sub/inner").mount_point
+        assert not Scanner(root / "sub").list_dir("").mount_point, "of the root it is not asked"
+    finally:
+        subprocess.run(["umount", root / "sub"], check=True)

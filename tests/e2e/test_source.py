@@ -1,0 +1,498 @@
+"""A source that goes away, or is another one: nothing is deleted by mistake, and what a person decides is done."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.engine import CHECK_EVERY_S
+from tests.e2e.site import Site, contents, site
+from tests.servers import Server
+from tests.waiting import until
+
+DELETE_AFTER_S = 0.5
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+mounting = [pytest.mark.root, as_root]
+
+
+def fill(folder: Path, names: str = "a b c d e") -> None:
+    """Some files, and some in a directory."""
+    (folder / "sub").mkdir(parents=True)
+    for name in names.split():
+        (folder / f"{name}.jpg").write_bytes(name.encode() * 1000)
+        (folder / f"sub/{name}.jpg").write_bytes(name.encode() * 2000)
+
+
+def copies(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file with inode and digest: one that was deleted and published again would be another copy."""
+    return {
+        str(path.relative_to(root)): (path.stat().st_ino, hashlib.blake2b(path.read_bytes()).digest())
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def several_checks_later(s: Site, checks: int = 3) -> None:
+    """Wait until the daemon has looked at the source so often again, and for longer than ``delete_after``."""
+    began = s.status()["daemon"]["uptime_s"]
+    enough_s = checks * 1.1 * CHECK_EVERY_S + DELETE_AFTER_S
+    until(lambda: s.status()["daemon"]["uptime_s"] > began + enough_s, f"{checks} checks of the source", 40)
+
+
+def assert_nothing_was_deleted(s: Site, before: dict[str, tuple[int, bytes]]) -> None:
+    assert copies(s.published) == before
+    assert "deleted" not in s.log().replace("nothing is deleted", "")
+
+
+@contextmanager
+def mounted(what: str | Path, place: Path) -> Iterator[None]:
+    """A tmpfs (``what`` is "tmpfs") or a bind mount of a folder; gone afterwards, if the test has not unmounted it."""
+    options = ["--bind", what] if isinstance(what, Path) else ["-t", "tmpfs", what]
+    subprocess.run(["mount", *options, place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=False, stderr=subprocess.DEVNULL)
+
+
+def umount(place: Path) -> None:
+    """Lazily: the daemon may be looking at it at this moment."""
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+# ── Away and back ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_source_moved_away_deletes_nothing_and_goes_on_when_it_is_back(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        before = copies(s.published)
+        s.drop.rename(tmp_path / "away")
+        s.until_state("source_missing")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert s.mapping_status()["state"] == "source_missing"
+        assert "is not there" in s.mapping_status()["message"] or "cannot be opened" in s.mapping_status()["message"]
+        (tmp_path / "away" / "new.jpg").write_bytes(b"made meanwhile")
+        (tmp_path / "away" / "a.jpg").unlink()
+        (tmp_path / "away").rename(s.drop)
+        s.until_equal()
+        s.until_state("in_sync")
+        after = copies(s.published)
+        assert {path: after[path] for path in before if path != "a.jpg"} == {
+            path: before[path] for path in before if path != "a.jpg"
+        }, "what did not change is not published again"
+
+
+def test_a_source_that_is_missing_at_the_start_deletes_nothing(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        s.drop.rename(tmp_path / "away")
+        s.start()
+        s.until_state("source_missing")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        (tmp_path / "away").rename(s.drop)
+        s.until_state("in_sync")
+        assert_nothing_was_deleted(s, before)
+
+
+def test_a_sync_of_a_missing_source_deletes_nothing_and_says_so(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        shutil.rmtree(s.drop)
+        done = s.command("sync", ok=False)
+        assert done.returncode == 1
+        assert str(s.drop) in done.stdout + done.stderr
+        assert copies(s.published) == before
+
+
+def test_a_source_that_does_not_exist_yet_is_picked_up_when_it_is_made(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        s.drop.rmdir()
+        s.start()
+        s.until_state("source_missing")
+        fill(s.drop)
+        s.until_equal()
+        s.until_state("in_sync")
+        (s.drop / "later.jpg").write_bytes(b"seen by the watcher")
+        s.until_equal()
+
+
+def test_a_source_that_cannot_be_read_deletes_nothing(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        before = copies(s.published)
+        # root reads everything, so a file takes the folder's place: as unreadable as a directory can be
+        s.drop.rename(tmp_path / "away")
+        s.drop.write_bytes(b"")
+        s.until_state("source_missing")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+
+
+@pytest.mark.root
+@as_root
+def test_an_unmounted_source_deletes_nothing_and_goes_on_when_it_is_mounted_again(
+    server: Server, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s, mounted(store, s.drop):
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        before = copies(s.published)
+        umount(s.drop)
+        assert list(s.drop.iterdir()) == []
+        s.until_state("source_missing")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        message = s.mapping_status()["message"]
+        assert "another file system" in message
+        assert "ftpsyncd approve drop" in message
+        with mounted(store, s.drop):
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            (s.drop / "a.jpg").unlink()
+            (s.drop / "new.jpg").write_bytes(b"new")
+            s.until_equal()
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
+def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Server, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s, mounted(store, s.drop):
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        umount(s.drop)
+        assert s.command("sync", ok=False).returncode == 1
+        s.start()
+        s.until_state("source_missing")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        s.stop()
+        assert '"source_missing"' in s.command("status", "--json").stdout
+        with mounted(store, s.drop):
+            s.start()
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
+def test_a_new_disk_in_place_of_the_old_one_is_accepted_by_approve(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        with mounted("tmpfs", s.drop):
+            fill(s.drop)
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+            umount(s.drop)
+        with mounted("tmpfs", s.drop):
+            fill(s.drop, "a b")
+            s.until_state("source_missing")
+            several_checks_later(s)
+            assert copies(s.published).keys() == before.keys()
+            assert "deletes approved" in s.command("approve", "drop").stdout
+            s.until_equal()
+            s.until_state("in_sync")
+            assert len(contents(s.published)) == 4
+            s.stop()
+
+
+# ── Another folder of the same name ──────────────────────────────────────────────────────────────────────────────
+
+
+def replace_by_empty(s: Site) -> dict[str, tuple[int, bytes]]:
+    """Publish some files, then put an empty folder in the source's place; what is at the server."""
+    fill(s.drop)
+    s.start()
+    s.until_equal()
+    before = copies(s.published)
+    s.drop.rename(s.base / "old")
+    s.drop.mkdir()
+    s.until_state("held")
+    return before
+
+
+def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        before = replace_by_empty(s)
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        (s.drop / "new.jpg").write_bytes(b"published all the same")
+        until((s.published / "new.jpg").exists, "a new file is published")
+        message = s.mapping_status()["message"]
+        assert "is not the folder that was published before" in message
+        assert "`ftpsyncd approve drop`" in message
+        assert "`ftpsyncd discard drop`" in message
+        until(lambda: s.mapping_status()["held"] == 10, "the files below count as held")
+        s.stop()
+        s.start()
+        s.until_state("held")
+        several_checks_later(s)
+        assert before.items() <= copies(s.published).items()
+
+
+def test_approve_accepts_another_folder_with_its_deletes(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        replace_by_empty(s)
+        until(lambda: s.mapping_status()["held"] == 10, "all deletes are held")
+        assert "drop: 10 deletes approved" in s.command("approve", "drop").stdout
+        until(lambda: contents(s.published) == {}, "all is deleted")
+        s.until_state("in_sync")
+        assert not (s.published / "sub").exists()
+        assert s.mapping_status()["published_files"] == 0
+
+
+def test_discard_accepts_another_folder_and_keeps_what_is_at_the_server(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        before = replace_by_empty(s)
+        until(lambda: s.mapping_status()["held"] == 10, "all deletes are held")
+        assert "the files stay at the server" in s.command("discard", "drop").stdout
+        s.until_state("in_sync")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert s.mapping_status()["published_files"] == 0
+        s.stop()
+        s.start()
+        s.until_state("in_sync")
+        assert_nothing_was_deleted(s, before)
+
+
+def test_the_old_folder_back_in_its_place_releases_the_hold(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        before = replace_by_empty(s)
+        s.drop.rmdir()
+        (tmp_path / "old").rename(s.drop)
+        s.until_state("in_sync")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert "released" in s.log()
+
+
+# ── A disk inside the source ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.root
+@as_root
+def test_a_disk_inside_the_source_is_published_without_a_hold(server: Server, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s:
+        (s.drop / "disk").mkdir()
+        with mounted(store, s.drop / "disk"):
+            fill(store)
+            s.start()
+            s.until_equal()
+            s.command("rescan")
+            s.stop()
+            s.start()
+            s.until_state("in_sync")
+            (s.drop / "disk/a.jpg").unlink()
+            s.until_equal()
+            s.until_state("in_sync")
+            s.stop()
+        assert "held" not in s.log()
+
+
+@pytest.mark.root
+@as_root
+def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_released_when_it_is_back(
+    server: Server, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s:
+        (s.drop / "disk").mkdir()
+        (s.drop / "beside.jpg").write_bytes(b"beside")
+        with mounted(store, s.drop / "disk"):
+            fill(store)
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+            umount(s.drop / "disk")
+        s.until_state("held")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert "disk was mounted" in s.mapping_status()["message"]
+        (s.drop / "other").mkdir()
+        (s.drop / "other/new.jpg").write_bytes(b"published meanwhile")
+        until((s.published / "other/new.jpg").exists, "files beside the disk are published")
+        several_checks_later(s, 1)
+        assert before.items() <= copies(s.published).items()
+        assert s.mapping_status()["state"] == "held"
+        assert "released" not in s.log()
+        with mounted(store, s.drop / "disk"):
+            s.until_state("in_sync")
+            assert before.items() <= copies(s.published).items()
+            (s.drop / "disk/b.jpg").unlink()
+            s.until_equal()
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
+def test_approve_accepts_that_a_disk_inside_the_source_is_gone(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path) as s:
+        (s.drop / "disk").mkdir()
+        with mounted("tmpfs", s.drop / "disk"):
+            fill(s.drop / "disk")
+            s.start()
+            s.until_equal()
+            umount(s.drop / "disk")
+        s.until_state("held")
+        s.command("approve", "drop")
+        s.until_equal()
+        s.until_state("in_sync")
+
+
+# ── Many at once ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def delete_too_many(s: Site) -> dict[str, tuple[int, bytes]]:
+    """Publish 12 files, delete 11 of them; what is at the server."""
+    fill(s.drop, "a b c d e f")
+    s.start()
+    s.until_equal()
+    before = copies(s.published)
+    shutil.rmtree(s.drop / "sub")
+    for name in "bcdef":
+        (s.drop / f"{name}.jpg").unlink()
+    s.until_state("held")
+    return before
+
+
+def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, max_deletes=5) as s:
+        before = delete_too_many(s)
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert s.mapping_status()["held"] == 11
+        message = s.mapping_status()["message"]
+        assert "11 files were deleted at once" in message
+        assert "max_deletes (5)" in message
+        s.stop()
+        assert '"held"' in s.command("status", "--json").stdout
+        s.start()
+        s.until_state("held")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        until(lambda: s.mapping_status()["held"] == 11, "all deletes are held again")
+        assert "drop: 11 deletes approved" in s.command("approve", "drop").stdout
+        s.until_equal()
+        s.until_state("in_sync")
+        assert contents(s.published).keys() == {b"a.jpg"}
+        assert not (s.published / "sub").exists()
+
+
+def test_discard_keeps_a_mass_delete_at_the_server_for_good(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, max_deletes=5) as s:
+        before = delete_too_many(s)
+        assert "deletes discarded; the files stay at the server" in s.command("discard", "drop").stdout
+        s.until_state("in_sync")
+        several_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        assert s.mapping_status()["published_files"] == 1
+        (s.drop / "a.jpg").unlink()
+        until(lambda: not (s.published / "a.jpg").exists(), "deletes after that go out again")
+        s.stop()
+        s.start()
+        s.until_state("in_sync")
+        assert copies(s.published) == {path: copy for path, copy in before.items() if path != "a.jpg"}
+
+
+def test_files_put_back_end_the_hold_of_a_mass_delete(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, max_deletes=5) as s:
+        delete_too_many(s)
+        fill(tmp_path / "again", "b c d e f")
+        for path in (tmp_path / "again").iterdir():
+            path.rename(s.drop / path.name)
+        (s.drop / "sub/a.jpg").write_bytes(b"a")
+        s.until_equal()
+        s.until_state("in_sync")
+
+
+def test_a_mass_delete_cannot_pass_in_portions(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, max_deletes=5) as s:
+        fill(s.drop, "a b c d e f")
+        s.start()
+        s.until_equal()
+        for name in "abc":
+            (s.drop / f"{name}.jpg").unlink()
+        s.until_equal()
+        before = copies(s.published)
+        for name in "def":
+            (s.drop / f"{name}.jpg").unlink()
+        s.until_state("held")
+        several_checks_later(s)
+        assert copies(s.published) == before
+
+
+def test_a_sync_holds_a_mass_delete_and_says_so(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, max_deletes=5) as s:
+        fill(s.drop, "a b c d e f")
+        s.command("sync")
+        before = copies(s.published)
+        shutil.rmtree(s.drop / "sub")
+        done = s.command("sync", ok=False)
+        assert done.returncode == 1
+        assert "6 files were deleted at once" in " ".join((done.stdout + done.stderr).split())
+        assert copies(s.published) == before
+
+
+# ── Other policies ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_with_deletes_keep_nothing_is_deleted_and_what_is_gone_is_forgotten(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, deletes="keep") as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        before = copies(s.published)
+        (s.drop / "a.jpg").unlink()
+        shutil.rmtree(s.drop / "sub")
+        until(lambda: s.mapping_status()["published_files"] == 4, "six files are forgotten")
+        several_checks_later(s)
+        assert copies(s.published) == before
+        (s.drop / "a.jpg").write_bytes(b"another file of that name")
+        until(lambda: (s.published / "a.jpg").read_bytes() == b"another file of that name", "it is published")
+
+
+def test_with_deletes_trash_what_is_gone_is_moved_aside(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, deletes="trash") as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        before = copies(s.published)
+        (s.drop / "a.jpg").unlink()
+        shutil.rmtree(s.drop / "sub")
+        kept = {"b.jpg", "c.jpg", "d.jpg", "e.jpg"}
+        trash = s.published / ".ftpsyncd-trash"
+        until(lambda: trash.exists() and len(contents(trash)) == 6, "six files are in the trash")
+        s.until_state("in_sync")
+        (day,) = trash.iterdir()
+        assert copies(day) == {path: copy for path, copy in before.items() if path not in kept}
+        assert copies(s.published).keys() - {f".ftpsyncd-trash/{day.name}/{p}" for p in copies(day)} == kept
+        assert not (s.published / "sub").exists()
