@@ -43,7 +43,7 @@ from ftpsyncd.model import (
     Status,
 )
 from ftpsyncd.publish import Folder
-from ftpsyncd.remote.session import connect
+from ftpsyncd.remote.session import Account
 from ftpsyncd.removals import Moment
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
 from ftpsyncd.survey import destination
@@ -184,7 +184,7 @@ class Service:
             queue = Queue(server.connections, jitter=hash(name) % 100 / 100)
             crew = Crew(
                 name,
-                partial(connect, server),
+                Account(server),
                 server.connections,
                 self._folders.__getitem__,
                 partial(engine.performed, name),

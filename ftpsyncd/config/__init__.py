@@ -33,7 +33,6 @@ __all__ = [
 
 NOT_YET_ACTIVE: Mapping[str, str] = MappingProxyType(
     {
-        "servers.*.bandwidth": "transfers are not limited yet",
         "control.http": "only the Unix socket is served yet",
     }
 )

@@ -72,7 +72,7 @@ def translate(error: Exception, doing: str) -> RemoteError:
             # On a line that had begun well: a dying vsftpd says its last words in clear text.
             return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
         case socket.gaierror():
-            return ServerUnavailableError(f"The host name is not known: {error.strerror}.")
+            return ServerUnavailableError(f"The host name is not known ({error.strerror}) while {doing}.")
         case ConnectionRefusedError():
             return ServerUnavailableError(f"The connection was refused while {doing}.")
         case OSError():
