@@ -140,6 +140,8 @@ def _shown(line: bytes) -> str:
 # ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _CROWDED = re.compile(r"too many|maximum|already connected|try again|simultaneous|limit.{0,20}reached", re.IGNORECASE)
+_DIED = re.compile(r"^500 OOPS: (?:priv_sock|child died)")
+"""vsftpd's last words when one of its processes is gone; with others it refuses a login or ends the connection."""
 _FULL = re.compile(
     r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space", re.IGNORECASE
 )
@@ -193,6 +195,8 @@ def _kind_of(reply: Reply, verb: str) -> type[RemoteError]:  # noqa: C901, PLR09
     code, text = reply.code, reply.text
     if code < 400 or code >= 600:
         return ProtocolError
+    if _DIED.search(text) or (verb not in _LOGIN_VERBS and text.startswith("500 OOPS:")):
+        return ServerUnavailableError
     if code == 421 or verb in _LOGIN_VERBS:
         if _CROWDED.search(text):
             return TooManyConnectionsError

@@ -81,8 +81,9 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
     if session.profile.epsv:
         if reply.code == 229:
             return Offer(replies.parse_epsv(reply))
-        session.profile.epsv = False
         reply = session.exchange([b"PASV"])[0]
+        # A server that is about to go away refuses both, which says nothing about EPSV.
+        session.profile.epsv = reply.code != 227
     if reply.code != 227:
         raise session.error(reply, "PASV")
     return Offer(replies.parse_pasv(reply))
