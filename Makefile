@@ -24,6 +24,9 @@ demo: $(STAMP) ## the main job with nothing to configure; DEMO_ARGS='--seconds 2
 test: $(STAMP) ## all tests; TEST_ARGS='-k name'
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
+test-long: $(STAMP) ## the tests that take minutes
+	@$(BIN)/python -m pytest -m long $(TEST_ARGS)
+
 check: $(STAMP) ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -41,4 +44,4 @@ lock: $(STAMP) ## renew the pinned requirements
 clean: ## remove what was made here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test test-long check format lock clean

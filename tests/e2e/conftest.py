@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -14,3 +14,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A running server with a home of its own."""
     with running(request.param) as started:
         yield started
+
+
+@pytest.fixture
+def report(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Prints a line past pytest's capture: figures are worth reading when a test passes, too."""
+
+    def show(line: str) -> None:
+        with capsys.disabled():
+            print(f"\n{line}")  # noqa: T201 - that is its purpose
+
+    return show

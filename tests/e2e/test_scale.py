@@ -1,0 +1,39 @@
+"""Many files at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import contents, site
+from tests.servers import Server
+from tests.waiting import until
+
+FILES = 10_000
+DIRECTORIES = 20
+MEMORY_MIB = 120
+
+
+@pytest.mark.timeout(240)
+def test_10_000_files_dropped_at_once_are_published_in_bounded_memory(
+    server: Server, tmp_path: Path, report: Callable[[str], None]
+) -> None:
+    with site(server, tmp_path) as s:
+        s.start()
+        started, at_rest = time.monotonic(), s.memory_mib()
+        for i in range(DIRECTORIES):
+            (s.drop / f"{i:02}").mkdir()
+        for i in range(FILES):
+            (s.drop / f"{i % DIRECTORIES:02}/{i:05}.jpg").write_bytes(b"%d " % i * 200)
+        until(lambda: s.mapping_status()["published_files"] == FILES, "all are published", 180)
+        took_s, memory = time.monotonic() - started, s.memory_mib()
+        s.until_equal()
+        report(
+            f"{server.kind}: {FILES} files in {took_s:.1f} s, daemon's memory at most {memory:.0f} MiB"
+            f" ({at_rest:.0f} at rest), {s.cpu_s():.1f} CPU s"
+        )
+        assert len(contents(s.published)) == FILES
+        assert memory < MEMORY_MIB
