@@ -8,7 +8,7 @@ STAMP := $(VENV)/.stamp
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 22
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,8 +40,19 @@ format: $(STAMP) ## let ruff mend what it can
 lock: $(STAMP) ## renew the pinned requirements
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --no-header -o requirements/run.txt pyproject.toml
 	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --no-header --extra dev -o requirements/dev.txt pyproject.toml
+	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --no-header --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+
+$(VENV)/.bench: $(STAMP) requirements/bench.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench-transfer: $(VENV)/.bench ## measure against lftp, rclone, curl (root, an hour); BENCH_ARGS='--only a'
+	@$(BIN)/python -m benchmarks.transfer $(BENCH_ARGS)
+
+bench-transfer-quick: $(STAMP) ## the same in small, in a minute, writing nothing
+	@$(BIN)/python -m benchmarks.transfer --quick $(BENCH_ARGS)
 
 clean: ## remove what was made here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-long check format lock clean
+.PHONY: help setup demo test test-long check format lock bench-transfer bench-transfer-quick clean

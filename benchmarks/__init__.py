@@ -1,0 +1,1 @@
+"""Measurements that anyone can repeat: real servers, real peers, one run, and every number of the documentation."""

@@ -1,0 +1,177 @@
+"""Tables from results: every number of docs/performance.md between its markers comes from here.
+
+In: `Results`, scenarios with their targets. Out: Markdown. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contenders import CONTENDERS, OURS
+from benchmarks.record import Case, Quantity, Results
+from benchmarks.scenarios import Scenario, Target
+
+BEGIN, END = "<!-- transfer:begin -->", "<!-- transfer:end -->"
+_SIGN = {"time": "≤", "cpu": "≤", "rate": "≥"}
+_WORDS = {"time": "wall time", "cpu": "CPU seconds", "rate": "transfer rate"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A target beside what was measured."""
+
+    case: Case
+    target: Target
+    peer: str
+    """The best of the target's peers."""
+    ratio: float
+
+    @property
+    def is_reached(self) -> bool:
+        """Judged by the exact ratio, not by the rounded one."""
+        return self.ratio >= self.target.bound if self.target.quantity == "rate" else self.ratio <= self.target.bound
+
+
+def outcome(case: Case, target: Target) -> Outcome | None:
+    """Ours beside the best peer; None if one of both was not measured."""
+    quantity: Quantity = "cpu_s" if target.quantity == "cpu" else "wall_s"
+    peers = [peer for peer in target.peers if peer in case.measured]
+    # With a peer missing, the best of the others may not be the best.
+    if OURS not in case.measured or len(peers) < len(target.peers):
+        return None
+    peer = min(peers, key=lambda name: case.median(name, quantity))
+    ours, theirs = case.median(OURS, quantity), case.median(peer, quantity)
+    return Outcome(case, target, peer, theirs / ours if target.quantity == "rate" else ours / theirs)
+
+
+def render(results: Results, scenarios: Sequence[Scenario]) -> str:
+    """The whole text between the markers."""
+    parts = [_machine(results), _contenders(), _targets(results, scenarios), *_scenarios(results, scenarios)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def replace_between(text: str, content: str) -> str:
+    """The text with everything between its markers replaced.
+
+    Raises:
+        ValueError: a marker is missing, or there twice, or they are in the wrong order.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"expected {BEGIN} and {END} once each, in this order")
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{content}\n\n{END}{rest.partition(END)[2]}"
+
+
+def verdicts(results: Results, scenarios: Sequence[Scenario]) -> list[str]:
+    """The targets as lines for a terminal."""
+    return [" | ".join(row) for row in _target_rows(results, scenarios)]
+
+
+def _machine(results: Results) -> str:
+    facts = results.machine
+    versions = ", ".join(f"{name} {version}" for name, version in facts["contenders"].items())
+    servers = ", ".join(dict.fromkeys(f"{case.server} {case.server_version}" for case in results.cases))
+    return (
+        f"Measured on {facts['cores']} cores ({facts['processor']}), Linux {facts['kernel']}, Python {facts['python']}."
+        f" Contenders: {versions}. Servers: {servers}."
+    )
+
+
+def _targets(results: Results, scenarios: Sequence[Scenario]) -> str:
+    head = ("scenario", "server", "quantity, against", "target", "measured", "")
+    return "### Targets\n\nRatios of medians, ftpsyncd's beside the other's.\n\n" + _table(
+        head, _target_rows(results, scenarios)
+    )
+
+
+def _target_rows(results: Results, scenarios: Sequence[Scenario]) -> Iterator[tuple[str, ...]]:
+    cases = {case.key: case for case in results.cases}
+    for scenario in scenarios:
+        for kind in scenario.servers:
+            for tls in scenario.tls:
+                for target in scenario.targets:
+                    if kind in target.servers and tls in target.tls:
+                        case = cases.get((scenario.key, kind, tls))
+                        yield _target_row(scenario, _server(kind, tls), target, outcome(case, target) if case else None)
+
+
+def _target_row(scenario: Scenario, server: str, target: Target, found: Outcome | None) -> tuple[str, ...]:
+    peers = " and ".join(target.peers)
+    bound = f"{_SIGN[target.quantity]} {target.bound:.2f}"
+    if found is None:
+        return scenario.key, server, f"{_WORDS[target.quantity]}, {peers}", bound, "—", "not measured"
+    return (
+        scenario.key,
+        server,
+        f"{_WORDS[target.quantity]}, {found.peer}",
+        bound,
+        f"{found.ratio:.2f}",
+        "reached" if found.is_reached else "**not reached**",
+    )
+
+
+def _scenarios(results: Results, scenarios: Sequence[Scenario]) -> Iterator[str]:
+    for scenario in scenarios:
+        cases = [case for case in results.cases if case.scenario == scenario.key]
+        if cases:
+            yield _section(scenario, cases)
+
+
+def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
+    first = cases[0]
+    size = _size(first.size_bytes)
+    many = "1 connection" if scenario.connections == 1 else f"{scenario.connections} connections"
+    way = "loopback"
+    if first.rtt_ms is not None:
+        handshakes = ", ".join(f"{case.measured_rtt_ms:.1f}" for case in cases if case.measured_rtt_ms is not None)
+        way = f"round trip {first.rtt_ms:g} ms (TCP handshakes measured: {handshakes} ms), packets of {first.mtu} bytes"
+    lines = [f"### ({scenario.key}) {scenario.title}", f"{first.files:,} files, {size}, {many}, {way}."]
+    if scenario.remark:
+        lines.append(scenario.remark)
+    head = ("server", "program", "time, s", "shortest–longest", "× ftpsyncd", "CPU, s", "memory, MiB", "dates kept")
+    lines.append(_table(head, (row for case in cases for row in _case_rows(scenario, case)), right=range(2, 7)))
+    for case in cases:
+        server = _server(case.server, case.tls)
+        lines += [f"{server}: {name} is left out: {why}." for name, why in case.left_out.items()]
+    return "\n\n".join(lines)
+
+
+def _case_rows(scenario: Scenario, case: Case) -> Iterator[tuple[str, ...]]:
+    server = _server(case.server, case.tls)
+    for name, why in case.failed.items():
+        yield server, name, f"failed: {why}", "", "", "", "", ""
+    ours = case.median(OURS) if OURS in case.measured else None
+    for name in sorted(case.measured, key=case.median):
+        wall = case.median(name)
+        shortest, longest = case.spread(name)
+        dates = all(run.dates_kept for run in case.runs[name])
+        yield (
+            server,
+            f"**{name}**" if name == OURS else name,
+            f"{wall:.2f}",
+            f"{shortest:.2f}–{longest:.2f}" if len(case.runs[name]) > 1 else "one run",
+            f"{wall / ours:.2f}" if ours else "—",
+            f"{case.median(name, 'cpu_s'):.2f}",
+            f"{case.median(name, 'peak_kib') / 1024:.0f}",
+            "—" if scenario.action == "delete" else "yes" if dates else "no",
+        )
+
+
+def _contenders() -> str:
+    """Times alone say little: what each contender does in them."""
+    return _table(("program", "for every file"), ((each.name, each.does) for each in CONTENDERS.values()))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    aligned = set(right)
+    rule = ["---:" if number in aligned else "---" for number in range(len(head))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
+
+
+def _server(kind: str, tls: str) -> str:
+    return kind if tls == "off" else f"{kind}, TLS"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"
