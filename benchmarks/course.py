@@ -15,13 +15,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from benchmarks.contenders import CONTENDERS, OURS, Command, Contender, Job, environment
-from benchmarks.link import Link, compile_program, linked
+from benchmarks.link import Network, compile_program, linked, loopback
 from benchmarks.record import Case, Run
 from benchmarks.scenarios import Scenario
 from benchmarks.servers import Site, missing, serving
@@ -50,6 +50,13 @@ class Ground:
     memory: Path
     mtu: int
     rate_bytes_per_s: int
+
+    def network(self, scenario: Scenario) -> AbstractContextManager[Network]:
+        """The way to the servers."""
+        if scenario.rtt_ms is None:
+            return loopback()
+        rate = self.rate_bytes_per_s
+        return linked(self.link_program, rtt_ms=scenario.rtt_ms, mtu=self.mtu, rate_bytes_per_s=rate)
 
     def source(self, spec: TreeSpec) -> Path:
         """The tree of a spec, made if it is not there."""
@@ -86,27 +93,23 @@ def prepared(scenarios: Sequence[Scenario], *, mtu: int, rate_bytes_per_s: int) 
 def cases(ground: Ground, scenario: Scenario, repeat: int, say: Say) -> Iterator[Case]:
     """Measure a scenario with each of its servers; one that is not here is left out and said so."""
     with ExitStack() as stack:
-        link = None
-        if scenario.rtt_ms is not None:
-            rate = ground.rate_bytes_per_s
-            way = linked(ground.link_program, rtt_ms=scenario.rtt_ms, mtu=ground.mtu, rate_bytes_per_s=rate)
-            link = stack.enter_context(way)
+        network = stack.enter_context(ground.network(scenario))
         for kind in scenario.servers:
             if reason := missing(kind):
                 say(f"{kind} is left out: {reason}")
                 continue
             for tls in scenario.tls:
-                with _Course(ground, scenario, kind, tls, link) as course:
+                with _Course(ground, scenario, kind, tls, network) as course:
                     yield course.run(repeat, say)
 
 
 class _Course:
     """One case: its server, its source, its runs."""
 
-    def __init__(self, ground: Ground, scenario: Scenario, kind: str, tls: str, link: Link | None) -> None:
+    def __init__(self, ground: Ground, scenario: Scenario, kind: str, tls: str, network: Network) -> None:
         self._ground = ground
         self._scenario = scenario
-        self._link = link
+        self._network = network
         self._kind, self._tls = kind, tls
         self._stack = ExitStack()
         self._stash = ground.memory / "stash"
@@ -120,7 +123,7 @@ class _Course:
         emptied = [self._source] if self._scenario.action == "delete" else []
         for place in (*emptied, self._stash, self._state, home):
             self._stack.callback(shutil.rmtree, place, ignore_errors=True)
-        self._site = self._stack.enter_context(serving(self._kind, home, tls=self._tls, link=self._link))
+        self._site = self._stack.enter_context(serving(self._kind, home, self._network, tls=self._tls))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,8 +141,8 @@ class _Course:
             files=len(wanted),
             size_bytes=sum(entry.size for entry in wanted.values()),
             rtt_ms=self._scenario.rtt_ms,
-            measured_rtt_ms=round(self._link.measured_rtt_ms(self._site.port), 3) if self._link else None,
-            mtu=self._ground.mtu if self._link else None,
+            measured_rtt_ms=round(self._network.measured_rtt_ms(self._site.port), 3),
+            mtu=None if self._scenario.rtt_ms is None else self._ground.mtu,
         )
         where = f"{case.scenario} {self._kind}" + (" TLS" if self._tls != "off" else "")
         time.sleep(max(0.0, self._source.stat().st_mtime + SETTLED_S - time.time()))
@@ -174,8 +177,8 @@ class _Course:
 
     def _publish_and_empty(self, wanted: Manifest) -> None:
         """Let ftpsyncd publish what is to be deleted, without any delay, and keep what both sides look like then."""
-        if self._link:
-            self._link.set_rtt(0)
+        if self._scenario.rtt_ms is not None:
+            self._network.set_rtt(0)
         with self._work() as work:
             self._execute(CONTENDERS[OURS].command(Job("upload", self._source, self._site, 8, work)), work)
             _check(wanted, manifest(self._site.published))
@@ -183,8 +186,8 @@ class _Course:
         _copy(self._site.published, self._stash)
         for child in self._source.iterdir():
             shutil.rmtree(child)
-        if self._link and self._scenario.rtt_ms is not None:
-            self._link.set_rtt(self._scenario.rtt_ms)
+        if self._scenario.rtt_ms is not None:
+            self._network.set_rtt(self._scenario.rtt_ms)
 
     def _run_once(self, contender: Contender, wanted: Manifest) -> Run:
         for child in self._site.home.iterdir():
@@ -193,8 +196,7 @@ class _Course:
             if self._scenario.action == "delete":
                 _copy(self._stash, self._site.published)
                 shutil.copytree(self._state, work / "state")
-            if self._link:
-                self._link.forget()
+            self._network.forget()
             job = Job(self._scenario.action, self._source, self._site, self._scenario.connections, work)
             measured = self._execute(contender.command(job), work)
         found = manifest(self._site.published)
@@ -209,10 +211,9 @@ class _Course:
     def _execute(self, command: Command, work: Path) -> _Measured:
         """Run a command to its end."""
         report, log = work / "measured.json", work / "output"
-        prefix = self._link.at_near if self._link else ()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*prefix, self._ground.measure, report, *command.words],
+                [*self._network.at_near, self._ground.measure, report, *command.words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -39,8 +39,8 @@ class Case:
     size_bytes: int
     rtt_ms: float | None
     """Asked for; None: loopback."""
-    measured_rtt_ms: float | None
-    """Of a TCP handshake over the link."""
+    measured_rtt_ms: float
+    """Of a TCP handshake."""
     mtu: int | None = None
     runs: dict[str, list[Run]] = field(default_factory=dict)
     """By contender."""

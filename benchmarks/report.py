@@ -73,7 +73,8 @@ def _machine(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in facts["contenders"].items())
     servers = ", ".join(dict.fromkeys(f"{case.server} {case.server_version}" for case in results.cases))
     return (
-        f"Measured on {facts['cores']} cores ({facts['processor']}), Linux {facts['kernel']}, Python {facts['python']}."
+        f"Measured on {facts['cores']} cores ({facts['processor']}), Linux {facts['kernel']}, Python {facts['python']},"
+        f" congestion control {facts['congestion_control']}."
         f" Contenders: {versions}. Servers: {servers}."
     )
 
@@ -124,7 +125,7 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
     many = "1 connection" if scenario.connections == 1 else f"{scenario.connections} connections"
     way = "loopback"
     if first.rtt_ms is not None:
-        handshakes = ", ".join(f"{case.measured_rtt_ms:.1f}" for case in cases if case.measured_rtt_ms is not None)
+        handshakes = ", ".join(f"{case.measured_rtt_ms:.1f}" for case in cases)
         way = f"round trip {first.rtt_ms:g} ms (TCP handshakes measured: {handshakes} ms), packets of {first.mtu} bytes"
     lines = [f"### ({scenario.key}) {scenario.title}", f"{first.files:,} files, {size}, {many}, {way}."]
     if scenario.remark:

@@ -1,4 +1,4 @@
-"""Real FTP servers for the benchmark, here or at the far end of a link; started and ended by `serve`.
+"""Real FTP servers for the benchmark, at the far end of a network; started and ended by `serve`.
 
 In: kind, TLS, the server's home. Out: `Site`, what a client must know to log in.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.link import FAR_ADDRESS, Link
+from benchmarks.link import Network
 
 ROOT = Path(__file__).parent.parent
 REMOTE = "/site"
@@ -49,13 +49,12 @@ def missing(kind: str) -> str:
 
 
 @contextmanager
-def serving(kind: str, home: Path, *, tls: str = "off", link: Link | None = None) -> Iterator[Site]:
-    """Run a server at the far end of a link, or without one on loopback."""
-    prefix, host = (link.at_far, FAR_ADDRESS) if link else ((), "127.0.0.1")
+def serving(kind: str, home: Path, network: Network, *, tls: str = "off") -> Iterator[Site]:
+    """Run a server at the far end of a network."""
     home.mkdir(parents=True, exist_ok=True)
     module = (sys.executable, "-m", "benchmarks.serve", kind)
     process = subprocess.Popen(
-        [*prefix, *module, "--host", host, "--tls", tls, "--home", str(home)],
+        [*network.at_far, *module, "--host", network.far_address, "--tls", tls, "--home", str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.contenders import versions
 from benchmarks.course import cases, prepared
+from benchmarks.link import congestion_control
 from benchmarks.record import Results, load, save
 from benchmarks.scenarios import DAEMONS, SCENARIOS, Scenario, quick
 
@@ -95,6 +96,7 @@ def machine() -> dict[str, Any]:
         "processor": model[1].strip() if model else platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "congestion_control": congestion_control(),
         "contenders": versions(),
     }
 

@@ -14,7 +14,8 @@ TREE = TreeSpec(files=6, smallest=0, largest=3000, directories=4)
 SCENARIO = Scenario(
     "a", "Six pictures", TREE, 8, 50, ("proftpd",), targets=(Target("time", ("lftp",), 0.5),), remark="A remark."
 )
-MACHINE = {"cores": 2, "processor": "any", "kernel": "6.1", "python": "3.11.2", "contenders": {"lftp": "4.9.2"}}
+MACHINE = {"cores": 2, "processor": "any", "kernel": "6.1", "python": "3.11.2"}
+MACHINE |= {"congestion_control": "cubic", "contenders": {"lftp": "4.9.2"}}
 
 
 def runs(*walls: float, cpu_s: float = 1.0, dated: bool = True) -> list[Run]:
