@@ -21,8 +21,13 @@ setup: $(STAMP) ## make .venv with everything pinned
 demo: $(STAMP) ## the main job with nothing to configure; DEMO_ARGS='--seconds 20'
 	@$(BIN)/ftpsyncd demo $(DEMO_ARGS)
 
-test: $(STAMP) ## all tests; TEST_ARGS='-k name'
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+# Most tests wait for servers and quiet times, so more run side by side than there are cores. The paths below the base
+# are short because those of sockets may have 107 bytes.
+WORKERS ?= 4
+
+test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the other
+	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --basetemp="$$base/t" $(TEST_ARGS)
 
 test-long: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(TEST_ARGS)

@@ -164,7 +164,7 @@ def test_what_may_not_be_read_is_unreadable(root: Path) -> None:
     (names_only / "x").touch()
     names_only.chmod(0o704)
     (root / "closed file").touch(mode=0o600)
-    for above in [root, *list(root.parents)[:3]]:
+    for above in [root, *root.parents][:-2]:  # all but / and /tmp
         above.chmod(0o755)
     run = subprocess.run([sys.executable, "-c", _AS_NOBODY, root], capture_output=True, text=True, check=False)
     assert run.stderr == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import time
 from dataclasses import replace
 
@@ -132,7 +133,7 @@ class TestTheBeginning:
             ({"TYPE": farewell}, ServerUnavailableError),
             ({"FEAT": hang_up}, ServerUnavailableError),
         ],
-        ids=str,
+        ids=lambda value: re.sub(r"<(?:class|function) .?([\w.]+)[^>]*>", r"\1", str(value))[:80],
     )
     def test_a_bad_one_has_a_verdict(self, script, kind):
         with Scripted(script) as server:
