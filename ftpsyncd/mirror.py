@@ -38,6 +38,7 @@ from ftpsyncd.model import (
     Row,
     Sweep,
     Upload,
+    basename,
     join,
     parent,
     remote_join,
@@ -369,6 +370,10 @@ class Mirror:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
                     self._offer_present(decision, listing)
+                case Settled(path, had_failure=True) if basename(path) not in listing.entries:
+                    # It may have been a directory: what failed below it is over as well.
+                    self._nothing_below(path)
+                    self._note(decision, at)
                 case _:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)

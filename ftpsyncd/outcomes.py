@@ -281,8 +281,8 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         at.wall_ns,
     )
     mirror.ledger.put_failure(mirror.id, action.path, failure)
-    if wait_s is not None:
-        mirror.dirty.mark(action.path, at.now + wait_s)
+    # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
+    mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
     kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
     mirror.site.tell(kind, action.path, error.message, reply=failure.reply, remedy=error.remedy)
 
