@@ -128,14 +128,24 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
         handshakes = ", ".join(f"{case.measured_rtt_ms:.1f}" for case in cases)
         way = f"round trip {first.rtt_ms:g} ms (TCP handshakes measured: {handshakes} ms), packets of {first.mtu} bytes"
     lines = [f"### ({scenario.key}) {scenario.title}", f"{first.files:,} files, {size}, {many}, {way}."]
-    if scenario.remark:
-        lines.append(scenario.remark)
     head = ("server", "program", "time, s", "shortest–longest", "× ftpsyncd", "CPU, s", "memory, MiB", "dates kept")
     lines.append(_table(head, (row for case in cases for row in _case_rows(scenario, case)), right=range(2, 7)))
     for case in cases:
         server = _server(case.server, case.tls)
         lines += [f"{server}: {name} is left out: {why}." for name, why in case.left_out.items()]
+        if scenario.waiting_s and OURS in case.measured:
+            lines.append(_waiting(scenario, case))
     return "\n\n".join(lines)
+
+
+def _waiting(scenario: Scenario, case: Case) -> str:
+    """How much of our time is waiting on purpose; the targets count it."""
+    rest = case.median(OURS) - scenario.waiting_s
+    beside = ", ".join(f"{rest / case.median(name):.2f} × {name}'s" for name in case.measured if name != OURS)
+    return (
+        f"{_server(case.server, case.tls)}: ftpsyncd's time contains the {scenario.waiting_s:g} s for which a file must"
+        f" be gone before it is deleted (`delete_after`). The rest is {rest:.2f} s ({beside or 'nothing beside it'})."
+    )
 
 
 def _case_rows(scenario: Scenario, case: Case) -> Iterator[tuple[str, ...]]:

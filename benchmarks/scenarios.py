@@ -43,7 +43,8 @@ class Scenario:
     tls: tuple[str, ...] = ("off",)
     action: Action = "upload"
     targets: tuple[Target, ...] = ()
-    remark: str = ""
+    waiting_s: float = 0.0
+    """For how long ftpsyncd waits on purpose, as part of its time."""
 
 
 _PICTURES = TreeSpec(files=500, smallest=5_000, largest=60_000, directories=20)
@@ -103,7 +104,7 @@ SCENARIOS = (
         servers=("proftpd",),
         action="delete",
         targets=(Target("time", ("lftp",), 0.1),),
-        remark="ftpsyncd's time contains the 10 s for which a file must be gone before it is deleted (`delete_after`).",
+        waiting_s=10.0,  # the default of delete_after
     ),
 )
 

@@ -12,7 +12,13 @@ from benchmarks.trees import TreeSpec, dates_kept, differences, layout, make_tre
 
 TREE = TreeSpec(files=6, smallest=0, largest=3000, directories=4)
 SCENARIO = Scenario(
-    "a", "Six pictures", TREE, 8, 50, ("proftpd",), targets=(Target("time", ("lftp",), 0.5),), remark="A remark."
+    "a",
+    "Six pictures",
+    TREE,
+    8,
+    50,
+    ("proftpd",),
+    targets=(Target("time", ("lftp",), 0.5),),
 )
 MACHINE = {"cores": 2, "processor": "any", "kernel": "6.1", "python": "3.11.2"}
 MACHINE |= {"congestion_control": "cubic", "contenders": {"lftp": "4.9.2"}}
@@ -83,12 +89,19 @@ def test_a_section_shows_medians_spread_and_what_is_missing() -> None:
     some = case(left_out={"rclone": "rclone is not installed"}, failed={"ftplib": "exit code 1"})
     text = report.render(Results(MACHINE, [some]), [SCENARIO])
     assert "### (a) Six pictures" in text
-    assert "A remark." in text
     assert "round trip 50 ms (TCP handshakes measured: 50.2 ms), packets of 1500 bytes" in text
     assert "| proftpd | **ftpsyncd** | 5.00 | 4.00\u20136.00 | 1.00 | 1.00 | 20 | yes |" in text
     assert "| proftpd | lftp | 11.00 | 10.00\u201330.00 | 2.20 | 1.00 | 20 | yes |" in text
     assert "proftpd: rclone is left out: rclone is not installed." in text
     assert "| proftpd | ftplib | failed: exit code 1 |" in text
+
+
+def test_waiting_on_purpose_is_told_apart_but_counts() -> None:
+    some = case(runs={"ftpsyncd": runs(14), "lftp": runs(40)})
+    text = report.render(Results(MACHINE, [some]), [replace(SCENARIO, waiting_s=10)])
+    assert "the 10 s for which a file must be gone" in text
+    assert "The rest is 4.00 s (0.10 \u00d7 lftp's)." in text
+    assert "| ≤ 0.50 | 0.35 | reached |" in text
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
