@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.site import Site, contents, site
-from tests.servers import Server, running
+from tests.servers import PASSWORD, Server, running
 from tests.waiting import until
 
 GOOD: dict[str, Any] = {
@@ -169,6 +171,7 @@ def test_a_directory_without_permission_to_write_parks_the_file_with_the_servers
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system")
 @pytest.mark.real_server
 def test_a_full_disk_at_the_server_makes_the_file_wait_and_space_lets_it_through(tmp_path: Path) -> None:
+    # Not pyftpdlib: it dies of ENOSPC inside and never answers.
     with running("vsftpd", home_bytes=2 << 20) as server, site(server, tmp_path) as s:
         filler = server.home / "filler"
         filler.write_bytes(b"f" * (1 << 20))
@@ -177,7 +180,174 @@ def test_a_full_disk_at_the_server_makes_the_file_wait_and_space_lets_it_through
         big.write_bytes(os.urandom(1_600_000))
         until(lambda: s.mapping_status()["failed"] + s.mapping_status()["parked"], "it failed", 60)
         assert b"site/big.jpg" not in contents(server.home)
-        assert "45" in s.command("why", big).stdout
+        (problem,) = s.status()["problems"]
+        assert problem["reply"], "the server's own words"
+        assert problem["reply"] in s.command("why", big).stdout
         filler.unlink()
         s.command("retry")
         s.until_equal()
+        until(lambda: s.mapping_status()["failed"] + s.mapping_status()["parked"] == 0, "nothing failed any more")
+
+
+@pytest.mark.parametrize("command", ["run", "check", "sync"])
+def test_a_missing_password_is_one_message_and_ends_with_78(command: str, tmp_path: Path) -> None:
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "config.yaml").write_text(broken())
+    environ = {"SITE_PASSWORD": ""}
+    done = ftpsyncd(command, "-c", "config.yaml", base=tmp_path, **environ)
+    said = done.stdout + done.stderr
+    assert done.returncode == 78, said
+    assert "SITE_PASSWORD" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["run", "check", "sync"])
+@pytest.mark.parametrize("what", ["no file", "empty", "syntax", "wrong type", "unknown key"])
+def test_one_mistake_is_one_message(what: str, command: str, tmp_path: Path) -> None:
+    text, _ = CONFIGS[what]
+    (tmp_path / "drop").mkdir()
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+    done = ftpsyncd(command, "-c", "config.yaml", base=tmp_path, SITE_PASSWORD="x")
+    message, *remedy = done.stderr.splitlines()
+    assert message.startswith("ftpsyncd: error: ")
+    assert len(remedy) <= 1
+    assert done.stdout == ""
+
+
+def test_a_sync_beside_the_daemon_is_refused_with_75_and_a_check_is_not(s: Site) -> None:
+    s.start()
+    refused = s.command("sync", ok=False)
+    assert refused.returncode == 75
+    assert "another ftpsyncd" in refused.stderr
+    assert s.command("check").returncode == 0
+
+
+def test_a_state_directory_that_cannot_be_used_is_named_and_ends_with_75(s: Site) -> None:
+    (s.base / "state").write_bytes(b"a file")
+    for command in ("run", "sync"):
+        done = s.command(command, ok=False)
+        assert done.returncode == 75, done.stderr
+        assert str(s.base / "state") in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+class Refusing:
+    """An FTP server that refuses every login and counts them."""
+
+    def __init__(self) -> None:
+        self.logins = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._talk, args=(connection,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _talk(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb", buffering=0) as line:
+            line.write(b"220 Hello.\r\n")
+            for command in line:
+                if command.startswith(b"PASS"):
+                    self.logins += 1
+                line.write(b"331 And?\r\n" if command.startswith(b"USER") else b"530 Login incorrect.\r\n")
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+
+
+def test_a_refused_login_is_tried_once_however_much_waits_and_once_more_after_retry(tmp_path: Path) -> None:
+    refusing = Refusing()
+    try:
+        with running("pyftpdlib") as server, site(server, tmp_path, server_keys={"port": refusing.port}) as s:
+            for i in range(50):
+                (s.drop / f"{i}.jpg").write_bytes(b"x" * 1000)
+            s.start()
+            s.until_state("offline")
+            for i in range(50, 100):
+                (s.drop / f"{i}.jpg").write_bytes(b"x" * 1000)
+            until(lambda: s.mapping_status()["pending"] >= 100, "all wait", 30)
+            until(lambda: s.status()["daemon"]["uptime_s"] > 8, "some seconds pass", 30)
+            assert refusing.logins == 1
+            (state,) = s.status()["servers"]
+            assert state["state"] == "refused"
+            assert "Login incorrect" in state["message"]
+            assert "ftpsyncd check" in s.command("status").stdout
+            s.command("retry")
+            until(lambda: refusing.logins == 2, "one more try", 10)
+            began = s.status()["daemon"]["uptime_s"]
+            until(lambda: s.status()["daemon"]["uptime_s"] > began + 4, "some seconds pass", 30)
+            assert refusing.logins == 2
+            assert s.stop() == 0
+    finally:
+        refusing.close()
+
+
+def test_a_corrected_password_is_used_after_retry(server: Server, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("wrong\n")
+    secret.chmod(0o600)
+    with site(server, tmp_path, server_keys={"password": {"file": str(secret)}}) as s:
+        (s.drop / "a.jpg").write_bytes(b"a")
+        s.start()
+        until(lambda: s.status()["servers"][0]["state"] == "refused", "the login is refused", 30)
+        secret.write_text(PASSWORD + "\n")
+        s.command("retry", "--server", "web")
+        s.until_equal()
+        s.until_state("in_sync")
+        assert "server web: online" in s.log()
+
+
+def test_the_daemon_lives_on_with_an_unknown_host_and_says_so(s: Site) -> None:
+    s.server_keys["host"] = "no-such-host.invalid"
+    s.write_config()
+    (s.drop / "a.jpg").write_bytes(b"a")
+    done = s.command("sync", ok=False)
+    assert done.returncode == 75
+    assert "host name is not known" in done.stdout + done.stderr
+    s.start()
+    s.until_state("offline")
+    assert "host name is not known" in s.mapping_status()["message"]
+    assert "host name is not known" in s.command("why", s.drop / "a.jpg").stdout
+    assert s.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)])
+def test_the_daemon_lives_on_with_a_certificate_that_does_not_verify_and_says_so(kind: str, tmp_path: Path) -> None:
+    with running(kind, tls="explicit") as server, site(server, tmp_path) as s:
+        (s.drop / "a.jpg").write_bytes(b"a")
+        config = json.loads(s.config.read_text())
+        del config["servers"]["web"]["tls_ca"]
+        s.config.write_text(json.dumps(config))
+        s.start()
+        until(lambda: s.status()["servers"][0]["state"] == "refused", "TLS is refused", 30)
+        assert "certificate" in s.status()["servers"][0]["message"]
+        checked = s.command("check", ok=False)
+        assert checked.returncode == 75
+        assert "tls_ca" in checked.stdout
+        assert contents(server.home) == {}
+        assert s.stop() == 0
+
+
+@pytest.mark.real_server
+def test_a_file_parked_for_lack_of_permission_is_published_after_retry(tmp_path: Path) -> None:
+    with running("vsftpd", writable=False) as server, site(server, tmp_path) as s:
+        (s.drop / "a.jpg").write_bytes(b"a")
+        s.start()
+        until(lambda: "550" in s.command("why", s.drop / "a.jpg").stdout, "the server's words are told", 30)
+        assert "ftpsyncd retry" in s.command("why", s.drop / "a.jpg").stdout
+        server.home.chmod(0o777)
+        s.command("retry")
+        s.until_equal()
+        until(lambda: s.mapping_status()["parked"] == 0, "nothing is parked any more")
