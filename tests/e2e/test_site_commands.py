@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,42 @@ def test_sync_exits_with_75_when_the_server_is_not_there(s: Site) -> None:
     assert "1 file waits" in done.stdout
 
 
+def test_sync_of_one_mapping_leaves_the_others_alone(s: Site) -> None:
+    other = s.base / "other"
+    other.mkdir()
+    (other / "b.jpg").write_bytes(b"b")
+    drop(s, "a.jpg")
+    config = json.loads(s.config.read_text())
+    config["mappings"]["other"] = {**config["mappings"][MAPPING], "local": str(other), "remote": "web:/other"}
+    s.config.write_text(json.dumps(config))
+    done = json.loads(s.command("sync", "other", "--json").stdout)
+    assert (done["files_done"], done["exit_code"]) == (1, 0)
+    assert set(contents(s.server.home)) == {b"other/b.jpg"}
+
+
+def test_a_second_sync_does_nothing(s: Site) -> None:
+    drop(s, "a.jpg")
+    s.command("sync")
+    inode = (s.published / "a.jpg").stat().st_ino
+    assert json.loads(s.command("sync", "--json").stdout)["files_done"] == 0
+    assert (s.published / "a.jpg").stat().st_ino == inode
+    assert json.loads(s.command("plan", "--json").stdout)["planned"] == []
+
+
+def test_sync_dry_run_leaves_disk_server_and_ledger_as_they_were(s: Site) -> None:
+    drop(s, "a.jpg")
+    drop(s, "gone.jpg")
+    s.command("sync")
+    (s.drop / "gone.jpg").unlink()
+    drop(s, "new.jpg")
+    ledger = s.base / "state/ledger.db"
+    before = contents(s.server.home), contents(s.drop), ledger.read_bytes()
+    said = s.command("sync", "--dry-run").stdout
+    assert "gone.jpg" in said
+    assert "new.jpg" in said
+    assert (contents(s.server.home), contents(s.drop), ledger.read_bytes()) == before
+
+
 # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 MAPPING_KEYS = {
@@ -142,6 +179,53 @@ def test_why_explains_every_state(s: Site) -> None:
     assert "resume" in why(s, pending)["sentence"]
 
 
+def test_why_answers_without_a_daemon_too(s: Site) -> None:
+    published, ignored = drop(s, "a.jpg", b"12345"), drop(s, "a.xyz")
+    s.command("sync")
+    new, excluded = drop(s, "new.jpg"), drop(s, "new.jpg.part")
+    assert why(s, published)["state"] == "published"
+    assert "5 bytes" in why(s, published)["sentence"]
+    assert "not matched by include: @media" in why(s, ignored)["sentence"]
+    assert why(s, excluded)["state"] == "ignored"
+    assert why(s, new)["state"] in {"pending", "settling"}
+    assert why(s, s.drop / "never.jpg")["state"] == "absent"
+    published.unlink()
+    assert "still at the server" in why(s, published)["sentence"]
+    assert why(s, s.base / "elsewhere.jpg")["state"] == "unmanaged"
+
+
+def test_why_tells_that_a_path_waits_for_a_server_that_is_away(s: Site) -> None:
+    s.start()
+    s.server.stop()
+    path = drop(s, "a.jpg")
+    s.until_state("offline")
+    answer = why(s, path)
+    assert answer["state"] == "pending"
+    assert "refused" in answer["sentence"].lower()
+
+
+def test_why_tells_that_a_file_is_open_for_writing(s: Site) -> None:
+    s.start()
+    with (s.drop / "a.jpg").open("wb") as file:
+        file.write(b"half")
+        file.flush()
+        until(lambda: "open for writing" in why(s, s.drop / "a.jpg")["sentence"], "it is known to be written", 30)
+        assert contents(s.published) == {}
+        file.write(b" and half")
+    s.until_equal()
+
+
+def test_why_tells_which_delete_is_held_and_what_releases_it(s: Site) -> None:
+    s.write_config(max_deletes=0)
+    path = drop(s, "a.jpg")
+    s.start()
+    s.until_equal()
+    path.unlink()
+    s.until_state("held")
+    assert why(s, path)["state"] == "held"
+    assert "ftpsyncd approve" in why(s, path)["sentence"]
+
+
 # ── steering ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,6 +255,55 @@ def test_retry_publishes_what_was_parked_once_the_reason_is_gone(s: Site) -> Non
     until(lambda: s.mapping_status()["parked"] == 0, "nothing is parked any more")
 
 
+def test_pause_of_a_server_pauses_its_mappings(s: Site) -> None:
+    s.start()
+    s.command("pause", "--server", "web")
+    drop(s, "a.jpg")
+    until(lambda: s.mapping_status()["state"] == "paused" and s.mapping_status()["pending"], "it waits")
+    s.command("resume")
+    s.until_equal()
+    s.until_state("in_sync")
+
+
+def test_rescan_finds_what_no_event_told(s: Site) -> None:
+    # A polling watcher that sleeps for an hour is as good as one that misses everything.
+    s.write_config(watch="poll", poll_every="1h")
+    s.start()
+    s.until_state("in_sync")
+    drop(s, "sub/a.jpg")
+    assert "comparing everything again" in s.command("rescan").stdout
+    s.until_equal()
+    drop(s, "b.jpg")
+    s.command("rescan", "--path", s.drop / "b.jpg")
+    s.until_equal()
+
+
+def test_retry_tries_everything_that_failed_again(s: Site) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        drop(s, name)
+        (s.published / name).mkdir(parents=True)
+    s.start()
+    until(lambda: s.mapping_status()["parked"] == 2, "both are parked", 30)
+    for name in ("a.jpg", "b.jpg"):
+        (s.published / name).rmdir()
+    assert "2 failed paths are tried again" in s.command("retry").stdout
+    s.until_equal()
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "retry", "rescan", "approve", "discard"])
+def test_steering_without_a_daemon_says_how_to_start_it_and_ends_with_75(s: Site, command: str) -> None:
+    done = s.command(command, MAPPING, ok=False)
+    assert done.returncode == 75
+    assert "ftpsyncd run" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_approve_and_discard_without_a_hold_say_so(s: Site) -> None:
+    s.start()
+    for command in ("approve", "discard"):
+        assert "nothing is held" in s.command(command, MAPPING).stdout
+
+
 def test_an_unknown_mapping_is_a_usage_error(s: Site) -> None:
     s.start()
     done = s.command("pause", "dorp", ok=False)
@@ -197,6 +330,87 @@ def test_systemd_is_told_ready_after_the_first_watch_then_watchdog_and_stopping(
         assert s.stop() == 0
         while "STOPPING=1" not in told:
             told += "\n" + notify.recv(4096).decode()
+
+
+def watches(pid: int) -> int:
+    """How many inotify watches a process has (proc(5), fdinfo)."""
+    return sum(info.read_text().count("inotify wd:") for info in Path(f"/proc/{pid}/fdinfo").iterdir() if info.exists())
+
+
+def test_systemd_is_told_ready_only_when_every_directory_is_watched(s: Site) -> None:
+    for i in range(2000):
+        (s.drop / f"{i % 40}/{i}").mkdir(parents=True)
+    address = str(s.base / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(address)
+        notify.settimeout(60)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ftpsyncd", "run", "-c", str(s.config)],
+            stderr=subprocess.DEVNULL,
+            env={**s.environment(), "NOTIFY_SOCKET": address},
+        )
+        try:
+            while b"READY=1" not in notify.recv(4096):
+                pass
+            assert watches(process.pid) > 2000
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def test_sigterm_ends_an_idle_daemon_at_once(s: Site) -> None:
+    drop(s, "a.jpg")
+    s.start()
+    s.until_equal()
+    began = time.monotonic()
+    assert s.stop() == 0
+    assert time.monotonic() - began < 5
+    assert "stopped" in s.log()
+    assert not (s.base / "control.sock").exists()
+
+
+def test_sigterm_with_a_dead_server_and_a_backlog_ends_at_once_and_loses_nothing(s: Site) -> None:
+    s.start()
+    s.server.stop()
+    for i in range(300):
+        drop(s, f"{i}.jpg")
+    s.until_state("offline")
+    began = time.monotonic()
+    assert s.stop() == 0
+    assert time.monotonic() - began < 5
+    s.server.start()
+    s.start()
+    s.until_equal()
+
+
+def test_sigterm_in_the_middle_of_uploads_loses_nothing_and_leaves_nothing_behind(s: Site) -> None:
+    for i in range(200):
+        drop(s, f"{i % 7}/{i}.jpg", os.urandom(60_000))
+    s.start()
+    until(lambda: len(contents(s.published)) >= 20, "some are there", 30)
+    began = time.monotonic()
+    assert s.stop() == 0
+    assert time.monotonic() - began < 5
+    assert len(contents(s.published)) < 200, "it ended in the middle"
+    s.start()
+    s.until_equal()
+    s.until_state("in_sync")
+
+
+def test_sigterm_in_the_middle_of_a_slow_upload_ends_in_time_and_the_next_start_publishes_it(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path, server_keys={"bandwidth": "200 kB/s"}) as s:
+        drop(s, "big.jpg", os.urandom(20_000_000))
+        s.start()
+        until(lambda: s.status()["transfers"], "it is on its way", 30)
+        assert why(s, s.drop / "big.jpg")["state"] == "in_flight"
+        began = time.monotonic()
+        assert s.stop() == 0
+        assert time.monotonic() - began < 30, "less than systemd's patience of 90 s"
+        assert b"big.jpg" not in contents(s.published)
+        s.server_keys.clear()
+        s.write_config()
+        s.start()
+        s.until_equal()
 
 
 def test_json_log_lines_are_json_whatever_the_names(s: Site) -> None:
