@@ -12,7 +12,7 @@ from ftpsyncd.control.port import Daemon
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import UsageError
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import CommandName, Status, Why
+from ftpsyncd.model import CommandName, Status, Sweep, Why
 from ftpsyncd.removals import Moment
 from ftpsyncd.survey import locate, why_from_ledger
 
@@ -114,7 +114,8 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     if queue.occupied(name, relative):
         return Why(path, name, "in_flight", "it is being published right now")
     action = queue.waiting(name, relative)
-    if action is not None:
+    # A leftover that is going to be swept says nothing about the file itself.
+    if action is not None and not isinstance(action, Sweep):
         reason = f"waits in the queue of {mirror.spec.server} ({action.why})"
         if queue.message:
             reason += f": {queue.message}"

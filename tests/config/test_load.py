@@ -258,12 +258,8 @@ def test_a_password_in_a_file_that_others_can_read_is_warned_about(home, environ
 
 
 def test_keys_without_behaviour_yet_are_named(loaded):
-    config = loaded(
-        "servers: {web: {host: h, user: anonymous}}\n" + MAPPINGS + "control: {http: localhost:80}\n"
-    )
-    assert config.inactive == (
-        f"control.http: {NOT_YET_ACTIVE['control.http']}",
-    )
+    config = loaded("servers: {web: {host: h, user: anonymous}}\n" + MAPPINGS + "control: {http: localhost:80}\n")
+    assert config.inactive == (f"control.http: {NOT_YET_ACTIVE['control.http']}",)
 
 
 # ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────

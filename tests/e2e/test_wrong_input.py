@@ -182,7 +182,7 @@ def test_a_full_disk_at_the_server_makes_the_file_wait_and_space_lets_it_through
         assert b"site/big.jpg" not in contents(server.home)
         (problem,) = s.status()["problems"]
         assert problem["reply"], "the server's own words"
-        assert problem["reply"] in s.command("why", big).stdout
+        until(lambda: problem["reply"] in s.command("why", big).stdout, "why tells the server's words")
         filler.unlink()
         s.command("retry")
         s.until_equal()
