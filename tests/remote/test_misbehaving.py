@@ -265,7 +265,10 @@ class TestTheDataConnection:
             await connection.end_data()
             await connection.say("226 Stored.")
 
-        with Scripted(STOR=crawl) as server, Account(server.spec(), timeouts=replace(QUICK, reply_s=20, final_s=20))() as session:
+        with (
+            Scripted(STOR=crawl) as server,
+            Account(server.spec(), timeouts=replace(QUICK, reply_s=20, final_s=20))() as session,
+        ):
             (result,) = publish(session, job("/a", b"x" * LARGE))
             assert result.error is None
             assert len(server.files["/a"]) == LARGE
