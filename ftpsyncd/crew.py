@@ -79,7 +79,7 @@ class Crew:
             if afresh:
                 self._down = None
             self._handed.append(action)
-            if not self._idle and len(self._threads) < self._connections:
+            if len(self._handed) > self._idle and len(self._threads) < self._connections:
                 thread = threading.Thread(target=self._work, name=f"ftpsyncd-{self.name}-worker", daemon=True)
                 self._threads.add(thread)
                 thread.start()
