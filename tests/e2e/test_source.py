@@ -39,7 +39,7 @@ def copies(root: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def several_checks_later(s: Site, checks: int = 2) -> None:
+def some_checks_later(s: Site, checks: int = 1) -> None:
     """Wait until the daemon has looked at the source so often again, and for longer than ``delete_after``."""
     began = s.status()["daemon"]["uptime_s"]
     enough_s = checks * 1.1 * CHECK_EVERY_S + DELETE_AFTER_S
@@ -79,7 +79,7 @@ def test_a_source_moved_away_deletes_nothing_and_goes_on_when_it_is_back(server:
         before = copies(s.published)
         s.drop.rename(tmp_path / "away")
         s.until_state("source_missing")
-        several_checks_later(s)
+        some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
         assert s.mapping_status()["state"] == "source_missing"
         assert "is not there" in s.mapping_status()["message"] or "cannot be opened" in s.mapping_status()["message"]
@@ -102,7 +102,7 @@ def test_a_source_that_is_missing_at_the_start_deletes_nothing(server: Server, t
         s.drop.rename(tmp_path / "away")
         s.start()
         s.until_state("source_missing")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         (tmp_path / "away").rename(s.drop)
         s.until_state("in_sync")
@@ -143,7 +143,7 @@ def test_a_source_that_cannot_be_read_deletes_nothing(server: Server, tmp_path: 
         s.drop.rename(tmp_path / "away")
         s.drop.write_bytes(b"")
         s.until_state("source_missing")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
 
 
@@ -162,7 +162,7 @@ def test_an_unmounted_source_deletes_nothing_and_goes_on_when_it_is_mounted_agai
         umount(s.drop)
         assert list(s.drop.iterdir()) == []
         s.until_state("source_missing")
-        several_checks_later(s)
+        some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
         message = s.mapping_status()["message"]
         assert "another file system" in message
@@ -189,7 +189,7 @@ def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Ser
         assert s.command("sync", ok=False).returncode == 1
         s.start()
         s.until_state("source_missing")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         s.stop()
         assert '"source_missing"' in s.command("status", "--json").stdout
@@ -213,7 +213,7 @@ def test_a_new_disk_in_place_of_the_old_one_is_accepted_by_approve(server: Serve
         with mounted("tmpfs", s.drop):
             fill(s.drop, "a b")
             s.until_state("source_missing")
-            several_checks_later(s)
+            some_checks_later(s)
             assert copies(s.published).keys() == before.keys()
             assert "deletes approved" in s.command("approve", "drop").stdout
             s.until_equal()
@@ -240,7 +240,7 @@ def replace_by_empty(s: Site) -> dict[str, tuple[int, bytes]]:
 def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path) as s:
         before = replace_by_empty(s)
-        several_checks_later(s)
+        some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
         (s.drop / "new.jpg").write_bytes(b"published all the same")
         until((s.published / "new.jpg").exists, "a new file is published")
@@ -252,7 +252,7 @@ def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(serv
         s.stop()
         s.start()
         s.until_state("held")
-        several_checks_later(s)
+        some_checks_later(s)
         assert before.items() <= copies(s.published).items()
 
 
@@ -273,7 +273,7 @@ def test_discard_accepts_another_folder_and_keeps_what_is_at_the_server(server: 
         until(lambda: s.mapping_status()["held"] == 10, "all deletes are held")
         assert "the files stay at the server" in s.command("discard", "drop").stdout
         s.until_state("in_sync")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         assert s.mapping_status()["published_files"] == 0
         s.stop()
@@ -288,7 +288,7 @@ def test_the_old_folder_back_in_its_place_releases_the_hold(server: Server, tmp_
         s.drop.rmdir()
         (tmp_path / "old").rename(s.drop)
         s.until_state("in_sync")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         assert "released" in s.log()
 
@@ -335,13 +335,13 @@ def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_relea
             before = copies(s.published)
             umount(s.drop / "disk")
         s.until_state("held")
-        several_checks_later(s)
+        some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
         assert "disk was mounted" in s.mapping_status()["message"]
         (s.drop / "other").mkdir()
         (s.drop / "other/new.jpg").write_bytes(b"published meanwhile")
         until((s.published / "other/new.jpg").exists, "files beside the disk are published")
-        several_checks_later(s, 1)
+        some_checks_later(s)
         assert before.items() <= copies(s.published).items()
         assert s.mapping_status()["state"] == "held"
         assert "released" not in s.log()
@@ -388,7 +388,7 @@ def delete_too_many(s: Site) -> dict[str, tuple[int, bytes]]:
 def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, max_deletes=5) as s:
         before = delete_too_many(s)
-        several_checks_later(s)
+        some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
         assert s.mapping_status()["held"] == 11
         message = s.mapping_status()["message"]
@@ -398,7 +398,7 @@ def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: S
         assert '"held"' in s.command("status", "--json").stdout
         s.start()
         s.until_state("held")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         until(lambda: s.mapping_status()["held"] == 11, "all deletes are held again")
         assert "drop: 11 deletes approved" in s.command("approve", "drop").stdout
@@ -413,7 +413,7 @@ def test_discard_keeps_a_mass_delete_at_the_server_for_good(server: Server, tmp_
         before = delete_too_many(s)
         assert "deletes discarded; the files stay at the server" in s.command("discard", "drop").stdout
         s.until_state("in_sync")
-        several_checks_later(s)
+        some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         assert s.mapping_status()["published_files"] == 1
         (s.drop / "a.jpg").unlink()
@@ -447,7 +447,7 @@ def test_a_mass_delete_cannot_pass_in_portions(server: Server, tmp_path: Path) -
         for name in "def":
             (s.drop / f"{name}.jpg").unlink()
         s.until_state("held")
-        several_checks_later(s)
+        some_checks_later(s)
         assert copies(s.published) == before
 
 
@@ -475,7 +475,7 @@ def test_with_deletes_keep_nothing_is_deleted_and_what_is_gone_is_forgotten(serv
         (s.drop / "a.jpg").unlink()
         shutil.rmtree(s.drop / "sub")
         until(lambda: s.mapping_status()["published_files"] == 4, "six files are forgotten")
-        several_checks_later(s)
+        some_checks_later(s)
         assert copies(s.published) == before
         (s.drop / "a.jpg").write_bytes(b"another file of that name")
         until(lambda: (s.published / "a.jpg").read_bytes() == b"another file of that name", "it is published")
