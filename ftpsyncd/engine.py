@@ -271,7 +271,7 @@ class Engine:
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
                 continue
-            mirror.intend(action)
+            mirror.intents.begin(action)
             taken.append((action, afresh))
         if q.wants_probe(at.now):
             probe = Probe(server.name)
@@ -279,8 +279,8 @@ class Engine:
             taken.append((probe, True))
         if q.idle:
             for mirror in self.mirrors.values():
-                if mirror.queue is q and mirror.has_leftovers and not mirror.busy_looking(at.now):
-                    mirror.sweep_leftovers()
+                if mirror.queue is q and mirror.intents and not mirror.busy_looking(at.now):
+                    mirror.intents.ask(mirror.pending)
         return taken
 
     @staticmethod

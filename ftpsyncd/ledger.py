@@ -9,6 +9,7 @@ Paths are stored as the bytes the file system gives (BLOB), so every name that c
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from ftpsyncd.errors import LedgerError
-from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row, basename, join, parent
+from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
 SCHEMA_VERSION = 1
 
@@ -69,7 +70,10 @@ CREATE TABLE failure(
 CREATE TABLE intent(
     mapping INTEGER NOT NULL,
     path BLOB NOT NULL,
+    kind INTEGER NOT NULL,
     temporary BLOB NOT NULL,
+    source BLOB NOT NULL,
+    fingerprints TEXT NOT NULL,     -- JSON: [[size, mtime_ns, inode], ...]
     PRIMARY KEY(mapping, path)
 ) WITHOUT ROWID;
 """
@@ -446,18 +450,30 @@ class Ledger:
 
     # ── intents ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def intend(self, mapping: int, path: str, temporary: str) -> None:
-        """Record, before it is done, that a temporary file of ours will be at the server."""
-        self._write("INSERT OR REPLACE INTO intent VALUES(?,?,?)", (mapping, os.fsencode(path), os.fsencode(temporary)))
+    def intend(self, mapping: int, path: str, intent: Intent) -> None:
+        """Record, before it is done, what is going to be done at the server."""
+        self._write(
+            "INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)",
+            (
+                mapping,
+                os.fsencode(path),
+                _KINDS[intent.kind],
+                os.fsencode(intent.temporary),
+                os.fsencode(intent.source),
+                json.dumps(intent.fingerprints),
+            ),
+        )
 
     def settle_intent(self, mapping: int, path: str) -> None:
-        """The temporary file of this path is gone from the server."""
+        """What became of it is known."""
         self._write("DELETE FROM intent WHERE mapping=? AND path=?", (mapping, os.fsencode(path)))
 
-    def intents(self, mapping: int) -> list[tuple[str, str]]:
-        """Paths and temporary files that may have been left at the server."""
-        cursor = self._read("SELECT path, temporary FROM intent WHERE mapping=?", (mapping,))
-        return [(os.fsdecode(p), os.fsdecode(t)) for p, t in cursor]
+    def intents(self, mapping: int) -> list[tuple[str, Intent]]:
+        """What was begun at the server and is not known to have ended, by path."""
+        cursor = self._read(
+            "SELECT path, kind, temporary, source, fingerprints FROM intent WHERE mapping=? ORDER BY path", (mapping,)
+        )
+        return [(os.fsdecode(r[0]), _intent(r[1:])) for r in cursor]
 
 
 def _key(path: str) -> tuple[bytes, bytes]:
@@ -486,6 +502,11 @@ def _stored(number: int) -> int | bytes:
 
 def _loaded(value: int | bytes) -> int:
     return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
+
+
+def _intent(r: tuple[int, bytes, bytes, str]) -> Intent:
+    fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
+    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints)
 
 
 def _row(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:

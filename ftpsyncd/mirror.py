@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from ftpsyncd.core import names
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
 from ftpsyncd.errors import FileBusyError
+from ftpsyncd.intents import Intents
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
@@ -36,12 +36,10 @@ from ftpsyncd.model import (
     Rename,
     RenameDir,
     Row,
-    Sweep,
     Upload,
     basename,
     join,
     parent,
-    remote_join,
 )
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
@@ -122,6 +120,7 @@ class Mirror:
         self.dirty = Dirty()
         self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today)
         self.removals = Removals(self.site)
+        self.intents = Intents(self.site)
         self.pending: dict[str, Pending] = {}
         self.again: set[str] = set()
         self.not_renamed: set[str] = set()
@@ -134,7 +133,6 @@ class Mirror:
         self._asked: set[tuple[str, bool]] = set()
         self._deep_asked: set[str] = set()
         self._in_pass = False
-        self._leftovers = dict(ledger.intents(mapping_id))
         self._known_directories: set[str] = set()
         queue.suspend(spec.name, suspended=self.paused)
 
@@ -253,29 +251,6 @@ class Mirror:
             # Spread, so that many mappings do not scan in step.
             self.dirty.mark_deep("", at.now + self.spec.rescan_s * random.uniform(0.75, 1.25))  # noqa: S311
         self.removals.pass_ended()
-
-    def sweep_leftovers(self) -> None:
-        """Remove temporary files of interrupted uploads, once nothing waits that would use them."""
-        for path, temporary in list(self._leftovers.items()):
-            if not self.queue.occupied(self.spec.name, path) and path not in self.pending:
-                self.queue.offer(Sweep(self.spec.name, path, temporary))
-
-    @property
-    def has_leftovers(self) -> bool:
-        """Whether interrupted uploads may have left temporary files at the server."""
-        return bool(self._leftovers)
-
-    def intend(self, action: Action) -> None:
-        """An upload is about to begin: its temporary file becomes known to the ledger first."""
-        if isinstance(action, Upload | Rename):
-            temporary = names.temporary(remote_join(self.spec.remote, action.path), self.spec.name)
-            self._leftovers[action.path] = temporary
-            self.ledger.intend(self.id, action.path, temporary)
-
-    def intent_done(self, path: str) -> None:
-        """No temporary file of this path is left."""
-        if self._leftovers.pop(path, None) is not None:
-            self.ledger.settle_intent(self.id, path)
 
     def on_listing(self, listing: Listing, at: Moment) -> None:
         """The disk answered: compare with the ledger, offer what follows."""
@@ -508,6 +483,14 @@ class Mirror:
                 self.queue.offer(make)
         self.queue.offer(action)
 
+    def require_directory(self, directory: str) -> None:
+        """Something was published in a directory: it has to be in the ledger, or nobody would notice when it goes.
+
+        It is not if a rename that was to bring it failed after the upload had been queued behind it.
+        """
+        if not self._recorded_directory(directory):
+            self._offer_with_parents(MakeDir(self.spec.name, directory, 0))
+
     def _recorded_directory(self, directory: str) -> bool:
         if directory in self._known_directories:
             return True
@@ -536,7 +519,7 @@ class Mirror:
             self.again.add(path)
             return True
         for source in self.ledger.same_directory(self.id, listing.inode):
-            if source == path or path.startswith(f"{source}/") or self.queue.moves_from(self.spec.name, source):
+            if source == path or path.startswith(f"{source}/") or self._moves_from(source):
                 continue
             rows = self.ledger.rows(self.id, source)
             alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
@@ -547,6 +530,10 @@ class Mirror:
                 self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
                 return True
         return False
+
+    def _moves_from(self, path: str) -> bool:
+        """Whether a rename away from this path waits, runs, or is still to be cleared up."""
+        return self.queue.moves_from(self.spec.name, path) or self.intents.moves(path)
 
     def _nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything that was noted below it."""
@@ -560,11 +547,13 @@ class Mirror:
     def _gone(self, path: str, kind: Kind, at: Moment) -> None:
         self.pending.pop(path, None)
         self.problems.pop(path, None)
-        if self.queue.moves_from(self.spec.name, path) or self.queue.occupied(self.spec.name, path):
+        if self._moves_from(path) or self.queue.occupied(self.spec.name, path):
             self.again.add(path)
             return
         if kind is Kind.DIR:
             self._nothing_below(path)
+            if not self.intents.clear_below(path):
+                return
         if not self.removals.gone(path, kind, at):
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
 

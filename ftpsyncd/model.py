@@ -134,6 +134,18 @@ class Row(NamedTuple):
     """For a directory: 1 if it was a mount point when recorded, else 0."""
 
 
+class Intent(NamedTuple):
+    """An action that was handed to a worker and has no recorded outcome: the server may have done it or not."""
+
+    kind: Kind
+    temporary: str = ""
+    """Absolute remote path of the temporary file of an upload."""
+    source: str = ""
+    """Where a rename comes from."""
+    fingerprints: tuple[Fingerprint, ...] = ()
+    """Of the files that may be at the server under this path, the latest last."""
+
+
 class Failure(NamedTuple):
     """The last failure of a path, kept until it is published or changes."""
 
@@ -201,6 +213,8 @@ class RenameDir:
     source: str
     inode: int
     why: str = "directory renamed"
+    interrupted: bool = False
+    """It was tried before, and the server may have done it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +259,16 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Delete a temporary file that an interrupted upload of ours left at the server."""
+    """Delete a temporary file that an interrupted upload of ours left at the server, and see what became of it."""
 
     mapping: str
     path: str
     temporary: str
-    """Absolute remote path."""
+    """Absolute remote path; empty: there is none."""
     why: str = "left over from an interrupted upload"
+    kind: Kind = Kind.FILE
+    fingerprints: tuple[Fingerprint, ...] = ()
+    """Of files that were on their way, if the server may have one under the final name without our knowing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,10 @@ class Outcomes:
         """The connection ended under an action: nothing is known against the action unless it happens again."""
         key = (failed.action.mapping, failed.action.path)
         lost = self._lost[key] = self._lost.get(key, 0) + 1
+        mirror.intents.doubt(failed.action, at)
         if lost < LOST_CONNECTIONS:
-            return True
+            # A rename of a directory is in the queue again, as one that may have been done.
+            return not isinstance(failed.action, RenameDir)
         del self._lost[key]
         _record_failure(mirror, failed.action, failed.error, at)
         return False
@@ -162,8 +164,10 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
         case RenameDir(source=source):
             ledger.move(mirror.id, source, path)
             mirror.directory_gone(source)
+            mirror.intents.moved(source, path)
             mirror.dirty.mark_deep(path, at.now)
             mirror.dirty.mark(path, at.now)
+            mirror.dirty.mark(source, at.now)
         case Delete() | RemoveDir():
             _removed(mirror, action, at)
         case MakeDir(inode=inode, mount_point=mount_point):
@@ -171,10 +175,12 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
             if not inode and path:
                 # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.
                 mirror.dirty.mark(path, at.now)
+        case Sweep() if done.did is Did.ADOPTED:
+            mirror.intents.found(action, at)
+            mirror.require_directory(parent(path))
         case Sweep() | Probe():
             pass
-    if isinstance(action, Upload | Rename | Sweep):
-        mirror.intent_done(path)
+    mirror.intents.end(action)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.clear_failure(mirror.id, path)
@@ -209,6 +215,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
     _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
+    mirror.require_directory(parent(action.path))
 
 
 def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> None:
@@ -238,8 +245,15 @@ def _tell(mirror: Mirror, done: Done) -> None:
     )
 
 
+def _refused(mirror: Mirror, action: Action) -> None:
+    """It was not done, and that is certain; a file may have left something under its temporary name."""
+    if not isinstance(action, Upload | Rename):
+        mirror.intents.end(action)
+
+
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw."""
+    _refused(mirror, action)
     if isinstance(error, SourceMissingError):
         mirror.check_source()
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
@@ -255,6 +269,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
 def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     if isinstance(action, Probe):
         return
+    _refused(mirror, action)
     if isinstance(action, RenameDir):
         # The server would not rename the directory: its files are taken one by one.
         mirror.not_renamed.add(action.path)
@@ -262,8 +277,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         mirror.dirty.mark(action.source, at.now)
         return
     if isinstance(action, Sweep):
-        # It will be tried again by the next daemon; a name that is not there any more is no failure.
-        mirror.intent_done(action.path)
+        # A name that is not there any more is no failure.
         return
     before = mirror.ledger.failure(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None

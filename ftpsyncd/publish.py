@@ -40,6 +40,7 @@ from ftpsyncd.model import (
     Failed,
     Fingerprint,
     Forget,
+    Kind,
     MakeDir,
     MappingSpec,
     Outcome,
@@ -177,8 +178,7 @@ class Publisher:
             case Delete():
                 did = self._trash(session, action)
             case Sweep():
-                _raise_first(session.delete_many([action.temporary]))
-                did = Did.SWEPT
+                did = self._sweep(session, action)
             case Probe():
                 session.noop()
                 did = Did.ANSWERED
@@ -372,14 +372,31 @@ class Publisher:
             return upload
         return Did.RENAMED
 
+    def _sweep(self, session: RemoteSession, action: Sweep) -> Did:
+        did = Did.SWEPT
+        if action.kind is Kind.DIR or action.fingerprints:
+            there = session.stat(self._remote(action.mapping, action.path))
+            if there is not None and _is_ours(there, action):
+                did = Did.ADOPTED
+        if action.temporary:
+            _raise_first(session.delete_many([action.temporary]))
+        return did
+
     def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
         spec = self._folder(action.mapping).spec
+        if action.interrupted and self._is_renamed(session, action):
+            return Did.RENAMED
         self._require_gone(action.mapping, action.source, lambda _mode: True)
         status = _lstat(spec.local / action.path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             raise FileChangedError("The directory moved on.")
         session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
         return Did.RENAMED
+
+    def _is_renamed(self, session: RemoteSession, action: RenameDir) -> bool:
+        paths = [self._remote(action.mapping, action.source), self._remote(action.mapping, action.path)]
+        source, target = session.stat_many(paths)
+        return source is None and target is not None and target.kind is Kind.DIR
 
     def _delete(self, session: RemoteSession, deletes: Sequence[Delete]) -> Iterator[Outcome]:
         sure: list[Delete] = []
@@ -460,6 +477,13 @@ def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
             break
         group.append(action)
     return group
+
+
+def _is_ours(there: RemoteEntry, sweep: Sweep) -> bool:
+    """Whether what the server has is what an interrupted action of ours was to bring."""
+    if sweep.kind is Kind.DIR or there.kind is Kind.DIR:
+        return there.kind is sweep.kind
+    return any((there.size, there.mtime_s) == (size, mtime_ns // 10**9) for size, mtime_ns, _ in sweep.fingerprints)
 
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:

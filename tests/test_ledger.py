@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ftpsyncd.errors import ExitCode, LedgerError
 from ftpsyncd.ledger import SCHEMA_VERSION, FailureCounts, Ledger, Totals
-from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row, basename, join, parent
+from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31
@@ -102,14 +102,16 @@ def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory
     one = join(directory, name)
     ledger.put(mapping, one, file())
     ledger.put_failure(mapping, one, failure())
-    ledger.intend(mapping, one, f"/htdocs/{name}.filepart")
+    ledger.intend(mapping, one, Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,)))
     assert ledger.row(mapping, one) == file()
     assert ledger.rows(mapping, directory) == {name: file()}
     assert paths_of(ledger, mapping) == [one]
     assert ledger.same_file(mapping, file().fingerprint) == [(one, file())]
     assert ledger.failures(mapping, directory) == {name: failure()}
     assert ledger.worst_failures(mapping, 9) == [(one, failure())]
-    assert ledger.intents(mapping) == [(one, f"/htdocs/{name}.filepart")]
+    assert ledger.intents(mapping) == [
+        (one, Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,)))
+    ]
 
 
 @given(st.binary(min_size=1, max_size=255), st.binary(min_size=1, max_size=64))
@@ -186,7 +188,7 @@ def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
     other = ledger.mapping("shop", "ftp://web/shop")
     fill(ledger, mapping, "d/a")
     ledger.put_failure(mapping, "d/a", failure())
-    ledger.intend(mapping, "d/a", "/x")
+    ledger.intend(mapping, "d/a", Intent(Kind.FILE, "/x"))
     assert ledger.is_empty(other)
     assert ledger.totals(other) == Totals(0, 0, None)
     assert ledger.rows(other, "d") == {}
@@ -228,7 +230,7 @@ def test_everything_is_there_after_reopening(path: Path):
         mapping = ledger.mapping("gallery", "here")
         fill(ledger, mapping, "d/a")
         ledger.put_failure(mapping, "b", failure())
-        ledger.intend(mapping, "c", "/c.filepart")
+        ledger.intend(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
         ledger.set_root(mapping, RootIdentity(2, UNSIGNED))
         ledger.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
         ledger.set_paused(mapping, paused=True)
@@ -237,7 +239,7 @@ def test_everything_is_there_after_reopening(path: Path):
         assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
         assert ledger.totals(mapping) == Totals(1, 10, NS)
         assert ledger.failure(mapping, "b") == failure()
-        assert ledger.intents(mapping) == [("c", "/c.filepart")]
+        assert ledger.intents(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
         assert ledger.root(mapping) == RootIdentity(2, UNSIGNED)
         assert ledger.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
         assert ledger.paused(mapping)
@@ -398,13 +400,14 @@ def test_failures_are_counted_and_the_worst_come_first(ledger: Ledger, mapping: 
 
 
 def test_an_intent_is_known_until_it_is_settled(ledger: Ledger, mapping: int):
-    ledger.intend(mapping, "a", "/a.1.filepart")
-    ledger.intend(mapping, "a", "/a.2.filepart")
-    ledger.intend(mapping, "b", "/b.filepart")
-    assert ledger.intents(mapping) == [("a", "/a.2.filepart"), ("b", "/b.filepart")]
+    first, second, third = Intent(Kind.FILE, "/a.filepart"), Intent(Kind.DIR), Intent(Kind.FILE, "/b.filepart", "c")
+    ledger.intend(mapping, "a", first)
+    ledger.intend(mapping, "a", second)
+    ledger.intend(mapping, "b", third)
+    assert ledger.intents(mapping) == [("a", second), ("b", third)]
     ledger.settle_intent(mapping, "a")
     ledger.settle_intent(mapping, "never heard of")
-    assert ledger.intents(mapping) == [("b", "/b.filepart")]
+    assert ledger.intents(mapping) == [("b", third)]
 
 
 # ── All or nothing ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -229,6 +229,21 @@ def test_a_published_file_is_recorded_with_what_was_planned(story: Story):
     assert (event.kind, event.path, event.size, event.reply) == (EventKind.PUBLISHED, "d/a", 10, "226 Done.")
 
 
+def test_a_file_published_in_a_directory_that_is_not_recorded_has_it_recorded(story: Story):
+    """Otherwise nobody would notice when the directory goes."""
+    story.apply(Done(UPLOAD, Did.PUBLISHED))
+    assert story.queue.waiting(M, "d") == MakeDir(M, "d", 0)
+
+
+def test_a_directory_whose_rename_was_cut_off_is_asked_for_before_it_is_renamed_again(story: Story):
+    story.ledger.put(story.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+    rename = RenameDir(M, "e", "d", 5)
+    story.mirror.intents.begin(rename)
+    assert not story.apply(Failed(rename, DOWN))
+    assert story.queue.waiting(M, "e") == RenameDir(M, "e", "d", 0, interrupted=True)
+    assert story.mirror.intents
+
+
 def test_a_file_that_another_protects_is_parked_and_not_recorded(story: Story):
     """Recorded, it would one day be deleted at the server although we never published it."""
     story.apply(Done(UPLOAD, Did.KEPT))

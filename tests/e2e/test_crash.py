@@ -16,10 +16,6 @@ from tests.e2e.site import Spy, digest, site, wait_a_moment
 from tests.servers import Server
 from tests.waiting import until
 
-# A rename that the server did and the ledger did not record before the kill may leave a file at the server: seen in about
-# one run of five. Until such intents are recorded, these run by `make test-long` and not in every run.
-pytestmark = pytest.mark.long
-
 KILLS = 20
 LONGEST_LIFE_S = 0.8
 LARGE = 3_000_000

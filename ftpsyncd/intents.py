@@ -1,0 +1,199 @@
+"""What was begun at a server and has no recorded outcome: after a crash or a lost connection it was done, or not.
+
+In: actions right before they are handed out, and their ends. Out: intents for the ledger; for those that stay open,
+rows put in doubt and questions for the server's queue. One per mapping, used by its `mirror` on the engine's thread.
+
+Without this, a rename that the server had done when the daemon died would leave a file there that nobody knows, and a
+delete a hole that nobody sees, should the disk have moved on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import replace
+
+from ftpsyncd.core import names
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Fingerprint,
+    Intent,
+    Kind,
+    MakeDir,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+    remote_join,
+)
+from ftpsyncd.removals import Moment, Site
+
+PRINTS_KEPT = 7
+"""Earlier uploads under the same path that are remembered, each begun and interrupted."""
+
+
+class Intents:
+    """The open intents of one mapping; those of a daemon that died are there from the start."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._open = dict(site.ledger.intents(site.id))
+        self._to_remove: set[str] = set()
+        """Directories that are gone and not yet removed at the server, because something below them is open."""
+        for path in list(self._open):
+            self._doubt(path)
+
+    def __repr__(self) -> str:
+        return f"<Intents open={len(self._open)}>"
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def begin(self, action: Action) -> None:
+        """An action is about to be handed out: the ledger knows of it before it can have any effect."""
+        match action:
+            case Upload() | Rename():
+                temporary = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
+                source = action.source if isinstance(action, Rename) else ""
+                before = self._open.get(action.path, Intent(Kind.FILE)).fingerprints
+                intent = Intent(Kind.FILE, temporary, source, (*before[-PRINTS_KEPT:], action.fingerprint))
+            case Delete():
+                intent = Intent(Kind.FILE, self._temporary_of(action.path))
+            case MakeDir():
+                intent = Intent(Kind.DIR, self._temporary_of(action.path))
+            case RenameDir():
+                intent = Intent(Kind.DIR, self._temporary_of(action.path), action.source)
+            case _:
+                return
+        self._put(action.path, intent)
+
+    def _put(self, path: str, intent: Intent) -> None:
+        self._open[path] = intent
+        self._site.ledger.intend(self._site.id, path, intent)
+
+    def _temporary_of(self, path: str) -> str:
+        """The temporary file that an earlier upload may have left."""
+        before = self._open.get(path)
+        return before.temporary if before is not None else ""
+
+    def end(self, action: Action) -> None:
+        """The outcome of an action is known; of a failed upload the temporary file is still to be swept."""
+        path = action.path
+        temporary = "" if isinstance(action, Upload | Rename | Sweep) else self._temporary_of(path)
+        self._drop(path)
+        if temporary:
+            self._put(path, Intent(Kind.FILE, temporary))
+        for directory in [d for d in self._to_remove if not self._open_below(d)]:
+            self._to_remove.discard(directory)
+            self._site.dirty.mark(directory, 0.0)
+
+    def _drop(self, path: str) -> None:
+        if self._open.pop(path, None) is not None:
+            self._site.ledger.settle_intent(self._site.id, path)
+
+    def moved(self, source: str, target: str) -> None:
+        """A directory was renamed at the server, with all that earlier actions may have left below it."""
+        base = self._site.spec.remote
+        remote_source, remote_target = remote_join(base, source), remote_join(base, target)
+        for path, intent in list(self._open.items()):
+            after = intent._replace(
+                temporary=_under(intent.temporary, remote_source, remote_target),
+                source=_under(intent.source, source, target),
+            )
+            path_after = _under(path, source, target)
+            if (path_after, after) != (path, intent):
+                self._drop(path)
+                self._put(path_after, after)
+                self._set_apart(path_after)
+
+    def _set_apart(self, path: str) -> str:
+        """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
+        intent = self._open[path]
+        if not intent.temporary:
+            return ""
+        apart = intent.temporary.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
+        if apart != path:
+            self._put(path, intent._replace(temporary=""))
+            self._put(apart, Intent(Kind.FILE, intent.temporary))
+        return apart
+
+    def moves(self, path: str) -> bool:
+        """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
+        return any(intent.source == path and intent.kind is Kind.DIR for intent in self._open.values())
+
+    # ── what is done about those that stay open ──────────────────────────────────────────────────────────────
+
+    def doubt(self, action: Action, at: Moment) -> None:
+        """The connection ended under an action."""
+        # Not a sweep: it only asks.
+        if action.path in self._open and isinstance(action, Upload | Rename | RenameDir | MakeDir | Delete):
+            self._doubt(action.path)
+            self._site.dirty.mark(action.path, at.now)
+
+    def _doubt(self, path: str) -> None:
+        """What the ledger says about these paths may be wrong: what is on disk has to be published again."""
+        intent = self._open[path]
+        if intent.kind is Kind.DIR and intent.source:
+            self._ask_for_rename(path, intent)
+            return
+        ledger, mapping = self._site.ledger, self._site.id
+        for doubtful in (path, intent.source):
+            row = ledger.row(mapping, doubtful)
+            if row is not None and row.kind is Kind.FILE:
+                nothing_like_it = Fingerprint(row.fingerprint.size, 0, 0)
+                ledger.put(mapping, doubtful, row._replace(fingerprint=nothing_like_it, sha256=b""))
+
+    def ask(self, unsettled: Container[str]) -> None:
+        """Have the server asked and cleaned up, once nothing waits that would settle it anyway.
+
+        Args:
+            unsettled: paths that will be published soon.
+        """
+        for path in [p for p in self._open if p not in unsettled]:
+            self._ask(path)
+
+    def clear_below(self, directory: str) -> bool:
+        """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then."""
+        for path in self._open_below(directory):
+            if not self._site.queue.occupied(self._site.spec.name, path):
+                self._ask(path)
+        clear = not self._open_below(directory)
+        if not clear:
+            self._to_remove.add(directory)
+        return clear
+
+    def _open_below(self, directory: str) -> list[str]:
+        return [path for path in self._open if path.startswith(f"{directory}/")]
+
+    def _ask(self, path: str) -> None:
+        intent = self._open[path]
+        if intent.kind is Kind.DIR and intent.source:
+            self._ask_for_rename(path, intent)
+            return
+        sweep = Sweep(self._site.spec.name, path, intent.temporary)
+        if self._site.ledger.row(self._site.id, path) is None:
+            sweep = replace(sweep, kind=intent.kind, fingerprints=intent.fingerprints)
+        if sweep.temporary or sweep.fingerprints or sweep.kind is Kind.DIR:
+            self._site.queue.offer(sweep)
+        else:
+            self.end(sweep)
+
+    def _ask_for_rename(self, path: str, intent: Intent) -> None:
+        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True)
+        if self._site.ledger.row(self._site.id, intent.source) is not None:
+            self._site.queue.offer(action)
+        else:
+            self.end(action)
+
+    def found(self, sweep: Sweep, at: Moment) -> None:
+        """The server has what an interrupted action was to bring: it is ours, and treated like anything published."""
+        ledger, mapping = self._site.ledger, self._site.id
+        if ledger.row(mapping, sweep.path) is None:
+            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(0, 0, 0), b"", at.wall_ns))
+            self._site.dirty.mark(sweep.path, at.now)
+
+
+def _under(path: str, source: str, target: str) -> str:
+    """A path after ``source`` became ``target``."""
+    return f"{target}{path[len(source) :]}" if path.startswith(f"{source}/") else path

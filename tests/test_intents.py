@@ -1,0 +1,196 @@
+"""What is done about actions whose outcome was lost: rows are doubted, the server is asked, nothing of ours stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.names import temporary
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import Dirty
+from ftpsyncd.intents import Intents
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Event,
+    Fingerprint,
+    Kind,
+    MakeDir,
+    MappingSpec,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+)
+from ftpsyncd.publish import Folder
+from ftpsyncd.removals import Moment, Site
+from tests.core.vocabulary import NOW, SHA, WALL, M
+
+A, B = Fingerprint(10, 1, 7), Fingerprint(10, 2, 7)
+AT = Moment(NOW, WALL)
+
+
+class Story:
+    """A ledger that outlives daemons; `crash` is a daemon that ends and another that starts."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.id = ledger.mapping(M, "here")
+        self.spec = MappingSpec(M, Path("/drop"), "web", "/site")
+        self.crash()
+
+    def crash(self) -> None:
+        self.queue = Queue(4)
+        self.dirty = Dirty()
+        events: list[Event] = []
+        site = Site(
+            self.spec, self.id, self.ledger, self.queue, Folder(self.spec), self.dirty, events.append, lambda: "2024"
+        )
+        self.intents = Intents(site)
+
+    def published(self, path: str, fingerprint: Fingerprint = A) -> None:
+        self.ledger.put(self.id, path, Row(Kind.FILE, fingerprint, SHA, WALL))
+
+    def directory(self, path: str) -> None:
+        self.ledger.put(self.id, path, Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+
+    def believes(self, path: str) -> Fingerprint | None:
+        """What the ledger says is at the server."""
+        row = self.ledger.row(self.id, path)
+        return row.fingerprint if row else None
+
+    def asked(self) -> list[Action]:
+        """What the server is asked when there is nothing else to do."""
+        self.intents.ask(())
+        found: list[Action] = []
+        while (action := self.queue.take(NOW)) is not None:
+            found.append(action)
+        return found
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    with Ledger(tmp_path / "ledger") as ledger:
+        yield Story(ledger)
+
+
+def partial(path: str) -> str:
+    return temporary(f"/site/{path}", M)
+
+
+def test_what_ended_leaves_nothing_to_ask(story: Story):
+    actions: list[Action] = [Upload(M, "a", A), MakeDir(M, "d", 5), RenameDir(M, "e", "f", 6), Delete(M, "b")]
+    for action in actions:
+        story.intents.begin(action)
+        story.intents.end(action)
+    story.crash()
+    assert not story.intents
+    assert story.asked() == []
+
+
+@pytest.mark.parametrize("action", [Upload(M, "a", B, replaces=True), Delete(M, "a")], ids=["replaced", "deleted"])
+def test_a_file_that_may_have_been_replaced_or_deleted_is_published_anew(story: Story, action: Action):
+    story.published("a")
+    story.intents.begin(action)
+    story.crash()
+    assert story.believes("a") not in {A, B, None}
+    assert story.ledger.totals(story.id).files == 1
+
+
+def test_a_file_that_may_have_been_renamed_is_doubted_under_both_names(story: Story):
+    story.published("old")
+    story.intents.begin(Rename(M, "new", "old", A, SHA))
+    story.crash()
+    assert story.believes("old") not in {A, None}
+    assert story.asked() == [Sweep(M, "new", partial("new"), fingerprints=(A,))]
+
+
+def test_a_new_file_that_may_have_been_published_is_looked_for_by_all_it_may_be(story: Story):
+    story.intents.begin(Upload(M, "a", A))
+    story.crash()
+    story.intents.begin(Upload(M, "a", B))
+    story.crash()
+    [sweep] = story.asked()
+    assert sweep == Sweep(M, "a", partial("a"), fingerprints=(A, B))
+    assert isinstance(sweep, Sweep)
+    story.intents.found(sweep, AT)
+    assert story.believes("a") not in {A, B, None}
+    assert story.dirty.next_due() == NOW
+
+
+def test_a_directory_that_may_have_been_made_is_looked_for(story: Story):
+    story.intents.begin(MakeDir(M, "d", 5))
+    story.crash()
+    [sweep] = story.asked()
+    assert sweep == Sweep(M, "d", "", kind=Kind.DIR)
+    assert isinstance(sweep, Sweep)
+    story.intents.found(sweep, AT)
+    story.intents.end(sweep)
+    row = story.ledger.row(story.id, "d")
+    assert row is not None
+    assert row.kind is Kind.DIR
+    assert not story.intents
+
+
+def test_a_directory_that_may_have_been_renamed_is_asked_for_before_anything_below_it_is_touched(story: Story):
+    story.directory("old")
+    story.intents.begin(RenameDir(M, "new", "old", 5))
+    story.crash()
+    assert story.intents.moves("old")
+    story.queue.offer(Upload(M, "new/a", A))
+    assert story.queue.take(NOW) == RenameDir(M, "new", "old", 0, interrupted=True)
+    assert story.queue.take(NOW) is None
+
+
+def test_a_directory_whose_rename_is_recorded_is_not_asked_for_again(story: Story):
+    story.directory("new")
+    story.intents.begin(RenameDir(M, "new", "old", 5))
+    story.crash()
+    assert not story.intents.moves("old")
+    assert story.asked() == []
+
+
+def test_a_lost_connection_is_a_small_crash(story: Story):
+    story.published("a")
+    delete = Delete(M, "a")
+    story.intents.begin(delete)
+    story.intents.doubt(delete, AT)
+    assert story.believes("a") not in {A, None}
+    assert story.dirty.next_due() == NOW
+
+
+def test_leftovers_move_with_their_directory_and_survive_what_follows_there(story: Story):
+    story.intents.begin(Upload(M, "old/a", A))
+    story.crash()
+    story.intents.moved("old", "new")
+    moved = partial("old/a").replace("/old/", "/new/")
+    story.intents.begin(Upload(M, "new/a", B))
+    story.intents.end(Upload(M, "new/a", B))
+    assert [s.temporary for s in story.asked() if isinstance(s, Sweep)] == [moved]
+
+
+def test_leftovers_are_out_of_the_way_before_their_directory_is_removed(story: Story):
+    story.intents.begin(Upload(M, "d/a", A))
+    story.crash()
+    assert not story.intents.clear_below("d")
+    swept = story.queue.take(NOW)
+    assert swept == Sweep(M, "d/a", partial("d/a"), fingerprints=(A,))
+    assert story.dirty.next_due() is None
+    story.intents.end(swept)
+    assert story.dirty.next_due() is not None
+    assert story.intents.clear_below("d")
+
+
+def test_a_delete_does_not_make_a_leftover_forgotten(story: Story):
+    story.published("a")
+    story.intents.begin(Upload(M, "a", B))
+    story.crash()
+    delete = Delete(M, "a")
+    story.intents.begin(delete)
+    story.ledger.forget(story.id, "a")
+    story.intents.end(delete)
+    assert [s.temporary for s in story.asked() if isinstance(s, Sweep)] == [partial("a")]
