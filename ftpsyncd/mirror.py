@@ -345,7 +345,7 @@ class Mirror:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
                     self._offer_present(decision, listing)
-                case Settled(path, had_failure=True) if basename(path) not in listing.entries:
+                case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
                     self._note(decision, at)
