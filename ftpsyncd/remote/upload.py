@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ftpsyncd.errors import (
     FileChangedError,
     FtpsyncdError,
+    LocalError,
     LocalUnreadableError,
     NotSupportedError,
     ProtocolError,
@@ -70,6 +71,11 @@ class _Upload:
     verified: bool = False
     """SIZE and ``confirm`` were asked."""
     dated: bool = False
+
+    @property
+    def is_hidden(self) -> bool:
+        """It is sent under a name of its own, so that a part of it is seen by nobody."""
+        return self.temporary != self.job.path
 
     @property
     def worth_continuing(self) -> bool:
@@ -357,6 +363,10 @@ class _Cycle:
         try:
             _pour(line, upload, session.account.throttle)
         except BaseException as error:
+            if isinstance(error, LocalError) and upload.is_hidden:
+                # In order: nobody sees the part, and servers answer an end more surely than a reset.
+                line.finish()
+                return error
             # A reset before the server has taken the connection would leave it waiting for one.
             session.control.await_answer(lambda: next(iter(list(queued)[ahead:]), None))
             line.abort()
@@ -376,10 +386,11 @@ class _Cycle:
             upload.error = failure
             return
         timeouts = session.control.timeouts
+        in_order = failure is None or (isinstance(failure, LocalError) and upload.is_hidden)
         try:
             # After a reset the server speaks soon or, not having noticed the connection, never.
-            first = session.first(None if failure is None else timeouts.close_s)
-            reply = session.check(first, timeouts.after(upload.job.size) if failure is None else timeouts.close_s)
+            first = session.first(None if in_order else timeouts.close_s)
+            reply = session.check(first, timeouts.after(upload.job.size) if in_order else timeouts.close_s)
         except RemoteError as error:
             upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
             return
