@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -257,12 +257,14 @@ class Deleting:
         else:
             yield from self._files([remote])
 
-    def _files(self, paths: list[str]) -> Iterator[TreeResult]:
-        for path, error in zip(paths, self.session.delete_many(paths), strict=True):
+    def _files(self, paths: list[str]) -> Generator[TreeResult, None, bool]:
+        errors = self.session.delete_many(paths)
+        for path, error in zip(paths, errors, strict=True):
             yield TreeResult(path, Step.REMOVED if error is None else Step.FAILED, error=error)
+        return not any(errors)
 
-    def _tree(self, remote: str, siblings: dict[str, Kind], depth: int) -> Iterator[TreeResult]:
-        """Delete a directory that its parent's LIST shows as one."""
+    def _tree(self, remote: str, siblings: dict[str, Kind], depth: int) -> Generator[TreeResult, None, bool]:
+        """Delete a directory that its parent's LIST shows as one; returns whether all of it is gone."""
         try:
             if siblings.get(basename(remote)) is not Kind.DIR:
                 raise NameRefusedError(
@@ -276,19 +278,24 @@ class Deleting:
             wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
             if wrong is not None:
                 raise NameRefusedError(f"{remote!r} is left alone: the server lists {wrong!r} in it.", remedy="")
-            yield from self._files([remote_join(remote, n) for n, k in sorted(found.items()) if k is not Kind.DIR])
+            files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
+            empty = yield from self._files(files)
             for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
                 if self.depth.given_up:
-                    return
-                yield from self._tree(remote_join(remote, name), kinds, depth + 1)
+                    return False
+                gone = yield from self._tree(remote_join(remote, name), kinds, depth + 1)
+                empty = empty and gone
+            if not empty:
+                return False  # what stays was told
             if not self.session.remove_dir(remote):
                 raise AlreadyExistsError(f"{remote!r} is not empty.", remedy="")
         except FtpsyncdError as error:
             if not self.session.usable:
                 raise
             yield TreeResult(remote, Step.FAILED, error=error)
-        else:
-            yield TreeResult(remote, Step.REMOVED)
+            return False
+        yield TreeResult(remote, Step.REMOVED)
+        return True
 
 
 # ── Looking at what is to be sent ────────────────────────────────────────────────────────────────────────────────
