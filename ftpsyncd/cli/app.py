@@ -37,6 +37,10 @@ COMMANDS = {
     "resume": ("ftpsyncd.cli.steer", "Go on after `pause`."),
     "approve": ("ftpsyncd.cli.steer", "Let held deletes go out."),
     "discard": ("ftpsyncd.cli.steer", "Drop held deletes: the files stay at the server."),
+    "put": ("ftpsyncd.cli.put", "Send files to a server by hand."),
+    "get": ("ftpsyncd.cli.get", "Fetch a file, or a whole directory, from a server."),
+    "rm": ("ftpsyncd.cli.rm", "Delete files at a server by hand."),
+    "ls": ("ftpsyncd.cli.ls", "List a directory of a server."),
     "schema": ("ftpsyncd.cli.schema", "Print the JSON Schema of the configuration."),
 }
 """Name: (module that has a function of this name, line for the list of commands)."""
@@ -48,6 +52,7 @@ Examples:
   ftpsyncd run -c config.yaml              publish, for months
   ftpsyncd status                          how is it going?
   ftpsyncd why /srv/drop/gallery/a.jpg     why is this file not there yet?
+  ftpsyncd get web:/htdocs/ copy           fetch a whole directory: a restore
 """
 
 CODES = """\b
