@@ -13,6 +13,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -223,27 +224,33 @@ class Ftp:
             overwrite: replace files that are there.
             progress: called with the remote path, the bytes sent and the size.
         """
-        refused: list[TreeResult] = []
+        refused: deque[tuple[int, TreeResult]] = deque()
+        begun = 0
 
         def jobs() -> Iterator[PublishJob]:
+            nonlocal begun
             for path, remote in pairs:
                 try:
                     if not overwrite:
                         self._vacant(remote)
-                    yield self._job(path, remote, overwrite=overwrite, progress=partial(progress, remote))
+                    job = self._job(path, remote, overwrite=overwrite, progress=partial(progress, remote))
                 except FtpsyncdError as error:
                     if not self.session.usable:
                         raise
-                    refused.append(TreeResult(remote, Step.FAILED, error=error))
+                    refused.append((begun, TreeResult(remote, Step.FAILED, error=error)))
+                else:
+                    begun += 1
+                    yield job
 
-        for result in self._publish(jobs()):
-            yield from refused
-            refused.clear()
+        for before, result in enumerate(self._publish(jobs())):
+            # The next file is looked at before the last one is done: results come in the order of the files.
+            while refused and refused[0][0] <= before:
+                yield refused.popleft()[1]
             if result.error is not None and not self.session.usable:
                 raise result.error
             step = Step.SENT if result.error is None else Step.FAILED
             yield TreeResult(result.job.path, step, result.job.size, result.error)
-        yield from refused
+        yield from (result for _, result in refused)
 
     def download(
         self, remote: str, path: Path, *, overwrite: bool = True, progress: Callable[[int], None] = lambda _: None

@@ -351,6 +351,13 @@ class TestTrees:
         assert failed == {f"{remote.base}/t/{name}" for name in ("one", "a", "line\nbreak")}
         assert remote.names(f"{remote.base}/t") == {"one", "a", "two words", "größe", "-n", "%s", "empty"}
 
+    def test_results_come_in_the_order_of_the_files(self, ftp, remote, tree):
+        names = ["no1", "one", "no2", "a/three", "a", "no3"]
+        ftp.make_dirs(f"{remote.base}/a")
+        results = list(ftp.upload_many([(tree / name, f"{remote.base}/{name}") for name in names]))
+        assert [r.remote for r in results] == [f"{remote.base}/{name}" for name in names]
+        assert [r.step is Step.SENT for r in results] == [False, True, False, True, False, False]
+
     def test_a_tree_is_deleted(self, ftp, remote, tree):
         list(ftp.upload_tree(tree, f"{remote.base}/t"))
         results = list(ftp.delete_tree(f"{remote.base}/t"))
