@@ -67,7 +67,7 @@ def targets(ftp: Ftp, where: Place, sources: Sequence[Path], *, parents: bool) -
         NotFoundError: a directory is not there, and nobody asked to make it.
     """
     there = None if where.path == "/" else ftp.session.stat(where.path)
-    inside = where.inside or (there is not None and there.kind is Kind.DIR)
+    inside = where.inside or (there is not None and _leads_in(ftp, where.path, there.kind))
     if there is not None and there.kind is Kind.FILE and where.inside:
         raise NameRefusedError(f"{where} is a file at the server.", remedy="")
     if len(sources) > 1 and not inside:
@@ -90,6 +90,17 @@ def targets(ftp: Ftp, where: Place, sources: Sequence[Path], *, parents: bool) -
             raise UsageError(f"{quote(str(taken[remote]))} and {quote(str(source))} cannot both be {quote(remote)}.")
         taken[remote] = source
     return pairs
+
+
+def _leads_in(ftp: Ftp, path: str, kind: Kind) -> bool:
+    """Whether a name at the server is a directory, or a link to one: a file must not take the link's place."""
+    if kind is not Kind.OTHER:
+        return kind is Kind.DIR
+    try:
+        ftp.list(path)
+    except NameRefusedError:
+        return False
+    return True
 
 
 def sent(ftp: Ftp, pairs: Sequence[tuple[Path, str]], show: Moving, *, overwrite: bool) -> Iterator[TreeResult]:

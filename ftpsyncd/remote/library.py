@@ -149,6 +149,13 @@ class Ftp:
                 if not done:
                     # The session ended in order, before its TLS ticket expires, or was finished already.
                     self._renew()
+        except GeneratorExit:
+            # Nobody wants the rest. That is said between two transfers: the connection is in order.
+            if begun and self.session.usable:
+                with contextlib.suppress(FtpsyncdError):
+                    self.session.delete_many(sorted(begun))
+                    begun.clear()
+            raise
         finally:
             if begun:
                 self.session.close()

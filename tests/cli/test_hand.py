@@ -22,7 +22,7 @@ from ftpsyncd.cli.hand import Place, place, view
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.errors import UsageError
 from tests.cli.terminal import Ended, drawn, write_config
-from tests.servers import running
+from tests.servers import KINDS, running
 from tests.waiting import until
 
 WORDS = [sys.executable, "-m", "ftpsyncd"]
@@ -351,6 +351,23 @@ class TestLs:
         ended = typed("ls", "web:/no")
         assert (ended.code, ended.out) == (1, "")
         assert "'/no'" in ended.err
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_to_a_directory_is_one_to_put_into_and_is_not_replaced(ftpsyncd, here, kind, monkeypatch):
+    monkeypatch.chdir(here)
+    with running(kind) as server:
+        write_config(here, port=server.port)
+        (server.home / "real").mkdir()
+        (server.home / "real").chmod(0o777)
+        (server.home / "link").symlink_to("real")
+        assert ftpsyncd("put", "a.jpg", "web:/link") == (0, "1 file (7 B) sent.\n", "")
+        assert ftpsyncd("put", "b.jpg", "web:/link/").code == 0
+        assert (server.home / "link").is_symlink()
+        assert set(files(server.home / "real")) == {"a.jpg", "b.jpg"}
+        assert ftpsyncd("get", "web:/link/a.jpg", "down").code == 0
+        assert (here / "down").read_bytes() == b"picture"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 from collections import Counter
 from pathlib import Path
 
@@ -204,6 +205,19 @@ class TestContinuedDownloads:
         again.download(source, tmp_path / "f")
         assert (tmp_path / "f").read_bytes() == self.CONTENT
 
+    def test_a_disk_that_fills_up_loses_nothing(self, ftp, remote, source, tmp_path):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.PART, hard))
+        try:
+            with pytest.raises(LocalUnwritableError, match="large"):
+                ftp.download(source, tmp_path / "f")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert [path.suffix for path in tmp_path.iterdir()] == [".filepart"]
+        with Ftp(remote.connect()) as again:
+            assert again.download(source, tmp_path / "f").continued_at == self.PART
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+
     def test_two_at_once_do_not_share_it(self, again, remote, source, part, tmp_path):
         parts: list[set[str]] = []
 
@@ -350,6 +364,15 @@ class TestTrees:
         failed = {path for path, result in results.items() if result.step is Step.FAILED}
         assert failed == {f"{remote.base}/t/{name}" for name in ("one", "a", "line\nbreak")}
         assert remote.names(f"{remote.base}/t") == {"one", "a", "two words", "größe", "-n", "%s", "empty"}
+
+    def test_who_stops_taking_results_has_a_connection_and_no_leftovers(self, ftp, remote, tree):
+        results = ftp.upload_many([(tree / "one", f"{remote.base}/{n}") for n in range(20)])
+        for result in results:
+            if result.remote.endswith("/4"):
+                break
+        results.close()
+        assert {entry.name for entry in ftp.list(remote.base)} == remote.names()
+        assert {f"{n}" for n in range(5)} <= remote.names() <= {f"{n}" for n in range(6)}
 
     def test_results_come_in_the_order_of_the_files(self, ftp, remote, tree):
         names = ["no1", "one", "no2", "a/three", "a", "no3"]

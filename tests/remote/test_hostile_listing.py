@@ -13,10 +13,11 @@ from ftpsyncd.errors import (
     AlreadyExistsError,
     LocalUnwritableError,
     NameRefusedError,
+    ProtocolError,
     ServerUnavailableError,
     VerificationError,
 )
-from ftpsyncd.remote import Ftp, Step
+from ftpsyncd.remote import Ftp, Step, transfer
 from ftpsyncd.remote.landing import REPEATED
 from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX, unfit
@@ -276,6 +277,22 @@ def test_content_without_end_ends(target):
         assert isinstance(result.error, VerificationError)
         assert everything(target) == set()
         ftp.session.noop()
+
+
+def test_a_listing_without_end_ends(target, monkeypatch):
+    monkeypatch.setattr(transfer, "LISTING_MAX", 1_000_000)
+
+    async def endless(connection: Connection, _argument: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        while True:
+            writer.write("".join(f"{line}\r\n" for line in mlsd("a")).encode() * 1000)
+            await writer.drain()
+
+    with Hostile(lambda _path: [], MLSD=endless) as server, connected(server) as ftp:
+        with pytest.raises(ProtocolError):
+            list(ftp.download_tree("/", target))
+        assert not ftp.session.usable
 
 
 class TestContinuing:
