@@ -14,6 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -80,6 +81,7 @@ CREATE TABLE intent(
 
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
+_REMEMBERED = 10_000
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
 
 
@@ -98,6 +100,13 @@ class FailureCounts(NamedTuple):
     parked: int
 
 
+@dataclass(slots=True)
+class _Sums:
+    files: int = 0
+    bytes: int = 0
+    last_publish_ns: int = 0
+
+
 class Ledger:
     """An open ledger. Used by one thread.
 
@@ -111,7 +120,16 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._writing = False
+        self._rows: dict[tuple[int, str], Row | None] = {}
+        """Rows that were read or written lately: an action asks for the same one several times."""
+        self._sums: dict[int, _Sums] = {}
+        """What the totals of mappings change by at the next commit."""
+        self._intended: dict[tuple[int, str], Intent | None] = {}
+        """Intents to be written at the next commit; None: to be removed."""
+        self._failing: set[int] = set()
+        """Mappings that have, or had, failures."""
         with self._errors("open"):
             if read_only:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -138,6 +156,7 @@ class Ledger:
         self._db.execute("PRAGMA synchronous=NORMAL")
         if version == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        self._failing = {mapping for (mapping,) in self._db.execute("SELECT DISTINCT mapping FROM failure")}
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -162,6 +181,7 @@ class Ledger:
 
     def commit(self) -> None:
         """Make everything collected since the last commit durable, all or nothing."""
+        self._flush()
         if self._writing:
             with self._errors("write"):
                 self._db.execute("COMMIT")
@@ -170,14 +190,35 @@ class Ledger:
     @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._writing
+        return self._writing or bool(self._intended)
 
     def _write(self, sql: str, values: tuple[object, ...]) -> None:
         with self._errors("write"):
-            if not self._writing:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._writing = True
+            self._begin()
             self._db.execute(sql, values)
+
+    def _begin(self) -> None:
+        if not self._writing:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._writing = True
+
+    def _flush(self) -> None:
+        """Write what is collected in memory because it is cheaper at once."""
+        sums, self._sums = self._sums, {}
+        for mapping, change in sums.items():
+            self._write(
+                "UPDATE mapping SET files=files+?, bytes=bytes+?,"
+                " last_publish_ns=nullif(max(ifnull(last_publish_ns,0),?),0) WHERE id=?",
+                (change.files, change.bytes, change.last_publish_ns, mapping),
+            )
+        intended, self._intended = self._intended, {}
+        settled = [(mapping, os.fsencode(path)) for (mapping, path), intent in intended.items() if intent is None]
+        begun = [_intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
+        if intended:
+            with self._errors("write"):
+                self._begin()
+                self._db.executemany("DELETE FROM intent WHERE mapping=? AND path=?", settled)
+                self._db.executemany("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)", begun)
 
     def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         with self._errors("read"):
@@ -201,6 +242,7 @@ class Ledger:
 
     def totals(self, mapping: int) -> Totals:
         """Files and bytes published."""
+        self._flush()
         row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
         return Totals(*row)
 
@@ -250,12 +292,23 @@ class Ledger:
 
     def row(self, mapping: int, path: str) -> Row | None:
         """The row of one path."""
+        key = (mapping, path)
+        if key in self._rows:
+            return self._rows[key]
         found = self._read(
             "SELECT kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
             " WHERE mapping=? AND dir=? AND name=?",
             (mapping, *_key(path)),
         ).fetchone()
-        return _row(found) if found else None
+        row = _row(found) if found else None
+        if not self._read_only:
+            self._remember(key, row)
+        return row
+
+    def _remember(self, key: tuple[int, str], row: Row | None) -> None:
+        if len(self._rows) >= _REMEMBERED:
+            self._rows.clear()
+        self._rows[key] = row
 
     def holds_any(self, mapping: int, directory: str) -> bool:
         """Whether the ledger has a row directly in this directory."""
@@ -318,17 +371,15 @@ class Ledger:
                 row.device,
             ),
         )
+        self._remember((mapping, path), row)
         if row.kind is Kind.FILE:
-            self._write(
-                "UPDATE mapping SET files=files+1, bytes=bytes+?, last_publish_ns=max(ifnull(last_publish_ns,0),?)"
-                " WHERE id=?",
-                (row.fingerprint.size, row.published_ns, mapping),
-            )
+            self._count(mapping, 1, row.fingerprint.size, row.published_ns)
 
     def forget(self, mapping: int, path: str) -> None:
         """Drop the row of one path."""
         self._count_out(mapping, path)
         self._write("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
+        self._remember((mapping, path), None)
 
     def forget_tree(self, mapping: int, directory: str) -> None:
         """Drop the row of a directory and all rows below it."""
@@ -338,7 +389,8 @@ class Ledger:
             " WHERE mapping=? AND kind=0 AND (dir=? OR (dir>=? AND dir<?))"
         )
         files, size = self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()
-        self._write("UPDATE mapping SET files=files-?, bytes=bytes-? WHERE id=?", (files, size, mapping))
+        self._count(mapping, -files, -size)
+        self._rows.clear()
         for table in ("entry", "failure"):
             self._write(
                 f"DELETE FROM {table} WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",  # noqa: S608 - a constant
@@ -349,7 +401,13 @@ class Ledger:
     def _count_out(self, mapping: int, path: str) -> None:
         old = self.row(mapping, path)
         if old is not None and old.kind is Kind.FILE:
-            self._write("UPDATE mapping SET files=files-1, bytes=bytes-? WHERE id=?", (old.fingerprint.size, mapping))
+            self._count(mapping, -1, -old.fingerprint.size)
+
+    def _count(self, mapping: int, files: int, size: int, published_ns: int = 0) -> None:
+        sums = self._sums.setdefault(mapping, _Sums())
+        sums.files += files
+        sums.bytes += size
+        sums.last_publish_ns = max(sums.last_publish_ns, published_ns)
 
     def move(self, mapping: int, source: str, target: str) -> None:
         """Record that the server renamed a file or a directory with everything below it; what was there is gone."""
@@ -364,6 +422,7 @@ class Ledger:
         if row.kind is Kind.DIR:
             for table in ("entry", "failure"):
                 self._move_below(table, mapping, os.fsencode(source), os.fsencode(target))
+        self._rows.clear()
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
         low, high = _subtree(os.fsdecode(source))
@@ -410,6 +469,7 @@ class Ledger:
 
     def put_failure(self, mapping: int, path: str, failure: Failure) -> None:
         """Record that a path failed."""
+        self._failing.add(mapping)
         size, mtime_ns, inode = failure.fingerprint or (None, None, None)
         self._write(
             "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -432,6 +492,8 @@ class Ledger:
 
     def clear_failure(self, mapping: int, path: str) -> None:
         """Drop the failure of one path."""
+        if mapping not in self._failing:
+            return
         self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
 
     def clear_failures_below(self, mapping: int, directory: str) -> None:
@@ -452,24 +514,15 @@ class Ledger:
 
     def intend(self, mapping: int, path: str, intent: Intent) -> None:
         """Record, before it is done, what is going to be done at the server."""
-        self._write(
-            "INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)",
-            (
-                mapping,
-                os.fsencode(path),
-                _KINDS[intent.kind],
-                os.fsencode(intent.temporary),
-                os.fsencode(intent.source),
-                json.dumps(intent.fingerprints),
-            ),
-        )
+        self._intended[mapping, path] = intent
 
     def settle_intent(self, mapping: int, path: str) -> None:
         """What became of it is known."""
-        self._write("DELETE FROM intent WHERE mapping=? AND path=?", (mapping, os.fsencode(path)))
+        self._intended[mapping, path] = None
 
     def intents(self, mapping: int) -> list[tuple[str, Intent]]:
         """What was begun at the server and is not known to have ended, by path."""
+        self._flush()
         cursor = self._read(
             "SELECT path, kind, temporary, source, fingerprints FROM intent WHERE mapping=? ORDER BY path", (mapping,)
         )
@@ -502,6 +555,17 @@ def _stored(number: int) -> int | bytes:
 
 def _loaded(value: int | bytes) -> int:
     return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
+
+
+def _intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]:
+    return (
+        mapping,
+        os.fsencode(path),
+        _KINDS[intent.kind],
+        os.fsencode(intent.temporary),
+        os.fsencode(intent.source),
+        json.dumps(intent.fingerprints),
+    )
 
 
 def _intent(r: tuple[int, bytes, bytes, str]) -> Intent:
