@@ -38,6 +38,7 @@ COMMANDS = {
     "resume": ("ftpsyncd.cli.steer", "Go on after `pause`."),
     "approve": ("ftpsyncd.cli.steer", "Let held deletes go out."),
     "discard": ("ftpsyncd.cli.steer", "Drop held deletes: the files stay at the server."),
+    "install-service": ("ftpsyncd.cli.install_service", "Set it up as a systemd service."),
     "schema": ("ftpsyncd.cli.schema", "Print the JSON Schema of the configuration."),
 }
 """Name: (module that has a function of this name, line for the list of commands)."""
@@ -70,7 +71,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), cmd_name)
+        command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             message = f"{module}.{cmd_name} is not a command"
             raise TypeError(message)
