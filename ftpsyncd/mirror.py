@@ -15,7 +15,7 @@ from typing import Protocol
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
-from ftpsyncd.errors import FileBusyError
+from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.intents import Intents
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
@@ -301,7 +301,7 @@ class Mirror:
 
     def _note_problem(self, path: str, why: str) -> None:
         if path not in self.problems and len(self.problems) < QUEUE_ROOM:
-            self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}")
+            self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=LocalUnreadableError.__name__)
             self.problems[path] = why
 
     def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
@@ -416,7 +416,7 @@ class Mirror:
         remedy = FileBusyError.remedy if pending.busy else "It is published when it comes to rest."
         failure = Failure(fingerprint, 1, False, at.wall_ns, "FileBusyError", pending.why, "", remedy, at.wall_ns)  # noqa: FBT003
         self.ledger.put_failure(self.id, path, failure)
-        self.site.tell(EventKind.FAILED, path, pending.why, remedy=remedy)
+        self.site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
 
     def wait_for_writer(self, path: str, fingerprint: Fingerprint, at: Moment) -> None:
         """A worker found that a program has the file open for writing."""
@@ -427,7 +427,8 @@ class Mirror:
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
         if at.now - pending.first > RESTLESS_S and not pending.reported:
             pending.reported = True
-            self.site.tell(EventKind.FAILED, path, f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes")
+            why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
+            self.site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__)
 
     def _record(self, decision: Forget | Adopt) -> None:
         """What concerns only the ledger."""

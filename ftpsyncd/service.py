@@ -153,7 +153,8 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             self._lock(stack)
-            ledger = stack.enter_context(Ledger(self.config.state_dir / "ledger.db"))
+            path = self.config.state_dir / "ledger.db"
+            ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
             engine = self._engine = Engine(ledger, self._emit)
             self._build(engine)
             stack.callback(engine.stop)
