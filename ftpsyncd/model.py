@@ -500,6 +500,22 @@ class MappingStatus:
     """ISO 8601 with offset, UTC; None if nothing was published yet."""
     message: str
     """One sentence; empty when all is well."""
+    oldest_pending_s: float | None = None
+    """How long the file that waits longest has been waiting; None if none waits."""
+    watcher: str = ""
+    """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the engine lives, for who watches over the daemon."""
+
+    healthy: bool
+    engine_running: bool
+    engine_turn_age_s: float
+    """Since its loop turned last."""
+    limit_s: float
+    """More than this is not healthy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, at: Moment) -> None:
 
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
+    mirror.offered.pop(action.path, None)
     if done.did is Did.KEPT:
         words = _WORDS[Did.KEPT]
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
