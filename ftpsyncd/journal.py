@@ -42,6 +42,9 @@ _LEVELS = {
     EventKind.LEDGER: "ERROR",
 }
 
+_SENT = {EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED, EventKind.KEPT}
+"""Those whose size was sent, or would have been."""
+
 _BOUNDED = {EventKind.FAILED, EventKind.PARKED, EventKind.KEPT, EventKind.FORGOTTEN, EventKind.RESCAN}
 
 
@@ -95,7 +98,7 @@ def sentence(event: Event) -> str:
         parts.append(f"{quote(event.source)} →")
     if event.path:
         parts.append(quote(event.path))
-    if event.size:
+    if event.size and event.kind in _SENT:
         parts.append(f"({event.size:,} bytes in {event.duration_s:.2f} s)")
     line = " ".join(parts)
     if event.message:

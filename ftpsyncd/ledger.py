@@ -12,16 +12,18 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from ftpsyncd import history
 from ftpsyncd.errors import LedgerError
+from ftpsyncd.history import History
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE mapping(
@@ -79,6 +81,11 @@ CREATE TABLE intent(
 ) WITHOUT ROWID;
 """
 
+_STEPS = {1: _SCHEMA, 2: "", 3: history.SCHEMA}
+"""What makes each version out of the one before it; a new file goes through all of them."""
+
+_HISTORY_SINCE = 3
+
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
 _PRINT = "[%d,%d,%d]"
@@ -114,13 +121,15 @@ class Ledger:
     Args:
         path: the database file; its directory must exist.
         read_only: for commands that only look; the file must exist.
+        keep_history_s: how long receipts are kept; 0: none are written.
 
     Raises:
         LedgerError: the file cannot be opened, or was written by a newer version.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, keep_history_s: float = 30 * 86400.0) -> None:
         self.path = path
+        self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
         self._read_only = read_only
         self._writing = False
         self._rows: dict[tuple[int, str], Row | None] = {}
@@ -139,6 +148,7 @@ class Ledger:
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
             try:
                 version = self._known_version()
+                self.version = version
                 if not read_only:
                     self._prepare(version)
             except BaseException:
@@ -155,8 +165,10 @@ class Ledger:
     def _prepare(self, version: int) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            steps = "".join(step for number, step in sorted(_STEPS.items()) if number > version)
+            self._db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            self.version = SCHEMA_VERSION
         self._failing = {mapping for (mapping,) in self._db.execute("SELECT DISTINCT mapping FROM failure")}
 
     @contextmanager
@@ -191,17 +203,27 @@ class Ledger:
             self._writing = False
 
     @property
+    def has_history(self) -> bool:
+        """Whether the file has a history; one of an older version that is only read may have none."""
+        return self.version >= _HISTORY_SINCE
+
+    @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._writing or bool(self._intended)
+        return self._writing or bool(self._intended) or self.history.waiting
 
-    def _write(self, sql: str, values: tuple[object, ...]) -> None:
+    def _write(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:
             if not self._writing:
                 self._begin()
-            self._db.execute(sql, values)
+            return self._db.execute(sql, values)
         except sqlite3.Error as error:
             raise self._error("write", error) from error
+
+    def _write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
+        with self._errors("write"):
+            self._begin()
+            self._db.executemany(sql, rows)
 
     def _begin(self) -> None:
         if not self._writing:
@@ -221,10 +243,9 @@ class Ledger:
         settled = [(mapping, os.fsencode(path)) for (mapping, path), intent in intended.items() if intent is None]
         begun = [_intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
         if intended:
-            with self._errors("write"):
-                self._begin()
-                self._db.executemany("DELETE FROM intent WHERE mapping=? AND path=?", settled)
-                self._db.executemany("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)", begun)
+            self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
+            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)", begun)
+        self.history.flush()
 
     def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
         try:
@@ -497,6 +518,14 @@ class Ledger:
                 failure.failed_ns,
             ),
         )
+
+    def tries(self, mapping: int, path: str) -> int:
+        """How often a path has failed since it was last published."""
+        if mapping not in self._failing:
+            return 0
+        sql = "SELECT attempts FROM failure WHERE mapping=? AND dir=? AND name=?"
+        found = self._read(sql, (mapping, *_key(path))).fetchone()
+        return found[0] if found else 0
 
     def clear_failure(self, mapping: int, path: str) -> None:
         """Drop the failure of one path."""

@@ -23,6 +23,8 @@ from loguru import logger
 
 from ftpsyncd import systemd
 from ftpsyncd.config import Config, check_secrets
+from ftpsyncd.control.feed import Feed
+from ftpsyncd.control.meter import Meter
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Breaker, Queue
 from ftpsyncd.crew import Crew
@@ -123,6 +125,8 @@ class Service:
         self._mappings = [config.mappings[name] for name in names]
         self._observe = observe
         self._journal = Journal()
+        self._meter = Meter()
+        self._feed = Feed()
         self._stack = ExitStack()
         self._crews: dict[str, Crew] = {}
         self._disks: dict[str, DiskThread] = {}
@@ -153,8 +157,9 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             self._lock(stack)
-            ledger = stack.enter_context(Ledger(self.config.state_dir / "ledger.db"))
-            engine = self._engine = Engine(ledger, self._emit)
+            path = self.config.state_dir / "ledger.db"
+            ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
+            engine = self._engine = Engine(ledger, self._emit, self._feed.show)
             self._build(engine)
             stack.callback(engine.stop)
             engine.start()
@@ -236,7 +241,15 @@ class Service:
             return
         from ftpsyncd.control.server import ControlServer  # noqa: PLC0415 - a `sync` need not load a web server
 
-        stack.enter_context(ControlServer(Steering(self.config, self.engine), self.config.control.socket))
+        server = ControlServer(
+            Steering(self.config, self.engine),
+            self.config.control.socket,
+            feed=self._feed,
+            meter=self._meter,
+            http=self.config.control.http,
+            token_file=self.config.state_dir / "control.token",
+        )
+        stack.enter_context(server)
 
     def _stop_crews(self) -> None:
         for crew in self._crews.values():
@@ -258,6 +271,8 @@ class Service:
 
     def _emit(self, event: Event) -> None:
         self._journal(event)
+        self._meter.tell(event)
+        self._feed.tell(event)
         self._observe(event)
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -12,9 +12,9 @@ from ftpsyncd.control.port import Daemon
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import UsageError
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import CommandName, Status, Sweep, Why
+from ftpsyncd.model import CommandName, Health, HistoryPage, HistoryQuery, Status, Sweep, Why
 from ftpsyncd.removals import Moment
-from ftpsyncd.survey import locate, why_from_ledger
+from ftpsyncd.survey import history, locate, why_from_ledger
 
 ENGINE_STUCK_S = 60.0
 """An engine whose loop has not turned for so long is not alive."""
@@ -36,10 +36,15 @@ class Steering(Daemon):
         """The last snapshot."""
         return self._engine.status
 
-    def alive(self) -> bool:
+    def health(self) -> Health:
         """Whether the engine's loop has turned lately."""
-        engine = self._engine
-        return engine.alive and time.monotonic() - engine.last_woken < ENGINE_STUCK_S
+        age_s = max(0.0, time.monotonic() - self._engine.last_woken)
+        running = self._engine.alive
+        return Health(running and age_s < ENGINE_STUCK_S, running, round(age_s, 3), ENGINE_STUCK_S)
+
+    def history(self, query: HistoryQuery, path: str | None) -> HistoryPage:
+        """A page of receipts; read beside the engine, which is not kept waiting by a long search."""
+        return history(self._config, query, path)
 
     def why(self, path: str) -> Why:
         """Why a path is, or is not, at the server."""

@@ -32,6 +32,7 @@ from ftpsyncd.model import (
 )
 
 _DAY_S = 86400.0
+HISTORY_LONGEST_S = 3650 * _DAY_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +88,7 @@ _PASSWORD_SCHEMA = {
 }
 
 Port = Annotated[int, Parsed(values.whole(1, 65535), {"type": "integer", "minimum": 1, "maximum": 65535})]
-Listen = Annotated[tuple[str, int], Parsed(values.listen, {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"})]
+Listen = Annotated[tuple[str, int], Parsed(values.listen, {"type": "string", "pattern": values.LISTEN_PATTERN})]
 Flag = Annotated[bool, Parsed(values.flag, {"type": "boolean"})]
 FilePath = Annotated[str, _word("a path")]
 Pattern = Annotated[str, Parsed(values.pattern, {"type": "string", "minLength": 1})]
@@ -223,9 +224,11 @@ class ControlKeys(Section):
         "Unix socket. Default: control.sock in $RUNTIME_DIRECTORY, else $XDG_RUNTIME_DIR/ftpsyncd, else state_dir.",
         None,
     )
-    http: (
-        Annotated[tuple[str, int], Parsed(values.listen, {"type": "string", "pattern": r"^.+:[0-9]{1,5}$"})] | None
-    ) = _key("HOST:PORT of a TCP listener. Default: none.", None, examples=["127.0.0.1:8021"])
+    http: Listen | None = _key(
+        "HOST:PORT of a TCP listener on this machine's loopback, for monitoring. Default: none.",
+        None,
+        examples=["127.0.0.1:8021"],
+    )
 
 
 class LogKeys(Section):
@@ -251,6 +254,9 @@ class TopKeys(Section):
         "Where the ledger lives. Default: $STATE_DIRECTORY, else $XDG_STATE_HOME/ftpsyncd, else "
         "~/.local/state/ftpsyncd.",
         None,
+    )
+    history: Annotated[float, _duration(0, HISTORY_LONGEST_S)] = _key(
+        "How long receipts of what was published, renamed, deleted or failed are kept; 0: none are written.", "30d"
     )
     control: ControlKeys | None = Field(default=None, description=ControlKeys.__doc__)
     log: LogKeys | None = Field(default=None, description=LogKeys.__doc__)
