@@ -578,6 +578,7 @@ class CommandName(StrEnum):
     RETRY = "retry"
     APPROVE = "approve"
     DISCARD = "discard"
+    RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)
