@@ -22,6 +22,7 @@ from typing import IO
 from loguru import logger
 
 from ftpsyncd import systemd
+from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
@@ -104,6 +105,7 @@ class Service:
         self._engine: Engine | None = None
         self._roster: Roster | None = None
         self._steering: Steering | None = None
+        self._alerter: Alerter | None = None
 
     @property
     def engine(self) -> Engine:
@@ -139,6 +141,8 @@ class Service:
             roster.start()
             if not self.one_pass:
                 self._serve_control(stack)
+                stack.callback(self._stop_alerts)
+                self._start_alerts()
             self._stack = stack.pop_all()
 
     def _lock(self, stack: ExitStack) -> None:
@@ -169,6 +173,16 @@ class Service:
         )
         stack.enter_context(server)
 
+    def _start_alerts(self) -> None:
+        if self.config.alerts is not None:
+            self._alerter = Alerter(self.config.alerts, self.status)
+            self._alerter.start()
+
+    def _stop_alerts(self) -> None:
+        if self._alerter is not None:
+            self._alerter.stop()
+            self._alerter = None
+
     def stop(self) -> None:
         """Stop everything; transfers that do not end in time are done again at the next start."""
         self._stack.close()
@@ -194,7 +208,10 @@ class Service:
         config = replace(config, state_dir=self.config.state_dir, control=self.config.control)
         self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
         found = self._roster.change(config)
-        self.config = config
+        before, self.config = self.config, config
+        if config.alerts != before.alerts:
+            self._stop_alerts()
+            self._start_alerts()
         if self._steering is not None:
             self._steering.config = config
         return found.sentence + (f"; `{'` and `'.join(later)}` from the next start on" if later else "")

@@ -204,3 +204,15 @@ def test_100_reloads_while_publishing_lose_nothing_and_leak_nothing(running: Sit
     # Nothing was sent twice.
     sent = [line for line in s.log().splitlines() if ": published " in line]
     assert len(sent) == 510
+
+
+def test_alerts_are_told_by_the_running_daemon_and_follow_a_reload(running: Site) -> None:
+    s = running
+    out = s.base / "alerts.jsonl"
+    config = json.loads(s.config.read_text())
+    config["alerts"] = {"command": ["sh", "-c", f"cat >> {out}"], "paused": "0s"}
+    s.config.write_text(json.dumps(config))
+    hang_up(s)
+    s.command("pause")
+    until(lambda: out.exists() and '"kind": "paused"' in out.read_text(), "the alert", 20)
+    assert json.loads(out.read_text().splitlines()[0])["subject"] == MAPPING
