@@ -126,6 +126,7 @@ class Engine:
         self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
         self._outcomes = Outcomes()
         self._stopping = False
+        self._idle = True
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
@@ -257,11 +258,15 @@ class Engine:
                 server.crew.hand(action, afresh=afresh)
         if messages or any(actions for _, actions in handed):
             self.last_turn = at.now
+        idle = all(server.queue.idle for server in self.servers.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
             self._status = self._snapshot(at)
             self._show(self._status)
             self.turned.set()
+        elif idle and not self._idle:
+            self.turned.set()
+        self._idle = idle
 
     def _prune(self, at: Moment) -> None:
         """Drop receipts that are too old, a few at a time; not by a clock that has just been set."""

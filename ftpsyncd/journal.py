@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from ftpsyncd.logs import quote
+from ftpsyncd.logs import quote, wanted
 from ftpsyncd.model import Event, EventKind
 
 REPEATS_IN_FULL = 10
@@ -62,6 +62,8 @@ class Journal:
 
     def __call__(self, event: Event) -> None:
         """Log one event, or count it if there are too many of its kind."""
+        if not wanted(_LEVELS[event.kind]):
+            return
         if event.kind in _BOUNDED and not self._within_bounds(event):
             return
         fields: dict[str, object] = {

@@ -88,6 +88,7 @@ _HISTORY_SINCE = 3
 
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
+_PRINT = "[%d,%d,%d]"
 _REMEMBERED = 10_000
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
 
@@ -175,8 +176,10 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            msg = f"cannot {doing} the ledger {self.path}: {error}"
-            raise LedgerError(msg) from error
+            raise self._error(doing, error) from error
+
+    def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
+        return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -210,9 +213,12 @@ class Ledger:
         return self._writing or bool(self._intended) or self.history.waiting
 
     def _write(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        with self._errors("write"):
-            self._begin()
+        try:
+            if not self._writing:
+                self._begin()
             return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise self._error("write", error) from error
 
     def _write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         with self._errors("write"):
@@ -242,8 +248,10 @@ class Ledger:
         self.history.flush()
 
     def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        with self._errors("read"):
+        try:
             return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise self._error("read", error) from error
 
     # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -593,7 +601,7 @@ def _intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...
         _KINDS[intent.kind],
         os.fsencode(intent.temporary),
         os.fsencode(intent.source),
-        json.dumps(intent.fingerprints),
+        f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
     )
 
 

@@ -37,6 +37,9 @@ _TEXT_MAX = 8_000
 """Characters; the journal cuts lines at 48 KiB, and one file must not fill the disk with its reason."""
 _NESTED_MAX = 4
 _FRAMES_MAX = 8
+_NONE = 1_000
+_least = [0]
+"""The lowest level that is logged; loguru's own default logs all."""
 _SECRET_MIN = 4
 """Characters; replacing shorter ones would garble every line, and so give them away."""
 
@@ -92,13 +95,20 @@ def configure(
     reset()
     # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
     logger.add(_Sink(target, render, prefixed=journal), level=number, format=_nothing, diagnose=False, backtrace=False)
+    _least[0] = number
     # What libraries log below WARNING is no news to anybody here.
     logging.getLogger().addHandler(_Intercept(logging.WARNING))
+
+
+def wanted(level: str) -> bool:
+    """Whether a record of this level goes anywhere: asked where making one for every file would cost much."""
+    return logger.level(level).no >= _least[0]
 
 
 def reset() -> None:
     """Undoes ``configure``: no record goes anywhere."""
     logger.remove()
+    _least[0] = _NONE
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Intercept)]:
         root.removeHandler(handler)

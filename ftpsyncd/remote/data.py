@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from ftpsyncd.errors import RemoteError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import FAILURES, Control, translate, tune
+from ftpsyncd.remote.wire import FAILURES, Control, hasten, keep_alive, translate
 
 T = TypeVar("T")
 _OF_THE_FILE = frozenset(
@@ -90,7 +90,7 @@ class DataLine:
         self._answer = answer
         self._sock = sock
         self._protected: ssl.SSLSocket | None = None
-        tune(sock)
+        hasten(sock)
         sock.settimeout(0)
 
     @classmethod
@@ -148,6 +148,10 @@ class DataLine:
                 data = data[self._until(lambda view=data: self._sock.send(view), select.POLLOUT, stall_s) :]  # type: ignore[misc]
         except FAILURES as error:
             raise _failure(error, "sending data") from error
+
+    def keep_alive(self) -> None:
+        """It will last: find out if the peer vanishes."""
+        keep_alive(self._sock)
 
     @property
     def protected(self) -> bool:

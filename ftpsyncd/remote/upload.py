@@ -366,6 +366,8 @@ class _Cycle:
         upload.stored = True
         try:
             job = upload.job
+            if job.size > SMALL:
+                line.keep_alive()
             pour(
                 line,
                 upload.file,
