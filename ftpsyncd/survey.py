@@ -16,7 +16,7 @@ from ftpsyncd import __version__
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
-from ftpsyncd.errors import UnknownNameError, UsageError
+from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import Scanner
@@ -80,7 +80,11 @@ def destination(spec: MappingSpec, server: ServerSpec) -> str:
 def open_ledger(config: Config) -> Ledger | None:
     """The ledger for reading; None if nothing was ever published."""
     path = config.state_dir / LEDGER
-    return Ledger(path, read_only=True) if path.exists() else None
+    try:
+        return Ledger(path, read_only=True) if path.exists() else None
+    except OSError as error:
+        remedy = "Use sudo, or ask the running daemon."
+        raise LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -367,19 +371,23 @@ class _Reason:
 # ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def history(config: Config, query: HistoryQuery, path: str | None) -> HistoryPage:
+def history(config: Config, query: HistoryQuery, path: str | None, cursor: str | None = None) -> HistoryPage:
     """A page of receipts from the ledger.
 
     Args:
         config: to find the mapping of a path.
         query: which ones; its ``path`` is not used.
         path: only what is about this local path or below it.
+        cursor: `next` of the page before; else the query's ``before`` counts.
 
     Raises:
         UnknownNameError: there is no such mapping, and there was none.
         UsageError: the path lies in no mapping, or in another one than the query names.
         LedgerError: the ledger cannot be read.
     """
+    if cursor is not None:
+        at_ns, _, number = cursor.partition(".")
+        query = replace(query, before=(int(at_ns), int(number)))
     if path is not None:
         found = locate(config, path)
         if found is None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "check": ("ftpsyncd.cli.check", "Check the configuration, this machine and each server."),
     "status": ("ftpsyncd.cli.status", "What is fine, what waits, and what needs you."),
     "why": ("ftpsyncd.cli.why", "Say in one sentence why a file is, or is not, published."),
+    "history": ("ftpsyncd.cli.history", "What was published, renamed, deleted, held or failed, with receipts."),
     "retry": ("ftpsyncd.cli.steer", "Try failed and parked files again now."),
     "rescan": ("ftpsyncd.cli.steer", "Compare folders with what was published, now."),
     "pause": ("ftpsyncd.cli.steer", "Stop publishing until `resume`."),
@@ -51,6 +52,7 @@ Examples:
   ftpsyncd run -c config.yaml              publish, for months
   ftpsyncd status                          how is it going?
   ftpsyncd why /srv/drop/gallery/a.jpg     why is this file not there yet?
+  ftpsyncd history --since 1h              what has happened?
 """
 
 CODES = """\b
@@ -162,6 +164,7 @@ def perform(arguments: list[str]) -> int:
 
         return shell_complete(cli, {}, "ftpsyncd", COMPLETION, instruction)
     with cli.make_context("ftpsyncd", arguments) as ctx:
+        ctx.color = colour()
         cli.invoke(ctx)
     return ExitCode.DONE
 
@@ -176,10 +179,10 @@ def tell(error: FtpsyncdError) -> None:
     problems = error.message.splitlines()
     if len(problems) > 1:
         # Each on its own line, as it came: editors find the place by FILE:LINE:COLUMN at its beginning.
-        click.echo(f"{prefix}{len(problems)} problems", err=True)
+        click.echo(f"{prefix}{len(problems)} problems", err=True, color=colour())
         prefix = ""
     for problem in problems:
-        click.echo(prefix + one_line(problem), err=True)
+        click.echo(prefix + one_line(problem), err=True, color=colour())
     if error.remedy:
         click.echo(one_line(error.remedy), err=True)
 
@@ -195,6 +198,11 @@ def tell_bug(error: Exception) -> None:
         f"ftpsyncd: error: {what} (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)",
         err=True,
     )
+
+
+def colour() -> bool | None:
+    """False where a person wants none (no-color.org); else None: on a terminal only."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def debugging() -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
-from ftpsyncd.config.units import Unfit, duration
+from ftpsyncd.config.units import duration
 from ftpsyncd.errors import UsageError
 
 _ago = duration(0, 36500 * 86400.0)
@@ -22,15 +23,13 @@ def parse_moment(text: str, name: str, now_ns: int) -> int:
     Raises:
         UsageError: it is neither.
     """
-    if text and not text.strip().isdigit():
-        try:
-            return now_ns - int(_ago(text) * 1e9)
-        except Unfit:
-            pass
     try:
-        moment = datetime.fromisoformat(text.strip())
+        if re.fullmatch(r"[ 0-9.]+[a-z][ 0-9a-z.]*", text, re.ASCII):
+            return now_ns - int(_ago(text) * 1e9)
+        # Its own idea of what stands between day and time is too wide.
+        moment = datetime.fromisoformat(text if re.match(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}($|[T ])", text) else "")
         return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
-    except (ValueError, OverflowError) as problem:
+    except (ValueError, OverflowError) as problem:  # Unfit is a ValueError
         raise UsageError(
             f"`{name}` must be how long ago it was, or a time.",
             remedy="Write it as 90m, 2h, 1d, 2026-01-31 or 2026-01-31T18:00:00+01:00.",

@@ -19,8 +19,8 @@ from ftpsyncd.control.feed import Feed, Position, message
 
 SUBSCRIBERS_MAX = 64
 HEARTBEAT_S = 15.0
-GAP_S = 0.05
-"""Between two wake-ups: what happens meanwhile is sent at once."""
+GAP_S = 0.25
+"""Between two wake-ups: what happens meanwhile is sent at once, so that many readers cost little."""
 TAKE_S = 10.0
 """How long a reader may take for one message."""
 

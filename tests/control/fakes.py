@@ -79,6 +79,7 @@ class FakeDaemon:
 
     answer: Status = STATUS
     lives: bool = True
+    page: HistoryPage = PAGE
     trouble: Exception | None = None
     asked: list[str] = field(default_factory=list)
     queries: list[tuple[HistoryQuery, str | None]] = field(default_factory=list)
@@ -107,7 +108,7 @@ class FakeDaemon:
         self.queries.append((query, path))
         if query.mapping not in {None, "gallery", "sheets"}:
             raise UnknownNameError(f"There is no mapping {query.mapping}.", remedy="There are: gallery, sheets.")
-        return PAGE
+        return self.page
 
     def health(self) -> Health:
         return Health(self.lives, engine_running=True, engine_turn_age_s=0.5 if self.lives else 99.5, limit_s=60.0)
