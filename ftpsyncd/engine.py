@@ -54,6 +54,11 @@ STATUS_EVERY_S = 0.25
 TURN_MESSAGES = 512
 """Messages handled before the engine hands out work and commits."""
 CLOCK_STEP_S = 1.0
+PRUNE_ROWS = 1000
+"""Old receipts dropped in one turn of the loop: some milliseconds."""
+PRUNE_EVERY_S = 600.0
+PRUNE_AGAIN_S = 1.0
+"""Until the next step while there are more."""
 
 _T = TypeVar("_T")
 
@@ -97,14 +102,17 @@ class Engine:
     Args:
         ledger: opened for writing; closed by the caller after the engine has stopped.
         emit: takes events for the log; called on the engine's thread, must not block.
+        show: takes each new status, likewise.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         emit: Callable[[Event], None],
+        show: Callable[[Status], None] = lambda _status: None,
     ) -> None:
         self.ledger = ledger
+        self._show = show
         self.emit = emit
         self.mirrors: dict[str, Mirror] = {}
         self.servers: dict[str, Server] = {}
@@ -118,10 +126,12 @@ class Engine:
         self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
         self._outcomes = Outcomes()
         self._stopping = False
+        self._idle = True
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
+        self._prune_at = 0.0
         self._clock_offset_s = time.time() - time.monotonic()
         self._distrust_wall_until = 0.0
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
@@ -183,6 +193,14 @@ class Engine:
         self._mailbox.put(answer)
         return future.result(timeout_s)
 
+    def renew_status(self) -> None:
+        """Have `status` tell of this moment."""
+
+        def renew(at: Moment) -> None:
+            self._status = self._snapshot(at)
+
+        self.ask(renew)
+
     @property
     def status(self) -> Status:
         """The latest status; at most a quarter of a second old while things happen."""
@@ -240,6 +258,7 @@ class Engine:
                 mirror.check_source()
             mirror.pump(at)
         handed = [(server, self._take(server, at)) for server in self.servers.values()]
+        self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
         for server, actions in handed:
@@ -247,10 +266,22 @@ class Engine:
                 server.crew.hand(action, afresh=afresh)
         if messages or any(actions for _, actions in handed):
             self.last_turn = at.now
+        idle = all(server.queue.idle for server in self.servers.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
             self._status = self._snapshot(at)
+            self._show(self._status)
             self.turned.set()
+        elif idle and not self._idle:
+            self.turned.set()
+        self._idle = idle
+
+    def _prune(self, at: Moment) -> None:
+        """Drop receipts that are too old, a few at a time; not by a clock that has just been set."""
+        if at.now < self._prune_at or not at.wall_trusted:
+            return
+        more = self.ledger.history.prune(at.wall_ns, PRUNE_ROWS) == PRUNE_ROWS
+        self._prune_at = at.now + (PRUNE_AGAIN_S if more else PRUNE_EVERY_S)
 
     def _moment(self) -> Moment:
         now, wall_ns = time.monotonic(), time.time_ns()

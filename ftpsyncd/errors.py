@@ -6,6 +6,7 @@ engine, and the remedy shown to people.
 
     FtpsyncdError
     ├── UsageError                    wrong words on the command line
+    │   └── UnknownNameError          no mapping or server of this name
     ├── ConfigError                   the configuration cannot be used
     ├── InternalError                 a bug of ours, kept from doing more harm
     ├── LockHeldError                 another daemon owns this state directory
@@ -99,6 +100,10 @@ class UsageError(FtpsyncdError):
     """The command line cannot be understood."""
 
     exit_code = ExitCode.USAGE
+
+
+class UnknownNameError(UsageError):
+    """There is no mapping or server of this name."""
 
 
 class ConfigError(FtpsyncdError):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from ftpsyncd.logs import quote
+from ftpsyncd.logs import quote, wanted
 from ftpsyncd.model import Event, EventKind
 
 REPEATS_IN_FULL = 10
@@ -42,6 +42,9 @@ _LEVELS = {
     EventKind.LEDGER: "ERROR",
 }
 
+_SENT = {EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED, EventKind.KEPT}
+"""Those whose size was sent, or would have been."""
+
 _BOUNDED = {EventKind.FAILED, EventKind.PARKED, EventKind.KEPT, EventKind.FORGOTTEN, EventKind.RESCAN}
 
 
@@ -59,6 +62,8 @@ class Journal:
 
     def __call__(self, event: Event) -> None:
         """Log one event, or count it if there are too many of its kind."""
+        if not wanted(_LEVELS[event.kind]):
+            return
         if event.kind in _BOUNDED and not self._within_bounds(event):
             return
         fields: dict[str, object] = {
@@ -93,7 +98,7 @@ def sentence(event: Event) -> str:
         parts.append(f"{quote(event.source)} →")
     if event.path:
         parts.append(quote(event.path))
-    if event.size:
+    if event.size and event.kind in _SENT:
         parts.append(f"({event.size:,} bytes in {event.duration_s:.2f} s)")
     line = " ".join(parts)
     if event.message:

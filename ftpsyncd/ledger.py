@@ -12,15 +12,18 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from ftpsyncd import history
 from ftpsyncd.errors import LedgerError
+from ftpsyncd.history import History
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE mapping(
@@ -78,8 +81,15 @@ CREATE TABLE intent(
 ) WITHOUT ROWID;
 """
 
+_STEPS = {1: _SCHEMA, 2: "", 3: history.SCHEMA}
+"""What makes each version out of the one before it; a new file goes through all of them."""
+
+_HISTORY_SINCE = 3
+
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
+_PRINT = "[%d,%d,%d]"
+_REMEMBERED = 10_000
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
 
 
@@ -98,20 +108,38 @@ class FailureCounts(NamedTuple):
     parked: int
 
 
+@dataclass(slots=True)
+class _Sums:
+    files: int = 0
+    bytes: int = 0
+    last_publish_ns: int = 0
+
+
 class Ledger:
     """An open ledger. Used by one thread.
 
     Args:
         path: the database file; its directory must exist.
         read_only: for commands that only look; the file must exist.
+        keep_history_s: how long receipts are kept; 0: none are written.
 
     Raises:
         LedgerError: the file cannot be opened, or was written by a newer version.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, keep_history_s: float = 30 * 86400.0) -> None:
         self.path = path
+        self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
+        self._read_only = read_only
         self._writing = False
+        self._rows: dict[tuple[int, str], Row | None] = {}
+        """Rows that were read or written lately: an action asks for the same one several times."""
+        self._sums: dict[int, _Sums] = {}
+        """What the totals of mappings change by at the next commit."""
+        self._intended: dict[tuple[int, str], Intent | None] = {}
+        """Intents to be written at the next commit; None: to be removed."""
+        self._failing: set[int] = set()
+        """Mappings that have, or had, failures."""
         with self._errors("open"):
             if read_only:
                 self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
@@ -120,6 +148,7 @@ class Ledger:
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
             try:
                 version = self._known_version()
+                self.version = version
                 if not read_only:
                     self._prepare(version)
             except BaseException:
@@ -136,16 +165,21 @@ class Ledger:
     def _prepare(self, version: int) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            steps = "".join(step for number, step in sorted(_STEPS.items()) if number > version)
+            self._db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            self.version = SCHEMA_VERSION
+        self._failing = {mapping for (mapping,) in self._db.execute("SELECT DISTINCT mapping FROM failure")}
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            msg = f"cannot {doing} the ledger {self.path}: {error}"
-            raise LedgerError(msg) from error
+            raise self._error(doing, error) from error
+
+    def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
+        return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -162,26 +196,62 @@ class Ledger:
 
     def commit(self) -> None:
         """Make everything collected since the last commit durable, all or nothing."""
+        self._flush()
         if self._writing:
             with self._errors("write"):
                 self._db.execute("COMMIT")
             self._writing = False
 
     @property
+    def has_history(self) -> bool:
+        """Whether the file has a history; one of an older version that is only read may have none."""
+        return self.version >= _HISTORY_SINCE
+
+    @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._writing
+        return self._writing or bool(self._intended) or self.history.waiting
 
-    def _write(self, sql: str, values: tuple[object, ...]) -> None:
-        with self._errors("write"):
+    def _write(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
             if not self._writing:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._writing = True
-            self._db.execute(sql, values)
+                self._begin()
+            return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise self._error("write", error) from error
+
+    def _write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
+        with self._errors("write"):
+            self._begin()
+            self._db.executemany(sql, rows)
+
+    def _begin(self) -> None:
+        if not self._writing:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._writing = True
+
+    def _flush(self) -> None:
+        """Write what is collected in memory because it is cheaper at once."""
+        sums, self._sums = self._sums, {}
+        for mapping, change in sums.items():
+            self._write(
+                "UPDATE mapping SET files=files+?, bytes=bytes+?,"
+                " last_publish_ns=nullif(max(ifnull(last_publish_ns,0),?),0) WHERE id=?",
+                (change.files, change.bytes, change.last_publish_ns, mapping),
+            )
+        intended, self._intended = self._intended, {}
+        settled = [(mapping, os.fsencode(path)) for (mapping, path), intent in intended.items() if intent is None]
+        begun = [_intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
+        if intended:
+            self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
+            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)", begun)
+        self.history.flush()
 
     def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        with self._errors("read"):
+        try:
             return self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise self._error("read", error) from error
 
     # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -201,6 +271,7 @@ class Ledger:
 
     def totals(self, mapping: int) -> Totals:
         """Files and bytes published."""
+        self._flush()
         row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
         return Totals(*row)
 
@@ -250,12 +321,23 @@ class Ledger:
 
     def row(self, mapping: int, path: str) -> Row | None:
         """The row of one path."""
+        key = (mapping, path)
+        if key in self._rows:
+            return self._rows[key]
         found = self._read(
             "SELECT kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
             " WHERE mapping=? AND dir=? AND name=?",
             (mapping, *_key(path)),
         ).fetchone()
-        return _row(found) if found else None
+        row = _row(found) if found else None
+        if not self._read_only:
+            self._remember(key, row)
+        return row
+
+    def _remember(self, key: tuple[int, str], row: Row | None) -> None:
+        if len(self._rows) >= _REMEMBERED:
+            self._rows.clear()
+        self._rows[key] = row
 
     def holds_any(self, mapping: int, directory: str) -> bool:
         """Whether the ledger has a row directly in this directory."""
@@ -318,17 +400,15 @@ class Ledger:
                 row.device,
             ),
         )
+        self._remember((mapping, path), row)
         if row.kind is Kind.FILE:
-            self._write(
-                "UPDATE mapping SET files=files+1, bytes=bytes+?, last_publish_ns=max(ifnull(last_publish_ns,0),?)"
-                " WHERE id=?",
-                (row.fingerprint.size, row.published_ns, mapping),
-            )
+            self._count(mapping, 1, row.fingerprint.size, row.published_ns)
 
     def forget(self, mapping: int, path: str) -> None:
         """Drop the row of one path."""
         self._count_out(mapping, path)
         self._write("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
+        self._remember((mapping, path), None)
 
     def forget_tree(self, mapping: int, directory: str) -> None:
         """Drop the row of a directory and all rows below it."""
@@ -338,7 +418,8 @@ class Ledger:
             " WHERE mapping=? AND kind=0 AND (dir=? OR (dir>=? AND dir<?))"
         )
         files, size = self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()
-        self._write("UPDATE mapping SET files=files-?, bytes=bytes-? WHERE id=?", (files, size, mapping))
+        self._count(mapping, -files, -size)
+        self._rows.clear()
         for table in ("entry", "failure"):
             self._write(
                 f"DELETE FROM {table} WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",  # noqa: S608 - a constant
@@ -349,7 +430,13 @@ class Ledger:
     def _count_out(self, mapping: int, path: str) -> None:
         old = self.row(mapping, path)
         if old is not None and old.kind is Kind.FILE:
-            self._write("UPDATE mapping SET files=files-1, bytes=bytes-? WHERE id=?", (old.fingerprint.size, mapping))
+            self._count(mapping, -1, -old.fingerprint.size)
+
+    def _count(self, mapping: int, files: int, size: int, published_ns: int = 0) -> None:
+        sums = self._sums.setdefault(mapping, _Sums())
+        sums.files += files
+        sums.bytes += size
+        sums.last_publish_ns = max(sums.last_publish_ns, published_ns)
 
     def move(self, mapping: int, source: str, target: str) -> None:
         """Record that the server renamed a file or a directory with everything below it; what was there is gone."""
@@ -364,6 +451,7 @@ class Ledger:
         if row.kind is Kind.DIR:
             for table in ("entry", "failure"):
                 self._move_below(table, mapping, os.fsencode(source), os.fsencode(target))
+        self._rows.clear()
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
         low, high = _subtree(os.fsdecode(source))
@@ -410,6 +498,7 @@ class Ledger:
 
     def put_failure(self, mapping: int, path: str, failure: Failure) -> None:
         """Record that a path failed."""
+        self._failing.add(mapping)
         size, mtime_ns, inode = failure.fingerprint or (None, None, None)
         self._write(
             "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -430,8 +519,18 @@ class Ledger:
             ),
         )
 
+    def tries(self, mapping: int, path: str) -> int:
+        """How often a path has failed since it was last published."""
+        if mapping not in self._failing:
+            return 0
+        sql = "SELECT attempts FROM failure WHERE mapping=? AND dir=? AND name=?"
+        found = self._read(sql, (mapping, *_key(path))).fetchone()
+        return found[0] if found else 0
+
     def clear_failure(self, mapping: int, path: str) -> None:
         """Drop the failure of one path."""
+        if mapping not in self._failing:
+            return
         self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
 
     def clear_failures_below(self, mapping: int, directory: str) -> None:
@@ -452,24 +551,15 @@ class Ledger:
 
     def intend(self, mapping: int, path: str, intent: Intent) -> None:
         """Record, before it is done, what is going to be done at the server."""
-        self._write(
-            "INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)",
-            (
-                mapping,
-                os.fsencode(path),
-                _KINDS[intent.kind],
-                os.fsencode(intent.temporary),
-                os.fsencode(intent.source),
-                json.dumps(intent.fingerprints),
-            ),
-        )
+        self._intended[mapping, path] = intent
 
     def settle_intent(self, mapping: int, path: str) -> None:
         """What became of it is known."""
-        self._write("DELETE FROM intent WHERE mapping=? AND path=?", (mapping, os.fsencode(path)))
+        self._intended[mapping, path] = None
 
     def intents(self, mapping: int) -> list[tuple[str, Intent]]:
         """What was begun at the server and is not known to have ended, by path."""
+        self._flush()
         cursor = self._read(
             "SELECT path, kind, temporary, source, fingerprints FROM intent WHERE mapping=? ORDER BY path", (mapping,)
         )
@@ -502,6 +592,17 @@ def _stored(number: int) -> int | bytes:
 
 def _loaded(value: int | bytes) -> int:
     return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
+
+
+def _intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]:
+    return (
+        mapping,
+        os.fsencode(path),
+        _KINDS[intent.kind],
+        os.fsencode(intent.temporary),
+        os.fsencode(intent.source),
+        f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
+    )
 
 
 def _intent(r: tuple[int, bytes, bytes, str]) -> Intent:

@@ -15,7 +15,7 @@ from typing import Protocol
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
-from ftpsyncd.errors import FileBusyError
+from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.intents import Intents
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
@@ -51,6 +51,8 @@ LOOK_GAP_S = 0.01
 LONGEST_GAP_S = 0.1
 SOON_S = 35.0
 """A `sync` waits for another try that comes within this time."""
+OFFERED_MAX = 2000
+"""Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
 RESTLESS_S = 600.0
 """A file that does not come to rest for so long is reported."""
 
@@ -127,6 +129,8 @@ class Mirror:
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
         self.problems: dict[str, str] = {}
+        self.offered: dict[str, float] = {}
+        """Since when files wait for the server, the oldest first."""
         self.passes = 0
         self._selection = selection
         self._disk: Disk | None = None
@@ -142,6 +146,10 @@ class Mirror:
     def attach(self, disk: Disk) -> None:
         """Tell the mirror where to ask for looks."""
         self._disk = disk
+
+    def detach(self) -> None:
+        """It is going: ask for nothing more."""
+        self._disk = None
 
     # ── what comes in from the watcher ───────────────────────────────────────────────────────────────────────
 
@@ -182,6 +190,7 @@ class Mirror:
         """The root cannot be read: nothing can be concluded, nothing is deleted."""
         self.removals.source_missing(why)
         self.pending.clear()
+        self.offered.clear()
         self.dirty.clear()
 
     def check_source(self) -> None:
@@ -301,7 +310,7 @@ class Mirror:
 
     def _note_problem(self, path: str, why: str) -> None:
         if path not in self.problems and len(self.problems) < QUEUE_ROOM:
-            self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}")
+            self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=LocalUnreadableError.__name__)
             self.problems[path] = why
 
     def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
@@ -344,7 +353,7 @@ class Mirror:
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
-                    self._offer_present(decision, listing)
+                    self._offer_present(decision, listing, at)
                 case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
@@ -377,6 +386,7 @@ class Mirror:
 
     def _settled(self, path: str, *, had_failure: bool) -> None:
         self._present(path)
+        self.offered.pop(path, None)
         self.queue.withdraw(self.spec.name, path)
         if had_failure:
             self.ledger.clear_failure(self.id, path)
@@ -416,7 +426,7 @@ class Mirror:
         remedy = FileBusyError.remedy if pending.busy else "It is published when it comes to rest."
         failure = Failure(fingerprint, 1, False, at.wall_ns, "FileBusyError", pending.why, "", remedy, at.wall_ns)  # noqa: FBT003
         self.ledger.put_failure(self.id, path, failure)
-        self.site.tell(EventKind.FAILED, path, pending.why, remedy=remedy)
+        self.site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
 
     def wait_for_writer(self, path: str, fingerprint: Fingerprint, at: Moment) -> None:
         """A worker found that a program has the file open for writing."""
@@ -427,7 +437,8 @@ class Mirror:
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
         if at.now - pending.first > RESTLESS_S and not pending.reported:
             pending.reported = True
-            self.site.tell(EventKind.FAILED, path, f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes")
+            why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
+            self.site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__)
 
     def _record(self, decision: Forget | Adopt) -> None:
         """What concerns only the ledger."""
@@ -457,7 +468,10 @@ class Mirror:
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing) -> None:
+    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment) -> None:
+        pending = self.pending.get(action.path)
+        if not isinstance(action, MakeDir) and len(self.offered) < OFFERED_MAX:
+            self.offered.setdefault(action.path, pending.first if pending else at.now)
         self._present(action.path)
         if isinstance(action, Rename):
             self.queue.withdraw(self.spec.name, action.source)
@@ -547,6 +561,7 @@ class Mirror:
     def _gone(self, path: str, kind: Kind, at: Moment) -> None:
         self.pending.pop(path, None)
         self.problems.pop(path, None)
+        self.offered.pop(path, None)
         if self._moves_from(path) or self.queue.occupied(self.spec.name, path):
             self.again.add(path)
             return
@@ -556,6 +571,27 @@ class Mirror:
                 return
         if not self.removals.gone(path, kind, at):
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
+
+    # ── how long things wait ─────────────────────────────────────────────────────────────────────────────────
+
+    def oldest_wait(self, now: float) -> float | None:
+        """For how many seconds the file that waits longest has been waiting; None if none waits."""
+        while self.offered:
+            path, since = next(iter(self.offered.items()))
+            if self._still_waits(path):
+                break
+            del self.offered[path]
+        else:
+            since = now
+        if self.pending:
+            since = min(since, *(pending.first for pending in self.pending.values()))
+        return now - since if self.offered or self.pending else None
+
+    def _still_waits(self, path: str) -> bool:
+        if self.queue.waiting(self.spec.name, path) is not None or self.queue.occupied(self.spec.name, path):
+            return True
+        failure = self.ledger.failure(self.id, path)
+        return path in self.pending or (failure is not None and not failure.parked)
 
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -405,6 +405,28 @@ class ServerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertLimits:
+    """How long something may last before a person is told."""
+
+    server_offline_s: float = 300.0
+    oldest_pending_s: float = 3600.0
+    source_missing_s: float = 60.0
+    paused_s: float = 3600.0
+    remind_s: float = 86400.0
+    """How often what lasts is told again; 0: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSpec:
+    """Whom to tell when something needs a person."""
+
+    command: tuple[str, ...] = ()
+    webhook: Callable[[], str] | None = field(repr=False, default=None)
+    """Reads the address when it is needed; raises ConfigError."""
+    limits: AlertLimits = AlertLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteLimit:
     """How many deletes at once need no person: a count, or a share of what is published."""
 
@@ -500,6 +522,22 @@ class MappingStatus:
     """ISO 8601 with offset, UTC; None if nothing was published yet."""
     message: str
     """One sentence; empty when all is well."""
+    oldest_pending_s: float | None = None
+    """How long the file that waits longest has been waiting; None if none waits."""
+    watcher: str = ""
+    """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the engine lives, for who watches over the daemon."""
+
+    healthy: bool
+    engine_running: bool
+    engine_turn_age_s: float
+    """Since its loop turned last."""
+    limit_s: float
+    """More than this is not healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,6 +600,7 @@ class CommandName(StrEnum):
     RETRY = "retry"
     APPROVE = "approve"
     DISCARD = "discard"
+    RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -625,6 +664,65 @@ class Event:
     remedy: str = ""
     source: str = ""
     """The old path of a rename."""
+    sha256: bytes = b""
+    """Of the content; empty where it is not known."""
+    attempts: int = 1
+    """Which try this was, counted from 1."""
+    error: str = ""
+    """Class name of the error of a failure."""
+
+
+# ── The history ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which receipts are wanted."""
+
+    mapping: str | None = None
+    kinds: tuple[str, ...] = ()
+    """Values of `EventKind`; all if empty."""
+    since_ns: int | None = None
+    until_ns: int | None = None
+    """Wall clock; the first is included, the second is not."""
+    path: str = ""
+    """Relative to the mapping's folder: this path and all below it."""
+    before: tuple[int, int] | None = None
+    """Only those older than this one: its time and id."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What happened to a path, or to a mapping; the shape of an entry of ``history --json``."""
+
+    id: int
+    at: str
+    """ISO 8601 with offset, UTC; of the first try, where several are counted in one receipt."""
+    mapping: str
+    kind: str
+    """A value of `EventKind`."""
+    path: str
+    source: str
+    """The old path of a rename; else empty."""
+    size: int
+    sha256: str
+    """64 hexadecimal digits; empty where the content is not known."""
+    duration_s: float
+    attempts: int
+    last: str
+    """Of the latest try; the same as ``at`` where there was one."""
+    reply: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Receipts, newest first."""
+
+    entries: tuple[Receipt, ...]
+    next: str | None = None
+    """What to ask for as ``before`` to read on; None: there are no more."""
 
 
 class HoldKind(StrEnum):

@@ -6,6 +6,8 @@ retry verdict is the error's own (`errors.Retry`); the numbers are those of docs
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
 from ftpsyncd.errors import FileBusyError, FtpsyncdError, RemoteError, Retry, SourceMissingError
 from ftpsyncd.mirror import Mirror
@@ -63,6 +65,15 @@ _WORDS = {
 }
 
 
+class _Before(NamedTuple):
+    """What the ledger said of a path before an outcome changed it."""
+
+    tries: int
+    """Failed ones."""
+    row: Row | None
+    """Of a file that was deleted."""
+
+
 class Outcomes:
     """Applies outcomes; remembers what only matters while the daemon runs (lost connections, full servers)."""
 
@@ -78,9 +89,9 @@ class Outcomes:
         """
         action = outcome.action
         if isinstance(outcome, Done):
-            self._lost.pop((action.mapping, action.path), None)
+            lost = self._lost.pop((action.mapping, action.path), 0)
             self._full.get(mirror.spec.server, set()).discard((action.mapping, action.path))
-            _done(mirror, outcome, at)
+            _done(mirror, outcome, at, lost=lost)
             requeue = False
         else:
             requeue = self._failed(mirror, outcome, at)
@@ -156,8 +167,9 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
     return None
 
 
-def _done(mirror: Mirror, done: Done, at: Moment) -> None:
+def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     action, ledger, path = done.action, mirror.ledger, done.action.path
+    before = _Before(ledger.tries(mirror.id, path), ledger.row(mirror.id, path) if isinstance(action, Delete) else None)
     match action:
         case Upload() | Rename():
             _file_done(mirror, action, done, at)
@@ -184,7 +196,7 @@ def _done(mirror: Mirror, done: Done, at: Moment) -> None:
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.clear_failure(mirror.id, path)
-    _tell(mirror, done)
+    _tell(mirror, done, before, at, lost=lost)
 
 
 def _removed(mirror: Mirror, action: Delete | RemoveDir, at: Moment) -> None:
@@ -201,6 +213,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, at: Moment) -> None:
 
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
+    mirror.offered.pop(action.path, None)
     if done.did is Did.KEPT:
         words = _WORDS[Did.KEPT]
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
@@ -227,21 +240,30 @@ def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> 
                 mirror.dirty.mark(path, at.now)
 
 
-def _tell(mirror: Mirror, done: Done) -> None:
+def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int) -> None:
     kind = _KIND_OF.get(done.did)
     if kind is None:
         return
-    action = done.action
-    size = action.fingerprint.size if isinstance(action, Upload | Rename) else 0
+    action, size, sha256 = done.action, 0, done.sha256
+    if isinstance(action, Upload | Rename):
+        size = action.fingerprint.size
+    if isinstance(action, Rename) and not sha256:
+        sha256 = action.sha256
+    if isinstance(action, Delete) and before.row is not None:
+        size, sha256 = before.row.fingerprint.size, before.row.sha256
     source = action.source if isinstance(action, Rename | RenameDir) and done.did is Did.RENAMED else ""
     mirror.site.tell(
         kind,
         action.path,
         _WORDS.get(done.did, ""),
+        at_ns=at.wall_ns,
+        again=before.tries > 0,
         size=size,
         duration_s=done.duration_s,
         reply=done.reply,
         source=source,
+        sha256=sha256,
+        attempts=before.tries + lost + 1,
     )
 
 
@@ -298,7 +320,18 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
     mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
     kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
-    mirror.site.tell(kind, action.path, error.message, reply=failure.reply, remedy=error.remedy)
+    mirror.site.tell(
+        kind,
+        action.path,
+        error.message,
+        at_ns=at.wall_ns,
+        again=before is not None,
+        reply=failure.reply,
+        remedy=error.remedy,
+        size=fingerprint.size if fingerprint else 0,
+        attempts=attempts,
+        error=failure.kind,
+    )
 
 
 def retry_after(retry: Retry, attempts: int) -> float | None:

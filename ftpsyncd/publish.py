@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ftpsyncd.core import names
@@ -363,7 +362,7 @@ class Publisher:
             action.mapping, action.path, action.fingerprint, replaces=action.replaces, why=f"copy of {action.source}"
         )
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
-        if _exists(spec.local / action.source):
+        if _exists(_local(spec, action.source)):
             return upload
         self._require(spec, action.path, action.fingerprint)
         try:
@@ -387,7 +386,7 @@ class Publisher:
         if action.interrupted and self._is_renamed(session, action):
             return Did.RENAMED
         self._require_gone(action.mapping, action.source, lambda _mode: True)
-        status = _lstat(spec.local / action.path)
+        status = _lstat(_local(spec, action.path))
         if status is None or not stat.S_ISDIR(status.st_mode):
             raise FileChangedError("The directory moved on.")
         session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
@@ -431,14 +430,14 @@ class Publisher:
         return remote_join(self._folder(mapping).spec.remote, path)
 
     def _require(self, spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
-        status = _lstat(spec.local / path)
+        status = _lstat(_local(spec, path))
         if status is None or fingerprint_of(status) != fingerprint:
             raise FileChangedError("It changed since it was planned.")
 
     def _require_gone(self, mapping: str, path: str, still_there: Callable[[int], bool]) -> None:
         """The last look before a delete: the root is there, the path is not (or is something else)."""
         folder = self._folder(mapping)
-        status = _lstat(folder.spec.local / path)
+        status = _lstat(_local(folder.spec, path))
         if status is not None and still_there(status.st_mode):
             raise FileChangedError("It is there again.")
         # The root after the path: a disk unmounted between the two looks is noticed.
@@ -517,7 +516,7 @@ def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> None:
 
 def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
     """The open file is still the planned one, unchanged, and still under its name."""
-    path = spec.local / upload.path
+    path = _local(spec, upload.path)
     status = _stat(path) if spec.follow_symlinks else _lstat(path)
     if (
         status is None
@@ -543,20 +542,25 @@ def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:
             raise verdict
 
 
-def _exists(path: Path) -> bool:
+def _local(spec: MappingSpec, path: str) -> str:
+    """Where a path is on disk; text, because making a `Path` costs more than the look that follows."""
+    return f"{spec.local}/{path}"
+
+
+def _exists(path: str) -> bool:
     return _lstat(path) is not None
 
 
-def _lstat(path: Path) -> os.stat_result | None:
+def _lstat(path: str) -> os.stat_result | None:
     """The stat of a path; None only if it is certain that nothing is there."""
     return _look_at(os.lstat, path)
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: str) -> os.stat_result | None:
     return _look_at(os.stat, path)
 
 
-def _look_at(look: Callable[[Path], os.stat_result], path: Path) -> os.stat_result | None:
+def _look_at(look: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:
     try:
         return look(path)
     except (FileNotFoundError, NotADirectoryError):

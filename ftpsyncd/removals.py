@@ -8,6 +8,7 @@ within ``max_deletes``; the worker looks once more before it acts.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import (
     Delete,
     DeletePolicy,
@@ -61,9 +63,29 @@ class Site:
     today: Callable[[], str]
     """The date under which ``deletes: trash`` files things."""
 
-    def tell(self, kind: EventKind, path: str = "", message: str = "", **more: object) -> None:
-        """Tell the log about something in this mapping."""
-        self.emit(Event(kind, self.spec.name, path, self.spec.server, message, **more))  # type: ignore[arg-type]
+    def tell(
+        self,
+        kind: EventKind,
+        path: str = "",
+        message: str = "",
+        *,
+        at_ns: int = 0,
+        again: bool | None = None,
+        **more: object,
+    ) -> None:
+        """Tell the log, and the history where it is something for it, about something in this mapping.
+
+        Args:
+            kind: what happened.
+            path: to what; empty: to the mapping.
+            message: one sentence.
+            at_ns: wall clock; now if 0.
+            again: see `history.History.record`.
+            more: further fields of the event.
+        """
+        event = Event(kind, self.spec.name, path, self.spec.server, message, **more)  # type: ignore[arg-type]
+        self.ledger.history.record(self.id, event, at_ns or time.time_ns(), again=again)
+        self.emit(event)
 
 
 class Removals:
@@ -215,7 +237,7 @@ class Removals:
         limit = site.spec.max_deletes.of(site.ledger.totals(site.id).files)
         if self.absent.allowed(limit, at.now):
             return True
-        some = ", ".join(sorted(self.absent.paths)[:3])
+        some = ", ".join(quote(path) for path in sorted(self.absent.paths)[:3])
         name = site.spec.name
         self._put_on_hold(
             HoldKind.MASS_DELETE,
@@ -302,9 +324,11 @@ class Removals:
         self._swapped.clear()
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
+        # With names in it that may be no text for a database.
+        message = one_line(message)
         self.hold = Hold(kind, at.wall_ns, message)
         self._site.ledger.set_hold(self._site.id, self.hold)
-        self._site.tell(EventKind.HELD, message=message)
+        self._site.tell(EventKind.HELD, message=message, at_ns=at.wall_ns)
 
     def _release(self, why: str) -> None:
         self.hold = None

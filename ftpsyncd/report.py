@@ -49,6 +49,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     totals = mirror.ledger.totals(mirror.id)
     failures = mirror.ledger.failure_counts(mirror.id)
     state, message = _state(mirror, at)
+    oldest = mirror.oldest_wait(at.now)
     return MappingStatus(
         name=mirror.spec.name,
         local=str(mirror.spec.local),
@@ -63,6 +64,8 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         published_bytes=totals.bytes,
         last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
         message=message,
+        oldest_pending_s=None if oldest is None else round(oldest, 1),
+        watcher=mirror.watcher.kind,
     )
 
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from ftpsyncd import __version__
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
-from ftpsyncd.errors import UsageError
+from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
+from ftpsyncd.history import Recorded
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import Scanner
+from ftpsyncd.logs import quote
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -27,6 +30,8 @@ from ftpsyncd.model import (
     Failure,
     Fingerprint,
     Forget,
+    HistoryPage,
+    HistoryQuery,
     HoldKind,
     Kind,
     Listing,
@@ -35,6 +40,7 @@ from ftpsyncd.model import (
     MappingState,
     MappingStatus,
     Presence,
+    Receipt,
     RemoveDir,
     Rename,
     Row,
@@ -74,7 +80,11 @@ def destination(spec: MappingSpec, server: ServerSpec) -> str:
 def open_ledger(config: Config) -> Ledger | None:
     """The ledger for reading; None if nothing was ever published."""
     path = config.state_dir / LEDGER
-    return Ledger(path, read_only=True) if path.exists() else None
+    try:
+        return Ledger(path, read_only=True) if path.exists() else None
+    except OSError as error:
+        remedy = "Use sudo, or ask the running daemon."
+        raise LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy) from error
 
 
 # ── plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -356,6 +366,73 @@ class _Reason:
 
     def _say(self, state: str, sentence: str, **details: str | float) -> Why:
         return Why(self.path, self.spec.name, state, sentence, details)
+
+
+# ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def history(config: Config, query: HistoryQuery, path: str | None, cursor: str | None = None) -> HistoryPage:
+    """A page of receipts from the ledger.
+
+    Args:
+        config: to find the mapping of a path.
+        query: which ones; its ``path`` is not used.
+        path: only what is about this local path or below it.
+        cursor: `next` of the page before; else the query's ``before`` counts.
+
+    Raises:
+        UnknownNameError: there is no such mapping, and there was none.
+        UsageError: the path lies in no mapping, or in another one than the query names.
+        LedgerError: the ledger cannot be read.
+    """
+    if cursor is not None:
+        at_ns, _, number = cursor.partition(".")
+        query = replace(query, before=(int(at_ns), int(number)))
+    if path is not None:
+        found = locate(config, path)
+        if found is None:
+            raise UsageError(f"{quote(path)} is in no mapping.", remedy="`ftpsyncd status` lists the folders.")
+        if query.mapping not in {None, found[0].name}:
+            raise UsageError(f"{quote(path)} is in the mapping {found[0].name}.", remedy="Leave out one of the two.")
+        query = replace(query, mapping=found[0].name, path=found[1])
+    ledger = open_ledger(config)
+    try:
+        known = {*config.mappings, *(ledger.history.mappings() if ledger is not None else ())}
+        if query.mapping is not None and query.mapping not in known:
+            raise _unknown_mapping(query.mapping, known)
+        if ledger is None or not ledger.has_history:
+            return HistoryPage(())
+        found_rows = ledger.history.page(replace(query, limit=query.limit + 1))
+    finally:
+        if ledger is not None:
+            ledger.close()
+    shown = found_rows[: query.limit]
+    more = len(found_rows) > query.limit
+    return HistoryPage(tuple(map(_receipt, shown)), f"{shown[-1].at_ns}.{shown[-1].id}" if more else None)
+
+
+def _unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
+    close = get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(known)) or 'none'}."
+    return UnknownNameError(f"There is no mapping {quote(name)}.", remedy=remedy)
+
+
+def _receipt(found: Recorded) -> Receipt:
+    return Receipt(
+        id=found.id,
+        at=iso(found.at_ns),
+        mapping=found.mapping,
+        kind=found.kind,
+        path=found.path,
+        source=found.source,
+        size=found.size,
+        sha256=found.sha256.hex(),
+        duration_s=round(found.duration_s, 6),
+        attempts=found.attempts,
+        last=iso(found.last_ns),
+        reply=found.reply,
+        message=found.message,
+    )
 
 
 # ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -119,6 +119,13 @@ def seen(witness: Witness) -> None:
     until(lambda: witness.sighting().looks >= looks + 2, "another look")
 
 
+def appear(path: Path, data: bytes) -> None:
+    """Have a file appear whole: the witness looks every millisecond."""
+    temporary = path.with_name(f"{path.name}.0123abcd.filepart")
+    temporary.write_bytes(data)
+    temporary.rename(path)
+
+
 def verbs(record: Record) -> list[tuple[str, str]]:
     return [(each.verb, each.path) for each in record.since(0)[1]]
 
@@ -127,7 +134,7 @@ def test_half_a_file_under_its_final_name_is_seen(scene):
     _, remote, record, witness = scene
     data = pictures.png(40, 40, 1)
     record.intend("a.png", data)
-    (remote / "a.png").write_bytes(data[:-20])
+    appear(remote / "a.png", data[:-20])
     until(lambda: witness.sighting().torn == ("a.png",), "the torn file")
 
 
@@ -136,7 +143,7 @@ def test_a_mixture_of_two_versions_is_seen(scene):
     old, new = pictures.bmp(40, 40, 1), pictures.bmp(40, 40, 2)
     record.intend("a.bmp", old)
     record.intend("a.bmp", new)
-    (remote / "a.bmp").write_bytes(new[:2000] + old[2000:])
+    appear(remote / "a.bmp", new[:2000] + old[2000:])
     until(lambda: witness.sighting().torn == ("a.bmp",), "the mixed file")
 
 
@@ -153,7 +160,7 @@ def test_a_file_that_is_still_being_written_must_not_be_there(scene):
     _, remote, record, witness = scene
     record.intend("film.wav", b"data")
     record.begin_writing("film.wav")
-    (remote / "film.wav").write_bytes(b"data")
+    appear(remote / "film.wav", b"data")
     until(lambda: witness.sighting().early == ("film.wav",), "the early file")
     assert witness.sighting().torn == ()
 
@@ -162,7 +169,7 @@ def test_a_persons_own_broken_file_is_no_accusation(scene):
     drop, remote, _, witness = scene
     broken = pictures.png(40, 40, 1)[:-20]
     (drop / "mine.png").write_bytes(broken)
-    (remote / "mine.png").write_bytes(broken)
+    appear(remote / "mine.png", broken)
     until(lambda: witness.sighting().reads, "a read")
     seen(witness)
     assert witness.sighting().torn == ()

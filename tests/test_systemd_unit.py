@@ -21,12 +21,15 @@ def run(*command):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.fixture
-def unit(tmp_path):
-    """The unit as it would be with ftpsyncd installed: its program exists."""
-    text = (SYSTEMD / "ftpsyncd.service").read_text()
+UNITS = ["ftpsyncd.service", "ftpsyncd@.service", "user/ftpsyncd.service"]
+
+
+@pytest.fixture(params=UNITS)
+def unit(request, tmp_path):
+    """A unit as it would be with ftpsyncd installed: its program exists."""
+    text = (SYSTEMD / request.param).read_text()
     assert f"ExecStart={EXEC_START} run" in text
-    copy = tmp_path / "ftpsyncd.service"
+    copy = tmp_path / Path(request.param).name.replace("@", "@instance")
     copy.write_text(text.replace(EXEC_START, shutil.which("true") or "/bin/true"))
     return copy
 
@@ -38,12 +41,23 @@ def test_systemd_finds_no_fault_in_the_unit(unit):
 
 
 @needs("systemd-analyze")
+@pytest.mark.parametrize("unit", UNITS[:2], indirect=True)
 def test_the_service_is_hardly_exposed(unit):
     done = run("systemd-analyze", "security", "--offline=true", "--no-pager", str(unit))
     assert done.returncode == 0, done.stderr
-    found = re.search(r"Overall exposure level for ftpsyncd\.service: ([0-9.]+)", done.stdout)
-    assert found
+    found = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([0-9.]+)", done.stdout)
+    assert found, done.stdout
     assert float(found[1]) <= 2.0
+
+
+def settings(name):
+    """The settings of a unit, with the names of the template's instance made those of the single one."""
+    lines = (SYSTEMD / name).read_text().replace("/%i.yaml", "/config.yaml").replace("/%i", "").replace(" (%i)", "")
+    return [line for line in lines.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_template_differs_in_its_names_only():
+    assert settings("ftpsyncd@.service") == settings("ftpsyncd.service")
 
 
 def test_every_hardening_line_that_is_missing_is_explained():

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -31,12 +32,15 @@ COMMANDS = {
     "check": ("ftpsyncd.cli.check", "Check the configuration, this machine and each server."),
     "status": ("ftpsyncd.cli.status", "What is fine, what waits, and what needs you."),
     "why": ("ftpsyncd.cli.why", "Say in one sentence why a file is, or is not, published."),
+    "history": ("ftpsyncd.cli.history", "What was published, renamed, deleted, held or failed, with receipts."),
     "retry": ("ftpsyncd.cli.steer", "Try failed and parked files again now."),
     "rescan": ("ftpsyncd.cli.steer", "Compare folders with what was published, now."),
     "pause": ("ftpsyncd.cli.steer", "Stop publishing until `resume`."),
     "resume": ("ftpsyncd.cli.steer", "Go on after `pause`."),
     "approve": ("ftpsyncd.cli.steer", "Let held deletes go out."),
     "discard": ("ftpsyncd.cli.steer", "Drop held deletes: the files stay at the server."),
+    "reload": ("ftpsyncd.cli.steer", "Have the daemon read its configuration again."),
+    "install-service": ("ftpsyncd.cli.install_service", "Set it up as a systemd service."),
     "put": ("ftpsyncd.cli.put", "Send files to a server by hand."),
     "get": ("ftpsyncd.cli.get", "Fetch a file, or a whole directory, from a server."),
     "rm": ("ftpsyncd.cli.rm", "Delete files at a server by hand."),
@@ -52,6 +56,7 @@ Examples:
   ftpsyncd run -c config.yaml              publish, for months
   ftpsyncd status                          how is it going?
   ftpsyncd why /srv/drop/gallery/a.jpg     why is this file not there yet?
+  ftpsyncd history --since 1h              what has happened?
   ftpsyncd get web:/htdocs/ copy           fetch a whole directory: a restore
 """
 
@@ -74,7 +79,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), cmd_name)
+        command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             message = f"{module}.{cmd_name} is not a command"
             raise TypeError(message)
@@ -122,7 +127,10 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: without the program's name; those of the process if None.
     """
     make_streams_forgiving()
-    sys.exit(outcome(arguments))
+    code = outcome(arguments)
+    # The interpreter would look for cycles among all objects once more, for a tenth of a second, before it ends.
+    gc.freeze()
+    sys.exit(code)
 
 
 def outcome(arguments: Sequence[str] | None) -> int:
@@ -161,6 +169,7 @@ def perform(arguments: list[str]) -> int:
 
         return shell_complete(cli, {}, "ftpsyncd", COMPLETION, instruction)
     with cli.make_context("ftpsyncd", arguments) as ctx:
+        ctx.color = colour()
         cli.invoke(ctx)
     return ExitCode.DONE
 
@@ -175,10 +184,10 @@ def tell(error: FtpsyncdError) -> None:
     problems = error.message.splitlines()
     if len(problems) > 1:
         # Each on its own line, as it came: editors find the place by FILE:LINE:COLUMN at its beginning.
-        click.echo(f"{prefix}{len(problems)} problems", err=True)
+        click.echo(f"{prefix}{len(problems)} problems", err=True, color=colour())
         prefix = ""
     for problem in problems:
-        click.echo(prefix + one_line(problem), err=True)
+        click.echo(prefix + one_line(problem), err=True, color=colour())
     if error.remedy:
         click.echo(one_line(error.remedy), err=True)
 
@@ -194,6 +203,11 @@ def tell_bug(error: Exception) -> None:
         f"ftpsyncd: error: {what} (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)",
         err=True,
     )
+
+
+def colour() -> bool | None:
+    """False where a person wants none (no-color.org); else None: on a terminal only."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def debugging() -> bool:

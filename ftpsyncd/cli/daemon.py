@@ -6,8 +6,9 @@ from ftpsyncd import survey
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.moments import iso_utc
 from ftpsyncd.errors import DaemonNotRunningError
-from ftpsyncd.model import Status, Why
+from ftpsyncd.model import HistoryPage, HistoryQuery, Status, Why
 
 
 def client(config: Config) -> ControlClient:
@@ -37,3 +38,20 @@ def ask_why(config: Config, path: str) -> Why:
         return shapes.why_from_json(client(config).why(path))
     except DaemonNotRunningError:
         return survey.why(config, path)
+
+
+def ask_history(config: Config, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
+    """A page of receipts; ``path`` is an absolute local one, ``cursor`` what `next` of the page before was."""
+    try:
+        answer = client(config).history(
+            mapping=query.mapping,
+            kinds=query.kinds,
+            since=None if query.since_ns is None else iso_utc(query.since_ns),
+            until=None if query.until_ns is None else iso_utc(query.until_ns),
+            path=path,
+            limit=query.limit,
+            before=cursor,
+        )
+    except DaemonNotRunningError:
+        return survey.history(config, query, path, cursor)
+    return shapes.history_from_json(answer)

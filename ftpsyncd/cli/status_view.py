@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -64,6 +65,21 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
             parts.append(Text(title, style="bold"))
         parts.append(Padding(body, (0, 0, 0, 2)))
     return Group(*parts)
+
+
+def only(status: Status, names: Collection[str]) -> Status:
+    """What concerns these mappings: themselves, their servers, transfers and problems; everything if there are none."""
+    if not names:
+        return status
+    mappings = tuple(each for each in status.mappings if each.name in names)
+    servers = {each.remote.partition(":")[0] for each in mappings}
+    return replace(
+        status,
+        mappings=mappings,
+        servers=tuple(each for each in status.servers if each.name in servers),
+        transfers=tuple(each for each in status.transfers if each.mapping in names),
+        problems=tuple(each for each in status.problems if each.mapping in names),
+    )
 
 
 def headline(status: Status, signs: Marks) -> Text:

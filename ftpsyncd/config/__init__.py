@@ -18,9 +18,10 @@ from types import MappingProxyType
 from typing import Any
 
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import MappingSpec, ServerSpec
+from ftpsyncd.model import AlertSpec, MappingSpec, ServerSpec
 
 __all__ = [
+    "KEEP_HISTORY_S",
     "NOT_YET_ACTIVE",
     "Config",
     "ControlSpec",
@@ -31,15 +32,15 @@ __all__ = [
     "schema",
 ]
 
-NOT_YET_ACTIVE: Mapping[str, str] = MappingProxyType(
-    {
-        "control.http": "only the Unix socket is served yet",
-    }
-)
+NOT_YET_ACTIVE: Mapping[str, str] = MappingProxyType({})
 """Keys that are accepted and validated, but change nothing yet, with what that means for the user.
 
 Delete the entry with the commit that brings the behaviour.
 """
+
+
+KEEP_HISTORY_S = 30 * 86400.0
+"""How long receipts are kept where the file does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class ControlSpec:
     socket: Path | None
     """A Unix socket; always set by :func:`load`."""
     http: tuple[str, int] | None = None
-    """Host (IPv6 without brackets) and port of a TCP listener; None: no TCP listener."""
+    """Loopback address (IPv6 without brackets) and port of a TCP listener; None: no TCP listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,11 @@ class Config:
     mappings: Mapping[str, MappingSpec]
     state_dir: Path
     control: ControlSpec
+    history_s: float = KEEP_HISTORY_S
+    """How long receipts are kept; 0: none are written."""
     log: LogSpec = LogSpec()
+    alerts: AlertSpec | None = None
+    """Whom to tell when something needs a person; None: nobody."""
     warnings: tuple[str, ...] = ()
     """Allowed, but probably not wanted; one sentence each, with its place in the file."""
     inactive: tuple[str, ...] = ()
@@ -136,6 +141,11 @@ def check_secrets(config: Config) -> list[str]:
         One sentence per problem, none with a secret in it; empty if all is there.
     """
     problems = []
+    if config.alerts is not None and config.alerts.webhook is not None:
+        try:
+            config.alerts.webhook()
+        except ConfigError as error:
+            problems.append(f"alerts.webhook: {error.message}; {error.remedy}")
     for name, server in config.servers.items():
         try:
             server.password()

@@ -20,22 +20,28 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ftpsyncd.config import NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules
+from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules, units
 from ftpsyncd.config.document import Document, Loc, read
-from ftpsyncd.config.keys import ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
+from ftpsyncd.config.keys import HISTORY_LONGEST_S, AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
 from ftpsyncd.config.units import Unfit
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import MappingSpec, ServerSpec, TlsMode
+from ftpsyncd.model import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_OPTIONAL_SECTIONS = frozenset({"defaults", "control", "log"})
+_OPTIONAL_SECTIONS = frozenset({"defaults", "control", "log", "alerts"})
 """May be empty: an example whose entries are all commented out is a good start."""
 
 _HOMES: Mapping[str, type[BaseModel]] = MappingProxyType(
-    {"a server": ServerKeys, "a mapping": MappingKeys, "`control:`": ControlKeys, "`log:`": LogKeys}
+    {
+        "a server": ServerKeys,
+        "a mapping": MappingKeys,
+        "`control:`": ControlKeys,
+        "`log:`": LogKeys,
+        "`alerts:`": AlertKeys,
+    }
 )
 
 _LONGEST_SHOWN = 60
@@ -58,8 +64,10 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
         if entry is not None
     }
     state_dir = places.state_dir(top.get("state_dir"))
+    history_s = _history(document, top)
     control = _control(document, places, _entries(document, top, "control"), state_dir)
     log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys()
+    alerts = _alerts(document, places, environ, _entries(document, top, "alerts"))
     rules.check(document, servers, mappings, state_dir, control)
     if document.problems:
         raise ConfigError("\n".join(document.line(problem) for problem in sorted(document.problems)))
@@ -69,7 +77,9 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
         mappings=MappingProxyType({name: mapping for name, mapping in mappings.items() if mapping}),
         state_dir=state_dir,
         control=control,
+        history_s=history_s,
         log=LogSpec(str(log.level), str(log.format)),
+        alerts=alerts,
         warnings=tuple(document.line(problem) for problem in sorted(document.warnings)),
         inactive=tuple(_inactive(document, servers)),
     )
@@ -319,9 +329,38 @@ def _mapping(
 def _control(document: Document, places: Places, entry: dict[str, object], state_dir: Path) -> ControlSpec:
     keys = _fit(document, ControlKeys, ("control",), entry) or ControlKeys()
     socket = places.path(("control", "socket"), keys.socket) or places.default_socket(state_dir)
-    if keys.http and not (keys.http[0] in {"localhost", "::1"} or keys.http[0].startswith("127.")):
-        document.warn(("control", "http"), "whoever reaches this address controls the daemon; use 127.0.0.1")
     return ControlSpec(socket, keys.http)
+
+
+def _alerts(
+    document: Document, places: Places, environ: Mapping[str, str], entry: dict[str, object]
+) -> AlertSpec | None:
+    """Whom to tell; None if nobody."""
+    loc: Loc = ("alerts",)
+    keys = _fit(document, AlertKeys, loc, entry)
+    if not entry or keys is None:
+        return None
+    if not {"command", "webhook"} & entry.keys():
+        document.complain(loc, "found neither `command` nor `webhook`; expected one of them, to know whom to tell")
+    webhook = None
+    if keys.webhook is not None:
+        webhook = password.bind(keys.webhook, lambda text: places.path((*loc, "webhook"), text) or Path(text), environ)
+    limits = AlertLimits(keys.server_offline, keys.oldest_pending, keys.source_missing, keys.paused, keys.remind)
+    return AlertSpec(keys.command or (), webhook, limits)
+
+
+def _history(document: Document, top: Mapping[str, object]) -> float:
+    """How long receipts are kept, in seconds."""
+    value = top.get("history")
+    try:
+        if value is not None:
+            return units.duration(0, HISTORY_LONGEST_S)(value)
+    except Unfit as unfit:
+        hint = f"; {unfit.hint}" if unfit.hint else ""
+        document.complain(("history",), f"found {unfit.found or _show(value)}; expected {unfit.expected}{hint}")
+    if "history" in top and value is None:
+        document.complain(("history",), "found nothing; expected a value, or the key left out for its default")
+    return KEEP_HISTORY_S
 
 
 def _inactive(document: Document, servers: Mapping[str, Any]) -> list[str]:

@@ -161,14 +161,27 @@ def pattern(value: object) -> str:
         raise Unfit("a pattern such as *.jpg, or a group such as @image", hint=f"{error}{meant}") from None
 
 
+LISTEN_PATTERN = r"^(localhost|127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5}$"
+
+
 def listen(value: object) -> tuple[str, int]:
-    """``HOST:PORT``; the host without brackets."""
-    expected = "HOST:PORT, such as 127.0.0.1:8021 or [::1]:8021"
-    if isinstance(value, str) and (match := re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):([0-9]{1,5})", value)):
-        port = int(match[2])
-        if 0 < port <= 65535:
-            return match[1].strip("[]"), port
-    raise Unfit(expected, hint=f"did you mean 127.0.0.1:{value}?" if is_number(value) else "")
+    """``HOST:PORT`` on the loopback; the host as an address, without brackets."""
+    expected = "a loopback address and a port, such as 127.0.0.1:8021 or [::1]:8021"
+    if not isinstance(value, str) or not (match := re.fullmatch(r"(\[[^\s/\[\]]+\]|[^\s:/\[\]]+):([0-9]{1,5})", value)):
+        raise Unfit(expected, hint=f"did you mean 127.0.0.1:{value}?" if is_number(value) else "")
+    port = int(match[2])
+    if not 0 < port <= 65535:
+        raise Unfit(expected, hint="a port is a number from 1 to 65535")
+    host = "127.0.0.1" if match[1] == "localhost" else match[1].strip("[]")
+    try:
+        # The pattern is stricter than ipaddress: no ::ffff:127.0.0.1, no zones.
+        if re.fullmatch(LISTEN_PATTERN, value) and ipaddress.ip_address(host).is_loopback:
+            return host, port
+    except ValueError:
+        pass
+    raise Unfit(
+        expected, hint="it must not be reachable from other machines; put a web server with access control in front"
+    )
 
 
 def word(words: type[StrEnum]) -> Callable[[object], StrEnum]:

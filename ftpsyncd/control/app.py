@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import json
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeVar
-from urllib.parse import parse_qs
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from loguru import logger
 from starlette.applications import Starlette
@@ -22,32 +19,41 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ftpsyncd.control import shapes
+from ftpsyncd.control.answers import answer, refusal
+from ftpsyncd.control.metrics import CONTENT_TYPE, Metrics
 from ftpsyncd.control.port import Daemon
-from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UsageError
+from ftpsyncd.control.requests import (
+    DOCS,
+    BadRequestError,
+    body_of,
+    checked_path,
+    fields_of,
+    history_query,
+    scope_of,
+)
+from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
+from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import quote
 from ftpsyncd.model import CommandName
 
-BODY_MAX = 64 * 1024
-"""Bytes of a request's body."""
-
 _ANSWER_S = 20.0
 """How long the daemon may take; less than the client waits, so that people read our words."""
-
-_SCOPE = ("mapping", "server", "path")
-_DOCS = "The routes are in docs/control-api.md."
 
 _Answer = TypeVar("_Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(daemon: Daemon) -> Starlette:
+def create_app(daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> Starlette:
     """The application that speaks for ``daemon``."""
-    reader = _Reader(daemon)
+    reader = _Reader(daemon, broadcast, metrics)
     routes = [
         Route("/healthz", _guarded(reader.health), methods=["GET"]),
+        Route("/metrics", _guarded(reader.metrics), methods=["GET"]),
         Route("/v1/status", _guarded(reader.status), methods=["GET"]),
         Route("/v1/mappings/{name}", _guarded(reader.mapping), methods=["GET"]),
         Route("/v1/why", _guarded(reader.why), methods=["GET"]),
+        Route("/v1/history", _guarded(reader.history), methods=["GET"]),
+        Route("/v1/events", _guarded(reader.events), methods=["GET"]),
     ]
     routes += [Route(f"/v1/{name}", _guarded(_Command(daemon, name)), methods=["POST"]) for name in CommandName]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
@@ -55,29 +61,31 @@ def create_app(daemon: Daemon) -> Starlette:
     return app
 
 
-class _BadRequestError(FtpsyncdError):
-    """A request that cannot be served, with its HTTP status."""
-
-    def __init__(self, status: int, message: str, *, remedy: str = _DOCS) -> None:
-        super().__init__(message, remedy=remedy)
-        self.status = status
-
-
 class _Reader:
     """The routes that only look."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> None:
         self._daemon = daemon
+        self._broadcast = broadcast
+        self._metrics = metrics
 
     async def health(self, _request: Request) -> Response:
         """200 while the engine turns, 503 when it has not turned lately."""
-        if self._daemon.alive():
-            return _json({"healthy": True})
-        error, remedy = "The engine has not turned lately.", "Restart the daemon: `systemctl restart ftpsyncd`."
-        return _json({"healthy": False, "error": error, "remedy": remedy}, 503)
+        health = self._daemon.health()
+        found = shapes.health_to_json(health)
+        if health.healthy:
+            return answer(found)
+        error = f"The engine has not turned for {health.engine_turn_age_s:.0f} s."
+        if not health.engine_running:
+            error = "The engine has ended."
+        remedy = "Restart the daemon: `systemctl restart ftpsyncd`; its log may say why."
+        return answer({**found, "error": error, "remedy": remedy}, 503)
+
+    async def metrics(self, _request: Request) -> Response:
+        return Response(await _ask(self._metrics.exposition), media_type=CONTENT_TYPE)
 
     async def status(self, _request: Request) -> Response:
-        return _json(shapes.status_to_json(await _ask(self._daemon.status)))
+        return answer(shapes.status_to_json(await _ask(self._daemon.status)))
 
     async def mapping(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -85,20 +93,27 @@ class _Reader:
         found = shapes.mapping_to_json(status, name)
         if found is None:
             raise _unknown("mapping", name, (mapping.name for mapping in status.mappings))
-        return _json(found)
+        return answer(found)
 
     async def why(self, request: Request) -> Response:
-        query = request.scope["query_string"].decode("utf-8", "surrogateescape")
-        try:
-            fields = parse_qs(query, keep_blank_values=True, errors="surrogateescape", max_num_fields=16)
-        except ValueError as problem:
-            raise _BadRequestError(400, "The query has too many fields.") from problem
-        match fields.get("path", []):
-            case [path] if path:
-                path = _path(path)
-            case _:
-                raise _BadRequestError(400, "The query needs one `path`, as in /v1/why?path=/srv/drop/a.jpg.")
-        return _json(shapes.why_to_json(await _ask(lambda: self._daemon.why(path))))
+        path = fields_of(request, ("path",)).get("path")
+        if not path:
+            raise BadRequestError(400, "The query needs one `path`, as in /v1/why?path=/srv/drop/a.jpg.")
+        path = checked_path(path)
+        return answer(shapes.why_to_json(await _ask(lambda: self._daemon.why(path))))
+
+    async def history(self, request: Request) -> Response:
+        fields = fields_of(request, ("mapping", "kind", "since", "until", "path", "limit", "before"))
+        query, path = history_query(fields), fields.get("path")
+        if path is not None:
+            path = checked_path(path)
+        return answer(shapes.history_to_json(await _ask(lambda: self._daemon.history(query, path))))
+
+    async def events(self, request: Request) -> Response:
+        fields_of(request, ())
+        if self._broadcast.full:
+            raise BadRequestError(503, f"{SUBSCRIBERS_MAX} readers listen already.", remedy="Try again later.")
+        return EventStream(self._broadcast, request.headers.get("last-event-id"))
 
 
 class _Command:
@@ -109,9 +124,9 @@ class _Command:
         self._name = name
 
     async def __call__(self, request: Request) -> Response:
-        scope = _scope(await _body(request))
+        scope = scope_of(await body_of(request))
         sentence = await _ask(lambda: self._perform(**scope))
-        return _json({"message": sentence})
+        return answer({"message": sentence})
 
     def _perform(self, *, mapping: str | None, server: str | None, path: str | None) -> str:
         # Checked here once for all commands, so that every one of them names the names that exist.
@@ -136,18 +151,20 @@ def _guarded(endpoint: _Endpoint) -> _Endpoint:
             status = _status_of(problem)
             # The rest of a body that is too large is not waited for.
             headers = {"Connection": "close"} if status == 413 else None
-            return _problem(status, problem.message, problem.remedy, headers)
+            return refusal(status, problem.message, problem.remedy, headers)
         except Exception:  # a mistake of ours: the daemon goes on, the log has the trace
             logger.bind(event="control").exception(f"{request.method} {quote(request.scope['path'])} failed")
-            return _problem(500, "The daemon made a mistake; its log says which.", "Please report it.")
+            return refusal(500, "The daemon made a mistake; its log says which.", "Please report it.")
 
     return guarded
 
 
 def _status_of(problem: FtpsyncdError) -> int:
     match problem:
-        case _BadRequestError():
+        case BadRequestError():
             return problem.status
+        case UnknownNameError():
+            return 404
         case UsageError():
             return 400
         case _ if problem.exit_code == ExitCode.TEMPFAIL:
@@ -162,11 +179,11 @@ async def _refused(request: Request, problem: Exception) -> Response:
     headers = problem.headers if isinstance(problem, HTTPException) else None
     path = quote(request.scope["path"])
     if status == 404:
-        return _problem(status, f"There is no {path}.", _DOCS)
+        return refusal(status, f"There is no {path}.", DOCS)
     if status == 405:
         allowed = (headers or {}).get("Allow", "")
-        return _problem(status, f"{path} is not for {quote(request.method)}.", f"Use {allowed}.", headers)
-    return _problem(status, f"{quote(request.method)} {path} cannot be served.", _DOCS, headers)
+        return refusal(status, f"{path} is not for {quote(request.method)}.", f"Use {allowed}.", headers)
+    return refusal(status, f"{quote(request.method)} {path} cannot be served.", DOCS, headers)
 
 
 async def _ask(call: Callable[[], _Answer]) -> _Answer:
@@ -177,59 +194,8 @@ async def _ask(call: Callable[[], _Answer]) -> _Answer:
         raise ControlError(f"The daemon's engine did not answer within {_ANSWER_S:g} s.") from problem
 
 
-async def _body(request: Request) -> object:
-    """The JSON body; an empty one is an empty object."""
-    data = b""
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > BODY_MAX:
-            raise _BadRequestError(413, f"The body is larger than {BODY_MAX} bytes.")
-    if not data.strip():
-        return {}
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as problem:
-        raise _BadRequestError(400, f"The body is no JSON: {problem}.") from problem
-
-
-def _scope(body: object) -> dict[str, str | None]:
-    """What a command is about, checked: ``mapping``, ``server`` and ``path``, each a text or None."""
-    if not isinstance(body, dict):
-        raise _BadRequestError(400, "The body must be a JSON object.")
-    for key, value in body.items():
-        if key not in _SCOPE:
-            raise _BadRequestError(400, f"The body has {quote(key)}; it may have {', '.join(_SCOPE)}.")
-        if value is not None and (not isinstance(value, str) or not value):
-            raise _BadRequestError(400, f"`{key}` must be a text that is not empty.")
-    scope: dict[str, str | None] = {key: body.get(key) for key in _SCOPE}
-    if scope["path"] is not None:
-        _path(scope["path"])
-    return scope
-
-
-def _path(path: str) -> str:
-    """``path`` if it is one that can be on a disk."""
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError as problem:  # a surrogate that stands for no byte
-        raise _BadRequestError(400, f"The path {quote(path)} holds half a character.") from problem
-    if "\0" in path:
-        raise _BadRequestError(400, f"The path {quote(path)} holds a NUL.")
-    return path
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> _BadRequestError:
+def _unknown(kind: str, name: str, known: Iterable[str]) -> BadRequestError:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(names) or 'none'}."
-    return _BadRequestError(404, f"There is no {kind} {quote(name)}.", remedy=remedy)
-
-
-def _problem(status: int, error: str, remedy: str, headers: Mapping[str, str] | None = None) -> Response:
-    return _json({"error": error, "remedy": remedy}, status, headers)
-
-
-def _json(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """One JSON object in ASCII, with the newline that a terminal wants."""
-    data = json.dumps(content, allow_nan=False).encode("ascii") + b"\n"
-    return Response(data, status, headers, media_type="application/json")
+    return BadRequestError(404, f"There is no {kind} {quote(name)}.", remedy=remedy)

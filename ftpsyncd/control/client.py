@@ -11,9 +11,10 @@ import http.client
 import json
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ftpsyncd.errors import CommandRefusedError, ControlError, DaemonNotRunningError, UsageError
 
@@ -50,6 +51,30 @@ class ControlClient:
     def why(self, path: str) -> dict[str, Any]:
         """Why the absolute local ``path`` is, or is not, at the server (``shapes.why_from_json``)."""
         return self._checked("GET", f"/v1/why?path={quote(path, errors='surrogateescape')}")
+
+    def history(
+        self,
+        *,
+        mapping: str | None = None,
+        kinds: Sequence[str] = (),
+        since: str | None = None,
+        until: str | None = None,
+        path: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> dict[str, Any]:
+        """A page of receipts, newest first (``shapes.history_from_json``)."""
+        asked = {
+            "mapping": mapping,
+            "kind": ",".join(kinds) or None,
+            "since": since,
+            "until": until,
+            "path": path,
+            "limit": limit,
+            "before": before,
+        }
+        query = urlencode({key: value for key, value in asked.items() if value is not None}, errors="surrogateescape")
+        return self._checked("GET", f"/v1/history?{query}")
 
     def command(
         self, name: str, *, mapping: str | None = None, server: str | None = None, path: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ftpsyncd.model import CommandName, Status, Why
+from ftpsyncd.model import CommandName, Health, HistoryPage, HistoryQuery, Status, Why
 
 
 class Daemon(Protocol):
@@ -37,6 +37,20 @@ class Daemon(Protocol):
         """
         ...
 
-    def alive(self) -> bool:
+    def history(self, query: HistoryQuery, path: str | None) -> HistoryPage:
+        """A page of receipts.
+
+        Args:
+            query: which ones; its ``path`` is not used.
+            path: only what is about this path or below it, as a person gave it: absolute.
+
+        Raises:
+            UnknownNameError: there is no such mapping, and there was none.
+            UsageError: the path lies in no mapping, or in another one than the query names.
+            FtpsyncdError: the ledger cannot be read.
+        """
+        ...
+
+    def health(self) -> Health:
         """Whether the engine's loop has turned lately; called on the server's own loop, so it must not block."""
         ...

@@ -1,4 +1,4 @@
-"""Serves the control API on a Unix socket, in a thread of its own.
+"""Serves the control API on a Unix socket, and on a TCP port of the loopback if that is wanted, in a thread of its own.
 
 The service starts it once the engine runs and stops it before the engine ends. While nobody asks, nothing here wakes.
 """
@@ -12,16 +12,22 @@ import socket
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 from loguru import logger
+from starlette.types import ASGIApp, Scope
 
 from ftpsyncd.control.app import create_app
+from ftpsyncd.control.feed import Feed
+from ftpsyncd.control.guard import Guard, token_in
+from ftpsyncd.control.meter import Meter
+from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
+from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.logs import quote
 
@@ -41,11 +47,28 @@ class ControlServer:
     Args:
         daemon: who is asked and steered.
         socket_path: where; its directory is made (0750) if it is missing, the socket itself is 0660.
+        feed: what is told of here, `/v1/events` tells its readers.
+        meter: what is told of here is counted in `/metrics`.
+        http: address and port of a TCP listener, too.
+        token_file: what those who ask over TCP have to know; made if it is missing.
     """
 
-    def __init__(self, daemon: Daemon, socket_path: Path) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        socket_path: Path,
+        *,
+        feed: Feed | None = None,
+        meter: Meter | None = None,
+        http: tuple[str, int] | None = None,
+        token_file: Path | None = None,
+    ) -> None:
         self._daemon = daemon
         self._path = socket_path
+        self._feed = feed or Feed()
+        self._meter = meter or Meter()
+        self._http = http
+        self._token_file = token_file or socket_path.with_name("control.token")
         self._made: tuple[int, int] | None = None
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -65,10 +88,21 @@ class ControlServer:
         Raises:
             ControlSocketError: the socket cannot be made, or another daemon answers on it.
         """
-        listener = _listen(self._path)
+        with ExitStack() as stack:
+            listeners = []
+            token = ""
+            if self._http is not None:
+                token = token_in(self._token_file)
+                listeners.append(stack.enter_context(_listen_tcp(*self._http)))
+            listeners.append(stack.enter_context(_listen(self._path)))
+            stack.pop_all()
         self._made = _identity(self._path)
-        self._server = _Server(self._daemon)
-        self._thread = threading.Thread(target=self._server.serve_on, args=(listener,), name="control", daemon=True)
+        broadcast = Broadcast(self._feed)
+        app: ASGIApp = create_app(self._daemon, broadcast, Metrics(self._daemon, self._meter))
+        if self._http is not None:
+            app = Guard(app, *self._http, token)
+        self._server = _Server(app, broadcast)
+        self._thread = threading.Thread(target=self._server.serve_on, args=(listeners,), name="control", daemon=True)
         self._thread.start()
         if not self._server.up.wait(_START_S) or not self._server.started:
             trouble = self._server.trouble or "it did not start in time"
@@ -93,10 +127,10 @@ class ControlServer:
 class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers, its messages and its ten wake-ups per second."""
 
-    def __init__(self, daemon: Daemon) -> None:
+    def __init__(self, app: ASGIApp, broadcast: Broadcast) -> None:
         super().__init__(
             uvicorn.Config(
-                create_app(daemon),
+                app,
                 loop="asyncio",
                 http="h11",
                 ws="none",
@@ -113,17 +147,21 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
+        self._broadcast = broadcast
+        broadcast.cut_off = self._cut_off
         self.up = threading.Event()
         """Set when requests are answered, or never will be."""
         self.trouble: Exception | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: asyncio.Event | None = None
 
-    def serve_on(self, listener: socket.socket) -> None:
-        """The thread: serves until ``finish``; closes the listener."""
+    def serve_on(self, listeners: list[socket.socket]) -> None:
+        """The thread: serves until ``finish``; closes the listeners."""
         try:
-            with listener, asyncio.Runner() as runner:
-                runner.run(self._serve_on(listener))
+            with ExitStack() as stack, asyncio.Runner() as runner:
+                for listener in listeners:
+                    stack.enter_context(listener)
+                runner.run(self._serve_on(listeners))
         except Exception as problem:  # the thread's end: whoever waits in start() reports it
             self.trouble = problem
             logger.bind(event="control").opt(exception=problem).error("The control API ended")
@@ -136,11 +174,11 @@ class _Server(uvicorn.Server):
             with suppress(RuntimeError):  # the loop is closed: it has ended already
                 self._loop.call_soon_threadsafe(self._finished.set)
 
-    async def _serve_on(self, listener: socket.socket) -> None:
+    async def _serve_on(self, listeners: list[socket.socket]) -> None:
         self._loop, self._finished = asyncio.get_running_loop(), asyncio.Event()
         # The runner joins these threads when it closes the loop.
         self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="control"))
-        await self.serve(sockets=[listener])
+        await self.serve(sockets=listeners)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to accept."""
@@ -154,11 +192,36 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends politely, then cuts off who does not."""
+        self._broadcast.close()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next turn
+
+    def _cut_off(self, scope: Scope) -> None:
+        """Ends the connection of a request without waiting for its reader."""
+        for connection in list(self.server_state.connections):
+            if getattr(connection, "scope", None) is scope and connection.transport is not None:
+                connection.transport.abort()
+
+
+def _listen_tcp(host: str, port: int) -> socket.socket:
+    """A listening socket on the loopback."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # A restarted daemon need not wait until the kernel has forgotten the last one's connections.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as problem:
+        sock.close()
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise ControlSocketError(
+            f"The control API cannot be offered on {shown}: {problem.strerror or problem}.",
+            remedy="Set `control.http` to a free port, or leave it out.",
+        ) from problem
+    return sock
 
 
 def _listen(path: Path) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Status and Why as JSON, in both directions (docs/control-api.md).
+"""Status, Why and history as JSON, in both directions (docs/control-api.md).
 
 The shape is that of the dataclasses, field by field. Readers take fields they do not know for news from a newer daemon
 and pass them over; a field that is missing or has another meaning is an error.
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ftpsyncd.errors import ControlError
 from ftpsyncd.model import (
     DaemonStatus,
+    Health,
+    HistoryPage,
     MappingState,
     MappingStatus,
     Problem,
+    Receipt,
     ServerState,
     ServerStatus,
     Status,
@@ -58,6 +61,16 @@ def why_to_json(why: Why) -> dict[str, Any]:
     }
 
 
+def history_to_json(page: HistoryPage) -> dict[str, Any]:
+    """The shape of ``GET /v1/history`` and ``ftpsyncd history --json``."""
+    return {"entries": [asdict(entry) for entry in page.entries], "next": page.next}
+
+
+def health_to_json(health: Health) -> dict[str, Any]:
+    """The shape of ``GET /healthz``."""
+    return asdict(health)
+
+
 def status_from_json(data: object) -> Status:
     """The status that ``status_to_json`` wrote.
 
@@ -73,6 +86,15 @@ def status_from_json(data: object) -> Status:
         transfers=_each(lambda item: _record(Transfer, item)),
         problems=_each(lambda item: _record(Problem, item)),
     )
+
+
+def history_from_json(data: object) -> HistoryPage:
+    """The page that ``history_to_json`` wrote.
+
+    Raises:
+        ControlError: ``data`` has another shape.
+    """
+    return _record(HistoryPage, data, entries=_each(lambda item: _record(Receipt, item)))
 
 
 def why_from_json(data: object) -> Why:

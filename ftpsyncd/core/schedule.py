@@ -117,6 +117,8 @@ class Queue:
         self._suspended: set[str] = set()
         self._loads: dict[str, Load] = {}
         self._sources: dict[Key, int] = {}
+        self._files = 0
+        self._bytes = 0
 
     def __repr__(self) -> str:
         return f"<Queue waiting={len(self._waiting)} running={self._in_flight} cap={self.cap} {self.state.value}>"
@@ -139,13 +141,7 @@ class Queue:
 
     def backlog(self) -> tuple[int, int]:
         """Files that wait or run to be uploaded, and their bytes."""
-        sizes = [
-            action.fingerprint.size
-            for actions in (self._waiting, self._running)
-            for action in actions.values()
-            if isinstance(action, Upload)
-        ]
-        return len(sizes), sum(sizes)
+        return self._files, self._bytes
 
     def waiting(self, mapping: str, path: str) -> Action | None:
         """The action that waits under this path."""
@@ -364,6 +360,9 @@ class Queue:
         """Keep the sums that are asked for often: per mapping, and which paths a rename leaves."""
         load = self._loads.get(action.mapping, Load())
         self._loads[action.mapping] = Load(load.waiting + waiting, load.running + running)
+        if isinstance(action, Upload):
+            self._files += waiting + running
+            self._bytes += (waiting + running) * action.fingerprint.size
         if isinstance(action, Rename | RenameDir):
             source = (action.mapping, action.source)
             if waiting + running > 0:

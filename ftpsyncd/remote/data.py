@@ -9,6 +9,8 @@ Sources: RFC 959 §3.2 and §3.3, RFC 2428 (EPSV, EPRT), RFC 4217 §10 (TLS on d
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import select
 import socket
 import ssl
@@ -19,9 +21,13 @@ from typing import TypeVar
 
 from ftpsyncd.errors import RemoteError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import FAILURES, Control, translate, tune
+from ftpsyncd.remote.wire import FAILURES, Control, hasten, keep_alive, translate
 
 T = TypeVar("T")
+_OF_THE_FILE = frozenset(
+    {errno.EIO, errno.ESTALE, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW, errno.ENODATA}
+)
+"""What sendfile(2) says about the file; anything else is about the connection."""
 Answer = Callable[[], Reply | None]
 
 
@@ -84,7 +90,7 @@ class DataLine:
         self._answer = answer
         self._sock = sock
         self._protected: ssl.SSLSocket | None = None
-        tune(sock)
+        hasten(sock)
         sock.settimeout(0)
 
     @classmethod
@@ -141,6 +147,32 @@ class DataLine:
             while data:
                 data = data[self._until(lambda view=data: self._sock.send(view), select.POLLOUT, stall_s) :]  # type: ignore[misc]
         except FAILURES as error:
+            raise _failure(error, "sending data") from error
+
+    def keep_alive(self) -> None:
+        """It will last: find out if the peer vanishes."""
+        keep_alive(self._sock)
+
+    @property
+    def protected(self) -> bool:
+        """Whether what is sent gets encrypted."""
+        return self._protected is not None
+
+    def send_file(self, descriptor: int, offset: int, count: int) -> int:
+        """Have the kernel send up to ``count`` bytes of a file; returns how many, 0 at the file's end (sendfile(2)).
+
+        Raises:
+            TransferFailedError: no byte moved for the stall time, the line broke, or the server gave up.
+            OSError: the file cannot be read, or not in this way.
+        """
+        stall_s = self._control.timeouts.stall_s
+        out = self._sock.fileno()
+        try:
+            return self._until(lambda: os.sendfile(out, descriptor, offset, count), select.POLLOUT, stall_s)
+        except FAILURES as error:
+            of_the_file = isinstance(error, OSError) and error.errno in _OF_THE_FILE
+            if of_the_file:
+                raise
             raise _failure(error, "sending data") from error
 
     def receive(self, into: memoryview) -> int:

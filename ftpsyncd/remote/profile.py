@@ -46,6 +46,8 @@ SAMPLES = {
 
 def oddities(path: str) -> list[Oddity]:
     """What about a path a server might change."""
+    if path.isprintable() and "/ " not in path and " /" not in path and not path.endswith(" "):
+        return []
     parts = path.split("/")
     found = {
         Oddity.CONTROL: any(c < " " or c == "\x7f" for c in path),

@@ -53,7 +53,9 @@ class Reply(NamedTuple):
     @property
     def text(self) -> str:
         """The reply on one line for people: undecodable and control bytes escaped, shortened."""
-        joined = " ".join(line.decode("utf-8", "backslashreplace") for line in self.lines)
+        joined = b" ".join(self.lines).decode("utf-8", "backslashreplace")
+        if len(joined) <= _SHOWN and joined.isprintable():
+            return joined
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in joined)
         return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
@@ -71,6 +73,9 @@ class Reply(NamedTuple):
     def more(self) -> bool:
         """3xx: the next command of the sequence is awaited."""
         return self.code // 100 == 3
+
+
+_AFTER_CODE = frozenset({b" ", b"-", b""})
 
 
 class ReplyReader:
@@ -122,7 +127,8 @@ class ReplyReader:
 
     def _add(self, line: bytes) -> Reply | None:
         if not self._lines:
-            if not re.match(rb"[1-6][0-9][0-9](?:[ -]|$)", line):
+            code = line[:3]
+            if not (len(code) == 3 and code.isdigit() and b"1" <= code < b"7" and line[3:4] in _AFTER_CODE):
                 raise ProtocolError(f"The server sent something that is no FTP reply: {_shown(line)}")
             self._lines.append(line)
             return None if line[3:4] == b"-" else Reply(int(line[:3]), (line,))

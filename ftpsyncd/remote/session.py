@@ -177,7 +177,7 @@ class Session:
         Raises:
             NameNotSendableError: the path holds CR, LF or NUL, or characters that the server's encoding lacks.
         """
-        if any(c in path for c in "\r\n\0"):
+        if not path.isprintable() and any(c in path for c in "\r\n\0"):
             raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
         try:
             name = path.encode(self.account.spec.encoding, "surrogateescape")

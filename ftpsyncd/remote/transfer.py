@@ -169,6 +169,7 @@ def _retrieve(
 def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]) -> Iterator[bytes]:
     """The blocks of a download; the connection is reset if they are not all taken."""
     line = offer.open(session, answer)
+    line.keep_alive()
     block = memoryview(bytearray(BLOCK))
     try:
         while size := line.receive(block):

@@ -34,11 +34,10 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.remote import replies
-from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.port import PublishJob, PublishResult
+from ftpsyncd.remote.pour import BLOCK, pour
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.throttle import Throttle
-from ftpsyncd.remote.transfer import BLOCK, Offer, agree, prepare
+from ftpsyncd.remote.transfer import Offer, agree, prepare
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -81,6 +80,11 @@ class _Upload:
     def worth_continuing(self) -> bool:
         """The transfer broke and the caller would continue it: the part stays at the server."""
         return self.job.resume and type(self.error) is TransferFailedError and self.sent > REPEATED
+
+    def moved(self, sent: int) -> None:
+        """So many bytes are sent."""
+        self.sent = sent
+        self.job.progress(sent)
 
     def result(self) -> PublishResult:
         """The outcome; the file is closed."""
@@ -361,7 +365,18 @@ class _Cycle:
             return error
         upload.stored = True
         try:
-            _pour(line, upload, session.account.throttle)
+            job = upload.job
+            if job.size > SMALL:
+                line.keep_alive()
+            pour(
+                line,
+                upload.file,
+                upload.sent,
+                job.size,
+                upload.digest,
+                throttle=session.account.throttle,
+                moved=upload.moved,
+            )
         except BaseException as error:
             if isinstance(error, LocalError) and upload.is_hidden:
                 # In order: nobody sees the part, and servers answer an end more surely than a reset.
@@ -499,28 +514,3 @@ def _open(job: PublishJob) -> BinaryIO:
         raise
     except OSError as error:
         raise LocalUnreadableError(f"The file cannot be opened: {error.strerror}.") from error
-
-
-def _pour(line: DataLine, upload: _Upload, throttle: Throttle) -> None:
-    """Send exactly ``job.size`` bytes of the file, hashing them.
-
-    Raises:
-        FileChangedError: the file ended early.
-        LocalUnreadableError: it cannot be read.
-        TransferFailedError: the data connection failed.
-    """
-    job = upload.job
-    block = memoryview(bytearray(min(throttle.portion(BLOCK), max(1, job.size))))
-    while upload.sent < job.size:
-        try:
-            count = upload.file.readinto(block[: job.size - upload.sent])  # type: ignore[attr-defined]
-        except OSError as error:
-            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
-        if not count:
-            raise FileChangedError(f"The file ended after {upload.sent} of {job.size} bytes.")
-        part = block[:count]
-        upload.digest.update(part)
-        throttle.take(count)
-        line.send(part)
-        upload.sent += count
-        job.progress(upload.sent)

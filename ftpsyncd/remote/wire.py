@@ -82,6 +82,7 @@ def translate(error: Exception, doing: str) -> RemoteError:
 
 
 TlsContext = ssl.SSLContext
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 FAILURES = (OSError, EOFError, ValueError)
 """What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
 
@@ -110,10 +111,13 @@ def tls_context(spec: ServerSpec) -> ssl.SSLContext:
     return context
 
 
-def tune(sock: socket.socket) -> None:
-    """Set what every FTP connection needs."""
-    # Without TCP_NODELAY a small TLS file waits 40 ms for a delayed ACK; keepalive finds peers that vanished.
+def hasten(sock: socket.socket) -> None:
+    """Set what every FTP connection needs: without TCP_NODELAY a small TLS file waits 40 ms for a delayed ACK."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Set what every connection needs that lasts: keepalive finds peers that vanished."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
         if hasattr(socket, option):
@@ -143,13 +147,17 @@ class Control:
         self._began = time.monotonic()
         try:
             self._sock: socket.socket = socket.create_connection((host, port), timeouts.connect_s)
-            tune(self._sock)
+            hasten(self._sock)
+            keep_alive(self._sock)
+            self._sock.settimeout(0)
         except FAILURES as error:
             raise translate(error, f"connecting to {self._where}") from error
         self.peer_address: tuple[Any, ...] = self._sock.getpeername()
         self.peer = str(self.peer_address[0])
         self.local = str(self._sock.getsockname()[0])
         self.context: ssl.SSLContext | None = None
+        self._poll = select.poll()
+        self._poll.register(self._sock, select.POLLIN)
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -186,6 +194,7 @@ class Control:
         try:
             self._sock.settimeout(self.timeouts.connect_s)
             self._sock = context.wrap_socket(self._sock, server_hostname=self.host)
+            self._sock.settimeout(0)
         except FAILURES as error:
             self.broken = True
             failure = translate(error, f"beginning TLS with {self._where}")
@@ -204,9 +213,14 @@ class Control:
         """
         if self.broken:
             raise ServerUnavailableError("The connection to the server is finished.")
+        left = memoryview(b"\r\n".join([*commands, b""]))
+        deadline = time.monotonic() + self.timeouts.reply_s
         try:
-            self._sock.settimeout(self.timeouts.reply_s)
-            self._sock.sendall(b"".join(command + b"\r\n" for command in commands))
+            while left:
+                try:
+                    left = left[self._sock.send(left) :]
+                except _NOT_NOW as wish:
+                    self._await(wish, select.POLLOUT, deadline)
         except FAILURES as error:
             # Often the server has said why before it closed: 421, too many connections.
             with contextlib.suppress(RemoteError):
@@ -238,8 +252,34 @@ class Control:
 
     def _receive(self, timeout_s: float) -> None:
         """Wait for bytes and queue the replies in them; an end of the stream is an EOFError."""
-        self._sock.settimeout(timeout_s)
-        data = self._sock.recv(_CHUNK)
+        self._take_in(self._recv(time.monotonic() + timeout_s))
+
+    def _recv(self, deadline: float) -> bytes:
+        # Waiting first saves a call: what is asked for is seldom there yet. What TLS has decrypted, poll cannot see.
+        if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+            self._await(None, select.POLLIN, deadline)
+        while True:
+            try:
+                return self._sock.recv(_CHUNK)
+            except _NOT_NOW as wish:
+                self._await(wish, select.POLLIN, deadline)
+
+    def _await(self, wish: OSError | None, events: int, deadline: float) -> None:
+        """Wait until the socket is ready, for what TLS wishes or else for ``events``."""
+        if isinstance(wish, ssl.SSLWantReadError):
+            events = select.POLLIN
+        elif isinstance(wish, ssl.SSLWantWriteError):
+            events = select.POLLOUT
+        if events != select.POLLIN:
+            self._poll.modify(self._sock, events)
+        try:
+            if not self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError
+        finally:
+            if events != select.POLLIN:
+                self._poll.modify(self._sock, select.POLLIN)
+
+    def _take_in(self, data: bytes) -> None:
         if not data:
             raise EOFError
         self._reader.feed(data)
@@ -258,8 +298,8 @@ class Control:
         """
         try:
             while True:
-                self._receive(0)
-        except (BlockingIOError, ssl.SSLWantReadError):
+                self._take_in(self._sock.recv(_CHUNK))
+        except _NOT_NOW:
             return
         except FAILURES as error:
             self.broken = True

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +52,57 @@ def drawn(picture: RenderableType, width: int) -> str:
     screen.print(picture)
     text = paper.getvalue()
     return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def on_a_terminal(*words: object, width: int = 80, until: str = "", **environ: str) -> str:
+    """What a command, with the configuration as its last word, writes on a terminal.
+
+    Args:
+        words: the command line; the last one is the configuration.
+        width: columns.
+        until: end it with Ctrl-C once this has been written; empty: it ends by itself.
+        environ: variables besides the usual ones.
+    """
+    *command, config = map(str, words)
+    master, slave = os.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ftpsyncd", *command, "-c", config],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={
+            **{k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}},
+            "TERM": "xterm-256color",
+            "LC_ALL": "C.UTF-8",
+            **environ,
+        },
+        start_new_session=True,
+    )
+    os.close(slave)
+    written = b""
+    ended = threading.Timer(60, process.kill)
+    ended.start()
+    try:
+        while chunk := _read(master):
+            written += chunk
+            if until and until in written.decode(errors="replace"):
+                process.send_signal(signal.SIGINT)
+                until = ""
+        process.wait()
+    finally:
+        ended.cancel()
+        ended.join()
+        os.close(master)
+    return written.decode(errors="replace")
+
+
+def _read(descriptor: int) -> bytes:
+    """What a terminal was sent; nothing once nobody has its other end open."""
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # EIO (pty(7))
+        return b""
 
 
 def check_snapshot(name: str, text: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +15,11 @@ import pytest
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import CommandRefusedError
 from ftpsyncd.model import CommandName
+from tests.cli.terminal import on_a_terminal
 from tests.control.fakes import FakeDaemon
+
+COLOURED = re.compile(r"\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
+"""An escape sequence that sets a colour (ECMA-48, SGR); bold and dim are none."""
 
 
 @pytest.fixture
@@ -43,6 +50,70 @@ def test_status_comes_from_the_ledger_without_a_daemon(ftpsyncd, config_file):
     assert document["daemon"]["running"] is False
     assert [each["name"] for each in document["mappings"]] == ["gallery", "shop"]
     assert "not running" in ftpsyncd("status", "-c", config_file).out
+
+
+def test_status_of_one_mapping(ftpsyncd, config_file, daemon):
+    document = json.loads(ftpsyncd("status", "gallery", "--json", "-c", config_file).out)
+    assert [each["name"] for each in document["mappings"]] == ["gallery"]
+    assert [each["name"] for each in document["servers"]] == ["web"]
+    assert "sheets" not in ftpsyncd("status", "gallery", "-c", config_file).out
+    ended = ftpsyncd("status", "galery", "-c", config_file)
+    assert (ended.code, ended.out) == (2, "")
+    assert "No such mapping: galery." in ended.err
+
+
+def test_watching_is_readable_on_a_narrow_terminal_without_colours(config_file, daemon):
+    width = 44
+    written = on_a_terminal("status", "--watch", config_file, width=width, until="Needs you", NO_COLOR="1")
+    assert not COLOURED.search(written)
+    # Each picture begins where the cursor was sent to: at home.
+    screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.replace("\x1b[H", "\n"))
+    assert max(map(len, re.split(r"[\r\n]+", screen))) <= width
+    for expected in ("gallery", "syncing", "sheets", "source missing", "10%", "ftpsyncd retry gallery"):
+        assert expected in screen
+    assert "\x1b[?1049l" in written  # the screen is given back
+
+
+def test_watching_has_colours_where_nobody_minds(config_file, daemon):
+    written = on_a_terminal("status", "--watch", config_file, until="Needs you", NO_COLOR="")
+    assert COLOURED.search(written)
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("status ga", ["gallery"]),
+        ("status gallery ", ["gallery", "shop"]),
+        ("history ", ["gallery", "shop"]),
+        ("history s", ["shop"]),
+        ("history --kind pa", ["parked"]),
+        ("plan ", ["gallery", "shop"]),
+        ("sync sh", ["shop"]),
+        ("approve ", ["gallery", "shop"]),
+        ("pause --server ", ["web"]),
+        ("retry --server w", ["web"]),
+        ("hist", ["history"]),
+        ("rescan x", []),
+    ],
+)
+@pytest.mark.parametrize("named", ["by -c", "by the environment"])
+def test_the_shell_completes_names(config_file, words, completed, named):
+    first, _, rest = words.partition(" ")
+    line = (
+        f"ftpsyncd -c {config_file} {words}"
+        if named == "by -c"
+        else f"ftpsyncd {first} {rest}"
+        if rest
+        else f"ftpsyncd {words}"
+    )
+    environ = {**os.environ, "_FTPSYNCD_COMPLETE": "bash_complete", "COMP_WORDS": line}
+    environ["COMP_CWORD"] = str(len(line.split()) - (0 if line.endswith(" ") else 1))
+    environ["FTPSYNCD_CONFIG"] = str(config_file)
+    ended = subprocess.run(
+        [sys.executable, "-m", "ftpsyncd"], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stderr == ""
+    assert [each.removeprefix("plain,") for each in ended.stdout.split()] == completed
 
 
 def test_watching_without_a_terminal_shows_the_status_once(ftpsyncd, config_file, daemon):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ftpsyncd.cli.output import ASCII, UNICODE
-from ftpsyncd.cli.status_view import view
+from ftpsyncd.cli.status_view import calling, only, view
 from ftpsyncd.model import (
     DaemonStatus,
     MappingState,
@@ -120,6 +120,33 @@ def test_the_status_looks_like_its_snapshot(name, status, width):
     text = drawn(view(status, NOW, UNICODE, width), width)
     assert max(map(len, text.splitlines())) <= width
     check_snapshot(f"status-{name}-{width}", text)
+
+
+@pytest.mark.parametrize("width", [32, 40, 50])
+@pytest.mark.parametrize("status", [WELL, BUSY, TROUBLE], ids=["well", "busy", "trouble"])
+def test_a_narrow_terminal_shows_names_states_and_commands(status, width):
+    text = drawn(view(status, NOW, UNICODE, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    for mapping in status.mappings:
+        assert mapping.name in text
+    for transfer in status.transfers:
+        assert f"{transfer.sent_bytes / transfer.size_bytes:.0%}" in text
+        assert f"{transfer.mapping}/{transfer.path}"[:6] in text
+    joined = " ".join(text.replace("→", " ").split())
+    for _, _, commands in calling(status):
+        for command in commands:
+            assert command in joined
+
+
+def test_only_some_mappings_can_be_shown():
+    some = only(TROUBLE, ["shop", "press"])
+    assert [each.name for each in some.mappings] == ["shop", "press"]
+    assert [each.name for each in some.servers] == ["web"]
+    assert some.problems == ()
+    assert only(TROUBLE, ["radio"]).problems == TROUBLE.problems
+    assert [each.mapping for each in only(BUSY, ["gallery"]).transfers] == ["gallery", "gallery"]
+    assert only(BUSY, ["signage"]).transfers == ()
+    assert only(TROUBLE, []) is TROUBLE
 
 
 def test_everything_that_needs_a_person_names_a_command():

@@ -154,7 +154,7 @@ ONE_VALUE = [
     # the rest
     (
         MINIMAL + "servrs: {}\n",
-        "servrs: found an unknown key; expected one of servers, mappings, defaults, state_dir, control, log; did you mean `servers`?",
+        "servrs: found an unknown key; expected one of servers, mappings, defaults, state_dir, history, control, log, alerts; did you mean `servers`?",
     ),
     (MINIMAL + "settle: 2s\n", "config.yaml:5:1  settle: found an unknown key"),
     (MINIMAL + "settle: 2s\n", "it belongs to a mapping"),
@@ -164,9 +164,33 @@ ONE_VALUE = [
     (MINIMAL + "state_dir: 5\n", "state_dir: found no path; expected a path"),
     (
         MINIMAL + "control: {http: 8021}\n",
-        "found 8021; expected HOST:PORT, such as 127.0.0.1:8021 or [::1]:8021; did you mean 127.0.0.1:8021?",
+        "found 8021; expected a loopback address and a port, such as 127.0.0.1:8021 or [::1]:8021; did you mean 127.0.0.1:8021?",
     ),
-    (MINIMAL + "control: {http: 'h:99999'}\n", "expected HOST:PORT"),
+    (MINIMAL + "control: {http: '127.0.0.1:99999'}\n", "a port is a number from 1 to 65535"),
+    *(
+        (MINIMAL + f"control: {{http: '{text}'}}\n", "it must not be reachable from other machines")
+        for text in (
+            "0.0.0.0:8021",
+            "[::]:8021",
+            "192.0.2.1:8021",
+            "example.com:8021",
+            "127.0.0.256:8021",
+            "127.1:8021",
+            "[::ffff:127.0.0.1]:8021",
+            "localhost.example.com:8021",
+        )
+    ),
+    (MINIMAL + "alerts: {remind: 1d}\n", "alerts: found neither `command` nor `webhook`"),
+    (MINIMAL + "alerts: {command: tell}\n", "alerts.command: found `tell`; expected a list"),
+    (MINIMAL + "alerts: {command: []}\n", "alerts.command: found an empty list"),
+    (MINIMAL + "alerts: {comand: [a], webhook: {env: X}}\n", "did you mean `command`?"),
+    (MINIMAL + "alerts: {command: [a], webhook: {environ: X}}\n", "alerts.webhook: found an unknown key"),
+    (MINIMAL + "alerts: {command: [a], server_offline: soon}\n", "alerts.server_offline: found `soon`"),
+    (MINIMAL + "history: forever\n", "history: found `forever`; expected a duration such as 500ms"),
+    (MINIMAL + "history: -1d\n", "a duration is never negative"),
+    (MINIMAL + "history: 4000d\n", "from 0 to 3650d"),
+    (MINIMAL + "history:\n", "history: found nothing; expected a value"),
+    (MINIMAL + "history: {keep: 3d}\n", "history: found a mapping (key: value); expected a duration"),
     (MINIMAL + f"control: {{socket: /{'x' * 120}}}\n", "expected at most 107 bytes"),
     (
         MINIMAL + "log: {level: warn}\n",
@@ -391,6 +415,9 @@ KEYS = st.sampled_from(
         "settle",
         "max_deletes",
         "bandwidth",
+        "history",
+        "alerts",
+        "webhook",
         "http",
         "socket",
         "level",

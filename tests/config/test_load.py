@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import NOT_YET_ACTIVE, ControlSpec, LogSpec, check_secrets, find_config, load
+from ftpsyncd.config import ControlSpec, LogSpec, check_secrets, find_config, load, loading
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.model import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS
@@ -242,9 +242,25 @@ def test_doubtful_settings_are_warned_about(loaded, server, warning):
     assert warning in said
 
 
-def test_an_open_control_port_is_warned_about(loaded):
-    [said] = loaded(MINIMAL + "control: {http: '0.0.0.0:8021'}\n").warnings
-    assert "whoever reaches this address controls the daemon" in said
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:8021", ("127.0.0.1", 8021)),
+        ("127.9.9.9:1", ("127.9.9.9", 1)),
+        ("localhost:65535", ("127.0.0.1", 65535)),
+        ("[::1]:8021", ("::1", 8021)),
+    ],
+)
+def test_a_control_port_is_on_the_loopback(loaded, text, expected):
+    config = loaded(MINIMAL + f"control: {{http: '{text}'}}\n")
+    assert config.control.http == expected
+    assert config.warnings == config.inactive == ()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30d", 30 * 86400), ("0", 0), ("1h 30m", 5400), ("60", 60)])
+def test_history_is_kept_as_long_as_is_said(loaded, text, seconds):
+    assert loaded(MINIMAL + f"history: {text}\n").history_s == seconds
+    assert loaded(MINIMAL).history_s == 30 * 86400
 
 
 @pytest.mark.parametrize(("mode", "count"), [(0o600, 0), (0o640, 0), (0o644, 1)])
@@ -257,9 +273,10 @@ def test_a_password_in_a_file_that_others_can_read_is_warned_about(home, environ
     assert all("chmod 640" in warning for warning in warnings)
 
 
-def test_keys_without_behaviour_yet_are_named(loaded):
-    config = loaded("servers: {web: {host: h, user: anonymous}}\n" + MAPPINGS + "control: {http: localhost:80}\n")
-    assert config.inactive == (f"control.http: {NOT_YET_ACTIVE['control.http']}",)
+def test_keys_without_behaviour_yet_are_named(loaded, monkeypatch):
+    monkeypatch.setattr(loading, "NOT_YET_ACTIVE", {"servers.*.encoding": "the sky is still blue"})
+    config = loaded("servers: {web: {host: h, user: anonymous, encoding: utf-8}}\n" + MAPPINGS)
+    assert config.inactive == ("servers.web.encoding: the sky is still blue",)
 
 
 # ── Secrets ──────────────────────────────────────────────────────────────────────────────────────────────────────

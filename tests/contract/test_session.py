@@ -34,6 +34,19 @@ class TestPublish:
         assert result.reply.startswith("226")
         assert remote.names() == {"new"}
 
+    def test_a_large_file_from_a_disk_arrives_whole_with_its_digest(self, remote, session, tmp_path):
+        content = random.Random(8).randbytes(9_000_001)
+        path = tmp_path / "large"
+        path.write_bytes(content)
+        seen: list[int] = []
+        large = job(f"{remote.base}/new", content, open=lambda: path.open("rb", buffering=0), progress=seen.append)
+        (result,) = publish(session, large)
+        assert result.error is None
+        assert remote.read(f"{remote.base}/new") == content
+        assert result.sha256 == hashlib.sha256(content).digest()
+        assert seen == sorted(set(seen))
+        assert seen[-1] == len(content)
+
     def test_a_file_is_replaced(self, remote, session):
         for content in (b"first", b"the second", b"3"):
             put(session, f"{remote.base}/f", content)

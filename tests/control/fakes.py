@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ftpsyncd.errors import UnknownNameError
 from ftpsyncd.model import (
     CommandName,
     DaemonStatus,
+    Health,
+    HistoryPage,
+    HistoryQuery,
     MappingState,
     MappingStatus,
     Problem,
+    Receipt,
     ServerState,
     ServerStatus,
     Status,
@@ -31,6 +36,8 @@ GALLERY = MappingStatus(
     published_bytes=5_000_000_000,
     last_publish="2026-01-02T03:04:05+00:00",
     message="3 files wait.",
+    oldest_pending_s=4.5,
+    watcher="native",
 )
 STATUS = Status(
     daemon=DaemonStatus(running=True, pid=4711, version="0.1.0", uptime_s=12.5),
@@ -44,14 +51,38 @@ STATUS = Status(
 )
 
 
+PAGE = HistoryPage(
+    (
+        Receipt(
+            id=2,
+            at="2026-01-02T03:04:05.678+00:00",
+            mapping="gallery",
+            kind="renamed",
+            path="a\udcff.jpg",
+            source="=b.jpg",
+            size=10,
+            sha256="ab" * 32,
+            duration_s=0.25,
+            attempts=1,
+            last="2026-01-02T03:04:05.678+00:00",
+            reply="250 Renamed.",
+            message="",
+        ),
+    ),
+    "1767323045678000000.2",
+)
+
+
 @dataclass
 class FakeDaemon:
     """Satisfies ``port.Daemon``."""
 
     answer: Status = STATUS
     lives: bool = True
+    page: HistoryPage = PAGE
     trouble: Exception | None = None
     asked: list[str] = field(default_factory=list)
+    queries: list[tuple[HistoryQuery, str | None]] = field(default_factory=list)
     commands: list[tuple[CommandName, str | None, str | None, str | None]] = field(default_factory=list)
 
     def status(self) -> Status:
@@ -71,5 +102,13 @@ class FakeDaemon:
         self.commands.append((name, mapping, server, path))
         return f"Did {name}."
 
-    def alive(self) -> bool:
-        return self.lives
+    def history(self, query: HistoryQuery, path: str | None) -> HistoryPage:
+        if self.trouble is not None:
+            raise self.trouble
+        self.queries.append((query, path))
+        if query.mapping not in {None, "gallery", "sheets"}:
+            raise UnknownNameError(f"There is no mapping {query.mapping}.", remedy="There are: gallery, sheets.")
+        return self.page
+
+    def health(self) -> Health:
+        return Health(self.lives, engine_running=True, engine_turn_age_s=0.5 if self.lives else 99.5, limit_s=60.0)

@@ -2,12 +2,13 @@
 
 import json
 import socket
+import time
 
 import pytest
 
 from ftpsyncd.control import shapes
-from ftpsyncd.control.app import BODY_MAX
 from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.requests import BODY_MAX
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import (
     CommandRefusedError,
@@ -18,8 +19,8 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     UsageError,
 )
-from ftpsyncd.model import CommandName
-from tests.control.fakes import STATUS, FakeDaemon
+from ftpsyncd.model import CommandName, HistoryQuery
+from tests.control.fakes import PAGE, STATUS, FakeDaemon
 
 
 @pytest.fixture
@@ -94,14 +95,37 @@ def test_answers_are_one_line_of_ascii(raw, daemon):
     assert daemon.asked == ["\udcff"]
 
 
+def test_history_is_asked_for_by_what_was_said(client, daemon, raw):
+    assert shapes.history_from_json(client.history()) == PAGE
+    client.history(
+        mapping="gallery",
+        kinds=["published", "failed"],
+        since="2026-01-31T18:00:00+01:00",
+        until="2026-01-31T17:00:01Z",
+        path="/srv/a b+\udcff",
+        limit=7,
+        before="-5.6",
+    )
+    assert raw(request("GET", "/v1/history?since=2h"))[0] == 200
+    everything, asked, lately = daemon.queries
+    assert everything == (HistoryQuery(), None)
+    noon = 1769878800 * 10**9
+    assert asked == (
+        HistoryQuery("gallery", ("published", "failed"), noon, noon + 10**9, before=(-5, 6), limit=7),
+        "/srv/a b+\udcff",
+    )
+    assert abs(time.time_ns() - 7200 * 10**9 - lately[0].since_ns) < 60 * 10**9
+
+
 def test_health_is_the_engines(client, raw, daemon):
     assert client.healthy()
     daemon.lives = False
     assert not client.healthy()
     status, _, answer = raw(request("GET", "/healthz"))
     assert status == 503
-    assert answer["healthy"] is False
-    assert "engine" in answer["error"]
+    assert answer.pop("error") == "The engine has not turned for 100 s."
+    assert "systemctl restart" in answer.pop("remedy")
+    assert answer == {"healthy": False, "engine_running": True, "engine_turn_age_s": 99.5, "limit_s": 60.0}
 
 
 @pytest.mark.parametrize("name", CommandName)
@@ -132,7 +156,26 @@ def test_a_command_needs_no_body(raw, daemon, body):
         (request("BREW", "/healthz"), 405, "/healthz is not for BREW."),
         (request("GET", "/v1/why"), 400, "The query needs one `path`"),
         (request("GET", "/v1/why?path="), 400, "The query needs one `path`"),
-        (request("GET", "/v1/why?path=/a&path=/b"), 400, "The query needs one `path`"),
+        (request("GET", "/v1/why?path=/a&path=/b"), 400, "The query has path 2 times."),
+        (request("GET", "/v1/why?path=/a&pth=/b"), 400, "The query has pth; it may have path."),
+        (request("GET", "/v1/history?mapping=galery"), 404, "There is no mapping galery."),
+        (request("GET", "/v1/history?mapping="), 400, "`mapping` is empty."),
+        (request("GET", "/v1/history?kind=publishd"), 400, "There is no kind publishd."),
+        (request("GET", "/v1/history?kind=failed,made"), 400, "There is no kind made."),
+        (request("GET", "/v1/history?since=yesterday"), 400, "`since` must be how long ago it was, or a time."),
+        (request("GET", "/v1/history?until=2026-13-01"), 400, "`until` must be how long ago it was, or a time."),
+        (request("GET", "/v1/history?since=-1h"), 400, "`since` must be how long ago it was, or a time."),
+        (request("GET", "/v1/history?limit=0"), 400, "`limit` must be a number from 1 to 1000."),
+        (request("GET", "/v1/history?limit=1001"), 400, "`limit` must be a number from 1 to 1000."),
+        (request("GET", "/v1/history?limit=%D9%A3"), 400, "`limit` must be a number from 1 to 1000."),
+        (request("GET", "/v1/history?before=5"), 400, "`before` must be what `next` of an answer was."),
+        (request("GET", "/v1/history?before=9999999999999999999.1"), 400, "`before` must be what `next`"),
+        (request("GET", "/v1/history?path=/a%00b"), 400, r'The path "/a\x00b" holds a NUL.'),
+        (request("GET", "/v1/history?page=2"), 400, "The query has page; it may have mapping, kind, since"),
+        (request("POST", "/v1/history"), 405, "/v1/history is not for POST."),
+        (request("POST", "/metrics"), 405, "/metrics is not for POST."),
+        (request("POST", "/v1/events"), 405, "/v1/events is not for POST."),
+        (request("GET", "/v1/events?mapping=x"), 400, "The query has mapping; it takes none."),
         (request("GET", "/v1/why?path=/a%00b"), 400, r'The path "/a\x00b" holds a NUL.'),
         (request("GET", "/v1/why?" + "&".join("abcdefghijklmnopqrstuvwxyz")), 400, "The query has too many fields."),
         (request("POST", "/v1/pause", b"{"), 400, "The body is no JSON: "),
@@ -158,6 +201,7 @@ def test_a_bad_request_gets_a_clear_answer_and_harms_nobody(raw, client, daemon,
     assert answer["error"].startswith(error)
     assert answer["remedy"]
     assert daemon.commands == daemon.asked == []
+    assert all(query.mapping == "galery" for query, _ in daemon.queries)
     assert client.healthy()
 
 

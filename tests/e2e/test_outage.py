@@ -87,7 +87,7 @@ def test_what_happened_during_an_outage_of_a_minute_is_made_good(
 def test_a_server_that_dies_during_a_transfer_shows_nothing_torn_and_no_file_is_lost(
     server: Server, tmp_path: Path
 ) -> None:
-    with site(server, tmp_path, server_keys={"connections": 2}) as s, Spy(s.published) as spy:
+    with site(server, tmp_path, server_keys={"connections": 2, "bandwidth": "10 MB/s"}) as s, Spy(s.published) as spy:
         s.start()
         for i in range(20):
             (s.drop / f"{i}.mov").write_bytes(bytes([i]) * 4_000_000)

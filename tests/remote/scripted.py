@@ -183,6 +183,8 @@ class Scripted:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # The turn of the loop in which transports that were aborted close their sockets.
+        await asyncio.sleep(0)
         await asyncio.sleep(0)
 
     async def _talk(self, connection: Connection) -> None:
@@ -198,10 +200,14 @@ class Scripted:
         except (Hangup, ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
-            await connection.end_data()
-            connection.writer.close()
-            with contextlib.suppress(OSError):
-                await connection.writer.wait_closed()
+            try:
+                await connection.end_data()
+                connection.writer.close()
+                with contextlib.suppress(OSError):
+                    await connection.writer.wait_closed()
+            finally:
+                # Also when the end of the server interrupts this.
+                connection.writer.transport.abort()
 
     async def _act(self, connection: Connection, verb: str, argument: str) -> None:
         act = self.script.get(verb)

@@ -1,0 +1,20 @@
+"""How answers look: one JSON object in ASCII on one line, errors included (docs/control-api.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+
+def refusal(status: int, error: str, remedy: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error: what is wrong, and what helps."""
+    return answer({"error": error, "remedy": remedy}, status, headers)
+
+
+def answer(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """One JSON object in ASCII, with the newline that a terminal wants."""
+    data = json.dumps(content, allow_nan=False).encode("ascii") + b"\n"
+    return Response(data, status, headers, media_type="application/json")

@@ -1,0 +1,133 @@
+"""Who may ask over TCP: the loopback port is open to every user and every browser of the machine.
+
+So a request must name this machine as its Host (or a web page could come here by a DNS name of its own), must not come
+from a web page of elsewhere (Origin, Sec-Fetch-Site), and needs the token unless what it asks tells no names of files:
+`OPEN` is what monitoring needs. Requests over the Unix socket pass: its permissions have decided already.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ftpsyncd.control.answers import refusal
+from ftpsyncd.errors import ControlSocketError
+from ftpsyncd.logs import quote
+
+OPEN = frozenset({"/metrics", "/healthz"})
+"""Answered over TCP without the token."""
+
+_TOKEN_BYTES = 32
+_TOKEN_SHORTEST = 20
+"""Characters; a shorter one could be guessed."""
+_DOCS = "docs/control-api.md says how to ask over TCP."
+
+
+class Guard:
+    """An ASGI application in front of another one.
+
+    Args:
+        app: who answers.
+        host: the address of the TCP listener.
+        port: its port.
+        token: what a request has to know.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+        self._hosts = {f"{name}:{port}" for name in names} | (names if port == 80 else set())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        refused = None if _over_unix_socket(scope) else self._refusal(scope)
+        await (refused or self._app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        fields: dict[bytes, list[str]] = {}
+        for name, value in scope["headers"]:
+            fields.setdefault(name.lower(), []).append(value.decode("latin-1").strip())
+        hosts = fields.get(b"host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+            shown = ", ".join(map(quote, hosts)) or "none"
+            return refusal(403, f"The Host of the request ({shown}) is not this daemon.", _DOCS)
+        for origin in fields.get(b"origin", []):
+            if origin.lower() not in {f"http://{name}" for name in self._hosts}:
+                return refusal(403, f"Requests from web pages ({quote(origin)}) are refused.", _DOCS)
+        if not set(fields.get(b"sec-fetch-site", [])) <= {"same-origin", "none"}:
+            return refusal(403, "Requests from web pages of elsewhere are refused.", _DOCS)
+        if scope["path"] in OPEN and scope["method"] in {"GET", "HEAD"}:
+            return None
+        return self._without_token(fields.get(b"authorization", []))
+
+    def _without_token(self, given: list[str]) -> Response | None:
+        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+        # latin-1 as it was decoded; compared in constant time, so that it cannot be guessed letter by letter.
+        known = secrets.compare_digest(token.strip().encode("latin-1"), self._token)
+        if scheme.lower() == "bearer" and known:
+            return None
+        error = "The token is wrong." if given else "This needs the token."
+        remedy = "Send `Authorization: Bearer TOKEN` with what is in control.token in the state directory."
+        return refusal(401, error, remedy, {"WWW-Authenticate": "Bearer"})
+
+
+def _over_unix_socket(scope: Scope) -> bool:
+    """The server's side of the connection is a path without a port; what is not known counts as TCP."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
+
+
+def token_in(path: Path) -> str:
+    """The token in this file, which is made if it is not there; only its owner may read it.
+
+    Raises:
+        ControlSocketError: it cannot be made or read, others may read it, or what is in it is no token.
+    """
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        pass
+    except OSError as trouble:
+        raise _unusable(path, str(trouble.strerror)) from trouble
+    try:
+        _make(path)
+        return _read(path)
+    except OSError as trouble:
+        raise _unusable(path, str(trouble.strerror)) from trouble
+
+
+def _make(path: Path) -> None:
+    """Write a new token; whoever finds the file finds all of it."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+        file.write(f"{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
+    draft.replace(path)
+
+
+def _read(path: Path) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise _unusable(path, "it is no file")
+        if found.st_mode & 0o077 or found.st_uid != os.geteuid():
+            raise _unusable(path, "others can read it", remedy=f"Remove {quote(str(path))}; a new one is made.")
+        token = os.read(descriptor, 4096).decode("latin-1").strip()
+    finally:
+        os.close(descriptor)
+    if len(token) < _TOKEN_SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
+        raise _unusable(path, "it holds no token", remedy=f"Remove {quote(str(path))}; a new one is made.")
+    return token
+
+
+def _unusable(path: Path, why: str, remedy: str | None = None) -> ControlSocketError:
+    remedy = remedy or "Let the service's user write the state directory, or leave out `control.http`."
+    return ControlSocketError(f"The token file {quote(str(path))} cannot be used: {why}.", remedy=remedy)

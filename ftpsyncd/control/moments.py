@@ -1,0 +1,41 @@
+"""Points in time as people write them: ``2h`` (ago), ``2026-01-31``, ``2026-01-31T18:00``, ``2026-01-31T18:00:00Z``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from ftpsyncd.config.units import duration
+from ftpsyncd.errors import UsageError
+
+_ago = duration(0, 36500 * 86400.0)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_moment(text: str, name: str, now_ns: int) -> int:
+    """Nanoseconds since the epoch.
+
+    Args:
+        text: how long ago (a duration with its unit), or ISO 8601; without an offset it is this machine's local time.
+        name: of the option, for the message.
+        now_ns: the wall clock.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        if re.fullmatch(r"[ 0-9.]+[a-z][ 0-9a-z.]*", text, re.ASCII):
+            return now_ns - int(_ago(text) * 1e9)
+        # Its own idea of what stands between day and time is too wide.
+        moment = datetime.fromisoformat(text if re.match(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}($|[T ])", text) else "")
+        return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, OverflowError) as problem:  # Unfit is a ValueError
+        raise UsageError(
+            f"`{name}` must be how long ago it was, or a time.",
+            remedy="Write it as 90m, 2h, 1d, 2026-01-31 or 2026-01-31T18:00:00+01:00.",
+        ) from problem
+
+
+def iso_utc(moment_ns: int) -> str:
+    """ISO 8601 in UTC, to the microsecond."""
+    return (_EPOCH + timedelta(microseconds=moment_ns // 1000)).isoformat(timespec="microseconds")

@@ -1,0 +1,251 @@
+"""The history: a receipt for everything that was done, failed or was withheld, kept for a while in the ledger's file.
+
+In: what happened, from the engine's thread, written with the ledger's next commit: a receipt exists if and only if the
+row it belongs to does. Out: pages of receipts, newest first. Used through `ledger.Ledger.history`.
+
+A path that goes on failing does not write a receipt per try: as long as its failure is open, further tries are counted
+in the receipts that the failure has already, one as failed and one as parked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from ftpsyncd.model import Event, EventKind, HistoryQuery
+
+SCHEMA = """
+CREATE TABLE history(
+    id INTEGER PRIMARY KEY,
+    mapping INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,       -- of the latest try that is counted in this receipt
+    kind TEXT NOT NULL,
+    path BLOB NOT NULL,
+    source BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,
+    duration_s REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    reply TEXT NOT NULL,
+    message TEXT NOT NULL,
+    open INTEGER NOT NULL           -- 1: further failures of the path are counted here
+);
+CREATE INDEX history_time ON history(at_ns);
+CREATE INDEX history_open ON history(mapping, path, kind) WHERE open;
+"""
+
+RECORDED = frozenset(
+    {
+        EventKind.PUBLISHED,
+        EventKind.UNCHANGED,
+        EventKind.ADOPTED,
+        EventKind.KEPT,
+        EventKind.RENAMED,
+        EventKind.DELETED,
+        EventKind.TRASHED,
+        EventKind.REMOVED,
+        EventKind.FORGOTTEN,
+        EventKind.FAILED,
+        EventKind.PARKED,
+        EventKind.HELD,
+        EventKind.RELEASED,
+    }
+)
+"""What has a receipt."""
+
+COUNTED = frozenset({EventKind.FAILED, EventKind.PARKED, EventKind.KEPT})
+"""What is counted while it goes on, instead of being written each time."""
+
+SAME_TROUBLE_NS = 3600 * 10**9
+"""Where nothing says whether a failure is a new one, it is the old one if that was seen so lately."""
+
+_INSERT = (
+    "INSERT INTO history(mapping, at_ns, last_ns, kind, path, source, size, sha256, duration_s, attempts, reply,"
+    " message, open) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_COLUMNS = (
+    "h.id, m.name, h.at_ns, h.last_ns, h.kind, h.path, h.source, h.size, h.sha256, h.duration_s, h.attempts, h.reply,"
+    " h.message"
+)
+_TEXT_MAX = 1000
+"""Characters of a reply or a message."""
+
+
+class Cursor(Protocol):
+    """What is used of a database's cursor."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that a statement changed."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Recorded(NamedTuple):
+    """One receipt as it is stored."""
+
+    id: int
+    mapping: str
+    at_ns: int
+    last_ns: int
+    kind: str
+    path: str
+    source: str
+    size: int
+    sha256: bytes
+    duration_s: float
+    attempts: int
+    reply: str
+    message: str
+
+
+class History:
+    """The receipts of one ledger.
+
+    Args:
+        write: one statement, within the ledger's transaction.
+        write_many: one statement for many rows, likewise.
+        read: a query.
+        keep_s: how long receipts are kept; 0: none are written, and what there is goes.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str, tuple[object, ...]], Cursor],
+        write_many: Callable[[str, Iterable[tuple[object, ...]]], None],
+        read: Callable[[str, tuple[object, ...]], Cursor],
+        *,
+        keep_s: float,
+    ) -> None:
+        self.keep_s = keep_s
+        self._write = write
+        self._write_many = write_many
+        self._read = read
+        self._new: list[tuple[object, ...]] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether receipts wait for `flush`."""
+        return bool(self._new)
+
+    def record(self, mapping: int, event: Event, at_ns: int, *, again: bool | None = None) -> None:
+        """Note what happened, if it is of a kind that has receipts.
+
+        Args:
+            mapping: its number in the ledger.
+            event: what happened.
+            at_ns: wall clock.
+            again: for failures: whether the path has been failing since its last receipt; None if nobody knows.
+        """
+        if event.kind not in RECORDED or not self.keep_s:
+            return
+        if event.kind not in COUNTED:
+            self._new.append(_values(mapping, event, at_ns))
+            return
+        self.flush()
+        path = os.fsencode(event.path)
+        if again is False:
+            self._write("UPDATE history SET open=0 WHERE mapping=? AND path=? AND open", (mapping, path))
+        counted = self._write(
+            "UPDATE history SET last_ns=?, attempts=max(attempts+1,?), reply=?, message=?, size=?"
+            " WHERE mapping=? AND path=? AND kind=? AND open AND last_ns>=?",
+            (
+                at_ns,
+                event.attempts,
+                _text(event.reply),
+                _text(event.message),
+                event.size,
+                mapping,
+                path,
+                event.kind.value,
+                at_ns - SAME_TROUBLE_NS if again is None else 0,
+            ),
+        )
+        if not counted.rowcount:
+            sql = "UPDATE history SET open=0 WHERE mapping=? AND path=? AND kind=? AND open"
+            self._write(sql, (mapping, path, event.kind.value))
+            self._write(_INSERT, _values(mapping, event, at_ns, still_open=True))
+
+    def flush(self) -> None:
+        """Write what was noted."""
+        if self._new:
+            new, self._new = self._new, []
+            self._write_many(_INSERT, new)
+
+    def prune(self, now_ns: int, limit: int) -> int:
+        """Drop up to ``limit`` receipts that are too old; returns how many there were."""
+        sql = "SELECT id FROM history WHERE at_ns<? ORDER BY at_ns LIMIT ?"
+        old = self._read(sql, (now_ns - int(self.keep_s * 1e9), limit)).fetchall()
+        if old:
+            self._write_many("DELETE FROM history WHERE id=?", old)
+        return len(old)
+
+    def page(self, query: HistoryQuery) -> list[Recorded]:
+        """The receipts that fit, newest first, at most ``query.limit``."""
+        conditions, values = ["h.mapping=m.id"], list[object]()
+
+        def require(condition: str, *given: object) -> None:
+            conditions.append(condition)
+            values.extend(given)
+
+        if query.mapping is not None:
+            require("m.name=?", query.mapping)
+        if query.kinds:
+            require(f"h.kind IN ({','.join('?' * len(query.kinds))})", *query.kinds)
+        if query.since_ns is not None:
+            require("h.at_ns>=?", query.since_ns)
+        if query.until_ns is not None:
+            require("h.at_ns<?", query.until_ns)
+        if query.path:
+            path = os.fsencode(query.path)
+            low, high = path + b"/", path + b"0"
+            inside = " OR ".join(f"{column}=? OR ({column}>=? AND {column}<?)" for column in ("h.path", "h.source"))
+            require(f"({inside})", path, low, high, path, low, high)
+        if query.before is not None:
+            require("(h.at_ns, h.id)<(?,?)", *query.before)
+        # CROSS JOIN: the order of time comes from the index, so that a page costs no more than its receipts.
+        sql = (
+            f"SELECT {_COLUMNS} FROM history h INDEXED BY history_time CROSS JOIN mapping m"  # noqa: S608 - constants
+            f" WHERE {' AND '.join(conditions)} ORDER BY h.at_ns DESC, h.id DESC LIMIT ?"
+        )
+        return [_recorded(row) for row in self._read(sql, (*values, query.limit))]
+
+    def mappings(self) -> list[str]:
+        """The names of all mappings that the ledger knows, also those that are no longer configured."""
+        return [name for (name,) in self._read("SELECT DISTINCT name FROM mapping ORDER BY name", ())]
+
+
+def _values(mapping: int, event: Event, at_ns: int, *, still_open: bool = False) -> tuple[object, ...]:
+    return (
+        mapping,
+        at_ns,
+        at_ns,
+        event.kind.value,
+        os.fsencode(event.path),
+        os.fsencode(event.source),
+        event.size,
+        event.sha256,
+        event.duration_s,
+        event.attempts,
+        _text(event.reply),
+        _text(event.message),
+        int(still_open),
+    )
+
+
+def _text(text: str) -> str:
+    """What SQLite takes as text: no half characters, and no more than is read."""
+    if not text or text.isascii():
+        return text[:_TEXT_MAX]
+    return text[:_TEXT_MAX].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _recorded(row: tuple[object, ...]) -> Recorded:
+    found = Recorded._make(row)
+    path, source = (os.fsdecode(value) for value in (row[5], row[6]) if isinstance(value, bytes))
+    return found._replace(path=path, source=source)

@@ -1,0 +1,280 @@
+"""What `install-service` puts in place: units, their snippets, and a configuration to begin with.
+
+In: where to and for whom. Out: steps as data, and `apply`, which takes them one by one and says what each did. Taking
+them twice changes nothing. Files that a person is meant to change are never overwritten; units are ours (local changes
+belong into drop-ins), and one that differs is kept as ``NAME.old``.
+
+The texts are those of the top-level folder ``systemd/``; the wheel carries them below ``ftpsyncd/data``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from ftpsyncd.errors import FtpsyncdError, UsageError
+
+_PACKAGED = "/opt/ftpsyncd/bin/ftpsyncd"
+"""The program in the units as they are delivered."""
+
+_SKELETON = """\
+# What ftpsyncd publishes, and where to. Replace what is in capitals, then: {start}
+# Every key is explained in docs/config.md; `ftpsyncd check` tells whether all is well.
+
+servers:
+  web:
+    host: FTP.EXAMPLE.COM
+    user: PUBLISHER
+    password: {password}
+
+mappings:
+  gallery:
+    local: /SRV/DROP/GALLERY
+    remote: web:/HTDOCS/gallery
+{places}"""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that has to be there."""
+
+    path: Path
+    content: str
+    mode: int = 0o644
+    yours: bool = False
+    """A person changes it: it is written once and then left alone."""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A directory that has to be there."""
+
+    path: Path
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to run when anything was changed."""
+
+    words: tuple[str, ...]
+    always: bool = False
+    """It does no harm and may be needed although no file changed."""
+
+
+Step = File | Directory | Command
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a step did, or would do."""
+
+    what: str
+    did: str
+    """One of: made, updated, unchanged, kept, ran, failed."""
+    note: str = ""
+
+
+def system_steps(root: Path, program: str, *, run: bool) -> list[Step]:
+    """What a system-wide service needs.
+
+    Args:
+        root: the tree to install into; ``/`` but for packages and tests.
+        program: the absolute path of ftpsyncd in that tree.
+        run: also make the user and tell systemd, which only makes sense in the running system.
+    """
+    etc, data = root / "etc", _data()
+    sysusers, tmpfiles = etc / "sysusers.d/ftpsyncd.conf", etc / "tmpfiles.d/ftpsyncd.conf"
+    sysctl = etc / "sysctl.d/60-ftpsyncd.conf"
+    skeleton = _SKELETON.format(
+        start="systemctl enable --now ftpsyncd",
+        password="{file: /etc/ftpsyncd/web-password}   # readable by root and the group ftpsyncd only",  # noqa: S106 - where it is, not what it is
+        places="\nstate_dir: /var/lib/ftpsyncd\ncontrol: {socket: /run/ftpsyncd/control.sock}\n",
+    )
+    return [
+        File(sysusers, _text(data, "sysusers.d/ftpsyncd.conf")),
+        *([Command(("systemd-sysusers", str(sysusers)), always=True)] if run else []),
+        File(tmpfiles, _text(data, "tmpfiles.d/ftpsyncd.conf")),
+        *([Command(("systemd-tmpfiles", "--create", str(tmpfiles)), always=True)] if run else []),
+        File(sysctl, _text(data, "sysctl.d/60-ftpsyncd.conf")),
+        *([Command(("sysctl", "--quiet", f"--load={sysctl}"))] if run else []),
+        File(etc / "systemd/system/ftpsyncd.service", _unit(data, "ftpsyncd.service", program)),
+        File(etc / "systemd/system/ftpsyncd@.service", _unit(data, "ftpsyncd@.service", program)),
+        *([] if run else [Directory(etc / "ftpsyncd", 0o750)]),
+        File(etc / "ftpsyncd/config.yaml", skeleton, 0o640, yours=True, group="ftpsyncd" if run else ""),
+        *([Command(("systemctl", "daemon-reload"))] if run and _runs_systemd() else []),
+    ]
+
+
+def user_steps(config_home: Path, program: str, *, run: bool) -> list[Step]:
+    """What a service of one user needs.
+
+    Args:
+        config_home: ``$XDG_CONFIG_HOME``, by default ``~/.config``.
+        program: the absolute path of ftpsyncd.
+        run: also tell the user's systemd.
+    """
+    skeleton = _SKELETON.format(
+        start="systemctl --user enable --now ftpsyncd",
+        password=f"{{file: {config_home}/ftpsyncd/web-password}}   # chmod 600",
+        places="",
+    )
+    return [
+        Directory(config_home / "ftpsyncd", 0o700),
+        File(config_home / "systemd/user/ftpsyncd.service", _unit(_data(), "user/ftpsyncd.service", program)),
+        File(config_home / "ftpsyncd/config.yaml", skeleton, 0o600, yours=True),
+        *([Command(("systemctl", "--user", "daemon-reload"))] if run and _runs_user_systemd() else []),
+    ]
+
+
+def apply(steps: Sequence[Step], *, dry_run: bool = False) -> Iterator[Taken]:
+    """Take steps in order, telling of each; stops at one that cannot be taken, since what follows may need it.
+
+    Args:
+        steps: what to do.
+        dry_run: only tell.
+    """
+    changed = False
+    for step in steps:
+        try:
+            match step:
+                case File():
+                    taken = _place(step, dry_run=dry_run)
+                case Directory():
+                    taken = _make(step, dry_run=dry_run)
+                case Command():
+                    if not (changed or step.always):
+                        continue
+                    taken = _run(step, dry_run=dry_run)
+        except OSError as error:
+            what = step.words[0] if isinstance(step, Command) else str(step.path)
+            yield Taken(what, "failed", error.strerror or type(error).__name__)
+            return
+        changed = changed or taken.did in {"made", "updated"}
+        yield taken
+        if taken.did == "failed":
+            return
+
+
+def own_program() -> str:
+    """The absolute path of the ftpsyncd that runs.
+
+    Raises:
+        UsageError: it was started in another way than by its own script.
+    """
+    beside = Path(sys.executable).absolute().with_name("ftpsyncd")
+    found = str(beside) if beside.exists() else shutil.which("ftpsyncd")
+    if not found:
+        raise UsageError(
+            "The program `ftpsyncd` is neither beside this Python nor on the PATH.",
+            remedy="Install the package with pip, and run its own `ftpsyncd`.",
+        )
+    return found
+
+
+def require_reachable(program: str) -> None:
+    """Refuse a program that the service's user could not run: one below a closed directory such as /root.
+
+    Raises:
+        FtpsyncdError: names the closed directory.
+    """
+    for path in (Path(program), Path(os.path.realpath(sys.executable))):
+        for directory in reversed(path.parents):
+            if not directory.stat().st_mode & stat.S_IXOTH:
+                raise UnreachableProgramError(
+                    f"The user `ftpsyncd` could not run {path}: {directory} is closed to other users.",
+                    remedy="Install ftpsyncd for all users, as the README says: python3 -m venv /opt/ftpsyncd.",
+                )
+
+
+class UnreachableProgramError(FtpsyncdError):
+    """The program is where only its owner can reach it."""
+
+
+def _place(file: File, *, dry_run: bool) -> Taken:
+    what = str(file.path)
+    try:
+        present = file.path.read_text()
+    except FileNotFoundError:
+        present = None
+    if present == file.content:
+        return Taken(what, "unchanged")
+    if present is not None and file.yours:
+        return Taken(what, "kept", "it is yours")
+    note = ""
+    if present is not None:
+        old = file.path.with_name(f"{file.path.name}.old")
+        note = f"the one before is {old.name}"
+        if not dry_run:
+            shutil.copy2(file.path, old)
+    if not dry_run:
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        _write(file)
+    return Taken(what, "made" if present is None else "updated", note)
+
+
+def _write(file: File) -> None:
+    """Write beside and rename: whoever reads meanwhile sees the old or the new one."""
+    beside = file.path.with_name(f".{file.path.name}.new")
+    try:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode), "w") as out:  # noqa: PTH123 - with a mode from the start
+            os.fchmod(out.fileno(), file.mode)
+            out.write(file.content)
+        if file.group:
+            shutil.chown(beside, group=file.group)
+        beside.replace(file.path)
+    except LookupError as error:
+        raise OSError(0, f"there is no group {file.group}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _make(directory: Directory, *, dry_run: bool) -> Taken:
+    if directory.path.is_dir():
+        return Taken(str(directory.path), "unchanged")
+    if not dry_run:
+        directory.path.mkdir(parents=True, mode=directory.mode)
+    return Taken(str(directory.path), "made")
+
+
+def _run(command: Command, *, dry_run: bool) -> Taken:
+    what = " ".join(command.words)
+    if dry_run:
+        return Taken(what, "ran")
+    done = subprocess.run(command.words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 - words of ours
+    if done.returncode:
+        return Taken(what, "failed", " ".join((done.stderr or done.stdout).split()))
+    return Taken(what, "ran")
+
+
+def _data() -> Traversable:
+    packaged = files("ftpsyncd") / "data/systemd"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "systemd"
+
+
+def _text(data: Traversable, name: str) -> str:
+    return data.joinpath(name).read_text(encoding="utf-8")
+
+
+def _unit(data: Traversable, name: str, program: str) -> str:
+    # In a unit `%` begins a specifier, and blanks separate words (systemd.syntax(7)).
+    escaped = program.replace("%", "%%").replace(" ", "\\x20")
+    return _text(data, name).replace(_PACKAGED, escaped)
+
+
+def _runs_systemd() -> bool:
+    """Whether systemd is the init system (sd_booted(3))."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def _runs_user_systemd() -> bool:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/nowhere", "systemd/private").exists()

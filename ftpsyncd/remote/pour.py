@@ -1,0 +1,193 @@
+"""Sending the bytes of one file: straight from the page cache where nothing has to be encrypted, hashed on the side.
+
+`upload` calls. A small file is read, hashed and sent block by block on its own thread. For a large one a second thread
+computes the SHA-256, which takes longer than sending: from the blocks that are sent, or, where the kernel sends
+(sendfile(2)), by reading the same bytes once more while they are in memory. That the file does not change between the
+two is the caller's to confirm afterwards, as it is for any two blocks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, Self
+
+from ftpsyncd.errors import FileChangedError, LocalUnreadableError
+from ftpsyncd.remote.throttle import Throttle
+
+BLOCK = 256 * 1024
+LARGE = 4 * 1024 * 1024
+"""Bytes still to be sent from which on a second thread hashes."""
+_SENT_AT_ONCE = 1024 * 1024
+_BEHIND = 8
+"""Blocks that hashing may be behind sending: few enough to be still in memory."""
+_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW})
+
+Moved = Callable[[int], None]
+
+
+class Outlet(Protocol):
+    """Where the bytes go (`data.DataLine`)."""
+
+    @property
+    def protected(self) -> bool:
+        """Whether what is sent gets encrypted, which the kernel cannot do."""
+
+    def send(self, data: memoryview) -> None:
+        """Send all of a block."""
+
+    def send_file(self, descriptor: int, offset: int, count: int) -> int:
+        """Have the kernel send a part of a file; returns how much, 0 at its end."""
+
+
+def pour(line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, *, throttle: Throttle, moved: Moved) -> None:
+    """Send the bytes from ``start`` to ``size`` of a file and hash them.
+
+    Args:
+        line: where to.
+        file: unbuffered, at ``start``.
+        start: bytes that are sent and hashed already.
+        size: of the whole file.
+        digest: a hashlib object; complete when this returns.
+        throttle: is asked before every block.
+        moved: told how many bytes of the file are sent, at most every `BLOCK`.
+
+    Raises:
+        FileChangedError: the file ended early.
+        LocalUnreadableError: it cannot be read.
+        TransferFailedError: the data connection failed.
+    """
+    if size - start < LARGE:
+        _read_and_send(line, file, start, size, digest.update, throttle, moved)
+        return
+    with _Beside(digest) as beside:
+        descriptor = None if line.protected else _descriptor(file)
+        if descriptor is not None:
+            start = _let_kernel_send(line, descriptor, start, size, beside, throttle, moved)
+        if start < size:
+            _read_and_send(line, file, start, size, beside.update, throttle, moved, buffers=_BEHIND + 2)
+
+
+class _Beside:
+    """Hashes on a thread of its own, in order, at most `_BEHIND` blocks behind; used in a ``with`` block."""
+
+    def __init__(self, digest: Any) -> None:
+        self._digest = digest
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="ftpsyncd-hash")
+        self._open: deque[Future[None]] = deque()
+        self._block = memoryview(b"")
+
+    def update(self, view: memoryview) -> None:
+        """Hash a block; it must stay as it is for `_BEHIND` more calls."""
+        self._submit(lambda: self._digest.update(view))
+
+    def read(self, descriptor: int, start: int, count: int) -> None:
+        """Hash ``count`` bytes of a file from ``start`` on."""
+        self._submit(lambda: self._read(descriptor, start, count))
+
+    def _submit(self, work: Callable[[], None]) -> None:
+        while len(self._open) >= _BEHIND:
+            self._open.popleft().result()
+        self._open.append(self._executor.submit(work))
+
+    def _read(self, descriptor: int, start: int, count: int) -> None:
+        if len(self._block) < count:
+            self._block = memoryview(bytearray(count))
+        end = start + count
+        while start < end:
+            try:
+                got = os.preadv(descriptor, [self._block[: end - start]], start)
+            except OSError as error:
+                raise _unreadable(error) from error
+            if not got:
+                raise _ended(start)
+            self._digest.update(self._block[:got])
+            start += got
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Whatever happened, the thread is done with buffers and descriptor before the caller goes on.
+        self._executor.shutdown(cancel_futures=error is not None)
+        if error is None:
+            for future in self._open:
+                future.result()
+
+
+def _read_and_send(
+    line: Outlet,
+    file: BinaryIO,
+    start: int,
+    size: int,
+    update: Callable[[memoryview], object],
+    throttle: Throttle,
+    moved: Moved,
+    buffers: int = 1,
+) -> None:
+    """Read blocks, hash and send them; with more ``buffers`` than may be behind, ``update`` may take its time."""
+    length = min(throttle.portion(BLOCK), max(1, size - start))
+    ring = [memoryview(bytearray(length)) for _ in range(buffers)] if start < size else []
+    turn = 0
+    while start < size:
+        block = ring[turn % buffers]
+        turn += 1
+        try:
+            count = file.readinto(block[: size - start])  # type: ignore[attr-defined]
+        except OSError as error:
+            raise _unreadable(error) from error
+        if not count:
+            raise _ended(start)
+        part = block[:count]
+        update(part)
+        throttle.take(count)
+        line.send(part)
+        start += count
+        moved(start)
+
+
+def _let_kernel_send(
+    line: Outlet, descriptor: int, start: int, size: int, beside: _Beside, throttle: Throttle, moved: Moved
+) -> int:
+    """Send with sendfile(2); returns how far that went: not at all where the file system cannot."""
+    length = throttle.portion(_SENT_AT_ONCE)
+    told = begin = start
+    while start < size:
+        part, end = start, min(start + length, size)
+        throttle.take(end - start)
+        while start < end:
+            try:
+                sent = line.send_file(descriptor, start, end - start)
+            except OSError as error:
+                if error.errno in _NO_SENDFILE and start == begin:
+                    return start
+                raise _unreadable(error) from error
+            if not sent:
+                raise _ended(start)
+            start += sent
+        beside.read(descriptor, part, end - part)
+        if start - told >= BLOCK or start == size:
+            told = start
+            moved(start)
+    return start
+
+
+def _descriptor(file: BinaryIO) -> int | None:
+    try:
+        return file.fileno()
+    except OSError:  # io.UnsupportedOperation: it is not a file of the operating system
+        return None
+
+
+def _unreadable(error: OSError) -> LocalUnreadableError:
+    return LocalUnreadableError(f"The file cannot be read: {error.strerror}.")
+
+
+def _ended(at: int) -> FileChangedError:
+    return FileChangedError(f"The file ended after {at} bytes; it was longer when its upload began.")

@@ -1,0 +1,359 @@
+"""The TCP listener: who is let in, what the token guards, and the file it lies in."""
+
+import http.client
+import json
+import os
+import socket
+import stat
+import threading
+from typing import Any
+
+import pytest
+
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.guard import OPEN, Guard, token_in
+from ftpsyncd.control.server import ControlServer
+from ftpsyncd.errors import ControlSocketError
+from ftpsyncd.model import CommandName
+from tests.control.fakes import FakeDaemon
+
+LOOPBACK = "127.0.0.1"
+READING = ["/v1/status", "/v1/mappings/gallery", "/v1/why?path=/a", "/v1/history", "/v1/events"]
+CHANGING = [f"/v1/{name}" for name in CommandName]
+
+
+def free_port(host=LOOPBACK):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.bind((host, 0))
+        return sock.getsockname()[1]
+
+
+@pytest.fixture
+def daemon():
+    return FakeDaemon()
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    return tmp_path / "control.token"
+
+
+@pytest.fixture
+def token(daemon, tmp_path, port, token_file):
+    """A server that answers over TCP; what one has to know there."""
+    with ControlServer(daemon, tmp_path / "control.sock", http=(LOOPBACK, port), token_file=token_file):
+        yield token_file.read_text(encoding="ascii").strip()
+
+
+@pytest.fixture
+def ask(port):
+    """One request over TCP: status, headers, body."""
+
+    def exchange(method, target, *, host=LOOPBACK, **headers):
+        connection = http.client.HTTPConnection(host, port, timeout=30)
+        try:
+            connection.request(method, target, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            answer = connection.getresponse()
+            streams = answer.getheader("Content-Type", "").startswith("text/event-stream")
+            return answer.status, answer.headers, b"" if streams else answer.read()
+        finally:
+            connection.close()
+
+    return exchange
+
+
+# ── The token ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("target", sorted(OPEN))
+def test_monitoring_needs_no_token(token, ask, target):
+    assert token
+    assert ask("GET", target)[0] == 200
+    assert ask("HEAD", target)[0] == 200
+
+
+@pytest.mark.parametrize("target", READING)
+def test_what_names_files_needs_the_token(token, ask, daemon, target):
+    status, headers, body = ask("GET", target)
+    assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert set(json.loads(body)) == {"error", "remedy"}
+    assert daemon.asked == daemon.queries == []
+    assert ask("GET", target, Authorization=f"Bearer {token}")[0] == 200
+
+
+@pytest.mark.parametrize("target", CHANGING)
+def test_what_changes_something_needs_the_token(token, ask, daemon, target):
+    assert ask("POST", target)[0] == 401
+    assert daemon.commands == []
+    assert ask("POST", target, Authorization=f"bearer {token}")[0] == 200
+    assert len(daemon.commands) == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "Bearer",
+        "Bearer ",
+        "Bearer x",
+        "Bearer {token}x",
+        "Bearer x{token}",
+        "Bearer {start}",
+        "Bearer \xff",
+        "Basic {token}",
+        "{token}",
+        "Token {token}",
+        "Bearer {token}, Bearer {token}",
+    ],
+)
+def test_a_wrong_token_is_refused(token, ask, daemon, given):
+    status, _, body = ask("POST", "/v1/pause", Authorization=given.format(token=token, start=token[:-1]))
+    assert status == 401
+    assert json.loads(body)["error"] == "The token is wrong."
+    assert token.encode() not in body
+    assert daemon.commands == []
+
+
+def test_two_tokens_are_none(token, port, daemon):
+    with socket.create_connection((LOOPBACK, port), 30) as sock:
+        lines = f"Host: localhost:{port}\r\nConnection: close\r\n" + f"Authorization: Bearer {token}\r\n" * 2
+        sock.sendall(f"POST /v1/pause HTTP/1.1\r\n{lines}Content-Length: 0\r\n\r\n".encode())
+        assert sock.recv(65536).startswith(b"HTTP/1.1 401 ")
+    assert daemon.commands == []
+
+
+@pytest.mark.parametrize(
+    "target", ["/", "/v1/none", "/metrics/", "//metrics", "/metrics%2F..%2Fv1%2Fstatus", "/METRICS"]
+)
+def test_without_the_token_nobody_learns_which_routes_there_are(token, ask, target):
+    assert token
+    assert ask("GET", target)[0] == 401
+
+
+def test_open_routes_are_open_for_reading_only(token, ask):
+    assert ask("POST", "/metrics")[0] == 401
+    assert ask("POST", "/metrics", Authorization=f"Bearer {token}")[0] == 405
+
+
+def test_the_unix_socket_needs_no_token(token, tmp_path, daemon):
+    assert token
+    client = ControlClient(tmp_path / "control.sock")
+    assert client.command("pause") == "Did pause."
+    assert client.status()
+    assert len(daemon.commands) == 1
+
+
+# ── Host and Origin ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("host", ["localhost:{port}", "LOCALHOST:{port}", "127.0.0.1:{port}", "[::1]:{port}"])
+def test_this_machine_may_be_called_by_its_names(token, ask, port, host):
+    assert token
+    assert ask("GET", "/healthz", Host=host.format(port=port))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example:{port}",
+        "localhost",
+        "localhost:1",
+        "localhost.evil.example:{port}",
+        "127.0.0.1.nip.io:{port}",
+        "localhost:{port}@evil.example",
+        "127.0.0.2:{port}",
+        "",
+    ],
+)
+@pytest.mark.parametrize("target", ["/metrics", "/v1/status"])
+def test_a_foreign_host_is_refused_whatever_it_knows(token, ask, port, host, target):
+    status, _, body = ask("GET", target, Host=host.format(port=port), Authorization=f"Bearer {token}")
+    assert status == 403
+    assert set(json.loads(body)) == {"error", "remedy"}
+
+
+@pytest.mark.parametrize("lines", ["", "Host: localhost:{port}\r\nHost: evil.example\r\n"])
+def test_no_host_and_two_hosts_are_refused(token, port, lines):
+    assert token
+    with socket.create_connection((LOOPBACK, port), 30) as sock:
+        sock.sendall(f"GET /metrics HTTP/1.0\r\n{lines.format(port=port)}\r\n".encode())
+        assert sock.recv(65536).split()[1] in {b"400", b"403"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "https://localhost:{port}"},
+        {"Origin": "http://localhost"},
+        {"Origin": "http://localhost:{port}.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize(("method", "target"), [("GET", "/metrics"), ("POST", "/v1/pause"), ("OPTIONS", "/v1/pause")])
+def test_a_request_from_a_web_page_is_refused_whatever_it_knows(token, ask, port, daemon, headers, method, target):
+    fields = {name: text.format(port=port) for name, text in headers.items()}
+    status, answered, _ = ask(method, target, Authorization=f"Bearer {token}", **fields)
+    assert status == 403
+    assert not [name for name in answered if name.lower().startswith("access-control")]
+    assert daemon.commands == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://localhost:{port}"}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}]
+)
+def test_its_own_origin_is_none_of_elsewhere(token, ask, port, headers):
+    fields = {name: text.format(port=port) for name, text in headers.items()}
+    assert ask("POST", "/v1/pause", Authorization=f"Bearer {token}", **fields)[0] == 200
+
+
+# ── The listener ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_fifty_readers_at_once(token, ask):
+    wrong = []
+
+    def read():
+        for target, headers in (("/metrics", {}), ("/v1/status", {"Authorization": f"Bearer {token}"})):
+            status = ask("GET", target, **headers)[0]
+            if status != 200:
+                wrong.append(status)
+
+    threads = [threading.Thread(target=read) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+
+
+def test_it_listens_on_the_given_address_only(token, port):
+    assert token
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), 30)
+
+
+def test_it_listens_on_ipv6_too(tmp_path):
+    try:
+        port = free_port("::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with ControlServer(FakeDaemon(), tmp_path / "control.sock", http=("::1", port)):
+        connection = http.client.HTTPConnection("::1", port, timeout=30)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_a_port_that_is_taken_is_a_clear_error_and_leaves_nothing(tmp_path, port):
+    with socket.socket() as other:
+        other.bind((LOOPBACK, port))
+        other.listen()
+        with pytest.raises(
+            ControlSocketError, match=f"cannot be offered on 127.0.0.1:{port}: Address already in use"
+        ) as caught:
+            ControlServer(FakeDaemon(), tmp_path / "control.sock", http=(LOOPBACK, port)).start()
+    assert "control.http" in caught.value.remedy
+    assert not (tmp_path / "control.sock").exists()
+
+
+def test_it_comes_back_at_once_after_a_stop(tmp_path, port):
+    for _ in range(3):
+        control = ControlServer(FakeDaemon(), tmp_path / "control.sock", http=(LOOPBACK, port))
+        with control, socket.create_connection((LOOPBACK, port), 30) as sock:
+            sock.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_without_it_there_is_no_token_either(tmp_path, token_file):
+    with ControlServer(FakeDaemon(), tmp_path / "control.sock", token_file=token_file):
+        assert not token_file.exists()
+
+
+# ── The file of the token ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_the_token_is_made_for_its_owner_only_and_kept(token_file, umask):
+    old = os.umask(umask)
+    try:
+        token = token_in(token_file)
+    finally:
+        os.umask(old)
+    assert len(token) >= 40
+    assert not token_file.stat().st_mode & 0o077
+    assert token_in(token_file) == token
+    assert [entry.name for entry in token_file.parent.iterdir()] == ["control.token"]
+    token_file.unlink()
+    assert token_in(token_file) != token
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+def test_a_token_that_others_can_read_is_refused(token_file, mode):
+    token_in(token_file)
+    token_file.chmod(mode)
+    with pytest.raises(ControlSocketError, match="others can read it") as caught:
+        token_in(token_file)
+    assert "Remove" in caught.value.remedy
+
+
+@pytest.mark.parametrize("content", ["", "short", "a" * 19, "two words are no token at all", "é" * 30, "a\x01" * 20])
+def test_what_is_no_token_is_refused(token_file, content):
+    token_file.write_text(content)
+    token_file.chmod(0o600)
+    with pytest.raises(ControlSocketError, match="it holds no token"):
+        token_in(token_file)
+
+
+def test_a_token_of_ones_own_is_taken(token_file):
+    token_file.write_text("my-own-token-of-30-letters-and-more\n")
+    token_file.chmod(0o600)
+    assert token_in(token_file) == "my-own-token-of-30-letters-and-more"
+
+
+def test_what_is_no_file_is_refused(token_file, tmp_path):
+    token_file.mkdir(0o700)
+    with pytest.raises(ControlSocketError, match="cannot be used"):
+        token_in(token_file)
+    token_file.rmdir()
+    (tmp_path / "elsewhere").write_text("x" * 40)
+    token_file.symlink_to("elsewhere")
+    with pytest.raises(ControlSocketError, match="cannot be used"):
+        token_in(token_file)
+    token_file.unlink()
+    os.mkfifo(token_file, 0o600)
+    assert stat.S_ISFIFO(token_file.stat().st_mode)
+    with pytest.raises(ControlSocketError, match="it is no file"):
+        token_in(token_file)
+
+
+def test_a_directory_that_is_not_there_is_a_clear_error(tmp_path):
+    with pytest.raises(ControlSocketError, match="No such file or directory"):
+        token_in(tmp_path / "nowhere" / "control.token")
+
+
+def test_a_connection_of_unknown_kind_counts_as_tcp():
+    async def app(_scope, _receive, send):
+        await send({"type": "passed"})
+
+    async def never():
+        raise AssertionError("no body is read")
+
+    for server, passes in ((None, False), (("/run/x.sock", None), True), (("127.0.0.1", 8021), False)):
+        sent: list[str] = []
+
+        async def send(message, sent=sent):
+            sent.append(message["type"])
+
+        scope: dict[str, Any] = {"type": "http", "method": "GET", "path": "/v1/status", "headers": [], "server": server}
+        coroutine: Any = Guard(app, LOOPBACK, 8021, "t" * 30)(scope, never, send)
+        with pytest.raises(StopIteration):  # it never waits
+            coroutine.send(None)
+        assert (sent == ["passed"]) is passes

@@ -1,0 +1,161 @@
+"""`install-service`: what it puts in place, that doing it again is harmless, and what it says."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd import install
+from ftpsyncd.config import load
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.install import Command, Directory, File, Step, Taken, UnreachableProgramError, apply
+
+SYSTEMD = Path(__file__).parent.parent / "systemd"
+PROGRAM = "/opt/50% of all/ftpsyncd"
+
+
+def done(steps: list[Step], *, dry_run: bool = False) -> list[str]:
+    return [taken.did for taken in apply(steps, dry_run=dry_run)]
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> list[Step]:
+    return install.system_steps(tmp_path, PROGRAM, run=False)
+
+
+def test_everything_is_put_in_place_and_the_second_time_nothing_changes(tmp_path: Path, steps: list[Step]):
+    assert set(done(steps)) == {"made"}
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert set(done(steps)) == {"unchanged"}
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert sorted(str(path.relative_to(tmp_path)) for path in before if path.is_file()) == [
+        "etc/ftpsyncd/config.yaml",
+        "etc/sysctl.d/60-ftpsyncd.conf",
+        "etc/systemd/system/ftpsyncd.service",
+        "etc/systemd/system/ftpsyncd@.service",
+        "etc/sysusers.d/ftpsyncd.conf",
+        "etc/tmpfiles.d/ftpsyncd.conf",
+    ]
+    config = tmp_path / "etc/ftpsyncd/config.yaml"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o640
+    assert stat.S_IMODE(config.parent.stat().st_mode) == 0o750
+
+
+def test_the_units_are_those_of_the_project_with_the_program_that_runs(tmp_path: Path, steps: list[Step]):
+    done(steps)
+    for name in ("ftpsyncd.service", "ftpsyncd@.service"):
+        text = (tmp_path / "etc/systemd/system" / name).read_text()
+        assert "ExecStart=/opt/50%%\\x20of\\x20all/ftpsyncd run" in text
+        assert text.replace("/opt/50%%\\x20of\\x20all", "/opt/ftpsyncd/bin") == (SYSTEMD / name).read_text()
+
+
+def test_a_dry_run_tells_the_same_and_touches_nothing(tmp_path: Path, steps: list[Step]):
+    assert set(done(steps, dry_run=True)) == {"made"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_of_yours_is_kept(tmp_path: Path, steps: list[Step]):
+    config = tmp_path / "etc/ftpsyncd/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_text("mine")
+    assert Taken(str(config), "kept", "it is yours") in list(apply(steps))
+    assert config.read_text() == "mine"
+
+
+def test_an_older_unit_is_brought_up_to_date_and_set_aside(tmp_path: Path, steps: list[Step]):
+    unit = tmp_path / "etc/systemd/system/ftpsyncd.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("an older one")
+    assert Taken(str(unit), "updated", "the one before is ftpsyncd.service.old") in list(apply(steps))
+    assert "Type=notify" in unit.read_text()
+    assert unit.with_name("ftpsyncd.service.old").read_text() == "an older one"
+
+
+def test_a_command_runs_only_if_something_changed(tmp_path: Path):
+    mark = tmp_path / "mark"
+    steps: list[Step] = [File(tmp_path / "f", "x"), Command(("touch", str(mark)))]
+    assert done(steps) == ["made", "ran"]
+    mark.unlink()
+    assert done(steps) == ["unchanged"]
+    assert not mark.exists()
+    assert done([Command(("touch", str(mark)), always=True)]) == ["ran"]
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("command", [("sh", "-c", "echo 'no such luck' >&2; exit 3"), ("/nowhere/at all",)])
+def test_what_fails_is_told_and_nothing_follows(tmp_path: Path, command: tuple[str, ...]):
+    *_, last = apply([Command(command, always=True), File(tmp_path / "f", "x")])
+    assert last.did == "failed"
+    assert last.note in {"no such luck", "No such file or directory"}
+    assert not (tmp_path / "f").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
+    (tmp_path / "f").write_text("in the way")
+    (taken,) = apply([Directory(tmp_path / "f/d", 0o700)])
+    assert taken == Taken(str(tmp_path / "f/d"), "failed", "Not a directory")
+
+
+def test_a_program_in_a_closed_directory_is_refused(tmp_path: Path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(UnreachableProgramError, match=r"could not run .* is closed to other users"):
+        install.require_reachable(str(closed / "ftpsyncd"))
+
+
+def test_the_skeleton_needs_nothing_but_your_names(tmp_path: Path, steps: list[Step]):
+    done(steps)
+    path = tmp_path / "etc/ftpsyncd/config.yaml"
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ={})
+    (only,) = caught.value.message.splitlines()
+    assert "/SRV/DROP/GALLERY" in only
+    path.write_text(path.read_text().replace("/SRV/DROP", str(tmp_path)))
+    config = load(path, environ={})
+    assert str(config.state_dir) == "/var/lib/ftpsyncd"
+    assert str(config.control.socket) == "/run/ftpsyncd/control.sock"
+
+
+# ── The command ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def command(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": "", "XDG_RUNTIME_DIR": str(home), "COLUMNS": "200"}
+    words = [str(Path(sys.executable).with_name("ftpsyncd")), "install-service", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=environ)
+
+
+def test_a_user_gets_a_service_of_ones_own(tmp_path: Path):
+    first = command("--user", home=tmp_path)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "systemctl --user enable --now ftpsyncd" in first.stdout
+    unit = (tmp_path / ".config/systemd/user/ftpsyncd.service").read_text()
+    assert f"ExecStart={Path(sys.executable).with_name('ftpsyncd')} run" in unit
+    config = tmp_path / ".config/ftpsyncd/config.yaml"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    second = command("--user", home=tmp_path)
+    assert second.stdout.count("unchanged") == 3
+    assert "made" not in second.stdout
+
+
+def test_a_tree_is_filled_and_nothing_is_run(tmp_path: Path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    asked = command("--root", str(tree), "--dry-run", home=tmp_path)
+    assert asked.returncode == 0
+    assert asked.stdout.count("would make") == 7
+    assert list(tree.iterdir()) == []
+    done = command("--root", str(tree), home=tmp_path)
+    assert done.returncode == 0
+    assert (tree / "etc/systemd/system/ftpsyncd.service").exists()
+
+
+def test_user_and_root_exclude_each_other(tmp_path: Path):
+    refused = command("--user", "--root", str(tmp_path), home=tmp_path)
+    assert refused.returncode == 2
+    assert "exclude each other" in refused.stderr
