@@ -18,7 +18,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.remote import Ftp, Step, transfer
-from ftpsyncd.remote.landing import REPEATED
+from ftpsyncd.remote.landing import REPEATED, Directory
 from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX, unfit
 from ftpsyncd.remote.wire import Timeouts
@@ -145,6 +145,11 @@ def test_other_names_are_fine(name):
     assert unfit(name) == ""
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", *BAD.values()])
+def test_other_words_for_a_place_are_no_names(name):
+    assert unfit(name)
+
+
 def test_a_directory_within_itself_ends(target):
     with Hostile(lambda _path: ["type=dir; d"], lambda _path: ls("d", kind="d")) as server:
         with connected(server) as ftp:
@@ -217,6 +222,29 @@ def test_a_link_that_is_put_in_the_way_while_we_work_is_not_followed(target, tmp
     assert list(outside.iterdir()) == []
 
 
+def test_a_link_that_takes_a_directorys_place_after_the_look_is_not_followed(target, tmp_path, monkeypatch):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (target / "d").mkdir()
+    look = Directory.look
+
+    def quicker(self, name):
+        found = look(self, name)
+        looks.append(name)
+        if looks.count("d") == 2:  # the last one before it is opened
+            (target / "d").rmdir()
+            (target / "d").symlink_to(outside)
+        return found
+
+    looks: list[str] = []
+    monkeypatch.setattr(Directory, "look", quicker)
+    with Hostile(lambda path: ["type=dir; d"] if path == "/" else mlsd("x")) as server, connected(server) as ftp:
+        (result,) = ftp.download_tree("/", target)
+    assert isinstance(result.error, LocalUnwritableError)
+    assert (target / "d").is_symlink()
+    assert list(outside.iterdir()) == []
+
+
 def test_a_directory_that_list_shows_as_a_link_is_neither_fetched_nor_emptied(target):
     def plain(_path: str) -> list[str]:
         return ["lrwxrwxrwx 1 a b 0 Jan  1  2020 d -> /etc"]
@@ -243,12 +271,10 @@ def test_nothing_above_is_deleted(name):
 
 
 def test_what_is_not_clearly_a_directory_is_not_emptied():
-    with (
-        Hostile(lambda _path: ["type=dir; d"]) as server,
-        connected(server) as ftp,
-    ):
+    with Hostile(lambda _path: mlsd("x")) as server, connected(server) as ftp:
         (result,) = ftp.delete_tree("/d")
         assert isinstance(result.error, NameRefusedError)
+        assert "does not say" in str(result.error)
         assert not [line for line in server.log if line.startswith(("DELE", "RMD"))]
 
 
