@@ -20,6 +20,7 @@ engine, and the remedy shown to people.
     │   ├── FileChangedError          changed, replaced or vanished while we looked: plan it anew
     │   ├── FileBusyError             somebody has it open for writing
     │   ├── LocalUnreadableError      the file cannot be read
+    │   ├── LocalUnwritableError      a download cannot be written
     │   └── NameNotSendableError      the name cannot be expressed in an FTP command
     └── RemoteError                   something about the server; keeps the server's own words
         ├── ServerUnavailableError    no connection, a timeout, a dropped connection, 421
@@ -186,6 +187,13 @@ class LocalUnreadableError(LocalError):
 
     retry = Retry.NAME
     remedy = "Let the service's user read the file; it is published when that changes."
+
+
+class LocalUnwritableError(LocalError):
+    """A download cannot be written: permission, space, a directory in its place, a name that does not fit."""
+
+    retry = Retry.NAME
+    remedy = "Check the permissions and the space of the folder."
 
 
 class NameNotSendableError(LocalError):

@@ -41,6 +41,10 @@ COMMANDS = {
     "discard": ("ftpsyncd.cli.steer", "Drop held deletes: the files stay at the server."),
     "reload": ("ftpsyncd.cli.steer", "Have the daemon read its configuration again."),
     "install-service": ("ftpsyncd.cli.install_service", "Set it up as a systemd service."),
+    "put": ("ftpsyncd.cli.put", "Send files to a server by hand."),
+    "get": ("ftpsyncd.cli.get", "Fetch a file, or a whole directory, from a server."),
+    "rm": ("ftpsyncd.cli.rm", "Delete files at a server by hand."),
+    "ls": ("ftpsyncd.cli.ls", "List a directory of a server."),
     "schema": ("ftpsyncd.cli.schema", "Print the JSON Schema of the configuration."),
 }
 """Name: (module that has a function of this name, line for the list of commands)."""
@@ -53,6 +57,7 @@ Examples:
   ftpsyncd status                          how is it going?
   ftpsyncd why /srv/drop/gallery/a.jpg     why is this file not there yet?
   ftpsyncd history --since 1h              what has happened?
+  ftpsyncd get web:/htdocs/ copy           fetch a whole directory: a restore
 """
 
 CODES = """\b

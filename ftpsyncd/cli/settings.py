@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Sequence
 
@@ -51,4 +52,8 @@ def check_name(name: str, known: Iterable[str], what: str) -> None:
     """
     names = list(known)
     if name not in names:
-        raise UsageError(f"No such {what}: {name}.", remedy=f"The configuration has: {', '.join(names) or 'none'}.")
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UsageError(
+            f"No such {what}: {name}.{hint}", remedy=f"The configuration has: {', '.join(names) or 'none'}."
+        )

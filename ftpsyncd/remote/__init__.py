@@ -9,20 +9,24 @@
         ftp.make_dirs("/htdocs/gallery")
         ftp.upload(Path("a.jpg"), "/htdocs/gallery/a.jpg")
 
-Read on in `port` (what a session can do), `session` (commands), `upload` (the publishing cycle), `transfer` (fetching),
-`wire` and `data` (sockets and TLS), `replies` (what servers say), `profile` (what they can do), `pool`, `memory` (a
-server for tests).
+docs/library.md has an example of each call. Read on in `port` (what a session can do), `session` (commands), `upload`
+(the publishing cycle), `transfer` (fetching), `landing` and `trees` (where downloads land; whole directories), `wire`
+and `data` (sockets and TLS), `replies` (what servers say), `profile` (what they can do), `pool`, `memory` (a server for
+tests).
 """
 
+from ftpsyncd.remote.landing import Fetched
 from ftpsyncd.remote.library import Ftp, connect
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.trees import Step, TreeResult
 
 __all__ = [
     "Account",
     "Connector",
+    "Fetched",
     "Ftp",
     "MemoryServer",
     "Pool",
@@ -30,5 +34,7 @@ __all__ = [
     "PublishResult",
     "RemoteEntry",
     "RemoteSession",
+    "Step",
+    "TreeResult",
     "connect",
 ]

@@ -4,14 +4,18 @@
         ftp.upload(Path("a.jpg"), "/htdocs/a.jpg")
 
 Nothing returns False for failure: what does not raise has happened. The error's class says whether to try again
-(:class:`ftpsyncd.errors.Retry`).
+(:class:`ftpsyncd.errors.Retry`). docs/library.md has an example of each call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-from collections.abc import Callable
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -20,13 +24,19 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FileChangedError,
+    FtpsyncdError,
     LocalUnreadableError,
+    LocalUnwritableError,
+    NameRefusedError,
     NotFoundError,
-    VerificationError,
+    ServerUnavailableError,
 )
-from ftpsyncd.model import Kind, ServerSpec
-from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
+from ftpsyncd.model import Kind, ServerSpec, remote_join
+from ftpsyncd.remote import landing, trees
+from ftpsyncd.remote.landing import Directory, Fetched
+from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.trees import Moved, Step, TreeResult
 
 
 def connect(server: ServerSpec) -> Ftp:
@@ -35,7 +45,8 @@ def connect(server: ServerSpec) -> Ftp:
     Raises:
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
-    return Ftp(Account(server)())
+    account = Account(server)
+    return Ftp(account(), origin=f"{server.user}@{server.host}:{server.port}", again=account)
 
 
 class Ftp:
@@ -43,10 +54,14 @@ class Ftp:
 
     Args:
         session: the connection to use; closed with this object.
+        origin: which server and account this is; a download is continued only from the same one.
+        again: opens another connection, to clear up after an upload whose connection was lost.
     """
 
-    def __init__(self, session: RemoteSession) -> None:
+    def __init__(self, session: RemoteSession, *, origin: str = "", again: Connector | None = None) -> None:
         self.session = session
+        self._origin = origin
+        self._again = again
 
     def upload(
         self,
@@ -66,70 +81,239 @@ class Ftp:
             FileChangedError: the file changed while it was sent; nothing was published.
             LocalUnreadableError, RemoteError.
         """
+        job = self._job(path, remote, overwrite=overwrite, progress=lambda sent, _size: progress(sent))
+        if not overwrite:
+            self._vacant(remote)
+        (result,) = self._publish([job])
+        if result.error is not None:
+            raise result.error
+        return result
+
+    def _vacant(self, remote: str) -> None:
+        if self.exists(remote):
+            raise AlreadyExistsError(f"{remote!r} is at the server already.", remedy="")
+
+    def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
+        def unreadable(why: str | None) -> LocalUnreadableError:
+            return LocalUnreadableError(f"{str(path)!r} cannot be read: {why}.")
+
         try:
             before = path.stat()
         except OSError as error:
-            raise LocalUnreadableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+            raise unreadable(error.strerror) from error
+        if not stat.S_ISREG(before.st_mode):
+            # Opening a FIFO would wait for somebody who writes into it.
+            raise unreadable("Is a directory" if stat.S_ISDIR(before.st_mode) else "Not a regular file")
 
         def opened() -> BinaryIO:
             try:
                 return path.open("rb")
             except OSError as error:
-                raise LocalUnreadableError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-
-        def vacant() -> None:
-            if not overwrite and self.exists(remote):
-                raise AlreadyExistsError(f"{remote!r} is at the server already.")
+                raise unreadable(error.strerror) from error
 
         def confirm(file: BinaryIO) -> None:
             now = os.fstat(file.fileno())
-            if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
                 raise FileChangedError(f"{str(path)!r} changed while it was sent.")
-            vacant()
+            if not overwrite:
+                self._vacant(remote)
 
-        vacant()
-        job = PublishJob(
+        return PublishJob(
             remote,
             names.temporary(remote, secrets.token_hex(8)),
             before.st_size,
             before.st_mtime_ns // 1_000_000_000,
             opened,
             confirm,
-            progress,
+            lambda sent: progress(sent, before.st_size),
         )
-        (result,) = self.session.publish([job])
-        if result.error is not None:
-            raise result.error
-        return result
+
+    def _publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
+        """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
+        begun: set[str] = set()
+        source, done = iter(jobs), False
+
+        def noted() -> Iterator[PublishJob]:
+            nonlocal done
+            for job in source:
+                begun.add(job.temporary)
+                yield job
+            done = True
+
+        try:
+            while not done:
+                for result in self.session.publish(noted()):
+                    if result.error is None or self.session.usable:
+                        begun.discard(result.job.temporary)
+                    yield result
+                if not done:
+                    # The session ended in order, before its TLS ticket expires, or was finished already.
+                    self._renew()
+        except GeneratorExit:
+            # Nobody wants the rest. That is said between two transfers: the connection is in order.
+            if begun and self.session.usable:
+                with contextlib.suppress(FtpsyncdError):
+                    self.session.delete_many(sorted(begun))
+                    begun.clear()
+            raise
+        finally:
+            if begun:
+                self.session.close()
+                self._clear_up(sorted(begun))
+
+    def _renew(self) -> None:
+        self.session.close()
+        if self._again is None:
+            raise ServerUnavailableError("The connection to the server is finished.")
+        self.session = self._again()
+
+    def _clear_up(self, temporaries: list[str]) -> None:
+        """Delete what may be left of uploads that were broken off; another connection is tried once."""
+        if self._again is not None:
+            with contextlib.suppress(FtpsyncdError), self._again() as session:
+                session.delete_many(temporaries)
+
+    def upload_tree(
+        self, local: Path, remote: str, *, overwrite: bool = True, progress: Moved = lambda _remote, _sent, _size: None
+    ) -> Iterator[TreeResult]:
+        """Send a directory with all that is in it, each file as `upload` does, and yield what became of each.
+
+        The work is done while the results are taken. ``remote`` is made; its parent must exist. Symlinks and special
+        files are skipped. Errors of one file are results; what ends the connection is raised.
+
+        Args:
+            local: the directory.
+            remote: what it becomes.
+            overwrite: replace files that are there.
+            progress: called with the remote path, the bytes sent and the size.
+
+        Raises:
+            LocalUnreadableError: the directory cannot be read.
+            NameRefusedError: ``remote`` cannot be made.
+        """
+        yield from self._upload_tree(local, remote, 0, overwrite=overwrite, progress=progress)
+
+    def _upload_tree(
+        self, local: Path, remote: str, depth: int, *, overwrite: bool, progress: Moved
+    ) -> Iterator[TreeResult]:
+        if depth > trees.DEEPEST:
+            raise NameRefusedError(f"{str(local)!r} is more than {trees.DEEPEST} directories deep.", remedy="")
+        found = trees.folder(local)
+        if remote.strip("/"):
+            self.session.make_dir(remote)
+        for name in found.others:
+            yield TreeResult(remote_join(remote, name), Step.SKIPPED, note="a symbolic link or no regular file")
+        pairs = [(local / name, remote_join(remote, name)) for name in found.files]
+        yield from self.upload_many(pairs, overwrite=overwrite, progress=progress)
+        for name in found.dirs:
+            target = remote_join(remote, name)
+            try:
+                yield from self._upload_tree(local / name, target, depth + 1, overwrite=overwrite, progress=progress)
+            except FtpsyncdError as error:
+                if not self.session.usable:
+                    raise
+                yield TreeResult(target, Step.FAILED, error=error)
+
+    def upload_many(
+        self,
+        pairs: Iterable[tuple[Path, str]],
+        *,
+        overwrite: bool = True,
+        progress: Moved = lambda _remote, _sent, _size: None,
+    ) -> Iterator[TreeResult]:
+        """Send files as `upload` does, and yield what became of each: quicker, as each begins while the last one ends.
+
+        The work is done while the results are taken. Errors of one file are results; what ends the connection is
+        raised.
+
+        Args:
+            pairs: local and remote path of each; the remote directories exist.
+            overwrite: replace files that are there.
+            progress: called with the remote path, the bytes sent and the size.
+        """
+        refused: deque[tuple[int, TreeResult]] = deque()
+        begun = 0
+
+        def jobs() -> Iterator[PublishJob]:
+            nonlocal begun
+            for path, remote in pairs:
+                try:
+                    if not overwrite:
+                        self._vacant(remote)
+                    job = self._job(path, remote, overwrite=overwrite, progress=partial(progress, remote))
+                except FtpsyncdError as error:
+                    if not self.session.usable:
+                        raise
+                    refused.append((begun, TreeResult(remote, Step.FAILED, error=error)))
+                else:
+                    begun += 1
+                    yield job
+
+        for before, result in enumerate(self._publish(jobs())):
+            # The next file is looked at before the last one is done: results come in the order of the files.
+            while refused and refused[0][0] <= before:
+                yield refused.popleft()[1]
+            if result.error is not None and not self.session.usable:
+                raise result.error
+            step = Step.SENT if result.error is None else Step.FAILED
+            yield TreeResult(result.job.path, step, result.job.size, result.error)
+        yield from (result for _, result in refused)
 
     def download(
         self, remote: str, path: Path, *, overwrite: bool = True, progress: Callable[[int], None] = lambda _: None
-    ) -> None:
-        """Fetch a file: into a temporary file beside ``path``, checked against the server's SIZE, then renamed.
+    ) -> Fetched:
+        """Fetch a file: into a temporary file beside ``path``, checked against the server's size, dated, then renamed.
+
+        If the transfer breaks, what has come stays as ``NAME.<8 hex>.filepart`` (where it is more than 1 MiB), and the
+        next download of the same file to the same path continues it: its last MiB is fetched again and compared. A
+        file that has another size or date at the server by then is begun anew. Of two downloads of the same file at
+        once, each has its own temporary file.
 
         Raises:
-            AlreadyExistsError: ``overwrite`` is False and ``path`` exists.
+            AlreadyExistsError: ``overwrite`` is False and ``path`` exists, even if it was made meanwhile.
+            LocalUnwritableError: ``path`` cannot be written.
             NotFoundError: there is no such file.
-            VerificationError: fewer or more bytes came than the server says the file has.
+            VerificationError: fewer or more bytes came than the server says the file has; nothing is kept.
         """
         entry = self.stat(remote)
         if entry.kind is Kind.DIR:
-            raise NotFoundError(f"{remote!r} is a directory at the server.")
-        if not overwrite and path.exists():
-            raise AlreadyExistsError(f"{str(path)!r} exists already.")
-        part = Path(names.temporary(str(path.absolute()), secrets.token_hex(8)))
-        try:
-            with part.open("xb") as file:
-                count = self.session.fetch(remote, file, progress=progress)
-            if entry.size is not None and count != entry.size:
-                raise VerificationError(f"{count} of {entry.size} bytes of {remote!r} came.")
-            if entry.mtime_s is not None:
-                os.utime(part, (entry.mtime_s, entry.mtime_s))
-            part.replace(path)
-        except OSError as error:
-            raise LocalUnreadableError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
-        finally:
-            part.unlink(missing_ok=True)
+            raise NotFoundError(f"{remote!r} is a directory at the server.", remedy="")
+        if not path.name:
+            raise LocalUnwritableError(f"{str(path)!r} is no name of a file.", remedy="")
+        with Directory.opened(path.parent) as into:
+            return landing.fetch(
+                self.session,
+                remote,
+                entry,
+                into,
+                path.name,
+                origin=self._origin,
+                overwrite=overwrite,
+                progress=progress,
+            )
+
+    def download_tree(
+        self, remote: str, local: Path, *, overwrite: bool = True, progress: Moved = lambda _remote, _got, _size: None
+    ) -> Iterator[TreeResult]:
+        """Fetch a directory with all that is in it, each file as `download` does, and yield what became of each.
+
+        The work is done while the results are taken. ``local`` is made. Nothing is written outside of it, whatever
+        names the server sends: those that are no plain names are refused, and no local symlink is followed. Symlinks
+        at the server and temporary files of uploads are skipped. Files that are here with the same size and date are
+        not fetched again, so a second call continues the first. Errors of one file are results; what ends the
+        connection is raised.
+
+        Args:
+            remote: the directory.
+            local: what it becomes.
+            overwrite: replace local files that differ.
+            progress: called with the remote path, the bytes that are here and the size, None if it is not known.
+
+        Raises:
+            NotFoundError: there is no such directory.
+            LocalUnwritableError: ``local`` cannot be made.
+        """
+        return trees.Fetching(self.session, self._origin, overwrite, progress).run(remote, local)
 
     def delete(self, remote: str) -> None:
         """Delete a file; that it is not there is no error."""
@@ -153,6 +337,17 @@ class Ftp:
         """
         if not self.session.remove_dir(remote):
             raise AlreadyExistsError(f"{remote!r} is not empty.")
+
+    def delete_tree(self, remote: str) -> Iterator[TreeResult]:
+        """Delete a directory with all that is in it (or a file), and yield what became of each name.
+
+        The work is done while the results are taken. Symlinks are deleted and not followed; what the server does not
+        clearly show as a directory is left alone.
+
+        Raises:
+            NotFoundError: there is nothing of this name.
+        """
+        return trees.Deleting(self.session).run(remote)
 
     def list(self, remote: str = "/") -> list[RemoteEntry]:
         """The entries of a directory, by name."""

@@ -325,6 +325,10 @@ class MemorySession:
             entries = [self._entry(name) for name in self._children(path)]
         return [entry for entry in entries if entry is not None]
 
+    def list_kinds(self, path: str) -> dict[str, Kind]:
+        """See `port.RemoteSession.list_kinds`."""
+        return {entry.name: entry.kind for entry in self.list_dir(path)}
+
     def _children(self, path: str) -> list[str]:
         names = [*self._server.files, *self._server.dirs]
         return sorted(name for name in names if name != "/" and (name.rpartition("/")[0] or "/") == path)

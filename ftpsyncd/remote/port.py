@@ -108,6 +108,12 @@ class RemoteSession(Protocol):
     def list_dir(self, path: str) -> list[RemoteEntry]:
         """The entries of a directory, without ``.`` and ``..``; NotFoundError if it is not there."""
 
+    def list_kinds(self, path: str) -> dict[str, Kind]:
+        """What the entries of a directory are themselves: a link is OTHER, whatever it leads to.
+
+        Some servers follow links in what `list_dir` asks for, and say "directory".
+        """
+
     def make_dir(self, path: str) -> bool:
         """Make one directory whose parent exists. True: it was made and is empty; False: it was there already."""
 

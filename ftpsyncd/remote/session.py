@@ -297,8 +297,24 @@ class Session:
         encoding = self.account.spec.encoding
         if self.profile.mlst:
             text = transfer.read_all(self, self.command("MLSD", path), "MLSD", path)
-            entries = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
-            return [entry for entry in entries if entry is not None and entry.name not in {".", ".."}]
+            facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
+            return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
+        entries = self._listed(path)
+        asked: dict[str, bytes] = {}
+        for entry in entries:
+            # What cannot be asked for has no date; the other names have theirs.
+            with contextlib.suppress(NameNotSendableError):
+                if entry.kind is Kind.FILE:
+                    asked[entry.name] = self.command("MDTM", f"{path.rstrip('/')}/{entry.name}")
+        dates = dict(zip(asked, map(replies.parse_mdtm, self.exchange(list(asked.values()))), strict=True))
+        return [entry._replace(mtime_s=dates.get(entry.name)) for entry in entries]
+
+    def list_kinds(self, path: str) -> dict[str, Kind]:
+        """See `port.RemoteSession.list_kinds`: LIST shows links on every server, MLSD of pyftpdlib does not."""
+        return {entry.name: entry.kind for entry in self._listed(path)}
+
+    def _listed(self, path: str) -> list[RemoteEntry]:
+        """The entries as LIST shows them, without dates."""
         # LIST with a name would be parsed as options and patterns: go there and list without one.
         visit = self.exchange([self.command("CWD", path)])[0]
         if not visit.good:
@@ -306,14 +322,7 @@ class Session:
             raise NotFoundError(error.message, reply=error.reply) if isinstance(error, NameRefusedError) else error
         text = transfer.read_all(self, b"LIST -a", "LIST", path)
         self.exchange([_HOME])
-        entries = list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), encoding))
-        files = [entry for entry in entries if entry is not None and entry.kind is Kind.FILE]
-        base = path.rstrip("/")
-        dates = self.exchange([self.command("MDTM", f"{base}/{entry.name}") for entry in files])
-        known = {
-            entry.name: entry._replace(mtime_s=replies.parse_mdtm(d)) for entry, d in zip(files, dates, strict=True)
-        }
-        return [known.get(entry.name, entry) for entry in entries if entry is not None]
+        return list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), self.account.spec.encoding))
 
     # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftpsyncd.errors import (
+    ProtocolError,
     RemoteError,
     TransferFailedError,
 )
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
 BLOCK = 256 * 1024
+LISTING_MAX = 256 * 1024 * 1024
+"""Bytes of the listing of one directory, some two million names: it is held in memory."""
 
 
 # ── Opening a data connection ────────────────────────────────────────────────────────────────────────────────────
@@ -105,9 +108,18 @@ def fetch(
 
 
 def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
-    """What a listing command sends."""
+    """What a listing command sends.
+
+    Raises:
+        ProtocolError: it has no end; the session is finished.
+    """
     parts: list[bytes] = []
-    _retrieve(session, command, verb, path, parts.append, 0, lambda _: None)
+
+    def bounded(count: int) -> None:
+        if count > LISTING_MAX:
+            raise ProtocolError(f"The listing of {path!r} has more than {LISTING_MAX} bytes.")
+
+    _retrieve(session, command, verb, path, parts.append, 0, bounded)
     return b"".join(parts)
 
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from ftpsyncd.errors import AlreadyExistsError, FileChangedError, LocalUnreadableError, NameRefusedError, NotFoundError
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    FileChangedError,
+    LocalUnreadableError,
+    LocalUnwritableError,
+    NameRefusedError,
+    NotFoundError,
+    ServerUnavailableError,
+)
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import Ftp, connect
+from ftpsyncd.remote import Ftp, Step, connect
+from ftpsyncd.remote.landing import REPEATED
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -92,7 +106,7 @@ def test_a_file_that_changes_meanwhile_is_not_published(ftp, remote, picture):
 
 def test_a_download_that_cannot_be_written_leaves_nothing(ftp, remote, picture, tmp_path):
     ftp.upload(picture, f"{remote.base}/p")
-    with pytest.raises(LocalUnreadableError):
+    with pytest.raises(LocalUnwritableError):
         ftp.download(f"{remote.base}/p", tmp_path / "no" / "such")
     assert list(tmp_path.iterdir()) == [picture]
 
@@ -102,3 +116,346 @@ def test_connect_opens_by_a_spec(remote):
         return  # the memory server has no address
     with connect(remote.server.spec()) as ftp:
         assert ftp.list(remote.base) == []
+
+
+class TestContinuedDownloads:
+    """A part of this very file is continued; anything else is begun anew."""
+
+    CONTENT = bytes(range(256)) * 12_000  # 3 MB
+    PART = 2_000_000
+
+    @pytest.fixture
+    def source(self, ftp, remote, tmp_path):
+        local = tmp_path / "source"
+        local.write_bytes(self.CONTENT)
+        os.utime(local, (1_500_000_000, 1_500_000_000))
+        ftp.upload(local, f"{remote.base}/f")
+        local.unlink()
+        return f"{remote.base}/f"
+
+    @pytest.fixture
+    def part(self, ftp, source, tmp_path):
+        """The part that a broken download leaves."""
+
+        def breaks(count):
+            if count >= 1_500_000:
+                raise ConnectionBreaks
+
+        with pytest.raises(ConnectionBreaks):
+            ftp.download(source, tmp_path / "f", progress=breaks)
+        (part,) = tmp_path.iterdir()
+        assert re.fullmatch(r"f\.[0-9a-f]{8}\.filepart", part.name)
+        part.write_bytes(self.CONTENT[: self.PART])
+        return part
+
+    @pytest.fixture
+    def again(self, remote, part):
+        # The first connection is finished.
+        with Ftp(remote.connect()) as ftp:
+            yield ftp
+
+    def test_only_what_is_missing_comes(self, again, source, part, tmp_path):
+        seen: list[int] = []
+        fetched = again.download(source, tmp_path / "f", progress=seen.append)
+        assert (fetched.size, fetched.continued_at) == (len(self.CONTENT), self.PART)
+        assert seen[0] > self.PART - REPEATED
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+        assert (tmp_path / "f").stat().st_mtime == 1_500_000_000
+        assert not part.exists()
+
+    def test_a_part_that_is_not_its_beginning_is_not_continued(self, again, source, part, tmp_path):
+        part.write_bytes(self.CONTENT[: self.PART - 1] + b"!")
+        assert again.download(source, tmp_path / "f").continued_at == 0
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+        assert again.session.usable
+        assert not part.exists()
+
+    def test_a_part_that_is_complete_gets_its_name(self, again, source, part, tmp_path):
+        part.write_bytes(self.CONTENT)
+        assert again.download(source, tmp_path / "f").continued_at == len(self.CONTENT)
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+
+    def test_a_part_that_is_too_long_is_begun_anew(self, again, source, part, tmp_path):
+        part.write_bytes(self.CONTENT + b"more")
+        assert again.download(source, tmp_path / "f").continued_at == 0
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+
+    @pytest.mark.parametrize("way", ["date", "size"])
+    def test_another_file_at_the_server_is_begun_anew(self, again, source, part, tmp_path, way):
+        (tmp_path / "new").write_bytes(self.CONTENT[::-1] + (b"more" if way == "size" else b""))
+        os.utime(tmp_path / "new", (1_500_000_001 if way == "date" else 1_500_000_000,) * 2)
+        again.upload(tmp_path / "new", source)
+        assert again.download(source, tmp_path / "f").continued_at == 0
+        assert (tmp_path / "f").read_bytes() == (tmp_path / "new").read_bytes()
+        assert part.read_bytes() == self.CONTENT[: self.PART], "it is another file's part"
+
+    def test_a_link_in_its_place_is_left_alone(self, again, source, part, tmp_path):
+        victim = tmp_path / "victim"
+        victim.write_bytes(self.CONTENT[: self.PART])
+        part.unlink()
+        part.symlink_to(victim)
+        again.download(source, tmp_path / "f")
+        assert victim.read_bytes() == self.CONTENT[: self.PART]
+        part.unlink()
+        os.link(victim, part)
+        again.download(source, tmp_path / "f")
+        assert victim.read_bytes() == self.CONTENT[: self.PART]
+        part.unlink()
+        os.mkfifo(part)
+        again.download(source, tmp_path / "f")
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+
+    def test_a_disk_that_fills_up_loses_nothing(self, ftp, remote, source, tmp_path):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.PART, hard))
+        try:
+            with pytest.raises(LocalUnwritableError, match="large"):
+                ftp.download(source, tmp_path / "f")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert [path.suffix for path in tmp_path.iterdir()] == [".filepart"]
+        with Ftp(remote.connect()) as again:
+            assert again.download(source, tmp_path / "f").continued_at == self.PART
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+
+    def test_two_at_once_do_not_share_it(self, again, remote, source, part, tmp_path):
+        parts: list[set[str]] = []
+
+        def second(_count):
+            if not parts:
+                parts.append({path.name for path in tmp_path.iterdir()})
+                with Ftp(remote.connect()) as other:
+                    assert other.download(source, tmp_path / "f").continued_at == 0
+                assert (tmp_path / "f").read_bytes() == self.CONTENT
+
+        assert again.download(source, tmp_path / "f", progress=second).continued_at == self.PART
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+        assert {path.name for path in tmp_path.iterdir()} == {"f"}
+
+    def test_another_server_is_another_file(self, remote, source, part, tmp_path):
+        with Ftp(remote.connect(), origin="elsewhere") as ftp:
+            assert ftp.download(source, tmp_path / "f").continued_at == 0
+
+
+class ConnectionBreaks(Exception):  # noqa: N818 - stands for anything that ends a transfer
+    pass
+
+
+def test_a_small_part_is_not_kept(ftp, remote, picture, tmp_path):
+    ftp.upload(picture, f"{remote.base}/p")
+
+    def breaks(_count):
+        raise ConnectionBreaks
+
+    with pytest.raises(ConnectionBreaks):
+        ftp.download(f"{remote.base}/p", tmp_path / "p", progress=breaks)
+    assert list(tmp_path.iterdir()) == [picture]
+
+
+def test_a_file_that_is_made_meanwhile_is_not_replaced(ftp, remote, picture, tmp_path):
+    ftp.upload(picture, f"{remote.base}/p")
+    with pytest.raises(AlreadyExistsError):
+        ftp.download(
+            f"{remote.base}/p",
+            tmp_path / "p",
+            overwrite=False,
+            progress=lambda _: (tmp_path / "p").write_bytes(b"mine"),
+        )
+    assert (tmp_path / "p").read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p", "picture.jpg"]
+
+
+def test_a_directory_is_not_replaced_by_a_file(ftp, remote, picture, tmp_path):
+    ftp.upload(picture, f"{remote.base}/p")
+    (tmp_path / "p").mkdir()
+    with pytest.raises(LocalUnwritableError, match="directory"):
+        ftp.download(f"{remote.base}/p", tmp_path / "p")
+    with pytest.raises(LocalUnwritableError, match="no name"):
+        ftp.download(f"{remote.base}/p", Path("/"))
+
+
+def test_what_is_no_regular_file_is_not_sent(ftp, remote, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LocalUnreadableError, match="regular"):
+        ftp.upload(tmp_path / "pipe", f"{remote.base}/p")
+
+
+def contents(root: Path) -> dict[str, bytes | None]:
+    """Every name below a directory; None for directories."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+        if not path.is_symlink()
+    }
+
+
+class TestTrees:
+    @pytest.fixture
+    def tree(self, tmp_path):
+        root = tmp_path / "tree"
+        (root / "a" / "b").mkdir(parents=True)
+        (root / "empty").mkdir()
+        for n, path in enumerate(["one", "two words", "a/three", "a/b/four", "größe", "-n", "%s"]):
+            (root / path).write_bytes(path.encode() * 1000)
+            os.utime(root / path, (1_500_000_000 + n, 1_500_000_000 + n))
+        return root
+
+    def test_there_and_back(self, ftp, remote, tree, tmp_path):
+        seen: dict[str, tuple[int, int | None]] = {}
+        sent = list(ftp.upload_tree(tree, f"{remote.base}/t", progress=lambda r, n, s: seen.update({r: (n, s)})))
+        assert {r.step for r in sent} == {Step.SENT}
+        assert len(sent) == len(seen) == 7
+        assert all(n == s for n, s in seen.values())
+        back = list(ftp.download_tree(f"{remote.base}/t", tmp_path / "new" / "back"))
+        assert {r.step for r in back} == {Step.FETCHED}
+        assert sum(r.size for r in back) == sum(r.size for r in sent)
+        assert contents(tmp_path / "new" / "back") == contents(tree)
+        assert (tmp_path / "new/back/one").stat().st_mtime == 1_500_000_000
+
+    def test_a_second_download_goes_on_where_the_first_ended(self, ftp, remote, tree, tmp_path):
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        results = ftp.download_tree(f"{remote.base}/t", tmp_path / "back")
+        next(results)
+        results.close()
+        assert sum(path.is_file() for path in (tmp_path / "back").rglob("*")) == 1
+        (tmp_path / "back" / "a").mkdir()
+        (tmp_path / "back" / "a" / "three").write_bytes(b"differs")
+        steps = Counter(r.step for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back"))
+        assert steps == {Step.SAME: 1, Step.FETCHED: 6}
+        assert contents(tmp_path / "back") == contents(tree)
+
+    def test_existing_files_are_kept_if_asked(self, ftp, remote, tree, tmp_path):
+        (tmp_path / "back").mkdir()
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        (tmp_path / "back" / "one").write_bytes(b"mine")
+        (tree / "one").write_bytes(b"newer")
+        (tree / "five").write_bytes(b"5")
+        up = list(ftp.upload_tree(tree, f"{remote.base}/t", overwrite=False))
+        assert Counter(r.step for r in up) == {Step.FAILED: 7, Step.SENT: 1}
+        assert all(isinstance(r.error, AlreadyExistsError) for r in up if r.step is Step.FAILED)
+        assert remote.read(f"{remote.base}/t/one") == b"one" * 1000
+        down = list(ftp.download_tree(f"{remote.base}/t", tmp_path / "back", overwrite=False))
+        assert Counter(r.step for r in down) == {Step.FAILED: 1, Step.FETCHED: 7}
+        assert (tmp_path / "back" / "one").read_bytes() == b"mine"
+
+    def test_local_links_are_neither_sent_nor_followed(self, ftp, remote, tree, tmp_path):
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        (tree / "link").symlink_to(outside)
+        os.mkfifo(tree / "pipe")
+        skipped = [r.remote for r in ftp.upload_tree(tree, f"{remote.base}/u") if r.step is Step.SKIPPED]
+        assert skipped == [f"{remote.base}/u/link", f"{remote.base}/u/pipe"]
+        back = tmp_path / "back"
+        back.mkdir()
+        (back / "a").symlink_to(outside)
+        (back / "one").symlink_to(outside / "one")
+        results = {r.remote.rpartition("/")[2]: r for r in ftp.download_tree(f"{remote.base}/t", back)}
+        assert isinstance(results["a"].error, LocalUnwritableError)
+        assert list(outside.iterdir()) == []
+        assert (back / "one").read_bytes() == b"one" * 1000
+        assert not (back / "one").is_symlink()
+
+    def test_errors_of_one_name_are_results(self, ftp, remote, tree):
+        ftp.make_dirs(f"{remote.base}/t/one")
+        ftp.upload(tree / "one", f"{remote.base}/t/a")
+        (tree / "line\nbreak").write_bytes(b"")
+        results = {r.remote: r for r in ftp.upload_tree(tree, f"{remote.base}/t")}
+        failed = {path for path, result in results.items() if result.step is Step.FAILED}
+        assert failed == {f"{remote.base}/t/{name}" for name in ("one", "a", "line\nbreak")}
+        assert remote.names(f"{remote.base}/t") == {"one", "a", "two words", "größe", "-n", "%s", "empty"}
+
+    def test_who_stops_taking_results_has_a_connection_and_no_leftovers(self, ftp, remote, tree):
+        results = ftp.upload_many([(tree / "one", f"{remote.base}/{n}") for n in range(20)])
+        for result in results:
+            if result.remote.endswith("/4"):
+                break
+        results.close()
+        assert {entry.name for entry in ftp.list(remote.base)} == remote.names()
+        assert {f"{n}" for n in range(5)} <= remote.names() <= {f"{n}" for n in range(6)}
+
+    def test_results_come_in_the_order_of_the_files(self, ftp, remote, tree):
+        names = ["no1", "one", "no2", "a/three", "a", "no3"]
+        ftp.make_dirs(f"{remote.base}/a")
+        results = list(ftp.upload_many([(tree / name, f"{remote.base}/{name}") for name in names]))
+        assert [r.remote for r in results] == [f"{remote.base}/{name}" for name in names]
+        assert [r.step is Step.SENT for r in results] == [False, True, False, True, False, False]
+
+    def test_a_tree_is_deleted(self, ftp, remote, tree):
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        results = list(ftp.delete_tree(f"{remote.base}/t"))
+        assert {r.step for r in results} == {Step.REMOVED}
+        assert len(results) == 7 + 4
+        assert results[-1].remote == f"{remote.base}/t"
+        assert remote.names() == set()
+
+    def test_deleting_says_what_is_not_there_and_spares_the_root(self, ftp, remote, picture):
+        with pytest.raises(NotFoundError):
+            list(ftp.delete_tree(f"{remote.base}/no"))
+        with pytest.raises(NameRefusedError):
+            list(ftp.delete_tree("/"))
+        ftp.upload(picture, f"{remote.base}/p")
+        assert [r.remote for r in ftp.delete_tree(f"{remote.base}/p")] == [f"{remote.base}/p"]
+        assert remote.names() == set()
+
+    def test_links_at_the_server_are_not_followed(self, ftp, remote, tree, tmp_path):
+        if remote.server is None:
+            return  # the memory server has no links
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        list(ftp.upload_tree(tree, f"{remote.base}/other"))
+        home = remote.server.home / remote.base.strip("/")
+        for name, target in [("up", ".."), ("loop", "."), ("dangling", "nowhere"), ("other", "../other")]:
+            (home / "t" / name).symlink_to(target)
+        results = list(ftp.download_tree(f"{remote.base}/t", tmp_path / "back"))
+        assert contents(tmp_path / "back") == contents(tree)
+        assert not [r for r in results if r.error]
+        # pyftpdlib keeps a link that leads nowhere to itself, proftpd those that lead out of the home, too.
+        skipped = {r.remote.rpartition("/")[2] for r in results if r.step is Step.SKIPPED}
+        assert {"loop", "other", "up"} <= skipped <= {"dangling", "loop", "other", "up"}
+        removed = list(ftp.delete_tree(f"{remote.base}/t"))
+        assert not [r for r in removed if r.error]
+        assert remote.names() == {"other"}
+        assert contents(home / "other") == contents(tree)
+        (home / "link").symlink_to("other")
+        assert [r.remote for r in ftp.delete_tree(f"{remote.base}/link")] == [f"{remote.base}/link"]
+        assert contents(home / "other") == contents(tree)
+
+    def test_what_is_not_there_leaves_nothing_behind(self, ftp, remote, tmp_path):
+        with pytest.raises(NotFoundError):
+            list(ftp.download_tree(f"{remote.base}/no", tmp_path / "back"))
+        with pytest.raises(LocalUnreadableError):
+            list(ftp.upload_tree(tmp_path / "no", f"{remote.base}/no"))
+        assert list(tmp_path.iterdir()) == []
+        assert remote.names() == set()
+
+    def test_temporary_files_of_uploads_are_not_restored(self, ftp, remote, tree, tmp_path):
+        (tree / "a.jpg.0123abcd.filepart").write_bytes(b"half")
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        steps = {r.remote.rpartition("/")[2]: r.step for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back")}
+        assert steps["a.jpg.0123abcd.filepart"] is Step.SKIPPED
+        assert not (tmp_path / "back" / "a.jpg.0123abcd.filepart").exists()
+        assert (tmp_path / "back" / "one").exists()
+
+
+def test_an_upload_that_is_broken_off_leaves_nothing_at_the_server(remote, picture):
+    big = picture.with_name("big")
+    big.write_bytes(b"x" * 3_000_000)
+
+    def breaks(_sent):
+        raise KeyboardInterrupt
+
+    with Ftp(remote.connect(), again=remote.connect) as ftp:
+        with pytest.raises(KeyboardInterrupt):
+            ftp.upload(big, f"{remote.base}/big", progress=breaks)
+        until(lambda: remote.names() == set(), "the temporary file is gone")
+
+
+def test_a_connection_that_has_ended_is_renewed_for_an_upload(remote, picture):
+    with Ftp(remote.connect(), again=remote.connect) as ftp:
+        ftp.session.close()
+        ftp.upload(picture, f"{remote.base}/p")
+    assert remote.names() == {"p"}
+    with Ftp(remote.connect()) as ftp:
+        ftp.session.close()
+        with pytest.raises(ServerUnavailableError):
+            ftp.upload(picture, f"{remote.base}/p")

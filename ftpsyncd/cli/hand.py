@@ -1,0 +1,257 @@
+"""What `put`, `get`, `rm` and `ls` share: ``SERVER:PATH``, the connection, progress, and the words at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ftpsyncd.cli.options import complete_server, given
+from ftpsyncd.cli.output import Marks, bar, console, duration, marks, name_text, number, size
+from ftpsyncd.cli.progress import Rate
+from ftpsyncd.cli.settings import check_name, load_config
+from ftpsyncd.config import Config
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalError,
+    NameRefusedError,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+    UsageError,
+)
+from ftpsyncd.logs import one_line, quote
+from ftpsyncd.remote import Ftp, Step, TreeResult, connect
+
+FRAME_S = 0.1
+_BLOCK = 256 * 1024
+"""Bytes between two calls of a progress function at most."""
+PAST = {Step.SENT: "sent", Step.FETCHED: "fetched", Step.REMOVED: "removed"}
+
+
+# ── SERVER:PATH ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Place(NamedTuple):
+    """``SERVER:PATH`` as it was typed, with the path from the root."""
+
+    server: str
+    path: str
+    """Absolute, without a slash at its end; ``/`` is the root."""
+    inside: bool
+    """It ended with a slash, or is the root: what is in it is meant."""
+
+    def __str__(self) -> str:
+        return quote(f"{self.server}:{self.path}")
+
+
+def place(text: str, *, bare: bool = False) -> Place:
+    """Read ``SERVER:PATH``; a relative path begins at the root.
+
+    Args:
+        text: what was typed.
+        bare: ``SERVER`` alone is its root.
+
+    Raises:
+        UsageError: it is something else, or the path has ``..``.
+    """
+    server, colon, path = text.partition(":")
+    if not server or "/" in server or not (colon or bare):
+        raise UsageError(f"{quote(text)} is not SERVER:PATH.", remedy="For example: web:/htdocs/a.jpg")
+    if colon and not path and not bare:
+        raise UsageError(f"{quote(text)} names no path.", remedy=f"The root of the server is {server}:/")
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise UsageError(
+            f"{quote(text)} has `..` in it.", remedy="Name the path from the root: what `..` is, only the server knows."
+        )
+    return Place(server, "/" + "/".join(parts), not parts or path.endswith(("/", "/.")))
+
+
+def complete_place(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:
+    """Names of servers with their colon, for shell completion."""
+    return [f"{name}:" for name in complete_server(ctx, option, incomplete)]
+
+
+def config_for(places: Iterable[Place]) -> Config:
+    """The configuration, which has the servers.
+
+    Raises:
+        ConfigError, UsageError: there is none, or it lacks a server.
+    """
+    config = load_config(given())
+    for each in places:
+        check_name(each.server, config.servers, "server")
+    return config
+
+
+@contextlib.contextmanager
+def connected(config: Config, server: str) -> Iterator[Ftp]:
+    """A connection to a server of the configuration.
+
+    What helps against an error is said for somebody who typed a command, not for the service's log.
+    """
+    try:
+        with connect(config.servers[server]) as ftp:
+            yield ftp
+    except FtpsyncdError as error:
+        error.remedy = remedy(error)
+        raise
+
+
+def remedy(error: FtpsyncdError) -> str:
+    """What helps after a command that was typed."""
+    if "remedy" in vars(error):
+        return error.remedy
+    if isinstance(error, ServerUnavailableError):
+        return (
+            "Check host, port and network, then give the command again: what is complete is not moved twice by `get`."
+        )
+    if isinstance(error, TooManyConnectionsError):
+        return "Wait until another connection has ended: the daemon may be using them."
+    return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy
+
+
+# ── Progress ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Moving:
+    """What is on its way, on a terminal; elsewhere nothing. Messages go past it.
+
+    Args:
+        screen: where to; messages go there, too.
+        files: how many there are, if that is known.
+        total: bytes of them.
+    """
+
+    def __init__(self, screen: Console, *, files: int = 0, total: int = 0) -> None:
+        self._screen = screen
+        self._live = Live(console=screen, auto_refresh=False, transient=True) if screen.is_terminal else None
+        self._files = files
+        self._total = total
+        self._rate = Rate()
+        self._moved = 0
+        """Bytes that went over the line."""
+        self._before = 0
+        """Bytes of files that are done."""
+        self._done = 0
+        self._name = ""
+        self._count = 0
+        self._drawn_s = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def moved(self, remote: str, count: int, of: int | None) -> None:
+        """A progress function of the library."""
+        if remote != self._name:
+            self._name, self._count = remote, max(0, count - _BLOCK)  # what came earlier took no time now
+        self._moved += max(0, count - self._count)
+        self._count = count
+        now_s = time.monotonic()
+        if self._live is None or (now_s - self._drawn_s < FRAME_S and count != of):
+            return
+        self._drawn_s = now_s
+        rate = self._rate.update(now_s, self._moved)
+        known = (self._before + count, self._total) if self._files else (count, of)
+        words = self._words(known[0], rate)
+        self._live.update(view(remote, *known, words, marks(self._screen), self._screen.width), refresh=True)
+
+    def _words(self, done: int, rate: float) -> str:
+        if not self._files:
+            parts = [number(self._done, "file"), size(self._before + self._count), f"{size(rate)}/s"]
+            return ", ".join(parts)
+        parts = [f"{self._done:,} of {number(self._files, 'file')}", f"{size(done)} of {size(self._total)}"]
+        parts.append(f"{size(rate)}/s")
+        if rate and self._total > done:
+            parts.append(f"{duration((self._total - done) / rate)} left")
+        return ", ".join(parts)
+
+    def finished(self, amount: int) -> None:
+        """A file is done."""
+        self._done += 1
+        self._before += amount
+        self._name, self._count = "", 0
+
+    def say(self, sentence: str, style: str = "") -> None:
+        """A message, above what is on its way."""
+        if self._live is not None:
+            self._screen.print(Text(one_line(sentence), style=style, overflow="fold"))
+        else:
+            click.echo(one_line(sentence), err=True)
+
+
+def view(name: str, done: int, total: int | None, said: str, signs: Marks, width: int) -> RenderableType:
+    """A bar, the numbers, and the file that is on its way. Pure."""
+    table = Table.grid(padding=(0, 1), expand=False)
+    if total:
+        share = min(1.0, done / total)
+        table.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{share:4.0%}", style="bold"))
+    return Group(table, Text(said, overflow="fold"), name_text(name, "bright_black"))
+
+
+def moving(*, files: int = 0, total: int = 0) -> Moving:
+    """Progress on stderr."""
+    return Moving(console(stderr=True), files=files, total=total)
+
+
+# ── The end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Tally:
+    """Results counted, and those that somebody must know of told."""
+
+    def __init__(self, server: str, show: Moving) -> None:
+        self._server = server
+        self._show = show
+        self.steps: Counter[Step] = Counter()
+        self.bytes = 0
+
+    def add(self, result: TreeResult) -> None:
+        """Count a result."""
+        self.steps[result.step] += 1
+        if result.step in {Step.SENT, Step.FETCHED}:
+            self.bytes += result.size
+        if result.step in {Step.SENT, Step.FETCHED, Step.SAME}:
+            self._show.finished(result.size)
+        if result.error is not None:
+            self.fail(result.error)
+        elif result.step is Step.SKIPPED:
+            self._show.say(f"Skipped {quote(f'{self._server}:{result.remote}')}: {result.note}.")
+
+    def fail(self, error: FtpsyncdError) -> None:
+        """Say what one file failed with."""
+        said = remedy(error)
+        self._show.say(f"ftpsyncd: error: {error}{f' {said}' if said else ''}", "red")
+
+    @property
+    def failed(self) -> int:
+        """How many failed."""
+        return self.steps[Step.FAILED]
+
+    def summary(self, step: Step) -> str:
+        """What was done, in one line."""
+        parts = [f"{number(self.steps[step], 'file')} ({size(self.bytes)}) {PAST[step]}"]
+        if self.steps[Step.SAME]:
+            parts.append(f"{self.steps[Step.SAME]:,} here already")
+        if self.steps[Step.SKIPPED]:
+            parts.append(f"{self.steps[Step.SKIPPED]:,} skipped")
+        if self.failed:
+            parts.append(f"{self.failed:,} failed")
+        return ", ".join(parts) + "."

@@ -1,0 +1,400 @@
+"""Servers that want to be somewhere else on this machine's disk, or to keep it busy for ever."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    LocalUnwritableError,
+    NameRefusedError,
+    ProtocolError,
+    ServerUnavailableError,
+    VerificationError,
+)
+from ftpsyncd.remote import Ftp, Step, transfer
+from ftpsyncd.remote.landing import REPEATED, Directory
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX, unfit
+from ftpsyncd.remote.wire import Timeouts
+from tests.remote.scripted import Connection, Scripted
+
+QUICK = Timeouts(connect_s=5, reply_s=5, stall_s=5, final_s=5, close_s=1)
+Lines = Callable[[str], list[str]]
+
+
+def sends(lines: Lines):
+    """A listing command whose content depends on its argument, or on where the session went."""
+
+    async def act(connection: Connection, argument: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        writer.write("".join(f"{line}\r\n" for line in lines(argument)).encode("utf-8", "surrogateescape"))
+        await writer.drain()
+        await connection.end_data()
+        await connection.say("226 Done.")
+
+    return act
+
+
+def mlsd(*names: str, size: int = 5) -> list[str]:
+    return [f"type=file;size={size};modify=20200101000000; {name}" for name in names]
+
+
+def ls(*names: str, kind: str = "-") -> list[str]:
+    return [f"{kind}rw-r--r--   1 a b 5 Jan  1  2020 {name}" for name in names]
+
+
+class Hostile(Scripted):
+    """Says whatever the test wants about every directory, and sends ``hello`` for every file."""
+
+    def __init__(self, lines: Lines, plain: Lines = lambda _path: [], **more) -> None:
+        async def anywhere(connection: Connection, _argument: str) -> None:
+            await connection.say("250 Here.")
+
+        async def hello(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(b"hello")
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Sent.")
+
+        script = {
+            "FEAT": "211-Features:\n MLST type*;size*;modify*;\n REST STREAM\n211 End",
+            "MLST": "250-\n type=dir; /d\n250 End",
+            "CWD": anywhere,
+            "MLSD": sends(lines),
+            "LIST": sends(plain),
+            "RETR": hello,
+            "DELE": "250 Gone.",
+            "RMD": "250 Gone.",
+        }
+        super().__init__({**script, **more})
+
+
+@pytest.fixture
+def target(tmp_path):
+    path = tmp_path / "deep" / "target"
+    path.mkdir(parents=True)
+    return path
+
+
+def connected(server: Scripted) -> Ftp:
+    return Ftp(Account(server.spec(), timeouts=QUICK)(), origin="s")
+
+
+def everything(root) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+BAD = {
+    "parent": "../escaped",
+    "far": "../../../../../../tmp/ftpsyncd-escaped",
+    "absolute": "/tmp/ftpsyncd-escaped",
+    "below": "sub/escaped",
+    "dots": "..",
+    "escape": "a\x1b[2Jb",
+    "tab": "a\tb",
+    "newline": "a\nb",
+    "carriage return": "a\rb",
+    "NUL": "a\0b",
+    "C1": "a\x9bb",
+    "delete": "a\x7fb",
+    "long": "x" * 256,
+    "long in bytes": "ü" * 128,
+}
+
+
+FORMS = [
+    pytest.param(name, form, kind, id=f"{what}-{form}-{kind}")
+    for what, name in BAD.items()
+    for form in ("MLSD", "LIST")
+    for kind in ("file", "dir")
+    if (what, form) != ("newline", "LIST")  # there it ends the line
+]
+
+
+@pytest.mark.parametrize(("name", "form", "kind"), FORMS)
+def test_a_name_that_is_none_is_refused_and_the_others_come(target, name, form, kind):
+    def lines(_path: str) -> list[str]:
+        if form == "MLSD":
+            return [f"type={kind};size=5;modify=20200101000000; {name}", *mlsd("good")]
+        return [f"{'d' if kind == 'dir' else '-'}rw-r--r--   1 a b 5 Jan  1  2020 {name}", *ls("good")]
+
+    more = {} if form == "MLSD" else {"FEAT": "502 No.", "SIZE": "213 5", "MDTM": "213 20200101000000"}
+    with Hostile(lines, lines, **more) as server, connected(server) as ftp:
+        before = everything(target.parents[1])
+        results = list(ftp.download_tree("/", target))
+        assert everything(target.parents[1]) - before == {"deep/target/good"}
+        assert (target / "good").read_bytes() == b"hello"
+    failed = [type(r.error) for r in results if r.step is Step.FAILED]
+    # ".." is in every listing and no entry of it.
+    assert failed == ([] if name == ".." else [LocalUnwritableError])
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", "..a", "a..", "...", "-rf", "~", "größe", "a\\b", "\udcff", "x" * 255]
+)
+def test_other_names_are_fine(name):
+    assert unfit(name) == ""
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", *BAD.values()])
+def test_other_words_for_a_place_are_no_names(name):
+    assert unfit(name)
+
+
+def test_a_directory_within_itself_ends(target):
+    with Hostile(lambda _path: ["type=dir; d"], lambda _path: ls("d", kind="d")) as server:
+        with connected(server) as ftp:
+            results = list(ftp.download_tree("/", target))
+            assert [type(r.error) for r in results] == [NameRefusedError]
+            assert len(everything(target)) == DEEPEST
+            deleted = list(ftp.delete_tree("/d"))
+        assert [r.step for r in deleted] == [Step.FAILED]
+
+
+def test_two_directories_within_themselves_end(target):
+    names = ("d", "e")
+    with Hostile(
+        lambda _path: [f"type=dir; {name}" for name in names],
+        lambda _path: ls(*names, kind="d"),
+    ) as server:
+        with connected(server) as ftp:
+            results = list(ftp.download_tree("/", target))
+            assert len(results) == TOO_DEEP_MAX
+            deleted = list(ftp.delete_tree("/d"))
+        assert [r.step for r in deleted] == [Step.FAILED] * TOO_DEEP_MAX
+
+
+def test_a_name_that_comes_twice_is_not_replaced(target):
+    def lines(path: str) -> list[str]:
+        return [*mlsd("a", "a"), "type=dir; d", "type=dir; d"] if path == "/" else mlsd("x")
+
+    with Hostile(lines) as server, connected(server) as ftp:
+        results = list(ftp.download_tree("/", target))
+        again = [r.step for r in ftp.download_tree("/", target)]
+    assert Counter((r.remote, r.step) for r in results) == {
+        ("/a", Step.FETCHED): 1,
+        ("/a", Step.FAILED): 1,
+        ("/d/x", Step.FETCHED): 1,
+        ("/d", Step.FAILED): 1,
+    }
+    assert {type(r.error) for r in results if r.error} == {AlreadyExistsError}
+    assert Counter(again) == {Step.SAME: 2, Step.FAILED: 2}
+
+
+def test_names_that_are_one_here_are_not_replaced(target):
+    # A hard link is what two spellings of a name are on a file system that ignores case.
+    (target / "a").write_bytes(b"old")
+    os.link(target / "a", target / "A")
+    os.utime(target / "a", (1_577_836_800, 1_577_836_800))
+    with Hostile(lambda _path: mlsd("A", "a", size=3)) as server, connected(server) as ftp:
+        assert [r.step for r in ftp.download_tree("/", target)] == [Step.SAME, Step.FAILED]
+    assert (target / "A").read_bytes() == b"old"
+
+
+def test_a_link_that_is_put_in_the_way_while_we_work_is_not_followed(target, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    listed: list[str] = []
+
+    def lines(path: str) -> list[str]:
+        listed.append(path)
+        if path == "/":
+            return ["type=dir; d"]
+        # The directory is looked for after its listing: somebody is quicker.
+        if not (target / "d").is_symlink():
+            (target / "d").symlink_to(outside)
+        return mlsd("x")
+
+    with Hostile(lines) as server, connected(server) as ftp:
+        (result,) = ftp.download_tree("/", target)
+    assert isinstance(result.error, LocalUnwritableError)
+    assert "link" in str(result.error)
+    assert listed == ["/", "/d"]
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_that_takes_a_directorys_place_after_the_look_is_not_followed(target, tmp_path, monkeypatch):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (target / "d").mkdir()
+    look = Directory.look
+
+    def quicker(self, name):
+        found = look(self, name)
+        looks.append(name)
+        if looks.count("d") == 2:  # the last one before it is opened
+            (target / "d").rmdir()
+            (target / "d").symlink_to(outside)
+        return found
+
+    looks: list[str] = []
+    monkeypatch.setattr(Directory, "look", quicker)
+    with Hostile(lambda path: ["type=dir; d"] if path == "/" else mlsd("x")) as server, connected(server) as ftp:
+        (result,) = ftp.download_tree("/", target)
+    assert isinstance(result.error, LocalUnwritableError)
+    assert (target / "d").is_symlink()
+    assert list(outside.iterdir()) == []
+
+
+def test_a_directory_that_list_shows_as_a_link_is_neither_fetched_nor_emptied(target):
+    def plain(_path: str) -> list[str]:
+        return ["lrwxrwxrwx 1 a b 0 Jan  1  2020 d -> /etc"]
+
+    with Hostile(lambda _path: ["type=dir; d"], plain) as server:
+        with connected(server) as ftp:
+            assert [r.step for r in ftp.download_tree("/", target)] == [Step.SKIPPED]
+            assert [r.remote for r in ftp.delete_tree("/d")] == ["/d"]
+        assert [line for line in server.log if line.startswith(("DELE", "RMD"))] == ["DELE /d"]
+
+
+@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a/b"])
+def test_nothing_above_is_deleted(name):
+    def lines(path: str) -> list[str]:
+        return ["type=dir; d"] if path == "/" else mlsd(name)
+
+    def plain(_path: str) -> list[str]:
+        return ls("d", kind="d")
+
+    with Hostile(lines, plain) as server, connected(server) as ftp:
+        (result,) = ftp.delete_tree("/d")
+        assert isinstance(result.error, NameRefusedError)
+        assert not [line for line in server.log if line.startswith(("DELE", "RMD"))]
+
+
+def test_what_is_not_clearly_a_directory_is_not_emptied():
+    with Hostile(lambda _path: mlsd("x")) as server, connected(server) as ftp:
+        (result,) = ftp.delete_tree("/d")
+        assert isinstance(result.error, NameRefusedError)
+        assert "does not say" in str(result.error)
+        assert not [line for line in server.log if line.startswith(("DELE", "RMD"))]
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_more_or_less_than_was_said_does_not_get_a_name(target, size):
+    with Hostile(lambda _path: mlsd("a", size=size)) as server, connected(server) as ftp:
+        (result,) = ftp.download_tree("/", target)
+        assert isinstance(result.error, VerificationError)
+        assert everything(target) == set()
+
+
+def test_content_without_end_ends(target):
+    async def endless(connection: Connection, _argument: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        try:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        except ConnectionError:
+            await connection.end_data()
+            await connection.say("426 You did not want it.")
+
+    with Hostile(lambda _path: mlsd("a"), RETR=endless) as server, connected(server) as ftp:
+        (result,) = ftp.download_tree("/", target)
+        assert isinstance(result.error, VerificationError)
+        assert everything(target) == set()
+        ftp.session.noop()
+
+
+def test_a_listing_without_end_ends(target, monkeypatch):
+    monkeypatch.setattr(transfer, "LISTING_MAX", 1_000_000)
+
+    async def endless(connection: Connection, _argument: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        while True:
+            writer.write("".join(f"{line}\r\n" for line in mlsd("a")).encode() * 1000)
+            await writer.drain()
+
+    with Hostile(lambda _path: [], MLSD=endless) as server, connected(server) as ftp:
+        with pytest.raises(ProtocolError):
+            list(ftp.download_tree("/", target))
+        assert not ftp.session.usable
+
+
+class TestContinuing:
+    CONTENT = bytes(range(256)) * 8192  # 2 MiB
+
+    def fetched(self, target, *, part: bytes, **script) -> list[str]:
+        """Fetch a file of which a part is there; returns the commands of the transfers."""
+        with Scripted(
+            FEAT="211-Features:\n MLST type*;size*;modify*;\n REST STREAM\n211 End",
+            MLST=f"250-\n type=file;size={len(self.CONTENT)};modify=20200101000000; /f\n250 End",
+            **script,
+        ) as server:
+            server.files["/f"] = self.CONTENT
+            with connected(server) as ftp:
+
+                class Stop(Exception):  # noqa: N818 - not an error
+                    pass
+
+                def stop(count: int) -> None:
+                    if count > REPEATED:
+                        raise Stop
+
+                server.script["REST"], refusing = None, server.script.get("REST")
+                with pytest.raises(Stop):
+                    ftp.download("/f", target / "f", progress=stop)
+                server.script["REST"] = refusing
+            (left,) = target.iterdir()
+            left.write_bytes(part)
+            server.log.clear()
+            with connected(server) as ftp:
+                ftp.download("/f", target / "f")
+            assert (target / "f").read_bytes() == self.CONTENT
+            assert [path.name for path in target.iterdir()] == ["f"]
+            return [line for line in server.log if line.startswith(("REST", "RETR"))]
+
+    def test_where_it_is_refused_all_is_fetched(self, target):
+        commands = self.fetched(target, part=self.CONTENT[:1_500_000], REST="502 Not here.")
+        assert commands == [f"REST {1_500_000 - REPEATED}", "RETR /f"]
+
+    def test_where_it_is_ignored_all_is_fetched(self, target):
+        commands = self.fetched(target, part=self.CONTENT[:1_500_001], REST="350 Yes, yes.")
+        assert commands == [f"REST {1_500_001 - REPEATED}", "RETR /f", "RETR /f"]
+
+    def test_a_line_that_breaks_again_loses_nothing(self, target):
+        async def breaks(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            await connection.data()
+            await connection.end_data(reset=True)
+            await connection.hang_up()
+
+        with Scripted(
+            FEAT="211-Features:\n MLST type*;size*;modify*;\n REST STREAM\n211 End",
+            MLST=f"250-\n type=file;size={len(self.CONTENT)};modify=20200101000000; /f\n250 End",
+            REST="350 From there.",
+            RETR=breaks,
+        ) as server:
+            with connected(server) as ftp, pytest.raises(ServerUnavailableError):
+                ftp.download("/f", target / "f")
+            assert everything(target) == set()
+            part = target / "f.00000000.filepart"
+            server.script["RETR"] = None
+            server.files["/f"] = self.CONTENT
+
+            class Stop(Exception):  # noqa: N818 - not an error
+                pass
+
+            def stop(count: int) -> None:
+                if count > REPEATED:
+                    raise Stop
+
+            with connected(server) as ftp, pytest.raises(Stop):
+                ftp.download("/f", target / "f", progress=stop)
+            (part,) = target.iterdir()
+            held = part.read_bytes()
+            server.script["RETR"] = breaks
+            with connected(server) as ftp, pytest.raises(ServerUnavailableError):
+                ftp.download("/f", target / "f")
+            assert part.read_bytes() == held == self.CONTENT[: len(held)]
+            assert stat.S_IMODE(part.stat().st_mode) & 0o111 == 0
