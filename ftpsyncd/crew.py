@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Retry
 from ftpsyncd.model import Action, Failed, Outcome
@@ -21,6 +23,8 @@ from ftpsyncd.remote.port import Connector, RemoteSession
 
 TEND_EVERY_S = 15.0
 IDLE_THREAD_S = 60.0
+STUCK_S = 1800.0
+"""Far beyond every time-out of a session, and the time that reading a huge file takes."""
 
 _SERVER_WIDE = frozenset({Retry.SERVER, Retry.LOGIN})
 
@@ -59,6 +63,7 @@ class Crew:
         self._down: FtpsyncdError | None = None
         self._up = False
         self._progress: dict[int, Progress] = {}
+        self._signs: dict[int, _Sign] = {}
 
     def __repr__(self) -> str:
         return f"<Crew {self.name} threads={len(self._threads)} handed={len(self._handed)} {self._pool!r}>"
@@ -84,6 +89,26 @@ class Crew:
                 self._threads.add(thread)
                 thread.start()
             self._ready.notify()
+
+    def stuck(self, now: float) -> bool:
+        """Whether every worker that is at work has shown no sign of it for `STUCK_S`: a new process would do better.
+
+        A worker that waits for a disk that does not answer does not count: no new process could help it.
+        """
+        with self._ready:
+            for worker, sign in self._signs.items():
+                sent = self._progress[worker].sent_bytes if worker in self._progress else 0
+                if sent != sign.sent_bytes:
+                    sign.at, sign.sent_bytes = now, sent
+            hung = [sign for sign in self._signs.values() if now - sign.at > STUCK_S]
+            return bool(hung) and len(hung) == len(self._signs) and not all(_waits_for_disk(s.thread) for s in hung)
+
+    def recall(self, mapping: str) -> list[Action]:
+        """Take back what was handed over for a mapping and no worker has begun."""
+        with self._ready:
+            recalled = [action for action in self._handed if action.mapping == mapping]
+            self._handed = deque(action for action in self._handed if action.mapping != mapping)
+        return recalled
 
     def tend(self) -> None:
         """Close connections that nobody needs."""
@@ -125,9 +150,13 @@ class Crew:
         publisher = Publisher(self._folder, self._fresh, lambda progress: self._show(me, progress))
         try:
             while self._await_work():
+                self._sign()
                 self._shift(publisher)
+                with self._ready:
+                    self._signs.pop(me, None)
         finally:
             with self._ready:
+                self._signs.pop(me, None)
                 self._threads.discard(threading.current_thread())
                 self._progress.pop(me, None)
 
@@ -154,6 +183,7 @@ class Crew:
                 session = self._lease(stack)
                 for outcome in publisher.perform(session, _Taking(self, taken)):
                     _remove(taken, outcome.action)
+                    self._sign()
                     self._deliver(outcome)
             error = FileChangedError("The connection ended before its turn.")
         except _NoSessionError as none:
@@ -203,12 +233,36 @@ class Crew:
         for action in actions:
             self._deliver(Failed(action, error, connecting=True))
 
+    def _sign(self) -> None:
+        """This worker does something."""
+        with self._ready:
+            self._signs[threading.get_ident()] = _Sign(threading.get_native_id(), time.monotonic())
+
     def _show(self, worker: int, progress: Progress | None) -> None:
         with self._ready:
             if progress is None:
                 self._progress.pop(worker, None)
             else:
                 self._progress[worker] = progress
+
+
+@dataclass(slots=True)
+class _Sign:
+    """When a worker last did something."""
+
+    thread: int
+    """Its number in the kernel."""
+    at: float
+    sent_bytes: int = 0
+
+
+def _waits_for_disk(thread: int) -> bool:
+    """Whether the kernel lets a thread wait for something that cannot be interrupted (proc(5), state D)."""
+    try:
+        stat = Path(f"/proc/self/task/{thread}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[:1] == ["D"]
 
 
 class _NoSessionError(Exception):

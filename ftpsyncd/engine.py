@@ -193,6 +193,14 @@ class Engine:
         self._mailbox.put(answer)
         return future.result(timeout_s)
 
+    def renew_status(self) -> None:
+        """Have `status` tell of this moment."""
+
+        def renew(at: Moment) -> None:
+            self._status = self._snapshot(at)
+
+        self.ask(renew)
+
     @property
     def status(self) -> Status:
         """The latest status; at most a quarter of a second old while things happen."""

@@ -10,6 +10,7 @@ known secret: those are replaced here as the last line of defence; nothing else 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -38,6 +39,8 @@ _TEXT_MAX = 8_000
 _NESTED_MAX = 4
 _FRAMES_MAX = 8
 _NONE = 1_000
+_handlers: list[int] = []
+"""Loguru's number of our handler."""
 _least = [0]
 """The lowest level that is logged; loguru's own default logs all."""
 _SECRET_MIN = 4
@@ -92,9 +95,16 @@ def configure(
         render = _Json(redact)
     else:
         render = _Text(redact, colour=not journal and _is_colourful(target), times=not journal)
-    reset()
     # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
-    logger.add(_Sink(target, render, prefixed=journal), level=number, format=_nothing, diagnose=False, backtrace=False)
+    sink = _Sink(target, render, prefixed=journal)
+    handler = logger.add(sink, level=number, format=_nothing, diagnose=False, backtrace=False)
+    # The new one first: what is logged meanwhile by other threads may be seen twice, but is not lost.
+    if _handlers:
+        logger.remove(_handlers.pop())
+    else:
+        _remove_default()
+    _remove_intercepts()
+    _handlers.append(handler)
     _least[0] = number
     # What libraries log below WARNING is no news to anybody here.
     logging.getLogger().addHandler(_Intercept(logging.WARNING))
@@ -108,7 +118,18 @@ def wanted(level: str) -> bool:
 def reset() -> None:
     """Undoes ``configure``: no record goes anywhere."""
     logger.remove()
+    _handlers.clear()
     _least[0] = _NONE
+    _remove_intercepts()
+
+
+def _remove_default() -> None:
+    """Loguru begins with a handler of its own, number 0."""
+    with contextlib.suppress(ValueError):
+        logger.remove(0)
+
+
+def _remove_intercepts() -> None:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, _Intercept)]:
         root.removeHandler(handler)

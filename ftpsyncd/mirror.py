@@ -147,6 +147,10 @@ class Mirror:
         """Tell the mirror where to ask for looks."""
         self._disk = disk
 
+    def detach(self) -> None:
+        """It is going: ask for nothing more."""
+        self._disk = None
+
     # ── what comes in from the watcher ───────────────────────────────────────────────────────────────────────
 
     def on_changes(self, changes: Changes, at: Moment) -> None:

@@ -405,6 +405,28 @@ class ServerSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertLimits:
+    """How long something may last before a person is told."""
+
+    server_offline_s: float = 300.0
+    oldest_pending_s: float = 3600.0
+    source_missing_s: float = 60.0
+    paused_s: float = 3600.0
+    remind_s: float = 86400.0
+    """How often what lasts is told again; 0: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSpec:
+    """Whom to tell when something needs a person."""
+
+    command: tuple[str, ...] = ()
+    webhook: Callable[[], str] | None = field(repr=False, default=None)
+    """Reads the address when it is needed; raises ConfigError."""
+    limits: AlertLimits = AlertLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteLimit:
     """How many deletes at once need no person: a count, or a share of what is published."""
 
@@ -578,6 +600,7 @@ class CommandName(StrEnum):
     RETRY = "retry"
     APPROVE = "approve"
     DISCARD = "discard"
+    RELOAD = "reload"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,46 +10,41 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+from queue import Empty, SimpleQueue
 from typing import IO
 
 from loguru import logger
 
 from ftpsyncd import systemd
+from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
-from ftpsyncd.core.filters import Filter
-from ftpsyncd.core.schedule import Breaker, Queue
-from ftpsyncd.crew import Crew
-from ftpsyncd.engine import Engine, Server
-from ftpsyncd.errors import ConfigError, ExitCode, LedgerError, LockHeldError, UsageError
+from ftpsyncd.core.schedule import Breaker
+from ftpsyncd.engine import Engine
+from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, LedgerError, LockHeldError, UsageError
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.local.changes import Changes
-from ftpsyncd.local.disk import DiskThread, Watcher
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.watch import RootWatcher, WatchReport
-from ftpsyncd.mirror import Mirror
+from ftpsyncd.logs import one_line
 from ftpsyncd.model import (
     Event,
-    MappingSpec,
     ServerState,
     Status,
 )
-from ftpsyncd.publish import Folder
-from ftpsyncd.remote.session import Account
 from ftpsyncd.removals import Moment
+from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
-from ftpsyncd.survey import destination
 
+EXTEND_EVERY_S = 15.0
+RELOAD_ANSWER_S = 18.0
+"""How long who asked for a reload waits to hear of it; less than the control API's own patience."""
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
 
@@ -73,30 +68,6 @@ class Progress:
     """A folder is not there: nothing of it was compared."""
 
 
-class Unwatched:
-    """Stands in for a watcher in a `sync`: one look at everything, no events."""
-
-    def __init__(self, scanner: Scanner, deliver: Callable[[Changes], None]) -> None:
-        self._scanner = scanner
-        self._deliver = deliver
-
-    def start(self) -> WatchReport:
-        """Say that everything may differ."""
-        report = self.check()
-        self._deliver(Changes(frozenset(), frozenset({""})))
-        return report
-
-    def check(self) -> WatchReport:
-        """Look at the root."""
-        root = self._scanner.root_identity()
-        problem = "" if root else f"the folder {self._scanner.root} is not there"
-        # "native": the clock that stamps the files is taken for this machine's, as with a local file system.
-        return WatchReport("native", root, problem, 0)
-
-    def stop(self) -> None:
-        """Nothing to stop."""
-
-
 class Service:
     """A running service inside this process.
 
@@ -105,6 +76,7 @@ class Service:
         one_pass: end by itself when nothing is left to do (`sync`): no watching, no control socket.
         mappings: only these; all if None.
         observe: is told every event besides the log (the demo's live view).
+        reload: has the configuration read again, and says what came of it; called by the control socket's threads.
     """
 
     def __init__(
@@ -114,6 +86,7 @@ class Service:
         one_pass: bool = False,
         mappings: Sequence[str] | None = None,
         observe: Callable[[Event], None] = lambda _event: None,
+        reload: Callable[[], str] | None = None,
     ) -> None:
         self.config = config
         self.one_pass = one_pass
@@ -122,16 +95,17 @@ class Service:
             if name not in config.mappings:
                 known = ", ".join(sorted(config.mappings))
                 raise UsageError(f"there is no mapping {name!r}; there are: {known}")
-        self._mappings = [config.mappings[name] for name in names]
+        self._names = names
         self._observe = observe
+        self._reload = reload
         self._journal = Journal()
         self._meter = Meter()
         self._feed = Feed()
         self._stack = ExitStack()
-        self._crews: dict[str, Crew] = {}
-        self._disks: dict[str, DiskThread] = {}
-        self._folders: dict[str, Folder] = {}
         self._engine: Engine | None = None
+        self._roster: Roster | None = None
+        self._steering: Steering | None = None
+        self._alerter: Alerter | None = None
 
     @property
     def engine(self) -> Engine:
@@ -151,24 +125,24 @@ class Service:
             ConfigError: a password is missing.
             ControlError: the control socket cannot be made.
         """
-        missing = check_secrets(self.config)
-        if missing:
-            raise ConfigError("\n".join(missing))
+        require_secrets(self.config)
         with ExitStack() as stack:
             self._stack = stack
             self._lock(stack)
             path = self.config.state_dir / "ledger.db"
             ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
             engine = self._engine = Engine(ledger, self._emit, self._feed.show)
-            self._build(engine)
+            roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
+            roster.build(self.config, self._names)
             stack.callback(engine.stop)
             engine.start()
-            stack.callback(self._stop_crews)
-            stack.callback(self._stop_disks)
-            for disk in self._disks.values():
-                disk.start()
+            stack.callback(roster.stop_crews, STOP_S)
+            stack.callback(roster.stop_disks)
+            roster.start()
             if not self.one_pass:
                 self._serve_control(stack)
+                stack.callback(self._stop_alerts)
+                self._start_alerts()
             self._stack = stack.pop_all()
 
     def _lock(self, stack: ExitStack) -> None:
@@ -183,66 +157,14 @@ class Service:
         except OSError as error:
             raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
 
-    def _build(self, engine: Engine) -> None:
-        for name in dict.fromkeys(spec.server for spec in self._mappings):
-            server = self.config.servers[name]
-            queue = Queue(server.connections, jitter=hash(name) % 100 / 100)
-            crew = Crew(
-                name,
-                Account(server),
-                server.connections,
-                self._folders.__getitem__,
-                partial(engine.performed, name),
-            )
-            self._crews[name] = crew
-            engine.servers[name] = Server(name, queue, crew)
-        for spec in self._mappings:
-            self._add_mapping(engine, spec)
-
-    def _add_mapping(self, engine: Engine, spec: MappingSpec) -> None:
-        server = self.config.servers[spec.server]
-        folder = self._folders[spec.name] = Folder(spec)
-        mirror = Mirror(
-            spec,
-            Filter(spec.include, spec.exclude),
-            engine.ledger.mapping(spec.name, destination(spec, server)),
-            engine.ledger,
-            engine.servers[spec.server].queue,
-            folder,
-            self._emit,
-            today=lambda: datetime.now().astimezone().date().isoformat(),
-            one_pass=self.one_pass,
-        )
-        scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
-
-        def deliver(changes: Changes) -> None:
-            engine.changed(spec.name, changes)
-
-        watcher: Watcher
-        if self.one_pass:
-            watcher = Unwatched(scanner, deliver)
-        else:
-            watcher = RootWatcher(
-                spec.local,
-                mode=spec.watch,
-                poll_every_s=spec.poll_every_s,
-                # A filter of its own: it is used on the watcher's threads.
-                descend=Filter(spec.include, spec.exclude).descend,
-                deliver=deliver,
-                name=spec.name,
-            )
-        disk = DiskThread(spec.name, scanner, watcher, lambda answer: engine.answered(spec.name, answer))
-        self._disks[spec.name] = disk
-        mirror.attach(disk)
-        engine.mirrors[spec.name] = mirror
-
     def _serve_control(self, stack: ExitStack) -> None:
         if self.config.control.socket is None:
             return
         from ftpsyncd.control.server import ControlServer  # noqa: PLC0415 - a `sync` need not load a web server
 
+        self._steering = Steering(self.config, self.engine, self._reload)
         server = ControlServer(
-            Steering(self.config, self.engine),
+            self._steering,
             self.config.control.socket,
             feed=self._feed,
             meter=self._meter,
@@ -251,19 +173,15 @@ class Service:
         )
         stack.enter_context(server)
 
-    def _stop_crews(self) -> None:
-        for crew in self._crews.values():
-            crew.interrupt()
-        deadline = time.monotonic() + STOP_S
-        for crew in self._crews.values():
-            if not crew.stop(max(0.1, deadline - time.monotonic())):
-                logger.bind(event="stop", server=crew.name).warning(
-                    "{}: transfers that still ran were abandoned; they are done again at the next start", crew.name
-                )
+    def _start_alerts(self) -> None:
+        if self.config.alerts is not None:
+            self._alerter = Alerter(self.config.alerts, self.status)
+            self._alerter.start()
 
-    def _stop_disks(self) -> None:
-        for disk in self._disks.values():
-            disk.stop()
+    def _stop_alerts(self) -> None:
+        if self._alerter is not None:
+            self._alerter.stop()
+            self._alerter = None
 
     def stop(self) -> None:
         """Stop everything; transfers that do not end in time are done again at the next start."""
@@ -275,11 +193,38 @@ class Service:
         self._feed.tell(event)
         self._observe(event)
 
+    def change(self, config: Config) -> str:
+        """Run another configuration from now on; what did not change is not disturbed.
+
+        Returns:
+            One sentence that says what changed.
+
+        Raises:
+            TimeoutError: the engine does not turn.
+        """
+        if self._roster is None:
+            raise RuntimeError("the service is not running")
+        later = [key for key in ("state_dir", "control") if getattr(config, key) != getattr(self.config, key)]
+        config = replace(config, state_dir=self.config.state_dir, control=self.config.control)
+        self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
+        found = self._roster.change(config)
+        before, self.config = self.config, config
+        if config.alerts != before.alerts:
+            self._stop_alerts()
+            self._start_alerts()
+        if self._steering is not None:
+            self._steering.config = config
+        return found.sentence + (f"; `{'` and `'.join(later)}` from the next start on" if later else "")
+
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def status(self) -> Status:
         """Everything at this moment."""
         return self.engine.status
+
+    def stuck(self) -> bool:
+        """Whether a server's workers have done nothing for so long, though they have work, that they must hang."""
+        return self._roster is not None and self._roster.stuck()
 
     def rescan(self) -> None:
         """Compare everything again; returns at once."""
@@ -342,8 +287,23 @@ class Service:
 # ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def run(config: Config) -> int:
+class Wish(Enum):
+    """What a signal or a command wants of the running daemon."""
+
+    STOP = "stop"
+    RELOAD = "reload"
+
+
+Wishes = SimpleQueue[tuple[Wish, Future[str] | None]]
+"""A SimpleQueue, since only its `put` may be called by a signal handler whatever the interrupted code is doing."""
+
+
+def run(config: Config, again: Callable[[], Config]) -> int:
     """Run the daemon in the foreground until a signal ends it.
+
+    Args:
+        config: what to run.
+        again: reads the configuration anew, for SIGHUP and ``reload``.
 
     Returns:
         The exit code.
@@ -352,38 +312,84 @@ def run(config: Config) -> int:
         FtpsyncdError: it cannot start.
     """
     ignore_lease_signals()
-    wanted = threading.Event()
+    wishes: Wishes = SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: wanted.set())
-    service = Service(config)
-    # Until reload of the configuration is built, SIGHUP does what every doubt does: compare everything again.
-    signal.signal(signal.SIGHUP, lambda *_: service.rescan())
+        signal.signal(number, lambda *_: wishes.put((Wish.STOP, None)))
+    signal.signal(signal.SIGHUP, lambda *_: wishes.put((Wish.RELOAD, None)))
+
+    def ask_for_reload() -> str:
+        answer: Future[str] = Future()
+        wishes.put((Wish.RELOAD, answer))
+        return answer.result(RELOAD_ANSWER_S)
+
+    service = Service(config, reload=ask_for_reload)
     service.start()
     try:
-        return _supervise(service, wanted)
+        return _supervise(service, wishes, again)
     finally:
         systemd.stopping()
         service.stop()
         logger.bind(event="stopped").info("stopped")
 
 
-def _supervise(service: Service, wanted: threading.Event) -> int:
-    """Tell systemd how it is until the end is wanted or the engine fails."""
+def _supervise(service: Service, wishes: Wishes, again: Callable[[], Config]) -> int:
+    """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
     engine = service.engine
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
-    ready = False
+    ready, extended_at = False, time.monotonic()
     interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
-    while not wanted.wait(interval_s if ready else 0.05):
+    while True:
+        with suppress(Empty):
+            wish, answer = wishes.get(timeout=interval_s if ready else 0.05)
+            if wish is Wish.STOP:
+                return ExitCode.DONE
+            _reload(service, again, answer)
+            ready = True
         if engine.failure is not None:
             raise engine.failure
         if not ready and engine.watching.is_set():
             ready = True
             systemd.ready()
-        if time.monotonic() - engine.last_woken < ENGINE_STUCK_S:
+        turning = time.monotonic() - engine.last_woken < ENGINE_STUCK_S
+        if turning and not service.stuck():
             systemd.watchdog()
+            if not ready and time.monotonic() - extended_at > EXTEND_EVERY_S:
+                # A first look at a large tree takes its time; while the engine turns, that is no failure.
+                extended_at = time.monotonic()
+                systemd.extend_timeout(4 * EXTEND_EVERY_S)
         systemd.status(_headline(service.status()))
-    return ExitCode.DONE
+
+
+def _reload(service: Service, again: Callable[[], Config], answer: Future[str] | None) -> None:
+    """Read the configuration again and run it; if it is wrong, everything stays as it is."""
+    systemd.reloading()
+    try:
+        config = again()
+        require_secrets(config)
+    except FtpsyncdError as error:
+        said = one_line(" | ".join(error.message.splitlines()))
+        logger.bind(event="reload").warning("the configuration was not reloaded, the old one stays in force: {}", said)
+        if answer is not None:
+            answer.set_exception(error)
+    else:
+        # What fails from here on ends the daemon: half of a configuration is none.
+        said = f"reloaded: {service.change(config)}"
+        logger.bind(event="reload").info("{}", said)
+        if answer is not None:
+            answer.set_result(said)
+    systemd.ready()
+
+
+def require_secrets(config: Config) -> None:
+    """Make sure that every password can be read.
+
+    Raises:
+        ConfigError: one cannot; names all of them.
+    """
+    missing = check_secrets(config)
+    if missing:
+        raise ConfigError("\n".join(missing))
 
 
 def _headline(status: Status) -> str:

@@ -6,11 +6,12 @@ In: questions and commands from `control`, on its threads. Out: answers from the
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import Daemon
 from ftpsyncd.engine import Engine
-from ftpsyncd.errors import UsageError
+from ftpsyncd.errors import CommandRefusedError, UsageError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import CommandName, Health, HistoryPage, HistoryQuery, Status, Sweep, Why
 from ftpsyncd.removals import Moment
@@ -26,11 +27,14 @@ class Steering(Daemon):
     Args:
         config: to find the mapping of a path.
         engine: is asked, and told what to do, on its own thread.
+        reload: has the configuration read again; None where that cannot be done.
     """
 
-    def __init__(self, config: Config, engine: Engine) -> None:
-        self._config = config
+    def __init__(self, config: Config, engine: Engine, reload: Callable[[], str] | None = None) -> None:
+        self.config = config
+        """A reload replaces it."""
         self._engine = engine
+        self._reload = reload
 
     def status(self) -> Status:
         """The last snapshot."""
@@ -44,11 +48,11 @@ class Steering(Daemon):
 
     def history(self, query: HistoryQuery, path: str | None) -> HistoryPage:
         """A page of receipts; read beside the engine, which is not kept waiting by a long search."""
-        return history(self._config, query, path)
+        return history(self.config, query, path)
 
     def why(self, path: str) -> Why:
         """Why a path is, or is not, at the server."""
-        config, engine = self._config, self._engine
+        config, engine = self.config, self._engine
         found = locate(config, path)
         if found is None or found[0].name not in engine.mirrors:
             return why_from_ledger(config, path, engine.ledger, None)
@@ -64,9 +68,11 @@ class Steering(Daemon):
     def command(self, name: CommandName, *, mapping: str | None, server: str | None, path: str | None) -> str:
         """Do what a person wants."""
         engine = self._engine
+        if name is CommandName.RELOAD:
+            return self._reloaded(mapping or server or path)
         relative = None
         if path is not None:
-            found = locate(self._config, path)
+            found = locate(self.config, path)
             if found is None:
                 raise UsageError(f"{path} is in no mapping")
             if name not in {CommandName.RETRY, CommandName.RESCAN}:
@@ -82,6 +88,16 @@ class Steering(Daemon):
             return "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
 
         return engine.ask(act)
+
+    def _reloaded(self, scope: str | None) -> str:
+        if scope is not None:
+            raise UsageError("The configuration is reloaded as a whole.")
+        if self._reload is None:
+            raise CommandRefusedError("This ftpsyncd was not started by `ftpsyncd run`: it has nothing to reload.")
+        try:
+            return self._reload()
+        except TimeoutError:
+            return "reloading; it waits for transfers to end, the log tells when it is done"
 
 
 def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) -> str:

@@ -39,6 +39,7 @@ COMMANDS = {
     "resume": ("ftpsyncd.cli.steer", "Go on after `pause`."),
     "approve": ("ftpsyncd.cli.steer", "Let held deletes go out."),
     "discard": ("ftpsyncd.cli.steer", "Drop held deletes: the files stay at the server."),
+    "reload": ("ftpsyncd.cli.steer", "Have the daemon read its configuration again."),
     "install-service": ("ftpsyncd.cli.install_service", "Set it up as a systemd service."),
     "schema": ("ftpsyncd.cli.schema", "Print the JSON Schema of the configuration."),
 }

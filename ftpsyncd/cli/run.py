@@ -7,6 +7,7 @@ import click
 from ftpsyncd import service
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.config import Config
 
 
 @click.command(
@@ -20,7 +21,16 @@ from ftpsyncd.cli.settings import load_config, start_log
 @click.pass_context
 def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
-    start_log(given(), level="info")
-    config = load_config(given())
-    start_log(given(), level=config.log.level, log_format=config.log.format)
-    ctx.exit(service.run(config))
+    given_here = given()
+    start_log(given_here, level="info")
+    config = load_config(given_here)
+    start_log(given_here, level=config.log.level, log_format=config.log.format)
+
+    def again() -> Config:
+        nonlocal config
+        before, config = config, load_config(given_here)
+        if config.log != before.log:
+            start_log(given_here, level=config.log.level, log_format=config.log.format)
+        return config
+
+    ctx.exit(service.run(config, again))

@@ -1,4 +1,4 @@
-"""Commands that tell the running daemon something: retry, rescan, pause, resume, approve, discard."""
+"""Commands that tell the running daemon something: retry, rescan, pause, resume, approve, discard, reload."""
 
 from __future__ import annotations
 
@@ -150,3 +150,19 @@ def approve(mapping: str, *, as_json: bool) -> None:
 def discard(mapping: str, *, as_json: bool) -> None:
     """Drop the held deletes of MAPPING: the files stay at the server and are no longer ours."""
     tell(CommandName.DISCARD, mapping=mapping, as_json=as_json)
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd reload                after editing the configuration",
+        "systemctl reload ftpsyncd      the same",
+    )
+)
+@json_option
+@common_options
+def reload(*, as_json: bool) -> None:
+    """Have the daemon read its configuration again; a wrong one changes nothing, and is explained.
+
+    What did not change is not disturbed. `state_dir` and `control` take effect at the next start.
+    """
+    tell(CommandName.RELOAD, as_json=as_json)

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import MappingSpec, ServerSpec
+from ftpsyncd.model import AlertSpec, MappingSpec, ServerSpec
 
 __all__ = [
     "KEEP_HISTORY_S",
@@ -76,6 +76,8 @@ class Config:
     history_s: float = KEEP_HISTORY_S
     """How long receipts are kept; 0: none are written."""
     log: LogSpec = LogSpec()
+    alerts: AlertSpec | None = None
+    """Whom to tell when something needs a person; None: nobody."""
     warnings: tuple[str, ...] = ()
     """Allowed, but probably not wanted; one sentence each, with its place in the file."""
     inactive: tuple[str, ...] = ()
@@ -139,6 +141,11 @@ def check_secrets(config: Config) -> list[str]:
         One sentence per problem, none with a secret in it; empty if all is there.
     """
     problems = []
+    if config.alerts is not None and config.alerts.webhook is not None:
+        try:
+            config.alerts.webhook()
+        except ConfigError as error:
+            problems.append(f"alerts.webhook: {error.message}; {error.remedy}")
     for name, server in config.servers.items():
         try:
             server.password()

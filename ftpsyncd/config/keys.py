@@ -91,6 +91,7 @@ Port = Annotated[int, Parsed(values.whole(1, 65535), {"type": "integer", "minimu
 Listen = Annotated[tuple[str, int], Parsed(values.listen, {"type": "string", "pattern": values.LISTEN_PATTERN})]
 Flag = Annotated[bool, Parsed(values.flag, {"type": "boolean"})]
 FilePath = Annotated[str, _word("a path")]
+Word = Annotated[str, _word("a word of a command")]
 Pattern = Annotated[str, Parsed(values.pattern, {"type": "string", "minLength": 1})]
 
 
@@ -231,6 +232,26 @@ class ControlKeys(Section):
     )
 
 
+class AlertKeys(Section):
+    """Whom to tell when something needs a person, and how long it may last before."""
+
+    command: Annotated[tuple[Word, ...], Field(min_length=1)] | None = _key(
+        "A program and its arguments; it gets the message as JSON on its standard input.",
+        None,
+        examples=[["/usr/local/bin/tell-the-desk", "--urgent"]],
+    )
+    webhook: Annotated[Reference, Parsed(parse_password, _PASSWORD_SCHEMA)] | None = _key(
+        "Where the address is that the message is posted to, like a password: whoever knows it can post there.",
+        None,
+        examples=[{"env": "ALERT_URL"}, {"file": "/etc/ftpsyncd/alert-url"}],
+    )
+    server_offline: Annotated[float, _duration(0, 30 * _DAY_S)] = _key("How long a server may be away.", "5m")
+    oldest_pending: Annotated[float, _duration(0, 30 * _DAY_S)] = _key("How long a file may wait.", "1h")
+    source_missing: Annotated[float, _duration(0, 30 * _DAY_S)] = _key("How long a folder may be missing.", "1m")
+    paused: Annotated[float, _duration(0, 30 * _DAY_S)] = _key("How long a mapping may be paused.", "1h")
+    remind: Annotated[float, _duration(0, 30 * _DAY_S)] = _key("How often to tell again; 0: never.", "1d")
+
+
 class LogKeys(Section):
     """What is logged, and how."""
 
@@ -260,12 +281,13 @@ class TopKeys(Section):
     )
     control: ControlKeys | None = Field(default=None, description=ControlKeys.__doc__)
     log: LogKeys | None = Field(default=None, description=LogKeys.__doc__)
+    alerts: AlertKeys | None = Field(default=None, description=AlertKeys.__doc__)
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of the file (draft 2020-12)."""
     out = TopKeys.model_json_schema()
-    out = _tidy(out, nullable=frozenset({"defaults", "control", "log"}))
+    out = _tidy(out, nullable=frozenset({"defaults", "control", "log", "alerts"}))
     # `local` and `remote` may come from `defaults`; without it there, every mapping needs them.
     out["allOf"] = [
         {

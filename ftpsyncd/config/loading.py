@@ -22,20 +22,26 @@ from pydantic_core import ErrorDetails
 
 from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules, units
 from ftpsyncd.config.document import Document, Loc, read
-from ftpsyncd.config.keys import HISTORY_LONGEST_S, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
+from ftpsyncd.config.keys import HISTORY_LONGEST_S, AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
 from ftpsyncd.config.units import Unfit
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import MappingSpec, ServerSpec, TlsMode
+from ftpsyncd.model import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_OPTIONAL_SECTIONS = frozenset({"defaults", "control", "log"})
+_OPTIONAL_SECTIONS = frozenset({"defaults", "control", "log", "alerts"})
 """May be empty: an example whose entries are all commented out is a good start."""
 
 _HOMES: Mapping[str, type[BaseModel]] = MappingProxyType(
-    {"a server": ServerKeys, "a mapping": MappingKeys, "`control:`": ControlKeys, "`log:`": LogKeys}
+    {
+        "a server": ServerKeys,
+        "a mapping": MappingKeys,
+        "`control:`": ControlKeys,
+        "`log:`": LogKeys,
+        "`alerts:`": AlertKeys,
+    }
 )
 
 _LONGEST_SHOWN = 60
@@ -61,6 +67,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     history_s = _history(document, top)
     control = _control(document, places, _entries(document, top, "control"), state_dir)
     log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys()
+    alerts = _alerts(document, places, environ, _entries(document, top, "alerts"))
     rules.check(document, servers, mappings, state_dir, control)
     if document.problems:
         raise ConfigError("\n".join(document.line(problem) for problem in sorted(document.problems)))
@@ -72,6 +79,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
         control=control,
         history_s=history_s,
         log=LogSpec(str(log.level), str(log.format)),
+        alerts=alerts,
         warnings=tuple(document.line(problem) for problem in sorted(document.warnings)),
         inactive=tuple(_inactive(document, servers)),
     )
@@ -322,6 +330,23 @@ def _control(document: Document, places: Places, entry: dict[str, object], state
     keys = _fit(document, ControlKeys, ("control",), entry) or ControlKeys()
     socket = places.path(("control", "socket"), keys.socket) or places.default_socket(state_dir)
     return ControlSpec(socket, keys.http)
+
+
+def _alerts(
+    document: Document, places: Places, environ: Mapping[str, str], entry: dict[str, object]
+) -> AlertSpec | None:
+    """Whom to tell; None if nobody."""
+    loc: Loc = ("alerts",)
+    keys = _fit(document, AlertKeys, loc, entry)
+    if not entry or keys is None:
+        return None
+    if not {"command", "webhook"} & entry.keys():
+        document.complain(loc, "found neither `command` nor `webhook`; expected one of them, to know whom to tell")
+    webhook = None
+    if keys.webhook is not None:
+        webhook = password.bind(keys.webhook, lambda text: places.path((*loc, "webhook"), text) or Path(text), environ)
+    limits = AlertLimits(keys.server_offline, keys.oldest_pending, keys.source_missing, keys.paused, keys.remind)
+    return AlertSpec(keys.command or (), webhook, limits)
 
 
 def _history(document: Document, top: Mapping[str, object]) -> float:

@@ -217,7 +217,7 @@ def test_a_shell_completes_commands_and_mappings(ftpsyncd, config_file, monkeypa
     monkeypatch.setenv("_FTPSYNCD_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "ftpsyncd re")
     monkeypatch.setenv("COMP_CWORD", "1")
-    assert ftpsyncd().out.split() == ["plain,retry", "plain,rescan", "plain,resume"]
+    assert ftpsyncd().out.split() == ["plain,retry", "plain,rescan", "plain,resume", "plain,reload"]
     monkeypatch.setenv("COMP_WORDS", f"ftpsyncd -c {config_file} plan g")
     monkeypatch.setenv("COMP_CWORD", "4")
     assert ftpsyncd().out.split() == ["plain,gallery"]

@@ -154,7 +154,7 @@ ONE_VALUE = [
     # the rest
     (
         MINIMAL + "servrs: {}\n",
-        "servrs: found an unknown key; expected one of servers, mappings, defaults, state_dir, history, control, log; did you mean `servers`?",
+        "servrs: found an unknown key; expected one of servers, mappings, defaults, state_dir, history, control, log, alerts; did you mean `servers`?",
     ),
     (MINIMAL + "settle: 2s\n", "config.yaml:5:1  settle: found an unknown key"),
     (MINIMAL + "settle: 2s\n", "it belongs to a mapping"),
@@ -180,6 +180,12 @@ ONE_VALUE = [
             "localhost.example.com:8021",
         )
     ),
+    (MINIMAL + "alerts: {remind: 1d}\n", "alerts: found neither `command` nor `webhook`"),
+    (MINIMAL + "alerts: {command: tell}\n", "alerts.command: found `tell`; expected a list"),
+    (MINIMAL + "alerts: {command: []}\n", "alerts.command: found an empty list"),
+    (MINIMAL + "alerts: {comand: [a], webhook: {env: X}}\n", "did you mean `command`?"),
+    (MINIMAL + "alerts: {command: [a], webhook: {environ: X}}\n", "alerts.webhook: found an unknown key"),
+    (MINIMAL + "alerts: {command: [a], server_offline: soon}\n", "alerts.server_offline: found `soon`"),
     (MINIMAL + "history: forever\n", "history: found `forever`; expected a duration such as 500ms"),
     (MINIMAL + "history: -1d\n", "a duration is never negative"),
     (MINIMAL + "history: 4000d\n", "from 0 to 3650d"),
@@ -410,6 +416,8 @@ KEYS = st.sampled_from(
         "max_deletes",
         "bandwidth",
         "history",
+        "alerts",
+        "webhook",
         "http",
         "socket",
         "level",

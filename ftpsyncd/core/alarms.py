@@ -1,0 +1,176 @@
+"""When a person is to be told: conditions that last raise an alert, are recalled, and are told to be over. Pure.
+
+Level-triggered like everything here: `judge` is asked again and again what the status shows now, and remembers only
+what it has told. A condition that comes and goes within its patience is never told; one that is over for `CALM_S` is.
+Nothing is lost by the limit: what may not be told now and lasts is told when there is room again.
+
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from ftpsyncd.model import AlertLimits, MappingState, ServerState, Status
+
+CALM_S = 60.0
+"""A condition must be gone for so long before it is told to be over: flapping makes two messages, not two hundred."""
+MOST = 30
+"""Messages in `WINDOW_S`."""
+WINDOW_S = 3600.0
+
+
+class AlertKind(StrEnum):
+    """What an alert is about."""
+
+    SERVER_OFFLINE = "server_offline"
+    OLDEST_PENDING = "oldest_pending"
+    SOURCE_MISSING = "source_missing"
+    HELD = "held"
+    PARKED = "parked"
+    PAUSED = "paused"
+
+
+class Step(StrEnum):
+    """What is told of a condition."""
+
+    RAISED = "raised"
+    REMINDER = "reminder"
+    RECOVERED = "recovered"
+
+
+Key = tuple[AlertKind, str]
+"""Kind, and the mapping or server."""
+
+
+class Condition(NamedTuple):
+    """Something that is not as it should be now."""
+
+    message: str
+    remedy: str
+    patience_s: float = 0.0
+    """How long it may last before it is told."""
+
+
+class Notice(NamedTuple):
+    """A message for a person."""
+
+    step: Step
+    kind: AlertKind
+    subject: str
+    message: str
+    remedy: str
+    lasted_s: float
+    """Since it was first seen."""
+
+
+def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
+    """What is not as it should be."""
+    found: dict[Key, Condition] = {}
+    for server in status.servers:
+        if server.state in {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}:
+            found[AlertKind.SERVER_OFFLINE, server.name] = Condition(
+                f"server {server.name} is {server.state.value}: {server.message}",
+                "Everything for it waits and is published when it is back; `ftpsyncd retry --server "
+                f"{server.name}` tries it now.",
+                limits.server_offline_s,
+            )
+    for mapping in status.mappings:
+        name = mapping.name
+        if mapping.state is MappingState.SOURCE_MISSING:
+            found[AlertKind.SOURCE_MISSING, name] = Condition(
+                f"{name}: {mapping.message or 'the folder is not there'}",
+                "Nothing is deleted meanwhile. Mount the disk or put the folder back.",
+                limits.source_missing_s,
+            )
+        if mapping.held:
+            found[AlertKind.HELD, name] = Condition(
+                f"{name}: {mapping.held} deletes are held: {mapping.message}",
+                f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`.",
+            )
+        if mapping.parked:
+            found[AlertKind.PARKED, name] = Condition(
+                f"{name}: {mapping.parked} files cannot be published and wait for you",
+                f"`ftpsyncd status` names them with reasons; `ftpsyncd retry {name}` tries them again.",
+            )
+        if mapping.state is MappingState.PAUSED:
+            found[AlertKind.PAUSED, name] = Condition(
+                f"{name} is paused", f"`ftpsyncd resume {name}` goes on.", limits.paused_s
+            )
+        elif mapping.oldest_pending_s is not None and mapping.oldest_pending_s > limits.oldest_pending_s:
+            found[AlertKind.OLDEST_PENDING, name] = Condition(
+                f"{name}: a file has been waiting for {_span(mapping.oldest_pending_s)}",
+                "`ftpsyncd status` tells what it waits for.",
+            )
+    return found
+
+
+@dataclass(slots=True)
+class _Seen:
+    since: float
+    condition: Condition
+    told_at: float | None = None
+    gone_since: float | None = None
+
+
+@dataclass(slots=True)
+class Alarms:
+    """What was seen and told."""
+
+    limits: AlertLimits
+    _seen: dict[Key, _Seen] = field(default_factory=dict)
+    _told: deque[float] = field(default_factory=deque)
+
+    def judge(self, now_shown: Mapping[Key, Condition], now: float) -> list[Notice]:
+        """What is to be told now.
+
+        Args:
+            now_shown: the conditions of this moment.
+            now: monotonic seconds.
+        """
+        while self._told and self._told[0] <= now - WINDOW_S:
+            self._told.popleft()
+        notices = []
+        for key, condition in now_shown.items():
+            seen = self._seen.setdefault(key, _Seen(now, condition))
+            seen.condition, seen.gone_since = condition, None
+        # What is new goes first: reminders must not take the room.
+        for step in (Step.RAISED, Step.REMINDER):
+            for key in now_shown:
+                seen = self._seen[key]
+                if self._due(seen, now) is step and len(self._told) < MOST:
+                    notices.append(self._notice(step, key, seen, now))
+                    seen.told_at = now
+        for key in self._seen.keys() - now_shown.keys():
+            seen = self._seen[key]
+            seen.gone_since = now if seen.gone_since is None else seen.gone_since
+            if seen.told_at is None:
+                del self._seen[key]
+            elif now - seen.gone_since >= CALM_S and len(self._told) < MOST:
+                del self._seen[key]
+                notices.append(self._notice(Step.RECOVERED, key, seen, now))
+        return notices
+
+    def _due(self, seen: _Seen, now: float) -> Step | None:
+        if seen.told_at is None:
+            return Step.RAISED if now - seen.since >= seen.condition.patience_s else None
+        remind_s = self.limits.remind_s
+        return Step.REMINDER if remind_s and now - seen.told_at >= remind_s else None
+
+    def _notice(self, step: Step, key: Key, seen: _Seen, now: float) -> Notice:
+        self._told.append(now)
+        until = seen.gone_since if step is Step.RECOVERED and seen.gone_since is not None else now
+        message = f"over: {seen.condition.message}" if step is Step.RECOVERED else seen.condition.message
+        remedy = "" if step is Step.RECOVERED else seen.condition.remedy
+        return Notice(step, *key, message, remedy, round(until - seen.since, 1))
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,342 @@
+"""The running parts of a configuration: crews, disks and mirrors, put in and taken out while the engine runs.
+
+In: a configuration, at the start and at every reload. Out: parts registered with the engine. `service` owns one and
+calls it from its own thread; what concerns the engine's state is done on the engine's thread.
+
+A reload touches only what differs. A mapping whose settings changed, but not what it publishes where, goes on at once:
+its transfers run to their end under the new settings. One that publishes something else somewhere else, or is gone,
+starts nothing more, and what runs may end for `RETIRE_S`; if it does not, the connections of its server are given up,
+which is as harmless as an outage: the ledger knows what was begun.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from loguru import logger
+
+from ftpsyncd.config import Config
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.crew import Crew
+from ftpsyncd.engine import Engine, Server
+from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.disk import Delivery, DiskThread, Watcher
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.watch import RootWatcher, WatchReport
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import Event, MappingSpec, Outcome, RootIdentity, ServerSpec
+from ftpsyncd.publish import Folder
+from ftpsyncd.remote.session import Account
+from ftpsyncd.survey import destination
+
+RETIRE_S = 10.0
+"""How long a reload waits for transfers of mappings that go."""
+
+_T = TypeVar("_T")
+
+
+class Unwatched:
+    """Stands in for a watcher in a `sync`: one look at everything, no events."""
+
+    def __init__(self, scanner: Scanner, deliver: Callable[[Changes], None]) -> None:
+        self._scanner = scanner
+        self._deliver = deliver
+
+    def start(self) -> WatchReport:
+        """Say that everything may differ."""
+        report = self.check()
+        self._deliver(Changes(frozenset(), frozenset({""})))
+        return report
+
+    def check(self) -> WatchReport:
+        """Look at the root."""
+        root = self._scanner.root_identity()
+        problem = "" if root else f"the folder {self._scanner.root} is not there"
+        # "native": the clock that stamps the files is taken for this machine's, as with a local file system.
+        return WatchReport("native", root, problem, 0)
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+@dataclass(slots=True)
+class Difference:
+    """What a reload has to do."""
+
+    added: list[str] = field(default_factory=list)
+    """Mappings."""
+    removed: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
+    """They publish another folder, or to another place."""
+    adjusted: list[str] = field(default_factory=list)
+    """Other settings changed."""
+    servers: list[str] = field(default_factory=list)
+    """Servers whose account or limits changed."""
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        parts = [
+            f"{what} {', '.join(names)}"
+            for what, names in (
+                ("added", self.added),
+                ("removed", self.removed),
+                ("moved", self.moved),
+                ("changed", self.adjusted),
+                ("connects anew to", self.servers),
+            )
+            if names
+        ]
+        return "; ".join(parts) or "nothing changed"
+
+
+def difference(
+    old: Mapping[str, MappingSpec],
+    new: Mapping[str, MappingSpec],
+    servers_old: Mapping[str, ServerSpec],
+    servers_new: Mapping[str, ServerSpec],
+) -> Difference:
+    """Compare what runs with what is wanted; pure."""
+    found = Difference(
+        added=[name for name in new if name not in old],
+        removed=[name for name in old if name not in new],
+        servers=[name for name in servers_old if name in servers_new and servers_old[name] != servers_new[name]],
+    )
+    for name in old.keys() & new.keys():
+        before, after = old[name], new[name]
+        if (before.local, before.server, before.remote) != (after.local, after.server, after.remote):
+            found.moved.append(name)
+        elif before != after:
+            found.adjusted.append(name)
+    found.moved.sort()
+    found.adjusted.sort()
+    return found
+
+
+class Roster:
+    """All crews, disks and mirrors of a service.
+
+    Args:
+        engine: where they are registered.
+        emit: takes the mirrors' events.
+        one_pass: for a `sync`: no watching.
+    """
+
+    def __init__(self, engine: Engine, emit: Callable[[Event], None], *, one_pass: bool = False) -> None:
+        self._engine = engine
+        self._emit = emit
+        self._one_pass = one_pass
+        self._crews: dict[str, Crew] = {}
+        self._accounts: dict[str, ServerSpec] = {}
+        self._disks: dict[str, DiskThread] = {}
+        self._folders: dict[str, Folder] = {}
+
+    # ── start and stop ───────────────────────────────────────────────────────────────────────────────────────
+
+    def build(self, config: Config, names: Iterable[str]) -> None:
+        """Make all parts, before the engine runs."""
+        for name in names:
+            self._add(config, name)
+
+    def start(self) -> None:
+        """Start watching and looking."""
+        for disk in self._disks.values():
+            disk.start()
+
+    def stop_disks(self) -> None:
+        """End watching and looking."""
+        for disk in self._disks.values():
+            disk.stop()
+
+    def stop_crews(self, timeout_s: float) -> None:
+        """Let running transfers end for ``timeout_s``; those that do not are abandoned."""
+        for crew in self._crews.values():
+            crew.interrupt()
+        deadline = time.monotonic() + timeout_s
+        for crew in self._crews.values():
+            _stop(crew, max(0.1, deadline - time.monotonic()), "they are done again at the next start")
+
+    def stuck(self) -> bool:
+        """Whether the workers of a server hang."""
+        now = time.monotonic()
+        return any(crew.stuck(now) for crew in list(self._crews.values()))
+
+    # ── reload ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def change(self, config: Config) -> Difference:
+        """Run another configuration from now on.
+
+        Raises:
+            TimeoutError: the engine does not turn.
+        """
+        specs = {name: folder.spec for name, folder in self._folders.items()}
+        wanted = {spec.server for spec in config.mappings.values()}
+        accounts = {name: config.servers[name] for name in wanted}
+        found = difference(specs, config.mappings, self._accounts, accounts)
+        closing = {*found.servers, *(name for name in self._accounts if name not in wanted)}
+        leaving = {*found.removed, *found.moved, *(name for name, spec in specs.items() if spec.server in closing)}
+        adjusted = [name for name in found.adjusted if name not in leaving]
+        for name in (*leaving, *adjusted):
+            self._disks.pop(name).stop()
+        late = self._retire(leaving)
+        if late:
+            # Their transfers cannot be told from those of others on the same connections, once they are not awaited.
+            closing |= {specs[name].server for name in late}
+            dragged = {name for name, spec in specs.items() if spec.server in closing} - leaving
+            for name in dragged:
+                if name in self._disks:
+                    self._disks.pop(name).stop()
+            self._retire(dragged, patience_s=0.0)
+            leaving |= dragged
+            adjusted = [name for name in adjusted if name not in leaving]
+        for name in leaving:
+            self._drop(name)
+        for name in closing:
+            self._close(name)
+        for name in adjusted:
+            self._adjust(config, name)
+        fresh = [*adjusted, *(name for name in config.mappings if name not in self._folders)]
+        for name in fresh:
+            if name not in self._folders:
+                self._on_engine(lambda name=name: self._add(config, name))  # type: ignore[misc]
+            self._disks[name].start()
+        # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
+        self._on_engine(self._retry_now)
+        self._engine.renew_status()
+        return found
+
+    def _retry_now(self) -> None:
+        for server in self._engine.servers.values():
+            server.queue.retry_now()
+
+    def _retire(self, names: set[str], *, patience_s: float = RETIRE_S) -> set[str]:
+        """Start nothing more of these mappings and wait for what runs; those of which something still runs."""
+
+        def suspend() -> None:
+            for name in names:
+                mirror = self._engine.mirrors[name]
+                mirror.detach()
+                mirror.queue.suspend(name, suspended=True)
+                mirror.queue.withdraw_mapping(name)
+                for action in self._crews[mirror.spec.server].recall(name):
+                    mirror.queue.finish(action)
+
+        def running() -> set[str]:
+            mirrors = self._engine.mirrors
+            return {name for name in names if mirrors[name].queue.load(name).running}
+
+        if not names:
+            return set()
+        self._on_engine(suspend)
+        deadline = time.monotonic() + patience_s
+        while still := self._on_engine(running):
+            self._engine.turned.clear()
+            if time.monotonic() >= deadline:
+                return still
+            self._engine.turned.wait(0.1)
+        return set()
+
+    def _drop(self, name: str) -> None:
+        def drop() -> None:
+            mirror = self._engine.mirrors.pop(name)
+            mirror.queue.withdraw_mapping(name)
+            mirror.queue.suspend(name, suspended=False)
+
+        self._on_engine(drop)
+        del self._folders[name]
+
+    def _close(self, server: str) -> None:
+        crew = self._crews.pop(server)
+        del self._accounts[server]
+        self._on_engine(lambda: self._engine.servers.pop(server))
+        _stop(crew, 1.0, "they are done again")
+
+    def _adjust(self, config: Config, name: str) -> None:
+        """Give a mapping new settings; transfers that run go on."""
+        root = self._folders[name].root
+
+        def swap() -> None:
+            self._engine.mirrors[name].queue.withdraw_mapping(name)
+            self._add_mapping(config, config.mappings[name], root)
+
+        self._on_engine(swap)
+
+    def _on_engine(self, act: Callable[[], _T]) -> _T:
+        return self._engine.ask(lambda _at: act())
+
+    # ── making parts ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _add(self, config: Config, name: str) -> None:
+        spec = config.mappings[name]
+        if spec.server not in self._crews:
+            self._add_server(config.servers[spec.server])
+        self._add_mapping(config, spec, None)
+
+    def _add_server(self, account: ServerSpec) -> None:
+        engine, name = self._engine, account.name
+        queue = Queue(account.connections, jitter=hash(name) % 100 / 100)
+
+        def deliver(outcome: Outcome) -> None:
+            # Not those of a crew that was replaced while its transfers ran.
+            if self._crews.get(name) is crew:
+                engine.performed(name, outcome)
+
+        crew = Crew(name, Account(account), account.connections, lambda mapping: self._folders[mapping], deliver)
+        self._crews[name] = crew
+        self._accounts[name] = account
+        engine.servers[name] = Server(name, queue, crew)
+
+    def _add_mapping(self, config: Config, spec: MappingSpec, root: RootIdentity | None) -> None:
+        engine = self._engine
+        folder = self._folders[spec.name] = Folder(spec, root)
+        mirror = Mirror(
+            spec,
+            Filter(spec.include, spec.exclude),
+            engine.ledger.mapping(spec.name, destination(spec, config.servers[spec.server])),
+            engine.ledger,
+            engine.servers[spec.server].queue,
+            folder,
+            self._emit,
+            today=lambda: datetime.now().astimezone().date().isoformat(),
+            one_pass=self._one_pass,
+        )
+        scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
+
+        def deliver(changes: Changes) -> None:
+            if self._disks.get(spec.name) is disk:
+                engine.changed(spec.name, changes)
+
+        def answered(answer: Delivery) -> None:
+            # A disk that hung when it was stopped may answer much later, to a mirror that never asked.
+            if self._disks.get(spec.name) is disk:
+                engine.answered(spec.name, answer)
+
+        watcher: Watcher
+        if self._one_pass:
+            watcher = Unwatched(scanner, deliver)
+        else:
+            watcher = RootWatcher(
+                spec.local,
+                mode=spec.watch,
+                poll_every_s=spec.poll_every_s,
+                # A filter of its own: it is used on the watcher's threads.
+                descend=Filter(spec.include, spec.exclude).descend,
+                deliver=deliver,
+                name=spec.name,
+            )
+        disk = DiskThread(spec.name, scanner, watcher, answered)
+        self._disks[spec.name] = disk
+        mirror.attach(disk)
+        engine.mirrors[spec.name] = mirror
+
+
+def _stop(crew: Crew, timeout_s: float, consequence: str) -> None:
+    if not crew.stop(timeout_s):
+        logger.bind(event="stop", server=crew.name).warning(
+            "{}: transfers that still ran were abandoned; {}", crew.name, consequence
+        )

@@ -1,0 +1,136 @@
+"""When a person is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ftpsyncd.core.alarms import CALM_S, MOST, WINDOW_S, Alarms, AlertKind, Condition, Key, Step, conditions
+from ftpsyncd.model import (
+    AlertLimits,
+    DaemonStatus,
+    MappingState,
+    MappingStatus,
+    ServerState,
+    ServerStatus,
+    Status,
+)
+
+LIMITS = AlertLimits(server_offline_s=300, oldest_pending_s=100, source_missing_s=60, paused_s=50, remind_s=1000)
+HELD: Key = (AlertKind.HELD, "a")
+AWAY: Key = (AlertKind.SERVER_OFFLINE, "web")
+WELL = MappingStatus("a", "/a", "web:/a", MappingState.IN_SYNC, 0, 0, 0, 0, 0, 1, 1, None, "")
+
+
+def status(mapping: MappingStatus = WELL, server: ServerState = ServerState.ONLINE) -> Status:
+    daemon = DaemonStatus(running=True, pid=1, version="0", uptime_s=1)
+    return Status(daemon, (mapping,), (ServerStatus("web", server, 1, "why"),), ())
+
+
+def steps(alarms: Alarms, shown: dict[Key, Condition], now: float) -> list[Step]:
+    return [notice.step for notice in alarms.judge(shown, now)]
+
+
+# ── What is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_is_well():
+    assert conditions(status(), LIMITS) == {}
+
+
+@pytest.mark.parametrize("state", [ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL])
+def test_a_server_that_is_away(state: ServerState):
+    found = conditions(status(server=state), LIMITS)
+    assert found.keys() == {AWAY}
+    assert found[AWAY].patience_s == 300
+    assert "why" in found[AWAY].message
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"held": 3, "state": MappingState.HELD}, AlertKind.HELD),
+        ({"parked": 1}, AlertKind.PARKED),
+        ({"state": MappingState.PAUSED}, AlertKind.PAUSED),
+        ({"state": MappingState.SOURCE_MISSING, "message": "gone"}, AlertKind.SOURCE_MISSING),
+        ({"oldest_pending_s": 101.0}, AlertKind.OLDEST_PENDING),
+    ],
+)
+def test_a_mapping_that_needs_somebody(change: dict[str, Any], kind: AlertKind):
+    assert conditions(status(replace(WELL, **change)), LIMITS).keys() == {(kind, "a")}
+
+
+def test_a_paused_mapping_is_not_also_late():
+    paused = replace(WELL, state=MappingState.PAUSED, oldest_pending_s=1e6)
+    assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
+
+
+# ── When it is told ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_is_told_once_recalled_and_told_to_be_over():
+    alarms, shown = Alarms(LIMITS), {HELD: Condition("m", "r")}
+    assert steps(alarms, shown, 0) == [Step.RAISED]
+    assert steps(alarms, shown, 999) == []
+    assert steps(alarms, shown, 1000) == [Step.REMINDER]
+    assert steps(alarms, {}, 1100) == []
+    assert steps(alarms, {}, 1100 + CALM_S - 1) == []
+    (over,) = alarms.judge({}, 1100 + CALM_S)
+    assert (over.step, over.lasted_s, over.remedy) == (Step.RECOVERED, 1100, "")
+    assert steps(alarms, {}, 9999) == []
+
+
+def test_patience():
+    alarms, shown = Alarms(LIMITS), {AWAY: Condition("m", "r", 300)}
+    assert steps(alarms, shown, 0) == []
+    assert steps(alarms, shown, 299) == []
+    (notice,) = alarms.judge(shown, 300)
+    assert (notice.step, notice.kind, notice.subject, notice.lasted_s) == (Step.RAISED, *AWAY, 300)
+
+
+def test_what_goes_before_it_was_told_is_never_told():
+    alarms, shown = Alarms(LIMITS), {AWAY: Condition("m", "r", 300)}
+    assert steps(alarms, shown, 0) == []
+    assert steps(alarms, {}, 100) == []
+    assert steps(alarms, shown, 200) == []
+    assert steps(alarms, shown, 450) == []
+
+
+def test_flapping_makes_two_messages():
+    alarms, told = Alarms(LIMITS), []
+    for now in range(0, 400, 10):
+        told += steps(alarms, {HELD: Condition("m", "r")} if now % 20 else {}, now)
+    for now in range(400, 400 + int(CALM_S) + 20, 10):
+        told += steps(alarms, {}, now)
+    assert told == [Step.RAISED, Step.RECOVERED]
+
+
+def test_no_reminders_are_possible():
+    alarms = Alarms(replace(LIMITS, remind_s=0))
+    assert steps(alarms, {HELD: Condition("m", "r")}, 0) == [Step.RAISED]
+    assert steps(alarms, {HELD: Condition("m", "r")}, 1e9) == []
+
+
+def test_what_could_not_be_told_is_told_when_there_is_room():
+    alarms = Alarms(LIMITS)
+    many = {(AlertKind.PARKED, str(n)): Condition("m", "r") for n in range(MOST + 7)}
+    assert len(steps(alarms, many, 0)) == MOST
+    assert steps(alarms, many, 10) == []
+    later = alarms.judge(many, WINDOW_S)
+    assert [notice.step for notice in later].count(Step.RAISED) == 7
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 500), st.booleans()), max_size=60))
+def test_raised_and_recovered_alternate_and_are_bounded(story: list[tuple[float, bool]]):
+    alarms, now, told = Alarms(LIMITS), 0.0, []
+    for passed, shown in story:
+        now += passed
+        told += [(now, step) for step in steps(alarms, {HELD: Condition("m", "r")} if shown else {}, now)]
+    ends = [step for _, step in told if step is not Step.REMINDER]
+    assert ends == [Step.RAISED, Step.RECOVERED] * (len(ends) // 2) + [Step.RAISED] * (len(ends) % 2)
+    for at, _ in told:
+        assert sum(at - WINDOW_S < other <= at for other, _ in told) <= MOST

@@ -1,0 +1,218 @@
+"""A reload: what did not change is not disturbed, what is wrong changes nothing, and nothing is ever lost or leaked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.site import MAPPING, Site, contents, site
+from tests.servers import Server
+from tests.waiting import until
+
+
+@pytest.fixture
+def running(server: Server, tmp_path: Path) -> Iterator[Site]:
+    with site(server, tmp_path) as s:
+        s.start()
+        yield s
+
+
+def edit(s: Site, **sections: Any) -> None:
+    """Change the configuration file; a section that is a dict is merged, None removes an entry."""
+    config = json.loads(s.config.read_text())
+    for section, changes in sections.items():
+        for name, entry in changes.items():
+            if entry is None:
+                del config[section][name]
+            else:
+                config[section][name] = {**config[section].get(name, {}), **entry}
+    # Never seen half: the daemon may read it at any time.
+    fresh = s.config.with_suffix(".new")
+    fresh.write_text(json.dumps(config, indent=1))
+    fresh.replace(s.config)
+
+
+def reloads(s: Site) -> int:
+    return s.log().count("reloaded: ")
+
+
+def hang_up(s: Site) -> None:
+    """SIGHUP, and wait until it was answered."""
+    assert s.process is not None
+    before = reloads(s)
+    s.process.send_signal(signal.SIGHUP)
+    until(lambda: reloads(s) > before, "the reload", 30)
+
+
+def resources(s: Site) -> tuple[int, int]:
+    """Threads and descriptors of the daemon."""
+    assert s.process is not None
+    base = Path(f"/proc/{s.process.pid}")
+    return len(list((base / "task").iterdir())), len(list((base / "fd").iterdir()))
+
+
+def test_a_mapping_is_added_and_removed(running: Site) -> None:
+    s = running
+    other = s.base / "other"
+    other.mkdir()
+    (other / "b.jpg").write_bytes(b"b")
+    edit(s, mappings={"second": {"local": str(other), "remote": "web:/second", "settle": "0.1s"}})
+    said = s.command("reload").stdout
+    assert "added second" in said
+    published = s.server.home / "second"
+    until(lambda: contents(published).keys() == {b"b.jpg"}, "the new mapping publishes", 20)
+    edit(s, mappings={"second": None})
+    assert "removed second" in s.command("reload").stdout
+    assert [m["name"] for m in s.status()["mappings"]] == [MAPPING]
+    (other / "c.jpg").write_bytes(b"c")
+    (s.drop / "a.jpg").write_bytes(b"a")
+    s.until_equal()
+    # What it published stays, and it publishes nothing more.
+    assert contents(published).keys() == {b"b.jpg"}
+
+
+def test_a_mapping_that_comes_back_goes_on_from_what_it_had_published(running: Site) -> None:
+    s = running
+    (s.drop / "a.jpg").write_bytes(b"a")
+    (s.drop / "gone.jpg").write_bytes(b"gone")
+    s.until_equal()
+    mapping = json.loads(s.config.read_text())["mappings"][MAPPING]
+    (s.base / "other").mkdir()
+    edit(s, mappings={MAPPING: None, "other": {"local": str(s.base / "other"), "remote": "web:/other"}})
+    s.command("reload")
+    (s.drop / "gone.jpg").unlink()
+    (s.drop / "new.jpg").write_bytes(b"new")
+    edit(s, mappings={MAPPING: mapping})
+    s.command("reload")
+    s.until_equal()
+    assert s.log().count("published a.jpg") == 1
+
+
+def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, server_keys={"bandwidth": "1 MB/s"}) as s:
+        s.start()
+        (s.drop / "film.mov").write_bytes(os.urandom(3_000_000))
+        until(lambda: s.status()["transfers"], "the transfer runs", 20)
+        edit(s, mappings={MAPPING: {"exclude": ["*.bak"], "deletes": "keep"}})
+        assert f"changed {MAPPING}" in s.command("reload").stdout
+        (s.drop / "a.bak").write_bytes(b"x")
+        (s.drop / "b.jpg").write_bytes(b"b")
+        until(lambda: contents(s.published).keys() == {b"film.mov", b"b.jpg"}, "only what is wanted", 30)
+        assert s.log().count("published film.mov") == 1
+        (s.drop / "b.jpg").unlink()
+        until(lambda: "kept at the server" in s.log(), "the delete is not mirrored", 20)
+        assert (s.published / "b.jpg").exists()
+        assert "abandoned" not in s.log()
+
+
+def test_another_remote_directory_is_published_to_and_the_old_one_left_alone(running: Site) -> None:
+    s = running
+    (s.drop / "a.jpg").write_bytes(b"a")
+    s.until_equal()
+    edit(s, mappings={MAPPING: {"remote": "web:/elsewhere"}})
+    assert f"moved {MAPPING}" in s.command("reload").stdout
+    elsewhere = s.server.home / "elsewhere"
+    until(lambda: contents(elsewhere) == contents(s.drop), "the new directory is filled", 20)
+    (s.drop / "a.jpg").unlink()
+    until(lambda: not contents(elsewhere), "the delete goes to the new directory", 20)
+    assert contents(s.published).keys() == {b"a.jpg"}
+
+
+def test_a_move_gives_up_a_transfer_that_does_not_end_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, server_keys={"bandwidth": "100 KB/s"}) as s:
+        s.start()
+        (s.drop / "film.mov").write_bytes(os.urandom(8_000_000))
+        until(lambda: s.status()["transfers"], "the transfer runs", 20)
+        edit(s, servers={"web": {"bandwidth": "100 MB/s"}}, mappings={MAPPING: {"remote": "web:/elsewhere"}})
+        hang_up(s)
+        until(lambda: contents(s.server.home / "elsewhere") == contents(s.drop), "it is published anew", 40)
+
+
+def test_a_rotated_password_is_used_at_once(server: Server, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("wrong")
+    with site(server, tmp_path / "s", server_keys={"password": {"file": str(secret)}}) as s:
+        s.start()
+        (s.drop / "a.jpg").write_bytes(b"a")
+        until(lambda: s.status()["servers"][0]["state"] == "refused", "the login is refused", 20)
+        secret.write_text("secret")
+        s.command("reload")
+        s.until_equal()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("mappings: [", "config.yaml:"),
+        ('{"servers": {}, "mappings": {}}', "config.yaml:"),
+        (None, "SITE_PASSWORT"),
+    ],
+)
+def test_a_wrong_configuration_changes_nothing_and_says_why(running: Site, wrong: str | None, words: str) -> None:
+    s = running
+    right = s.config.read_text()
+    s.config.write_text(right.replace("SITE_PASSWORD", "SITE_PASSWORT") if wrong is None else wrong)
+    assert s.process is not None
+    s.process.send_signal(signal.SIGHUP)
+    until(lambda: "was not reloaded" in s.log(), "the refusal", 20)
+    assert words in s.log().rpartition("was not reloaded")[2]
+    (s.drop / "a.jpg").write_bytes(b"a")
+    s.until_equal()
+    s.config.write_text(right)
+    hang_up(s)
+    (s.drop / "b.jpg").write_bytes(b"b")
+    s.until_equal()
+
+
+def test_the_command_fails_with_the_reason(running: Site) -> None:
+    s = running
+    s.config.write_text(s.config.read_text().replace("SITE_PASSWORD", "SITE_PASSWORT"))
+    done = s.command("reload", ok=False)
+    assert done.returncode == 1
+    assert "SITE_PASSWORT" in done.stderr
+    assert "Traceback" not in done.stderr + s.log()
+
+
+@pytest.mark.timeout(240)
+def test_100_reloads_while_publishing_lose_nothing_and_leak_nothing(running: Site) -> None:
+    s = running
+    names = {}
+    for i in range(10):
+        (s.drop / f"warm{i}.jpg").write_bytes(b"warm")
+    s.until_equal()
+    hang_up(s)
+    s.until_equal()
+    threads, descriptors = resources(s)
+    for i in range(100):
+        for k in range(5):
+            names[f"{i}-{k}.jpg"] = os.urandom(2000)
+            (s.drop / f"{i}-{k}.jpg").write_bytes(names[f"{i}-{k}.jpg"])
+        edit(s, mappings={MAPPING: {"exclude": [f"*.no{i}"]}})
+        hang_up(s)
+    s.until_equal(90)
+    assert len(contents(s.published)) == 510
+    until(lambda: resources(s)[0] <= threads + 1, f"no more than {threads} threads", 90)
+    assert resources(s)[1] <= descriptors + 4
+    assert reloads(s) == 101
+    assert "Traceback" not in s.log()
+    # Nothing was sent twice.
+    sent = [line for line in s.log().splitlines() if ": published " in line]
+    assert len(sent) == 510
+
+
+def test_alerts_are_told_by_the_running_daemon_and_follow_a_reload(running: Site) -> None:
+    s = running
+    out = s.base / "alerts.jsonl"
+    config = json.loads(s.config.read_text())
+    config["alerts"] = {"command": ["sh", "-c", f"cat >> {out}"], "paused": "0s"}
+    s.config.write_text(json.dumps(config))
+    hang_up(s)
+    s.command("pause")
+    until(lambda: out.exists() and '"kind": "paused"' in out.read_text(), "the alert", 20)
+    assert json.loads(out.read_text().splitlines()[0])["subject"] == MAPPING

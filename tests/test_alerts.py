@@ -1,0 +1,226 @@
+"""Telling people: commands and webhooks that work, fail, hang, and never give a secret away."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from ftpsyncd import alerts
+from ftpsyncd.alerts import Alerter
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.model import (
+    AlertLimits,
+    AlertSpec,
+    DaemonStatus,
+    MappingState,
+    MappingStatus,
+    ServerState,
+    ServerStatus,
+    Status,
+)
+from tests.waiting import until
+
+HELD = MappingStatus("gallery", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")
+LIMITS = AlertLimits(server_offline_s=0)
+
+
+def status(*mappings: MappingStatus, server: ServerState = ServerState.ONLINE) -> Status:
+    daemon = DaemonStatus(running=True, pid=1, version="0", uptime_s=1)
+    return Status(daemon, mappings, (ServerStatus("web", server, 1, "refused"),), ())
+
+
+class Receiver:
+    """A webhook's other end."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+        self.paths: list[str] = []
+        self.answers: list[int] = []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.paths.append(self.path)
+                code = receiver.answers.pop(0) if receiver.answers else 204
+                if code < 300:
+                    receiver.got.append(json.loads(data))
+                self.send_response(code)
+                if code == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                receiver.paths.append(self.path)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook/SECRET"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    number = logger.add(lambda message: lines.append(str(message)), format="{level} {message}")
+    yield lines
+    logger.remove(number)
+
+
+@pytest.fixture
+def alerter() -> Iterator[Callable[..., Alerter]]:
+    started: list[Alerter] = []
+
+    def start(shown: Callable[[], Status], **spec: Any) -> Alerter:
+        made = Alerter(AlertSpec(limits=LIMITS, **spec), shown, look_every_s=0.01, first_pause_s=0.01)
+        made.start()
+        started.append(made)
+        return made
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def noting(tmp_path: Path, *, code: int = 0) -> tuple[tuple[str, ...], Path]:
+    """A command that appends its input and a variable to a file."""
+    out = tmp_path / "out"
+    script = (
+        "import os, sys; out = open(sys.argv[1], 'a');"
+        "out.write(sys.stdin.read().strip() + '\\t' + os.environ['FTPSYNCD_ALERT_KIND'] + '\\n'); out.close();"
+        f"print('no luck'); sys.exit({code})"
+    )
+    return (sys.executable, "-c", script, str(out)), out
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_command_gets_the_message(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
+    command, out = noting(tmp_path)
+    alerter(lambda: status(HELD), command=command)
+    until(lambda: lines(out), "the message")
+    text, _, kind = lines(out)[0].partition("\t")
+    message = json.loads(text)
+    assert kind == message["kind"] == "held"
+    assert (message["step"], message["subject"]) == ("raised", "gallery")
+    assert "7 files are gone" in message["message"]
+    assert "ftpsyncd approve gallery" in message["remedy"]
+    assert message["text"].startswith("[ftpsyncd on ")
+
+
+def test_a_webhook_gets_the_message_once(receiver: Receiver, alerter: Callable[..., Alerter]) -> None:
+    looks: list[int] = []
+
+    def shown() -> Status:
+        looks.append(1)
+        return status(server=ServerState.OFFLINE)
+
+    alerter(shown, webhook=lambda: receiver.url)
+    until(lambda: receiver.got, "the message")
+    seen = len(looks)
+    until(lambda: len(looks) > seen + 5, "more looks")
+    assert [message["kind"] for message in receiver.got] == ["server_offline"]
+    assert receiver.paths == ["/hook/SECRET"]
+
+
+def test_a_delivery_that_fails_is_tried_again(
+    receiver: Receiver, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    receiver.answers = [500, 404]
+    alerter(lambda: status(HELD), webhook=lambda: receiver.url)
+    until(lambda: receiver.got, "the message")
+    assert len(receiver.paths) == 3
+    assert any("the webhook answered 500" in line for line in log)
+    assert "SECRET" not in "".join(log)
+
+
+def test_a_redirect_is_not_followed(receiver: Receiver, alerter: Callable[..., Alerter], log: list[str]) -> None:
+    receiver.answers = [302] * alerts.TRIES
+    alerter(lambda: status(HELD), webhook=lambda: receiver.url)
+    until(lambda: any(line.startswith("ERROR") for line in log), "it gives up")
+    assert set(receiver.paths) == {"/hook/SECRET"}
+    assert receiver.got == []
+
+
+def unset() -> str:
+    raise ConfigError("the variable ALERT_URL is not set")
+
+
+@pytest.mark.parametrize(
+    ("webhook", "words"),
+    [
+        (lambda: "http://127.0.0.1:1/SECRET", "refused"),
+        (lambda: "file:///etc/SECRET", "does not begin with https://"),
+        (lambda: "http://[SECRET", "cannot be reached"),
+        (unset, "ALERT_URL is not set"),
+    ],
+)
+def test_a_webhook_that_cannot_be_called_is_in_the_log_without_its_address(
+    alerter: Callable[..., Alerter], log: list[str], webhook: Callable[[], str], words: str
+) -> None:
+    alerter(lambda: status(HELD), webhook=webhook)
+    until(lambda: any(line.startswith("ERROR") for line in log), "it gives up")
+    assert words in "".join(log)
+    assert "SECRET" not in "".join(log)
+
+
+def test_a_command_that_fails_is_in_the_log_with_its_words(
+    tmp_path: Path, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    command, out = noting(tmp_path, code=3)
+    alerter(lambda: status(HELD), command=command)
+    until(lambda: any(line.startswith("ERROR") for line in log), "it gives up", 30)
+    assert len(lines(out)) == alerts.TRIES
+    assert "the command ended with 3: no luck" in "".join(log)
+
+
+def test_a_command_that_is_not_there_is_in_the_log(alerter: Callable[..., Alerter], log: list[str]) -> None:
+    alerter(lambda: status(HELD), command=("/nowhere/at/all",))
+    until(lambda: any(line.startswith("ERROR") for line in log), "it gives up")
+    assert "cannot be run: No such file or directory" in "".join(log)
+
+
+def test_a_command_that_hangs_does_not_keep_the_end_waiting(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
+    mark = tmp_path / "mark"
+    script = f"open({str(mark)!r}, 'w').close(); import time; time.sleep(600)"
+    started = alerter(lambda: status(HELD), command=(sys.executable, "-c", script))
+    until(mark.exists, "the command runs")
+    before = time.monotonic()
+    started.stop()
+    assert time.monotonic() - before < 5
+
+
+def test_two_mappings_are_two_messages(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
+    command, out = noting(tmp_path)
+    alerter(lambda: status(HELD, replace(HELD, name="shop")), command=command)
+    until(lambda: len(lines(out)) == 2, "both messages")
+    assert {json.loads(line.partition("\t")[0])["subject"] for line in lines(out)} == {"gallery", "shop"}
