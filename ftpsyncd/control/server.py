@@ -27,13 +27,13 @@ from ftpsyncd.control.guard import Guard, token_in
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
+from ftpsyncd.control.protocol import CONNECTIONS_MAX, Connection
 from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.logs import quote
 
 _THREADS = 4
 """Calls of the daemon that may wait at the same time."""
-_CONNECTIONS_MAX = 128
 _BACKLOG = 128
 _GRACE_S = 1
 """How long answers on their way may take when the server stops."""
@@ -132,7 +132,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="asyncio",
-                http="h11",
+                http=Connection,
                 ws="none",
                 interface="asgi3",
                 lifespan="off",
@@ -142,7 +142,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                limit_concurrency=_CONNECTIONS_MAX,
+                limit_concurrency=CONNECTIONS_MAX,
                 backlog=_BACKLOG,
                 timeout_graceful_shutdown=_GRACE_S,
             )

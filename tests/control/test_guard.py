@@ -6,10 +6,12 @@ import os
 import socket
 import stat
 import threading
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
 
+from ftpsyncd.control import protocol, sse
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.guard import OPEN, Guard, token_in
 from ftpsyncd.control.server import ControlServer
@@ -232,6 +234,37 @@ def test_fifty_readers_at_once(token, ask):
     for thread in threads:
         thread.join(60)
     assert wrong == []
+
+
+def test_idle_strangers_cannot_shut_out_those_at_the_socket(token, ask, tmp_path, port, monkeypatch):
+    monkeypatch.setattr(protocol, "REQUEST_S", 1.0)
+    assert token
+    client = ControlClient(tmp_path / "control.sock")
+    with ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection((LOOPBACK, port), 30)) for _ in range(200)]
+        idle[0].sendall(b"GET /metrics HTTP/1.1\r\nHo")
+        assert client.healthy()
+        assert client.status()
+        for sock in idle:  # the last ones at once, the others when they have said nothing for long enough
+            with suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+        assert ask("GET", "/metrics")[0] == 200
+
+
+def test_a_connection_that_has_asked_may_stay(token, port, monkeypatch):
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.05)
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.02)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    connection.request("GET", "/v1/events", headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    assert answer.readline().startswith(b"id: ")
+    other = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    other.connect()
+    assert other.sock.recv(1) == b""  # the one that has said nothing is gone
+    assert all(answer.readline() for _ in range(20))  # and this one is still told that the daemon lives
+    for each in (connection, other):
+        each.close()
+    answer.close()
 
 
 def test_it_listens_on_the_given_address_only(token, port):
