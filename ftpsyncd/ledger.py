@@ -20,9 +20,7 @@ from typing import NamedTuple, Self
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE mapping(
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -77,6 +75,18 @@ CREATE TABLE intent(
     PRIMARY KEY(mapping, path)
 ) WITHOUT ROWID;
 """
+
+_PROFILES = """
+CREATE TABLE profile(
+    account TEXT PRIMARY KEY,       -- user@host:port
+    text TEXT NOT NULL              -- JSON, of remote.profile.Keeper
+) WITHOUT ROWID;
+ALTER TABLE intent ADD COLUMN received INTEGER NOT NULL DEFAULT 0;   -- ctime in ns of the file of which a part is there
+"""
+
+_MIGRATIONS = (_FIRST, _PROFILES)
+"""The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
+SCHEMA_VERSION = len(_MIGRATIONS)
 
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
@@ -136,8 +146,10 @@ class Ledger:
     def _prepare(self, version: int) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        if version < SCHEMA_VERSION:
+            # All or nothing: what breaks off leaves the ledger as it was.
+            scripts = "".join(_MIGRATIONS[version:])
+            self._db.executescript(f"BEGIN IMMEDIATE; {scripts} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -453,7 +465,7 @@ class Ledger:
     def intend(self, mapping: int, path: str, intent: Intent) -> None:
         """Record, before it is done, what is going to be done at the server."""
         self._write(
-            "INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)",
+            "INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)",
             (
                 mapping,
                 os.fsencode(path),
@@ -461,6 +473,7 @@ class Ledger:
                 os.fsencode(intent.temporary),
                 os.fsencode(intent.source),
                 json.dumps(intent.fingerprints),
+                _stored(intent.received),
             ),
         )
 
@@ -471,9 +484,21 @@ class Ledger:
     def intents(self, mapping: int) -> list[tuple[str, Intent]]:
         """What was begun at the server and is not known to have ended, by path."""
         cursor = self._read(
-            "SELECT path, kind, temporary, source, fingerprints FROM intent WHERE mapping=? ORDER BY path", (mapping,)
+            "SELECT path, kind, temporary, source, fingerprints, received FROM intent WHERE mapping=? ORDER BY path",
+            (mapping,),
         )
         return [(os.fsdecode(r[0]), _intent(r[1:])) for r in cursor]
+
+    # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def profile(self, account: str) -> str:
+        """What was learned of the server of an account; empty if nothing was."""
+        found = self._read("SELECT text FROM profile WHERE account=?", (account,)).fetchone()
+        return found[0] if found else ""
+
+    def put_profile(self, account: str, text: str) -> None:
+        """Keep what was learned of the server of an account."""
+        self._write("INSERT OR REPLACE INTO profile VALUES(?,?)", (account, text))
 
 
 def _key(path: str) -> tuple[bytes, bytes]:
@@ -504,9 +529,9 @@ def _loaded(value: int | bytes) -> int:
     return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
 
 
-def _intent(r: tuple[int, bytes, bytes, str]) -> Intent:
+def _intent(r: tuple[int, bytes, bytes, str, int | bytes]) -> Intent:
     fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
-    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints)
+    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, _loaded(r[4]))
 
 
 def _row(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:

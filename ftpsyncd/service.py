@@ -43,6 +43,7 @@ from ftpsyncd.model import (
     Status,
 )
 from ftpsyncd.publish import Folder
+from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.remote.session import Account
 from ftpsyncd.removals import Moment
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
@@ -182,15 +183,19 @@ class Service:
         for name in dict.fromkeys(spec.server for spec in self._mappings):
             server = self.config.servers[name]
             queue = Queue(server.connections, jitter=hash(name) % 100 / 100)
+            account = Account(server)
+            keeper = Keeper(account.profile, engine.ledger.profile(account.key), time.time())
+            queue.begin_with_cap(account.profile.cap, time.monotonic())
             crew = Crew(
                 name,
-                Account(server),
+                account,
                 server.connections,
                 self._folders.__getitem__,
                 partial(engine.performed, name),
+                engine.received,
             )
             self._crews[name] = crew
-            engine.servers[name] = Server(name, queue, crew)
+            engine.servers[name] = Server(name, queue, crew, account.key, keeper)
         for spec in self._mappings:
             self._add_mapping(engine, spec)
 

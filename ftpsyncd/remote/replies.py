@@ -296,6 +296,25 @@ def parse_mdtm(reply: Reply) -> int | None:
     return parse_time(reply.lines[-1][4:].strip()) if reply.code == 213 else None
 
 
+def parse_hash(reply: Reply) -> tuple[str, str] | None:
+    """Algorithm and hexadecimal digits of a 213 reply to HASH (draft-bryan-ftpext-hash §3.2); None if it is none."""
+    match = re.match(rb"213[ ]+([A-Za-z0-9-]+)[ ]+(?:\d+-\d+[ ]+)?([0-9A-Fa-f]{8,128})\b", reply.lines[-1])
+    return (match[1].decode("ascii").upper(), match[2].decode("ascii").lower()) if match else None
+
+
+def parse_digest(reply: Reply, digits: int) -> str | None:
+    """The hexadecimal number of a reply to XSHA256, XMD5 or XCRC; None if there is none of this length.
+
+    Servers place it as they like; leading zeros of a short one may be missing.
+    """
+    if not reply.good:
+        return None
+    words = b" ".join(line[4:] for line in reply.lines).split()
+    found = [word.decode("ascii").lower() for word in words if re.fullmatch(rb"[0-9A-Fa-f]{1,128}", word)]
+    fitting = [word for word in found if len(word) == digits] or [word for word in found if digits == 8 > len(word)]
+    return fitting[-1].zfill(digits) if fitting else None
+
+
 def parse_257(reply: Reply) -> bytes | None:
     """The quoted path of a 257 reply (RFC 959 appendix II: quotes inside are doubled); None if there is none."""
     match = re.search(rb'"((?:[^"]|"")*)"', reply.lines[0])

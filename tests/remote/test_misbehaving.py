@@ -425,51 +425,6 @@ class TestRenaming:
             assert set(server.files) == {"/c"}
 
 
-class TestResume:
-    CONTENT = bytes(range(256)) * 12_000
-
-    def test_a_broken_transfer_leaves_its_part_and_the_next_continues_it(self):
-        async def breaks(connection: Connection, path: str) -> None:
-            connection.server.files[path] = await connection.receive(2_500_000)
-            await connection.end_data(reset=True)
-            await connection.say("426 Connection lost.")
-
-        async def append(connection: Connection, path: str) -> None:
-            start = int(next(line for line in reversed(connection.server.log) if line[:4] == "REST")[5:])
-            connection.server.files[path] = connection.server.files[path][:start] + await connection.receive()
-            await connection.say("226 Stored.")
-
-        with Scripted(STOR=[breaks, append], REST="350 Go on.") as server, account(server)() as session:
-            (first,) = publish(session, job("/a", self.CONTENT, resume=True))
-            assert isinstance(first.error, TransferFailedError)
-            (second,) = publish(session, job("/a", self.CONTENT, resume=True))
-            assert second.error is None
-            assert server.files == {"/a": self.CONTENT}
-            assert "REST 1451424" in server.log
-
-    def test_a_lost_226_is_answered_by_size_and_not_by_sending_again(self):
-        async def forget(connection: Connection, path: str) -> None:
-            connection.server.files[path] = await connection.receive()
-            await connection.hang_up()
-
-        with Scripted(STOR=[forget]) as server:
-            with account(server)() as session:
-                (first,) = publish(session, job("/a", self.CONTENT))
-                assert isinstance(first.error, ServerUnavailableError)
-            with account(server)() as session:
-                (second,) = publish(session, job("/a", self.CONTENT, resume=True))
-                assert second.error is None
-            assert server.verbs().count("STOR") == 1
-            assert server.files == {"/a": self.CONTENT}
-
-    def test_a_refused_rest_starts_anew(self):
-        with Scripted(REST="502 Not here.") as server, account(server)() as session:
-            server.files["/a.0123abcd.filepart"] = self.CONTENT[:2_000_000]
-            (result,) = publish(session, job("/a", self.CONTENT, resume=True))
-            assert result.error is None
-            assert server.files == {"/a": self.CONTENT}
-
-
 class TestDates:
     def test_a_server_without_any_way_is_asked_once(self):
         with Scripted(MFMT="500 What?", MDTM="500 What?", SITE="500 What?") as server:
