@@ -302,7 +302,8 @@ class Engine:
             taken.append((probe, True))
         if q.idle:
             for mirror in self.mirrors.values():
-                if mirror.queue is q and mirror.intents and not mirror.busy_looking(at.now):
+                # Not before the first pass: what it finds on disk goes on with what is there.
+                if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
                     mirror.intents.ask(mirror.pending)
         return taken
 

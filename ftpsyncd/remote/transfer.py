@@ -125,6 +125,8 @@ def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int
     with contextlib.suppress(TransferFailedError):  # the reply tells
         line = offer.open(session, answer)
         try:
+            # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
+            session.control.await_answer(lambda: next(iter(queued), None))
             line.send(memoryview(content))
         except RemoteError:
             line.abort()

@@ -254,7 +254,7 @@ class Control:
         """Queue what has come, without waiting.
 
         Raises:
-            ServerUnavailableError: the line ended and holds no reply that was not asked for.
+            ServerUnavailableError: the line ended, and no final reply is queued: what it would answer has no outcome.
         """
         try:
             while True:
@@ -263,7 +263,7 @@ class Control:
             return
         except FAILURES as error:
             self.broken = True
-            if not self.queued:
+            if all(reply.preliminary for reply in self.queued):
                 raise translate(error, f"listening to {self._where}") from error
 
     def wait(self, sock: socket.socket, events: int, timeout_s: float) -> None:

@@ -253,6 +253,22 @@ class TestTheDataConnection:
             assert not session.usable
             assert set(server.files) <= {"/a.0123abcd.filepart"}
 
+    def test_one_that_hangs_while_the_control_line_ended_does_not_wait_for_the_stall_time(self):
+        async def half_dead(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Go on.")
+            _, writer = await connection.data()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            connection.writer.write_eof()
+            await connection.silence()
+
+        patient = replace(QUICK, stall_s=60)
+        with Scripted(STOR=half_dead) as server, Account(server.spec(), timeouts=patient)() as session:
+            before = time.monotonic()
+            (result,) = publish(session, job("/a", b"x" * LARGE))
+            assert time.monotonic() - before < 20
+            assert isinstance(result.error, ServerUnavailableError)
+            assert not session.usable
+
     def test_slow_progress_is_no_stall(self):
         async def crawl(connection: Connection, path: str) -> None:
             await connection.say("150 Go on.")
