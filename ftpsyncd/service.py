@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import IO
 
 from loguru import logger
@@ -51,6 +52,26 @@ from ftpsyncd.survey import destination
 
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
+
+
+def claim(directory: Path) -> IO[str]:
+    """Make a state directory ours until what is returned is closed.
+
+    Raises:
+        LockHeldError: another ftpsyncd works on it.
+        LedgerError: it cannot be used.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock: IO[str] = (directory / "lock").open("a")
+    except OSError as error:
+        raise LedgerError(f"the state directory {directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
+    return lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +174,7 @@ class Service:
             raise ConfigError("\n".join(missing))
         with ExitStack() as stack:
             self._stack = stack
-            self._lock(stack)
+            stack.enter_context(claim(self.config.state_dir))
             ledger = stack.enter_context(Ledger(self.config.state_dir / "ledger.db"))
             engine = self._engine = Engine(ledger, self._emit)
             self._build(engine)
@@ -166,18 +187,6 @@ class Service:
             if not self.one_pass:
                 self._serve_control(stack)
             self._stack = stack.pop_all()
-
-    def _lock(self, stack: ExitStack) -> None:
-        directory = self.config.state_dir
-        try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            lock: IO[str] = stack.enter_context((directory / "lock").open("a"))
-        except OSError as error:
-            raise LedgerError(f"the state directory {directory} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
 
     def _build(self, engine: Engine) -> None:
         for name in dict.fromkeys(spec.server for spec in self._mappings):

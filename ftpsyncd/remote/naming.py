@@ -42,14 +42,19 @@ def keeps(session: Session, oddity: Oddity, directory: str) -> bool:
 
 def keeps_name(session: Session, directory: str, name: str) -> bool:
     """Whether the server stores a name, that holds 8 hexadecimal digits of our own and ``.filepart``, as it is."""
-    token = name[name.index(".filepart") - 8 :][: len("01234567.filepart")]
+    end = name.index(".filepart")
+    token = name[end - 8 : end]
     made = session.exchange([session.command("MKD", f"{directory}/{name}")])[0]
     if not made.good:
         error = session.error(made, "MKD", f"{directory}/{name}")
         if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError):
             raise error
         return False
-    stored = {entry.name for entry in session.list_dir(directory or "/") if token[:8] in entry.name}
-    # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
-    session.exchange([session.command("RMD", f"{directory}/{each}") for each in {name, *stored}])
+    stored: set[str] = set()
+    try:
+        stored = {entry.name for entry in session.list_dir(directory or "/") if token in entry.name}
+    finally:
+        if session.usable:
+            # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
+            session.exchange([session.command("RMD", f"{directory}/{each}") for each in {name, *stored}])
     return stored == {name}

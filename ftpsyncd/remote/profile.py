@@ -311,6 +311,11 @@ class Keeper:
         return json.dumps({"learned": learned, "since": since})
 
 
+def kept(profile: Profile, now_s: float) -> str:
+    """What `Keeper` takes: a profile as it was learned just now."""
+    return json.dumps({"learned": profile.learned(), "since": dict.fromkeys(sorted(profile.refusals()), now_s)})
+
+
 def _moment(value: object, now_s: float) -> float:
     """A moment that was kept; one that is none, or still to come, is now."""
     return min(float(value), now_s) if isinstance(value, int | float) else now_s

@@ -259,6 +259,12 @@ def parse_pasv(reply: Reply) -> int:
     return _port(numbers[4] * 256 + numbers[5] if max(numbers) <= 255 else 0, reply)
 
 
+def pasv_address(reply: Reply) -> str:
+    """The address that a 227 reply names, for people; empty if there is none."""
+    match = re.search(rb"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),\d{1,3},\d{1,3}", reply.lines[-1][3:])
+    return ".".join(number.decode("ascii") for number in match.groups()) if match and reply.code == 227 else ""
+
+
 def _port(port: int, reply: Reply) -> int:
     if not 0 < port < 65536:
         raise ProtocolError(f"The server offers no usable data port: {reply.text}", reply=reply.text)

@@ -121,6 +121,7 @@ class Session:
         self.profile = account.profile
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
+        self.greeting = ""
 
     def __repr__(self) -> str:
         return f"Session({self.account!r}, {'usable' if self.usable else 'finished'})"
@@ -144,7 +145,8 @@ class Session:
         greeting = self._final()
         if not greeting.good:
             raise self.error(greeting, "")
-        self.profile.greeted(greeting.text)
+        self.greeting = greeting.text
+        self.profile.greeted(self.greeting)
         if self.account.spec.tls is TlsMode.EXPLICIT and context is not None:
             # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
             self.expect("AUTH", b"AUTH TLS", 234)
@@ -157,7 +159,7 @@ class Session:
             raise self.error(protected[-1], "PROT")
         if not binary.good:
             raise self.error(binary, "TYPE")
-        self.profile.met(greeting.text, replies.parse_feat(features))
+        self.profile.met(self.greeting, replies.parse_feat(features))
         self.profile.utf8 = "UTF8" in self.profile.features or utf8.good
 
     def _log_in(self) -> None:

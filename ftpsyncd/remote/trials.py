@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import FtpsyncdError, RemoteError
+from ftpsyncd.model import parent
 from ftpsyncd.remote import hashes, replies
+from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.profile import Beyond, Hashing, Resuming
 from ftpsyncd.remote.transfer import deliver
 
@@ -44,6 +46,29 @@ def scratch(session: Session, directory: str) -> Iterator[str]:
         if session.usable:
             with contextlib.suppress(FtpsyncdError):
                 session.delete_many([path])
+
+
+def make_missing(session: RemoteSession, directory: str) -> list[str]:
+    """Make the directories that are not there, from the top; returns them.
+
+    Raises:
+        RemoteError: that is refused; what was made is removed.
+    """
+    missing: list[str] = []
+    while directory.strip("/") and session.stat(directory) is None:
+        missing.insert(0, directory)
+        directory = parent(directory)
+    made: list[str] = []
+    try:
+        # A comprehension would lose what was made before a refusal.
+        for each in missing:
+            if session.make_dir(each):
+                made.append(each)  # noqa: PERF401
+    except FtpsyncdError:
+        for each in reversed(made):
+            session.remove_dir(each)
+        raise
+    return made
 
 
 def holds(session: Session, path: str, content: bytes) -> bool:

@@ -136,6 +136,8 @@ class Control:
         self.host = host
         self.timeouts = timeouts
         self.broken = False
+        self.data_resumed = False
+        """The last protected data connection resumed this line's TLS session."""
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
@@ -160,6 +162,12 @@ class Control:
     def session(self) -> ssl.SSLSession | None:
         """The TLS session as it is now: TLS 1.3 tickets arrive after the handshake, so ask for every transfer."""
         return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    @property
+    def tls_version(self) -> str:
+        """As people write it, ``TLS 1.3``; empty without TLS."""
+        version = self._sock.version() if isinstance(self._sock, ssl.SSLSocket) else None
+        return (version or "").replace("TLSv", "TLS ")
 
     @property
     def ticket_expiring(self) -> bool:
