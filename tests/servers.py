@@ -436,6 +436,8 @@ def _serve(settings: dict[str, Any]) -> None:
                 from OpenSSL import SSL  # noqa: PLC0415
 
                 context.load_verify_locations(settings["client_ca"])
+                # Without it OpenSSL refuses to resume sessions of verified clients.
+                context.set_session_id(b"ftpsyncd")
                 context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *a: bool(a[-1]))
             return context
 

@@ -12,6 +12,7 @@ Sources: RFC 959 §4, RFC 4217 (TLS).
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -68,6 +69,9 @@ def translate(error: Exception, doing: str) -> RemoteError:
             return ServerUnavailableError(f"Time-out while {doing}.")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
             return ServerUnavailableError(f"The server closed the connection while {doing}.")
+        case ssl.SSLError() if re.search("ALERT.*(CERTIFICATE|UNKNOWN_CA)", getattr(error, "reason", None) or ""):
+            # With TLS 1.3 the alert comes after the handshake: the server judges when we believe to be through.
+            return TlsError(f"The server does not accept our certificate, or the lack of one: {error.reason}.")
         case ssl.SSLError():
             # On a line that had begun well: a dying vsftpd says its last words in clear text.
             return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
@@ -216,9 +220,13 @@ class Control:
             self._sock.settimeout(self.timeouts.reply_s)
             self._sock.sendall(b"".join(command + b"\r\n" for command in commands))
         except FAILURES as error:
-            # Often the server has said why before it closed: 421, too many connections.
-            with contextlib.suppress(RemoteError):
+            # Often the server has said why before it closed: 421, too many connections, or an alert.
+            try:
                 self.pump()
+            except TlsError:
+                raise
+            except RemoteError:
+                pass
             self.broken = True
             if self.queued and self.queued[-1].code == 421:
                 return
