@@ -28,7 +28,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind, ServerSpec, TlsMode, basename
-from ftpsyncd.remote import naming, replies, transfer, upload
+from ftpsyncd.remote import naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, Profile
 from ftpsyncd.remote.replies import Reply
@@ -400,37 +400,7 @@ class Session:
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
-        commands = [self.command("RNFR", source), self.command("RNTO", target)]
-        self.assure(target)
-        began, ended = self.exchange(commands)
-        if not began.more:
-            raise self.error(began, "RNFR", source)
-        if not ended.good:
-            self.rename_refused(source, target, ended)
-
-    def rename_refused(self, source: str, target: str, refusal: Reply) -> None:
-        """Delete the file that stands at ``target`` and rename again; raise where that is not the reason.
-
-        The target is deleted only if it is a file and the source is there: for a moment neither name is, but
-        nothing is lost.
-        """
-        error = self.error(refusal, "RNTO", target)
-        if not self.usable:
-            raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
-        if refusal.code not in {450, 451, 550, 552, 553}:
-            raise error
-        there = self.stat(target)
-        if there is not None and there.kind is Kind.DIR:
-            raise AlreadyExistsError(
-                f"{target!r} is a directory at the server: {refusal.text}", reply=refusal.text
-            ) from error
-        if there is None or there.kind is not Kind.FILE or self.stat(source) is None:
-            raise error
-        self.expect("DELE", self.command("DELE", target), 250, 200, subject=target)
-        began, ended = self.exchange([self.command("RNFR", source), self.command("RNTO", target)])
-        if not began.more or not ended.good:
-            raise self.error(ended if began.more else began, "RNTO", target)
-        self.profile.rename_over = False
+        renaming.rename(self, source, target)
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""

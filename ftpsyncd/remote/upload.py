@@ -27,16 +27,16 @@ from ftpsyncd.errors import (
     LocalError,
     LocalUnreadableError,
     NotSupportedError,
-    ProtocolError,
     RemoteError,
     ServerUnavailableError,
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import replies, resume
+from ftpsyncd.remote import renaming, replies, resume
 from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
+from ftpsyncd.remote.renaming import RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
 from ftpsyncd.remote.throttle import Throttle
@@ -434,9 +434,9 @@ class _Cycle:
             self.session.profile.trust()
         elif ended.good:
             # Perhaps the words of another command: see what became of the names.
-            upload.error = _RenameUnclearError(ended)
+            upload.error = RenameUnclearError(ended)
         elif began.more:
-            upload.error = _RenameRefusedError(ended)
+            upload.error = RenameRefusedError(ended)
         elif began.code in {500, 502, 504}:
             self.session.profile.renames = False
             upload.error = TransferFailedError(
@@ -448,9 +448,10 @@ class _Cycle:
 
     def _settle(self, upload: _Upload) -> None:
         """After the transfer that was going on: mend a refused rename, remove what must not stay."""
-        if isinstance(upload.error, _RenameUnclearError):
-            upload.error = self._unclear(upload, upload.error.refusal)
-        elif isinstance(upload.error, _RenameRefusedError):
+        if isinstance(upload.error, RenameUnclearError):
+            job = upload.job
+            upload.error = renaming.unclear(self.session, upload.temporary, job.path, job.size, upload.error.refusal)
+        elif isinstance(upload.error, RenameRefusedError):
             refusal, job = upload.error.refusal, upload.job
             try:
                 if refusal.code in _OUT_OF_STEP and self.session.profile.pipelining:
@@ -458,22 +459,12 @@ class _Cycle:
                     self.session.profile.pipelining = False
                     self.session.rename(upload.temporary, job.path)
                 else:
-                    self.session.rename_refused(upload.temporary, job.path, refusal)
+                    renaming.refused(self.session, upload.temporary, job.path, refusal)
                 upload.error = None
             except RemoteError as error:
                 upload.error = error
         if upload.error is not None:
             self._remove(upload)
-
-    def _unclear(self, upload: _Upload, reply: Reply) -> FtpsyncdError | None:
-        """Whether a rename that was answered strangely was done: the temporary name is gone, the final one complete."""
-        try:
-            temporary, final = self.session.stat_many([upload.temporary, upload.job.path])
-        except RemoteError as error:
-            return error
-        if temporary is None and final is not None and final.size == upload.job.size:
-            return None
-        return ProtocolError(f"The server answers RNTO with: {reply.text}", reply=reply.text)
 
     def _remove(self, upload: _Upload) -> None:
         """Delete the temporary file of a failed upload, as far as that can be done."""
@@ -481,18 +472,6 @@ class _Cycle:
             with contextlib.suppress(FtpsyncdError):
                 self.session.delete_many([upload.temporary])
                 upload.stored = False
-
-
-class _RenameRefusedError(RemoteError):
-    """RNTO was refused while a transfer was going on; it is looked into after that."""
-
-    def __init__(self, refusal: Reply) -> None:
-        super().__init__("The rename was refused.", reply=refusal.text)
-        self.refusal = refusal
-
-
-class _RenameUnclearError(_RenameRefusedError):
-    """RNTO was answered by a success that is not its own."""
 
 
 def _rename(session: Session, upload: _Upload) -> list[bytes]:
