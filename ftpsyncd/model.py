@@ -332,6 +332,8 @@ class Failed:
     error: FtpsyncdError
     connecting: bool = False
     """No connection could be had: it says something about the server, nothing about the action."""
+    kept: int = 0
+    """Bytes of an upload that the server had from earlier tries when this one began."""
 
 
 Outcome = Done | Failed

@@ -504,7 +504,7 @@ def _is_ours(there: RemoteEntry, sweep: Sweep) -> bool:
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
-        return Failed(upload, result.error)
+        return Failed(upload, result.error, kept=result.kept)
     return Done(
         upload,
         Did.PUBLISHED,

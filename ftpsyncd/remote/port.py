@@ -80,6 +80,8 @@ class PublishResult:
     """The server's final words about the transfer."""
     dated: bool = False
     """The server confirmed the date."""
+    kept: int = 0
+    """Bytes that were there from earlier tries and were not sent again."""
 
 
 @runtime_checkable

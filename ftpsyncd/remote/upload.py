@@ -92,6 +92,7 @@ class _Upload:
             time.monotonic() - self.started,
             self.reply,
             self.dated and not self.error,
+            self.kept.size,
         )
 
 

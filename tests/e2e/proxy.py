@@ -29,6 +29,7 @@ class Proxy:
 
     def __init__(self, host: str, port: int) -> None:
         self.cut_at = 0
+        self.cut_every = 0
         self.lose_226 = False
         self.uploaded = 0
         self.cuts = 0
@@ -118,7 +119,9 @@ class Proxy:
     def _count(self, data: bytes) -> None:
         with self._lock:
             self.uploaded += len(data)
-            reached = 0 < self.cut_at <= self.uploaded
+            before = self.uploaded - len(data)
+            again = self.cut_every > 0 and self.uploaded // self.cut_every > before // self.cut_every
+            reached = again or 0 < self.cut_at <= self.uploaded
             if reached:
                 self.cut_at = 0
                 self.cuts += 1

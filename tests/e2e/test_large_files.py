@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.outcomes import LOST_CONNECTIONS
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, Spy, contents, digest, site
 from tests.servers import KINDS, running
@@ -44,6 +45,20 @@ def test_a_cut_line_costs_little(kind: str, tmp_path: Path):
         s.until_state("in_sync")
         assert proxy.cuts == 1
         assert SIZE < proxy.uploaded < MOST
+
+
+def test_a_line_that_breaks_again_and_again_brings_it_there_at_last(tmp_path: Path):
+    cuts = 2 * LOST_CONNECTIONS
+    with proxied("vsftpd", tmp_path) as (s, proxy):
+        proxy.cut_every = SIZE // (cuts + 1)
+        (s.drop / "film.mp4").write_bytes(large())
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert proxy.cuts >= cuts
+        assert "ERROR" not in s.log()
+        assert "WARNING" not in s.log()
+        assert SIZE < proxy.uploaded < 1.6 * SIZE
 
 
 @pytest.mark.parametrize("kind", KINDS)
