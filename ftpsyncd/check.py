@@ -10,7 +10,7 @@ import itertools
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from ftpsyncd.model import MappingSpec, PublishMode, ServerSpec, TlsMode, WatchM
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.session import connect as connect_session
+from ftpsyncd.remote.trials import make_missing
 
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -188,7 +189,7 @@ def _server(server: ServerSpec, mappings: Iterable[MappingSpec], connect: Connec
         return
     with session:
         yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {server.host}:{server.port} as {server.user}.")
-        yield _protection(server)
+        yield _protection(server, session)
         for mapping in mappings:
             if not session.usable:
                 return
@@ -205,8 +206,9 @@ def _failure(subject: str, error: FtpsyncdError) -> Finding:
     return Finding(Level.ERROR, Area.SERVER, subject, f"{error.message}{quoted}", error.remedy)
 
 
-def _protection(server: ServerSpec) -> Finding:
+def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
     subject = f"server {server.name}"
+    version = session.control.tls_version if isinstance(session, Session) else "TLS"
     if server.tls is TlsMode.OFF:
         return Finding(
             Level.WARNING,
@@ -220,10 +222,10 @@ def _protection(server: ServerSpec) -> Finding:
             Level.WARNING,
             Area.SERVER,
             subject,
-            "Encrypted with TLS, but the certificate is not verified: anybody could answer.",
+            f"Encrypted with {version}, but the certificate is not verified: anybody could answer.",
             "Remove `tls_verify: false`; name the server's own authority with `tls_ca`.",
         )
-    return Finding(Level.OK, Area.SERVER, subject, "Encrypted with TLS; the certificate verifies.")
+    return Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate verifies.")
 
 
 def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
@@ -245,7 +247,7 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     Raises:
         FtpsyncdError: that is not possible.
     """
-    made = _make_missing(session, mapping.remote)
+    made = make_missing(session, mapping.remote)
     path = remote_join(mapping.remote, f".ftpsyncd-check-{secrets.token_hex(4)}")
     temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
     left: list[FtpsyncdError | None] = []
@@ -263,25 +265,6 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     return Finding(
         Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
     )
-
-
-def _make_missing(session: RemoteSession, directory: str) -> Sequence[str]:
-    """Make the directories that are not there, from the top; returns them."""
-    missing: list[str] = []
-    while directory.strip("/") and session.stat(directory) is None:
-        missing.insert(0, directory)
-        directory = parent(directory)
-    made: list[str] = []
-    try:
-        # A comprehension would lose what was made before a refusal.
-        for each in missing:
-            if session.make_dir(each):
-                made.append(each)  # noqa: PERF401
-    except FtpsyncdError:
-        for each in reversed(made):
-            session.remove_dir(each)
-        raise
-    return made
 
 
 def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError | None:

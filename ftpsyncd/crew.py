@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Retry
-from ftpsyncd.model import Action, Failed, Outcome
+from ftpsyncd.model import Action, Failed, Outcome, Upload
 from ftpsyncd.publish import Folder, FreshDirectories, Progress, Publisher
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
@@ -38,6 +38,7 @@ class Crew:
         connections: the most threads, and so connections, at a time.
         folder: the mapping of a name.
         deliver: takes outcomes; called from worker threads, must not block.
+        received: is told when the server has begun to receive a large file; called like ``deliver``, before it.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Crew:
         connections: int,
         folder: Callable[[str], Folder],
         deliver: Callable[[Outcome], None],
+        received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
     ) -> None:
         self.name = name
         self._pool = Pool(connect)
         self._connections = connections
         self._folder = folder
         self._deliver = deliver
+        self._received = received
         self._fresh = FreshDirectories()
         self._ready = threading.Condition()
         self._handed: deque[Action] = deque()
@@ -147,7 +150,7 @@ class Crew:
 
     def _work(self) -> None:
         me = threading.get_ident()
-        publisher = Publisher(self._folder, self._fresh, lambda progress: self._show(me, progress))
+        publisher = Publisher(self._folder, self._fresh, lambda progress: self._show(me, progress), self._received)
         try:
             while self._await_work():
                 self._sign()

@@ -46,6 +46,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.outcomes import Outcomes, apply_to_server
 from ftpsyncd.publish import Progress
+from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of
 
@@ -84,6 +85,9 @@ class Server:
     name: str
     queue: Queue
     crew: Hands
+    account: str = ""
+    """Under which the ledger keeps what is learned of it."""
+    keeper: Keeper | None = None
 
 
 @dataclass(slots=True)
@@ -132,6 +136,7 @@ class Engine:
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
         self._prune_at = 0.0
+        self._remembered_at = 0.0
         self._clock_offset_s = time.time() - time.monotonic()
         self._distrust_wall_until = 0.0
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
@@ -166,6 +171,10 @@ class Engine:
     def performed(self, server: str, outcome: Outcome) -> None:
         """A worker has an outcome."""
         self._mailbox.put(lambda at: self._on_outcome(server, outcome, at))
+
+    def received(self, upload: Upload, ctime_ns: int) -> None:
+        """A worker says that the server has begun to receive a large file."""
+        self._mailbox.put(lambda _at: self._on_received(upload, ctime_ns))
 
     def rescan(self) -> None:
         """Compare everything again."""
@@ -217,6 +226,8 @@ class Engine:
         try:
             while not self._stopping:
                 self.turn(self._wait())
+            self._remembered_at = 0.0
+            self._remember(self._moment())
             self.ledger.commit()
         except BaseException as error:
             self.failure = error
@@ -257,6 +268,7 @@ class Engine:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
                 mirror.check_source()
             mirror.pump(at)
+        self._remember(at)
         handed = [(server, self._take(server, at)) for server in self.servers.values()]
         self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
@@ -283,6 +295,18 @@ class Engine:
         more = self.ledger.history.prune(at.wall_ns, PRUNE_ROWS) == PRUNE_ROWS
         self._prune_at = at.now + (PRUNE_AGAIN_S if more else PRUNE_EVERY_S)
 
+    def _remember(self, at: Moment) -> None:
+        """Have the ledger keep what was learned of the servers."""
+        if at.now < self._remembered_at + STATUS_EVERY_S:
+            return
+        self._remembered_at = at.now
+        for server in self.servers.values():
+            if server.keeper is not None:
+                server.keeper.profile.cap = server.queue.cap if server.queue.cap < server.queue.connections else 0
+                text = server.keeper.tend(at.wall_ns / 1e9)
+                if text is not None:
+                    self.ledger.put_profile(server.account, text)
+
     def _moment(self) -> Moment:
         now, wall_ns = time.monotonic(), time.time_ns()
         offset_s = wall_ns / 1e9 - now
@@ -302,15 +326,15 @@ class Engine:
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
                 continue
-            mirror.intents.begin(action)
-            taken.append((action, afresh))
+            taken.append((mirror.intents.begin(action), afresh))
         if q.wants_probe(at.now):
             probe = Probe(server.name)
             q.start_probe(probe)
             taken.append((probe, True))
         if q.idle:
             for mirror in self.mirrors.values():
-                if mirror.queue is q and mirror.intents and not mirror.busy_looking(at.now):
+                # Not before the first pass: what it finds on disk goes on with what is there.
+                if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
                     mirror.intents.ask(mirror.pending)
         return taken
 
@@ -367,6 +391,12 @@ class Engine:
             requeue = self._outcomes.apply(mirror, outcome, at)
             self._count(outcome, requeue=requeue)
         server.queue.finish(action, requeue=requeue)
+
+    def _on_received(self, upload: Upload, ctime_ns: int) -> None:
+        mirror = self.mirrors.get(upload.mapping)
+        if mirror is not None:
+            # It is recorded at the end of this turn; until then a crash means that the file is sent whole.
+            mirror.intents.received(upload, ctime_ns)
 
     def _tell_server(self, server: Server, news: EventKind, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):

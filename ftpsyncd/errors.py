@@ -251,7 +251,10 @@ class TlsError(RemoteError):
 
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.LOGIN
-    remedy = "Check `host`, `tls` and `tls_ca` of this server; nothing is sent without verified TLS."
+    remedy = (
+        "Check `host`, `tls`, `tls_ca` and, if the server wants one, `client_cert` of this server; nothing is sent"
+        " without verified TLS."
+    )
 
 
 class TransferFailedError(RemoteError):

@@ -50,14 +50,25 @@ class Intents:
     def __bool__(self) -> bool:
         return bool(self._open)
 
-    def begin(self, action: Action) -> None:
-        """An action is about to be handed out: the ledger knows of it before it can have any effect."""
+    def begin(self, action: Action) -> Action:
+        """An action is about to be handed out: the ledger knows of it before it can have any effect.
+
+        Returns:
+            The action to hand out: an upload may go on with what an earlier one left.
+        """
         match action:
             case Upload() | Rename():
                 temporary = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
                 source = action.source if isinstance(action, Rename) else ""
-                before = self._open.get(action.path, Intent(Kind.FILE)).fingerprints
-                intent = Intent(Kind.FILE, temporary, source, (*before[-PRINTS_KEPT:], action.fingerprint))
+                before = self._open.get(action.path, Intent(Kind.FILE))
+                received = before.received
+                if (before.temporary, before.fingerprints[-1:]) != (temporary, (action.fingerprint,)):
+                    # Another content was on its way, or the part moved away with its directory.
+                    received = 0
+                prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
+                intent = Intent(Kind.FILE, temporary, source, prints, received)
+                if isinstance(action, Upload):
+                    action = replace(action, resume=received)
             case Delete():
                 intent = Intent(Kind.FILE, self._temporary_of(action.path))
             case MakeDir():
@@ -65,8 +76,15 @@ class Intents:
             case RenameDir():
                 intent = Intent(Kind.DIR, self._temporary_of(action.path), action.source)
             case _:
-                return
+                return action
         self._put(action.path, intent)
+        return action
+
+    def received(self, upload: Upload, ctime_ns: int) -> None:
+        """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else."""
+        intent = self._open.get(upload.path)
+        if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
+            self._put(upload.path, intent._replace(received=ctime_ns))
 
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
@@ -114,7 +132,7 @@ class Intents:
             return ""
         apart = intent.temporary.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
         if apart != path:
-            self._put(path, intent._replace(temporary=""))
+            self._put(path, intent._replace(temporary="", received=0))
             self._put(apart, Intent(Kind.FILE, intent.temporary))
         return apart
 

@@ -23,9 +23,7 @@ from ftpsyncd.errors import LedgerError
 from ftpsyncd.history import History
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
-SCHEMA_VERSION = 3
-
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE mapping(
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL,
@@ -81,9 +79,17 @@ CREATE TABLE intent(
 ) WITHOUT ROWID;
 """
 
-_STEPS = {1: _SCHEMA, 2: "", 3: history.SCHEMA}
-"""What makes each version out of the one before it; a new file goes through all of them."""
+_PROFILES = """
+CREATE TABLE profile(
+    account TEXT PRIMARY KEY,       -- user@host:port
+    text TEXT NOT NULL              -- JSON, of remote.profile.Keeper
+) WITHOUT ROWID;
+ALTER TABLE intent ADD COLUMN received INTEGER NOT NULL DEFAULT 0;   -- ctime in ns of the file of which a part is there
+"""
 
+_MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA)
+"""The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
+SCHEMA_VERSION = len(_MIGRATIONS)
 _HISTORY_SINCE = 3
 
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
@@ -166,8 +172,9 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         if version < SCHEMA_VERSION:
-            steps = "".join(step for number, step in sorted(_STEPS.items()) if number > version)
-            self._db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            # All or nothing: what breaks off leaves the ledger as it was.
+            scripts = "".join(_MIGRATIONS[version:])
+            self._db.executescript(f"BEGIN IMMEDIATE; {scripts} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
             self.version = SCHEMA_VERSION
         self._failing = {mapping for (mapping,) in self._db.execute("SELECT DISTINCT mapping FROM failure")}
 
@@ -244,7 +251,7 @@ class Ledger:
         begun = [_intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
         if intended:
             self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
-            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?)", begun)
+            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)", begun)
         self.history.flush()
 
     def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
@@ -561,9 +568,21 @@ class Ledger:
         """What was begun at the server and is not known to have ended, by path."""
         self._flush()
         cursor = self._read(
-            "SELECT path, kind, temporary, source, fingerprints FROM intent WHERE mapping=? ORDER BY path", (mapping,)
+            "SELECT path, kind, temporary, source, fingerprints, received FROM intent WHERE mapping=? ORDER BY path",
+            (mapping,),
         )
         return [(os.fsdecode(r[0]), _intent(r[1:])) for r in cursor]
+
+    # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def profile(self, account: str) -> str:
+        """What was learned of the server of an account; empty if nothing was."""
+        found = self._read("SELECT text FROM profile WHERE account=?", (account,)).fetchone()
+        return found[0] if found else ""
+
+    def put_profile(self, account: str, text: str) -> None:
+        """Keep what was learned of the server of an account."""
+        self._write("INSERT OR REPLACE INTO profile VALUES(?,?)", (account, text))
 
 
 def _key(path: str) -> tuple[bytes, bytes]:
@@ -602,12 +621,13 @@ def _intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...
         os.fsencode(intent.temporary),
         os.fsencode(intent.source),
         f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
+        _stored(intent.received),
     )
 
 
-def _intent(r: tuple[int, bytes, bytes, str]) -> Intent:
+def _intent(r: tuple[int, bytes, bytes, str, int | bytes]) -> Intent:
     fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
-    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints)
+    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, _loaded(r[4]))
 
 
 def _row(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:

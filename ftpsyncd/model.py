@@ -144,6 +144,9 @@ class Intent(NamedTuple):
     """Where a rename comes from."""
     fingerprints: tuple[Fingerprint, ...] = ()
     """Of the files that may be at the server under this path, the latest last."""
+    received: int = 0
+    """The server began to receive the latest of them into ``temporary``, when the file's ctime was this (ns), and
+    nothing else was sent there since; 0: nothing is known to be there."""
 
 
 class Failure(NamedTuple):
@@ -188,6 +191,9 @@ class Upload:
     """Of the published content when it has the same size: equal content is not sent again."""
     replaces: bool = False
     """The ledger says that we published this path before."""
+    resume: int = 0
+    """What the temporary file at the server holds, if it is there, is a part of this very file as long as its ctime
+    (ns) is this; 0: nothing is known of it."""
     why: str = "new file"
 
 
@@ -326,6 +332,8 @@ class Failed:
     error: FtpsyncdError
     connecting: bool = False
     """No connection could be had: it says something about the server, nothing about the action."""
+    kept: int = 0
+    """Bytes of an upload that the server had from earlier tries when this one began."""
 
 
 Outcome = Done | Failed

@@ -79,6 +79,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._lost: dict[Key, int] = {}
+        self._kept: dict[Key, int] = {}
         self._full: dict[str, set[Key]] = {}
 
     def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
@@ -90,6 +91,7 @@ class Outcomes:
         action = outcome.action
         if isinstance(outcome, Done):
             lost = self._lost.pop((action.mapping, action.path), 0)
+            self._kept.pop((action.mapping, action.path), None)
             self._full.get(mirror.spec.server, set()).discard((action.mapping, action.path))
             _done(mirror, outcome, at, lost=lost)
             requeue = False
@@ -105,6 +107,12 @@ class Outcomes:
         action, error = failed.action, failed.error
         if failed.connecting:
             return True
+        key = (action.mapping, action.path)
+        if failed.kept > self._kept.get(key, 0):
+            # The last try brought a large file forward: nothing that happened before counts against it.
+            self._kept[key] = failed.kept
+            self._lost.pop(key, None)
+            mirror.ledger.clear_failure(mirror.id, action.path)
         match error.retry:
             case Retry.REPLAN:
                 _replan(mirror, action, error, at)
@@ -127,6 +135,7 @@ class Outcomes:
             # A rename of a directory is in the queue again, as one that may have been done.
             return not isinstance(failed.action, RenameDir)
         del self._lost[key]
+        self._kept.pop(key, None)
         _record_failure(mirror, failed.action, failed.error, at)
         return False
 

@@ -125,6 +125,7 @@ class Publisher:
         folder: the mapping of this name.
         fresh: shared by the workers of a server.
         show: told of the file on its way, and None when there is none.
+        received: told of a large upload that the server has begun to receive, and of the file's ctime.
     """
 
     def __init__(
@@ -132,10 +133,12 @@ class Publisher:
         folder: Callable[[str], Folder],
         fresh: FreshDirectories,
         show: Callable[[Progress | None], None] = lambda _progress: None,
+        received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
     ) -> None:
         self._folder = folder
         self._fresh = fresh
         self._show = show
+        self._received = received
 
     def perform(self, session: RemoteSession, stream: Stream) -> Iterator[Outcome]:
         """Perform actions until the stream has none or the session is unusable; one outcome per action taken."""
@@ -301,11 +304,20 @@ class Publisher:
         remote = remote_join(spec.remote, upload.path)
         direct = spec.publish is PublishMode.DIRECT
         progress = Progress(upload.mapping, upload.path, upload.fingerprint.size)
+        # Content can change under the same fingerprint, where a program sets the date back; never under the same ctime.
+        resume = not direct and upload.resume != 0 and _ctime_ns(spec, upload) == upload.resume
+        ctime_ns = 0
 
         def open_file() -> BinaryIO:
+            nonlocal ctime_ns
             self._show(progress)
             progress.started = time.monotonic()
-            return self._open(spec, upload)
+            file = self._open(spec, upload)
+            ctime_ns = os.fstat(file.fileno()).st_ctime_ns
+            if resume and ctime_ns != upload.resume:
+                file.close()
+                raise FileChangedError("It changed since it was planned.")
+            return file
 
         def note(sent: int) -> None:
             progress.sent_bytes = sent
@@ -318,6 +330,10 @@ class Publisher:
             open=open_file,
             confirm=lambda file: _require_same(file, spec, upload),
             progress=note,
+            # Under its final name a part is there for everybody, and nobody knows what they do to it.
+            resume=resume,
+            keep_part=not direct,
+            begun=lambda: self._received(upload, ctime_ns),
         )
 
     def _open(self, spec: MappingSpec, upload: Upload) -> BinaryIO:
@@ -487,7 +503,7 @@ def _is_ours(there: RemoteEntry, sweep: Sweep) -> bool:
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
-        return Failed(upload, result.error)
+        return Failed(upload, result.error, kept=result.kept)
     return Done(
         upload,
         Did.PUBLISHED,
@@ -524,6 +540,16 @@ def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
         or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
     ):
         raise FileChangedError("It changed while it was sent.")
+
+
+def _ctime_ns(spec: MappingSpec, upload: Upload) -> int:
+    """When the file was last changed in any way; 0 if it cannot be told."""
+    path = spec.local / upload.path
+    try:
+        status = path.stat() if spec.follow_symlinks else path.lstat()
+    except OSError:
+        return 0
+    return status.st_ctime_ns
 
 
 def _sha256_of(file: BinaryIO) -> bytes:

@@ -31,6 +31,7 @@ from ftpsyncd.local.watch import RootWatcher, WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Event, MappingSpec, Outcome, RootIdentity, ServerSpec
 from ftpsyncd.publish import Folder
+from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.remote.session import Account
 from ftpsyncd.survey import destination
 
@@ -286,10 +287,13 @@ class Roster:
             if self._crews.get(name) is crew:
                 engine.performed(name, outcome)
 
-        crew = Crew(name, Account(account), account.connections, lambda mapping: self._folders[mapping], deliver)
+        remote = Account(account)
+        keeper = Keeper(remote.profile, engine.ledger.profile(remote.key), time.time())
+        queue.begin_with_cap(remote.profile.cap, time.monotonic())
+        crew = Crew(name, remote, account.connections, lambda mapping: self._folders[mapping], deliver, engine.received)
         self._crews[name] = crew
         self._accounts[name] = account
-        engine.servers[name] = Server(name, queue, crew)
+        engine.servers[name] = Server(name, queue, crew, remote.key, keeper)
 
     def _add_mapping(self, config: Config, spec: MappingSpec, root: RootIdentity | None) -> None:
         engine = self._engine

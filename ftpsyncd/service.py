@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO
 
@@ -47,6 +48,26 @@ RELOAD_ANSWER_S = 18.0
 """How long who asked for a reload waits to hear of it; less than the control API's own patience."""
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
+
+
+def claim(directory: Path) -> IO[str]:
+    """Make a state directory ours until what is returned is closed.
+
+    Raises:
+        LockHeldError: another ftpsyncd works on it.
+        LedgerError: it cannot be used.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock: IO[str] = (directory / "lock").open("a")
+    except OSError as error:
+        raise LedgerError(f"the state directory {directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
+    return lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +149,7 @@ class Service:
         require_secrets(self.config)
         with ExitStack() as stack:
             self._stack = stack
-            self._lock(stack)
+            stack.enter_context(claim(self.config.state_dir))
             path = self.config.state_dir / "ledger.db"
             ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
             engine = self._engine = Engine(ledger, self._emit, self._feed.show)
@@ -144,18 +165,6 @@ class Service:
                 stack.callback(self._stop_alerts)
                 self._start_alerts()
             self._stack = stack.pop_all()
-
-    def _lock(self, stack: ExitStack) -> None:
-        directory = self.config.state_dir
-        try:
-            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-            lock: IO[str] = stack.enter_context((directory / "lock").open("a"))
-        except OSError as error:
-            raise LedgerError(f"the state directory {directory} cannot be used: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
 
     def _serve_control(self, stack: ExitStack) -> None:
         if self.config.control.socket is None:

@@ -83,6 +83,8 @@ class Certificates:
     """Key and chain in one file."""
     key: Path
     chain: Path
+    client: Path
+    """Key and chain of somebody who logs in."""
 
 
 @functools.cache
@@ -96,13 +98,14 @@ def certificates() -> Certificates:
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     ca = trustme.CA()
     issued = ca.issue_cert("localhost", "127.0.0.1", key_type=trustme.KeyType.RSA)
-    paths = Certificates(directory / "ca.pem", directory / "server.pem", directory / "key.pem", directory / "chain.pem")
+    paths = Certificates(*(directory / f"{name}.pem" for name in ("ca", "server", "key", "chain", "client")))
     ca.cert_pem.write_to_path(paths.ca)
     issued.private_key_and_cert_chain_pem.write_to_path(paths.server)
     issued.private_key_pem.write_to_path(paths.key)
+    ca.issue_cert("publisher.example.com").private_key_and_cert_chain_pem.write_to_path(paths.client)
     for part in issued.cert_chain_pems:
         part.write_to_path(paths.chain, append=True)
-    for secret in (paths.server, paths.key):
+    for secret in (paths.server, paths.key, paths.client):
         secret.chmod(0o600)
     return paths
 
@@ -121,6 +124,8 @@ class Server:
     idle_s: int
     scratch: Path
     """Configuration, log, pid file."""
+    digests: bool = False
+    client_certificate: bool = False
     pam: Path | None = None
     """The PAM service that was written for it."""
     _process: subprocess.Popen[bytes] | None = None
@@ -227,6 +232,8 @@ class Server:
                 "force_local_logins_ssl": "YES", "require_ssl_reuse": "YES", "ssl_ciphers": "HIGH",
                 "implicit_ssl": "YES" if self.tls == "implicit" else "NO",
             }  # fmt: skip
+        if self.client_certificate:
+            settings |= {"require_cert": "YES", "validate_cert": "YES", "ca_certs_file": certificates().ca}
         path = self.scratch / "vsftpd.conf"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         return [str(_root() / "usr/sbin/vsftpd"), str(path)]
@@ -266,6 +273,8 @@ WtmpLog off
 TransferLog none
 SystemLog {self.scratch}/proftpd.log
 """
+        if self.digests:
+            text += "LoadModule mod_digest.c\nDigestEngine on\n"
         if self.tls != "off":
             implicit = "TLSOptions UseImplicitSSL\n" if self.tls == "implicit" else ""
             text += f"""LoadModule mod_tls.c
@@ -275,6 +284,8 @@ TLSRSACertificateFile {certificates().chain}
 TLSRSACertificateKeyFile {certificates().key}
 TLSLog {self.scratch}/tls.log
 {implicit}"""
+        if self.client_certificate:
+            text += f"TLSVerifyClient on\nTLSCACertificateFile {certificates().ca}\n"
         path = self.scratch / "proftpd.conf"
         path.write_text(text)
         return [str(_root() / "usr/sbin/proftpd"), "-n", "-q", "-c", str(path)]
@@ -298,6 +309,7 @@ TLSLog {self.scratch}/tls.log
             "host": self.host, "port": self.port, "home": str(self.home), "tls": self.tls,
             "max_clients": self.max_clients, "perm": "elradfmwMT" if self.writable else "elr", "idle_s": self.idle_s,
             "certificate": str(certificates().server) if self.tls != "off" else "",
+            "client_ca": str(certificates().ca) if self.client_certificate else "",
         }  # fmt: skip
         return [sys.executable, __file__, json.dumps(settings)]
 
@@ -347,6 +359,8 @@ def running(
     home_bytes: int = 0,
     idle_s: int = 300,
     host: str = "127.0.0.1",
+    digests: bool = False,
+    client_certificate: bool = False,
 ) -> Iterator[Server]:
     """A running server, ended and removed afterwards.
 
@@ -359,6 +373,8 @@ def running(
         home_bytes: the home is a tmpfs of this size, to be filled up (needs root).
         idle_s: seconds after which the server drops an idle session (pure-ftpd: whole minutes).
         host: loopback address to listen on.
+        digests: offer hashes of files (proftpd).
+        client_certificate: require one from the CA (not pure-ftpd); `certificates().client` is one.
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
 
@@ -374,6 +390,7 @@ def running(
         options = f"size={home_bytes}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
     server = Server(kind, tls, place, _free_port(host), host, max_clients, writable, idle_s, scratch)
+    server.digests, server.client_certificate = digests, client_certificate
     try:
         if os.geteuid() == 0 and kind != "pyftpdlib":
             os.chown(place, _UID if writable else 0, _UID if writable else 0)
@@ -411,6 +428,18 @@ def _serve(settings: dict[str, Any]) -> None:
         certfile = settings["certificate"]
         tls_control_required = True
         tls_data_required = True
+
+        @classmethod
+        def get_ssl_context(cls) -> Any:
+            context = super().get_ssl_context()
+            if settings["client_ca"]:
+                from OpenSSL import SSL  # noqa: PLC0415
+
+                context.load_verify_locations(settings["client_ca"])
+                # Without it OpenSSL refuses to resume sessions of verified clients.
+                context.set_session_id(b"ftpsyncd")
+                context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *a: bool(a[-1]))
+            return context
 
     class Implicit(Explicit):
         def handle(self) -> None:

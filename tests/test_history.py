@@ -414,8 +414,8 @@ def sqlite3_version(path: Path) -> int:
 
 
 def test_an_upgrade_that_is_cut_off_changes_nothing(old: Path, monkeypatch):
-    broken = {**ledger_module._STEPS, 3: f"{ledger_module._STEPS[3]} INSERT INTO nowhere VALUES(1);"}
-    monkeypatch.setattr(ledger_module, "_STEPS", broken)
+    *before, last = ledger_module._MIGRATIONS
+    monkeypatch.setattr(ledger_module, "_MIGRATIONS", (*before, f"{last} INSERT INTO nowhere VALUES(1);"))
     with pytest.raises(LedgerError, match="nowhere"):
         Ledger(old)
     assert sqlite3_version(old) == 1

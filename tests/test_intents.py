@@ -194,3 +194,95 @@ def test_a_delete_does_not_make_a_leftover_forgotten(story: Story):
     story.ledger.forget(story.id, "a")
     story.intents.end(delete)
     assert [s.temporary for s in story.asked() if isinstance(s, Sweep)] == [partial("a")]
+
+
+# ── What a later upload may go on with ───────────────────────────────────────────────────────────────────────────
+
+CTIME = 1_700_000_000_123_456_789
+
+
+def resumes(story: Story, fingerprint: Fingerprint, path: str = "a") -> int:
+    """What the next upload of a file is told about the part at the server."""
+    action = story.intents.begin(Upload(M, path, fingerprint))
+    assert isinstance(action, Upload)
+    return action.resume
+
+
+def begin(story: Story, fingerprint: Fingerprint, path: str = "a") -> Upload:
+    action = story.intents.begin(Upload(M, path, fingerprint))
+    assert isinstance(action, Upload)
+    return action
+
+
+def test_a_part_of_the_same_file_is_continued_even_after_a_crash(story: Story):
+    upload = begin(story, A)
+    assert upload.resume == 0
+    story.intents.received(upload, CTIME)
+    assert resumes(story, A) == CTIME
+    story.crash()
+    assert resumes(story, A) == CTIME
+    story.crash()
+    assert resumes(story, A) == CTIME
+
+
+def test_what_the_server_never_began_to_receive_is_not_continued(story: Story):
+    # An older part, left by a sweep that failed, may still be there under the same name.
+    begin(story, A)
+    story.crash()
+    assert resumes(story, A) == 0
+
+
+def test_a_part_is_not_continued_once_another_content_was_begun(story: Story):
+    story.intents.received(begin(story, A), CTIME)
+    assert resumes(story, B) == 0
+    story.crash()
+    # B may have replaced the part, or not: neither is known.
+    assert resumes(story, A) == 0
+    story.crash()
+    assert resumes(story, B) == 0
+
+
+def test_of_two_contents_only_the_latest_can_be_continued(story: Story):
+    story.intents.received(begin(story, A), CTIME)
+    story.intents.received(begin(story, B), CTIME + 1)
+    story.crash()
+    assert resumes(story, B) == CTIME + 1
+    assert resumes(story, A) == 0
+
+
+def test_a_late_word_about_an_earlier_content_is_not_believed(story: Story):
+    earlier = begin(story, A)
+    begin(story, B)
+    story.intents.received(earlier, CTIME)
+    assert resumes(story, B) == 0
+
+
+def test_a_part_that_is_gone_is_not_continued(story: Story):
+    for end in (Upload(M, "a", A), Sweep(M, "a", partial("a")), Delete(M, "a")):
+        story.intents.received(begin(story, A), CTIME)
+        if isinstance(end, Delete):
+            story.intents.begin(end)
+        story.intents.end(end)
+        assert resumes(story, A) == 0
+        story.intents.end(Upload(M, "a", A))
+
+
+def test_a_part_that_moved_with_its_directory_is_not_continued(story: Story):
+    story.intents.received(begin(story, A, "old/a"), CTIME)
+    story.intents.moved("old", "new")
+    assert resumes(story, A, "new/a") == 0
+    assert resumes(story, A, "old/a") == 0
+
+
+def test_a_word_about_nothing_open_is_ignored(story: Story):
+    story.intents.received(Upload(M, "a", A), CTIME)
+    assert not story.intents
+    assert resumes(story, A) == 0
+
+
+def test_a_file_that_was_to_be_renamed_and_is_sent_instead_can_be_continued(story: Story):
+    story.published("old")
+    story.intents.begin(Rename(M, "a", "old", A, SHA))
+    story.intents.received(Upload(M, "a", A), CTIME)
+    story.crash()
+    assert resumes(story, A) == CTIME

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ftpsyncd.errors import ExitCode, LedgerError
-from ftpsyncd.ledger import SCHEMA_VERSION, FailureCounts, Ledger, Totals
+from ftpsyncd.ledger import _MIGRATIONS, SCHEMA_VERSION, FailureCounts, Ledger, Totals
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -521,6 +521,72 @@ def test_a_newer_schema_is_refused_with_a_remedy(path: Path, read_only: bool):  
     assert str(path) in raised.value.message
     assert "Install the newer version" in raised.value.remedy
     assert raised.value.exit_code == ExitCode.TEMPFAIL
+
+
+def as_version_1(path: Path) -> None:
+    """Write a ledger as the first version did, with something of everything that later versions changed."""
+    db = sqlite3.connect(path)
+    db.executescript(_MIGRATIONS[0])
+    db.execute("INSERT INTO mapping(name, destination) VALUES('gallery', 'here')")
+    db.execute("INSERT INTO intent VALUES(1, x'61', 0, x'2f612e66696c6570617274', x'', '[[10, 1, 7]]')")
+    db.execute("PRAGMA user_version=1")
+    db.commit()
+    db.close()
+
+
+def test_a_ledger_of_the_first_version_is_migrated_with_all_that_is_in_it(path: Path):
+    as_version_1(path)
+    for _ in range(2):
+        with Ledger(path) as ledger:
+            mapping = ledger.find_mapping("gallery", "here")
+            assert mapping is not None
+            assert ledger.intents(mapping) == [("a", Intent(Kind.FILE, "/a.filepart", "", (Fingerprint(10, 1, 7),)))]
+            assert ledger.profile("u@host:21") == ""
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        ledger.put_profile("u@host:21", "{}")
+        ledger.intend(mapping, "a", Intent(Kind.FILE, received=2**70))
+    with Ledger(path) as ledger:
+        assert ledger.profile("u@host:21") == "{}"
+        assert ledger.intents(mapping)[0][1].received == 2**70
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    db.close()
+
+
+def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch):
+    as_version_1(path)
+    before = sqlite_schema(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ftpsyncd.ledger._MIGRATIONS", (*_MIGRATIONS[:-1], f"{_MIGRATIONS[-1]}; no SQL at all;"))
+        with pytest.raises(LedgerError):
+            Ledger(path)
+    assert sqlite_schema(path) == before
+    Ledger(path).close()
+    assert sqlite_schema(path) != before
+
+
+def test_a_new_ledger_and_a_migrated_one_are_the_same(path: Path, tmp_path: Path):
+    as_version_1(path)
+    Ledger(path).close()
+    Ledger(tmp_path / "new").close()
+    assert sqlite_schema(path) == sqlite_schema(tmp_path / "new")
+
+
+def sqlite_schema(path: Path) -> list[tuple[str, ...]]:
+    db = sqlite3.connect(path)
+    found = db.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+    db.close()
+    return found
+
+
+def test_a_profile_is_replaced(path: Path):
+    with Ledger(path) as ledger:
+        ledger.put_profile("a@host:21", "first")
+        ledger.put_profile("b@host:21", "other")
+        ledger.put_profile("a@host:21", "second")
+    with Ledger(path, read_only=True) as ledger:
+        assert [ledger.profile(f"{user}@host:21") for user in "abc"] == ["second", "other", ""]
 
 
 def test_a_refused_ledger_is_left_as_it_is(path: Path):

@@ -316,6 +316,26 @@ def test_an_action_under_which_the_connection_always_ends_is_treated_as_the_caus
     assert story.apply(failed(DOWN)), "counted anew"
 
 
+def test_a_large_file_that_comes_forward_with_each_try_is_never_at_fault(story: Story):
+    for kept in range(1, 5 * LOST_CONNECTIONS):
+        assert story.apply(Failed(UPLOAD, DOWN, kept=kept))
+    assert story.told() == []
+
+
+def test_a_large_file_that_stays_where_it_is_is_at_fault(story: Story):
+    tries = [story.apply(Failed(UPLOAD, DOWN, kept=7)) for _ in range(LOST_CONNECTIONS)]
+    assert tries == [True] * (LOST_CONNECTIONS - 1) + [False]
+    assert story.told() == [EventKind.FAILED]
+
+
+def test_a_large_file_that_came_forward_has_its_quick_tries_again(story: Story):
+    for kept, attempts in ((0, 1), (0, 2), (5, 1), (5, 2), (9, 1)):
+        assert not story.apply(Failed(UPLOAD, BROKEN, kept=kept))
+        failure = story.ledger.failure(story.id, "d/a")
+        assert failure is not None
+        assert failure.attempts == attempts
+
+
 def test_a_success_in_between_clears_the_action(story: Story):
     for _ in range(5):
         assert story.apply(failed(DOWN))

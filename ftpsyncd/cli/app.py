@@ -30,6 +30,7 @@ COMMANDS = {
     "sync": ("ftpsyncd.cli.sync", "Publish everything that waits, once, with progress."),
     "plan": ("ftpsyncd.cli.plan", "Show what a pass would do, and why; touches nothing."),
     "check": ("ftpsyncd.cli.check", "Check the configuration, this machine and each server."),
+    "probe": ("ftpsyncd.cli.probe", "Measure what a server can do, and remember it."),
     "status": ("ftpsyncd.cli.status", "What is fine, what waits, and what needs you."),
     "why": ("ftpsyncd.cli.why", "Say in one sentence why a file is, or is not, published."),
     "history": ("ftpsyncd.cli.history", "What was published, renamed, deleted, held or failed, with receipts."),

@@ -329,6 +329,12 @@ class Queue:
         self._cap_grows_at = now + CAP_GROWS_AFTER_S
         return True
 
+    def begin_with_cap(self, cap: int, now: float) -> None:
+        """The server allowed no more connections in an earlier run; that may have changed, so the cap grows back."""
+        if 0 < cap < self.cap:
+            self.cap = cap
+            self._cap_grows_at = now + CAP_GROWS_AFTER_S
+
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
         dues = []

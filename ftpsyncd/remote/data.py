@@ -131,6 +131,7 @@ class DataLine:
             assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - it has a context
             self._protected = self._sock
             self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s)
+            self._control.data_resumed = bool(self._protected.session_reused)
         except ssl.SSLCertVerificationError as error:
             raise translate(error, "protecting the data connection") from error
         except FAILURES as error:

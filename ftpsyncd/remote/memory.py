@@ -35,10 +35,11 @@ from ftpsyncd.errors import (
     ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
+    TransferFailedError,
     VerificationError,
 )
 from ftpsyncd.model import Kind, basename
-from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
+from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult, RemoteEntry
 
 _BLOCK = 256 * 1024
 
@@ -219,8 +220,9 @@ class MemorySession:
                 job.confirm(file)
                 if job.temporary != job.path:
                     self.rename(job.temporary, job.path)
-            except FtpsyncdError:
-                self._discard(job.temporary)
+            except FtpsyncdError as error:
+                if not (job.keep_part and job.size >= RESUMABLE and type(error) is TransferFailedError):
+                    self._discard(job.temporary)
                 raise
         return digest, dated
 
@@ -236,6 +238,8 @@ class MemorySession:
         else:
             sent = 0
             self._write(path, b"", new=True)
+        if sent < job.size >= RESUMABLE and path != job.path:
+            job.begun()
         while sent < job.size:
             block = file.read(min(_BLOCK, job.size - sent))
             if not block:

@@ -18,6 +18,9 @@ from typing import BinaryIO, NamedTuple, Protocol, Self, runtime_checkable
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.model import Kind
 
+RESUMABLE = 9 * 1024 * 1024
+"""Files from this size on are continued after a broken transfer: below it, asking costs more than sending again."""
+
 
 class RemoteEntry(NamedTuple):
     """What the server says about one name."""
@@ -45,8 +48,11 @@ class PublishJob:
             object from ``open``; raises FileChangedError when the file is not the one that was opened. Then the
             temporary file is deleted at the server and the error is the job's result.
         progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
-        resume: a partial ``temporary`` of this very content may be at the server: it is continued, and left there
-            if the transfer breaks again. The caller vouches for "this very content".
+        resume: ``temporary``, if it is there, holds a part of this very content, for which the caller vouches: it is
+            continued where the server can be trusted to do so, else sent anew.
+        keep_part: if the transfer of a large file (`RESUMABLE`) breaks, what arrived may stay under ``temporary``.
+        begun: called when the server has begun to receive a large file into ``temporary``: what is there from now on
+            is a part of this content, even if neither side lives to tell.
     """
 
     path: str
@@ -57,6 +63,8 @@ class PublishJob:
     confirm: Callable[[BinaryIO], None]
     progress: Callable[[int], None] = lambda _sent: None
     resume: bool = False
+    keep_part: bool = False
+    begun: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ class PublishResult:
     """The server's final words about the transfer."""
     dated: bool = False
     """The server confirmed the date."""
+    kept: int = 0
+    """Bytes that were there from earlier tries and were not sent again."""
 
 
 @runtime_checkable

@@ -1,14 +1,18 @@
 """What one server can do: told by FEAT, learned while working, shared by all sessions of an account.
 
 Every field begins with the hopeful assumption; a session that is refused writes down what it learned, and all later
-sessions profit. Writes are single assignments, so threads need no lock.
+sessions profit. Writes are single assignments, so threads need no lock. `Keeper` carries a profile from one run to the
+next and lets refusals grow old: servers are mended, too. Pure.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class Dating(StrEnum):
@@ -21,6 +25,36 @@ class Dating(StrEnum):
     UTIME = "SITE UTIME date name"
     UTIME_LONG = "SITE UTIME name atime mtime ctime UTC"
     NONE = ""
+
+
+class Resuming(StrEnum):
+    """How a server continues a file of which it has a part, in the order in which the ways are tried."""
+
+    REST = "REST"
+    """REST names the byte, STOR continues there (RFC 3659 §5)."""
+    APPE = "APPE"
+    """Only at the end."""
+    NONE = ""
+
+
+class Hashing(StrEnum):
+    """How a server tells a file's hash, in the order in which the ways are tried."""
+
+    HASH = "HASH"
+    """draft-bryan-ftpext-hash."""
+    XSHA256 = "XSHA256"
+    XMD5 = "XMD5"
+    XCRC = "XCRC"
+    NONE = ""
+
+
+class Beyond(StrEnum):
+    """What a server does with a REST beyond the end of a file; nothing of ours relies on it."""
+
+    REFUSED = "refused"
+    ZEROS = "fills the gap with zeros"
+    APPENDED = "appends"
+    OTHER = "does something else"
 
 
 class Oddity(StrEnum):
@@ -68,6 +102,8 @@ class Profile:
 
     features: dict[str, str] = field(default_factory=dict)
     """FEAT: upper-case name → parameters."""
+    face: str = ""
+    """By which the server is known again: its greeting and the names of its features; empty: never met."""
     pipelining: bool = True
     """Several commands may be sent in one write."""
     doubts: int = 0
@@ -80,14 +116,52 @@ class Profile:
     """RNTO replaces a file; None: it was never refused."""
     dating: Dating | None = None
     """None: not tried yet."""
+    resuming: Resuming | None = None
+    """Tried with a small file; None: not tried yet."""
+    trials: int = 0
+    """How often trying that has ended the session."""
+    beyond: Beyond | None = None
+    hashing: Hashing | None = None
+    """A way that gave the right hash of a small file; None: not tried yet."""
+    utf8: bool | None = None
+    """The server says that it takes names as UTF-8 (RFC 2640)."""
+    cap: int = 0
+    """Connections it allowed when it allowed no more; 0: it never refused one."""
+    idle_s: int = 0
+    """Silence after which it ends a session, if it told; 0: it did not."""
 
     keeps: dict[Oddity, bool] = field(default_factory=dict)
     """Whether names with an oddity are stored as they are; absent: not tried yet."""
+
+    _loaded: bool = False
+    """What is here comes from an earlier run, and the server has not been met since."""
+    _other_face: str = ""
+    """The last session met a server that looked like this."""
 
     def greeted(self, banner: str) -> None:
         """Conclude from the server's greeting."""
         if _ONE_AT_A_TIME.search(banner):
             self.pipelining = False
+
+    def met(self, banner: str, features: dict[str, str]) -> None:
+        """A session began: is it still the server that all this was learned of?
+
+        Behind one name may be several machines, so another face counts when it is seen twice in a row, or first.
+        """
+        face = f"{_lasting(banner)}\n{' '.join(sorted(features))}"
+        if self.face and face != self.face and (self._loaded or face == self._other_face):
+            self.forget()
+            self.greeted(banner)
+        self.face = self.face or face
+        self._other_face = "" if face == self.face else face
+        self._loaded = False
+        self.features = features
+
+    def forget(self) -> None:
+        """Know nothing any more."""
+        blank = Profile()
+        for name in Profile.__slots__:
+            setattr(self, name, getattr(blank, name))
 
     def doubt(self) -> None:
         """A batch ended the session: once is an accident, twice in a row a server that cannot take batches."""
@@ -103,3 +177,147 @@ class Profile:
     def mlst(self) -> bool:
         """Machine listings (RFC 3659 §7)."""
         return "MLST" in self.features or "MLSD" in self.features
+
+    def learned(self) -> dict[str, Any]:
+        """What is worth keeping, as JSON knows it; what was not learned yet is left out."""
+        values = {name: getattr(self, name) for name in _READ}
+        known = {name: value for name, value in values.items() if value is not None}
+        return {**known, "face": self.face, "keeps": {str(oddity): kept for oddity, kept in self.keeps.items()}}
+
+    def load(self, learned: Mapping[str, Any]) -> None:
+        """Take over what an earlier run learned; what is not understood is left as it is."""
+        for name, read in _READ.items():
+            if name in learned and (value := _understood(read, learned[name])) is not None:
+                setattr(self, name, value)
+        keeps = learned.get("keeps")
+        for name, value in keeps.items() if isinstance(keeps, dict) else ():
+            if (oddity := _understood(Oddity, name)) is not None and isinstance(value, bool):
+                self.keeps[oddity] = value
+        face = learned.get("face")
+        self.face = face if isinstance(face, str) else ""
+        self._loaded = True
+
+    def refusals(self) -> set[str]:
+        """What the server refused or lacks: the names of fields, and of oddities that it does not keep."""
+        refused = {name for name, hopeless in _HOPELESS.items() if getattr(self, name) == hopeless}
+        return refused | {f"keeps {oddity}" for oddity, kept in self.keeps.items() if not kept}
+
+    def hope(self, refusal: str) -> None:
+        """Forget one of `refusals`: it is tried anew."""
+        if refusal in _HOPELESS:
+            setattr(self, refusal, getattr(Profile(), refusal))
+        self.keeps = {oddity: kept for oddity, kept in self.keeps.items() if f"keeps {oddity}" != refusal}
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "pipelining": _flag,
+    "epsv": _flag,
+    "size": _flag,
+    "renames": _flag,
+    "rename_over": _flag,
+    "dating": Dating,
+    "resuming": Resuming,
+    "beyond": Beyond,
+    "hashing": Hashing,
+    "utf8": _flag,
+    "cap": _count,
+    "idle_s": _count,
+}
+"""The fields that outlive a run, and how each is read back."""
+
+_HOPELESS: Mapping[str, object] = {
+    "pipelining": False,
+    "epsv": False,
+    "size": False,
+    "renames": False,
+    "rename_over": False,
+    "dating": Dating.NONE,
+    "resuming": Resuming.NONE,
+    "hashing": Hashing.NONE,
+}
+"""The values after which nothing is tried any more. (A learned cap grows back by itself.)"""
+
+
+def _understood(read: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return read(value)
+    except ValueError:
+        return None
+
+
+_FLEETING = re.compile(
+    r"\b(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b", re.IGNORECASE
+)
+_NUMBER = re.compile(r"\d+(?:[.:,/-]\d+)*[a-z]?")
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?[a-z]?")
+
+
+def _lasting(banner: str) -> str:
+    """A greeting without what changes from one to the next: dates, counts, addresses; versions stay."""
+    text = _NUMBER.sub(lambda match: match[0] if _VERSION.fullmatch(match[0]) else "#", banner)
+    return " ".join(_FLEETING.sub("#", text).split())
+
+
+REFUSALS_LAST_S = 7 * 86400.0
+"""A refusal that is older is tried anew."""
+
+
+class Keeper:
+    """A profile between runs, and the age of what it does not hope for.
+
+    Args:
+        profile: filled with what was kept.
+        text: from `tend` of an earlier run; empty: nothing was kept.
+        now_s: wall clock.
+    """
+
+    def __init__(self, profile: Profile, text: str, now_s: float) -> None:
+        self.profile = profile
+        self._since: dict[str, float] = {}
+        self._saved: dict[str, Any] = profile.learned()
+        try:
+            kept = json.loads(text) if text else {}
+        except ValueError:
+            kept = {}
+        learned, since = (kept.get(key) for key in ("learned", "since")) if isinstance(kept, dict) else (None, None)
+        if isinstance(learned, dict):
+            profile.load(learned)
+            self._saved = profile.learned()
+            times = since if isinstance(since, dict) else {}
+            self._since = {key: _moment(times.get(key), now_s) for key in profile.refusals()}
+
+    def tend(self, now_s: float) -> str | None:
+        """Let old refusals go; what is to be kept, if that has changed.
+
+        Args:
+            now_s: wall clock.
+        """
+        profile = self.profile
+        refusals = profile.refusals()
+        since = {key: min(self._since.get(key, now_s), now_s) for key in refusals}
+        for key in [key for key, moment in since.items() if now_s - moment > REFUSALS_LAST_S]:
+            profile.hope(key)
+            del since[key]
+        learned = profile.learned()
+        if learned == self._saved and since.keys() == self._since.keys():
+            return None
+        self._saved, self._since = learned, since
+        return json.dumps({"learned": learned, "since": since})
+
+
+def kept(profile: Profile, now_s: float) -> str:
+    """What `Keeper` takes: a profile as it was learned just now."""
+    return json.dumps({"learned": profile.learned(), "since": dict.fromkeys(sorted(profile.refusals()), now_s)})
+
+
+def _moment(value: object, now_s: float) -> float:
+    """A moment that was kept; one that is none, or still to come, is now."""
+    return min(float(value), now_s) if isinstance(value, int | float) else now_s

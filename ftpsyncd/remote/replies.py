@@ -265,6 +265,12 @@ def parse_pasv(reply: Reply) -> int:
     return _port(numbers[4] * 256 + numbers[5] if max(numbers) <= 255 else 0, reply)
 
 
+def pasv_address(reply: Reply) -> str:
+    """The address that a 227 reply names, for people; empty if there is none."""
+    match = re.search(rb"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),\d{1,3},\d{1,3}", reply.lines[-1][3:])
+    return ".".join(number.decode("ascii") for number in match.groups()) if match and reply.code == 227 else ""
+
+
 def _port(port: int, reply: Reply) -> int:
     if not 0 < port < 65536:
         raise ProtocolError(f"The server offers no usable data port: {reply.text}", reply=reply.text)
@@ -300,6 +306,25 @@ def format_time(mtime_s: int) -> str:
 def parse_mdtm(reply: Reply) -> int | None:
     """The date of a 213 reply to MDTM (RFC 3659 §3); None if it is none."""
     return parse_time(reply.lines[-1][4:].strip()) if reply.code == 213 else None
+
+
+def parse_hash(reply: Reply) -> tuple[str, str] | None:
+    """Algorithm and hexadecimal digits of a 213 reply to HASH (draft-bryan-ftpext-hash §3.2); None if it is none."""
+    match = re.match(rb"213[ ]+([A-Za-z0-9-]+)[ ]+(?:\d+-\d+[ ]+)?([0-9A-Fa-f]{8,128})\b", reply.lines[-1])
+    return (match[1].decode("ascii").upper(), match[2].decode("ascii").lower()) if match else None
+
+
+def parse_digest(reply: Reply, digits: int) -> str | None:
+    """The hexadecimal number of a reply to XSHA256, XMD5 or XCRC; None if there is none of this length.
+
+    Servers place it as they like; leading zeros of a short one may be missing.
+    """
+    if not reply.good:
+        return None
+    words = b" ".join(line[4:] for line in reply.lines).split()
+    found = [word.decode("ascii").lower() for word in words if re.fullmatch(rb"[0-9A-Fa-f]{1,128}", word)]
+    fitting = [word for word in found if len(word) == digits] or [word for word in found if digits == 8 > len(word)]
+    return fitting[-1].zfill(digits) if fitting else None
 
 
 def parse_257(reply: Reply) -> bytes | None:

@@ -13,7 +13,6 @@ Sources: RFC 959, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-8), RF
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -29,9 +28,9 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind, ServerSpec, TlsMode, basename
-from ftpsyncd.remote import replies, transfer, upload
+from ftpsyncd.remote import naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import SAMPLES, Dating, Oddity, Profile, oddities
+from ftpsyncd.remote.profile import Dating, Profile
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
@@ -58,6 +57,11 @@ class Account:
         self.timeouts = timeouts or Timeouts(connect_s=min(15.0, spec.timeout_s), reply_s=spec.timeout_s)
         self.throttle = Throttle(spec.bandwidth_bytes_s)
         self._made: TlsContext | None = None
+
+    @property
+    def key(self) -> str:
+        """What the account is known by: other accounts of a server may be allowed other things."""
+        return f"{self.spec.user}@{self.spec.host}:{self.spec.port}"
 
     @property
     def context(self) -> TlsContext | None:
@@ -117,6 +121,7 @@ class Session:
         self.profile = account.profile
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
+        self.greeting = ""
 
     def __repr__(self) -> str:
         return f"Session({self.account!r}, {'usable' if self.usable else 'finished'})"
@@ -140,20 +145,22 @@ class Session:
         greeting = self._final()
         if not greeting.good:
             raise self.error(greeting, "")
-        self.profile.greeted(greeting.text)
+        self.greeting = greeting.text
+        self.profile.greeted(self.greeting)
         if self.account.spec.tls is TlsMode.EXPLICIT and context is not None:
             # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
             self.expect("AUTH", b"AUTH TLS", 234)
             self.control.secure(context)
         self._log_in()
         protect = [b"PBSZ 0", b"PROT P"] if context is not None else []
-        *protected, features, binary, _utf8 = self.exchange([*protect, b"FEAT", b"TYPE I", b"OPTS UTF8 ON"])
+        *protected, features, binary, utf8 = self.exchange([*protect, b"FEAT", b"TYPE I", b"OPTS UTF8 ON"])
         if protected and not protected[-1].good:
             # Without PROT P the data would travel in clear text.
             raise self.error(protected[-1], "PROT")
         if not binary.good:
             raise self.error(binary, "TYPE")
-        self.profile.features = replies.parse_feat(features)
+        self.profile.met(self.greeting, replies.parse_feat(features))
+        self.profile.utf8 = "UTF8" in self.profile.features or utf8.good
 
     def _log_in(self) -> None:
         spec = self.account.spec
@@ -360,35 +367,8 @@ class Session:
         return self._make(["/" + "/".join(parts[:n]) for n in range(1, len(parts) + 1)]) if parts else False
 
     def assure(self, path: str) -> None:
-        """Make sure that the server keeps this name as it is: a changed name could be that of another file.
-
-        Tried once per oddity with a directory of our own, beside the path.
-
-        Raises:
-            NameRefusedError: the server would store it under another name.
-        """
-        for oddity in oddities(path):
-            if oddity not in self.profile.keeps:
-                self.profile.keeps[oddity] = self._keeps(oddity, path.rpartition("/")[0])
-            if not self.profile.keeps[oddity]:
-                raise NameRefusedError(
-                    f"The server would store {path!r} under another name: it changes {oddity.value}.",
-                    remedy="Rename the file.",
-                )
-
-    def _keeps(self, oddity: Oddity, directory: str) -> bool:
-        token = secrets.token_hex(4)
-        name = SAMPLES[oddity].format(f"{token}.filepart")
-        made = self.exchange([self.command("MKD", f"{directory}/{name}")])[0]
-        if not made.good:
-            error = self.error(made, "MKD", f"{directory}/{name}")
-            if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError):
-                raise error
-            return False
-        stored = {entry.name for entry in self.list_dir(directory or "/") if token in entry.name}
-        # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
-        self.exchange([self.command("RMD", f"{directory}/{each}") for each in {name, *stored}])
-        return stored == {name}
+        """Make sure that the server keeps this name as it is (`naming.assure`)."""
+        naming.assure(self, path)
 
     def _make(self, chain: Sequence[str]) -> bool:
         """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
@@ -429,37 +409,7 @@ class Session:
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
-        commands = [self.command("RNFR", source), self.command("RNTO", target)]
-        self.assure(target)
-        began, ended = self.exchange(commands)
-        if not began.more:
-            raise self.error(began, "RNFR", source)
-        if not ended.good:
-            self.rename_refused(source, target, ended)
-
-    def rename_refused(self, source: str, target: str, refusal: Reply) -> None:
-        """Delete the file that stands at ``target`` and rename again; raise where that is not the reason.
-
-        The target is deleted only if it is a file and the source is there: for a moment neither name is, but
-        nothing is lost.
-        """
-        error = self.error(refusal, "RNTO", target)
-        if not self.usable:
-            raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
-        if refusal.code not in {450, 451, 550, 552, 553}:
-            raise error
-        there = self.stat(target)
-        if there is not None and there.kind is Kind.DIR:
-            raise AlreadyExistsError(
-                f"{target!r} is a directory at the server: {refusal.text}", reply=refusal.text
-            ) from error
-        if there is None or there.kind is not Kind.FILE or self.stat(source) is None:
-            raise error
-        self.expect("DELE", self.command("DELE", target), 250, 200, subject=target)
-        began, ended = self.exchange([self.command("RNFR", source), self.command("RNTO", target)])
-        if not began.more or not ended.good:
-            raise self.error(ended if began.more else began, "RNTO", target)
-        self.profile.rename_over = False
+        renaming.rename(self, source, target)
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""

@@ -1,4 +1,4 @@
-"""Data connections agreed on, and content fetched.
+"""Data connections agreed on, content fetched, and a few bytes sent.
 
 `upload` publishes over the same offers.
 
@@ -95,6 +95,47 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
 def _offer(session: Session) -> Offer:
     command, listener = prepare(session)
     return agree(session, session.exchange([command])[0], listener)
+
+
+# ── Sending a little ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int | None = None) -> Reply:
+    """Send a few bytes with STOR or APPE, after a REST if one is given; the server's last words, whatever they are.
+
+    For experiments; files are published by `upload`.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    command = session.command(verb, path)
+    offer = _offer(session)
+    try:
+        if rest is not None:
+            reply = session.exchange([f"REST {rest}".encode()])[0]
+            if not reply.more:
+                offer.drop()
+                return reply
+        session.control.send([command])
+    except RemoteError:
+        offer.drop()
+        raise
+    queued = session.control.queued
+
+    def answer() -> Reply | None:
+        return next((reply for reply in queued if not reply.preliminary), None)
+
+    with contextlib.suppress(TransferFailedError):  # the reply tells
+        line = offer.open(session, answer)
+        try:
+            # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
+            session.control.await_answer(lambda: next(iter(queued), None))
+            line.send(memoryview(content))
+        except RemoteError:
+            line.abort()
+            raise
+        line.finish()
+    return session.check(session.first(), session.control.timeouts.final_s)
 
 
 # ── Fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,28 +22,27 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ftpsyncd.errors import (
-    FileChangedError,
     FtpsyncdError,
     LocalError,
     LocalUnreadableError,
     NotSupportedError,
-    ProtocolError,
     RemoteError,
     ServerUnavailableError,
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import replies
-from ftpsyncd.remote.port import PublishJob, PublishResult
-from ftpsyncd.remote.pour import BLOCK, pour
+from ftpsyncd.remote import renaming, replies, resume
+from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
+from ftpsyncd.remote.pour import pour
+from ftpsyncd.remote.profile import Resuming
+from ftpsyncd.remote.renaming import RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
 from ftpsyncd.remote.transfer import Offer, agree, prepare
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
-REPEATED = 1024 * 1024
-"""Bytes before the end of a partial file that are sent again when it is continued."""
 _OUT_OF_STEP = frozenset({500, 501, 502, 503})
 """Answers to an RNTO whose RNFR was accepted that make no sense for the name."""
 SMALL = 1024 * 1024
@@ -59,8 +58,8 @@ class _Upload:
     """Where it is sent to: the job's, or its final path where the server cannot rename."""
     file: BinaryIO
     started: float
-    offset: int = 0
-    """Bytes that are there from an earlier try and are not sent again."""
+    kept: Kept = NOTHING
+    """What is there from an earlier try and is not sent again."""
     digest: Any = field(default_factory=hashlib.sha256)
     sent: int = 0
     reply: str = ""
@@ -78,8 +77,8 @@ class _Upload:
 
     @property
     def worth_continuing(self) -> bool:
-        """The transfer broke and the caller would continue it: the part stays at the server."""
-        return self.job.resume and type(self.error) is TransferFailedError and self.sent > REPEATED
+        """The transfer broke, nothing is wrong with what arrived, and it is much."""
+        return self.is_hidden and type(self.error) is TransferFailedError and self.sent > REPEATED
 
     def moved(self, sent: int) -> None:
         """So many bytes are sent."""
@@ -96,6 +95,7 @@ class _Upload:
             time.monotonic() - self.started,
             self.reply,
             self.dated and not self.error,
+            self.kept.size,
         )
 
 
@@ -136,20 +136,20 @@ class _Cycle:
             yield from self._lost()
             before, self.before = self.before, None
             self.opened = upload
-            if upload.offset and upload.offset == job.size:
-                upload.reply = "It was there already, complete."
-            else:
-                self._transfer(upload, before)
+            self._transfer(upload, before)
             self.opened = None
             if upload.error is None:
                 self.before = upload
-            elif not upload.worth_continuing:
+            elif not (upload.worth_continuing and resume.worthwhile(self.session, job)):
                 self._remove(upload)
             if before is not None:
                 self._settle(before)
                 yield before.result()
             if upload.error is not None:
                 yield upload.result()
+            elif upload.kept.size:
+                # Its hash is asked for, which may take a while: no data connection waits meanwhile.
+                yield from self._flush()
         yield from self._lost()
 
     def _begin(self, job: PublishJob) -> Generator[PublishResult, None, _Upload]:
@@ -165,45 +165,36 @@ class _Cycle:
         session.assure(job.path)
         if job.size > SMALL or job.resume:
             yield from self._flush()
+        if job.resume and temporary == job.temporary != job.path:
+            return self._continue(job)
         self._verify(another=True)
-        upload = _Upload(job, temporary, _open(job), time.monotonic())
-        if job.resume:
-            try:
-                self._continue(upload)
-            except BaseException:
-                upload.file.close()
-                raise
+        return _Upload(job, temporary, _open(job), time.monotonic())
+
+    def _continue(self, job: PublishJob) -> _Upload:
+        """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
+        session = self.session
+        # What is found out may take data connections.
+        self._drop_offer()
+        kept = resume.kept(session, job)
+        upload = _Upload(job, job.temporary, _open(job), time.monotonic(), kept)
+        try:
+            resume.hash_ahead(session, upload.file, upload.digest, kept.size)
+            if kept.size < job.size:
+                self._verify(another=True)
+            if kept.way is Resuming.REST and not session.exchange([f"REST {kept.size}".encode()])[0].more:
+                upload.file.seek(0)
+                upload.digest, upload.kept = hashlib.sha256(), NOTHING
+        except BaseException:
+            upload.file.close()
+            raise
+        upload.sent = upload.kept.size
+        upload.stored = bool(upload.kept.size)
         return upload
 
-    def _continue(self, upload: _Upload) -> None:
-        """Find out how much of the file is there from an earlier try, and hash that much of it here.
-
-        The last MiB is sent again: what a server wrote last before it crashed may be zeros. An offset beyond the
-        end of the file at the server would be filled with zeros by vsftpd, so exactly what SIZE says is used.
-        """
-        session, job = self.session, upload.job
-        there = replies.parse_size(session.exchange([session.command("SIZE", upload.temporary)])[0]) or 0
-        if there > job.size:
-            return
-        if there < job.size:
-            there = max(0, there - REPEATED)
-            if not there or "STREAM" not in session.profile.features.get("REST", "").upper():
-                return
-        try:
-            while upload.sent < there:
-                block = upload.file.read(min(BLOCK, there - upload.sent))
-                if not block:
-                    raise FileChangedError(f"The file ended after {upload.sent} of {job.size} bytes.")
-                upload.digest.update(block)
-                upload.sent += len(block)
-        except OSError as error:
-            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
-        if there < job.size and not session.exchange([f"REST {there}".encode()])[0].more:
-            upload.file.seek(0)
-            upload.sent, upload.digest = 0, hashlib.sha256()
-            return
-        upload.offset = there
-        upload.stored = True
+    def _drop_offer(self) -> None:
+        if self.offer is not None:
+            self.offer.drop()
+            self.offer = None
 
     def close(self) -> None:
         """Let go of what an abandoned iteration left behind."""
@@ -211,8 +202,7 @@ class _Cycle:
             # Left in the middle of a transfer: whatever the server says next belongs to it.
             self.session.abandon()
             self.opened.file.close()
-        if self.offer is not None:
-            self.offer.drop()
+        self._drop_offer()
         if self.before is not None:
             self._remove(self.before)
             self.before.file.close()
@@ -292,6 +282,11 @@ class _Cycle:
                 self._sized(upload, reply)
             else:
                 upload.dated = reply.good
+        if upload.error is None and upload.kept.size:
+            try:
+                resume.verify(self.session, upload.job, upload.file, upload.digest.hexdigest())
+            except FtpsyncdError as error:
+                upload.error = error
         if upload.error is None and self.session.profile.dating is None:
             upload.dated = self.session.set_time(upload.temporary, upload.job.mtime_s)
         if upload.error is None:
@@ -309,6 +304,8 @@ class _Cycle:
             if isinstance(error, NotSupportedError):
                 self.session.profile.size = False
                 return
+        if upload.kept.way:
+            self.session.profile.resuming = Resuming.NONE
         upload.error = VerificationError(
             f"The server holds {'nothing' if size is None else f'{size} bytes'} of the {upload.job.size} bytes of "
             f"{upload.job.path!r} that it confirmed: {upload.reply}",
@@ -320,8 +317,11 @@ class _Cycle:
     def _transfer(self, upload: _Upload, before: _Upload | None) -> None:
         """Rename the file before, send this one; errors are kept in the uploads."""
         session = self.session
+        if upload.kept.size and upload.kept.size == upload.job.size:
+            upload.reply = "It was there already, complete."
+            return
         ahead = [] if before is None else _rename(session, before)
-        store = session.command("STOR", upload.temporary)
+        store = session.command("APPE" if upload.kept.way is Resuming.APPE else "STOR", upload.temporary)
         try:
             if ahead and before is not None and not session.profile.pipelining:
                 self._renamed(before, session.exchange(ahead))
@@ -364,6 +364,7 @@ class _Cycle:
             upload.stored = True
             return error
         upload.stored = True
+        self._announce(upload, ahead)
         try:
             job = upload.job
             if job.size > SMALL:
@@ -391,6 +392,21 @@ class _Cycle:
             raise
         line.finish()
         return None
+
+    def _announce(self, upload: _Upload, ahead: int) -> None:
+        """Say that a large file is on its way, once the server has said so: an older part is gone then."""
+        if not upload.is_hidden or upload.job.size < RESUMABLE:
+            return
+        queued = self.session.control.queued
+
+        def first() -> Reply | None:
+            return next(iter(list(queued)[ahead:]), None)
+
+        # It costs a large file one round trip.
+        self.session.control.await_answer(first)
+        reply = first()
+        if reply is not None and reply.preliminary:
+            upload.job.begun()
 
     def _stored(self, upload: _Upload, failure: FtpsyncdError | None) -> None:
         """Read the replies to STOR and judge: the server's words go before what this side saw."""
@@ -433,9 +449,9 @@ class _Cycle:
             self.session.profile.trust()
         elif ended.good:
             # Perhaps the words of another command: see what became of the names.
-            upload.error = _RenameUnclearError(ended)
+            upload.error = RenameUnclearError(ended)
         elif began.more:
-            upload.error = _RenameRefusedError(ended)
+            upload.error = RenameRefusedError(ended)
         elif began.code in {500, 502, 504}:
             self.session.profile.renames = False
             upload.error = TransferFailedError(
@@ -447,9 +463,10 @@ class _Cycle:
 
     def _settle(self, upload: _Upload) -> None:
         """After the transfer that was going on: mend a refused rename, remove what must not stay."""
-        if isinstance(upload.error, _RenameUnclearError):
-            upload.error = self._unclear(upload, upload.error.refusal)
-        elif isinstance(upload.error, _RenameRefusedError):
+        if isinstance(upload.error, RenameUnclearError):
+            job = upload.job
+            upload.error = renaming.unclear(self.session, upload.temporary, job.path, job.size, upload.error.refusal)
+        elif isinstance(upload.error, RenameRefusedError):
             refusal, job = upload.error.refusal, upload.job
             try:
                 if refusal.code in _OUT_OF_STEP and self.session.profile.pipelining:
@@ -457,22 +474,12 @@ class _Cycle:
                     self.session.profile.pipelining = False
                     self.session.rename(upload.temporary, job.path)
                 else:
-                    self.session.rename_refused(upload.temporary, job.path, refusal)
+                    renaming.refused(self.session, upload.temporary, job.path, refusal)
                 upload.error = None
             except RemoteError as error:
                 upload.error = error
         if upload.error is not None:
             self._remove(upload)
-
-    def _unclear(self, upload: _Upload, reply: Reply) -> FtpsyncdError | None:
-        """Whether a rename that was answered strangely was done: the temporary name is gone, the final one complete."""
-        try:
-            temporary, final = self.session.stat_many([upload.temporary, upload.job.path])
-        except RemoteError as error:
-            return error
-        if temporary is None and final is not None and final.size == upload.job.size:
-            return None
-        return ProtocolError(f"The server answers RNTO with: {reply.text}", reply=reply.text)
 
     def _remove(self, upload: _Upload) -> None:
         """Delete the temporary file of a failed upload, as far as that can be done."""
@@ -480,18 +487,6 @@ class _Cycle:
             with contextlib.suppress(FtpsyncdError):
                 self.session.delete_many([upload.temporary])
                 upload.stored = False
-
-
-class _RenameRefusedError(RemoteError):
-    """RNTO was refused while a transfer was going on; it is looked into after that."""
-
-    def __init__(self, refusal: Reply) -> None:
-        super().__init__("The rename was refused.", reply=refusal.text)
-        self.refusal = refusal
-
-
-class _RenameUnclearError(_RenameRefusedError):
-    """RNTO was answered by a success that is not its own."""
 
 
 def _rename(session: Session, upload: _Upload) -> list[bytes]:

@@ -12,6 +12,7 @@ Sources: RFC 959 §4, RFC 4217 (TLS).
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -68,6 +69,9 @@ def translate(error: Exception, doing: str) -> RemoteError:
             return ServerUnavailableError(f"Time-out while {doing}.")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
             return ServerUnavailableError(f"The server closed the connection while {doing}.")
+        case ssl.SSLError() if re.search("ALERT.*(CERTIFICATE|UNKNOWN_CA)", getattr(error, "reason", None) or ""):
+            # With TLS 1.3 the alert comes after the handshake: the server judges when we believe to be through.
+            return TlsError(f"The server does not accept our certificate, or the lack of one: {error.reason}.")
         case ssl.SSLError():
             # On a line that had begun well: a dying vsftpd says its last words in clear text.
             return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
@@ -140,6 +144,8 @@ class Control:
         self.host = host
         self.timeouts = timeouts
         self.broken = False
+        self.data_resumed = False
+        """The last protected data connection resumed this line's TLS session."""
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
@@ -168,6 +174,12 @@ class Control:
     def session(self) -> ssl.SSLSession | None:
         """The TLS session as it is now: TLS 1.3 tickets arrive after the handshake, so ask for every transfer."""
         return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    @property
+    def tls_version(self) -> str:
+        """As people write it, ``TLS 1.3``; empty without TLS."""
+        version = self._sock.version() if isinstance(self._sock, ssl.SSLSocket) else None
+        return (version or "").replace("TLSv", "TLS ")
 
     @property
     def ticket_expiring(self) -> bool:
@@ -222,9 +234,13 @@ class Control:
                 except _NOT_NOW as wish:
                     self._await(wish, select.POLLOUT, deadline)
         except FAILURES as error:
-            # Often the server has said why before it closed: 421, too many connections.
-            with contextlib.suppress(RemoteError):
+            # Often the server has said why before it closed: 421, too many connections, or an alert.
+            try:
                 self.pump()
+            except TlsError:
+                raise
+            except RemoteError:
+                pass
             self.broken = True
             if self.queued and self.queued[-1].code == 421:
                 return
@@ -294,7 +310,7 @@ class Control:
         """Queue what has come, without waiting.
 
         Raises:
-            ServerUnavailableError: the line ended and holds no reply that was not asked for.
+            ServerUnavailableError: the line ended, and no final reply is queued: what it would answer has no outcome.
         """
         try:
             while True:
@@ -303,7 +319,7 @@ class Control:
             return
         except FAILURES as error:
             self.broken = True
-            if not self.queued:
+            if all(reply.preliminary for reply in self.queued):
                 raise translate(error, f"listening to {self._where}") from error
 
     def wait(self, sock: socket.socket, events: int, timeout_s: float) -> None:

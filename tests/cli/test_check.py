@@ -154,6 +154,14 @@ def test_a_remote_directory_without_write_permission_at_a_real_server(config):
     assert exit_code(findings) == 75
 
 
+@pytest.mark.parametrize("tls_max", ["1.2", "1.3"])
+def test_the_version_of_tls_is_named(config, tls_max):
+    with running("pyftpdlib", tls="explicit") as real:
+        spec = real.spec(name="web", tls_max=tls_max)
+        messages = [each.message for each in check(replace(config, servers={"web": spec}), offline=False)]
+    assert f"Encrypted with TLS {tls_max}; the certificate verifies." in messages
+
+
 # ── This machine and the configuration ───────────────────────────────────────────────────────────────────────────
 
 

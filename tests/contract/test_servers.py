@@ -130,6 +130,37 @@ class TestTls:
                 Account(server.spec())()
             assert "USER" not in server.log()
 
+    @pytest.mark.parametrize("tls_max", ["1.2", "1.3"])
+    @pytest.mark.parametrize(
+        ("kind", "tls"),
+        [
+            ("vsftpd", "explicit"),
+            ("vsftpd", "implicit"),
+            ("proftpd", "explicit"),
+            ("proftpd", "implicit"),
+            ("pyftpdlib", "explicit"),
+        ],
+    )
+    def test_a_client_certificate_is_shown_where_it_is_wanted(self, kind, tls_max, tls):
+        client = certificates().client
+        with running(kind, tls=tls, client_certificate=True) as server:
+            account = Account(server.spec(client_cert=client, client_key=client, tls_max=tls_max))
+            with account() as session:
+                results = publish(session, *(job(f"/{n}") for n in range(3)), job("/large", b"x" * 2_000_000))
+                assert [r.error for r in results] == [None] * 4
+                assert {e.name for e in session.list_dir("/")} == {"0", "1", "2", "large"}
+                assert session.control.tls_version == f"TLS {tls_max}"
+                assert session.control.data_resumed
+
+    @pytest.mark.parametrize("tls_max", ["1.2", "1.3"])
+    @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+    def test_without_the_client_certificate_that_a_server_wants_a_person_is_called(self, kind, tls_max):
+        with running(kind, tls="explicit", client_certificate=True) as server:
+            with pytest.raises(TlsError) as caught:
+                Account(server.spec(tls_max=tls_max), timeouts=QUICK)()
+            assert "client_cert" in caught.value.remedy
+            assert list(server.home.iterdir()) == []
+
     def test_a_server_without_tls_gets_no_user_name(self):
         with running("pyftpdlib") as server:
             with pytest.raises(TlsError) as caught:

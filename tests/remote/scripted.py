@@ -313,5 +313,11 @@ class Scripted:
         self.dirs.add(path)
         return f'257 "{path}" made.'
 
+    async def do_rmd(self, _c: Connection, path: str) -> str:
+        if path not in self.dirs:
+            return "550 No such directory."
+        self.dirs.discard(path)
+        return "250 Removed."
+
     async def do_cwd(self, _c: Connection, path: str) -> str:
         return "250 Here." if path in self.dirs else "550 No such directory."

@@ -253,6 +253,22 @@ class TestTheDataConnection:
             assert not session.usable
             assert set(server.files) <= {"/a.0123abcd.filepart"}
 
+    def test_one_that_hangs_while_the_control_line_ended_does_not_wait_for_the_stall_time(self):
+        async def half_dead(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Go on.")
+            _, writer = await connection.data()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            connection.writer.write_eof()
+            await connection.silence()
+
+        patient = replace(QUICK, stall_s=60)
+        with Scripted(STOR=half_dead) as server, Account(server.spec(), timeouts=patient)() as session:
+            before = time.monotonic()
+            (result,) = publish(session, job("/a", b"x" * LARGE))
+            assert time.monotonic() - before < 20
+            assert isinstance(result.error, ServerUnavailableError)
+            assert not session.usable
+
     def test_slow_progress_is_no_stall(self):
         async def crawl(connection: Connection, path: str) -> None:
             await connection.say("150 Go on.")
@@ -423,51 +439,6 @@ class TestRenaming:
             assert usable
             assert acc.profile.renames is False
             assert set(server.files) == {"/c"}
-
-
-class TestResume:
-    CONTENT = bytes(range(256)) * 12_000
-
-    def test_a_broken_transfer_leaves_its_part_and_the_next_continues_it(self):
-        async def breaks(connection: Connection, path: str) -> None:
-            connection.server.files[path] = await connection.receive(2_500_000)
-            await connection.end_data(reset=True)
-            await connection.say("426 Connection lost.")
-
-        async def append(connection: Connection, path: str) -> None:
-            start = int(next(line for line in reversed(connection.server.log) if line[:4] == "REST")[5:])
-            connection.server.files[path] = connection.server.files[path][:start] + await connection.receive()
-            await connection.say("226 Stored.")
-
-        with Scripted(STOR=[breaks, append], REST="350 Go on.") as server, account(server)() as session:
-            (first,) = publish(session, job("/a", self.CONTENT, resume=True))
-            assert isinstance(first.error, TransferFailedError)
-            (second,) = publish(session, job("/a", self.CONTENT, resume=True))
-            assert second.error is None
-            assert server.files == {"/a": self.CONTENT}
-            assert "REST 1451424" in server.log
-
-    def test_a_lost_226_is_answered_by_size_and_not_by_sending_again(self):
-        async def forget(connection: Connection, path: str) -> None:
-            connection.server.files[path] = await connection.receive()
-            await connection.hang_up()
-
-        with Scripted(STOR=[forget]) as server:
-            with account(server)() as session:
-                (first,) = publish(session, job("/a", self.CONTENT))
-                assert isinstance(first.error, ServerUnavailableError)
-            with account(server)() as session:
-                (second,) = publish(session, job("/a", self.CONTENT, resume=True))
-                assert second.error is None
-            assert server.verbs().count("STOR") == 1
-            assert server.files == {"/a": self.CONTENT}
-
-    def test_a_refused_rest_starts_anew(self):
-        with Scripted(REST="502 Not here.") as server, account(server)() as session:
-            server.files["/a.0123abcd.filepart"] = self.CONTENT[:2_000_000]
-            (result,) = publish(session, job("/a", self.CONTENT, resume=True))
-            assert result.error is None
-            assert server.files == {"/a": self.CONTENT}
 
 
 class TestDates:

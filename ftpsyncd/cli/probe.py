@@ -1,0 +1,102 @@
+"""``ftpsyncd probe``: a server's profile, measured, shown and kept."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from rich.table import Table
+
+from ftpsyncd.cli.app import tell
+from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
+from ftpsyncd.cli.output import console, emit, words
+from ftpsyncd.cli.settings import check_name, load_config, start_log
+from ftpsyncd.config import Config
+from ftpsyncd.errors import ExitCode, LedgerError, LockHeldError, RemoteError, UsageError
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.logs import one_line
+from ftpsyncd.probe import Measure, Probing
+from ftpsyncd.remote.profile import kept
+from ftpsyncd.remote.session import Account
+from ftpsyncd.service import claim
+from ftpsyncd.survey import LEDGER
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd probe web                       what can this server do?",
+        "ftpsyncd probe web --directory /scratch  where its files may be put",
+        "ftpsyncd probe web --json | jq .profile",
+    )
+)
+@click.argument("server", shell_complete=complete_server)
+@click.option(
+    "--directory", metavar="PATH", help="Where to put the files of the measurement; a mapping's directory by default."
+)
+@json_option
+@common_options
+@click.pass_context
+def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bool) -> None:
+    """Measure what a server can do, and remember it.
+
+    Small files are put into a directory of the account and removed again. Exits with 75 if the server cannot be
+    measured now. docs/servers.md explains the fields.
+    """
+    start_log(given(), level="error")
+    config = load_config(given())
+    check_name(server, config.servers, "server")
+    place = directory or _directory_of(config, server)
+    if not place.startswith("/"):
+        raise UsageError(f"{place!r} is no absolute path.", remedy="Begin it with a slash.")
+    account = Account(config.servers[server])
+    try:
+        measures = list(Probing(account, place).run())
+    except RemoteError as error:
+        tell(error)
+        ctx.exit(ExitCode.TEMPFAIL)
+    trouble = _keep(config, account)
+    if as_json:
+        profile = account.profile.learned()
+        profile["features"] = account.profile.features
+        emit({
+            "server": server,
+            "directory": place,
+            "measures": measures,
+            "profile": profile,
+            "stored": not trouble,
+            "message": trouble,
+        })  # fmt: skip
+    else:
+        _show(server, account, measures)
+        click.echo(one_line(trouble or "Stored: the daemon begins with this."))
+
+
+def _directory_of(config: Config, server: str) -> str:
+    directories = [mapping.remote for mapping in config.mappings.values() if mapping.server == server]
+    if not directories:
+        raise UsageError(f"No mapping publishes to {server}.", remedy="Name a directory with --directory.")
+    return directories[0]
+
+
+def _keep(config: Config, account: Account) -> str:
+    """Put the profile into the ledger; why not, if that cannot be."""
+    try:
+        with claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
+            ledger.put_profile(account.key, kept(account.profile, time.time()))
+    except LockHeldError:
+        return "Not stored: a running ftpsyncd has the ledger. It learns the same by itself."
+    except LedgerError as error:
+        return f"Not stored: {error.message}"
+    return ""
+
+
+def _show(server: str, account: Account, measures: list[Measure]) -> None:
+    spec = account.spec
+    table = Table(
+        box=None, pad_edge=False, title_justify="left", title=f"{server}: {spec.user}@{spec.host}:{spec.port}"
+    )
+    for heading in ("field", "found", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for measure in measures:
+        table.add_row(words(measure.field, "bold"), words(measure.value), words(measure.meaning, "bright_black"))
+    console().print(table)

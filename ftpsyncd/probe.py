@@ -1,0 +1,248 @@
+"""``probe``: what a server really does, measured with small files of our own that are removed again.
+
+In: an account and a directory. Out: one `Measure` per field, as they are made, and the account's profile filled with
+what was learned. FEAT is not believed where it can be tried. Names are ``….<8 hex>.filepart``, as everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ftpsyncd.errors import FtpsyncdError, RemoteError, ServerUnavailableError, TooManyConnectionsError
+from ftpsyncd.model import TlsMode
+from ftpsyncd.remote import hashes, naming, replies, trials
+from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Resuming
+from ftpsyncd.remote.session import Account, Session
+from ftpsyncd.remote.transfer import deliver
+
+DATE = 1_234_567_890
+BATCHES = 8
+"""Repetitions of the commands whose replies tell whether they came in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One thing that was measured."""
+
+    field: str
+    """One word; docs/servers.md explains it."""
+    value: str
+    meaning: str = ""
+    """For people: what follows from it, where that is not plain."""
+
+
+class Probing:
+    """One probing of one server.
+
+    Args:
+        account: with a blank profile, which is filled.
+        directory: where the files go; made and removed again if it is not there.
+    """
+
+    def __init__(self, account: Account, directory: str) -> None:
+        self.account = account
+        self.profile = account.profile
+        self.directory = directory.rstrip("/")
+        self._token = secrets.token_hex(4)
+        self._directories: list[str] = []
+        self._session: Session | None = None
+        self._made: list[str] = []
+        self._failed = False
+
+    def run(self) -> Iterator[Measure]:
+        """Measure one field after the other.
+
+        Raises:
+            RemoteError: the server cannot be reached, or the directory cannot be written.
+        """
+        fields: dict[str, Callable[[Session], tuple[str, str]]] = {
+            "tls": self._tls,
+            "passive": self._passive,
+            "listing": self._listing,
+            "size": self._size,
+            "dates": self._dates,
+            "rename": self._rename,
+            "hash": self._hash,
+            "resume": self._resume,
+            "beyond": self._beyond,
+            "names": self._names,
+            "pipelining": self._pipelining,
+            "idle": self._idle,
+            "connections": self._connections,
+        }
+        try:
+            self._prepare(self._usable())
+            for field, measure in fields.items():
+                session = self._usable()
+                try:
+                    value, meaning = measure(session)
+                except RemoteError as error:
+                    self._failed = True
+                    value, meaning = "not measured", error.message
+                yield Measure(field, value, meaning)
+        finally:
+            self._clean()
+
+    # ── the scene ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _usable(self) -> Session:
+        if self._session is None or not self._session.usable:
+            if self._session is not None:
+                self._session.close()
+            self._session = self.account()
+        return self._session
+
+    def _path(self, stem: str = "ftpsyncd") -> str:
+        return f"{self.directory}/{stem}.{self._token}.filepart"
+
+    def _prepare(self, session: Session) -> None:
+        self._made = trials.make_missing(session, self.directory)
+        reply = deliver(session, "STOR", self._path(), trials.CONTENT)
+        if not reply.good:
+            raise session.error(reply, "STOR", self._path())
+
+    def _clean(self) -> None:
+        """Remove all that is ours, whatever happened."""
+        with contextlib.suppress(FtpsyncdError):
+            session = self._usable()
+            session.delete_many([self._path(), self._path("ftpsyncd-2")])
+            if self._failed:
+                session.exchange([session.command("RMD", f"{self.directory}/{name}") for name in self._directories])
+            for directory in reversed(self._made):
+                session.remove_dir(directory)
+        if self._session is not None:
+            self._session.close()
+
+    # ── the fields ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tls(self, session: Session) -> tuple[str, str]:
+        if session.account.spec.tls is TlsMode.OFF:
+            return "off", "password and files can be read on the way"
+        # `_prepare` has used a data connection.
+        how = "session resumed" if session.control.data_resumed else "full handshakes"
+        verified = "" if session.account.spec.tls_verify else "the certificate is not verified"
+        return f"{session.control.tls_version}, {how}", verified
+
+    def _passive(self, session: Session) -> tuple[str, str]:
+        extended, plain = session.exchange([b"EPSV"])[0], session.exchange([b"PASV"])[0]
+        self.profile.epsv = extended.code == 229
+        ways = [name for name, reply in (("EPSV", extended), ("PASV", plain)) if reply.code in {227, 229}]
+        address = replies.pasv_address(plain)
+        elsewhere = bool(address) and address != session.control.peer
+        return ", ".join(ways) or "neither", f"PASV names {address}, which is not followed" if elsewhere else ""
+
+    def _listing(self, session: Session) -> tuple[str, str]:
+        names = {entry.name for entry in session.list_dir(self.directory or "/")}
+        if self._path().rpartition("/")[2] not in names:
+            return "incomplete", "a file of ours is missing in it; publishing does not need listings"
+        return ("MLSD", "") if self.profile.mlst else ("LIST", "dates are asked for one by one")
+
+    def _size(self, session: Session) -> tuple[str, str]:
+        size = replies.parse_size(session.exchange([session.command("SIZE", self._path())])[0])
+        self.profile.size = size is not None
+        if size is None:
+            return "none", "uploads are verified by the server's last words only, and never continued"
+        return ("right", "") if size == len(trials.CONTENT) else ("wrong", f"{size} instead of {len(trials.CONTENT)}")
+
+    def _dates(self, session: Session) -> tuple[str, str]:
+        session.set_time(self._path(), DATE)
+        if self.profile.dating:
+            return self.profile.dating.value, ""
+        self.profile.dating = Dating.NONE
+        return "none", "files get the date of their upload"
+
+    def _rename(self, session: Session) -> tuple[str, str]:
+        source, target = self._path(), self._path("ftpsyncd-2")
+        deliver(session, "STOR", target, b"in the way")
+        began = session.exchange([session.command("RNFR", source)])[0]
+        if not began.more:
+            self.profile.renames = began.code not in {500, 502, 504}
+            return "none", "files are sent under their final names"
+        ended = session.exchange([session.command("RNTO", target)])[0]
+        over = ended.good and trials.holds(session, target, trials.CONTENT)
+        if not over:
+            self.profile.rename_over = False
+        deliver(session, "STOR", source, trials.CONTENT)
+        return ("replaces", "") if over else ("does not replace", "an old file is deleted first")
+
+    def _hash(self, session: Session) -> tuple[str, str]:
+        right: list[Hashing] = []
+        for way in hashes.offered(self.profile.features):
+            told = hashes.ask(session, way, self._path(), len(trials.CONTENT))
+            if told is not None and told.digits == hashes.of_bytes(told.algorithm, trials.CONTENT):
+                right.append(way)
+        self.profile.hashing = right[0] if right else Hashing.NONE
+        wrong = [way.value for way in hashes.offered(self.profile.features) if way not in right]
+        return ", ".join(right) or "none", f"offered, but not right: {', '.join(wrong)}" if wrong else ""
+
+    def _resume(self, session: Session) -> tuple[str, str]:
+        ways = [way for way in (Resuming.REST, Resuming.APPE) if trials.continues(session, way, self._path())]
+        self.profile.resuming = ways[0] if ways else Resuming.NONE
+        return ", ".join(ways) or "none", "" if ways else "large files that break off are sent whole"
+
+    def _beyond(self, session: Session) -> tuple[str, str]:
+        self.profile.beyond = trials.beyond(session, self._path())
+        harmless = self.profile.beyond is Beyond.REFUSED
+        return self.profile.beyond.value, "" if harmless else "harmless: SIZE is asked before anything is continued"
+
+    def _names(self, session: Session) -> tuple[str, str]:
+        plain = self._keeps(session, "é 😀.{}")
+        for oddity in Oddity:
+            self.profile.keeps[oddity] = self._keeps(session, SAMPLES[oddity])
+        changed = [oddity.value for oddity in Oddity if not self.profile.keeps[oddity]]
+        if not plain:
+            changed.insert(0, "letters beyond ASCII")
+        kept = "all kept" if not changed else f"changes {', '.join(changed)}"
+        utf8 = "" if self.profile.utf8 else "the server does not say that names are UTF-8"
+        return kept, "; ".join(filter(None, [utf8, "files with such names are refused" if changed else ""]))
+
+    def _keeps(self, session: Session, sample: str) -> bool:
+        self._directories.append(sample.format(f"{secrets.token_hex(4)}.filepart"))
+        return naming.keeps_name(session, self.directory, self._directories[-1])
+
+    def _pipelining(self, session: Session) -> tuple[str, str]:
+        if self.profile.pipelining:
+            absent = session.command("SIZE", self._path("no-such"))
+            there = session.command("MDTM", self._path())
+            self.profile.pipelining = False  # should the session end under it
+            try:
+                session.control.send([b"NOOP", absent, b"PWD", there] * BATCHES)
+                codes = [session.check(session.first()).code for _ in range(4 * BATCHES)]
+            except ServerUnavailableError:
+                codes = []
+            fitting = all(
+                noop in {200, 250} and missing >= 500 and where == 257 and date in {213, 500, 502, 550}
+                for noop, missing, where, date in zip(*(codes[n::4] for n in range(4)), strict=True)
+            )
+            self.profile.pipelining = bool(codes) and fitting
+            if not self.profile.pipelining:
+                session.abandon()
+        return ("works", "") if self.profile.pipelining else ("does not work", "one command at a time, slower")
+
+    def _idle(self, session: Session) -> tuple[str, str]:
+        reply = session.exchange([b"SITE IDLE"])[0]
+        told = re.search(r"(\d+)\s*(sec|min)", reply.text[3:], re.IGNORECASE) if reply.good else None
+        told = told or re.search(r"(\d+)\s*(sec|min)\w* of (?:inactivity|idle)", session.greeting, re.IGNORECASE)
+        if told is None:
+            return "not told", ""
+        self.profile.idle_s = int(told[1]) * (60 if told[2].lower() == "min" else 1)
+        return f"{self.profile.idle_s} s", ""
+
+    def _connections(self, _session: Session) -> tuple[str, str]:
+        wanted = self.account.spec.connections
+        meaning = ""
+        with contextlib.ExitStack() as stack:
+            granted = 1
+            while granted < wanted:
+                try:
+                    stack.enter_context(self.account())
+                except (TooManyConnectionsError, ServerUnavailableError) as error:
+                    meaning = error.message
+                    self.profile.cap = granted if isinstance(error, TooManyConnectionsError) else 0
+                    break
+                granted += 1
+        return f"{granted} of {wanted}", meaning

@@ -1,0 +1,103 @@
+"""Hashes of files at the server: which way it offers, what it says, and what ought to be said.
+
+HASH has a draft (draft-bryan-ftpext-hash); XSHA256, XMD5 and XCRC have none, and servers differ in the words of their
+replies. So a way counts only after it gave the right hash of a small file (`trials`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from ftpsyncd.errors import LocalUnreadableError
+from ftpsyncd.remote import replies
+from ftpsyncd.remote.profile import Hashing
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+_BLOCK = 1 << 20
+
+
+class Hash(NamedTuple):
+    """A hash as the server tells it."""
+
+    algorithm: str
+    """As HASH names it: ``SHA-256``, ``SHA-512``, ``SHA-1``, ``MD5``, ``CRC32``."""
+    digits: str
+    """Hexadecimal, lower case."""
+
+
+class _Crc32:
+    """CRC-32 with the face of hashlib."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def hexdigest(self) -> str:
+        return f"{self._value:08x}"
+
+
+_NEW: Mapping[str, Callable[[], Any]] = {
+    "SHA-256": hashlib.sha256,
+    "SHA-512": hashlib.sha512,
+    "SHA-1": lambda: hashlib.sha1(usedforsecurity=False),
+    "MD5": lambda: hashlib.md5(usedforsecurity=False),
+    "CRC32": _Crc32,
+}
+_ALGORITHM = {Hashing.XSHA256: ("SHA-256", 64), Hashing.XMD5: ("MD5", 32), Hashing.XCRC: ("CRC32", 8)}
+
+
+def offered(features: Mapping[str, str]) -> list[Hashing]:
+    """The ways that FEAT names, the best first."""
+    return [way for way in Hashing if way.value and way.value in features]
+
+
+def ask(session: Session, way: Hashing, path: str, size: int) -> Hash | None:
+    """What the server says; None if it will not for this file.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    if way is Hashing.HASH and "SHA-256" in session.profile.features.get("HASH", "").upper():
+        session.exchange([b"OPTS HASH SHA-256"])
+    # Some take the words of a name for offsets unless it is quoted; HASH has no offsets.
+    name = path if way is Hashing.HASH or " " not in path else f'"{path}"'
+    session.control.send([session.command(way.value, name)])
+    # The server reads all of the file first.
+    patience_s = session.control.timeouts.after(size)
+    reply = session.check(session.first(patience_s), patience_s)
+    if way is Hashing.HASH:
+        told = replies.parse_hash(reply)
+        return Hash(*told) if told is not None and told[0] in _NEW else None
+    algorithm, digits = _ALGORITHM[way]
+    number = replies.parse_digest(reply, digits)
+    return None if number is None else Hash(algorithm, number)
+
+
+def of_bytes(algorithm: str, content: bytes) -> str:
+    """The hash of ``content``, as `Hash.digits` has it."""
+    made = _NEW[algorithm]()
+    made.update(content)
+    return str(made.hexdigest())
+
+
+def of_file(algorithm: str, file: BinaryIO) -> str:
+    """The hash of a file from its beginning.
+
+    Raises:
+        LocalUnreadableError: it cannot be read.
+    """
+    made = _NEW[algorithm]()
+    try:
+        file.seek(0)
+        while block := file.read(_BLOCK):
+            made.update(block)
+    except OSError as error:
+        raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
+    return str(made.hexdigest())

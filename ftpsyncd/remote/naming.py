@@ -1,0 +1,60 @@
+"""Names that a server might change silently: found out with a directory of our own before the first of them is used."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import NameRefusedError, NotFoundError
+from ftpsyncd.remote.profile import SAMPLES, Oddity, oddities
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+
+def assure(session: Session, path: str) -> None:
+    """Make sure that the server keeps this name as it is: a changed name could be that of another file.
+
+    Tried once per oddity with a directory of our own, beside the path.
+
+    Raises:
+        NameRefusedError: the server would store it under another name.
+    """
+    for oddity in oddities(path):
+        if oddity not in session.profile.keeps:
+            session.profile.keeps[oddity] = keeps(session, oddity, path.rpartition("/")[0])
+        if not session.profile.keeps[oddity]:
+            raise NameRefusedError(
+                f"The server would store {path!r} under another name: it changes {oddity.value}.",
+                remedy="Rename the file.",
+            )
+
+
+def keeps(session: Session, oddity: Oddity, directory: str) -> bool:
+    """Whether the server stores names with this oddity as they are.
+
+    Raises:
+        NotFoundError: there is no such directory.
+        RemoteError: the session ended.
+    """
+    return keeps_name(session, directory, SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart"))
+
+
+def keeps_name(session: Session, directory: str, name: str) -> bool:
+    """Whether the server stores a name, that holds 8 hexadecimal digits of our own and ``.filepart``, as it is."""
+    end = name.index(".filepart")
+    token = name[end - 8 : end]
+    made = session.exchange([session.command("MKD", f"{directory}/{name}")])[0]
+    if not made.good:
+        error = session.error(made, "MKD", f"{directory}/{name}")
+        if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError):
+            raise error
+        return False
+    stored: set[str] = set()
+    try:
+        stored = {entry.name for entry in session.list_dir(directory or "/") if token in entry.name}
+    finally:
+        if session.usable:
+            # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
+            session.exchange([session.command("RMD", f"{directory}/{each}") for each in {name, *stored}])
+    return stored == {name}

@@ -1,0 +1,76 @@
+"""Renames, and what is done when they are refused or answered strangely.
+
+`session` renames with it, `upload` ends its files with it.
+
+Sources: RFC 959 §4.1.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, ProtocolError, RemoteError, ServerUnavailableError
+from ftpsyncd.model import Kind
+from ftpsyncd.remote.replies import Reply
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+
+class RenameRefusedError(RemoteError):
+    """RNTO was refused while a transfer was going on; it is looked into after that."""
+
+    def __init__(self, refusal: Reply) -> None:
+        super().__init__("The rename was refused.", reply=refusal.text)
+        self.refusal = refusal
+
+
+class RenameUnclearError(RenameRefusedError):
+    """RNTO was answered by a success that is not its own."""
+
+
+def rename(session: Session, source: str, target: str) -> None:
+    """See :meth:`ftpsyncd.remote.port.RemoteSession.rename`."""
+    commands = [session.command("RNFR", source), session.command("RNTO", target)]
+    session.assure(target)
+    began, ended = session.exchange(commands)
+    if not began.more:
+        raise session.error(began, "RNFR", source)
+    if not ended.good:
+        refused(session, source, target, ended)
+
+
+def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
+    """Delete the file that stands at ``target`` and rename again; raise where that is not the reason.
+
+    The target is deleted only if it is a file and the source is there: for a moment neither name is, but
+    nothing is lost.
+    """
+    error = session.error(refusal, "RNTO", target)
+    if not session.usable:
+        raise ServerUnavailableError("The connection ended before the file had its final name.", reply=error.reply)
+    if refusal.code not in {450, 451, 550, 552, 553}:
+        raise error
+    there = session.stat(target)
+    if there is not None and there.kind is Kind.DIR:
+        raise AlreadyExistsError(
+            f"{target!r} is a directory at the server: {refusal.text}", reply=refusal.text
+        ) from error
+    if there is None or there.kind is not Kind.FILE or session.stat(source) is None:
+        raise error
+    session.expect("DELE", session.command("DELE", target), 250, 200, subject=target)
+    began, ended = session.exchange([session.command("RNFR", source), session.command("RNTO", target)])
+    if not began.more or not ended.good:
+        raise session.error(ended if began.more else began, "RNTO", target)
+    session.profile.rename_over = False
+
+
+def unclear(session: Session, source: str, target: str, size: int, reply: Reply) -> FtpsyncdError | None:
+    """Whether a rename that was answered strangely was done: the old name is gone, the new one complete."""
+    try:
+        old, new = session.stat_many([source, target])
+    except RemoteError as error:
+        return error
+    if old is None and new is not None and new.size == size:
+        return None
+    return ProtocolError(f"The server answers RNTO with: {reply.text}", reply=reply.text)

@@ -1,0 +1,115 @@
+"""Continuing a large upload that broke: how much of it is at the server, and whether the result is right.
+
+`upload` asks before it sends and after. Nothing is continued blindly: the caller vouches that the temporary file holds
+a part of this very content, the server has shown with a small file that it continues correctly, SIZE is asked before
+and after, and where the server tells hashes, the whole file's is compared before it gets its final name.
+
+Sources: RFC 3659 §5 (REST), RFC 959 §4.1.3 (APPE).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from ftpsyncd.errors import FileChangedError, LocalUnreadableError, VerificationError
+from ftpsyncd.model import parent
+from ftpsyncd.remote import hashes, replies, trials
+from ftpsyncd.remote.port import RESUMABLE, PublishJob
+from ftpsyncd.remote.profile import Hashing, Resuming
+from ftpsyncd.remote.transfer import BLOCK
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+REPEATED = 1024 * 1024
+"""Bytes before the end of a part that are sent again: what a server wrote last before it crashed may be zeros."""
+_SIGN_OF_LIFE_S = 30.0
+"""While much is read here, the server hears from us."""
+
+
+class Kept(NamedTuple):
+    """What need not be sent again."""
+
+    size: int = 0
+    way: Resuming = Resuming.NONE
+    """How to continue behind it; NONE: nothing is kept, or nothing is missing."""
+
+
+NOTHING = Kept()
+
+
+def worthwhile(session: Session, job: PublishJob) -> bool:
+    """Whether a part of this file would be continued later, so that it may stay at the server."""
+    return job.keep_part and job.size >= RESUMABLE and session.profile.resuming is not Resuming.NONE
+
+
+def kept(session: Session, job: PublishJob) -> Kept:
+    """How much of the file is there from an earlier try and can stay. May use data connections of its own.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    if not session.profile.size:
+        return NOTHING
+    there = replies.parse_size(session.exchange([session.command("SIZE", job.temporary)])[0]) or 0
+    if there > job.size or there <= REPEATED:
+        return NOTHING
+    profile = session.profile
+    if profile.hashing is None and not hashes.offered(profile.features):
+        profile.hashing = Hashing.NONE
+    if profile.hashing is None or (profile.resuming is None and there < job.size):
+        trials.learn_resuming(session, parent(job.temporary))
+    if there == job.size:
+        return Kept(there)
+    if profile.resuming is Resuming.REST:
+        # Inside the file: beyond its end some servers put zeros.
+        return Kept(there - REPEATED, Resuming.REST)
+    return Kept(there, Resuming.APPE) if profile.resuming is Resuming.APPE else NOTHING
+
+
+def hash_ahead(session: Session, file: BinaryIO, digest: Any, size: int) -> None:
+    """Read what is not sent again into the digest.
+
+    Raises:
+        FileChangedError: the file is shorter.
+        LocalUnreadableError: it cannot be read.
+        RemoteError: the session ended.
+    """
+    done, heard = 0, time.monotonic()
+    while done < size:
+        try:
+            block = file.read(min(BLOCK, size - done))
+        except OSError as error:
+            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
+        if not block:
+            raise FileChangedError(f"The file ended after {done} of {size} bytes.")
+        digest.update(block)
+        done += len(block)
+        if time.monotonic() - heard > _SIGN_OF_LIFE_S:
+            session.noop()
+            heard = time.monotonic()
+
+
+def verify(session: Session, job: PublishJob, file: BinaryIO, sha256: str) -> None:
+    """Compare hashes, where the server tells them: a file that was not sent in one piece is right as a whole.
+
+    Raises:
+        VerificationError: it is not. Files are sent whole to this server from now on.
+        LocalUnreadableError: the local file cannot be read.
+        RemoteError: the session ended.
+    """
+    way = session.profile.hashing
+    if not way:
+        return
+    told = hashes.ask(session, way, job.temporary, job.size)
+    if told is None:
+        # It refuses for a file of this size: what was tried with a small one has to do.
+        return
+    ours = sha256 if told.algorithm == "SHA-256" else hashes.of_file(told.algorithm, file)
+    if told.digits != ours:
+        session.profile.resuming = Resuming.NONE
+        raise VerificationError(
+            f"The server's {told.algorithm} of {job.path!r}, which was not sent in one piece, is not that of the file.",
+            remedy="It is sent whole.",
+        )

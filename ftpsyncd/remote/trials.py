@@ -1,0 +1,150 @@
+"""Experiments at a server with small files of our own: what FEAT does not tell, or tells wrongly.
+
+Each leaves nothing behind as long as the session lives. `resume` needs the answers before it continues a file for the
+first time; `probe` asks for all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import FtpsyncdError, RemoteError
+from ftpsyncd.model import parent
+from ftpsyncd.remote import hashes, replies
+from ftpsyncd.remote.port import RemoteSession
+from ftpsyncd.remote.profile import Beyond, Hashing, Resuming
+from ftpsyncd.remote.transfer import deliver
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+CONTENT = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(160))
+"""5,120 bytes in which no part looks like another, and no zeros like content."""
+PART = 3000
+"""So much of it is there when it is continued."""
+INSIDE = 2000
+"""Where REST continues: before the end, as `resume` does it."""
+GAP = 1000
+"""How far beyond the end a REST is tried."""
+MOST_TRIALS = 2
+"""A server that ends the session so often under a trial is not tried again."""
+
+
+@contextmanager
+def scratch(session: Session, directory: str) -> Iterator[str]:
+    """A name of our own in a directory; what is there afterwards is removed."""
+    path = f"{directory.rstrip('/')}/ftpsyncd.{secrets.token_hex(4)}.filepart"
+    try:
+        yield path
+    finally:
+        if session.usable:
+            with contextlib.suppress(FtpsyncdError):
+                session.delete_many([path])
+
+
+def make_missing(session: RemoteSession, directory: str) -> list[str]:
+    """Make the directories that are not there, from the top; returns them.
+
+    Raises:
+        RemoteError: that is refused; what was made is removed.
+    """
+    missing: list[str] = []
+    while directory.strip("/") and session.stat(directory) is None:
+        missing.insert(0, directory)
+        directory = parent(directory)
+    made: list[str] = []
+    try:
+        # A comprehension would lose what was made before a refusal.
+        for each in missing:
+            if session.make_dir(each):
+                made.append(each)  # noqa: PERF401
+    except FtpsyncdError:
+        for each in reversed(made):
+            session.remove_dir(each)
+        raise
+    return made
+
+
+def holds(session: Session, path: str, content: bytes) -> bool:
+    """Whether a file at the server is exactly this, by its hash or, without one, by fetching it."""
+    size = replies.parse_size(session.exchange([session.command("SIZE", path)])[0])
+    if size != len(content):
+        return False
+    if session.profile.hashing:
+        told = hashes.ask(session, session.profile.hashing, path, len(content))
+        return told is not None and told.digits == hashes.of_bytes(told.algorithm, content)
+    into = io.BytesIO()
+    try:
+        session.fetch(path, into)
+    except RemoteError:
+        # An account that may not read, for instance: then nothing is known.
+        if not session.usable:
+            raise
+        return False
+    return into.getvalue() == content
+
+
+def learn_resuming(session: Session, directory: str) -> None:
+    """Find out how the server continues a file and tells hashes; the profile remembers both.
+
+    A server that cannot be tried now, because it is full for instance, is tried another time.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    profile = session.profile
+    try:
+        with scratch(session, directory) as path:
+            if not deliver(session, "STOR", path, CONTENT[:PART]).good:
+                return
+            profile.hashing = hashing(session, path, CONTENT[:PART])
+            profile.resuming = resuming(session, path)
+    except RemoteError:
+        if not session.usable:
+            profile.trials += 1
+            if profile.trials >= MOST_TRIALS:
+                profile.resuming = Resuming.NONE
+        raise
+
+
+def hashing(session: Session, path: str, content: bytes) -> Hashing:
+    """The first way that tells the hash of a file that is there."""
+    for way in hashes.offered(session.profile.features):
+        told = hashes.ask(session, way, path, len(content))
+        if told is not None and told.digits == hashes.of_bytes(told.algorithm, content):
+            return way
+    return Hashing.NONE
+
+
+def resuming(session: Session, path: str) -> Resuming:
+    """The first way that continues a file correctly; `path` is overwritten."""
+    return next((way for way in (Resuming.REST, Resuming.APPE) if continues(session, way, path)), Resuming.NONE)
+
+
+def continues(session: Session, way: Resuming, path: str) -> bool:
+    """Whether a file of which a part is there becomes the whole, byte for byte."""
+    if not deliver(session, "STOR", path, CONTENT[:PART]).good:
+        return False
+    if way is Resuming.REST:
+        reply = deliver(session, "STOR", path, CONTENT[INSIDE:], rest=INSIDE)
+    else:
+        reply = deliver(session, "APPE", path, CONTENT[PART:])
+    return reply.good and holds(session, path, CONTENT)
+
+
+def beyond(session: Session, path: str) -> Beyond:
+    """What a REST beyond the end of a file does; `path` is overwritten."""
+    deliver(session, "STOR", path, CONTENT[:PART])
+    reply = deliver(session, "STOR", path, CONTENT[:GAP], rest=PART + GAP)
+    size = replies.parse_size(session.exchange([session.command("SIZE", path)])[0])
+    if not reply.good:
+        return Beyond.REFUSED
+    if size == PART + GAP:
+        return Beyond.APPENDED
+    return Beyond.ZEROS if size == PART + 2 * GAP else Beyond.OTHER

@@ -1,0 +1,136 @@
+"""``ftpsyncd probe``: the table, the document, what is stored and what is not; and that the daemon begins with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftpsyncd.config import load
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.remote.profile import Resuming
+from ftpsyncd.service import Service, claim
+from tests.cli.terminal import write_config
+from tests.servers import PASSWORD, USER, Server, running
+
+SERVED = f"{USER}@127.0.0.1"
+
+
+@pytest.fixture
+def server():
+    with running("pyftpdlib") as started:
+        yield started
+
+
+@pytest.fixture
+def config(tmp_path: Path, server: Server) -> Path:
+    for name in ("gallery", "shop"):
+        (tmp_path / name).mkdir()
+    return write_config(tmp_path, port=server.port)
+
+
+def stored(config: Path, server: Server) -> dict[str, Any]:
+    with Ledger(config.parent / "state" / "ledger.db", read_only=True) as ledger:
+        return dict(json.loads(ledger.profile(f"{SERVED}:{server.port}") or "{}"))
+
+
+def test_a_person_sees_a_table_and_it_is_stored(ftpsyncd, config, server):
+    ended = ftpsyncd("probe", "web", "-c", config)
+    assert ended.code == 0, ended.err
+    lines = [" ".join(line.split()) for line in ended.out.splitlines()]
+    assert f"web: {SERVED}:{server.port}" in lines
+    assert "resume REST, APPE" in lines
+    assert "Stored" in lines[-1]
+    assert PASSWORD not in ended.out
+    assert stored(config, server)["learned"]["resuming"] == "REST"
+    assert list(server.home.iterdir()) == []
+
+
+def test_a_program_gets_one_document(ftpsyncd, config, server):
+    ended = ftpsyncd("probe", "web", "--json", "--directory", "/elsewhere", "-c", config)
+    document = json.loads(ended.out)
+    assert document.keys() == {"server", "directory", "measures", "profile", "stored", "message"}
+    assert (document["server"], document["directory"], document["stored"]) == ("web", "/elsewhere", True)
+    assert {measure["field"] for measure in document["measures"]} >= {"tls", "resume", "connections"}
+    assert document["profile"]["dating"] == "MFMT"
+    assert "MLST" in document["profile"]["features"]
+    assert list(server.home.iterdir()) == []
+
+
+def test_it_is_not_stored_while_a_daemon_runs(ftpsyncd, config):
+    with claim(config.parent / "state"):
+        ended = ftpsyncd("probe", "web", "--json", "-c", config)
+    document = json.loads(ended.out)
+    assert (ended.code, document["stored"]) == (0, False)
+    assert "running ftpsyncd" in document["message"]
+    assert not (config.parent / "state" / "ledger.db").exists()
+
+
+def test_the_daemon_begins_with_it_and_keeps_what_it_learns(ftpsyncd, config, server):
+    ftpsyncd("probe", "web", "-c", config)
+    service = Service(load(config), one_pass=True)
+    service.start()
+    try:
+        keeper = service.engine.servers["web"].keeper
+        assert keeper is not None
+        profile = keeper.profile
+        assert profile.resuming is Resuming.REST
+        profile.renames = False
+        (config.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+        assert service.wait_finished(30)
+    finally:
+        service.stop()
+    document = stored(config, server)
+    assert document["learned"]["renames"] is False
+    assert "renames" in document["since"]
+
+
+def test_a_cap_that_was_learned_is_where_the_daemon_begins(ftpsyncd, tmp_path):
+    for name in ("gallery", "shop"):
+        (tmp_path / name).mkdir()
+    with running("pyftpdlib", max_clients=2) as small:
+        config = write_config(tmp_path, port=small.port)
+        assert ftpsyncd("probe", "web", "-c", config).code == 0
+        service = Service(load(config), one_pass=True)
+        service.start()
+        try:
+            assert service.engine.servers["web"].queue.cap == 2
+        finally:
+            service.stop()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere"], 2, "The configuration has: web."),
+        (["web", "--directory", "relative"], 2, "absolute"),
+        ([], 2, "SERVER"),
+    ],
+)
+def test_wrong_words_are_told(ftpsyncd, config_file, words, code, said):
+    ended = ftpsyncd("probe", *words, "-c", config_file)
+    assert ended.code == code
+    assert said in ended.err
+
+
+def test_a_server_that_cannot_be_reached_is_75(ftpsyncd, config_file):
+    ended = ftpsyncd("probe", "web", "-c", config_file)
+    assert ended.code == 75
+    assert "refused" in ended.err
+    assert ended.out == ""
+
+
+def test_a_directory_that_cannot_be_written_is_75(ftpsyncd, tmp_path):
+    for name in ("gallery", "shop"):
+        (tmp_path / name).mkdir()
+    with running("pyftpdlib", writable=False) as locked:
+        ended = ftpsyncd("probe", "web", "--directory", "/", "-c", write_config(tmp_path, port=locked.port))
+    assert ended.code == 75
+    assert "550" in ended.err
+
+
+def test_a_bad_configuration_is_78(ftpsyncd, config_file):
+    config_file.write_text("servers: 7\n")
+    assert ftpsyncd("probe", "web", "-c", config_file).code == 78

@@ -1,0 +1,165 @@
+"""`probe` at real servers: what it finds is documented, what it leaves is nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.errors import NameRefusedError, ServerUnavailableError
+from ftpsyncd.probe import Probing
+from ftpsyncd.remote.profile import Dating, Hashing, Keeper, Oddity, Profile, Resuming, kept
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.wire import Timeouts
+from tests.remote.scripted import Behaviour, Connection, Scripted
+from tests.servers import KINDS, running
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "servers.md"
+BEGIN, END = "<!-- measured -->\n", "<!-- end -->\n"
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+
+
+def values(account: Account, directory: str = "/") -> dict[str, str]:
+    return {measure.field: measure.value for measure in Probing(account, directory).run()}
+
+
+@pytest.mark.real_server
+def test_the_documentation_says_what_is_measured():
+    found: dict[str, dict[str, str]] = {}
+    for kind in KINDS:
+        with running(kind, tls="explicit", digests=kind == "proftpd") as server:
+            found[kind] = values(Account(server.spec()), "/made/for/this")
+            assert list(server.home.iterdir()) == []
+    rows = [["", *KINDS], ["---"] * (1 + len(KINDS))]
+    rows += [[field, *(found[kind][field] for kind in KINDS)] for field in found[KINDS[0]]]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows).replace("|  |", "| |")
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    documented, _, after = rest.partition(END)
+    if os.environ.get("FTPSYNCD_SNAPSHOTS") == "write":
+        DOCUMENT.write_text(f"{before}{BEGIN}{table}{END}{after}")
+    else:
+        assert documented == table, "FTPSYNCD_SNAPSHOTS=write renews it"
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_measured_is_what_a_later_run_begins_with(kind: str):
+    with running(kind) as server:
+        account = Account(server.spec())
+        (server.home / "theirs").write_bytes(b"of somebody else")
+        found = values(account)
+        assert [path.name for path in server.home.iterdir()] == ["theirs"]
+        profile = Profile()
+        Keeper(profile, kept(account.profile, 1e9), 1e9)
+        assert profile.resuming is Resuming.REST
+        assert profile.dating in {Dating.MFMT, Dating.MDTM}
+        assert profile.hashing is Hashing.NONE
+        assert profile.keeps.keys() == set(Oddity)
+        with Account(server.spec(), profile=profile)():
+            assert profile.resuming is Resuming.REST
+        assert found["tls"] == "off"
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cap_is_found(kind: str):
+    with running(kind, max_clients=2) as server:
+        account = Account(server.spec())
+        assert values(account)["connections"] == "2 of 4"
+        assert account.profile.cap == 2
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_directory_that_cannot_be_written_is_an_error(kind: str):
+    with running(kind, writable=False) as server, pytest.raises(NameRefusedError):
+        values(Account(server.spec()))
+
+
+class TestServersThatLack:
+    def probed(
+        self, script: Mapping[str, Behaviour] | None = None, **options
+    ) -> tuple[dict[str, str], Scripted, Profile]:
+        with Scripted(script, **options) as server:
+            account = Account(server.spec(connections=2), timeouts=QUICK)
+            found = values(account)
+            return found, server, account.profile
+
+    def test_everything_that_can_be_missing(self):
+        refusals = dict.fromkeys(("EPSV", "SIZE", "MFMT", "MDTM", "SITE", "RNFR", "REST", "APPE", "PWD"), "502 No.")
+        found, server, profile = self.probed(refusals)
+        assert server.files == {}
+        assert found == found | {
+            "passive": "PASV",
+            "size": "none",
+            "dates": "none",
+            "rename": "none",
+            "hash": "none",
+            "resume": "none",
+            "pipelining": "does not work",
+            "idle": "not told",
+        }
+        assert profile.refusals() >= {"epsv", "size", "dating", "renames", "hashing", "resuming", "pipelining"}
+
+    def test_one_that_does_not_replace(self):
+        async def refuse(c: Connection, path: str) -> None:
+            if path in c.server.files:
+                await c.say("550 File exists.")
+            else:
+                await c.server.default(c, f"RNTO {path}")
+
+        found, server, profile = self.probed(RNTO=refuse)
+        assert found["rename"] == "does not replace"
+        assert profile.rename_over is False
+        assert server.files == {}
+
+    def test_a_pasv_that_names_another_address_is_told(self):
+        async def elsewhere(c: Connection, _a: str) -> None:
+            port = await c.listen()
+            await c.say(f"227 There (10,9,8,7,{port // 256},{port % 256})")
+
+        with Scripted(PASV=elsewhere) as server:
+            measures = list(Probing(Account(server.spec(), timeouts=QUICK), "/").run())
+            assert "10.9.8.7" in next(measure.meaning for measure in measures if measure.field == "passive")
+
+    def test_one_that_loses_commands_that_come_together(self):
+        async def lose(c: Connection, path: str) -> None:
+            c.reader._buffer.clear()  # type: ignore[attr-defined]
+            await c.server.default(c, f"NOOP {path}")
+
+        found, server, profile = self.probed(NOOP=lose)
+        assert found["pipelining"] == "does not work"
+        assert profile.pipelining is False
+        assert server.files == {}
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            {"SITE": "200 The current idle time-out is 15 minutes."},
+            {"GREETING": "220-Welcome.\n220 You will be disconnected after 900 seconds of inactivity."},
+        ],
+    )
+    def test_the_idle_time_is_read(self, script):
+        found, _, profile = self.probed(script)
+        assert (found["idle"], profile.idle_s) == ("900 s", 900)
+
+    @pytest.mark.parametrize("verb", ["RETR", "REST", "MKD", "RNTO", "PWD"])
+    def test_one_that_hangs_up_under_a_command_is_measured_as_far_as_possible_and_left_clean(self, verb: str):
+        async def hang_up(c: Connection, _a: str) -> None:
+            await c.hang_up()
+
+        found, server, _ = self.probed({verb: hang_up})
+        assert len(found) == 13
+        assert server.files == {}
+        assert server.dirs == {"/"}
+
+    def test_one_that_goes_away_ends_the_probing(self):
+        async def leave(c: Connection, _a: str) -> None:
+            c.server.script["GREETING"] = "421 Closed."
+            await c.hang_up()
+
+        with Scripted(RNFR=leave) as server, pytest.raises(ServerUnavailableError):
+            values(Account(server.spec(), timeouts=QUICK))

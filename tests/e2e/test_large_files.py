@@ -1,0 +1,139 @@
+"""Large files that break off are continued by the daemon: a cut line, a lost 226, a crash; and never mixed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.outcomes import LOST_CONNECTIONS
+from tests.e2e.proxy import Proxy
+from tests.e2e.site import Site, Spy, contents, digest, site
+from tests.servers import KINDS, running
+from tests.waiting import until
+
+pytestmark = pytest.mark.real_server
+SIZE = 64 * 1024 * 1024
+MOST = 1.25 * SIZE
+"""Bytes in total: the file, the MiB that is repeated, what was in buffers when the line was cut."""
+SLOW = {"bandwidth": "16 MB/s"}
+
+
+@contextmanager
+def proxied(kind: str, base: Path, **server_keys: object) -> Iterator[tuple[Site, Proxy]]:
+    with running(kind) as server, Proxy(server.host, server.port) as proxy:
+        keys = {"host": "127.0.0.1", "port": proxy.port, **server_keys}
+        with site(server, base, server_keys=keys) as s:
+            yield s, proxy
+
+
+def large(seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(SIZE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_line_costs_little(kind: str, tmp_path: Path):
+    with proxied(kind, tmp_path) as (s, proxy):
+        proxy.cut_at = SIZE * 2 // 3
+        (s.drop / "film.mp4").write_bytes(large())
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert proxy.cuts == 1
+        assert SIZE < proxy.uploaded < MOST
+
+
+def test_a_line_that_breaks_again_and_again_brings_it_there_at_last(tmp_path: Path):
+    cuts = 2 * LOST_CONNECTIONS
+    with proxied("vsftpd", tmp_path) as (s, proxy):
+        proxy.cut_every = SIZE // (cuts + 1)
+        (s.drop / "film.mp4").write_bytes(large())
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert proxy.cuts >= cuts
+        assert "ERROR" not in s.log()
+        assert "WARNING" not in s.log()
+        assert SIZE < proxy.uploaded < 1.6 * SIZE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lost_226_costs_next_to_nothing(kind: str, tmp_path: Path):
+    with proxied(kind, tmp_path) as (s, proxy):
+        proxy.lose_226 = True
+        (s.drop / "film.mp4").write_bytes(large())
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert proxy.cuts == 1
+        assert SIZE <= proxy.uploaded < SIZE + 1_000_000
+
+
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+def test_a_killed_daemon_goes_on_where_it_was(kind: str, tmp_path: Path):
+    with proxied(kind, tmp_path, **SLOW) as (s, proxy):
+        (s.drop / "film.mp4").write_bytes(large())
+        s.start()
+        until(lambda: proxy.uploaded > SIZE // 2, "half of it is sent", 30)
+        s.kill()
+        part = next(s.published.glob("*.filepart"))
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert SIZE < proxy.uploaded < MOST
+        assert not part.exists()
+
+
+def test_a_file_that_changed_behind_its_date_meanwhile_is_never_mixed(tmp_path: Path):
+    with proxied("vsftpd", tmp_path, **SLOW) as (s, proxy):
+        path = s.drop / "film.mp4"
+        before, after = large(1), large(2)
+        path.write_bytes(before)
+        times = path.stat()
+        s.start()
+        with Spy(s.published) as spy:
+            until(lambda: proxy.uploaded > SIZE // 2, "half of it is sent", 30)
+            s.kill()
+            # In place, of the same size, and with its date set back: the same fingerprint.
+            with path.open("r+b") as file:
+                file.write(after)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            assert (path.stat().st_ino, path.stat().st_mtime_ns) == (times.st_ino, times.st_mtime_ns)
+            s.start()
+            s.until_equal()
+            spy.until_seen_all()
+        spy.assert_never_torn({"film.mp4": {digest(after)}})
+        assert proxy.uploaded > 1.4 * SIZE
+
+
+def test_a_file_that_is_replaced_while_its_part_waits_is_sent_whole_and_nothing_stays(tmp_path: Path):
+    with proxied("vsftpd", tmp_path, **SLOW) as (s, proxy):
+        path = s.drop / "film.mp4"
+        path.write_bytes(large(1))
+        s.start()
+        until(lambda: proxy.uploaded > SIZE // 2, "half of it is sent", 30)
+        s.kill()
+        replacement = tmp_path / "new"
+        replacement.write_bytes(large(2)[: SIZE - 5])
+        replacement.replace(path)
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert list(contents(s.published)) == [b"film.mp4"]
+
+
+def test_the_part_of_a_file_that_is_deleted_meanwhile_is_removed(tmp_path: Path):
+    with proxied("vsftpd", tmp_path, **SLOW) as (s, proxy):
+        path = s.drop / "film.mp4"
+        path.write_bytes(large())
+        s.start()
+        until(lambda: proxy.uploaded > SIZE // 2, "half of it is sent", 30)
+        s.kill()
+        path.unlink()
+        s.start()
+        s.until_equal()
+        assert contents(s.published) == {}

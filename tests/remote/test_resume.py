@@ -1,0 +1,360 @@
+"""Large uploads that broke are continued only where that is known to be right, at servers that behave and others."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFailedError, VerificationError
+from ftpsyncd.remote.port import RESUMABLE, PublishJob
+from ftpsyncd.remote.profile import Hashing, Resuming
+from ftpsyncd.remote.resume import REPEATED
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.trials import CONTENT as TRIAL
+from ftpsyncd.remote.wire import Timeouts
+from tests.contract.remotes import job, publish, raiser
+from tests.remote.scripted import Connection, Scripted
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=1, close_s=0.3)
+CONTENT = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() * 1024 for n in range(321))
+"""10.5 MB in which no block is like another."""
+BREAK = 6_000_000
+TEMPORARY = "/a.0123abcd.filepart"
+
+
+class Resumable(Scripted):
+    """A server that continues, and counts what it is sent.
+
+    Args:
+        fill: continues after the byte that REST names, but has lost what was before it.
+        rest: whether it knows REST.
+        appe: whether it knows APPE.
+        hashing: what it tells for XSHA256, XMD5, XCRC; given the content.
+        breaks_at: the first large STOR ends after so many bytes; 0: never.
+        how: what happens then.
+    """
+
+    def __init__(
+        self,
+        *,
+        fill: bool = False,
+        rest: bool = True,
+        appe: bool = False,
+        hashing: dict[str, Callable[[bytes], str]] | None = None,
+        breaks_at: int = 0,
+        how: str = "426",
+        **script,
+    ) -> None:
+        super().__init__(**script)
+        self.fill, self.rest, self.appe, self.breaks_at, self.how = fill, rest, appe, breaks_at, how
+        self.hashing = hashing or {}
+        self.received = 0
+        """Bytes of large files."""
+        self._start = 0
+        self.unreadable = False
+
+    async def do_feat(self, c: Connection, a: str) -> str:
+        reply = await super().do_feat(c, a)
+        return reply.replace("\n211", "".join(f"\n {verb}" for verb in self.hashing) + "\n211")
+
+    async def default(self, connection: Connection, line: str) -> None:
+        verb, _, argument = line.partition(" ")
+        if verb in self.hashing and argument in self.files:
+            await connection.say(f"250 {self.hashing[verb](self.files[argument])}")
+        else:
+            await super().default(connection, line)
+
+    async def do_rest(self, _c: Connection, argument: str) -> str:
+        if not self.rest:
+            return "502 Not here."
+        self._start = int(argument)
+        return "350 Go on."
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        start, self._start = self._start, 0
+        before = self.files.get(path, b"")[:start] if start else b""
+        if self.fill:
+            before = bytes(len(before))
+        return await self._take(c, path, before)
+
+    async def do_appe(self, c: Connection, path: str) -> str:
+        return await self._take(c, path, self.files.get(path, b"")) if self.appe else "502 Not here."
+
+    async def do_retr(self, c: Connection, path: str) -> str:
+        return "550 Permission denied." if self.unreadable else await super().do_retr(c, path)
+
+    async def _take(self, c: Connection, path: str, before: bytes) -> str:
+        large = path == TEMPORARY
+        count, self.breaks_at = (self.breaks_at, 0) if large else (0, self.breaks_at)
+        data = await c.receive(count or -1)
+        self.files[path] = before + data
+        self.received += len(data) * large
+        if count and self.how == "426":
+            await c.end_data(reset=True)
+            return "426 Connection lost."
+        if count or (large and self.how == "no 226"):
+            self.how = ""
+            await c.hang_up()
+        await c.end_data()
+        return "226 Stored."
+
+
+def account(server: Scripted) -> Account:
+    return Account(server.spec(), timeouts=QUICK)
+
+
+def first(content: bytes = CONTENT, **changes) -> PublishJob:
+    return job("/a", content, keep_part=True, **changes)
+
+
+def again(content: bytes = CONTENT, **changes) -> PublishJob:
+    return first(content, resume=True, **changes)
+
+
+def nothing_else(server: Scripted) -> bool:
+    """Only the file is there: no trial, no part."""
+    return set(server.files) == {"/a"} and server.files["/a"] == CONTENT and server.early == []
+
+
+@pytest.mark.parametrize("how", ["426", "hangup"])
+@pytest.mark.parametrize(
+    ("server", "way"),
+    [({}, Resuming.REST), ({"rest": False, "appe": True}, Resuming.APPE)],
+    ids=["REST", "APPE"],
+)
+def test_a_part_stays_and_is_continued(server, way, how):
+    with Resumable(breaks_at=BREAK, how=how, **server) as s:
+        acc = account(s)
+        with acc() as session:
+            (broken,) = publish(session, first())
+        assert isinstance(broken.error, TransferFailedError | ServerUnavailableError)
+        assert s.files[TEMPORARY] == CONTENT[:BREAK]
+        with acc() as session:
+            (result,) = publish(session, again())
+        assert result.error is None
+        assert result.sha256 == hashlib.sha256(CONTENT).digest()
+        assert nothing_else(s)
+        assert acc.profile.resuming is way
+        assert s.received == len(CONTENT) + (REPEATED if way is Resuming.REST else 0)
+
+
+def test_what_is_smaller_than_worthwhile_is_not_kept():
+    content = CONTENT[: RESUMABLE - 1]
+    with Resumable(breaks_at=BREAK) as s, account(s)() as session:
+        (broken,) = publish(session, first(content))
+        assert isinstance(broken.error, TransferFailedError)
+        assert s.files == {}
+
+
+def test_nothing_is_kept_where_nobody_asked_for_it():
+    with Resumable(breaks_at=BREAK) as s, account(s)() as session:
+        (broken,) = publish(session, job("/a", CONTENT))
+        assert isinstance(broken.error, TransferFailedError)
+        assert s.files == {}
+
+
+def test_a_part_is_not_continued_where_nobody_vouches_for_it():
+    with Resumable() as s, account(s)() as session:
+        s.files[TEMPORARY] = b"of something else" * 500_000
+        (result,) = publish(session, first())
+        assert result.error is None
+        assert nothing_else(s)
+        assert s.received == len(CONTENT)
+
+
+def test_the_server_is_tried_once():
+    with Resumable() as s, account(s)() as session:
+        for _ in range(2):
+            s.files[TEMPORARY] = CONTENT[:BREAK]
+            (result,) = publish(session, again())
+            assert result.error is None
+            assert nothing_else(s)
+        assert sum(line.startswith("STOR /ftpsyncd.") for line in s.log) == 3
+        assert s.received == 2 * (len(CONTENT) - BREAK + REPEATED)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [{"fill": True}, {"rest": False}, {"unreadable": True}],
+    ids=["zeros", "no way", "nothing can be read back"],
+)
+def test_a_server_that_cannot_be_trusted_is_sent_the_whole(server):
+    unreadable = server.pop("unreadable", False)
+    with Resumable(**server) as s, account(s)() as session:
+        s.unreadable = unreadable
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+        assert s.received == len(CONTENT)
+        assert session.profile.resuming is Resuming.NONE
+
+
+def test_a_hash_is_enough_where_nothing_can_be_read_back():
+    with Resumable(hashing={"XMD5": lambda data: hashlib.md5(data).hexdigest()}) as s, account(s)() as session:
+        s.unreadable = True
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+        assert s.received < len(CONTENT)
+        assert session.profile.hashing is Hashing.XMD5
+
+
+HASHES = {
+    "XSHA256": lambda data: hashlib.sha256(data).hexdigest().upper(),
+    "XMD5": lambda data: f'"/a" {hashlib.md5(data).hexdigest()}',
+    "XCRC": lambda data: f"{zlib.crc32(data):X}",
+}
+
+
+@pytest.mark.parametrize("verb", HASHES)
+@pytest.mark.parametrize("there", [BREAK, len(CONTENT)], ids=["a part", "all"])
+def test_a_damaged_part_is_found_out_by_the_hash_and_never_published(verb, there):
+    with Resumable(hashing={verb: HASHES[verb]}) as s, account(s)() as session:
+        s.files[TEMPORARY] = bytes(1000) + CONTENT[1000:there]
+        (result,) = publish(session, again())
+        assert isinstance(result.error, VerificationError)
+        assert s.files == {}
+        assert session.profile.resuming is Resuming.NONE
+        (whole,) = publish(session, again())
+        assert whole.error is None
+        assert nothing_else(s)
+
+
+@pytest.mark.parametrize("verb", HASHES)
+def test_the_hash_is_asked_before_the_rename(verb):
+    with Resumable(hashing={verb: HASHES[verb]}) as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+        assert s.log.index(f"{verb} {TEMPORARY}") < s.log.index(f"RNFR {TEMPORARY}")
+
+
+def test_a_hash_command_that_lies_is_not_used():
+    with Resumable(hashing={"XMD5": lambda _data: "0" * 32}) as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+        assert session.profile.hashing is Hashing.NONE
+
+
+def test_an_appended_file_that_became_too_long_is_not_published():
+    async def twice(c: Connection, path: str) -> None:
+        # The server's process of the old connection still wrote something.
+        if path == TEMPORARY:
+            c.server.files[path] += b"late"
+        await c.server.default(c, f"APPE {path}")
+
+    with Resumable(rest=False, appe=True, APPE=twice) as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert isinstance(result.error, VerificationError)
+        assert s.files == {}
+        assert session.profile.resuming is Resuming.NONE
+
+
+def test_a_lost_226_is_answered_by_size_and_not_by_sending_again():
+    with Resumable(how="no 226") as s:
+        acc = account(s)
+        with acc() as session:
+            (lost,) = publish(session, first())
+            assert isinstance(lost.error, ServerUnavailableError)
+        with acc() as session:
+            (result,) = publish(session, again())
+        assert result.error is None
+        assert result.sha256 == hashlib.sha256(CONTENT).digest()
+        assert nothing_else(s)
+        assert s.received == len(CONTENT)
+
+
+def test_a_complete_part_of_a_file_that_changed_is_removed():
+    with Resumable() as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT
+        (result,) = publish(session, again(confirm=raiser(FileChangedError("changed"))))
+        assert isinstance(result.error, FileChangedError)
+        assert s.files == {}
+
+
+def test_a_rest_that_is_refused_all_of_a_sudden_starts_anew():
+    with Resumable() as s, account(s)() as session:
+        session.profile.resuming, session.profile.hashing = Resuming.REST, Hashing.NONE
+        s.rest = False
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+
+
+def test_others_before_and_after_are_published_in_order():
+    with Resumable() as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        results = publish(session, job("/x"), again(), job("/y"), job("/z"))
+        assert [(r.job.path, r.error) for r in results] == [(p, None) for p in ("/x", "/a", "/y", "/z")]
+        assert set(s.files) == {"/x", "/a", "/y", "/z"}
+        assert s.early == []
+
+
+def test_a_trial_that_ends_the_session_is_not_repeated_for_ever():
+    async def choke(c: Connection, path: str) -> None:
+        if path.startswith("/ftpsyncd."):
+            await c.hang_up()
+        await c.server.default(c, f"STOR {path}")
+
+    with Resumable(STOR=choke) as s:
+        acc = account(s)
+        for _ in range(2):
+            s.files[TEMPORARY] = CONTENT[:BREAK]
+            with acc() as session:
+                (result,) = publish(session, again())
+                assert isinstance(result.error, ServerUnavailableError)
+        with acc() as session:
+            (result,) = publish(session, again())
+            assert result.error is None
+        assert s.files["/a"] == CONTENT
+
+
+class TestBegun:
+    """`PublishJob.begun` is the proof on which a later try relies."""
+
+    def told(self, act=None, content: bytes = CONTENT, **changes) -> list[str]:
+        said: list[str] = []
+        with Resumable(**({"STOR": act} if act else {})) as s, account(s)() as session:
+            publish(session, job("/a", content, begun=lambda: said.append(" ".join(sorted(s.files))), **changes))
+        return said
+
+    def test_it_is_told_once_and_when_the_old_part_is_gone(self):
+        async def stor(c: Connection, path: str) -> None:
+            c.server.files[path] = b""
+            await c.server.default(c, f"STOR {path}")
+
+        assert self.told(stor) == [TEMPORARY]
+
+    def test_it_is_not_told_of_small_or_direct_files(self):
+        assert self.told(content=CONTENT[: RESUMABLE - 1]) == []
+        assert self.told(temporary="/a") == []
+
+    def test_it_is_not_told_when_the_server_refuses(self):
+        async def refuse(c: Connection, _path: str) -> None:
+            await c.say("553 No.")
+
+        assert self.told(refuse) == []
+
+    def test_a_server_that_says_nothing_before_the_end_is_sent_the_file_all_the_same(self):
+        async def quiet(c: Connection, path: str) -> None:
+            reader, _ = await c.data()
+            c.server.files[path] = await asyncio.wait_for(reader.read(), 20)
+            await c.end_data()
+            await c.say("226 Stored.")
+
+        assert self.told(quiet) == []
+
+
+def test_the_trial_content_shows_what_is_lost():
+    assert len({TRIAL[n : n + 32] for n in range(0, len(TRIAL), 32)}) == len(TRIAL) // 32
