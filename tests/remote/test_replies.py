@@ -371,3 +371,61 @@ class TestList:
     @given(st.binary(max_size=80))
     def test_no_line_breaks_it(self, line):
         list(replies.parse_list(iter([line])))
+
+
+SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+MD5 = "098f6bcd4621d373cade4e832627b4f6"
+
+
+class TestHashes:
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            (f"213 SHA-256 0-3 {SHA} a file", ("SHA-256", SHA)),
+            (f"213 sha-256 {SHA.upper()}", ("SHA-256", SHA)),
+            (f"213-Wait\n213 MD5 0-3 {MD5} a", ("MD5", MD5)),
+            ("213 CRC32 0-3 d87f7e0c a", ("CRC32", "d87f7e0c")),
+            ("213 4", None),
+            ("213 SHA-256 0-3 none", None),
+            (f"550 SHA-256 0-3 {SHA}", None),
+            ("502 No.", None),
+        ],
+    )
+    def test_hash(self, text, told):
+        assert replies.parse_hash(reply(text)) == told
+
+    @pytest.mark.parametrize(
+        ("text", "digits", "number"),
+        [
+            (f"250 {MD5.upper()}", 32, MD5),
+            (f'251 "/a {SHA} b" {MD5}', 32, MD5),
+            (f"250-Wait\n250 {SHA}", 64, SHA),
+            ("250 D87F7E0C", 8, "d87f7e0c"),
+            ("250 7F7E0C", 8, "007f7e0c"),
+            (f"250 {MD5}", 64, None),
+            ("250 Done.", 32, None),
+            (f"550 {MD5}", 32, None),
+        ],
+    )
+    def test_digest(self, text, digits, number):
+        assert replies.parse_digest(reply(text), digits) == number
+
+    @given(st.binary(max_size=80), st.sampled_from([8, 32, 64]))
+    def test_no_reply_breaks_it(self, line, digits):
+        answer = Reply(213, (b"213 " + line,))
+        replies.parse_hash(answer)
+        found = replies.parse_digest(answer, digits)
+        assert found is None or len(found) == digits
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("227 Here (10,0,0,7,4,1).", "10.0.0.7"),
+        ("227 Here 10,0,0,7,4,1", "10.0.0.7"),
+        ("227 Here.", ""),
+        ("500 No.", ""),
+    ],
+)
+def test_the_address_that_pasv_names(text, address):
+    assert replies.pasv_address(reply(text)) == address
