@@ -69,6 +69,8 @@ class Command:
     words: tuple[str, ...]
     always: bool = False
     """It does no harm and may be needed although no file changed."""
+    optional: bool = False
+    """The service works without it; in a container, say, the kernel's limits are not ours to set."""
 
 
 Step = File | Directory | Command
@@ -80,7 +82,7 @@ class Taken:
 
     what: str
     did: str
-    """One of: made, updated, unchanged, kept, ran, failed."""
+    """One of: made, updated, unchanged, kept, ran, skipped, failed."""
     note: str = ""
 
 
@@ -106,7 +108,7 @@ def system_steps(root: Path, program: str, *, run: bool) -> list[Step]:
         File(tmpfiles, _text(data, "tmpfiles.d/ftpsyncd.conf")),
         *([Command(("systemd-tmpfiles", "--create", str(tmpfiles)), always=True)] if run else []),
         File(sysctl, _text(data, "sysctl.d/60-ftpsyncd.conf")),
-        *([Command(("sysctl", "--quiet", f"--load={sysctl}"))] if run else []),
+        *([Command(("sysctl", "--quiet", f"--load={sysctl}"), optional=True)] if run else []),
         File(etc / "systemd/system/ftpsyncd.service", _unit(data, "ftpsyncd.service", program)),
         File(etc / "systemd/system/ftpsyncd@.service", _unit(data, "ftpsyncd@.service", program)),
         *([] if run else [Directory(etc / "ftpsyncd", 0o750)]),
@@ -156,9 +158,10 @@ def apply(steps: Sequence[Step], *, dry_run: bool = False) -> Iterator[Taken]:
                         continue
                     taken = _run(step, dry_run=dry_run)
         except OSError as error:
-            what = step.words[0] if isinstance(step, Command) else str(step.path)
-            yield Taken(what, "failed", error.strerror or type(error).__name__)
-            return
+            what = " ".join(step.words) if isinstance(step, Command) else str(step.path)
+            taken = Taken(what, "failed", error.strerror or type(error).__name__)
+        if taken.did == "failed" and isinstance(step, Command) and step.optional:
+            taken = Taken(taken.what, "skipped", taken.note)
         changed = changed or taken.did in {"made", "updated"}
         yield taken
         if taken.did == "failed":

@@ -95,6 +95,18 @@ def test_what_fails_is_told_and_nothing_follows(tmp_path: Path, command: tuple[s
     assert not (tmp_path / "f").exists()
 
 
+@pytest.mark.parametrize("command", [("sh", "-c", "echo 'no such luck' >&2; exit 3"), ("/nowhere/at all",)])
+def test_what_may_fail_is_told_and_the_rest_follows(tmp_path: Path, command: tuple[str, ...]):
+    skipped, last = apply([Command(command, always=True, optional=True), File(tmp_path / "f", "x")])
+    assert (skipped.did, skipped.what, last.did) == ("skipped", " ".join(command), "made")
+    assert skipped.note in {"no such luck", "No such file or directory"}
+
+
+def test_the_limits_of_the_kernel_may_be_out_of_reach(tmp_path: Path):
+    commands = [step for step in install.system_steps(tmp_path, PROGRAM, run=True) if isinstance(step, Command)]
+    assert [step.words[0] for step in commands if step.optional] == ["sysctl"]
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):
     (tmp_path / "f").write_text("in the way")
     (taken,) = apply([Directory(tmp_path / "f/d", 0o700)])

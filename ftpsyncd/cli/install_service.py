@@ -19,6 +19,7 @@ _LOOKS = {
     "ran": ("good", "green"),
     "unchanged": ("good", "dim"),
     "kept": ("good", "dim"),
+    "skipped": ("call", "yellow"),
     "failed": ("bad", "bold red"),
 }
 

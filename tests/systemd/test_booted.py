@@ -1,0 +1,274 @@
+"""The service in a real systemd: installed by the README's own steps, publishing to vsftpd, and what may befall it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.servers import certificates
+from tests.systemd import machine as machines
+from tests.waiting import until
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.root,
+    pytest.mark.timeout(480),
+    pytest.mark.skipif(bool(machines.missing()), reason=machines.missing()),
+]
+
+CHECKOUT = Path(__file__).parent.parent.parent
+PASSWORD = "correct horse"
+MINE = {
+    "FTP.EXAMPLE.COM": "localhost",
+    "PUBLISHER": "publisher",
+    "/SRV/DROP/GALLERY": "/srv/drop/gallery",
+    "/HTDOCS/": "/htdocs/",
+}
+VSFTPD = """\
+listen=YES
+background=NO
+local_enable=YES
+write_enable=YES
+chroot_local_user=YES
+allow_writeable_chroot=YES
+secure_chroot_dir=/var/run/vsftpd/empty
+pam_service_name=vsftpd
+seccomp_sandbox=NO
+mdtm_write=YES
+ssl_enable=YES
+rsa_cert_file=/etc/vsftpd.pem
+force_local_data_ssl=YES
+force_local_logins_ssl=YES
+require_ssl_reuse=YES
+ssl_ciphers=HIGH
+"""
+
+
+def readme_blocks(language):
+    text = (CHECKOUT / "README.md").read_text()
+    section = text.partition("## Install it as a service")[2].partition("\n## ")[0]
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```$", section, re.MULTILINE | re.DOTALL)
+    return [re.sub(r"^ {3}", "", block, flags=re.MULTILINE) for block in found]
+
+
+class Site:
+    """The machine with the service on it."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.run = machine.run
+        self.drop = machine.tree / "srv/drop/gallery"
+        self.shown = machine.tree / "home/publisher/htdocs/gallery"
+
+    def put(self, name, content="a picture"):
+        (self.drop / name).write_text(content)
+
+    def shows(self, name, content="a picture"):
+        path = self.shown / name
+        return path.exists() and path.read_text() == content
+
+    def wait_for(self, name):
+        until(lambda: self.shows(name), f"{name} at the server\n{self.journal()}", 60)
+
+    def property(self, name):
+        return self.run("systemctl", "show", "-P", name, "ftpsyncd")
+
+    def journal(self):
+        return self.run("journalctl", "-u", "ftpsyncd", "-o", "cat", "--no-pager", "-n", "40")
+
+    def is_up(self):
+        return self.property("ActiveState") == "active" and self.property("SubState") == "running"
+
+    def as_service(self, *command):
+        """Run what the service's user could, in the service's own view of the files."""
+        user = self.run("id", "-u", "ftpsyncd"), self.run("id", "-g", "ftpsyncd")
+        view = ("nsenter", f"--target={self.property('MainPID')}", "--mount")
+        rights = (f"--reuid={user[0]}", f"--regid={user[1]}", "--clear-groups", "--no-new-privs", "--bounding-set=-all")
+        return self.machine.call(*view, "setpriv", *rights, *command)
+
+
+def prepare(machine):
+    """What the README takes for granted: the checkout, a server, a drop folder."""
+    tree = machine.tree
+    for name in ("pyproject.toml", "README.md", "LICENSE", "ftpsyncd", "systemd", "requirements"):
+        source, target = CHECKOUT / name, tree / "root/ftpsyncd" / name
+        target.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    (tree / "etc/vsftpd.conf").write_text(VSFTPD)
+    shutil.copy(certificates().server, tree / "etc/vsftpd.pem")
+    shutil.copy(certificates().ca, tree / "usr/local/share/ca-certificates/test.crt")
+    (tree / "srv/drop/gallery").mkdir(parents=True)
+    machine.boot()
+    machine.run("update-ca-certificates")
+    machine.run("useradd", "--create-home", "--shell=/bin/bash", "publisher")
+    machine.run("chpasswd", text=f"publisher:{PASSWORD}\n")
+    machine.run("install", "-d", "-o", "publisher", "/home/publisher/htdocs")
+    machine.run("systemctl", "restart", "vsftpd")
+
+
+def install(machine):
+    """Do what the README says, line by line."""
+    script = [block for block in readme_blocks("sh") if "journalctl" not in block]
+    assert len(script) == 4, script
+    program, unit, password, rights = script
+    configuration, *_ = readme_blocks("yaml")
+    for capitals, value in MINE.items():
+        assert capitals in configuration
+        configuration = configuration.replace(capitals, value)
+    for lines in (program, unit):
+        machine.run("sh", "-ec", f"cd /root/ftpsyncd\n{lines}")
+    machine.run("tee", "/etc/ftpsyncd/config.yaml", text=configuration)
+    machine.run("sh", "-ec", password, text=f"{PASSWORD}\n")
+    machine.run("sh", "-ec", rights)
+    start = next(block for block in readme_blocks("sh") if "journalctl" in block)
+    for line in start.splitlines():
+        if not line.startswith("journalctl"):  # it follows the log for ever
+            machine.run("sh", "-ec", line)
+
+
+@pytest.fixture(scope="module")
+def installed():
+    with machines.machine() as machine:
+        prepare(machine)
+        install(machine)
+        yield Site(machine)
+
+
+@pytest.fixture
+def site(installed):
+    until(installed.is_up, "the service", 60)
+    return installed
+
+
+def test_the_readme_installs_a_service_that_runs_and_starts_at_boot(site):
+    assert site.run("systemctl", "is-enabled", "ftpsyncd") == "enabled"
+    assert site.property("User") == "ftpsyncd"
+    assert site.run("stat", "-c", "%a %U %G", "/etc/ftpsyncd/config.yaml", "/etc/ftpsyncd") == (
+        "640 root ftpsyncd\n750 root ftpsyncd"
+    )
+    assert "ftpsyncd" in site.run("stat", "-c", "%U", "/run/ftpsyncd/control.sock")
+    again = site.run("ftpsyncd", "install-service")
+    assert "made" not in again, again
+    assert "updated" not in again, again
+
+
+def test_a_file_is_published(site):
+    site.put("first.jpg")
+    site.wait_for("first.jpg")
+
+
+def test_a_reload_publishes_a_new_folder_and_a_wrong_configuration_changes_nothing(site):
+    pid, path = site.property("MainPID"), site.machine.tree / "etc/ftpsyncd/config.yaml"
+    before = path.read_text()
+    site.run("install", "-d", "/srv/drop/more")
+    path.write_text(
+        before.replace("\nstate_dir", "  more: {local: /srv/drop/more, remote: web:/htdocs/more}\nstate_dir")
+    )
+    try:
+        site.run("systemctl", "reload", "ftpsyncd")
+        (site.machine.tree / "srv/drop/more/new.jpg").write_text("new")
+        until((site.shown.parent / "more/new.jpg").exists, "the new folder's file", 60)
+        path.write_text(before.replace("remote:", "remoote:"))
+        assert site.machine.call("systemctl", "reload", "ftpsyncd").returncode != 0
+        assert "remoote" in site.journal()
+        assert (site.property("MainPID"), site.property("ActiveState")) == (pid, "active")
+        site.put("after-reload.jpg")
+        site.wait_for("after-reload.jpg")
+    finally:
+        path.write_text(before)
+        site.run("systemctl", "reload", "ftpsyncd")
+
+
+def test_killed_it_is_started_again_and_catches_up(site):
+    pid, restarts = site.property("MainPID"), int(site.property("NRestarts"))
+    site.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "ftpsyncd")
+    until(lambda: site.property("MainPID") != pid, "the end", 10)
+    site.put("while-dead.jpg")
+    site.wait_for("while-dead.jpg")
+    assert int(site.property("NRestarts")) == restarts + 1
+
+
+def test_the_watchdog_starts_an_engine_that_hangs_again(site):
+    dropin = site.machine.tree / "etc/systemd/system/ftpsyncd.service.d"
+    dropin.mkdir()
+    (dropin / "watchdog.conf").write_text("[Service]\nWatchdogSec=10s\n")
+    try:
+        site.run("systemctl", "daemon-reload")
+        site.run("systemctl", "restart", "ftpsyncd")
+        pid = site.property("MainPID")
+        site.run("kill", "-STOP", pid)
+        site.put("while-hung.jpg")
+        until(lambda: site.property("MainPID") not in {pid, "0"}, "the restart", 60)
+        assert "Watchdog timeout" in site.run("journalctl", "-u", "ftpsyncd", "-o", "cat", "--no-pager")
+        site.wait_for("while-hung.jpg")
+    finally:
+        shutil.rmtree(dropin)
+        site.run("systemctl", "daemon-reload")
+        site.run("systemctl", "restart", "ftpsyncd")
+
+
+def test_after_a_reboot_it_catches_up(site):
+    site.put("goes.jpg")
+    site.wait_for("goes.jpg")
+    site.machine.shut_down()
+    site.put("while-off.jpg")
+    (site.drop / "goes.jpg").unlink()
+    site.machine.boot()
+    site.wait_for("while-off.jpg")
+    until(lambda: not site.shows("goes.jpg"), "the delete at the server", 90)
+
+
+def test_a_credential_is_used_and_nobody_else_sees_it(site):
+    etc = site.machine.tree / "etc"
+    path, dropin = etc / "ftpsyncd/config.yaml", etc / "systemd/system/ftpsyncd.service.d"
+    before, secret = path.read_text(), "/etc/ftpsyncd/web-password"
+    path.write_text(before.replace("{file: /etc/ftpsyncd/web-password}", "{credential: web-password}"))
+    dropin.mkdir()
+    (dropin / "password.conf").write_text(f"[Service]\nLoadCredential=web-password:{secret}\n")
+    try:
+        site.run("chmod", "600", secret)
+        site.run("systemctl", "daemon-reload")
+        site.run("systemctl", "restart", "ftpsyncd")
+        site.put("by-credential.jpg")
+        site.wait_for("by-credential.jpg")
+        given = "/run/credentials/ftpsyncd.service/web-password"
+        assert site.as_service("cat", given).stdout.strip() == PASSWORD
+        assert site.as_service("cat", secret).returncode != 0
+        for hidden in (given, secret):
+            assert site.machine.call("runuser", "-u", "publisher", "--", "cat", hidden).returncode != 0
+        environment = site.run("cat", f"/proc/{site.property('MainPID')}/environ")
+        assert PASSWORD not in environment + site.run("systemctl", "show", "ftpsyncd") + site.journal()
+        readme = (CHECKOUT / "README.md").read_text()
+        check = re.search(r"`(systemd-run --pipe [^`]*ftpsyncd check)`", readme)
+        assert check
+        site.run("sh", "-ec", check[1])
+    finally:
+        path.write_text(before)
+        site.run("chmod", "640", secret)
+        shutil.rmtree(dropin)
+        site.run("systemctl", "daemon-reload")
+        site.run("systemctl", "restart", "ftpsyncd")
+
+
+def test_the_service_cannot_read_other_folders_nor_write_its_own(site):
+    site.run("install", "-d", "-m", "700", "-o", "publisher", "/srv/private")
+    site.run("tee", "/srv/private/diary", text="private")
+    site.put("own.jpg")
+    site.wait_for("own.jpg")
+    assert site.as_service("cat", "/srv/drop/gallery/own.jpg").stdout == "a picture"
+    for closed in ("/srv/private/diary", "/etc/shadow", "/root/ftpsyncd/README.md"):
+        refused = site.as_service("cat", closed)
+        assert refused.returncode != 0, closed
+        assert "Permission denied" in refused.stderr
+    for fixed in ("/srv/drop/gallery/x", "/opt/ftpsyncd/x"):
+        assert "Read-only file system" in site.as_service("touch", fixed).stderr
+    # ConfigurationDirectory= leaves its directory out of ProtectSystem=strict: there its owner and mode must do.
+    assert "Permission denied" in site.as_service("touch", "/etc/ftpsyncd/x").stderr
+    status = site.run("cat", f"/proc/{site.property('MainPID')}/status")
+    lease = f"{1 << 28:016x}"
+    assert re.findall(r"^Cap(?:Prm|Eff|Bnd):\t(\w+)$", status, re.MULTILINE) == [lease] * 3
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
