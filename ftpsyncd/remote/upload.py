@@ -34,7 +34,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.remote import renaming, replies, resume
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
 from ftpsyncd.remote.pour import pour
-from ftpsyncd.remote.profile import Resuming
+from ftpsyncd.remote.profile import Dating, Resuming
 from ftpsyncd.remote.renaming import RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
@@ -287,7 +287,8 @@ class _Cycle:
                 resume.verify(self.session, upload.job, upload.file, upload.digest.hexdigest())
             except FtpsyncdError as error:
                 upload.error = error
-        if upload.error is None and self.session.profile.dating is None:
+        # Asked for again: another session may have learned how since the commands were written.
+        if upload.error is None and "date" not in verbs and self.session.profile.dating is not Dating.NONE:
             upload.dated = self.session.set_time(upload.temporary, upload.job.mtime_s)
         if upload.error is None:
             try:

@@ -23,6 +23,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import TlsMode
+from ftpsyncd.remote.profile import Dating
 from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish
@@ -454,6 +455,20 @@ class TestDates:
         with Scripted(MFMT="213 Of course.", MDTM="213 20010101000000", SITE="200 Of course.") as server:
             results, _, _ = publish_three(server)
             assert not any(r.dated for r in results)
+
+    def test_what_another_session_learns_meanwhile_does_not_leave_a_file_undated(self):
+        async def learn(connection: Connection, path: str) -> None:
+            known.profile.dating = Dating.MFMT  # as a second session of the account would
+            await connection.say(await connection.server.do_size(connection, path))
+
+        with Scripted(SIZE=learn) as server:
+            known = account(server)
+            known.profile.features = {"MFMT": ""}
+            with known() as session:
+                (result,) = publish(session, job("/a"))
+            assert result.error is None
+            assert result.dated
+            assert server.dates.keys() == {"/a"}
 
 
 class TestWithoutSize:
