@@ -120,16 +120,12 @@ def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int
     except RemoteError:
         offer.drop()
         raise
-    queued = session.control.queued
-
-    def answer() -> Reply | None:
-        return next((reply for reply in queued if not reply.preliminary), None)
-
+    answer = session.control.final
     with contextlib.suppress(TransferFailedError):  # the reply tells
         line = offer.open(session, answer)
         try:
             # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
-            session.control.await_answer(lambda: next(iter(queued), None))
+            session.control.await_answer(session.control.earliest)
             line.send(memoryview(content))
         except RemoteError:
             line.abort()
@@ -181,11 +177,7 @@ def _retrieve(
     except RemoteError:
         offer.drop()
         raise
-    queued = session.control.queued
-
-    def answer() -> Reply | None:
-        return next((reply for reply in queued if not reply.preliminary), None)
-
+    answer = session.control.final
     count, failure = 0, None
     try:
         for part in _incoming(session, offer, answer):

@@ -338,6 +338,14 @@ class Control:
         if any(fd == self._sock.fileno() for fd, _ in ready) and not self.broken:
             self.pump()
 
+    def earliest(self) -> Reply | None:
+        """The first reply that is queued."""
+        return self.queued[0] if self.queued else None
+
+    def final(self) -> Reply | None:
+        """The first final reply that is queued."""
+        return next((reply for reply in self.queued if not reply.preliminary), None)
+
     def await_answer(self, answer: Callable[[], Reply | None]) -> bool:
         """Wait no longer than the close time for a reply that `answer` recognizes; queue what comes."""
         deadline = time.monotonic() + self.timeouts.close_s
