@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.figures import figures, pytest_runtest_makereport
+
+__all__ = ["figures", "pytest_runtest_makereport"]
+
 GRACE_S = 5.0
 
 
