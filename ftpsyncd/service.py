@@ -18,12 +18,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO
-
-from loguru import logger
+from typing import IO, TYPE_CHECKING
 
 from ftpsyncd import systemd
-from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
@@ -33,7 +30,7 @@ from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, LedgerError, L
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.logs import one_line
+from ftpsyncd.logs import logger, one_line
 from ftpsyncd.model import (
     Event,
     ServerState,
@@ -42,6 +39,9 @@ from ftpsyncd.model import (
 from ftpsyncd.removals import Moment
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
+
+if TYPE_CHECKING:
+    from ftpsyncd.alerts import Alerter
 
 EXTEND_EVERY_S = 15.0
 RELOAD_ANSWER_S = 18.0
@@ -184,6 +184,8 @@ class Service:
 
     def _start_alerts(self) -> None:
         if self.config.alerts is not None:
+            from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - nor an HTTP client
+
             self._alerter = Alerter(self.config.alerts, self.status)
             self._alerter.start()
 
