@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,8 @@ class Crew:
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._stopping = False
-        self._connecting = threading.Lock()
+        self._connecting = threading.Condition()
+        self._trying = False
         self._down: FtpsyncdError | None = None
         self._up = False
         self._progress: dict[int, Progress] = {}
@@ -81,17 +82,26 @@ class Crew:
         with self._ready:
             return list(self._progress.values())
 
-    def hand(self, action: Action, *, afresh: bool = False) -> None:
-        """Give an action to the workers; ``afresh``: the server may be tried again although it was down."""
+    def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
+        """Give actions to the workers.
+
+        Args:
+            actions: one outcome comes for each.
+            afresh: the server may be tried again although it was down.
+            expected: how many files will follow, up to the connections they may use: while directories are made for
+                them, the other connections log in.
+        """
         with self._ready:
             if afresh:
                 self._down = None
-            self._handed.append(action)
-            if len(self._handed) > self._idle and len(self._threads) < self._connections:
+            self._handed.extend(actions)
+            wanted = max(len(self._handed) - self._idle, expected - len(self._threads))
+            for _ in range(min(wanted, self._connections - len(self._threads))):
                 thread = threading.Thread(target=self._work, name=f"ftpsyncd-{self.name}-worker", daemon=True)
                 self._threads.add(thread)
                 thread.start()
-            self._ready.notify()
+            if self._idle:
+                self._ready.notify(len(actions))
 
     def stuck(self, now: float) -> bool:
         """Whether every worker that is at work has shown no sign of it for `STUCK_S`: a new process would do better.
@@ -152,6 +162,7 @@ class Crew:
         me = threading.get_ident()
         publisher = Publisher(self._folder, self._fresh, lambda progress: self._show(me, progress), self._received)
         try:
+            self._warm_up()
             while self._await_work():
                 self._sign()
                 self._shift(publisher)
@@ -162,6 +173,12 @@ class Crew:
                 self._signs.pop(me, None)
                 self._threads.discard(threading.current_thread())
                 self._progress.pop(me, None)
+
+    def _warm_up(self) -> None:
+        """Have a connection ready; why there is none is told when there is work for it."""
+        with suppress(_NoSessionError), ExitStack() as stack:
+            if not self._handed:
+                self._lease(stack)
 
     def _await_work(self) -> bool:
         """Wait for an action; False when this thread is no longer needed."""
@@ -202,15 +219,27 @@ class Crew:
     def _lease(self, stack: ExitStack) -> RemoteSession:
         """A session, kept until the stack unwinds.
 
-        While it is unknown whether the server can be reached, one worker tries and the others wait for its result:
-        a dead server sees one attempt, not one per connection.
+        While it is unknown whether the server can be reached, one worker tries and the others wait for its greeting:
+        a dead server sees one attempt, not one per connection. (That a wrong password is told once is the account's.)
         """
+        with self._connecting:
+            self._connecting.wait_for(lambda: self._up or not self._trying)
+            first = not self._up
+            self._trying = self._trying or first
+        try:
+            return self._try_lease(stack)
+        finally:
+            if first:
+                with self._connecting:
+                    self._trying = False
+                    self._connecting.notify_all()
+
+    def greeted(self) -> None:
+        """The server has greeted one who connects: the others can connect beside it."""
         if not self._up:
             with self._connecting:
-                # Those who waited for the first one's success connect side by side, below.
-                if not self._up:
-                    return self._try_lease(stack)
-        return self._try_lease(stack)
+                self._up = True
+                self._connecting.notify_all()
 
     def _try_lease(self, stack: ExitStack) -> RemoteSession:
         if self._down is not None:
@@ -238,6 +267,10 @@ class Crew:
 
     def _sign(self) -> None:
         """This worker does something."""
+        sign = self._signs.get(threading.get_ident())
+        if sign is not None:
+            sign.at = time.monotonic()
+            return
         with self._ready:
             self._signs[threading.get_ident()] = _Sign(threading.get_native_id(), time.monotonic())
 

@@ -13,13 +13,13 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ftpsyncd import __version__
-from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
@@ -54,6 +54,9 @@ CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
 TURN_MESSAGES = 512
 """Messages handled before the engine hands out work and commits."""
+BUSY_ACTIONS = 16
+"""Actions handed out from which on the engine gathers messages."""
+GATHER_S = 0.005
 CLOCK_STEP_S = 1.0
 PRUNE_ROWS = 1000
 """Old receipts dropped in one turn of the loop: some milliseconds."""
@@ -71,8 +74,8 @@ class Hands(Protocol):
     def connections(self) -> int:
         """Open connections."""
 
-    def hand(self, action: Action, *, afresh: bool = False) -> None:
-        """Take an action."""
+    def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
+        """Take actions, and be ready for as many files at a time as are expected."""
 
     def transfers(self) -> list[Progress]:
         """Files on their way."""
@@ -242,6 +245,9 @@ class Engine:
             messages = [self._mailbox.get(timeout=max(0.0, due - now))]
         except queue.Empty:
             return []
+        if sum(server.queue.in_flight for server in self.servers.values()) >= BUSY_ACTIONS:
+            # The workers have more to do: what they say meanwhile is handled, and committed, together.
+            time.sleep(GATHER_S)
         while len(messages) < TURN_MESSAGES:
             try:
                 messages.append(self._mailbox.get_nowait())
@@ -273,10 +279,11 @@ class Engine:
         self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
-        for server, actions in handed:
-            for action, afresh in actions:
-                server.crew.hand(action, afresh=afresh)
-        if messages or any(actions for _, actions in handed):
+        for server, (actions, afresh) in handed:
+            if actions:
+                expected = 0 if afresh else min(server.queue.cap, server.queue.backlog()[0])
+                server.crew.hand(actions, afresh=afresh, expected=expected)
+        if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
         idle = all(server.queue.idle for server in self.servers.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
@@ -316,27 +323,27 @@ class Engine:
         self._clock_offset_s = offset_s
         return Moment(now, wall_ns, now >= self._distrust_wall_until)
 
-    def _take(self, server: Server, at: Moment) -> list[tuple[Action, bool]]:
-        """What may be handed to a server's workers now."""
-        taken: list[tuple[Action, bool]] = []
+    def _take(self, server: Server, at: Moment) -> tuple[list[Action], bool]:
+        """What may be handed to a server's workers now, and whether to try the server that failed with it."""
+        taken: list[Action] = []
         q = server.queue
+        afresh = q.is_doubtful
         while (action := q.take(at.now)) is not None:
-            afresh = q.state not in {Breaker.CLOSED, Breaker.UNKNOWN}
             mirror = self.mirrors.get(action.mapping)
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
                 continue
-            taken.append((mirror.intents.begin(action), afresh))
+            taken.append(mirror.intents.begin(action))
         if q.wants_probe(at.now):
             probe = Probe(server.name)
             q.start_probe(probe)
-            taken.append((probe, True))
+            taken.append(probe)
         if q.idle:
             for mirror in self.mirrors.values():
                 # Not before the first pass: what it finds on disk goes on with what is there.
                 if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
                     mirror.intents.ask(mirror.pending)
-        return taken
+        return taken, afresh
 
     @staticmethod
     def _still_wanted(mirror: Mirror, action: Action) -> bool:

@@ -67,7 +67,7 @@ class Intents:
                     received = 0
                 prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
                 intent = Intent(Kind.FILE, temporary, source, prints, received)
-                if isinstance(action, Upload):
+                if isinstance(action, Upload) and action.resume != received:
                     action = replace(action, resume=received)
             case Delete():
                 intent = Intent(Kind.FILE, self._temporary_of(action.path))

@@ -140,6 +140,8 @@ class Ledger:
         self._writing = False
         self._rows: dict[tuple[int, str], Row | None] = {}
         """Rows that were read or written lately: an action asks for the same one several times."""
+        self._new: dict[tuple[int, str], Row] = {}
+        """Rows to be written before the next statement: in one go they cost a third."""
         self._sums: dict[int, _Sums] = {}
         """What the totals of mappings change by at the next commit."""
         self._intended: dict[tuple[int, str], Intent | None] = {}
@@ -217,15 +219,21 @@ class Ledger:
     @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._writing or bool(self._intended) or self.history.waiting
+        return self._writing or bool(self._intended) or bool(self._new) or self.history.waiting
 
     def _write(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        if self._new:
+            self._write_rows()
         try:
             if not self._writing:
                 self._begin()
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
             raise self._error("write", error) from error
+
+    def _write_rows(self) -> None:
+        new, self._new = self._new, {}
+        self._write_many("INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)", map(_row_values, new.items()))
 
     def _write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
         with self._errors("write"):
@@ -239,6 +247,8 @@ class Ledger:
 
     def _flush(self) -> None:
         """Write what is collected in memory because it is cheaper at once."""
+        if self._new:
+            self._write_rows()
         sums, self._sums = self._sums, {}
         for mapping, change in sums.items():
             self._write(
@@ -255,6 +265,8 @@ class Ledger:
         self.history.flush()
 
     def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        if self._new:
+            self._write_rows()
         try:
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
@@ -341,6 +353,10 @@ class Ledger:
             self._remember(key, row)
         return row
 
+    def bear_in_mind(self, mapping: int, path: str, row: Row | None) -> None:
+        """A row that has just been read with those of its directory will be asked for again."""
+        self._remember((mapping, path), row)
+
     def _remember(self, key: tuple[int, str], row: Row | None) -> None:
         if len(self._rows) >= _REMEMBERED:
             self._rows.clear()
@@ -392,21 +408,10 @@ class Ledger:
 
     def put(self, mapping: int, path: str, row: Row) -> None:
         """Record a path as confirmed by the server."""
+        if self._read_only:
+            raise self._error("write", sqlite3.OperationalError("it is open for reading only"))
         self._count_out(mapping, path)
-        self._write(
-            "INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)",
-            (
-                mapping,
-                *_key(path),
-                _KINDS[row.kind],
-                row.fingerprint.size,
-                _stored(row.fingerprint.mtime_ns),
-                _signed(row.fingerprint.inode),
-                row.sha256,
-                row.published_ns,
-                row.device,
-            ),
-        )
+        self._new[mapping, path] = row
         self._remember((mapping, path), row)
         if row.kind is Kind.FILE:
             self._count(mapping, 1, row.fingerprint.size, row.published_ns)
@@ -587,6 +592,24 @@ class Ledger:
 
 def _key(path: str) -> tuple[bytes, bytes]:
     return os.fsencode(parent(path)), os.fsencode(basename(path))
+
+
+def _row_values(item: tuple[tuple[int, str], Row]) -> tuple[object, ...]:
+    (mapping, path), row = item
+    directory, _, name = os.fsencode(path).rpartition(b"/")
+    size, mtime_ns, inode = row.fingerprint
+    return (
+        mapping,
+        directory,
+        name,
+        0 if row.kind is Kind.FILE else 1,
+        size,
+        _stored(mtime_ns),
+        _signed(inode),
+        row.sha256,
+        row.published_ns,
+        row.device,
+    )
 
 
 def _subtree(directory: str) -> tuple[bytes, bytes]:

@@ -353,6 +353,7 @@ class Mirror:
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
+                    self.ledger.bear_in_mind(self.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at)
                 case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
                     # It may have been a directory: what failed below it is over as well.

@@ -293,6 +293,9 @@ Action = MakeDir | Upload | Rename | RenameDir | Delete | RemoveDir | Forget | A
 class Did(StrEnum):
     """What became of an action that succeeded."""
 
+    __hash__ = str.__hash__
+    """Python's own is a function in Python, and this is asked for several times per file."""
+
     PUBLISHED = "published"
     UNCHANGED = "unchanged"
     """The content was at the server already; only the record (and the date) were renewed."""
@@ -632,6 +635,9 @@ class Why:
 
 class EventKind(StrEnum):
     """What happened, in one word; the log's ``event`` field."""
+
+    __hash__ = str.__hash__
+    """As in `Did`."""
 
     PUBLISHED = "published"
     UNCHANGED = "unchanged"

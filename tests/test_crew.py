@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -13,6 +13,7 @@ from ftpsyncd.crew import STUCK_S, Crew
 from ftpsyncd.errors import ServerUnavailableError
 from ftpsyncd.model import Outcome, Probe
 from ftpsyncd.publish import Folder
+from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.remote.port import RemoteSession
 from tests.waiting import until
 
@@ -23,8 +24,10 @@ class Gate:
     def __init__(self) -> None:
         self.opened = threading.Event()
         self.outcomes: list[Outcome] = []
+        self.tries = 0
 
     def connect(self) -> RemoteSession:
+        self.tries += 1
         self.opened.wait()
         raise ServerUnavailableError("gone")
 
@@ -43,6 +46,45 @@ def crew(gate: Gate) -> Iterator[Crew]:
     assert made.stop(10)
 
 
+class Door:
+    """A server that greets at once and lets nobody in before it is opened."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.knocked = 0
+        self.greeted: Callable[[], None] = lambda: None
+
+    def connect(self) -> RemoteSession:
+        self.knocked += 1
+        self.greeted()
+        assert self.opened.wait(60)
+        return MemoryServer().connect()
+
+
+def test_connections_are_ready_when_the_files_come() -> None:
+    door, outcomes = Door(), list[Outcome]()
+    crew = Crew("web", door.connect, 4, dict[str, Folder]().__getitem__, outcomes.append)
+    door.greeted = crew.greeted
+    try:
+        crew.hand([Probe("web")], expected=3)
+        until(lambda: door.knocked == 3, "the others connect when the first is greeted")
+        door.opened.set()
+        until(lambda: crew.connections == 3, "all are let in")
+        until(lambda: outcomes, "the outcome")
+    finally:
+        door.opened.set()
+        assert crew.stop(10)
+
+
+def test_nobody_connects_beside_one_who_was_not_greeted(crew: Crew, gate: Gate) -> None:
+    crew.hand([Probe("web")], expected=2)
+    until(lambda: gate.tries == 1, "the first tries")
+    gate.opened.set()
+    until(lambda: gate.outcomes, "the outcome")
+    assert crew.stop(10)
+    assert gate.tries == 1
+
+
 def later(passed_s: float) -> float:
     return time.monotonic() + passed_s
 
@@ -52,7 +94,7 @@ def test_who_has_nothing_to_do_does_not_hang(crew: Crew) -> None:
 
 
 def test_a_worker_that_shows_no_sign_hangs_until_it_shows_one(crew: Crew, gate: Gate) -> None:
-    crew.hand(Probe("web"))
+    crew.hand([Probe("web")])
     until(lambda: crew.stuck(later(STUCK_S + 1)), "the worker has begun")
     assert not crew.stuck(later(STUCK_S / 2))
     gate.opened.set()
@@ -61,7 +103,7 @@ def test_a_worker_that_shows_no_sign_hangs_until_it_shows_one(crew: Crew, gate: 
 
 
 def test_a_worker_that_waits_for_a_disk_is_not_helped_by_a_restart(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
-    crew.hand(Probe("web"))
+    crew.hand([Probe("web")])
     until(lambda: crew.stuck(later(STUCK_S + 1)), "the worker has begun")
     monkeypatch.setattr(crew_module, "_waits_for_disk", lambda _thread: True)
     assert not crew.stuck(later(STUCK_S + 1))

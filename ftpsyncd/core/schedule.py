@@ -115,7 +115,8 @@ class Queue:
         self._large = 0
         self._in_flight = 0
         self._suspended: set[str] = set()
-        self._loads: dict[str, Load] = {}
+        self._loads: dict[str, list[int]] = {}
+        """What waits and what runs, of each mapping."""
         self._sources: dict[Key, int] = {}
         self._files = 0
         self._bytes = 0
@@ -131,13 +132,18 @@ class Queue:
         return not self._waiting and not self._in_flight
 
     @property
+    def is_doubtful(self) -> bool:
+        """The server failed when it was last tried."""
+        return self.state is not Breaker.CLOSED and self.state is not Breaker.UNKNOWN
+
+    @property
     def in_flight(self) -> int:
         """Actions handed out and not finished."""
         return self._in_flight
 
     def load(self, mapping: str) -> Load:
         """How much of one mapping waits and runs."""
-        return self._loads.get(mapping, Load())
+        return Load(*self._loads.get(mapping, ()))
 
     def backlog(self) -> tuple[int, int]:
         """Files that wait or run to be uploaded, and their bytes."""
@@ -205,8 +211,7 @@ class Queue:
         if self._cap_grows_at is not None and now >= self._cap_grows_at:
             self.cap = min(self.connections, self.cap + 1)
             self._cap_grows_at = now + CAP_GROWS_AFTER_S if self.cap < self.connections else None
-        tried = self.state not in {Breaker.UNKNOWN, Breaker.CLOSED}
-        if tried and (now < self._open_until or self._in_flight):
+        if self.is_doubtful and (now < self._open_until or self._in_flight):
             return None
         for mapping in list(self._turns):
             self._turns.move_to_end(mapping)
@@ -338,7 +343,7 @@ class Queue:
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
         dues = []
-        if self.state not in {Breaker.UNKNOWN, Breaker.CLOSED} and not self._in_flight:
+        if self.is_doubtful and not self._in_flight:
             dues.append(max(now, self._open_until))
         if self._cap_grows_at is not None and self._waiting:
             dues.append(self._cap_grows_at)
@@ -346,8 +351,7 @@ class Queue:
 
     def wants_probe(self, now: float) -> bool:
         """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""
-        tried = self.state not in {Breaker.UNKNOWN, Breaker.CLOSED}
-        return tried and now >= self._open_until and not self._in_flight
+        return self.is_doubtful and now >= self._open_until and not self._in_flight
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""
@@ -364,12 +368,15 @@ class Queue:
 
     def _count_load(self, action: Action, *, waiting: int = 0, running: int = 0) -> None:
         """Keep the sums that are asked for often: per mapping, and which paths a rename leaves."""
-        load = self._loads.get(action.mapping, Load())
-        self._loads[action.mapping] = Load(load.waiting + waiting, load.running + running)
+        load = self._loads.get(action.mapping)
+        if load is None:
+            load = self._loads[action.mapping] = [0, 0]
+        load[0] += waiting
+        load[1] += running
         if isinstance(action, Upload):
             self._files += waiting + running
             self._bytes += (waiting + running) * action.fingerprint.size
-        if isinstance(action, Rename | RenameDir):
+        elif isinstance(action, Rename | RenameDir):
             source = (action.mapping, action.source)
             if waiting + running > 0:
                 self._sources[source] = self._sources.get(source, 0) + 1

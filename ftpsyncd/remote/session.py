@@ -13,6 +13,7 @@ Sources: RFC 959, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-8), RF
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -20,6 +21,7 @@ from typing import BinaryIO, Self
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
+    LoginRefusedError,
     NameNotSendableError,
     NameRefusedError,
     NotFoundError,
@@ -56,6 +58,13 @@ class Account:
         self.profile = profile or Profile()
         self.timeouts = timeouts or Timeouts(connect_s=min(15.0, spec.timeout_s), reply_s=spec.timeout_s)
         self.throttle = Throttle(spec.bandwidth_bytes_s)
+        self.greeted: Callable[[], None] = lambda: None
+        """Called when a server has greeted, and proved who it is where TLS is used; before the login."""
+        self._door = threading.Lock()
+        self._let_in = False
+        self.refusals = 0
+        """How often a password was refused."""
+        self._refusal = LoginRefusedError("")
         self._made: TlsContext | None = None
 
     @property
@@ -97,6 +106,35 @@ class Account:
             raise
         return session
 
+    @contextlib.contextmanager
+    def entrance(self, known: int) -> Iterator[None]:
+        """Held while a password is told: until one session was let in, the others wait for what becomes of it.
+
+        Args:
+            known: `refusals` when the session began.
+
+        Raises:
+            LoginRefusedError: it was refused meanwhile, as it would be again.
+        """
+        if self._let_in:
+            try:
+                yield
+            except LoginRefusedError:
+                # It was changed meanwhile.
+                self._let_in = False
+                raise
+            return
+        with self._door:
+            if self.refusals > known:
+                last = self._refusal
+                raise LoginRefusedError(last.message, reply=last.reply, remedy=last.remedy)
+            try:
+                yield
+            except LoginRefusedError as error:
+                self.refusals, self._refusal = self.refusals + 1, error
+                raise
+            self._let_in = True
+
     def _one_at_a_time(self) -> Session:
         """Try again without batches; if that works, the server cannot take them, if not, it has another trouble."""
         self.profile.pipelining = False
@@ -122,6 +160,7 @@ class Session:
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
+        self._known_refusals = account.refusals
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
 
@@ -161,6 +200,7 @@ class Session:
             # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
             self.expect("AUTH", b"AUTH TLS", 234)
             self.control.secure(context)
+        self.account.greeted()
         self._log_in()
         protect = [b"PBSZ 0", b"PROT P"] if context is not None else []
         *protected, features, binary, utf8 = self.exchange([*protect, b"FEAT", b"TYPE I", b"OPTS UTF8 ON"])
@@ -176,10 +216,15 @@ class Session:
         spec = self.account.spec
         reply = self.exchange([self._secret("USER", spec.user)])[0]
         if reply.code == 331:
-            reply = self.exchange([self._secret("PASS", spec.password())])[0]
+            with self.account.entrance(self._known_refusals):
+                self._judge_login(self.exchange([self._secret("PASS", spec.password())])[0])
+        else:
+            self._judge_login(reply)
+
+    def _judge_login(self, reply: Reply) -> None:
         if not reply.good:
             # 332 wants an account, which no server of today has: a person must look.
-            raise self.error(Reply(530, reply.lines) if reply.more else reply, "PASS", spec.user)
+            raise self.error(Reply(530, reply.lines) if reply.more else reply, "PASS", self.account.spec.user)
 
     def _secret(self, verb: str, word: str) -> bytes:
         if any(c in word for c in "\r\n\0"):
