@@ -240,7 +240,7 @@ class Publisher:
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
         if not upload.known_sha256:
             return None
-        with self._open(spec, upload) as file:
+        with self._open(spec, upload)[0] as file:
             if _sha256_of(file) != upload.known_sha256:
                 return None
             _require_same(file, spec, upload)
@@ -312,8 +312,7 @@ class Publisher:
             nonlocal ctime_ns
             self._show(progress)
             progress.started = time.monotonic()
-            file = self._open(spec, upload)
-            ctime_ns = os.fstat(file.fileno()).st_ctime_ns
+            file, ctime_ns = self._open(spec, upload)
             if resume and ctime_ns != upload.resume:
                 file.close()
                 raise FileChangedError("It changed since it was planned.")
@@ -336,15 +335,14 @@ class Publisher:
             begun=lambda: self._received(upload, ctime_ns),
         )
 
-    def _open(self, spec: MappingSpec, upload: Upload) -> BinaryIO:
-        """Open the planned file: the very one, and nobody writing it."""
+    def _open(self, spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
+        """Open the planned file: the very one, and nobody writing it. Returns its ctime, too, in ns."""
         file = open_quietly(spec.local, upload.path, follow_symlinks=spec.follow_symlinks)
         try:
-            _require_planned_and_quiet(file, upload)
+            return file, _require_planned_and_quiet(file, upload)
         except BaseException:
             file.close()
             raise
-        return file
 
     # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -523,11 +521,13 @@ def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:
     return isinstance(error, NameRefusedError)
 
 
-def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> None:
-    if fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint:
+def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
+    status = os.fstat(file.fileno())
+    if fingerprint_of(status) != upload.fingerprint:
         raise FileChangedError("It changed since it was planned.")
     if writer_present(file.fileno()):
         raise FileBusyError("A program has it open for writing.")
+    return status.st_ctime_ns
 
 
 def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
