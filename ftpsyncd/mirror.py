@@ -204,6 +204,10 @@ class Mirror:
         """Ask for the looks that are due, as far as the queue has room for what they may bring."""
         if self._disk is None or self.removals.missing:
             return
+        for path in self.again & self.queue.freed(self.spec.name):
+            # It was put off until a rename away from it had ended, and that was taken back.
+            self.again.discard(path)
+            self.dirty.mark(path, at.now)
         self.removals.go_on()
         while len(self._asked) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting

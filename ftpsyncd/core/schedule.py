@@ -117,6 +117,7 @@ class Queue:
         self._suspended: set[str] = set()
         self._loads: dict[str, Load] = {}
         self._sources: dict[Key, int] = {}
+        self._freed: dict[str, set[str]] = {}
         self._files = 0
         self._bytes = 0
 
@@ -155,6 +156,10 @@ class Queue:
         """Whether a rename away from this path waits or runs."""
         return (mapping, path) in self._sources
 
+    def freed(self, mapping: str) -> set[str]:
+        """Paths that a rename was to leave and that stay, since it was taken back or replaced; each is told once."""
+        return self._freed.pop(mapping, set())
+
     # ── putting in and taking back ───────────────────────────────────────────────────────────────────────────
 
     def offer(self, action: Action) -> None:
@@ -168,7 +173,7 @@ class Queue:
         self._waiting[key] = action
         self._count_waiting(action, 1)
         if before is not None:
-            self._wake_behind(before)
+            self._given_up(before)
 
     def withdraw(self, mapping: str, path: str) -> None:
         """Take back the action that waits under a path."""
@@ -176,7 +181,7 @@ class Queue:
         if action is not None:
             self._turn_of(mapping).pop((mapping, path), None)
             self._count_waiting(action, -1)
-            self._wake_behind(action)
+            self._given_up(action)
 
     def withdraw_below(self, mapping: str, directory: str) -> None:
         """Take back everything that waits below a directory."""
@@ -405,6 +410,12 @@ class Queue:
             counts[key] = left
         else:
             counts.pop(key, None)
+
+    def _given_up(self, action: Action) -> None:
+        """A waiting action will not be performed."""
+        self._wake_behind(action)
+        if isinstance(action, Rename | RenameDir) and not self.moves_from(action.mapping, action.source):
+            self._freed.setdefault(action.mapping, set()).add(action.source)
 
     def _wake_behind(self, action: Action) -> None:
         """What waits for the end of an action may start now."""
