@@ -38,6 +38,14 @@ QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
 
 
+class Clock(NamedTuple):
+    """Where the engine asks for the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds."""
+    wall_ns: Callable[[], int] = time.time_ns
+
+
 class Moment(NamedTuple):
     """The clocks at one turn of the engine."""
 
