@@ -13,7 +13,7 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Entry, Event, Listing, MappingSpec, Presence, RenameDir
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
-from tests.core.vocabulary import NOW, WALL, M, Without, file, made, published
+from tests.core.vocabulary import NOW, WALL, M, Without, file, folder, made, published
 
 AT = Moment(NOW, WALL)
 PICTURE = file()
@@ -40,6 +40,7 @@ class Story:
 
     def __init__(self, ledger: Ledger) -> None:
         self.events: list[Event] = []
+        self.ledger = ledger
         self.queue = Queue(4)
         self.disk = Asked()
         spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs")
@@ -107,3 +108,13 @@ def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(st
     story.sees("", new=None)
     story.mirror.pump(AT)
     assert story.disk.names == []
+
+
+def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
+    story.ledger.put(story.id, "a", published(PICTURE))
+    story.sees("", a=folder())
+    for seconds in range(int(story.mirror.spec.delete_after_s)):
+        story.mirror.pump(Moment(NOW + seconds, WALL))
+    assert story.disk.names == []
+    story.mirror.pump(Moment(NOW + story.mirror.spec.delete_after_s, WALL))
+    assert story.disk.names == [("", frozenset({"a"}))]
