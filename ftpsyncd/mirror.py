@@ -208,7 +208,7 @@ class Mirror:
             # It was put off until a rename away from it had ended, and that was taken back.
             self.again.discard(path)
             self.dirty.mark(path, at.now)
-        self.removals.go_on()
+        self.removals.go_on(at)
         while len(self._asked) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting
             if waiting >= 2 * QUEUE_ROOM:

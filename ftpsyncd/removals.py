@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger import Ledger
@@ -36,6 +37,10 @@ from ftpsyncd.publish import Folder
 
 QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
+
+
+LOOK_AGAIN_S = 1.0
+"""A directory whose deletion goes on is not asked about more often than this."""
 
 
 class Clock(NamedTuple):
@@ -222,8 +227,14 @@ class Removals:
         """
         site = self._site
         queued = site.queue.waiting(site.spec.name, path)
-        if isinstance(queued, Delete | RemoveDir) or self.absent.is_doomed(path):
+        if isinstance(queued, Delete | RemoveDir):
             return True
+        if self.absent.is_doomed(path):
+            if self._is_at_work_on(path):
+                site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
+                return True
+            # Something in it could not be deleted, or was there again for a moment.
+            self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
         if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
@@ -239,6 +250,12 @@ class Removals:
             self.absent.admit(path, at.now)
             self._delete(path, kind)
         return True
+
+    def _is_at_work_on(self, directory: str) -> bool:
+        """Whether the deletion of a directory goes on, or ended and left something."""
+        prefix = f"{directory}/"
+        to_come = any(path == directory or path.startswith(prefix) for path in self._doomed)
+        return to_come or self._site.queue.busy_below(self._site.spec.name, directory)
 
     def _within_limit(self, at: Moment) -> bool:
         site, count = self._site, self.absent.files
@@ -269,14 +286,17 @@ class Removals:
             trash = names.trash(spec.remote, self._site.today(), path)
         return Delete(spec.name, path, trash)
 
-    def go_on(self) -> None:
+    def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         site = self._site
         while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory = self._doomed.pop()
             rows = site.ledger.rows(site.id, directory)
+            failures = site.ledger.failures(site.id, directory)
             for name, row in rows.items():
                 path = join(directory, name)
+                if (failure := failures.get(name)) is not None and retry_in_s(failure, at.wall_ns):
+                    continue
                 if row.kind is Kind.FILE:
                     site.queue.offer(self._delete_action(path))
                 elif not self.absent.is_doomed(path):
