@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsyncd.model import DeletePolicy
+from ftpsyncd.model import DeletePolicy, EventKind
+from ftpsyncd.remote.memory import MemoryFile
 from tests.figures import Figures
 from tests.model.world import BASE, Op, World
 
@@ -78,13 +79,28 @@ def test_trouble_at_every_step(story: tuple[Op, ...], trouble: Op, figures: Figu
     assert places > 20, "nothing happened in this story"
     for steps in range(places):
         tell(story, ((steps, trouble),))
-    figures.tell("G3", "places between two steps at which it happened", places)
+    figures.tell("G3", "places between two steps at which trouble came", places, adds=True)
 
 
 def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():
     for steps in range(STEPS):
         world = tell((("write", "a/1", 200), ("go_on", 30.0)), ((steps, ("write", "a/1", 200)),))
         assert world.server.files[f"{BASE}/a/1"].content in world.drop.finished
+
+
+def test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten():
+    look: tuple[Op, ...] = (("turn",), ("look",))
+    noticed: tuple[Op, ...] = (
+        ("write", "a/1", 20),
+        ("deliver",),
+        ("turn",),
+        ("pass_time", 5.0),
+        *look,
+        *look,
+        ("turn",),
+    )
+    for steps in range(STEPS):
+        tell((("write", "a/1", 200), ("go_on", 30.0)), tuple((steps, op) for op in noticed))
 
 
 def test_a_file_that_is_being_written_is_not_published():
@@ -149,6 +165,26 @@ def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end()
     tell((("delete", 1), ("fault", "DELE", "refused", 2), ("go_on", 60.0)))
 
 
+def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
+    """Another content is sent, that breaks off and its part cannot be deleted; then the old content is back."""
+    world = begun()
+    try:
+        world.do(("move_out", 0))
+        world.do(("write", "1", 20))
+        world.do(("fault_after", "STOR", "broken", 1))
+        world.do(("fault", "DELE", "refused", 1))
+        world.do(("fault", "DELE", "refused", 1))
+        world.do(("go_on", 2.5))
+        assert [path for path in world.server.files if path.endswith(".filepart")]
+        world.do(("delete", 0))
+        world.do(("move_in", 0, "1"))
+        world.do(("touch", 0))
+        world.come_to_rest()
+        assert EventKind.UNCHANGED in {event.kind for event in world.events}
+    finally:
+        world.close()
+
+
 def test_what_others_put_into_our_directories_stays():
     world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
     assert len(world.foreign) == 5
@@ -164,5 +200,68 @@ def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
         before = world.counts.get("looks", 0)
         world.do(("go_on", 400.0))
         assert world.counts.get("looks", 0) - before < 10
+    finally:
+        world.close()
+
+
+def test_a_file_that_is_back_in_time_is_not_deleted():
+    world = begun()
+    try:
+        world.do(("move_out", 6))
+        world.do(("go_on", 4.0))
+        world.do(("move_in", 0, "b/1"))
+        world.do(("go_on", 30.0))
+        assert "deleted at the server" not in world.counts
+        world.come_to_rest()
+        assert f"{BASE}/b/1" in world.server.files
+    finally:
+        world.close()
+
+
+def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
+    killed = 0
+    for steps in range(STEPS):
+        world = begun()
+        try:
+            world.later(steps, ("crash",))
+            world.do(("write", "2", 20))
+            world.do(("go_on", 5.0))
+            if not world.running and f"{BASE}/2" not in world.server.files:
+                killed += 1
+                world.do(("delete", 1))
+                assert not world.drop.exists("2")
+                world.server.files[f"{BASE}/2"] = MemoryFile(b"somebody else's", 1)
+                world.do(("start",))
+                world.do(("go_on", 400.0))
+                assert world.server.files[f"{BASE}/2"].content == b"somebody else's"
+        finally:
+            world.close()
+    assert killed > 5
+
+
+def test_for_every_delay_there_is_a_sentence():
+    world = begun()
+    try:
+        assert world.why("1").state == "published"
+        world.do(("write", "1", 20))
+        world.do(("go_on", 0.5))
+        assert "it changed a moment ago" in world.why("1").sentence
+        world.do(("offline",))
+        world.do(("go_on", 60.0))
+        assert "The server is down" in world.why("1").sentence
+        world.do(("online",))
+        world.do(("go_on", 400.0))
+        assert world.why("1").state == "published"
+        world.do(("delete", 6))
+        world.do(("go_on", 1.0))
+        assert "deleted at the server in" in world.why("b/1").sentence
+        world.do(("write", "b/2", 20))
+        world.do(("go_on", 60.0))
+        world.do(("delete_all",))
+        world.do(("go_on", 60.0))
+        assert "approve" in world.why("1").sentence
+        world.do(("vanish", "nowhere"))
+        world.do(("go_on", 60.0))
+        assert "until it is back" in world.why("1").sentence
     finally:
         world.close()

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
-from ftpsyncd import publish
+from ftpsyncd import publish, steering, survey
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
@@ -51,6 +51,7 @@ from ftpsyncd.model import (
     MappingSpec,
     Outcome,
     RootIdentity,
+    Why,
     parent,
 )
 from ftpsyncd.publish import Folder, Publisher
@@ -493,6 +494,11 @@ class World:
         if self._engine is not None and not self._turning:
             self._mirror.pause(paused=False)
 
+    @property
+    def running(self) -> bool:
+        """Whether the daemon lives."""
+        return self._engine is not None
+
     # ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
@@ -680,6 +686,13 @@ class World:
                 assert self._engine is not None
                 self._mirror.retry(path, self._engine._moment())
         self._compare()
+
+    def why(self, path: str) -> Why:
+        """What a person is told who asks for a path."""
+        assert self._engine is not None
+        live = steering._live_reason(self._mirror, path, path, self._engine._moment())
+        row, failure = self._ledger.row(self._mirror.id, path), self._ledger.failure(self._mirror.id, path)
+        return live or survey._Reason(self.spec, path, path, row, failure).find()
 
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
 
