@@ -213,8 +213,12 @@ class Removals:
             False if it is to be dropped from the ledger and kept at the server.
         """
         site = self._site
-        queued = site.queue.waiting(site.spec.name, path)
-        if isinstance(queued, Delete | RemoveDir) or self.absent.is_doomed(path):
+        if self.absent.is_doomed(path):
+            # Something in it may have been spared for a rename that was not done.
+            if path not in self._doomed:
+                self._doomed.append(path)
+            return True
+        if isinstance(site.queue.waiting(site.spec.name, path), Delete | RemoveDir):
             return True
         site.queue.withdraw(site.spec.name, path)
         if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
@@ -261,21 +265,42 @@ class Removals:
             trash = names.trash(spec.remote, self._site.today(), path)
         return Delete(spec.name, path, trash)
 
-    def go_on(self) -> None:
+    def _may_delete(self, path: str, at: Moment) -> bool:
+        """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
+        site = self._site
+        if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
+            return False
+        failure = site.ledger.failure(site.id, path)
+        if failure is None or failure.fingerprint is not None:
+            return True
+        wait_s = (failure.next_try_ns - at.wall_ns) / 1e9
+        if not failure.parked and wait_s > 0:
+            site.dirty.mark(path, at.now + wait_s)
+        return not failure.parked and wait_s <= 0
+
+    def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         site = self._site
         while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory = self._doomed.pop()
+            if not self.absent.is_doomed(directory):
+                continue
             rows = site.ledger.rows(site.id, directory)
             for name, row in rows.items():
                 path = join(directory, name)
                 if row.kind is Kind.FILE:
-                    site.queue.offer(self._delete_action(path))
+                    if self._may_delete(path, at):
+                        site.queue.offer(self._delete_action(path))
                 elif not self.absent.is_doomed(path):
                     self.absent.doom(path)
                     self._doomed.append(path)
             if not rows:
                 site.queue.offer(RemoveDir(site.spec.name, directory))
+
+    def spare(self, directory: str) -> None:
+        """A directory that is gone was found under another name: nothing in it is deleted."""
+        self.absent.back(directory)
+        self.absent.back_below(directory)
 
     def emptied(self, directory: str) -> bool:
         """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.

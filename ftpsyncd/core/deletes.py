@@ -80,6 +80,10 @@ class Deletes:
         self._put(path, None)
         self._doomed.discard(path)
 
+    def back_below(self, directory: str) -> None:
+        """Nothing below a directory is being deleted any more."""
+        self._doomed = {path for path in self._doomed if not path.startswith(f"{directory}/")}
+
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
         self._absent.clear()
