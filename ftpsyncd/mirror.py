@@ -399,8 +399,12 @@ class Mirror:
         """A known directory among asked names: somebody says that it may differ itself."""
         for name in listing.names or ():
             entry = listing.entries.get(name)
-            if entry is not None and entry.kind is Kind.DIR and name in rows:
-                self.dirty.mark_directory(join(listing.directory, name), at.now)
+            path = join(listing.directory, name)
+            if entry is None or entry.kind is not Kind.DIR or name not in rows:
+                continue
+            # Where a file was, there is nothing to do until the server's file is gone, or kept and forgotten.
+            if rows[name].kind is Kind.DIR or self.ledger.row(self.id, path) is None:
+                self.dirty.mark_directory(path, at.now)
 
     def _settled(self, path: str, *, had_failure: bool) -> None:
         self._present(path)

@@ -8,6 +8,7 @@ within ``max_deletes``; the worker looks once more before it acts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger import Ledger
@@ -36,6 +38,18 @@ from ftpsyncd.publish import Folder
 
 QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
+
+
+LOOK_AGAIN_S = 1.0
+"""A directory whose deletion goes on is not asked about more often than this."""
+
+
+class Clock(NamedTuple):
+    """Where the engine asks for the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds."""
+    wall_ns: Callable[[], int] = time.time_ns
 
 
 class Moment(NamedTuple):
@@ -213,13 +227,15 @@ class Removals:
             False if it is to be dropped from the ledger and kept at the server.
         """
         site = self._site
+        queued = site.queue.waiting(site.spec.name, path)
+        if isinstance(queued, Delete | RemoveDir):
+            return True
         if self.absent.is_doomed(path):
-            # Something in it may have been spared for a rename that was not done.
-            if path not in self._doomed:
-                self._doomed.append(path)
-            return True
-        if isinstance(site.queue.waiting(site.spec.name, path), Delete | RemoveDir):
-            return True
+            if self._is_at_work_on(path):
+                site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
+                return True
+            # Something in it could not be deleted, or was there again for a moment.
+            self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
         if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
@@ -235,6 +251,12 @@ class Removals:
             self.absent.admit(path, at.now)
             self._delete(path, kind)
         return True
+
+    def _is_at_work_on(self, directory: str) -> bool:
+        """Whether the deletion of a directory goes on, or ended and left something."""
+        prefix = f"{directory}/"
+        to_come = any(path == directory or path.startswith(prefix) for path in self._doomed)
+        return to_come or self._site.queue.busy_below(self._site.spec.name, directory)
 
     def _within_limit(self, at: Moment) -> bool:
         site, count = self._site, self.absent.files
@@ -271,12 +293,10 @@ class Removals:
         if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
             return False
         failure = site.ledger.failure(site.id, path)
-        if failure is None or failure.fingerprint is not None:
-            return True
-        wait_s = (failure.next_try_ns - at.wall_ns) / 1e9
-        if not failure.parked and wait_s > 0:
+        wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
+        if wait_s and not math.isinf(wait_s):
             site.dirty.mark(path, at.now + wait_s)
-        return not failure.parked and wait_s <= 0
+        return not wait_s
 
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
@@ -300,7 +320,7 @@ class Removals:
     def spare(self, directory: str) -> None:
         """A directory that is gone was found under another name: nothing in it is deleted."""
         self.absent.back(directory)
-        self.absent.back_below(directory)
+        self.absent.spare(directory)
 
     def emptied(self, directory: str) -> bool:
         """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.

@@ -50,11 +50,11 @@ class Asked:
 class Story:
     """A mirror whose looks at the disk the test answers."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, delete_after_s: float = 0.0) -> None:
         self.events: list[Event] = []
         self.queue = Queue(4)
         self.disk = Asked()
-        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=0.0)
+        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s)
         self.ledger = ledger
         self.id = ledger.mapping(M, "there")
         self.mirror = Mirror(
@@ -212,3 +212,14 @@ def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story
     assert story.mirror.removals.absent.is_doomed("old")
     story.sees("", old=folder(50))
     assert not story.mirror.removals.absent.is_doomed("old")
+
+
+def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
+    story = Story(story.ledger, delete_after_s=10.0)
+    story.ledger.put(story.id, "a", published(PICTURE))
+    story.sees("", a=folder())
+    for seconds in range(int(story.mirror.spec.delete_after_s)):
+        story.mirror.pump(Moment(NOW + seconds, WALL))
+    assert story.disk.names == []
+    story.mirror.pump(Moment(NOW + story.mirror.spec.delete_after_s, WALL))
+    assert story.disk.names == [("", frozenset({"a"}))]

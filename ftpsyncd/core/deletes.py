@@ -80,10 +80,6 @@ class Deletes:
         self._put(path, None)
         self._doomed.discard(path)
 
-    def back_below(self, directory: str) -> None:
-        """Nothing below a directory is being deleted any more."""
-        self._doomed = {path for path in self._doomed if not path.startswith(f"{directory}/")}
-
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
         self._absent.clear()
@@ -137,6 +133,11 @@ class Deletes:
     def doom(self, directory: str) -> None:
         """The deletion of a directory that is gone has begun; its content needs no further admission."""
         self._doomed.add(directory)
+
+    def spare(self, directory: str) -> None:
+        """The deletion of a directory came to its end without all of it: what is left is judged anew."""
+        prefix = f"{directory}/"
+        self._doomed = {path for path in self._doomed if path != directory and not path.startswith(prefix)}
 
     def is_doomed(self, directory: str) -> bool:
         """Whether a directory that is gone is being deleted already."""

@@ -157,6 +157,11 @@ class Queue:
         """The paths at which running actions will leave something."""
         return (own[1] for own, action in self._running.items() if own[0] == mapping and _arrives(own, action))
 
+    def busy_below(self, mapping: str, path: str) -> bool:
+        """Whether anything below this path, or a removal of it, waits or runs."""
+        key = (mapping, path)
+        return key in self._waiting or key in self._running or key in self._below_waiting or key in self._below_running
+
     def moves_from(self, mapping: str, path: str) -> bool:
         """Whether a rename away from this path waits or runs."""
         return (mapping, path) in self._sources
