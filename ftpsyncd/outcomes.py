@@ -201,7 +201,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             mirror.require_directory(parent(path))
         case Sweep() | Probe():
             pass
-    mirror.intents.end(action)
+    mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.clear_failure(mirror.id, path)
@@ -283,7 +283,9 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
 
 def _refused(mirror: Mirror, action: Action) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
-    if not isinstance(action, Upload | Rename):
+    if isinstance(action, Sweep):
+        mirror.intents.put_off(action)
+    elif not isinstance(action, Upload | Rename):
         mirror.intents.end(action)
 
 
@@ -319,7 +321,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         mirror.dirty.mark_deep(action.path, at.now)
         return
     if isinstance(action, Sweep):
-        # A name that is not there any more is no failure.
+        # Nobody misses anything; the next start tries it again.
         return
     before = mirror.ledger.failure(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None
