@@ -75,6 +75,9 @@ class Intents:
                 intent = Intent(Kind.FILE, temporary, source, prints, received)
                 if isinstance(action, Upload):
                     action = replace(action, resume=received)
+                    if received:
+                        # It may be tried with a small file first, and that be left.
+                        self._sweep_later(names.trial(temporary))
             case Delete():
                 intent = Intent(Kind.FILE, self._temporary_of(action.path))
             case MakeDir():
@@ -150,16 +153,18 @@ class Intents:
                 self._put(path_after, after)
                 self._set_apart(path_after)
 
-    def _set_apart(self, path: str) -> str:
+    def _path_of(self, remote: str) -> str:
+        return remote.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
+
+    def _sweep_later(self, temporary: str) -> None:
+        self._put(self._path_of(temporary), Intent(Kind.FILE, temporary))
+
+    def _set_apart(self, path: str) -> None:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
         intent = self._open[path]
-        if not intent.temporary:
-            return ""
-        apart = intent.temporary.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
-        if apart != path:
+        if intent.temporary and self._path_of(intent.temporary) != path:
             self._put(path, intent._replace(temporary="", received=0))
-            self._put(apart, Intent(Kind.FILE, intent.temporary))
-        return apart
+            self._sweep_later(intent.temporary)
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""

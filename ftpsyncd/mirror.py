@@ -204,8 +204,8 @@ class Mirror:
         """Ask for the looks that are due, as far as the queue has room for what they may bring."""
         if self._disk is None or self.removals.missing:
             return
-        for path in self.again & self.queue.freed(self.spec.name):
-            # It was put off until a rename away from it had ended, and that was taken back.
+        for path in self.queue.freed(self.spec.name):
+            # A rename was to take it away at the server; now somebody else has to.
             self.again.discard(path)
             self.dirty.mark(path, at.now)
         self.removals.go_on(at)
@@ -278,6 +278,7 @@ class Mirror:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self.removals.source_present(listing.root, at)
+        self._doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
             self._note_problem(directory, listing.problem)
         elif listing.presence is Presence.ABSENT:
@@ -291,6 +292,18 @@ class Mirror:
         elif not (whole and self._offer_directory_rename(listing)):
             self._require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
+
+    def _doubt_arrivals(self, listing: Listing) -> None:
+        """What arrives at the server and is not on disk any more has no row yet by which it could be found gone."""
+        directory, prefix = listing.directory, f"{listing.directory}/"
+        for path in self.queue.arriving(self.spec.name):
+            if listing.presence is Presence.ABSENT:
+                gone = path.startswith(prefix)
+            else:
+                asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
+                gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
+            if gone:
+                self.again.add(path)
 
     def _require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -375,6 +388,7 @@ class Mirror:
             case Wait(path, due, why, sighting):
                 self._wait(path, due, why, sighting, at)
             case Swapped(path, why):
+                self._present(path)
                 self.removals.swapped(path, why, at)
             case Gone(path, kind):
                 self._gone(path, kind, at)
@@ -548,7 +562,7 @@ class Mirror:
             if rows and 2 * alike >= len(rows):
                 self.queue.withdraw(self.spec.name, source)
                 self.queue.withdraw_below(self.spec.name, source)
-                self.removals.absent.back(source)
+                self.removals.spare(source)
                 self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
                 return True
         return False

@@ -190,7 +190,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             mirror.dirty.mark(path, at.now)
             mirror.dirty.mark(source, at.now)
         case Delete() | RemoveDir():
-            _removed(mirror, action, at)
+            _removed(mirror, action, done.did, at)
         case MakeDir(inode=inode, mount_point=mount_point):
             ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
             if not inode and path:
@@ -208,10 +208,15 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     _tell(mirror, done, before, at, lost=lost)
 
 
-def _removed(mirror: Mirror, action: Delete | RemoveDir, at: Moment) -> None:
+def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:
     path = action.path
     if isinstance(action, Delete):
         mirror.ledger.forget(mirror.id, path)
+    elif did is Did.LEFT and mirror.ledger.holds_any(mirror.id, path):
+        # Something was published in it meanwhile: that goes first.
+        mirror.removals.absent.back(path)
+        mirror.dirty.mark(path, at.now)
+        return
     else:
         mirror.ledger.forget_tree(mirror.id, path)
         mirror.directory_gone(path)
@@ -287,6 +292,7 @@ def _refused(mirror: Mirror, action: Action) -> None:
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw."""
     _refused(mirror, action)
+    _look_at_source(mirror, action, at)
     if isinstance(error, SourceMissingError):
         mirror.check_source()
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
@@ -295,19 +301,24 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     if isinstance(action, RenameDir):
         mirror.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)
-        mirror.dirty.mark(action.source, at.now)
     mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
+
+
+def _look_at_source(mirror: Mirror, action: Action, at: Moment) -> None:
+    """What a rename was to take away is still at the server, and nobody else may care for it."""
+    if isinstance(action, Rename | RenameDir):
+        mirror.dirty.mark(action.source, at.now)
 
 
 def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     if isinstance(action, Probe):
         return
     _refused(mirror, action)
+    _look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
         # The server would not rename the directory: its files are taken one by one.
         mirror.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)
-        mirror.dirty.mark(action.source, at.now)
         return
     if isinstance(action, Sweep):
         # Nobody misses anything; the next start tries it again.

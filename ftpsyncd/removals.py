@@ -8,6 +8,7 @@ within ``max_deletes``; the worker looks once more before it acts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -286,24 +287,40 @@ class Removals:
             trash = names.trash(spec.remote, self._site.today(), path)
         return Delete(spec.name, path, trash)
 
+    def _may_delete(self, path: str, at: Moment) -> bool:
+        """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
+        site = self._site
+        if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
+            return False
+        failure = site.ledger.failure(site.id, path)
+        wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
+        if wait_s and not math.isinf(wait_s):
+            site.dirty.mark(path, at.now + wait_s)
+        return not wait_s
+
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         site = self._site
         while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory = self._doomed.pop()
+            if not self.absent.is_doomed(directory):
+                continue
             rows = site.ledger.rows(site.id, directory)
-            failures = site.ledger.failures(site.id, directory)
             for name, row in rows.items():
                 path = join(directory, name)
-                if (failure := failures.get(name)) is not None and retry_in_s(failure, at.wall_ns):
-                    continue
                 if row.kind is Kind.FILE:
-                    site.queue.offer(self._delete_action(path))
+                    if self._may_delete(path, at):
+                        site.queue.offer(self._delete_action(path))
                 elif not self.absent.is_doomed(path):
                     self.absent.doom(path)
                     self._doomed.append(path)
             if not rows:
                 site.queue.offer(RemoveDir(site.spec.name, directory))
+
+    def spare(self, directory: str) -> None:
+        """A directory that is gone was found under another name: nothing in it is deleted."""
+        self.absent.back(directory)
+        self.absent.spare(directory)
 
     def emptied(self, directory: str) -> bool:
         """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.

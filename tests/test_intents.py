@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.core.names import temporary
+from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.intents import Intents
@@ -261,6 +261,22 @@ def test_a_part_of_the_same_file_is_continued_even_after_a_crash(story: Story):
     assert resumes(story, A) == CTIME
     story.crash()
     assert resumes(story, A) == CTIME
+
+
+def test_what_a_trial_may_have_left_is_swept_whatever_becomes_of_the_file(story: Story):
+    story.intents.received(begin(story, A, "d/a"), CTIME)
+    story.crash()
+    assert resumes(story, A, "d/a") == CTIME
+    part = temporary("/site/d/a", M)
+    swept = {action.temporary for action in story.asked() if isinstance(action, Sweep)}
+    assert swept == {part, trial(part)}
+    story.crash()
+    story.intents.end(begin(story, B, "d/a"))
+    (left,) = story.asked()
+    assert isinstance(left, Sweep)
+    assert (left.path, left.temporary) == (trial(part).removeprefix("/site/"), trial(part))
+    story.intents.end(left)
+    assert story.asked() == []
 
 
 def test_what_the_server_never_began_to_receive_is_not_continued(story: Story):

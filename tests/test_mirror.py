@@ -10,10 +10,21 @@ import pytest
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Entry, Event, Listing, MappingSpec, Presence, RenameDir
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Entry,
+    Event,
+    Listing,
+    MakeDir,
+    MappingSpec,
+    Presence,
+    RenameDir,
+    Upload,
+)
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
-from tests.core.vocabulary import NOW, WALL, M, Without, file, folder, made, published
+from tests.core.vocabulary import DISK, NOW, WALL, M, Without, failed, file, folder, made, published
 
 AT = Moment(NOW, WALL)
 PICTURE = file()
@@ -24,9 +35,10 @@ class Asked:
 
     def __init__(self) -> None:
         self.names: list[tuple[str, frozenset[str]]] = []
+        self.whole: list[str] = []
 
     def list_dir(self, directory: str) -> None:
-        raise AssertionError(f"nobody had a reason to list {directory!r}")
+        self.whole.append(directory)
 
     def probe(self, directory: str, names: Collection[str]) -> None:
         self.names.append((directory, frozenset(names)))
@@ -38,12 +50,12 @@ class Asked:
 class Story:
     """A mirror whose looks at the disk the test answers."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, *, delete_after_s: float = 0.0) -> None:
         self.events: list[Event] = []
-        self.ledger = ledger
         self.queue = Queue(4)
         self.disk = Asked()
-        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs")
+        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s)
+        self.ledger = ledger
         self.id = ledger.mapping(M, "there")
         self.mirror = Mirror(
             spec,
@@ -57,10 +69,23 @@ class Story:
         )
         self.mirror.attach(self.disk)
 
+    def absent(self, directory: str) -> None:
+        """The disk was asked for something in a directory that is not there."""
+        self.mirror.on_listing(Listing(directory, Presence.ABSENT, {}, frozenset("a")), AT)
+
+    def starts(self, path: str) -> Action:
+        """The queue hands out the action for a path."""
+        while (action := self.queue.take(NOW)) is not None:
+            if action.path == path:
+                return action
+        raise AssertionError(f"nothing can start for {path}")
+
     def sees(self, directory: str, **entries: Entry | None) -> None:
         """The disk was asked for some names; None: there is nothing of that name."""
         there = {name: entry for name, entry in entries.items() if entry is not None}
-        self.mirror.on_listing(Listing(directory, Presence.PRESENT, there, frozenset(entries), inode=1), AT)
+        self.mirror.on_listing(
+            Listing(directory, Presence.PRESENT, there, frozenset(entries), inode=1, device=DISK), AT
+        )
 
 
 @pytest.fixture
@@ -110,7 +135,87 @@ def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(st
     assert story.disk.names == []
 
 
+# ── A directory that is being deleted ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_spared_for_a_rename_that_is_taken_back_is_deleted_with_its_directory(story: Story):
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+    story.sees("", b=PICTURE)
+    assert story.queue.waiting(M, "old/a") is None
+    story.sees("", b=None)
+    story.mirror.pump(AT)
+    story.absent("old")
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+
+
+def test_a_delete_in_a_directory_that_is_gone_waits_for_its_next_try(story: Story):
+    story.ledger.put_failure(story.id, "old/a", failed(None, next_try_s=5.0))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+    assert story.mirror.dirty.due_by(NOW + 5)
+
+
+def test_a_delete_that_is_parked_is_not_tried_again_and_again(story: Story):
+    story.ledger.put_failure(story.id, "old/a", failed(None, parked=True))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+    assert not story.mirror.dirty.due_by(NOW + 1000)
+
+
+def test_a_directory_that_is_there_again_is_spared(story: Story):
+    story.sees("", old=None)
+    story.sees("", old=folder(50))
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+
+
+# ── What arrives at the server while it goes from the disk ───────────────────────────────────────────────────────
+
+
+def test_a_file_that_went_while_it_was_published_is_looked_at_again(story: Story):
+    story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
+    story.starts("old/b")
+    story.sees("old", a=PICTURE, b=None)
+    assert story.mirror.again == {"old/b"}
+
+
+def test_a_directory_that_went_while_it_was_made_is_looked_at_again(story: Story):
+    story.queue.offer(MakeDir(M, "new", 51))
+    story.starts("new")
+    story.mirror.on_listing(Listing("", Presence.PRESENT, {}, None, inode=1), AT)
+    assert story.mirror.again == {"new"}
+
+
+def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
+    story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
+    story.starts("old/b")
+    story.absent("old")
+    assert story.mirror.again == {"old/b"}
+
+
+def test_a_file_that_is_there_while_it_is_published_needs_no_other_look(story: Story):
+    story.queue.offer(Upload(M, "old/a", PICTURE.fingerprint))
+    story.starts("old/a")
+    story.sees("old", a=PICTURE)
+    assert not story.mirror.again
+
+
+def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story):
+    """Its return has to end its absence, though nothing in the ledger differs."""
+    story.sees("", old=None)
+    assert story.mirror.removals.absent.is_doomed("old")
+    story.sees("", old=folder(50))
+    assert not story.mirror.removals.absent.is_doomed("old")
+
+
 def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
+    story = Story(story.ledger, delete_after_s=10.0)
     story.ledger.put(story.id, "a", published(PICTURE))
     story.sees("", a=folder())
     for seconds in range(int(story.mirror.spec.delete_after_s)):

@@ -224,6 +224,8 @@ def _decide_directory(
         return
     if look.deep:
         yield Enter(path, inode, known=True)
+    elif swapped is None:
+        yield Settled(path, had_failure=failure is not None)
 
 
 def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:

@@ -15,6 +15,7 @@ Times are monotonic seconds.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
@@ -151,6 +152,10 @@ class Queue:
     def occupied(self, mapping: str, path: str) -> bool:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
+
+    def arriving(self, mapping: str) -> Iterator[str]:
+        """The paths at which running actions will leave something."""
+        return (own[1] for own, action in self._running.items() if own[0] == mapping and _arrives(own, action))
 
     def busy_below(self, mapping: str, path: str) -> bool:
         """Whether anything below this path, or a removal of it, waits or runs."""
@@ -433,6 +438,10 @@ class Queue:
         waiters = [waiter for waiter in parked if waiter in self._waiting]
         if waiters:
             _put_first(self._turn_of(key[0]), waiters)
+
+
+def _arrives(key: Key, action: Action) -> bool:
+    return isinstance(action, Upload | Rename | MakeDir | RenameDir) and key[1] == action.path
 
 
 def _put_first(turn: OrderedDict[Key, None], keys: list[Key]) -> None:
