@@ -80,6 +80,7 @@ PEOPLE = st.one_of(
     ops("approve"),
     ops("discard"),
     ops("retry"),
+    ops("ask", ANY),
     ops("pause"),
     ops("resume"),
     ops("exclude", st.sampled_from(EXCLUDED)),
@@ -181,6 +182,7 @@ def _tell(figures: Figures, total: Counter[str]) -> None:
         ("G3", "faults of the server", total["fault"] + total["fault_after"] + total["offline"]),
         ("G4", "sources that vanished or were replaced", total["vanish"]),
         ("G4", "deletes at the server, each of them checked", total["deleted at the server"]),
+        ("G8", "questions for a path, each of them answered by a sentence", total["ask"]),
         ("G4", "foreign files at the server, all kept", total["put_foreign"]),
     ):
         figures.tell(guarantee, what, value, adds=True)

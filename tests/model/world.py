@@ -694,6 +694,15 @@ class World:
         row, failure = self._ledger.row(self._mirror.id, path), self._ledger.failure(self._mirror.id, path)
         return live or survey._Reason(self.spec, path, path, row, failure).find()
 
+    def ask(self, which: int) -> None:
+        """A person asks for a path."""
+        paths = sorted({*self._paths(), *self._published()})
+        if self._engine is not None and not self._turning and paths:
+            path = paths[which % len(paths)]
+            said = self.why(path)
+            if len(said.sentence.split()) < 3 or "\n" in said.sentence or said.mapping != M:
+                raise self._broken(f"G8: of {path} it is only said: {said}")
+
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
 
     def _published(self) -> dict[str, bytes]:
@@ -810,15 +819,21 @@ class World:
             self._compare_directories()
 
     def _in_the_way(self, path: str, published: dict[str, bytes]) -> bool:
-        """Whether something that was to stay at the server has this path, or one above it."""
+        """Whether something that has to stay at the server has this path, or one above it."""
+        remote = f"{BASE}/{path}"
+        if remote in self.server.dirs and any(p.startswith(f"{remote}/") for p in self._foreign_paths()):
+            return True
         if self._all_managed and self.spec.deletes is not DeletePolicy.KEEP:
             return False
-        if f"{BASE}/{path}" in self.server.dirs:
+        if remote in self.server.dirs:
             return True
         while path := parent(path):
             if path in published:
                 return True
         return False
+
+    def _foreign_paths(self) -> list[str]:
+        return [path for path, file in self.server.files.items() if file.content in self.foreign]
 
     def _compare_directories(self) -> None:
         here = {f"{BASE}/{path}" for path in self.drop.folders()} | {BASE, "/"}
