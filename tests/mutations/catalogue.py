@@ -129,7 +129,7 @@ MUTATIONS = (
         "G3",
         "a rename that was taken back is not told to what waited for it",
         "mirror.py",
-        "        for path in self.again & self.queue.freed(self.spec.name):\n",
+        "        for path in self.queue.freed(self.spec.name):\n",
         "        for path in ():\n",
         "tests/test_mirror.py",
     ),
