@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -31,17 +32,14 @@ from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, LedgerError, LockHeldError, UsageError
 from ftpsyncd.journal import Journal
-from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line
-from ftpsyncd.model import (
-    Event,
-    ServerState,
-    Status,
-)
+from ftpsyncd.model import Event, EventKind, ServerState, Status
+from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
+from ftpsyncd.survey import LEDGER
 
 EXTEND_EVERY_S = 15.0
 RELOAD_ANSWER_S = 18.0
@@ -150,8 +148,12 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             stack.enter_context(claim(self.config.state_dir))
-            path = self.config.state_dir / "ledger.db"
-            ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
+            ledger, notice = open_for_work(
+                self.config.state_dir / LEDGER, keep_history_s=self.config.history_s, now=datetime.now().astimezone()
+            )
+            stack.enter_context(ledger)
+            if notice:
+                self._emit(Event(EventKind.LEDGER, message=notice))
             engine = self._engine = Engine(ledger, self._emit, self._feed.show)
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
@@ -161,6 +163,9 @@ class Service:
             stack.callback(roster.stop_disks)
             roster.start()
             if not self.one_pass:
+                if ledger.in_order:
+                    # One that was not closed in order has been checked before anything else.
+                    stack.enter_context(Checkup(ledger.path, engine.damaged))
                 self._serve_control(stack)
                 stack.callback(self._stop_alerts)
                 self._start_alerts()
