@@ -399,7 +399,8 @@ class Engine:
                 return mirror.ledger.row(mirror.id, action.source) is not None
             case MakeDir():
                 row = mirror.ledger.row(mirror.id, action.path)
-                return row is None or row.kind is not Kind.DIR
+                # Without an inode: made for what is in it, or missing at the server.
+                return row is None or row.kind is not Kind.DIR or not row.fingerprint.inode
             case _:
                 return True
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.control import shapes
@@ -23,6 +23,7 @@ def there_and_back(data):
 
 
 @given(st.builds(Status))
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine one status may take seconds to make
 def test_a_status_survives_json(status):
     assert shapes.status_from_json(there_and_back(shapes.status_to_json(status))) == status
 
