@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 
 from ftpsyncd import __version__
 from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.errors import LedgerDamagedError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
@@ -140,6 +141,8 @@ class Engine:
         self._prune_at = 0.0
         self._remembered_at = 0.0
         self._clock_offset_s = clock.wall_ns() / 1e9 - self.started
+        self._unrecorded = ""
+        """Why the ledger could not be written at the last turn."""
         self._distrust_wall_until = 0.0
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
@@ -169,6 +172,15 @@ class Engine:
     def answered(self, mapping: str, answer: Listing | WatchReport) -> None:
         """A disk answered."""
         self._mailbox.put(lambda at: self._on_answer(mapping, answer, at))
+
+    def damaged(self, problem: str) -> None:
+        """Somebody found that the ledger is damaged: the next start does without it."""
+
+        def end(_at: Moment) -> None:
+            self.ledger.distrust()
+            raise LedgerDamagedError(f"the ledger {self.ledger.path} is damaged: {problem}")
+
+        self._mailbox.put(end)
 
     def performed(self, server: str, outcome: Outcome) -> None:
         """A worker has an outcome."""
@@ -259,6 +271,8 @@ class Engine:
 
     def _next_due(self, now: float) -> float:
         dues = [now + CHECK_EVERY_S, *self._check_at.values()]
+        if self.ledger.overfull:
+            return min(dues)
         dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
         dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
         if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
@@ -271,19 +285,16 @@ class Engine:
         self.last_woken = at.now
         for message in messages:
             message(at)
-        for name, mirror in self.mirrors.items():
-            if self._check_at.get(name, 0.0) <= at.now:
-                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
-                mirror.check_source()
-            mirror.pump(at)
+        self._look(at)
         self._remember(at)
         handed = [(server, self._take(server, at)) for server in self.servers.values()]
         self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
+        self._tell_trouble()
         for server, actions in handed:
             for action, afresh in actions:
-                server.crew.hand(action, afresh=afresh)
+                self._hand(server, action, afresh=afresh)
         if messages or any(actions for _, actions in handed):
             self.last_turn = at.now
         idle = all(server.queue.idle for server in self.servers.values())
@@ -295,6 +306,40 @@ class Engine:
         elif idle and not self._idle:
             self.turned.set()
         self._idle = idle
+
+    def _look(self, at: Moment) -> None:
+        """Ask the disks for what is due."""
+        for name, mirror in self.mirrors.items():
+            if self._check_at.get(name, 0.0) <= at.now:
+                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
+                mirror.check_source()
+            if not self.ledger.overfull:
+                mirror.pump(at)
+
+    @staticmethod
+    def _hand(server: Server, action: Action, *, afresh: bool) -> None:
+        if server.queue.may_start(action):
+            server.crew.hand(action, afresh=afresh)
+        else:
+            # It was taken before the commit showed that it cannot be recorded.
+            server.queue.finish(action, requeue=True)
+
+    def _tell_trouble(self) -> None:
+        """Say that the ledger cannot be written, or that it can be again.
+
+        Meanwhile nothing but additions is begun: a crash would cost them no more than another look at the server,
+        where a rename or a delete that no record tells of could not be told from somebody else's.
+        """
+        trouble, before = self.ledger.trouble, self._unrecorded
+        self._unrecorded = trouble
+        for server in self.servers.values():
+            server.queue.only_additions = bool(trouble)
+        if trouble and not before:
+            message = f"{trouble}; files are published and recorded later, renames and deletes wait"
+            remedy = "Free space on the disk of the state directory."
+            self.emit(Event(EventKind.LEDGER, message=message, remedy=remedy))
+        elif before and not trouble:
+            self.emit(Event(EventKind.LEDGER_BACK, message="the ledger can be written again; what waited is recorded"))
 
     def _prune(self, at: Moment) -> None:
         """Drop receipts that are too old, a few at a time; not by a clock that has just been set."""
@@ -328,7 +373,7 @@ class Engine:
         """What may be handed to a server's workers now."""
         taken: list[tuple[Action, bool]] = []
         q = server.queue
-        while (action := q.take(at.now)) is not None:
+        while not self.ledger.overfull and (action := q.take(at.now)) is not None:
             afresh = q.state not in {Breaker.CLOSED, Breaker.UNKNOWN}
             mirror = self.mirrors.get(action.mapping)
             if mirror is None or not self._still_wanted(mirror, action):
@@ -339,7 +384,7 @@ class Engine:
             probe = Probe(server.name)
             q.start_probe(probe)
             taken.append((probe, True))
-        if q.idle:
+        if q.idle and not q.only_additions:
             for mirror in self.mirrors.values():
                 # Not before the first pass: what it finds on disk goes on with what is there.
                 if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
@@ -362,7 +407,8 @@ class Engine:
                 return mirror.ledger.row(mirror.id, action.source) is not None
             case MakeDir():
                 row = mirror.ledger.row(mirror.id, action.path)
-                return row is None or row.kind is not Kind.DIR
+                # Without an inode: made for what is in it, or missing at the server.
+                return row is None or row.kind is not Kind.DIR or not row.fingerprint.inode
             case _:
                 return True
 
@@ -424,7 +470,8 @@ class Engine:
     # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _snapshot(self, at: Moment) -> Status:
-        daemon = DaemonStatus(True, os.getpid(), __version__, round(at.now - self.started, 1))  # noqa: FBT003
+        uptime_s = round(at.now - self.started, 1)
+        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, self.ledger.trouble)  # noqa: FBT003
         return Status(
             daemon,
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),

@@ -11,6 +11,8 @@ engine, and the remedy shown to people.
     ├── InternalError                 a bug of ours, kept from doing more harm
     ├── LockHeldError                 another daemon owns this state directory
     ├── LedgerError                   the ledger cannot be read or written
+    │   ├── LedgerDamagedError        its file is damaged
+    │   └── LedgerNewerError          a newer ftpsyncd wrote it
     ├── ControlError                  the running daemon cannot be talked to
     │   ├── DaemonNotRunningError     nobody answers on the control socket
     │   └── ControlSocketError        the daemon cannot offer its control socket
@@ -133,6 +135,19 @@ class LedgerError(FtpsyncdError):
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.SERVER
     remedy = "Check the space and the permissions of the state directory."
+
+
+class LedgerDamagedError(LedgerError):
+    """The ledger's file is damaged."""
+
+    remedy = "The next `ftpsyncd run` or `ftpsyncd sync` sets it aside and begins a new one; nothing is sent twice."
+
+
+class LedgerNewerError(LedgerError):
+    """The ledger was written by a newer version: waiting cannot help."""
+
+    exit_code = ExitCode.CONFIG
+    remedy = "Install the newer version again, or give this one another state_dir."
 
 
 class ControlError(FtpsyncdError):

@@ -185,12 +185,18 @@ class Intents:
         if intent.kind is Kind.DIR and intent.source:
             self._ask_for_rename(path, intent)
             return
-        ledger, mapping = self._site.ledger, self._site.id
         for doubtful in (path, intent.source):
-            row = ledger.row(mapping, doubtful)
-            if row is not None and row.kind is Kind.FILE:
-                nothing_like_it = Fingerprint(row.fingerprint.size, 0, 0)
-                ledger.put(mapping, doubtful, row._replace(fingerprint=nothing_like_it, sha256=b""))
+            self.doubt_row(doubtful)
+
+    def doubt_row(self, path: str) -> bool:
+        """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none."""
+        ledger, mapping = self._site.ledger, self._site.id
+        row = ledger.row(mapping, path)
+        if row is None or row.kind is not Kind.FILE:
+            return False
+        nothing_like_it = Fingerprint(row.fingerprint.size, 0, 0)
+        ledger.put(mapping, path, row._replace(fingerprint=nothing_like_it, sha256=b""))
+        return True
 
     def ask(self, unsettled: Container[str]) -> None:
         """Have the server asked and cleaned up, once nothing waits that would settle it anyway.

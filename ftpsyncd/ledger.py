@@ -1,8 +1,8 @@
 """The ledger: what each server has confirmed, one row per mapping and path, in SQLite.
 
 The engine is the only writer; it collects changes and commits them in batches (`commit`). Reading commands open the
-same file read-only. WAL with ``synchronous=NORMAL``: a power failure may lose the last commits, never the file's
-integrity; lost commits mean work done twice, never work skipped.
+same file read-only. A power failure may lose the last commits: work done twice, never work skipped. The file itself is
+`database`'s matter.
 
 Paths are stored as the bytes the file system gives (BLOB), so every name that can be on disk can be in the ledger.
 """
@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from ftpsyncd import history
-from ftpsyncd.errors import LedgerError
+from ftpsyncd.database import Database
 from ftpsyncd.history import History
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
@@ -130,14 +128,17 @@ class Ledger:
         keep_history_s: how long receipts are kept; 0: none are written.
 
     Raises:
-        LedgerError: the file cannot be opened, or was written by a newer version.
+        LedgerDamagedError: the file is damaged.
+        LedgerNewerError: it was written by a newer version.
+        LedgerError: it cannot be opened.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, keep_history_s: float = 30 * 86400.0) -> None:
         self.path = path
+        self._db = Database(path, _MIGRATIONS, read_only=read_only)
+        self._write, self._write_many, self._read = self._db.write, self._db.write_many, self._db.read
         self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
         self._read_only = read_only
-        self._writing = False
         self._rows: dict[tuple[int, str], Row | None] = {}
         """Rows that were read or written lately: an action asks for the same one several times."""
         self._sums: dict[int, _Sums] = {}
@@ -146,47 +147,12 @@ class Ledger:
         """Intents to be written at the next commit; None: to be removed."""
         self._failing: set[int] = set()
         """Mappings that have, or had, failures."""
-        with self._errors("open"):
-            if read_only:
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-            else:
-                # The engine thread uses it; the service's start thread opened it.
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        if not read_only:
             try:
-                version = self._known_version()
-                self.version = version
-                if not read_only:
-                    self._prepare(version)
+                self._failing = {mapping for (mapping,) in self._read("SELECT DISTINCT mapping FROM failure", ())}
             except BaseException:
                 self._db.close()
                 raise
-
-    def _known_version(self) -> int:
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            msg = f"the ledger {self.path} was written by a newer ftpsyncd (schema {version}, known {SCHEMA_VERSION})"
-            raise LedgerError(msg, remedy="Install the newer version again, or give this one another state_dir.")
-        return version
-
-    def _prepare(self, version: int) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        if version < SCHEMA_VERSION:
-            # All or nothing: what breaks off leaves the ledger as it was.
-            scripts = "".join(_MIGRATIONS[version:])
-            self._db.executescript(f"BEGIN IMMEDIATE; {scripts} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-            self.version = SCHEMA_VERSION
-        self._failing = {mapping for (mapping,) in self._db.execute("SELECT DISTINCT mapping FROM failure")}
-
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._error(doing, error) from error
-
-    def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
-        return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -202,40 +168,41 @@ class Ledger:
             self._db.close()
 
     def commit(self) -> None:
-        """Make everything collected since the last commit durable, all or nothing."""
+        """Make everything collected since the last commit durable, all or nothing.
+
+        Where the disk is full (`trouble`), it stays in memory and is tried again later.
+        """
         self._flush()
-        if self._writing:
-            with self._errors("write"):
-                self._db.execute("COMMIT")
-            self._writing = False
+        self._db.commit()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be recorded now, in words; empty if all is well."""
+        return self._db.trouble
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much waits to be recorded that nothing more should be begun."""
+        return self._db.overfull
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it had been closed in order; if not, it was checked when it was opened."""
+        return self._db.in_order
+
+    def distrust(self) -> None:
+        """Somebody found it damaged: the next one who opens it checks it."""
+        self._db.distrust()
 
     @property
     def has_history(self) -> bool:
         """Whether the file has a history; one of an older version that is only read may have none."""
-        return self.version >= _HISTORY_SINCE
+        return self._db.version >= _HISTORY_SINCE
 
     @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._writing or bool(self._intended) or self.history.waiting
-
-    def _write(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        try:
-            if not self._writing:
-                self._begin()
-            return self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise self._error("write", error) from error
-
-    def _write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._errors("write"):
-            self._begin()
-            self._db.executemany(sql, rows)
-
-    def _begin(self) -> None:
-        if not self._writing:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._writing = True
+        return self._db.dirty or bool(self._intended) or self.history.waiting
 
     def _flush(self) -> None:
         """Write what is collected in memory because it is cheaper at once."""
@@ -254,11 +221,9 @@ class Ledger:
             self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)", begun)
         self.history.flush()
 
-    def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        try:
-            return self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise self._error("read", error) from error
+    def paused_mappings(self) -> list[tuple[str, str]]:
+        """Name and destination of all mappings that a person paused."""
+        return list(self._read("SELECT name, destination FROM mapping WHERE paused", ()))
 
     # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -629,6 +629,33 @@ class Mirror:
         self.dirty.mark(path, at.now)
         return f"{self.spec.name}: {path} is tried again"
 
+    def publish_again(self, files: Collection[str], directories: Collection[str], at: Moment) -> int:
+        """A person found that the server does not have these as they were published: mend that.
+
+        Nothing is deleted, and what the ledger does not know is passed over.
+
+        Returns:
+            How many of them the ledger knows.
+        """
+        known = 0
+        for path in directories:
+            row = self.ledger.row(self.id, path)
+            if row is not None and row.kind is Kind.DIR and not self.queue.occupied(self.spec.name, path):
+                self.ledger.put(self.id, path, row._replace(fingerprint=Fingerprint(0, 0, 0)))
+                self.queue.offer(MakeDir(self.spec.name, path, 0, why="missing at the server"))
+                known += 1
+        for path in files:
+            # What runs right now makes it right by itself.
+            if not self.queue.occupied(self.spec.name, path) and self.intents.doubt_row(path):
+                self.ledger.clear_failure(self.id, path)
+                known += 1
+        if known:
+            what = "1 path is" if known == 1 else f"{known} paths are"
+            self.site.tell(EventKind.RESCAN, message=f"{what} not at the server as published, and published again")
+            # A pass, not a look at each: whoever asked can see from the state when it is over.
+            self.dirty.mark_deep("", at.now)
+        return known
+
     def pause(self, *, paused: bool) -> None:
         """A person wants nothing more to be started, or wants it to go on."""
         self.paused = paused

@@ -507,6 +507,8 @@ class DaemonStatus:
     pid: int
     version: str
     uptime_s: float
+    message: str = ""
+    """What is wrong with the daemon's own memory, the ledger; empty when all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -655,6 +657,7 @@ class EventKind(StrEnum):
     RESCAN = "rescan"
     IN_SYNC = "in_sync"
     LEDGER = "ledger"
+    LEDGER_BACK = "ledger_back"
 
 
 @dataclass(frozen=True, slots=True)

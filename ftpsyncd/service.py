@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -23,14 +24,12 @@ from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
 from ftpsyncd.journal import Journal
-from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import (
-    Event,
-    Status,
-)
+from ftpsyncd.model import Event, EventKind, Status
+from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
+from ftpsyncd.survey import LEDGER
 
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
@@ -136,8 +135,12 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             stack.enter_context(claim(self.config.state_dir))
-            path = self.config.state_dir / "ledger.db"
-            ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
+            ledger, notice = open_for_work(
+                self.config.state_dir / LEDGER, keep_history_s=self.config.history_s, now=datetime.now().astimezone()
+            )
+            stack.enter_context(ledger)
+            if notice:
+                self._emit(Event(EventKind.LEDGER, message=notice))
             engine = self._engine = Engine(ledger, self._emit, self._feed.show)
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
@@ -147,6 +150,9 @@ class Service:
             stack.callback(roster.stop_disks)
             roster.start()
             if not self.one_pass:
+                if ledger.in_order:
+                    # One that was not closed in order has been checked before anything else.
+                    stack.enter_context(Checkup(ledger.path, engine.damaged))
                 self._serve_control(stack)
                 stack.callback(self._stop_alerts)
                 self._start_alerts()

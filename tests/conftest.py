@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from tests.figures import figures, pytest_runtest_makereport
 __all__ = ["figures", "pytest_runtest_makereport"]
 
 GRACE_S = 5.0
+
+# Who starts tests in the background has their Ctrl-C ignored, and all that they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _descriptors() -> set[tuple[int, str]]:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ftpsyncd.errors import ExitCode, LedgerError
+from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import _MIGRATIONS, SCHEMA_VERSION, FailureCounts, Ledger, Totals
 from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
 
@@ -520,7 +520,7 @@ def test_a_newer_schema_is_refused_with_a_remedy(path: Path, read_only: bool):  
         Ledger(path, read_only=read_only)
     assert str(path) in raised.value.message
     assert "Install the newer version" in raised.value.remedy
-    assert raised.value.exit_code == ExitCode.TEMPFAIL
+    assert raised.value.exit_code == ExitCode.CONFIG, "waiting cannot help: the service stays down"
 
 
 def as_version_1(path: Path) -> None:
@@ -606,8 +606,9 @@ def test_what_is_no_ledger_is_refused(path: Path, content: bytes | None, read_on
         path.mkdir()
     else:
         path.write_bytes(content)
-    with pytest.raises(LedgerError, match="cannot open the ledger"):
+    with pytest.raises(LedgerError, match="cannot open the ledger" if content is None else "is damaged") as raised:
         Ledger(path, read_only=read_only)
+    assert isinstance(raised.value, LedgerDamagedError) == (content is not None)
 
 
 def test_a_reader_makes_no_ledger(path: Path):

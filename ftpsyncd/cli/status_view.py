@@ -113,6 +113,8 @@ def headline(status: Status, signs: Marks) -> Text:
 
 def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What wants a person: (about what, what is wrong, the commands that settle it)."""
+    if status.daemon.message:
+        yield "ledger", f"{status.daemon.message}; renames and deletes wait until it can be", ()
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
             yield f"server {server.name}", server.message or server.state.value, ("ftpsyncd check",)

@@ -99,6 +99,8 @@ class Queue:
         self.cap = connections
         self.state = Breaker.UNKNOWN
         self.message = ""
+        self.only_additions = False
+        """Start nothing but what adds to the server: uploads and directories."""
         self._jitter = jitter
         self._pause_s = 0.0
         self._open_until = 0.0
@@ -232,8 +234,13 @@ class Queue:
                 return action
         return None
 
+    def may_start(self, action: Action) -> bool:
+        """Whether actions of this kind are started now."""
+        return not self.only_additions or isinstance(action, Upload | MakeDir | Probe)
+
     def _take_from(self, turn: OrderedDict[Key, None]) -> Action | None:
         skipped: list[Key] = []
+        large = 0
         action = None
         while turn and action is None:
             key, _ = turn.popitem(last=False)
@@ -241,9 +248,12 @@ class Queue:
             blocker = self._blocker(key, candidate)
             if blocker is not None:
                 self._parked_behind.setdefault(blocker, {})[key] = None
+            elif not self.may_start(candidate):
+                skipped.append(key)
             elif not self._room_for(candidate):
                 skipped.append(key)
-                if not _is_large(candidate) or len(skipped) > _UNITS_PER_CONNECTION:
+                large += 1
+                if not _is_large(candidate) or large > _UNITS_PER_CONNECTION:
                     break
             else:
                 action = self._start(key, candidate)
