@@ -349,7 +349,8 @@ class Mirror:
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
-                    self._present(path)
+                    # Whether it can be read is for its own listing to tell.
+                    self._expected(path)
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
@@ -396,10 +397,13 @@ class Mirror:
         return pending.sighting if pending else None
 
     def _present(self, path: str) -> None:
-        """A path is on disk: it neither waits nor is it gone."""
+        """A path is on disk and can be read: it neither waits nor is it gone."""
+        self._expected(path)
+        self.problems.pop(path, None)
+
+    def _expected(self, path: str) -> None:
         self.pending.pop(path, None)
         self.removals.absent.back(path)
-        self.problems.pop(path, None)
 
     def _wait(self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment) -> None:
         self.removals.absent.back(path)
