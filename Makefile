@@ -55,6 +55,12 @@ $(VENV)/.bench: $(STAMP) requirements/bench.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
+bench: $(VENV)/.bench ## measure latency, large trees, bursts, churn (root, an hour); BENCH_ARGS='--only start'
+	@$(BIN)/python -m benchmarks.scale $(BENCH_ARGS)
+
+bench-quick: $(STAMP) ## the same in small, in three minutes, writing nothing
+	@$(BIN)/python -m benchmarks.scale --quick $(BENCH_ARGS)
+
 bench-transfer: $(VENV)/.bench ## measure against lftp, rclone, curl (root, an hour); BENCH_ARGS='--only a'
 	@$(BIN)/python -m benchmarks.transfer $(BENCH_ARGS)
 
@@ -64,4 +70,4 @@ bench-transfer-quick: $(STAMP) ## the same in small, in a minute, writing nothin
 clean: ## remove what was made here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-long test-systemd check format lock bench-transfer bench-transfer-quick clean
+.PHONY: help setup demo test test-long test-systemd check format lock bench bench-quick bench-transfer bench-transfer-quick clean

@@ -12,7 +12,6 @@ import os
 import queue
 import random
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ from ftpsyncd.model import (
 from ftpsyncd.outcomes import Outcomes, apply_to_server
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.profile import Keeper
-from ftpsyncd.removals import Moment
+from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 
 CHECK_EVERY_S = 3.0
@@ -107,6 +106,7 @@ class Engine:
         ledger: opened for writing; closed by the caller after the engine has stopped.
         emit: takes events for the log; called on the engine's thread, must not block.
         show: takes each new status, likewise.
+        clock: what time it is.
     """
 
     def __init__(
@@ -114,14 +114,16 @@ class Engine:
         ledger: Ledger,
         emit: Callable[[Event], None],
         show: Callable[[Status], None] = lambda _status: None,
+        clock: Clock = Clock(),  # noqa: B008 - immutable
     ) -> None:
         self.ledger = ledger
+        self._clock = clock
         self._show = show
         self.emit = emit
         self.mirrors: dict[str, Mirror] = {}
         self.servers: dict[str, Server] = {}
         self.counters = Counters()
-        self.started = time.monotonic()
+        self.started = clock.monotonic()
         self.last_turn = self.started
         self.failure: BaseException | None = None
         self.last_woken = self.started
@@ -137,7 +139,7 @@ class Engine:
         self._status_at = 0.0
         self._prune_at = 0.0
         self._remembered_at = 0.0
-        self._clock_offset_s = time.time() - time.monotonic()
+        self._clock_offset_s = clock.wall_ns() / 1e9 - self.started
         self._distrust_wall_until = 0.0
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
@@ -236,13 +238,19 @@ class Engine:
 
     def _wait(self) -> list[Callable[[Moment], None]]:
         """Messages, waiting for the first one until the next deadline."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         due = self._next_due(now)
         try:
             messages = [self._mailbox.get(timeout=max(0.0, due - now))]
         except queue.Empty:
             return []
-        while len(messages) < TURN_MESSAGES:
+        messages.extend(self.mail(TURN_MESSAGES - 1))
+        return messages
+
+    def mail(self, most: int = TURN_MESSAGES) -> list[Callable[[Moment], None]]:
+        """The messages that are there, without waiting; whoever turns the engine by hand passes them to `turn`."""
+        messages: list[Callable[[Moment], None]] = []
+        while len(messages) < most:
             try:
                 messages.append(self._mailbox.get_nowait())
             except queue.Empty:
@@ -308,7 +316,7 @@ class Engine:
                     self.ledger.put_profile(server.account, text)
 
     def _moment(self) -> Moment:
-        now, wall_ns = time.monotonic(), time.time_ns()
+        now, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
         offset_s = wall_ns / 1e9 - now
         if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
             longest_settle_s = max((m.spec.settle_s for m in self.mirrors.values()), default=0.0)

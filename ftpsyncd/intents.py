@@ -39,6 +39,10 @@ class Intents:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open = dict(site.ledger.intents(site.id))
+        self._left: set[str] = set()
+        """Uploads that run, with a temporary file that an earlier one may have left."""
+        self._put_off: set[str] = set()
+        """Those that the server would not settle: it is asked again at the next start."""
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         for path in list(self._open):
@@ -61,6 +65,8 @@ class Intents:
                 temporary = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
                 source = action.source if isinstance(action, Rename) else ""
                 before = self._open.get(action.path, Intent(Kind.FILE))
+                if before.temporary:
+                    self._left.add(action.path)
                 received = before.received
                 if (before.temporary, before.fingerprints[-1:]) != (temporary, (action.fingerprint,)):
                     # Another content was on its way, or the part moved away with its directory.
@@ -91,6 +97,7 @@ class Intents:
 
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
+        self._put_off.discard(path)
         self._site.ledger.intend(self._site.id, path, intent)
 
     def _temporary_of(self, path: str) -> str:
@@ -98,18 +105,36 @@ class Intents:
         before = self._open.get(path)
         return before.temporary if before is not None else ""
 
-    def end(self, action: Action) -> None:
-        """The outcome of an action is known; of a failed upload the temporary file is still to be swept."""
+    def end(self, action: Action, *, sent: bool = True) -> None:
+        """The outcome of an action is known; of a failed upload the temporary file is still to be swept.
+
+        Args:
+            action: it is over.
+            sent: an upload was sent, and so took the place of what an earlier one had left.
+        """
         path = action.path
-        temporary = "" if isinstance(action, Upload | Rename | Sweep) else self._temporary_of(path)
+        replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
+        temporary = "" if replaced else self._temporary_of(path)
+        self._left.discard(path)
         self._drop(path)
         if temporary:
             self._put(path, Intent(Kind.FILE, temporary))
+        self._go_on_removing()
+
+    def put_off(self, sweep: Sweep) -> None:
+        """The server refused to settle this, and asking again at once would be asking for ever."""
+        if sweep.path in self._open:
+            self._put_off.add(sweep.path)
+        self._go_on_removing()
+
+    def _go_on_removing(self) -> None:
+        """Look again at directories whose removal had to wait for what was open below them."""
         for directory in [d for d in self._to_remove if not self._open_below(d)]:
             self._to_remove.discard(directory)
             self._site.dirty.mark(directory, 0.0)
 
     def _drop(self, path: str) -> None:
+        self._put_off.discard(path)
         if self._open.pop(path, None) is not None:
             self._site.ledger.settle_intent(self._site.id, path)
 
@@ -173,7 +198,7 @@ class Intents:
         Args:
             unsettled: paths that will be published soon.
         """
-        for path in [p for p in self._open if p not in unsettled]:
+        for path in [p for p in self._open if p not in unsettled and p not in self._put_off]:
             self._ask(path)
 
     def clear_below(self, directory: str) -> bool:
@@ -187,7 +212,7 @@ class Intents:
         return clear
 
     def _open_below(self, directory: str) -> list[str]:
-        return [path for path in self._open if path.startswith(f"{directory}/")]
+        return [path for path in self._open if path.startswith(f"{directory}/") and path not in self._put_off]
 
     def _ask(self, path: str) -> None:
         intent = self._open[path]

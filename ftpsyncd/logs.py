@@ -39,6 +39,7 @@ _TEXT_MAX = 8_000
 _NESTED_MAX = 4
 _FRAMES_MAX = 8
 _NONE = 1_000
+_FIELD_NAME = re.compile("[^A-Za-z0-9_]")
 _handlers: list[int] = []
 """Loguru's number of our handler."""
 _least = [0]
@@ -70,6 +71,7 @@ def configure(
     stream: TextIO | None = None,
     *,
     journald: bool | None = None,
+    journal: Callable[[Mapping[str, str]], bool] = lambda _fields: False,
     secrets: Callable[[], Iterable[str]] = tuple,
 ) -> None:
     """Sends all records to ``stream``, in place of any earlier set-up.
@@ -78,7 +80,9 @@ def configure(
         level: the lowest level that is logged: trace, debug, info, success, warning, error or critical.
         format: ``text`` or ``json``.
         stream: standard error if absent.
-        journald: whether to prefix the priority; None finds out (``$JOURNAL_STREAM``, systemd.exec(5)).
+        journald: whether ``stream`` is the journal's; None finds out (``$JOURNAL_STREAM``, systemd.exec(5)).
+        journal: hands a record with its facts as fields to the journal; is asked for text of ``journald`` only, and
+            if it returns False, the line goes to ``stream`` with its priority before it.
         secrets: what must not appear in any record; asked for every record, since a reload may change it.
 
     Raises:
@@ -88,15 +92,16 @@ def configure(
         raise ValueError(f"log format {format!r} is neither text nor json")
     number = logger.level(level.upper()).no
     target = sys.stderr if stream is None else stream
-    journal = _is_journal(target) if journald is None else journald
+    prefixed = _is_journal(target) if journald is None else journald
     redact = _Redactor(secrets)
     render: Callable[[Mapping[str, Any]], str]
     if format == "json":
         render = _Json(redact)
     else:
-        render = _Text(redact, colour=not journal and _is_colourful(target), times=not journal)
+        render = _Text(redact, colour=not prefixed and _is_colourful(target), times=not prefixed)
     # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
-    sink = _Sink(target, render, prefixed=journal)
+    fields = _Fields(redact, journal) if prefixed and format == "text" else None
+    sink = _Sink(target, render, prefixed=prefixed, fields=fields)
     handler = logger.add(sink, level=number, format=_nothing, diagnose=False, backtrace=False)
     # The new one first: what is logged meanwhile by other threads may be seen twice, but is not lost.
     if _handlers:
@@ -171,6 +176,12 @@ def _is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError, AttributeError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _priority(record: Mapping[str, Any]) -> int:
+    """Of syslog, from 2 to 7."""
+    number = record["level"].no
+    return next((priority for least, priority in _PRIORITIES if number >= least), 7)
 
 
 def _is_colourful(stream: TextIO) -> bool:
@@ -289,13 +300,38 @@ class _Json:
         return _cut(self._redact(_text(value)))
 
 
+class _Fields:
+    """For the journal: a rendered line with what was bound to it as ``FTPSYNCD_…`` fields."""
+
+    def __init__(self, redact: Callable[[str], str], journal: Callable[[Mapping[str, str]], bool]) -> None:
+        self._redact = redact
+        self._journal = journal
+
+    def __call__(self, line: str, record: Mapping[str, Any]) -> bool:
+        """Whether the journal took it."""
+        fields = {"MESSAGE": line, "PRIORITY": str(_priority(record)), "SYSLOG_IDENTIFIER": "ftpsyncd"}
+        for key, value in record["extra"].items():
+            if value is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
+                # Whole: who looks for a path has to find it as it is.
+                fields[f"FTPSYNCD_{_FIELD_NAME.sub('_', key).upper()}"] = self._redact(_text(value))
+        return self._journal(fields)
+
+
 class _Sink:
     """Writes rendered records; loguru lets one thread in at a time."""
 
-    def __init__(self, stream: TextIO, render: Callable[[Mapping[str, Any]], str], *, prefixed: bool) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        render: Callable[[Mapping[str, Any]], str],
+        *,
+        prefixed: bool,
+        fields: _Fields | None = None,
+    ) -> None:
         self._stream = stream
         self._render = render
         self._prefixed = prefixed
+        self._fields = fields
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def __call__(self, message: Any) -> None:
@@ -304,9 +340,10 @@ class _Sink:
             line = self._render(record)
         except Exception:  # loguru would print the record as it is, secrets and all
             line = "A record could not be rendered."
+        if self._fields is not None and self._fields(line, record):
+            return
         if self._prefixed:
-            number = record["level"].no
-            line = f"<{next((priority for least, priority in _PRIORITIES if number >= least), 7)}>{line}"
+            line = f"<{_priority(record)}>{line}"
         # In the C locale the stream could not take what a name may hold.
         writable = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
         try:

@@ -204,7 +204,11 @@ class Mirror:
         """Ask for the looks that are due, as far as the queue has room for what they may bring."""
         if self._disk is None or self.removals.missing:
             return
-        self.removals.go_on()
+        for path in self.queue.freed(self.spec.name):
+            # A rename was to take it away at the server; now somebody else has to.
+            self.again.discard(path)
+            self.dirty.mark(path, at.now)
+        self.removals.go_on(at)
         while len(self._asked) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting
             if waiting >= 2 * QUEUE_ROOM:
@@ -274,6 +278,7 @@ class Mirror:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self.removals.source_present(listing.root, at)
+        self._doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
             self._note_problem(directory, listing.problem)
         elif listing.presence is Presence.ABSENT:
@@ -287,6 +292,18 @@ class Mirror:
         elif not (whole and self._offer_directory_rename(listing)):
             self._require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
+
+    def _doubt_arrivals(self, listing: Listing) -> None:
+        """What arrives at the server and is not on disk any more has no row yet by which it could be found gone."""
+        directory, prefix = listing.directory, f"{listing.directory}/"
+        for path in self.queue.arriving(self.spec.name):
+            if listing.presence is Presence.ABSENT:
+                gone = path.startswith(prefix)
+            else:
+                asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
+                gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
+            if gone:
+                self.again.add(path)
 
     def _require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -372,6 +389,7 @@ class Mirror:
             case Wait(path, due, why, sighting):
                 self._wait(path, due, why, sighting, at)
             case Swapped(path, why):
+                self._present(path)
                 self.removals.swapped(path, why, at)
             case Gone(path, kind):
                 self._gone(path, kind, at)
@@ -382,8 +400,12 @@ class Mirror:
         """A known directory among asked names: somebody says that it may differ itself."""
         for name in listing.names or ():
             entry = listing.entries.get(name)
-            if entry is not None and entry.kind is Kind.DIR and name in rows:
-                self.dirty.mark_directory(join(listing.directory, name), at.now)
+            path = join(listing.directory, name)
+            if entry is None or entry.kind is not Kind.DIR or name not in rows:
+                continue
+            # Where a file was, there is nothing to do until the server's file is gone, or kept and forgotten.
+            if rows[name].kind is Kind.DIR or self.ledger.row(self.id, path) is None:
+                self.dirty.mark_directory(path, at.now)
 
     def _settled(self, path: str, *, had_failure: bool) -> None:
         self._present(path)
@@ -544,7 +566,7 @@ class Mirror:
             if rows and 2 * alike >= len(rows):
                 self.queue.withdraw(self.spec.name, source)
                 self.queue.withdraw_below(self.spec.name, source)
-                self.removals.absent.back(source)
+                self.removals.spare(source)
                 self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
                 return True
         return False

@@ -8,6 +8,7 @@ within ``max_deletes``; the worker looks once more before it acts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger import Ledger
@@ -36,6 +38,18 @@ from ftpsyncd.publish import Folder
 
 QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
+
+
+LOOK_AGAIN_S = 1.0
+"""A directory whose deletion goes on is not asked about more often than this."""
+
+
+class Clock(NamedTuple):
+    """Where the engine asks for the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds."""
+    wall_ns: Callable[[], int] = time.time_ns
 
 
 class Moment(NamedTuple):
@@ -214,8 +228,14 @@ class Removals:
         """
         site = self._site
         queued = site.queue.waiting(site.spec.name, path)
-        if isinstance(queued, Delete | RemoveDir) or self.absent.is_doomed(path):
+        if isinstance(queued, Delete | RemoveDir):
             return True
+        if self.absent.is_doomed(path):
+            if self._is_at_work_on(path):
+                site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
+                return True
+            # Something in it could not be deleted, or was there again for a moment.
+            self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
         if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
@@ -231,6 +251,12 @@ class Removals:
             self.absent.admit(path, at.now)
             self._delete(path, kind)
         return True
+
+    def _is_at_work_on(self, directory: str) -> bool:
+        """Whether the deletion of a directory goes on, or ended and left something."""
+        prefix = f"{directory}/"
+        to_come = any(path == directory or path.startswith(prefix) for path in self._doomed)
+        return to_come or self._site.queue.busy_below(self._site.spec.name, directory)
 
     def _within_limit(self, at: Moment) -> bool:
         site, count = self._site, self.absent.files
@@ -261,21 +287,40 @@ class Removals:
             trash = names.trash(spec.remote, self._site.today(), path)
         return Delete(spec.name, path, trash)
 
-    def go_on(self) -> None:
+    def _may_delete(self, path: str, at: Moment) -> bool:
+        """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
+        site = self._site
+        if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
+            return False
+        failure = site.ledger.failure(site.id, path)
+        wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
+        if wait_s and not math.isinf(wait_s):
+            site.dirty.mark(path, at.now + wait_s)
+        return not wait_s
+
+    def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         site = self._site
         while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory = self._doomed.pop()
+            if not self.absent.is_doomed(directory):
+                continue
             rows = site.ledger.rows(site.id, directory)
             for name, row in rows.items():
                 path = join(directory, name)
                 if row.kind is Kind.FILE:
-                    site.queue.offer(self._delete_action(path))
+                    if self._may_delete(path, at):
+                        site.queue.offer(self._delete_action(path))
                 elif not self.absent.is_doomed(path):
                     self.absent.doom(path)
                     self._doomed.append(path)
             if not rows:
                 site.queue.offer(RemoveDir(site.spec.name, directory))
+
+    def spare(self, directory: str) -> None:
+        """A directory that is gone was found under another name: nothing in it is deleted."""
+        self.absent.back(directory)
+        self.absent.spare(directory)
 
     def emptied(self, directory: str) -> bool:
         """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.

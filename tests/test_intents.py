@@ -196,6 +196,44 @@ def test_a_delete_does_not_make_a_leftover_forgotten(story: Story):
     assert [s.temporary for s in story.asked() if isinstance(s, Sweep)] == [partial("a")]
 
 
+@pytest.mark.parametrize("again", [Upload(M, "a", B), Rename(M, "a", "old", A, SHA)], ids=["adopted", "renamed"])
+def test_a_leftover_is_swept_when_the_file_came_without_being_sent(story: Story, again: Action):
+    story.intents.begin(Upload(M, "a", A))
+    story.intents.begin(again)
+    story.published("a", B)
+    story.intents.end(again, sent=False)
+    assert story.asked() == [Sweep(M, "a", partial("a"))]
+
+
+def test_where_nothing_can_be_left_nothing_is_swept(story: Story):
+    """A lost ledger is found again by looking at every file: that must not cost a command each."""
+    adopted = Upload(M, "a", A)
+    story.intents.begin(adopted)
+    story.published("a")
+    story.intents.end(adopted, sent=False)
+    assert story.asked() == []
+    story.intents.begin(Upload(M, "a", B))
+    story.intents.end(Upload(M, "a", B))
+    story.intents.begin(adopted)
+    story.intents.end(adopted, sent=False)
+    assert story.asked() == []
+
+
+def test_a_leftover_that_the_server_will_not_delete_is_tried_again_at_the_next_start(story: Story):
+    story.intents.begin(Upload(M, "d/a", A))
+    story.crash()
+    [sweep] = story.asked()
+    assert isinstance(sweep, Sweep)
+    assert not story.intents.clear_below("d")
+    story.queue.finish(sweep)
+    story.intents.put_off(sweep)
+    assert story.dirty.due_by(NOW), "the directory is not kept waiting"
+    assert story.intents.clear_below("d")
+    assert story.asked() == []
+    story.crash()
+    assert story.asked() == [sweep]
+
+
 # ── What a later upload may go on with ───────────────────────────────────────────────────────────────────────────
 
 CTIME = 1_700_000_000_123_456_789

@@ -281,9 +281,30 @@ def test_a_deleted_file_is_looked_at_again_because_it_may_be_back(story: Story):
 def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story):
     story.apply(Done(MakeDir(M, "d", 50, mount_point=True), Did.MADE))
     assert story.ledger.row(story.id, "d") == Row(Kind.DIR, Fingerprint(0, 0, 50), b"", WALL, 1)
-    story.apply(Done(UPLOAD, Did.PUBLISHED))
     story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
     assert story.ledger.is_empty(story.id)
+
+
+def test_a_directory_that_is_left_because_something_was_published_in_it_is_not_forgotten(story: Story):
+    """Forgotten, the file would stay at the server for ever."""
+    story.apply(Done(MakeDir(M, "d", 50), Did.MADE))
+    story.apply(Done(UPLOAD, Did.PUBLISHED))
+    story.mirror.dirty.clear()
+    story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
+    assert {path for path, _ in story.ledger.walk(story.id)} == {"d", "d/a"}
+    work = story.mirror.dirty.take(NOW)
+    assert work is not None
+    assert (work.directory, work.names) == ("", frozenset("d"))
+
+
+@pytest.mark.parametrize("error", [FileChangedError("x"), REFUSED])
+def test_what_a_rename_did_not_take_away_is_looked_at_again(story: Story, error: FtpsyncdError):
+    story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
+    story.mirror.dirty.clear()
+    story.apply(Failed(Rename(M, "b", "d/a", A, SHA), error))
+    work = story.mirror.dirty.take(NOW)
+    assert work is not None
+    assert (work.directory, work.names) == ("d", frozenset("a"))
 
 
 def test_a_renamed_directory_moves_with_all_below_and_is_scanned(story: Story):

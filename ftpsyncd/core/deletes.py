@@ -134,6 +134,11 @@ class Deletes:
         """The deletion of a directory that is gone has begun; its content needs no further admission."""
         self._doomed.add(directory)
 
+    def spare(self, directory: str) -> None:
+        """The deletion of a directory came to its end without all of it: what is left is judged anew."""
+        prefix = f"{directory}/"
+        self._doomed = {path for path in self._doomed if path != directory and not path.startswith(prefix)}
+
     def is_doomed(self, directory: str) -> bool:
         """Whether a directory that is gone is being deleted already."""
         return directory in self._doomed

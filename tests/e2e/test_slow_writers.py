@@ -149,15 +149,8 @@ def writers(s: Site, url: str) -> list[Writer]:
         (s.base / "source.bin").write_bytes(os.urandom(2_000_000))
         before = bytes(1_000_000)
         (drop / "inplace.bin").write_bytes(before)
-        limited = [
-            "rsync",
-            "--inplace",
-            "--no-whole-file",
-            "--bwlimit=700",
-            s.base / "source.bin",
-            drop / "inplace.bin",
-        ]
-        found.append(Writer("inplace.bin", limited, before))
+        ends: list[str | Path] = [s.base / "source.bin", drop / "inplace.bin"]
+        found.append(Writer("inplace.bin", ["rsync", "--inplace", "--no-whole-file", "--bwlimit=700", *ends], before))
     return found
 
 

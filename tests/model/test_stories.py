@@ -1,0 +1,168 @@
+"""Short stories, told again and again: each time something else goes wrong, and each time one step later.
+
+Where `test_whole_engine` throws dice, this misses no step: for every story and every trouble, every place between two
+steps of the daemon at which the trouble may come.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.model import DeletePolicy
+from tests.figures import Figures
+from tests.model.world import BASE, Op, World
+
+STORIES: dict[str, tuple[Op, ...]] = {
+    "a file is written anew": (("write", "a/1", 200), ("go_on", 30.0)),
+    "a file is renamed": (("rename", 0, "b/2"), ("go_on", 30.0)),
+    "a directory is renamed": (("rename", 1, "c"), ("go_on", 30.0)),
+    "a directory is deleted": (("delete", 1), ("go_on", 30.0)),
+    "a file and a directory change places": (("delete", 0), ("rename", 0, "1"), ("write", "a", 20), ("go_on", 30.0)),
+}
+"""The paths on disk are, in this order: 1, a, a/1, a/2, a/b, b, b/1; see `begun`."""
+
+TROUBLES: dict[str, Op] = {
+    "the daemon is killed": ("crash",),
+    "the connection ends": ("fault", "*", "unavailable", 1),
+    "a reply is lost": ("fault_after", "*", "unavailable", 1),
+    "the file is written again": ("write", "a/1", 100),
+    "everything comes back": ("write_all",),
+    "the folder is replaced": ("vanish", "beside"),
+    "the directory moves on": ("rename", 1, "b/a"),
+}
+
+STEPS = 50
+"""More than it takes to publish or to delete a file."""
+
+
+def begun(*, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True) -> World:
+    """A daemon at rest, with four files published."""
+    world = World(deletes=deletes, replaces=replaces)
+    for path in ("a", "b", "a/b"):
+        world.make_folder(path)
+    for path in ("1", "a/1", "a/2", "b/1"):
+        world.write(path, 20)
+    world.go_on(10.0)
+    return world
+
+
+def tell(story: tuple[Op, ...], later: tuple[tuple[int, Op], ...] = ()) -> World:
+    """Tell a story to its end, and compare; the caller closes the world."""
+    world = begun()
+    try:
+        before = world.steps
+        for steps, op in later:
+            world.later(steps, op)
+        for op in story:
+            world.do(op)
+        world.steps_of_story = world.steps - before
+        world.come_to_rest()
+    finally:
+        world.close()
+    return world
+
+
+LONG = "a file and a directory change places"
+
+
+def _every(story: str) -> list[object]:
+    return [
+        pytest.param(STORIES[story], trouble, id=f"{story}, {name}", marks=pytest.mark.long if story == LONG else ())
+        for name, trouble in TROUBLES.items()
+    ]
+
+
+@pytest.mark.parametrize(("story", "trouble"), [case for story in STORIES for case in _every(story)])
+def test_trouble_at_every_step(story: tuple[Op, ...], trouble: Op, figures: Figures):
+    places = tell(story).steps_of_story
+    assert places > 20, "nothing happened in this story"
+    for steps in range(places):
+        tell(story, ((steps, trouble),))
+    figures.tell("G3", "places between two steps at which it happened", places)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():
+    for steps in range(STEPS):
+        world = tell((("write", "a/1", 200), ("go_on", 30.0)), ((steps, ("write", "a/1", 200)),))
+        assert world.server.files[f"{BASE}/a/1"].content in world.drop.finished
+
+
+def test_a_file_that_is_being_written_is_not_published():
+    tell((("begin", "a/1", 200), ("go_on", 400.0), ("end", 0), ("go_on", 10.0)))
+
+
+def test_a_file_that_is_written_while_it_is_sent_is_not_published_before_its_end():
+    for steps in range(STEPS):
+        tell((("write", "a/1", 200), ("go_on", 30.0), ("end", 0)), ((steps, ("begin", "a/1", 200)),))
+
+
+def test_a_folder_that_is_replaced_while_deletes_wait_keeps_them():
+    for steps in range(STEPS):
+        tell((("delete", 3), ("go_on", 30.0)), ((steps, ("vanish", "beside")),))
+
+
+@pytest.mark.parametrize("where", ["nowhere", "beside", "disk"])
+def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
+    world = begun()
+    try:
+        before = dict(world.server.files)
+        world.do(("vanish", where))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.do(("restart",))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.come_to_rest()
+        assert world.server.files == before
+    finally:
+        world.close()
+
+
+def test_a_directory_that_cannot_be_read_deletes_nothing():
+    world = begun()
+    try:
+        before = dict(world.server.files)
+        world.do(("lock", 1))
+        world.do(("lose_events",))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
+def test_more_deletes_than_allowed_wait_for_a_person():
+    world = begun()
+    try:
+        before = dict(world.server.files)
+        world.do(("delete_all",))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.do(("approve",))
+        world.do(("go_on", 30.0))
+        assert world.server.files == {}
+    finally:
+        world.close()
+
+
+def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end():
+    tell((("delete", 1), ("fault", "DELE", "refused", 2), ("go_on", 60.0)))
+
+
+def test_what_others_put_into_our_directories_stays():
+    world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
+    assert len(world.foreign) == 5
+
+
+def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("make_folder", "1"))
+        world.do(("write", "1/1", 20))
+        world.do(("go_on", 30.0))
+        before = world.counts.get("looks", 0)
+        world.do(("go_on", 400.0))
+        assert world.counts.get("looks", 0) - before < 10
+    finally:
+        world.close()
