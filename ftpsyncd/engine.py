@@ -333,6 +333,8 @@ class Engine:
             mirror = self.mirrors.get(action.mapping)
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
+                if mirror is not None:
+                    mirror.not_performed(action, at)
                 continue
             taken.append((mirror.intents.begin(action), afresh))
         if q.wants_probe(at.now):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
-from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.schedule import Queue, keys_of
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.intents import Intents
@@ -570,6 +570,17 @@ class Mirror:
                 self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
                 return True
         return False
+
+    def not_performed(self, action: Action, at: Moment) -> None:
+        """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
+        for _, path in keys_of(action):
+            if path in self.again:
+                self.again.discard(path)
+                self.dirty.mark(path, at.now)
+        if isinstance(action, RenameDir):
+            # Its source has another path now, moved with a directory above it. What the target holds is still to come.
+            self.dirty.mark_deep(action.path, at.now)
+            self.dirty.mark(action.path, at.now)
 
     def _moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""
