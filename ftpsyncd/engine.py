@@ -48,7 +48,7 @@ from ftpsyncd.outcomes import Outcomes, apply_to_server
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.removals import Clock, Moment
-from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of
+from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 
 CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
@@ -378,6 +378,8 @@ class Engine:
             mirror = self.mirrors.get(action.mapping)
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
+                if mirror is not None:
+                    mirror.not_performed(action, at)
                 continue
             taken.append((mirror.intents.begin(action), afresh))
         if q.wants_probe(at.now):
@@ -477,5 +479,8 @@ class Engine:
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
             tuple(server_status(s.name, s.queue, s.crew.connections) for s in self.servers.values()),
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
-            problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+            (
+                *unreadable_of(self.mirrors.values()),
+                *problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+            ),
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
-from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.schedule import Queue, keys_of
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.intents import Intents
@@ -366,7 +366,8 @@ class Mirror:
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
-                    self._present(path)
+                    # Whether it can be read is for its own listing to tell.
+                    self._expected(path)
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
@@ -418,10 +419,13 @@ class Mirror:
         return pending.sighting if pending else None
 
     def _present(self, path: str) -> None:
-        """A path is on disk: it neither waits nor is it gone."""
+        """A path is on disk and can be read: it neither waits nor is it gone."""
+        self._expected(path)
+        self.problems.pop(path, None)
+
+    def _expected(self, path: str) -> None:
         self.pending.pop(path, None)
         self.removals.absent.back(path)
-        self.problems.pop(path, None)
 
     def _wait(self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment) -> None:
         self.removals.absent.back(path)
@@ -566,6 +570,17 @@ class Mirror:
                 self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
                 return True
         return False
+
+    def not_performed(self, action: Action, at: Moment) -> None:
+        """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
+        for _, path in keys_of(action):
+            if path in self.again:
+                self.again.discard(path)
+                self.dirty.mark(path, at.now)
+        if isinstance(action, RenameDir):
+            # Its source has another path now, moved with a directory above it. What the target holds is still to come.
+            self.dirty.mark_deep(action.path, at.now)
+            self.dirty.mark(action.path, at.now)
 
     def _moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""

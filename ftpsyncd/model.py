@@ -583,7 +583,7 @@ class Problem:
     reply: str
     remedy: str
     next_try: str | None
-    """ISO 8601; None when parked."""
+    """ISO 8601; None when parked, and for what cannot be read, which is looked at whenever it changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ for a live status and by `survey` for one without a daemon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -57,7 +59,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         state=state,
         pending=load.waiting + len(mirror.pending) + (0 if mirror.removals.hold else mirror.removals.absent.files),
         in_flight=load.running,
-        failed=failures.retrying,
+        failed=failures.retrying + len(mirror.problems),
         parked=failures.parked,
         held=mirror.removals.held,
         published_files=totals.files,
@@ -91,8 +93,17 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
     elif mirror.removals.absent.files:
         state = MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
     else:
-        state = MappingState.IN_SYNC, mirror.watcher.problem
+        state = MappingState.IN_SYNC, _unreadable(mirror) or mirror.watcher.problem
     return state
+
+
+def _unreadable(mirror: Mirror) -> str:
+    """What cannot be compared, in words; empty if everything can."""
+    if not mirror.problems:
+        return ""
+    path, why = next(iter(mirror.problems.items()))
+    more = f", and {len(mirror.problems) - 1} more" if len(mirror.problems) > 1 else ""
+    return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
 
 
 def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
@@ -118,6 +129,16 @@ def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, .
     ]
     found.sort(key=lambda item: not item[2].parked)
     return tuple(problem_of(*item) for item in found[:PROBLEMS_SHOWN])
+
+
+def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
+    """What is there and cannot be read, so that it is not known what would have to be done about it; at most 100."""
+    found = (
+        Problem(mirror.spec.name, path, False, 1, f"It cannot be read: {why}.", "", LocalUnreadableError.remedy, None)  # noqa: FBT003
+        for mirror in mirrors
+        for path, why in mirror.problems.items()
+    )
+    return tuple(islice(found, PROBLEMS_SHOWN))
 
 
 def problem_of(mapping: str, path: str, failure: Failure) -> Problem:

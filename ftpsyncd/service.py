@@ -280,7 +280,8 @@ class Service:
             counters.bytes,
             counters.bytes + size,
             counters.deletes,
-            sum(count.retrying + count.parked for count in failures),
+            sum(count.retrying + count.parked for count in failures)
+            + sum(len(mirror.problems) for mirror in engine.mirrors.values()),
             sum(mirror.removals.held for mirror in engine.mirrors.values()),
             finished,
             bool(unavailable),

@@ -264,6 +264,9 @@ def _problem_words(each: Problem, now: datetime) -> Text:
     text = words(each.message)
     if each.reply and each.reply not in each.message:
         text.append_text(words(f" The server said: {each.reply}"))
+    if each.next_try is None and not each.parked:
+        text.append(" (looked at again by itself)", style="bright_black")
+        return text
     when = "parked" if each.parked else f"tried again {until(each.next_try, now)}"
     text.append(f" ({number(each.attempts, 'try', 'tries')}, {when})", style="bright_black")
     return text

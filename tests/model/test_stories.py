@@ -112,6 +112,29 @@ def test_a_file_that_is_written_while_it_is_sent_is_not_published_before_its_end
         tell((("write", "a/1", 200), ("go_on", 30.0), ("end", 0)), ((steps, ("begin", "a/1", 200)),))
 
 
+@pytest.mark.parametrize("unseen", [("offline",), ("crash",)])
+@pytest.mark.parametrize("steps", range(8))
+def test_a_directory_that_left_one_which_was_renamed_itself(unseen: Op, steps: int):
+    """When the outer one is renamed at the server, the inner one's rename has lost its source."""
+    world = begun()
+    try:
+        for path in ("a/b/1", "a/b/2"):
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        world.do(unseen)
+        if steps % 2:
+            world.drop.rename("a", "d")
+            world.drop.rename("d/b", "b/c" if steps % 4 == 1 else "c")
+        else:
+            world.drop.rename("a/b", "b/c" if steps % 4 == 0 else "c")
+            world.drop.rename("a", "d")
+        if steps >= 4:
+            world.do(("go_on", 30.0))
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
 def test_a_folder_that_is_replaced_while_deletes_wait_keeps_them():
     for steps in range(STEPS):
         tell((("delete", 3), ("go_on", 30.0)), ((steps, ("vanish", "beside")),))
