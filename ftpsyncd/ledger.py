@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -19,7 +20,20 @@ from typing import NamedTuple, Self
 from ftpsyncd import history
 from ftpsyncd.database import Database
 from ftpsyncd.history import History
-from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
+from ftpsyncd.model import (
+    Entry,
+    Failure,
+    Fingerprint,
+    Hold,
+    HoldKind,
+    Intent,
+    Kind,
+    RootIdentity,
+    Row,
+    basename,
+    join,
+    parent,
+)
 
 _FIRST = """
 CREATE TABLE mapping(
@@ -90,11 +104,17 @@ _MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA)
 SCHEMA_VERSION = len(_MIGRATIONS)
 _HISTORY_SINCE = 3
 
+_BY_INODE = "entry INDEXED BY entry_inode"
+"""Left to itself SQLite prefers the primary key, of which only the mapping is known, and reads all rows of that."""
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
 _PRINT = "[%d,%d,%d]"
 _REMEMBERED = 10_000
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
+
+
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+"""As `os.fsdecode`, spelled out where a call per file would cost as much as the rest."""
 
 
 class Totals(NamedTuple):
@@ -291,6 +311,29 @@ class Ledger:
         )
         return {os.fsdecode(r[0]): _row(r[1:]) for r in cursor}
 
+    def beside(self, mapping: int, directory: str, entries: Mapping[str, Entry]) -> tuple[dict[str, Row], set[str]]:
+        """One directory's rows compared with what is on disk, without making a record of each that is the same.
+
+        Returns:
+            The rows of all but the files that are recorded exactly as they are, and the names of those files.
+        """
+        cursor = self._read(
+            "SELECT kind, size, mtime_ns, inode, name FROM entry WHERE mapping=? AND dir=? AND name<>x''",
+            (mapping, os.fsencode(directory)),
+        )
+        same: set[str] = set()
+        count, note, found, file = 0, same.add, entries.get, Kind.FILE
+        for kind, size, mtime_ns, inode, stored in cursor:
+            count += 1
+            name = stored.decode(_ENCODING, _ERRORS)
+            entry = found(name)
+            # Numbers that are stored otherwise (`_stored`, `_signed`) are merely not found to be the same here.
+            if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
+                note(name)
+        if count == len(same):
+            return {}, same
+        return {name: row for name, row in self.rows(mapping, directory).items() if name not in same}, same
+
     def row(self, mapping: int, path: str) -> Row | None:
         """The row of one path."""
         key = (mapping, path)
@@ -342,7 +385,7 @@ class Ledger:
     def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
         """Published files with this fingerprint: candidates for the old path of a rename."""
         cursor = self._read(
-            "SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {_BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
             (mapping, _signed(fingerprint.inode), fingerprint.size, _stored(fingerprint.mtime_ns)),
         )
@@ -351,7 +394,8 @@ class Ledger:
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""
         cursor = self._read(
-            "SELECT dir, name FROM entry WHERE mapping=? AND inode=? AND kind=1 LIMIT 8", (mapping, _signed(inode))
+            f"SELECT dir, name FROM {_BY_INODE} WHERE mapping=? AND inode=? AND kind=1 LIMIT 8",  # noqa: S608 - a constant
+            (mapping, _signed(inode)),
         )
         return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
 
@@ -384,19 +428,13 @@ class Ledger:
 
     def forget_tree(self, mapping: int, directory: str) -> None:
         """Drop the row of a directory and all rows below it."""
-        low, high = _subtree(directory)
-        sql = (
-            "SELECT count(*), ifnull(sum(size),0) FROM entry"
-            " WHERE mapping=? AND kind=0 AND (dir=? OR (dir>=? AND dir<?))"
-        )
-        files, size = self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()
-        self._count(mapping, -files, -size)
+        for where, values in _inside(directory):
+            sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - a constant
+            files, size = self._read(sql, (mapping, *values)).fetchone()
+            self._count(mapping, -files, -size)
+            self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
         self._rows.clear()
-        for table in ("entry", "failure"):
-            self._write(
-                f"DELETE FROM {table} WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",  # noqa: S608 - a constant
-                (mapping, os.fsencode(directory), low, high),
-            )
+        self.clear_failures_below(mapping, directory)
         self.forget(mapping, directory)
 
     def _count_out(self, mapping: int, path: str) -> None:
@@ -426,13 +464,12 @@ class Ledger:
         self._rows.clear()
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
-        low, high = _subtree(os.fsdecode(source))
-        # CAST keeps the result a BLOB: || yields text.
-        self._write(
-            f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB)"  # noqa: S608 - a constant name
-            " WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",
-            (target, len(source) + 1, mapping, source, low, high),
-        )
+        for where, values in _inside(os.fsdecode(source)):
+            # CAST keeps the result a BLOB: || yields text.
+            self._write(
+                f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
+                (target, len(source) + 1, mapping, *values),
+            )
 
     # ── failures ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -507,11 +544,8 @@ class Ledger:
 
     def clear_failures_below(self, mapping: int, directory: str) -> None:
         """Drop the failures of everything below a directory."""
-        low, high = _subtree(directory)
-        self._write(
-            "DELETE FROM failure WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",
-            (mapping, os.fsencode(directory), low, high),
-        )
+        for where, values in _inside(directory):
+            self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
 
     def clear_failures(self, mapping: int) -> int:
         """Drop all failures of a mapping; returns how many there were."""
@@ -552,6 +586,14 @@ class Ledger:
 
 def _key(path: str) -> tuple[bytes, bytes]:
     return os.fsencode(parent(path)), os.fsencode(basename(path))
+
+
+def _inside(directory: str) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
+    """Conditions for the rows in a directory and for those further below it.
+
+    Two, because with OR between them SQLite reads all rows of the mapping.
+    """
+    return ("dir=?", (os.fsencode(directory),)), ("dir>=? AND dir<?", _subtree(directory))
 
 
 def _subtree(directory: str) -> tuple[bytes, bytes]:

@@ -336,8 +336,10 @@ class Mirror:
         for name, why in listing.unreadable.items():
             self._note_problem(join(directory, name), why)
         if listing.names is None:
-            rows = self.ledger.rows(self.id, directory)
             failures = self.ledger.failures(self.id, directory)
+            rows, published = self.ledger.beside(self.id, directory, listing.entries)
+            if published:
+                rows, listing = self._without_settled(listing, rows, published, failures)
         else:
             rows, failures = {}, {}
             for name in listing.names:
@@ -347,6 +349,50 @@ class Mirror:
                 if (failure := self.ledger.failure(self.id, path)) is not None:
                     failures[name] = failure
         self._plan(listing, rows, failures, at, deep=deep)
+
+    def _without_settled(
+        self, listing: Listing, rows: dict[str, Row], published: set[str], failures: dict[str, Failure]
+    ) -> tuple[dict[str, Row], Listing]:
+        """Leave out the files that are published as they are: for nearly all files of a scan nothing is to be decided.
+
+        What the plan would say of such a file is that it needs nothing. That is passed over where nothing is noted
+        about it that would have to be cleared up, and where it is still one that is to be published.
+        """
+        prefix = f"{listing.directory}/" if listing.directory else ""
+        includes, entries = self._selection.includes, listing.entries
+        if failures or not self._nothing_noted():
+            rest = {name for name in published if name in failures or self._is_noted(prefix + name)}
+        else:
+            rest = set()
+        rest.update([name for name in published if not includes(prefix + name)])
+        for name in rest:
+            row = self.ledger.row(self.id, prefix + name)
+            if row is not None:
+                rows[name] = row
+        if len(published) - len(rest) == len(entries):
+            return rows, listing._replace(entries={})
+        left = {name: entry for name, entry in entries.items() if name not in published or name in rest}
+        return rows, listing._replace(entries=left)
+
+    def _nothing_noted(self) -> bool:
+        """Whether nothing is noted about any path; cheap."""
+        return not (
+            self.pending
+            or self.problems
+            or self.offered
+            or self.removals.absent
+            or self.queue.load(self.spec.name).waiting
+        )
+
+    def _is_noted(self, path: str) -> bool:
+        """Whether something is noted about a path that is over when it is found settled."""
+        return (
+            path in self.pending
+            or path in self.problems
+            or path in self.offered
+            or self.removals.absent.knows(path)
+            or self.queue.waiting(self.spec.name, path) is not None
+        )
 
     def _plan(
         self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment, *, deep: bool

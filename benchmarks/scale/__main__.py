@@ -67,11 +67,8 @@ def main() -> int:
         say(f"benchmarks.scale: {reason}")
         return 2
     signal.signal(signal.SIGTERM, _as_interrupt)
-    results = Results(machine())
-    if not options.quick and RESULTS.exists():
-        # A part that is measured again joins the others, unless those are of another machine or other versions.
-        old = load_results(RESULTS)
-        results = old if old.machine == results.machine else results
+    facts = machine()
+    results = Results(facts) if options.quick else kept(facts)
     with prepared(QUICK if options.quick else FULL, options.server, say) as ground:
         failed = [key for key in options.only if not measure(ground, key, results, keep=not options.quick)]
     say("")
@@ -80,8 +77,14 @@ def main() -> int:
     if options.quick:
         say("\nin small: fixed costs weigh more than in full; nothing was written")
     else:
-        write_report(results)
+        write_report(kept(facts))
     return 1 if failed else 0
+
+
+def kept(facts: dict[str, Any]) -> Results:
+    """The results there are: a part joins them, unless they are of another machine or other versions."""
+    found = load_results(RESULTS) if RESULTS.exists() else Results(facts)
+    return found if found.machine == facts else Results(facts)
 
 
 def measure(ground: Ground, key: str, results: Results, *, keep: bool) -> bool:
@@ -93,7 +96,10 @@ def measure(ground: Ground, key: str, results: Results, *, keep: bool) -> bool:
             for name, why in case.left_out.items():
                 say(f"{key}: {name} is left out: {why}")
             if keep:
-                save(RESULTS, results)
+                # Read again: parts may be measured side by side.
+                joined = kept(results.machine)
+                joined.add(case)
+                save(RESULTS, joined)
     except (MeasureError, DaemonError, subprocess.CalledProcessError) as error:
         say(f"FAILED {key}: {error}")
         return False

@@ -43,6 +43,12 @@ def receipts(database: Path, kind: str | None = None) -> int:
         return int(db.execute(f"SELECT count(*) FROM history {where}", values).fetchone()[0])  # noqa: S608 - constants
 
 
+def longest(database: Path) -> float:
+    """The seconds of the longest transfer that the history tells of."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as db:
+        return float(db.execute("SELECT max(duration_s) FROM history").fetchone()[0])
+
+
 def burst(ground: Ground) -> Iterator[Case]:
     """Many files at once, beside programs that are started on the finished tree."""
     sizes = ground.sizes

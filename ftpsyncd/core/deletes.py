@@ -47,6 +47,13 @@ class Deletes:
         """How many published files are gone and not yet being deleted."""
         return self._files
 
+    def __bool__(self) -> bool:
+        return bool(self._absent or self._doomed)
+
+    def knows(self, path: str) -> bool:
+        """Whether anything is noted about a path, or is being done to it."""
+        return path in self._absent or path in self._doomed
+
     @property
     def paths(self) -> list[str]:
         """The paths that are gone and not yet being deleted; for a directory its own path only."""
