@@ -111,10 +111,8 @@ MUTATIONS = (
         "G3",
         "the ledger is committed after work is handed out, not before",
         "engine.py",
-        "        self.ledger.commit()\n        for server, actions in handed:\n            for action, afresh in actions:\n"
-        "                server.crew.hand(action, afresh=afresh)\n",
-        "        for server, actions in handed:\n            for action, afresh in actions:\n"
-        "                server.crew.hand(action, afresh=afresh)\n",
+        "        self.ledger.commit()\n        self._tell_trouble()\n        for server, actions in handed:\n",
+        "        self._tell_trouble()\n        for server, actions in handed:\n",
         _trouble("a file is renamed", "the daemon is killed"),
     ),
     Mutation(
