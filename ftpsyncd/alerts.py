@@ -21,11 +21,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from loguru import logger
-
 from ftpsyncd import __version__
 from ftpsyncd.core.alarms import Alarms, Notice, conditions
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.logs import logger
 from ftpsyncd.model import AlertSpec, Status
 
 LOOK_EVERY_S = 2.0

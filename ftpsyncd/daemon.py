@@ -17,13 +17,11 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from loguru import logger
-
 from ftpsyncd import systemd
 from ftpsyncd.config import Config
 from ftpsyncd.errors import ExitCode, FtpsyncdError
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.logs import one_line
+from ftpsyncd.logs import logger, one_line
 from ftpsyncd.model import ServerState, Status
 from ftpsyncd.service import Service, require_secrets
 

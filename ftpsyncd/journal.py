@@ -8,9 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from loguru import logger
-
-from ftpsyncd.logs import quote, wanted
+from ftpsyncd.logs import logger, quote, wanted
 from ftpsyncd.model import Event, EventKind
 
 REPEATS_IN_FULL = 10

@@ -1,8 +1,9 @@
 """The log: one physical line per record, for people, for machines, or for the journal.
 
-The service calls ``configure`` once. Everybody else logs through loguru: a complete sentence, and facts bound to it, as
-in ``logger.bind(event="published", mapping="gallery", path=path).info(f"Published {quote(path)}.")``. The sentence
-is never given arguments to format, since names may hold braces.
+The service calls ``configure`` once. Everybody else logs through `logger`: a complete sentence, and facts bound to it,
+as in ``logger.bind(event="published", mapping="gallery", path=path).info(f"Published {quote(path)}.")``. The sentence
+is never given arguments to format, since names may hold braces. It is loguru's logger, loaded with the first record: it
+brings asyncio, which takes a fifth of the start of a short run that has nothing to log.
 
 Whatever a name, a server or a library puts into a record, it stays on its line, cannot steer a terminal, and carries no
 known secret: those are replaced here as the last line of defence; nothing else may rely on it.
@@ -17,14 +18,18 @@ import math
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import PurePath
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 from urllib.parse import quote as percent_encode
 
-from loguru import logger
+if TYPE_CHECKING:
+    from loguru import Logger
 
+_LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+"""Loguru's."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
 _QUOTED = {'"': '\\"', "\\": "\\\\"}
@@ -44,6 +49,9 @@ _handlers: list[int] = []
 """Loguru's number of our handler."""
 _least = [0]
 """The lowest level that is logged; loguru's own default logs all."""
+_late: list[Callable[[], None]] = []
+"""What was configured before loguru was loaded, to be done then."""
+_loading = threading.RLock()
 _SECRET_MIN = 4
 """Characters; replacing shorter ones would garble every line, and so give them away."""
 
@@ -90,7 +98,9 @@ def configure(
     """
     if format not in {"text", "json"}:
         raise ValueError(f"log format {format!r} is neither text nor json")
-    number = logger.level(level.upper()).no
+    if level.upper() not in _LEVELS:
+        raise ValueError(f"log level {level!r} is none of {', '.join(_LEVELS).lower()}")
+    number = _LEVELS[level.upper()]
     target = sys.stderr if stream is None else stream
     prefixed = _is_journal(target) if journald is None else journald
     redact = _Redactor(secrets)
@@ -99,33 +109,67 @@ def configure(
         render = _Json(redact)
     else:
         render = _Text(redact, colour=not prefixed and _is_colourful(target), times=not prefixed)
-    # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
     fields = _Fields(redact, journal) if prefixed and format == "text" else None
-    sink = _Sink(target, render, prefixed=prefixed, fields=fields)
+    _when_loaded(lambda: _add(_Sink(target, render, prefixed=prefixed, fields=fields), number))
+    _least[0] = number
+    _remove_intercepts()
+    # What libraries log below WARNING is no news to anybody here.
+    logging.getLogger().addHandler(_Intercept(logging.WARNING))
+
+
+def _add(sink: _Sink, number: int) -> None:
+    """Have loguru write to a sink, and to no other."""
+    # diagnose would print the values of variables, passwords among them; our own renderer formats exceptions.
     handler = logger.add(sink, level=number, format=_nothing, diagnose=False, backtrace=False)
     # The new one first: what is logged meanwhile by other threads may be seen twice, but is not lost.
     if _handlers:
         logger.remove(_handlers.pop())
     else:
         _remove_default()
-    _remove_intercepts()
     _handlers.append(handler)
-    _least[0] = number
-    # What libraries log below WARNING is no news to anybody here.
-    logging.getLogger().addHandler(_Intercept(logging.WARNING))
 
 
 def wanted(level: str) -> bool:
     """Whether a record of this level goes anywhere: asked where making one for every file would cost much."""
-    return logger.level(level).no >= _least[0]
+    return _LEVELS[level] >= _least[0]
 
 
 def reset() -> None:
     """Undoes ``configure``: no record goes anywhere."""
-    logger.remove()
-    _handlers.clear()
+    _when_loaded(_forget)
     _least[0] = _NONE
     _remove_intercepts()
+
+
+def _forget() -> None:
+    logger.remove()
+    _handlers.clear()
+
+
+class _Late:
+    """Loguru's logger, loaded when it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        with _loading:
+            from loguru import logger as loaded  # noqa: PLC0415 - see the module docstring
+
+            # Nobody's record gets past here before it is certain where it goes.
+            late, _late[:] = list(_late), []
+            for act in late:
+                act()
+        return getattr(loaded, name)
+
+
+logger: Logger = cast("Logger", _Late())
+
+
+def _when_loaded(act: Callable[[], None]) -> None:
+    with _loading:
+        if "loguru" in sys.modules:
+            act()
+        else:
+            # What came before it would be undone anyway.
+            _late[:] = [act]
 
 
 def _remove_default() -> None:
@@ -362,5 +406,5 @@ class _Intercept(logging.Handler):
             message = record.getMessage()
         except Exception:  # a library's mistake is no reason to lose its warning
             message = _text(record.msg)
-        level = next((name for name in ("CRITICAL", "ERROR") if record.levelno >= logger.level(name).no), "WARNING")
+        level = next((name for name in ("CRITICAL", "ERROR") if record.levelno >= _LEVELS[name]), "WARNING")
         logger.bind(logger=record.name).opt(exception=record.exc_info).log(level, message)

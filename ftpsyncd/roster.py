@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from loguru import logger
-
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
@@ -28,6 +26,7 @@ from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.disk import Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.watch import RootWatcher, WatchReport
+from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Event, MappingSpec, Outcome, RootIdentity, ServerSpec
 from ftpsyncd.publish import Folder

@@ -14,9 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
@@ -30,6 +29,9 @@ from ftpsyncd.removals import Moment
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
 from ftpsyncd.survey import LEDGER
+
+if TYPE_CHECKING:
+    from ftpsyncd.alerts import Alerter
 
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
@@ -176,6 +178,8 @@ class Service:
 
     def _start_alerts(self) -> None:
         if self.config.alerts is not None:
+            from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - nor an HTTP client
+
             self._alerter = Alerter(self.config.alerts, self.status)
             self._alerter.start()
 

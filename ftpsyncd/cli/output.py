@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from ftpsyncd.logs import one_line, quote
+
+# rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 
 def emit(document: Any) -> None:
@@ -28,7 +32,14 @@ def emit(document: Any) -> None:
 
 def console(*, stderr: bool = False) -> Console:
     """Where people read: colours only on a terminal and without NO_COLOR, names never taken for markup."""
+    from rich.console import Console  # noqa: PLC0415 - see above
+
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+
+
+def is_drawn(stream: TextIO) -> bool:
+    """Whether a person looks at a stream, or wants it to look as if: else plain lines do."""
+    return stream.isatty() or any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +62,22 @@ UNICODE = Marks(good="✓", busy="↑", wait="·", bad="✗", call="!", arrow="�
 ASCII = Marks(good="+", busy="^", wait=".", bad="x", call="!", arrow=">", full="=", empty="-", dots="...")
 
 
-def marks(where: Console) -> Marks:
+def marks(where: Console | TextIO) -> Marks:
     """The signs that this terminal can show."""
-    return UNICODE if where.encoding.startswith("utf") else ASCII
+    return UNICODE if (where.encoding or "").lower().startswith("utf") else ASCII
 
 
 def name_text(path: str, style: str = "") -> Text:
     """A path as it may stand in a view: on one line, unambiguous, cut rather than wrapped."""
+    from rich.text import Text  # noqa: PLC0415 - see above
+
     return Text(quote(path), style=style, overflow="ellipsis", no_wrap=True)
 
 
 def words(sentence: str, style: str = "") -> Text:
     """A sentence from elsewhere, made harmless for a terminal."""
+    from rich.text import Text  # noqa: PLC0415 - see above
+
     return Text(one_line(sentence), style=style)
 
 
@@ -115,5 +130,7 @@ def until(moment: str | None, now: datetime) -> str:
 
 def bar(done: float, width: int, signs: Marks, style: str = "green") -> Text:
     """A bar that is filled to the share ``done`` of 1."""
+    from rich.text import Text  # noqa: PLC0415 - see above
+
     filled = round(max(0.0, min(1.0, done)) * width)
     return Text.assemble((signs.full * filled, style), (signs.empty * (width - filled), "bright_black"))

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import click
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size, words
+from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size
+from ftpsyncd.logs import one_line
 from ftpsyncd.model import Status, Transfer
 from ftpsyncd.service import Progress
+
+# rich is imported where a picture is drawn, as in `output`.
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 LINE_EVERY_S = 10.0
 RATE_OVER_S = 5.0
@@ -84,13 +85,15 @@ class Lines(Silent):
         rate = self._rate.update(now_s, sent)
         if now_s - self._last_s >= LINE_EVERY_S:
             self._last_s = now_s
-            click.echo(counted(progress, sent, rate).plain, err=True)
+            click.echo(counted(progress, sent, rate), err=True)
 
 
 class Picture(Silent):
     """A bar with the files that are on their way, redrawn in place."""
 
     def __init__(self, screen: Console) -> None:
+        from rich.live import Live  # noqa: PLC0415 - see above
+
         self._screen = screen
         self._rate = Rate()
         self._live = Live(console=screen, auto_refresh=False, transient=True)
@@ -114,6 +117,10 @@ def view(
     progress: Progress, transfers: Sequence[Transfer], rate_bytes_s: float, signs: Marks, width: int
 ) -> RenderableType:
     """The bar, the numbers, and the files on their way. Pure."""
+    from rich.console import Group  # noqa: PLC0415 - see above
+    from rich.table import Table  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415 - see above
+
     sent = sent_bytes(progress, transfers)
     if progress.bytes_total:
         share = sent / progress.bytes_total
@@ -127,7 +134,7 @@ def view(
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
         table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
-    return Group(line, counted(progress, sent, rate_bytes_s), table)
+    return Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
 
 
 def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
@@ -135,7 +142,7 @@ def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
     return min(progress.bytes_total, progress.bytes_done + sum(each.sent_bytes for each in transfers))
 
 
-def counted(progress: Progress, sent: int, rate_bytes_s: float) -> Text:
+def counted(progress: Progress, sent: int, rate_bytes_s: float) -> str:
     """Files, bytes, rate and time left on one line."""
     parts = [
         f"{progress.files_done:,} of {number(progress.files_total, 'file')}",
@@ -147,10 +154,22 @@ def counted(progress: Progress, sent: int, rate_bytes_s: float) -> Text:
         parts.append(f"{duration(left / rate_bytes_s)} left")
     if progress.failed:
         parts.append(f"{progress.failed:,} failed")
-    return Text(", ".join(parts), overflow="fold")
+    return ", ".join(parts)
+
+
+Line = tuple[tuple[str, str], ...]
+"""Pieces of text, each with its style."""
 
 
 def summary(progress: Progress, status: Status, duration_s: float, signs: Marks) -> RenderableType:
+    """What `summary_lines` says, for a screen. Pure."""
+    from rich.console import Group  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415 - see above
+
+    return Group(*(Text.assemble(*line) for line in summary_lines(progress, status, duration_s, signs)))
+
+
+def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks) -> list[Line]:
     """What a pass has done, and what it could not do. Pure."""
     done = []
     if progress.files_done:
@@ -159,26 +178,21 @@ def summary(progress: Progress, status: Status, duration_s: float, signs: Marks)
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
     nothing = "nothing published" if progress.unavailable else "nothing to publish"
     well = not (progress.failed or progress.held or progress.unavailable)
-    line = Text.assemble(
-        (f"{signs.good if well else signs.call} ", "bold green" if well else "bold yellow"),
-        (
-            f"{', '.join(done) or nothing} in {duration(duration_s)}.",
-            "bold",
-        ),
-    )
-    lines: list[RenderableType] = [line]
+    sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
+    lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
     waiting = progress.files_total - progress.files_done
     if progress.unavailable and waiting > 0:
-        lines.append(Text(f"{signs.call} {number(waiting, 'file waits', 'files wait')} for the server", style="yellow"))
+        waits = number(waiting, "file waits", "files wait")
+        lines.append(((f"{signs.call} {waits} for the server", "yellow"),))
     if progress.failed:
-        lines.append(Text(f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status", style="red"))
+        lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status", "red"),))
     if progress.held:
         held = number(progress.held, "delete is", "deletes are")
         names = [each.name for each in status.mappings if each.held]
         commands = " or ".join(f"ftpsyncd approve {name}" for name in names)
-        lines.append(Text(f"{signs.call} {held} held{': ' if commands else ''}{commands}", style="yellow"))
-    lines += [words(f"{signs.call} {message}", "yellow") for message in progress.messages[:MESSAGES_SHOWN]]
+        lines.append(((f"{signs.call} {held} held{': ' if commands else ''}{commands}", "yellow"),))
+    lines += [((one_line(f"{signs.call} {message}"), "yellow"),) for message in progress.messages[:MESSAGES_SHOWN]]
     more = len(progress.messages) - MESSAGES_SHOWN
     if more > 0:
-        lines.append(Text(f"  {signs.dots} and {more:,} more messages", style="bright_black"))
-    return Group(*lines)
+        lines.append(((f"  {signs.dots} and {more:,} more messages", "bright_black"),))
+    return lines

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 
 import click
 
-from ftpsyncd.cli import plan as plans
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import console, emit, marks
-from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary
+from ftpsyncd.cli.output import console, emit, is_drawn, marks
+from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
@@ -43,6 +43,8 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
     config = load_config(given())
     names = chosen(config, mappings)
     if dry_run:
+        from ftpsyncd.cli import plan as plans  # noqa: PLC0415 - the other command
+
         plans.show(config, names, as_json=as_json)
         return
     started = time.monotonic()
@@ -53,9 +55,12 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
     code = exit_code(progress)
     if as_json:
         emit({**facts(progress), "duration_s": round(time.monotonic() - started, 3), "exit_code": code})
-    else:
+    elif is_drawn(sys.stdout):
         screen = console()
         screen.print(summary(progress, status, time.monotonic() - started, marks(screen)))
+    else:
+        for line in summary_lines(progress, status, time.monotonic() - started, marks(sys.stdout)):
+            click.echo("".join(text for text, _style in line))
     ctx.exit(code)
 
 
@@ -63,6 +68,8 @@ def show_for(*, as_json: bool) -> Show:
     """A bar on a terminal, occasional lines elsewhere, nothing beside JSON."""
     if as_json:
         return Silent()
+    if not is_drawn(sys.stderr):
+        return Lines()
     screen = console(stderr=True)
     return Picture(screen) if screen.is_terminal else Lines()
 

@@ -11,7 +11,6 @@ import difflib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from loguru import logger
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,7 +33,7 @@ from ftpsyncd.control.requests import (
 )
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
 from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
-from ftpsyncd.logs import quote
+from ftpsyncd.logs import logger, quote
 from ftpsyncd.model import CommandName
 
 _ANSWER_S = 20.0

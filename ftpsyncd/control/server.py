@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
-from loguru import logger
 from starlette.types import ASGIApp, Scope
 
 from ftpsyncd.control.app import create_app
@@ -30,7 +29,7 @@ from ftpsyncd.control.port import Daemon
 from ftpsyncd.control.protocol import CONNECTIONS_MAX, Connection
 from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.errors import ControlSocketError
-from ftpsyncd.logs import quote
+from ftpsyncd.logs import logger, quote
 
 _THREADS = 4
 """Calls of the daemon that may wait at the same time."""

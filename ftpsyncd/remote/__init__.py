@@ -15,13 +15,20 @@ and `data` (sockets and TLS), `replies` (what servers say), `profile` (what they
 tests).
 """
 
-from ftpsyncd.remote.landing import Fetched
-from ftpsyncd.remote.library import Ftp, connect
-from ftpsyncd.remote.memory import MemoryServer
-from ftpsyncd.remote.pool import Pool
-from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
-from ftpsyncd.remote.session import Account
-from ftpsyncd.remote.trees import Step, TreeResult
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.landing import Fetched
+    from ftpsyncd.remote.library import Ftp, connect
+    from ftpsyncd.remote.memory import MemoryServer
+    from ftpsyncd.remote.pool import Pool
+    from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
+    from ftpsyncd.remote.session import Account
+    from ftpsyncd.remote.trees import Step, TreeResult
 
 __all__ = [
     "Account",
@@ -38,3 +45,28 @@ __all__ = [
     "TreeResult",
     "connect",
 ]
+
+_HOMES = MappingProxyType(
+    {
+        "Account": "session",
+        "Connector": "port",
+        "Fetched": "landing",
+        "Ftp": "library",
+        "MemoryServer": "memory",
+        "Pool": "pool",
+        "PublishJob": "port",
+        "PublishResult": "port",
+        "RemoteEntry": "port",
+        "RemoteSession": "port",
+        "Step": "trees",
+        "TreeResult": "trees",
+        "connect": "library",
+    }
+)
+"""The module of each name: loaded when it is asked for, since the daemon needs few of them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

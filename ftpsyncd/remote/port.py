@@ -95,8 +95,8 @@ class RemoteSession(Protocol):
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish jobs in order, pulling the next one only when it can be started, one result per job.
 
-        The result of job n may come after job n+1 was pulled (its verification and rename travel with the next
-        job's preparation); when ``jobs`` ends, everything is flushed. An error of one job does not end the
+        The result of job n may come after jobs n+1 and n+2 were pulled (its verification and rename travel with the
+        next ones' commands); when ``jobs`` ends, everything is flushed. An error of one job does not end the
         iteration unless the session becomes unusable: then every job pulled has a result, and the iterator ends.
         ``jobs`` is never asked for a job that the session could not start.
         """

@@ -96,6 +96,16 @@ _ONE_AT_A_TIME = re.compile(r"icrosoft FTP Service|MadGoat|MikroTik")
 """Servers known to lose commands that come together (lftp keeps the same list)."""
 
 
+_READS_AFTERWARDS = re.compile(r"vsFTPd|ProFTPD|Pure-FTPd")
+"""Servers known to leave a command that came together with STOR until the transfer is over. Others reset the data
+connection (pyftpdlib), and nothing in their answers would tell beforehand."""
+
+
+def reads_afterwards(banner: str) -> bool:
+    """Whether a command that depends on no transfer may follow STOR in the same write, judged by the greeting."""
+    return _READS_AFTERWARDS.search(banner) is not None
+
+
 @dataclass(slots=True)
 class Profile:
     """What is known about one server."""
@@ -106,6 +116,8 @@ class Profile:
     """By which the server is known again: its greeting and the names of its features; empty: never met."""
     pipelining: bool = True
     """Several commands may be sent in one write."""
+    overlapping: bool = True
+    """EPSV behind STOR was answered after the transfer; asked only of servers that are known for it."""
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
@@ -219,6 +231,7 @@ def _count(value: object) -> int | None:
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "pipelining": _flag,
+    "overlapping": _flag,
     "epsv": _flag,
     "size": _flag,
     "renames": _flag,
@@ -235,6 +248,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 _HOPELESS: Mapping[str, object] = {
     "pipelining": False,
+    "overlapping": False,
     "epsv": False,
     "size": False,
     "renames": False,

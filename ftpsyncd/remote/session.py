@@ -27,10 +27,10 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ftpsyncd.model import Kind, ServerSpec, TlsMode, basename
+from ftpsyncd.model import DataMode, Kind, ServerSpec, TlsMode, basename
 from ftpsyncd.remote import naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, Profile
+from ftpsyncd.remote.profile import Dating, Profile, reads_afterwards
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
@@ -122,6 +122,8 @@ class Session:
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
+        self.offers = 0
+        """Data connections that were agreed on (`transfer.prepare`)."""
 
     def __repr__(self) -> str:
         return f"Session({self.account!r}, {'usable' if self.usable else 'finished'})"
@@ -130,6 +132,14 @@ class Session:
     def usable(self) -> bool:
         """False once anything makes the state of the connection doubtful."""
         return not self.control.broken
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the EPSV for the next file may follow STOR in one write."""
+        profile = self.profile
+        if not (profile.overlapping and profile.pipelining and profile.epsv and reads_afterwards(self.greeting)):
+            return False
+        return self.account.spec.mode is DataMode.PASSIVE
 
     def abandon(self) -> None:
         """Close without a word: nothing that this connection says can be trusted any more."""

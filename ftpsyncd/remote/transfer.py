@@ -39,6 +39,8 @@ class Offer:
 
     port: int = 0
     listener: Listener | None = None
+    number: int = 0
+    """Among those of its session: the server knows the last one only."""
 
     def open(self, session: Session, answer: Callable[[], Reply | None]) -> DataLine:
         """Connect or accept, after the command that uses it was sent; TLS included."""
@@ -61,7 +63,8 @@ class Offer:
 
 
 def prepare(session: Session) -> tuple[bytes, Listener | None]:
-    """The command that agrees on a data connection."""
+    """The command that agrees on a data connection; the one agreed on before is void."""
+    session.offers += 1
     if session.account.spec.mode is DataMode.PASSIVE:
         return (b"EPSV" if session.profile.epsv else b"PASV"), None
     listener = Listener(session.control)
@@ -80,16 +83,16 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
             except RemoteError:
                 listener.close()
                 raise
-        return Offer(listener=listener)
+        return Offer(listener=listener, number=session.offers)
     if session.profile.epsv:
         if reply.code == 229:
-            return Offer(replies.parse_epsv(reply))
+            return Offer(replies.parse_epsv(reply), number=session.offers)
         reply = session.exchange([b"PASV"])[0]
         # A server that is about to go away refuses both, which says nothing about EPSV.
         session.profile.epsv = reply.code != 227
     if reply.code != 227:
         raise session.error(reply, "PASV")
-    return Offer(replies.parse_pasv(reply))
+    return Offer(replies.parse_pasv(reply), number=session.offers)
 
 
 def _offer(session: Session) -> Offer:

@@ -1,4 +1,4 @@
-"""The publishing cycle: content sent under a temporary name, verified, dated and renamed, in three round trips.
+"""The publishing cycle: content sent under a temporary name, verified, dated and renamed, in two or three round trips.
 
 What can travel together does, per file:
 
@@ -7,7 +7,11 @@ What can travel together does, per file:
 3. data, close, 226
 
 Between STOR and its final reply nothing is sent, ever: servers were seen to rename a file that they had not finished
-writing, to swallow commands and to reset the data. When there is no next file, the steps of the last one are flushed.
+writing, to swallow commands and to reset the data. When there is no next file, the steps of the last ones are flushed.
+
+Servers that are known to read the control line only after a transfer (`profile.reads_afterwards`) get, behind STOR in
+the same write, the EPSV for the next file, which depends on no transfer. That saves the first round trip: SIZE and date
+of the file before travel with STOR, its rename follows once their answers are judged, with the STOR after that.
 
 Sources: RFC 959 §4.1.3, RFC 3659 §4 (SIZE).
 """
@@ -18,85 +22,30 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import (
     FtpsyncdError,
     LocalError,
-    LocalUnreadableError,
-    NotSupportedError,
     RemoteError,
     ServerUnavailableError,
     TransferFailedError,
-    VerificationError,
 )
-from ftpsyncd.remote import renaming, replies, resume
+from ftpsyncd.remote import resume
+from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
 from ftpsyncd.remote.pour import pour
-from ftpsyncd.remote.profile import Dating, Resuming
-from ftpsyncd.remote.renaming import RenameRefusedError, RenameUnclearError
+from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
+from ftpsyncd.remote.resume import NOTHING
 from ftpsyncd.remote.transfer import Offer, agree, prepare
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
-_OUT_OF_STEP = frozenset({500, 501, 502, 503})
-"""Answers to an RNTO whose RNFR was accepted that make no sense for the name."""
 SMALL = 1024 * 1024
 """Files up to this size are begun together with the end of the file before; larger ones wait for it."""
-
-
-@dataclass(slots=True)
-class _Upload:
-    """A file on its way: from STOR to its rename."""
-
-    job: PublishJob
-    temporary: str
-    """Where it is sent to: the job's, or its final path where the server cannot rename."""
-    file: BinaryIO
-    started: float
-    kept: Kept = NOTHING
-    """What is there from an earlier try and is not sent again."""
-    digest: Any = field(default_factory=hashlib.sha256)
-    sent: int = 0
-    reply: str = ""
-    error: FtpsyncdError | None = None
-    stored: bool = False
-    """Something may be at the server under the temporary name."""
-    verified: bool = False
-    """SIZE and ``confirm`` were asked."""
-    dated: bool = False
-
-    @property
-    def is_hidden(self) -> bool:
-        """It is sent under a name of its own, so that a part of it is seen by nobody."""
-        return self.temporary != self.job.path
-
-    @property
-    def worth_continuing(self) -> bool:
-        """The transfer broke, nothing is wrong with what arrived, and it is much."""
-        return self.is_hidden and type(self.error) is TransferFailedError and self.sent > REPEATED
-
-    def moved(self, sent: int) -> None:
-        """So many bytes are sent."""
-        self.sent = sent
-        self.job.progress(sent)
-
-    def result(self) -> PublishResult:
-        """The outcome; the file is closed."""
-        self.file.close()
-        return PublishResult(
-            self.job,
-            self.error,
-            self.digest.digest() if self.sent == self.job.size else b"",
-            time.monotonic() - self.started,
-            self.reply,
-            self.dated and not self.error,
-            self.kept.size,
-        )
 
 
 def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
@@ -111,10 +60,12 @@ def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishRes
 @dataclass(slots=True)
 class _Cycle:
     session: Session
-    before: _Upload | None = None
-    """Complete under its temporary name; its verification and rename are still to come."""
+    before: Outgoing | None = None
+    """Sent; its verification is still to come."""
+    verified: Outgoing | None = None
+    """Complete under its temporary name; its rename is still to come."""
     offer: Offer | None = None
-    opened: _Upload | None = None
+    opened: Outgoing | None = None
 
     def run(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         source = iter(jobs)
@@ -129,30 +80,34 @@ class _Cycle:
             try:
                 upload = yield from self._begin(job)
             except FtpsyncdError as error:
-                # Nothing of this job was sent. The file before is ended first: results come in order.
+                # Nothing of this job was sent. The files before are ended first: results come in order.
                 yield from self._flush()
                 yield PublishResult(job, error)
                 continue
             yield from self._lost()
-            before, self.before = self.before, None
             self.opened = upload
-            self._transfer(upload, before)
+            ended = self._transfer(upload)
             self.opened = None
-            if upload.error is None:
+            failed = upload.error is not None
+            if not failed:
                 self.before = upload
-            elif not (upload.worth_continuing and resume.worthwhile(self.session, job)):
-                self._remove(upload)
-            if before is not None:
-                self._settle(before)
-                yield before.result()
-            if upload.error is not None:
-                yield upload.result()
-            elif upload.kept.size:
-                # Its hash is asked for, which may take a while: no data connection waits meanwhile.
+            else:
+                upload.file.close()
+                if not (upload.worth_continuing and resume.worthwhile(self.session, job)):
+                    remove(self.session, upload)
+            if ended is not None:
+                settle(self.session, ended)
+                yield ended.result()
+            if failed or upload.kept.size:
+                # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
                 yield from self._flush()
+            if failed:
+                yield upload.result()
+            else:
+                yield from self._lost()
         yield from self._lost()
 
-    def _begin(self, job: PublishJob) -> Generator[PublishResult, None, _Upload]:
+    def _begin(self, job: PublishJob) -> Generator[PublishResult, None, Outgoing]:
         """All that comes before STOR.
 
         Raises:
@@ -166,21 +121,19 @@ class _Cycle:
         if job.size > SMALL or job.resume:
             yield from self._flush()
         if job.resume and temporary == job.temporary != job.path:
-            return self._continue(job)
-        self._verify(another=True)
-        return _Upload(job, temporary, _open(job), time.monotonic())
+            return (yield from self._continue(job))
+        yield from self._agree()
+        return Outgoing(job, temporary, opened(job), time.monotonic())
 
-    def _continue(self, job: PublishJob) -> _Upload:
+    def _continue(self, job: PublishJob) -> Generator[PublishResult, None, Outgoing]:
         """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
         session = self.session
-        # What is found out may take data connections.
-        self._drop_offer()
         kept = resume.kept(session, job)
-        upload = _Upload(job, job.temporary, _open(job), time.monotonic(), kept)
+        upload = Outgoing(job, job.temporary, opened(job), time.monotonic(), kept)
         try:
             resume.hash_ahead(session, upload.file, upload.digest, kept.size)
             if kept.size < job.size:
-                self._verify(another=True)
+                yield from self._agree()
             if kept.way is Resuming.REST and not session.exchange([f"REST {kept.size}".encode()])[0].more:
                 upload.file.seek(0)
                 upload.digest, upload.kept = hashlib.sha256(), NOTHING
@@ -190,6 +143,18 @@ class _Cycle:
         upload.sent = upload.kept.size
         upload.stored = bool(upload.kept.size)
         return upload
+
+    def _agree(self) -> Iterator[PublishResult]:
+        """See to it that there is a data connection to be used; what else can travel with that does.
+
+        Raises:
+            RemoteError: none can be had, or the session ended.
+        """
+        if self.offer is not None and self.offer.number != self.session.offers:
+            # Something else has used data connections meanwhile: the server forgot this one.
+            self._drop_offer()
+        if self.offer is None:
+            yield from self._verify(another=True)
 
     def _drop_offer(self) -> None:
         if self.offer is not None:
@@ -203,56 +168,60 @@ class _Cycle:
             self.session.abandon()
             self.opened.file.close()
         self._drop_offer()
-        if self.before is not None:
-            self._remove(self.before)
-            self.before.file.close()
+        for upload in (self.verified, self.before):
+            if upload is not None:
+                remove(self.session, upload)
+                upload.file.close()
 
     def _lost(self) -> Iterator[PublishResult]:
-        """The result of the file before, if it failed or the session ended under it."""
-        before = self.before
-        if before is not None and before.error is None and not self.session.usable:
-            before.error = self._gone()
-        if before is not None and before.error is not None:
+        """The results of the files before that failed, or under which the session ended."""
+        verified, before = self.verified, self.before
+        if verified is not None and self._is_lost(verified):
+            self.verified = None
+            remove(self.session, verified)
+            yield verified.result()
+        if before is not None and self._is_lost(before):
             self.before = None
-            self._remove(before)
+            remove(self.session, before)
             yield before.result()
 
-    def _gone(self) -> ServerUnavailableError:
-        return ServerUnavailableError("The connection ended before the file had its final name.")
+    def _is_lost(self, upload: Outgoing) -> bool:
+        if upload.error is None and not self.session.usable:
+            upload.error = ServerUnavailableError("The connection ended before the file had its final name.")
+        return upload.error is not None
 
     def _flush(self) -> Iterator[PublishResult]:
-        """Verify and rename the file before, without a next one."""
-        before = self.before
-        if before is None:
+        """Verify and rename the files before, without a next one."""
+        if self.before is not None:
+            with contextlib.suppress(RemoteError):  # it is in the upload's error, or `_lost` says it
+                yield from self._verify(another=False)
+        yield from self._lost()
+        last = self.verified
+        if last is None:
             return
-        with contextlib.suppress(RemoteError):  # it is in before.error, or `_lost` says it
-            self._verify(another=False)
-        if before.error is None and self.session.usable:
-            try:
-                self._renamed(before, self.session.exchange(_rename(self.session, before)))
-            except RemoteError as error:
-                before.error = error
-            self._settle(before)
-            self.before = None
-            yield before.result()
+        try:
+            renamed(self.session, last, self.session.exchange(rename(self.session, last)))
+        except RemoteError as error:
+            last.error = error
+        self.verified = None
+        settle(self.session, last)
+        yield last.result()
         yield from self._lost()
 
     # Round trip 1
 
-    def _verify(self, *, another: bool) -> None:
+    def _verify(self, *, another: bool) -> Iterator[PublishResult]:
         """SIZE and date of the file before, and a data connection for the next, in one write.
 
         Raises:
             RemoteError: no data connection can be had, or the session ended.
         """
-        session, before = self.session, self.before
-        if before is not None and (before.verified or before.error is not None):
-            before = None
-        checks = [] if before is None else self._checks(before)
-        commands = [command for _, command in checks]
+        session, before, ended = self.session, self.before, self.verified
+        renames = [] if ended is None else rename(session, ended)
+        asked = [] if before is None else checks(session, before)
+        commands = [*renames, *(command for _, command in asked)]
         listener = None
-        wanted = another and self.offer is None
-        if wanted:
+        if another:
             command, listener = prepare(session)
             commands.append(command)
         try:
@@ -261,94 +230,72 @@ class _Cycle:
             if listener is not None:
                 listener.close()
             raise
+        if ended is not None:
+            self.verified = None
+            renamed(session, ended, answers[: len(renames)])
+            settle(session, ended)
+            yield ended.result()
         if before is not None:
-            self._checked(before, [verb for verb, _ in checks], answers)
-        if wanted:
+            self.before, self.verified = None, before
+            checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
+        if another:
             self.offer = agree(session, answers[-1], listener)
-
-    def _checks(self, upload: _Upload) -> list[tuple[str, bytes]]:
-        """What to ask and set under the temporary name; the date survives the rename."""
-        session, job = self.session, upload.job
-        commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []
-        if session.profile.dating:
-            commands.append(("date", session.dating(session.profile.dating, upload.temporary, job.mtime_s)))
-        return commands
-
-    def _checked(self, upload: _Upload, verbs: list[str], answers: list[Reply]) -> None:
-        """Judge the answers to `_checks`, then ask whether the local file is still the same."""
-        upload.verified = True
-        for verb, reply in zip(verbs, answers, strict=False):
-            if verb == "SIZE":
-                self._sized(upload, reply)
-            else:
-                upload.dated = reply.good
-        if upload.error is None and upload.kept.size:
-            try:
-                resume.verify(self.session, upload.job, upload.file, upload.digest.hexdigest())
-            except FtpsyncdError as error:
-                upload.error = error
-        # Asked for again: another session may have learned how since the commands were written.
-        if upload.error is None and "date" not in verbs and self.session.profile.dating is not Dating.NONE:
-            upload.dated = self.session.set_time(upload.temporary, upload.job.mtime_s)
-        if upload.error is None:
-            try:
-                upload.job.confirm(upload.file)
-            except FtpsyncdError as error:
-                upload.error = error
-
-    def _sized(self, upload: _Upload, reply: Reply) -> None:
-        size = replies.parse_size(reply)
-        if size == upload.job.size:
-            return
-        if size is None:
-            error = self.session.error(reply, "SIZE", upload.temporary)
-            if isinstance(error, NotSupportedError):
-                self.session.profile.size = False
-                return
-        if upload.kept.way:
-            self.session.profile.resuming = Resuming.NONE
-        upload.error = VerificationError(
-            f"The server holds {'nothing' if size is None else f'{size} bytes'} of the {upload.job.size} bytes of "
-            f"{upload.job.path!r} that it confirmed: {upload.reply}",
-            reply=reply.text,
-        )
 
     # Round trips 2 and 3
 
-    def _transfer(self, upload: _Upload, before: _Upload | None) -> None:
-        """Rename the file before, send this one; errors are kept in the uploads."""
+    def _transfer(self, upload: Outgoing) -> Outgoing | None:
+        """Rename one file before, verify another, send this one; errors are kept in the uploads.
+
+        Returns:
+            The file that was renamed.
+        """
         session = self.session
         if upload.kept.size and upload.kept.size == upload.job.size:
             upload.reply = "It was there already, complete."
-            return
-        ahead = [] if before is None else _rename(session, before)
+            return None
+        ended, self.verified, before = self.verified, None, self.before
+        renames = [] if ended is None else rename(session, ended)
+        asked = [] if before is None else checks(session, before)
         store = session.command("APPE" if upload.kept.way is Resuming.APPE else "STOR", upload.temporary)
+        another = session.overlaps and upload.job.size <= SMALL
+        answers: list[Reply] = []
         try:
-            if ahead and before is not None and not session.profile.pipelining:
-                self._renamed(before, session.exchange(ahead))
-                ahead = []
-            session.control.send([*ahead, store])
+            ahead = [*renames, *(command for _, command in asked)]
+            if ahead and not session.profile.pipelining:
+                answers, ahead = session.exchange(ahead), []
+            session.control.send([*ahead, store, *([prepare(session)[0]] if another else [])])
         except RemoteError as error:
             upload.error = error
-            if before is not None and before.error is None:
-                before.error = error
-            return
+            if ended is not None:
+                ended.error = ended.error or error
+            return ended
         offer, self.offer = self.offer, None
-        assert offer is not None  # noqa: S101 - `_verify` made it or raised
+        assert offer is not None  # noqa: S101 - `_agree` made it or raised
         failure = self._send(upload, offer, len(ahead))
         try:
-            if before is not None and ahead:
-                self._renamed(before, [session.check(session.first()) for _ in ahead])
+            answers += [session.check(session.first()) for _ in ahead]
         except RemoteError as error:
             if error.reply[:3] != "421":
                 session.profile.doubt()
-            if before is not None:
-                before.error = error
+            if ended is not None:
+                ended.error = error
             upload.error = upload.error or error
-            return
-        self._stored(upload, failure)
+            return ended
+        if ended is not None:
+            renamed(session, ended, answers[: len(renames)])
+        self._stored(upload, failure, another=another)
+        if before is not None:
+            self.before, self.verified = None, before
+            self._judge(before, [verb for verb, _ in asked], answers[len(renames) :])
+        return ended
 
-    def _send(self, upload: _Upload, offer: Offer, ahead: int) -> FtpsyncdError | None:
+    def _judge(self, before: Outgoing, verbs: list[str], answers: list[Reply]) -> None:
+        try:
+            checked(self.session, before, verbs, answers)
+        except RemoteError as error:
+            before.error = before.error or error
+
+    def _send(self, upload: Outgoing, offer: Offer, ahead: int) -> FtpsyncdError | None:
         """Send the content; what went wrong on this side, if anything did."""
         session = self.session
         queued = session.control.queued
@@ -394,7 +341,7 @@ class _Cycle:
         line.finish()
         return None
 
-    def _announce(self, upload: _Upload, ahead: int) -> None:
+    def _announce(self, upload: Outgoing, ahead: int) -> None:
         """Say that a large file is on its way, once the server has said so: an older part is gone then."""
         if not upload.is_hidden or upload.job.size < RESUMABLE:
             return
@@ -409,8 +356,8 @@ class _Cycle:
         if reply is not None and reply.preliminary:
             upload.job.begun()
 
-    def _stored(self, upload: _Upload, failure: FtpsyncdError | None) -> None:
-        """Read the replies to STOR and judge: the server's words go before what this side saw."""
+    def _stored(self, upload: Outgoing, failure: FtpsyncdError | None, *, another: bool) -> None:
+        """Read the replies to STOR, and to an EPSV behind it, and judge: the server's words go before what we saw."""
         session = self.session
         if isinstance(failure, RemoteError) and not isinstance(failure, TransferFailedError):
             if session.usable:
@@ -426,6 +373,8 @@ class _Cycle:
         except RemoteError as error:
             upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
             return
+        if another:
+            reply = self._offered(reply, None if in_order else timeouts.close_s)
         upload.reply = reply.text
         upload.stored = first.preliminary
         if failure is not None and not isinstance(failure, RemoteError):
@@ -438,75 +387,19 @@ class _Cycle:
         elif failure is not None:
             upload.error = failure
 
-    def _renamed(self, upload: _Upload, answers: list[Reply]) -> None:
-        """Judge the answers to `_rename`."""
-        if not answers:
-            return
-        if upload.error is not None:
-            upload.stored = not answers[0].good
-            return
-        *_, began, ended = answers
-        if ended.code == 250:
-            self.session.profile.trust()
-        elif ended.good:
-            # Perhaps the words of another command: see what became of the names.
-            upload.error = RenameUnclearError(ended)
-        elif began.more:
-            upload.error = RenameRefusedError(ended)
-        elif began.code in {500, 502, 504}:
-            self.session.profile.renames = False
-            upload.error = TransferFailedError(
-                f"The server cannot rename; files are sent under their final names from now on: {began.text}",
-                reply=began.text,
-            )
-        else:
-            upload.error = self.session.error(began, "RNFR", upload.temporary)
-
-    def _settle(self, upload: _Upload) -> None:
-        """After the transfer that was going on: mend a refused rename, remove what must not stay."""
-        if isinstance(upload.error, RenameUnclearError):
-            job = upload.job
-            upload.error = renaming.unclear(self.session, upload.temporary, job.path, job.size, upload.error.refusal)
-        elif isinstance(upload.error, RenameRefusedError):
-            refusal, job = upload.error.refusal, upload.job
-            try:
-                if refusal.code in _OUT_OF_STEP and self.session.profile.pipelining:
-                    # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
-                    self.session.profile.pipelining = False
-                    self.session.rename(upload.temporary, job.path)
-                else:
-                    renaming.refused(self.session, upload.temporary, job.path, refusal)
-                upload.error = None
-            except RemoteError as error:
-                upload.error = error
-        if upload.error is not None:
-            self._remove(upload)
-
-    def _remove(self, upload: _Upload) -> None:
-        """Delete the temporary file of a failed upload, as far as that can be done."""
-        if upload.stored and self.session.usable:
-            with contextlib.suppress(FtpsyncdError):
-                self.session.delete_many([upload.temporary])
-                upload.stored = False
-
-
-def _rename(session: Session, upload: _Upload) -> list[bytes]:
-    """What ends an upload: the rename, or the removal of what must not be seen."""
-    job = upload.job
-    if upload.error is not None:
-        return [session.command("DELE", upload.temporary)]
-    if upload.temporary == job.path:
-        return []
-    commands = [session.command("RNFR", upload.temporary), session.command("RNTO", job.path)]
-    if session.profile.rename_over is False:
-        commands.insert(0, session.command("DELE", job.path))
-    return commands
-
-
-def _open(job: PublishJob) -> BinaryIO:
-    try:
-        return job.open()
-    except FtpsyncdError:
-        raise
-    except OSError as error:
-        raise LocalUnreadableError(f"The file cannot be opened: {error.strerror}.") from error
+    def _offered(self, stored: Reply, timeout_s: float | None) -> Reply:
+        """Read the answer to the EPSV that followed STOR; returns the answer to STOR."""
+        session = self.session
+        try:
+            reply = session.check(session.first(timeout_s), timeout_s)
+            if not stored.good and reply.code in {226, 250}:
+                # The server has read it in the middle of the transfer, and refused.
+                stored, reply = reply, stored
+            if reply.code == 229:
+                self.offer = agree(session, reply, None)
+                return stored
+        except RemoteError as error:
+            if error.reply[:3] == "421":
+                return stored
+        session.profile.overlapping = False
+        return stored

@@ -1,0 +1,218 @@
+"""One file on its way to the server: what to ask about it after its transfer, and what the answers mean.
+
+`upload` sends the commands, together with those of other files, and hands the answers back. Sources: RFC 959 §4.1.3
+(RNFR, RNTO), RFC 3659 §4 (SIZE).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalUnreadableError,
+    NotSupportedError,
+    RemoteError,
+    TransferFailedError,
+    VerificationError,
+)
+from ftpsyncd.remote import renaming, replies, resume
+from ftpsyncd.remote.port import PublishJob, PublishResult
+from ftpsyncd.remote.profile import Dating, Resuming
+from ftpsyncd.remote.renaming import RenameRefusedError, RenameUnclearError
+from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+_OUT_OF_STEP = frozenset({500, 501, 502, 503})
+"""Answers to an RNTO whose RNFR was accepted that make no sense for the name."""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A file on its way: from STOR to its rename."""
+
+    job: PublishJob
+    temporary: str
+    """Where it is sent to: the job's, or its final path where the server cannot rename."""
+    file: BinaryIO
+    started: float
+    kept: Kept = NOTHING
+    """What is there from an earlier try and is not sent again."""
+    digest: Any = field(default_factory=hashlib.sha256)
+    sent: int = 0
+    reply: str = ""
+    error: FtpsyncdError | None = None
+    stored: bool = False
+    """Something may be at the server under the temporary name."""
+    dated: bool = False
+
+    @property
+    def is_hidden(self) -> bool:
+        """It is sent under a name of its own, so that a part of it is seen by nobody."""
+        return self.temporary != self.job.path
+
+    @property
+    def worth_continuing(self) -> bool:
+        """The transfer broke, nothing is wrong with what arrived, and it is much."""
+        return self.is_hidden and type(self.error) is TransferFailedError and self.sent > REPEATED
+
+    def moved(self, sent: int) -> None:
+        """So many bytes are sent."""
+        self.sent = sent
+        self.job.progress(sent)
+
+    def result(self) -> PublishResult:
+        """The outcome; the file is closed."""
+        self.file.close()
+        return PublishResult(
+            self.job,
+            self.error,
+            self.digest.digest() if self.sent == self.job.size else b"",
+            time.monotonic() - self.started,
+            self.reply,
+            self.dated and not self.error,
+            self.kept.size,
+        )
+
+
+def opened(job: PublishJob) -> BinaryIO:
+    """The local file of a job.
+
+    Raises:
+        LocalError: it cannot be opened, or is not the planned one.
+    """
+    try:
+        return job.open()
+    except FtpsyncdError:
+        raise
+    except OSError as error:
+        raise LocalUnreadableError(f"The file cannot be opened: {error.strerror}.") from error
+
+
+# ── Is it complete? ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def checks(session: Session, upload: Outgoing) -> list[tuple[str, bytes]]:
+    """What to ask and set under the temporary name; the date survives the rename."""
+    commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []
+    if session.profile.dating:
+        commands.append(("date", session.dating(session.profile.dating, upload.temporary, upload.job.mtime_s)))
+    return commands
+
+
+def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: Sequence[Reply]) -> None:
+    """Judge the answers to `checks`, then ask whether the local file is still the same; errors stay in the upload."""
+    for verb, reply in zip(verbs, answers, strict=False):
+        if verb == "SIZE":
+            _sized(session, upload, reply)
+        else:
+            upload.dated = reply.good
+    if upload.error is None and upload.kept.size:
+        try:
+            resume.verify(session, upload.job, upload.file, upload.digest.hexdigest())
+        except FtpsyncdError as error:
+            upload.error = error
+    # Asked for again: another session may have learned how since the commands were written.
+    if upload.error is None and "date" not in verbs and session.profile.dating is not Dating.NONE:
+        upload.dated = session.set_time(upload.temporary, upload.job.mtime_s)
+    if upload.error is None:
+        try:
+            upload.job.confirm(upload.file)
+        except FtpsyncdError as error:
+            upload.error = error
+
+
+def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
+    size = replies.parse_size(reply)
+    if size == upload.job.size:
+        return
+    if size is None:
+        error = session.error(reply, "SIZE", upload.temporary)
+        if isinstance(error, NotSupportedError):
+            session.profile.size = False
+            return
+    if upload.kept.way:
+        session.profile.resuming = Resuming.NONE
+    upload.error = VerificationError(
+        f"The server holds {'nothing' if size is None else f'{size} bytes'} of the {upload.job.size} bytes of "
+        f"{upload.job.path!r} that it confirmed: {upload.reply}",
+        reply=reply.text,
+    )
+
+
+# ── Its final name ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rename(session: Session, upload: Outgoing) -> list[bytes]:
+    """What ends an upload: the rename, or the removal of what must not be seen."""
+    job = upload.job
+    if upload.error is not None:
+        return [session.command("DELE", upload.temporary)]
+    if upload.temporary == job.path:
+        return []
+    commands = [session.command("RNFR", upload.temporary), session.command("RNTO", job.path)]
+    if session.profile.rename_over is False:
+        commands.insert(0, session.command("DELE", job.path))
+    return commands
+
+
+def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> None:
+    """Judge the answers to `rename`; errors stay in the upload."""
+    if not answers:
+        return
+    if upload.error is not None:
+        upload.stored = not answers[0].good
+        return
+    *_, began, ended = answers
+    if ended.code == 250:
+        session.profile.trust()
+    elif ended.good:
+        # Perhaps the words of another command: see what became of the names.
+        upload.error = RenameUnclearError(ended)
+    elif began.more:
+        upload.error = RenameRefusedError(ended)
+    elif began.code in {500, 502, 504}:
+        session.profile.renames = False
+        upload.error = TransferFailedError(
+            f"The server cannot rename; files are sent under their final names from now on: {began.text}",
+            reply=began.text,
+        )
+    else:
+        upload.error = session.error(began, "RNFR", upload.temporary)
+
+
+def settle(session: Session, upload: Outgoing) -> None:
+    """After the transfer that was going on: mend a refused rename, remove what must not stay."""
+    if isinstance(upload.error, RenameUnclearError):
+        job = upload.job
+        upload.error = renaming.unclear(session, upload.temporary, job.path, job.size, upload.error.refusal)
+    elif isinstance(upload.error, RenameRefusedError):
+        refusal, job = upload.error.refusal, upload.job
+        try:
+            if refusal.code in _OUT_OF_STEP and session.profile.pipelining:
+                # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
+                session.profile.pipelining = False
+                session.rename(upload.temporary, job.path)
+            else:
+                renaming.refused(session, upload.temporary, job.path, refusal)
+            upload.error = None
+        except RemoteError as error:
+            upload.error = error
+    if upload.error is not None:
+        remove(session, upload)
+
+
+def remove(session: Session, upload: Outgoing) -> None:
+    """Delete the temporary file of a failed upload, as far as that can be done."""
+    if upload.stored and session.usable:
+        with contextlib.suppress(FtpsyncdError):
+            session.delete_many([upload.temporary])
+            upload.stored = False

@@ -1,0 +1,159 @@
+"""EPSV behind STOR in one write, to servers known to read it after the transfer: two round trips, the same guarantees."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.errors import ServerUnavailableError, VerificationError
+from ftpsyncd.model import DataMode
+from ftpsyncd.remote.profile import Profile, reads_afterwards
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.wire import Timeouts
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+KNOWN = "220 ProFTPD Server ready."
+TAIL = ".0123abcd.filepart"
+
+
+def account(server: Scripted, profile: Profile | None = None, **changes) -> Account:
+    return Account(server.spec(**changes), profile=profile, timeouts=QUICK)
+
+
+def paths(*names: str):
+    return [job(f"/{name}") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("greeting", "known"),
+    [
+        ("220 (vsFTPd 3.0.3)", True),
+        ("220 ProFTPD Server (Debian) [::ffff:10.0.0.1]", True),
+        ("220---------- Welcome to Pure-FTPd [privsep] [TLS] ----------", True),
+        ("220 pyftpdlib 2.2.0 ready.", False),
+        ("220 Microsoft FTP Service", False),
+        ("220 Hello.", False),
+    ],
+)
+def test_who_is_known(greeting, known):
+    assert reads_afterwards(greeting) is known
+
+
+class TestTheCycle:
+    def test_two_round_trips_per_file(self):
+        with Scripted(GREETING=KNOWN) as server:
+            acc = account(server)
+            with acc() as session:
+                publish(session, job("/warm"))
+                server.log.clear()
+                results = publish(session, *paths("0", "1", "2", "3"))
+            assert [r.error for r in results] == [None] * 4
+            assert all(r.dated for r in results)
+            date = "MFMT 20200913122640"
+            assert server.log == [
+                "EPSV",
+                *[f"STOR /0{TAIL}", "EPSV"],
+                *[f"SIZE /0{TAIL}", f"{date} /0{TAIL}", f"STOR /1{TAIL}", "EPSV"],
+                *[f"RNFR /0{TAIL}", "RNTO /0"],
+                *[f"SIZE /1{TAIL}", f"{date} /1{TAIL}", f"STOR /2{TAIL}", "EPSV"],
+                *[f"RNFR /1{TAIL}", "RNTO /1"],
+                *[f"SIZE /2{TAIL}", f"{date} /2{TAIL}", f"STOR /3{TAIL}", "EPSV"],
+                # Nothing follows: the last two are flushed.
+                *[f"RNFR /2{TAIL}", "RNTO /2", f"SIZE /3{TAIL}", f"{date} /3{TAIL}"],
+                *[f"RNFR /3{TAIL}", "RNTO /3"],
+                "QUIT",
+            ]
+
+    def test_nothing_but_epsv_travels_with_stor(self):
+        with Scripted(GREETING=KNOWN) as server, account(server)() as session:
+            publish(session, *paths("a", "b", "c", "d"))
+            assert set(server.early) == {b"EPSV\r\n"}
+
+    def test_who_is_not_known_gets_nothing_ahead(self):
+        with Scripted() as server, account(server)() as session:
+            publish(session, *paths("a", "b", "c"))
+            assert server.early == []
+
+    def test_neither_does_who_opens_the_data_connections(self):
+        with Scripted(GREETING=KNOWN) as server, account(server, mode=DataMode.ACTIVE)() as session:
+            assert not session.overlaps
+
+    def test_no_rename_before_the_size_was_judged(self):
+        sizes = [None, "213 3", None, None]
+        with Scripted(GREETING=KNOWN, SIZE=sizes) as server, account(server)() as session:
+            results = publish(session, *paths("a", "b", "c", "d"))
+            errors = {r.job.path: type(r.error) for r in results if r.error}
+            assert errors == {"/b": VerificationError}
+            assert set(server.files) == {"/a", "/c", "/d"}
+            assert f"RNFR /b{TAIL}" not in server.log
+
+    def test_a_trial_in_between_uses_up_the_data_connection(self):
+        """What finds out about an odd name lists a directory: the agreement of before is void."""
+        with Scripted(GREETING=KNOWN, LIST="550 Not now.") as server, account(server)() as session:
+            results = publish(session, job("/a"), job("/b\x01"), job("/c"))
+            assert [r.job.path for r in results if r.error is None] == ["/a", "/c"]
+            assert {"/a", "/c"} <= set(server.files)
+
+
+class TestServersThatCannot:
+    def test_one_that_reads_it_in_the_middle_and_refuses(self):
+        async def busy(connection: Connection, path: str) -> None:
+            await connection.say("150 Go on.")
+            following = (await connection.reader.readline()).decode() if connection.reader._buffer else ""  # type: ignore[attr-defined]
+            if following:
+                await connection.say(f"450 {following.strip()}: data transfer in progress")
+            reader, _ = await connection.data()
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(GREETING=KNOWN, STOR=busy) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, *paths("a", "b", "c"))
+                assert [r.error for r in results] == [None] * 3
+                assert session.usable
+            assert set(server.files) == {"/a", "/b", "/c"}
+            assert acc.profile.overlapping is False
+            assert "overlapping" in acc.profile.refusals()
+
+    def test_one_that_swallows_it(self):
+        async def swallow(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive()
+            connection.reader._buffer.clear()  # type: ignore[attr-defined]
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(GREETING=KNOWN, STOR=swallow) as server:
+            acc = account(server)
+            with acc() as session:
+                (result,) = publish(session, *paths("a"))
+                assert isinstance(result.error, ServerUnavailableError)
+                assert not session.usable
+            assert acc.profile.overlapping is False
+            with acc() as session:
+                assert [r.error for r in publish(session, *paths("a", "b", "c"))] == [None] * 3
+            assert {"/a", "/b", "/c"} <= set(server.files)
+
+    def test_a_server_that_goes_away_is_not_blamed(self):
+        async def farewell(connection: Connection, path: str) -> None:
+            await connection.server.default(connection, f"STOR {path}")
+            await connection.say("421 Service shutting down.")
+            await connection.hang_up()
+
+        with Scripted(GREETING=KNOWN, STOR=farewell) as server:
+            acc = account(server)
+            with acc() as session:
+                publish(session, *paths("a"))
+                assert not session.usable
+            assert acc.profile.overlapping is True
+
+    def test_a_refused_transfer_leaves_the_next_one_its_data_connection(self):
+        with Scripted(GREETING=KNOWN, STOR=["550 No.", None, None]) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, *paths("a", "b", "c"))
+                assert [r.error is None for r in results] == [False, True, True]
+            assert server.verbs().count("EPSV") == 4
+            assert acc.profile.overlapping is True
