@@ -9,7 +9,7 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.mirror import Mirror
+from ftpsyncd.mirror import RESTLESS_S, Mirror
 from ftpsyncd.model import (
     Action,
     Delete,
@@ -223,3 +223,24 @@ def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file
     assert story.disk.names == []
     story.mirror.pump(Moment(NOW + story.mirror.spec.delete_after_s, WALL))
     assert story.disk.names == [("", frozenset({"a"}))]
+
+
+def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_never_offered(story: Story):
+    for second in range(0, 1500, 2):
+        at = Moment(NOW + second, WALL + second * 10**9)
+        growing = file(1000 + second, at.wall_ns, changed_s_ago=-second)
+        listing = Listing(
+            "",
+            Presence.PRESENT,
+            {"film.jpg": growing},
+            frozenset({"film.jpg"}),
+            inode=1,
+            device=DISK,
+            taken_wall_ns=at.wall_ns,
+        )
+        story.mirror.on_listing(listing, at)
+        assert story.queue.take(at.now) is None
+        told = [event for event in story.events if event.path == "film.jpg"]
+        assert len(told) == (second > RESTLESS_S)
+    assert "has not come to rest for 10 minutes" in told[0].message
+    assert RESTLESS_S == 600
