@@ -32,6 +32,10 @@ test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the ot
 test-long: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(TEST_ARGS)
 
+FUZZ_SECONDS ?= 600
+fuzz: $(STAMP) ## damaged replies, listings, configurations: ten minutes; FUZZ_SECONDS=60
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/test_fuzz.py $(TEST_ARGS)
+
 test-systemd: $(STAMP) ## the service in a real systemd, in a container (root; needs debootstrap and systemd-container)
 	@PIP=$(BIN)/pip scripts/make-test-tree
 	@$(BIN)/python -m pytest -m long tests/systemd $(TEST_ARGS)
@@ -88,4 +92,4 @@ bench-transfer-quick: $(STAMP) ## the same in small, in a minute, writing nothin
 clean: ## remove what was made here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-long test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean
+.PHONY: help setup demo test test-long fuzz test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean

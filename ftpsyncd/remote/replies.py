@@ -422,7 +422,7 @@ def parse_list(lines: Iterator[bytes], encoding: str = "utf-8") -> Iterator[Remo
             name = match["name"].lstrip(b" ") if match["dir"] else match["name"]
         else:
             continue
-        if name in {b".", b".."}:
+        if name in {b"", b".", b".."}:
             continue
         size = int(match["size"]) if kind is Kind.FILE else None
         yield RemoteEntry(name.decode(encoding, "surrogateescape"), kind, size, None)

@@ -365,6 +365,8 @@ class TestList:
             b"",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 .",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 ..",
+            b"11-22-26  11:00PM       <DIR>          ",
+            b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00  -> x",
         ]
         assert list(replies.parse_list(iter(lines))) == []
 
