@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.quoting import one_line, quote
 
 
 def emit(document: Any) -> None:
