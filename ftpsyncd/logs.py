@@ -28,11 +28,12 @@ from urllib.parse import quote as percent_encode
 if TYPE_CHECKING:
     from loguru import Logger
 
+from ftpsyncd.quoting import one_line, quote, quoted
+
+__all__ = ["configure", "logger", "one_line", "quote", "reset", "wanted"]
+
 _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 """Loguru's."""
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
-_QUOTED = {'"': '\\"', "\\": "\\\\"}
 
 _PRIORITIES = ((50, 2), (40, 3), (30, 4), (25, 5), (20, 6))
 """From loguru's level numbers to those of syslog (sd-daemon(3)); all below is 7, debug."""
@@ -54,23 +55,6 @@ _late: list[Callable[[], None]] = []
 _loading = threading.RLock()
 _SECRET_MIN = 4
 """Characters; replacing shorter ones would garble every line, and so give them away."""
-
-
-def quote(path: str) -> str:
-    r"""A path as it stands in logs and messages: on one line, visible to the last character, unambiguous.
-
-    Harmless paths stay as they are. All others stand in double quotes, with ``\n``, ``\r``, ``\t``, ``\\`` and
-    ``\"``; ``\xNN`` for other ASCII controls and for bytes that are not UTF-8; ``\uNNNN`` and ``\UNNNNNNNN`` for
-    characters that do not show or that reorder the text around them (U+202E and its kin).
-    """
-    if path and path.isprintable() and path == path.translate(_UNQUOTED):
-        return path
-    return f'"{_quoted(path)}"'
-
-
-def one_line(text: str) -> str:
-    """``text`` with everything escaped that does not print; unlike ``quote`` it leaves backslashes alone."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def configure(
@@ -189,19 +173,6 @@ def _nothing(_record: object) -> str:
     return ""
 
 
-def _escaped(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x80:
-        return _NAMED.get(char) or f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def _quoted(text: str) -> str:
-    return "".join(_QUOTED.get(c) or (c if c.isprintable() else _escaped(c)) for c in text)
-
-
 def _text(value: object) -> str:
     try:
         return str(value)
@@ -276,7 +247,7 @@ class _Redactor:
         for secret in secrets:
             if len(secret) >= _SECRET_MIN:
                 encoded = percent_encode(secret, safe="", errors="surrogateescape")
-                spellings |= {secret, one_line(secret), _quoted(secret), repr(secret)[1:-1], encoded}
+                spellings |= {secret, one_line(secret), quoted(secret), repr(secret)[1:-1], encoded}
         if not spellings:
             return None
         longest_first = sorted(spellings, key=len, reverse=True)

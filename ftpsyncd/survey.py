@@ -20,7 +20,6 @@ from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.logs import quote
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -54,6 +53,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
+from ftpsyncd.quoting import quote
 from ftpsyncd.report import iso, problems_of
 
 LEDGER = "ledger.db"

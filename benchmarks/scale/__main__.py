@@ -8,12 +8,14 @@ lftp, rclone, lsyncd, inotifywait, curl and find those that are installed take p
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from types import FrameType
@@ -69,7 +71,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _as_interrupt)
     facts = machine()
     results = Results(facts) if options.quick else kept(facts)
-    with prepared(QUICK if options.quick else FULL, options.server, say) as ground:
+    sizes = QUICK if options.quick else FULL
+    sizes = replace(sizes, repeat=options.repeat or sizes.repeat)
+    with prepared(sizes, options.server, say) as ground:
         failed = [key for key in options.only if not measure(ground, key, results, keep=not options.quick)]
     say("")
     for line in report.lines(results):
@@ -92,6 +96,8 @@ def measure(ground: Ground, key: str, results: Results, *, keep: bool) -> bool:
     say(f"\n{key}")
     try:
         for case in MEASURES[key](ground):
+            # Of the last minutes: what else the machine had to do shows in it.
+            case.facts["load"] = round(os.getloadavg()[1], 1)
             results.add(case)
             for name, why in case.left_out.items():
                 say(f"{key}: {name} is left out: {why}")
@@ -136,6 +142,7 @@ def _options() -> argparse.Namespace:
     keys = list(MEASURES)
     parser.add_argument("--only", type=_some(keys), default=keys, metavar="close,start", help=f"of {', '.join(keys)}")
     parser.add_argument("--server", choices=KINDS, default="vsftpd", help="kind of server (%(default)s)")
+    parser.add_argument("--repeat", type=int, help=f"repetitions ({FULL.repeat}; with --quick {QUICK.repeat})")
     parser.add_argument("--quick", action="store_true", help="small, under three minutes; writes nothing")
     parser.add_argument("--render", action="store_true", help="only write tables and picture from the last results")
     return parser.parse_args()

@@ -135,6 +135,8 @@ def _section(row: Row, cases: Sequence[Case]) -> str:
     parts = [f"### {row.title}", _says(row, cases[-1])]
     head = ("case", "program", "what", "median", "least–most")
     parts.append(_table(head, (line for case in cases for line in _case_rows(case)), right=(3,)))
+    if loads := [f"{case.facts['load']:g}" for case in cases if "load" in case.facts]:
+        parts.append(f"Load average of the machine, this measurement included: {', '.join(loads)}.")
     parts += [f"{name} is left out: {why}." for case in cases for name, why in case.left_out.items()]
     return "\n\n".join(parts)
 

@@ -79,6 +79,13 @@ ROWS = (
                 Term("start_s", "find", variant="large"),
                 "ratio",
             ),
+            Target(
+                "CPU, beside find's",
+                Term("cpu_s", variant="large"),
+                6.0,
+                Term("cpu_s", "find", variant="large"),
+                "ratio",
+            ),
             Target("peak memory", Term("peak_mib", variant="large"), 200.0),
             Target(
                 "ten times the files, time",

@@ -178,7 +178,7 @@ def perform(arguments: list[str]) -> int:
 
 def tell(error: FtpsyncdError) -> None:
     """Say what went wrong and what helps, on stderr."""
-    from ftpsyncd.logs import one_line  # noqa: PLC0415 - `--version` shall not wait for the log to load
+    from ftpsyncd.quoting import one_line  # noqa: PLC0415 - `--version` shall not wait for the log to load
 
     if debugging():
         traceback.print_exc()

@@ -13,7 +13,7 @@ from ftpsyncd.cli.options import common_options, complete_mapping, examples, giv
 from ftpsyncd.cli.output import number, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.survey import Planned
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ftpsyncd import config as configuration
-from ftpsyncd import logs, systemd
+from ftpsyncd import systemd
 from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.errors import UsageError
@@ -30,6 +30,8 @@ def start_log(given: Given, *, level: str, log_format: str = "text") -> None:
         level: otherwise.
         log_format: otherwise.
     """
+    from ftpsyncd import logs  # noqa: PLC0415 - `status` need not wait for it while a daemon answers
+
     logs.configure(given.log_level or level, given.log_format or log_format, journal=systemd.journal)
 
 
