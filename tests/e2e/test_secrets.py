@@ -104,7 +104,7 @@ def another(config: dict[str, Any], folder: Path, name: str, **server: Any) -> N
     config["mappings"][name] = {**config["mappings"]["drop"], "local": str(folder), "remote": f"{name}:/{name}"}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("log", ["text", pytest.param("json", marks=pytest.mark.long)])
 def test_no_secret_is_said_or_left_anywhere(
     log: str, gossips: tuple[Scripted, Scripted], tmp_path: Path, figures: Figures

@@ -78,9 +78,9 @@ def storm(seconds: float, base: Path, report: Callable[[str], None], figures: Fi
     figures.tell("G4", "random churn under fault: foreign files lost", 0, limit=0)
     # Else it was no storm.
     assert kills > seconds / 20
-    assert changer.changes > 4 * seconds
+    assert changer.changes > 2 * seconds
     assert min(faults.count(what) for what in ("cut", "reset", "stalled")) > seconds / 20
-    assert len(spy.seen) > seconds
+    assert len(spy.seen) > seconds / 4
     assert len(foreigner.placed) > seconds / 4
 
 
