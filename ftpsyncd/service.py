@@ -37,6 +37,7 @@ from ftpsyncd.logs import one_line
 from ftpsyncd.model import Event, EventKind, ServerState, Status
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
+from ftpsyncd.report import changed_message
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
 from ftpsyncd.survey import LEDGER
@@ -282,7 +283,7 @@ class Service:
             counters.bytes + size,
             counters.deletes,
             sum(count.retrying + count.parked for count in failures),
-            sum(mirror.removals.held for mirror in engine.mirrors.values()),
+            sum(mirror.removals.held for mirror in engine.mirrors.values()) + sum(count.held for count in failures),
             finished,
             bool(unavailable),
             tuple(
@@ -292,6 +293,11 @@ class Service:
                     f"{m.spec.name}: {m.removals.hold.message}"
                     for m in engine.mirrors.values()
                     if m.removals.hold and m.removals.held
+                ]
+                + [
+                    f"{m.spec.name}: {changed_message(m.spec.name, count.held)}"
+                    for m, count in zip(engine.mirrors.values(), failures, strict=True)
+                    if count.held
                 ]
             ),
             any(m.removals.missing for m in engine.mirrors.values()),

@@ -153,6 +153,11 @@ class Queue:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
 
+    def busy_below(self, mapping: str, directory: str) -> bool:
+        """Whether anything below a directory waits or runs."""
+        key = (mapping, directory)
+        return key in self._below_waiting or key in self._below_running
+
     def moves_from(self, mapping: str, path: str) -> bool:
         """Whether a rename away from this path waits or runs."""
         return (mapping, path) in self._sources

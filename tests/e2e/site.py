@@ -47,6 +47,8 @@ class Site:
     mapping: dict[str, Any]
     server_keys: dict[str, Any]
     environ: dict[str, str] = field(default_factory=dict)
+    under: tuple[str, ...] = ()
+    """A program, with its options, that runs the daemon."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -102,7 +104,7 @@ class Site:
         """Run the daemon; return when its control socket answers."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ftpsyncd", "run", "-c", str(self.config)],
+                [*self.under, sys.executable, "-m", "ftpsyncd", "run", "-c", str(self.config)],
                 stdout=log,
                 stderr=log,
                 env=self.environment(),
