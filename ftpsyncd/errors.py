@@ -36,6 +36,7 @@ engine, and the remedy shown to people.
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
         │   └── AlreadyExistsError    something with this name is there already
+        ├── ChangedAtServerError      a file that is to be deleted is not the one that we published
         └── NotSupportedError         the server lacks the command (500, 502, 504)
 """
 
@@ -300,6 +301,13 @@ class NotFoundError(NameRefusedError):
 
 class AlreadyExistsError(NameRefusedError):
     """Something of this name is at the server already."""
+
+
+class ChangedAtServerError(RemoteError):
+    """A file that is to be deleted is not the one that we published: somebody else changed it there."""
+
+    retry = Retry.NEVER
+    remedy = "`ftpsyncd approve MAPPING` deletes it all the same, `ftpsyncd discard MAPPING` keeps it."
 
 
 class NotSupportedError(RemoteError):

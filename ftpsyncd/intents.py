@@ -79,7 +79,11 @@ class Intents:
                         # It may be tried with a small file first, and that be left.
                         self._sweep_later(names.trial(temporary))
             case Delete():
-                intent = Intent(Kind.FILE, self._temporary_of(action.path))
+                # An upload that was cut off may have got there: then that is the size to be found.
+                prints = self._open.get(action.path, Intent(Kind.FILE)).fingerprints
+                intent = Intent(Kind.FILE, self._temporary_of(action.path), fingerprints=prints)
+                if action.sizes:
+                    action = replace(action, sizes=(*action.sizes, *(each.size for each in prints)))
             case MakeDir():
                 intent = Intent(Kind.DIR, self._temporary_of(action.path))
             case RenameDir():
@@ -240,11 +244,12 @@ class Intents:
         else:
             self.end(action)
 
-    def found(self, sweep: Sweep, at: Moment) -> None:
+    def found(self, sweep: Sweep, fingerprint: Fingerprint | None, at: Moment) -> None:
         """The server has what an interrupted action was to bring: it is ours, and treated like anything published."""
         ledger, mapping = self._site.ledger, self._site.id
         if ledger.row(mapping, sweep.path) is None:
-            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(0, 0, 0), b"", at.wall_ns))
+            size = fingerprint.size if fingerprint is not None else 0
+            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
             self._site.dirty.mark(sweep.path, at.now)
 
 

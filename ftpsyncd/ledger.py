@@ -19,6 +19,7 @@ from typing import NamedTuple, Self
 
 from ftpsyncd import history
 from ftpsyncd.database import Database
+from ftpsyncd.errors import ChangedAtServerError
 from ftpsyncd.history import History
 from ftpsyncd.model import (
     Entry,
@@ -106,6 +107,9 @@ _HISTORY_SINCE = 3
 
 _BY_INODE = "entry INDEXED BY entry_inode"
 """Left to itself SQLite prefers the primary key, of which only the mapping is known, and reads all rows of that."""
+CHANGED = ChangedAtServerError.__name__
+"""The kind of failures that wait for `approve` or `discard`."""
+
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
 _PRINT = "[%d,%d,%d]"
@@ -130,6 +134,8 @@ class FailureCounts(NamedTuple):
 
     retrying: int
     parked: int
+    held: int = 0
+    """Files that are to be deleted and were changed at the server."""
 
 
 @dataclass(slots=True)
@@ -240,6 +246,10 @@ class Ledger:
             self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
             self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)", begun)
         self.history.flush()
+
+    def all_mappings(self) -> list[tuple[str, str, int, int]]:
+        """Name, destination, files and bytes of everything that was ever published, configured or not."""
+        return list(self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ()))
 
     def paused_mappings(self) -> list[tuple[str, str]]:
         """Name and destination of all mappings that a person paused."""
@@ -502,8 +512,16 @@ class Ledger:
 
     def failure_counts(self, mapping: int) -> FailureCounts:
         """How many paths wait for another try, and how many are parked."""
-        sql = "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked),0) FROM failure WHERE mapping=?"
-        return FailureCounts(*self._read(sql, (mapping,)).fetchone())
+        sql = (
+            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?2),0), ifnull(sum(parked AND kind=?2),0)"
+            " FROM failure WHERE mapping=?1"
+        )
+        return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
+
+    def changed_at_server(self, mapping: int) -> list[str]:
+        """Files that are to be deleted and were changed at the server: they wait for a person."""
+        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=?"
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED))]
 
     def put_failure(self, mapping: int, path: str, failure: Failure) -> None:
         """Record that a path failed."""
@@ -551,7 +569,7 @@ class Ledger:
         """Drop all failures of a mapping; returns how many there were."""
         counts = self.failure_counts(mapping)
         self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
-        return counts.retrying + counts.parked
+        return sum(counts)
 
     # ── intents ──────────────────────────────────────────────────────────────────────────────────────────────
 

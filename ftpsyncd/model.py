@@ -231,6 +231,8 @@ class Delete:
     path: str
     trash: str = ""
     """Remote path to rename it to instead of deleting it; empty: delete."""
+    sizes: tuple[int, ...] = ()
+    """Bytes that the file has at the server if it is ours; empty: that is not known, or a person decided."""
     why: str = "deleted locally"
 
 

@@ -197,7 +197,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
                 # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.
                 mirror.dirty.mark(path, at.now)
         case Sweep() if done.did is Did.ADOPTED:
-            mirror.intents.found(action, at)
+            mirror.intents.found(action, done.fingerprint, at)
             mirror.require_directory(parent(path))
         case Sweep() | Probe():
             pass
@@ -211,6 +211,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
 def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:
     path = action.path
     if isinstance(action, Delete):
+        mirror.removals.deleted(path)
         mirror.ledger.forget(mirror.id, path)
     elif did is Did.LEFT and mirror.ledger.holds_any(mirror.id, path):
         # Something was published in it meanwhile: that goes first.

@@ -33,6 +33,7 @@ from ftpsyncd.model import (
     RemoveDir,
     RootIdentity,
     join,
+    parent,
 )
 from ftpsyncd.publish import Folder
 
@@ -40,6 +41,8 @@ QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
 
 
+NAMES_SHOWN = 5
+"""Of what is held, in the message about it."""
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
 
@@ -116,6 +119,8 @@ class Removals:
         self._root: RootIdentity | None = None
         self._published_root = site.ledger.root(site.id)
         self._doomed: list[str] = []
+        self._decided: set[str] = set()
+        """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._swapped: set[str] = set()
 
     def __repr__(self) -> str:
@@ -263,11 +268,13 @@ class Removals:
         limit = site.spec.max_deletes.of(site.ledger.totals(site.id).files)
         if self.absent.allowed(limit, at.now):
             return True
-        some = ", ".join(quote(path) for path in sorted(self.absent.paths)[:3])
-        name = site.spec.name
+        name, paths = site.spec.name, sorted(self.absent.paths)
+        some = ", ".join(quote(path) for path in paths[:NAMES_SHOWN])
+        if len(paths) > NAMES_SHOWN:
+            some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
         self._put_on_hold(
             HoldKind.MASS_DELETE,
-            f"{count} files were deleted at once ({some}, …), more than max_deletes ({limit}) allows:"
+            f"{count} files were deleted at once ({some}), more than max_deletes ({limit}) allows:"
             f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there",
             at,
         )
@@ -285,7 +292,10 @@ class Removals:
         trash = ""
         if spec.deletes is DeletePolicy.TRASH:
             trash = names.trash(spec.remote, self._site.today(), path)
-        return Delete(spec.name, path, trash)
+        row = self._site.ledger.row(self._site.id, path)
+        # Of a row without any fingerprint nothing is known but that it is ours.
+        known = row is not None and any(row.fingerprint) and path not in self._decided
+        return Delete(spec.name, path, trash, (row.fingerprint.size,) if row is not None and known else ())
 
     def _may_delete(self, path: str, at: Moment) -> bool:
         """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
@@ -339,24 +349,38 @@ class Removals:
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
-        if self.hold is None:
+        changed = site.ledger.changed_at_server(site.id)
+        if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
-        files = self.absent.approve()
-        self._accept_source()
-        self._release("approved")
+        files = len(changed)
+        self._decided.update(changed)
+        for path in changed:
+            site.ledger.clear_failure(site.id, path)
+        if self.hold is not None:
+            files += self.absent.approve()
+            self._accept_source()
+            self._release("approved")
         site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {files} deletes approved"
 
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
         site = self._site
-        if self.hold is None:
+        changed = site.ledger.changed_at_server(site.id)
+        if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
-        files = self.absent.files
-        self._accept_source()
-        self._release("discarded")
-        self.discarding = True
-        site.dirty.mark_deep("", at.now)
+        files = len(changed)
+        for path in changed:
+            site.ledger.forget(site.id, path)
+            site.ledger.clear_failure(site.id, path)
+            site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
+            self.emptied(parent(path))
+        if self.hold is not None:
+            files += self.absent.files
+            self._accept_source()
+            self._release("discarded")
+            self.discarding = True
+            site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {files} deletes discarded; the files stay at the server"
 
     def _accept_source(self) -> None:
@@ -367,6 +391,10 @@ class Removals:
             if row is not None:
                 site.ledger.put(site.id, path, row._replace(device=0 if row.device else 1))
         self._swapped.clear()
+
+    def deleted(self, path: str) -> None:
+        """A file is gone from the server."""
+        self._decided.discard(path)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.

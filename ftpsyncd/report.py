@@ -50,7 +50,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     load = mirror.queue.load(mirror.spec.name)
     totals = mirror.ledger.totals(mirror.id)
     failures = mirror.ledger.failure_counts(mirror.id)
-    state, message = _state(mirror, at)
+    state, message = _state(mirror, failures.held, at)
     oldest = mirror.oldest_wait(at.now)
     return MappingStatus(
         name=mirror.spec.name,
@@ -61,7 +61,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         in_flight=load.running,
         failed=failures.retrying + len(mirror.problems),
         parked=failures.parked,
-        held=mirror.removals.held,
+        held=mirror.removals.held + failures.held,
         published_files=totals.files,
         published_bytes=totals.bytes,
         last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
@@ -71,7 +71,16 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     )
 
 
-def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
+def changed_message(name: str, files: int) -> str:
+    """What is said of files that are to be deleted and were changed at the server."""
+    what = "1 file was" if files == 1 else f"{files} files were"
+    return (
+        f"{what} deleted here and changed at the server: `ftpsyncd approve {name}` deletes there all the same,"
+        f" `ftpsyncd discard {name}` keeps what is there"
+    )
+
+
+def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]:
     """The first of these that is true, worst first, and the sentence that goes with it."""
     load, hold = mirror.queue.load(mirror.spec.name), mirror.removals.hold
     queued = load.waiting + load.running > 0
@@ -83,6 +92,8 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
     elif hold is not None and (mirror.removals.absent.files or hold.kind is HoldKind.REPLACED_SOURCE):
         state = MappingState.HELD, hold.message
+    elif changed:
+        state = MappingState.HELD, changed_message(mirror.spec.name, changed)
     elif queued and mirror.queue.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
     elif queued or mirror.busy_looking(at.now) or not mirror.passes:

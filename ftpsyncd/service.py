@@ -26,6 +26,7 @@ from ftpsyncd.journal import Journal
 from ftpsyncd.model import Event, EventKind, Status
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
+from ftpsyncd.report import changed_message
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
 from ftpsyncd.survey import LEDGER
@@ -286,7 +287,7 @@ class Service:
             counters.deletes,
             sum(count.retrying + count.parked for count in failures)
             + sum(len(mirror.problems) for mirror in engine.mirrors.values()),
-            sum(mirror.removals.held for mirror in engine.mirrors.values()),
+            sum(mirror.removals.held for mirror in engine.mirrors.values()) + sum(count.held for count in failures),
             finished,
             bool(unavailable),
             tuple(
@@ -296,6 +297,11 @@ class Service:
                     f"{m.spec.name}: {m.removals.hold.message}"
                     for m in engine.mirrors.values()
                     if m.removals.hold and m.removals.held
+                ]
+                + [
+                    f"{m.spec.name}: {changed_message(m.spec.name, count.held)}"
+                    for m, count in zip(engine.mirrors.values(), failures, strict=True)
+                    if count.held
                 ]
             ),
             any(m.removals.missing for m in engine.mirrors.values()),

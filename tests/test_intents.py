@@ -117,8 +117,11 @@ def test_a_new_file_that_may_have_been_published_is_looked_for_by_all_it_may_be(
     [sweep] = story.asked()
     assert sweep == Sweep(M, "a", partial("a"), fingerprints=(A, B))
     assert isinstance(sweep, Sweep)
-    story.intents.found(sweep, AT)
+    story.intents.found(sweep, A, AT)
     assert story.believes("a") not in {A, B, None}
+    row = story.ledger.row(story.id, "a")
+    assert row is not None
+    assert row.fingerprint.size == A.size, "should it be deleted, that is the size to be found"
     assert story.dirty.next_due() == NOW
 
 
@@ -128,7 +131,7 @@ def test_a_directory_that_may_have_been_made_is_looked_for(story: Story):
     [sweep] = story.asked()
     assert sweep == Sweep(M, "d", "", kind=Kind.DIR)
     assert isinstance(sweep, Sweep)
-    story.intents.found(sweep, AT)
+    story.intents.found(sweep, None, AT)
     story.intents.end(sweep)
     row = story.ledger.row(story.id, "d")
     assert row is not None

@@ -24,7 +24,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import FailureCounts, Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -325,7 +325,7 @@ def test_a_path_that_was_noticed_meanwhile_is_looked_at_again(story: Story):
 def test_without_a_connection_the_action_is_queued_again_and_nothing_is_held_against_it(story: Story):
     for _ in range(10):
         assert story.apply(failed(DOWN, connecting=True))
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.events == []
 
 
@@ -361,7 +361,7 @@ def test_a_success_in_between_clears_the_action(story: Story):
     for _ in range(5):
         assert story.apply(failed(DOWN))
         story.apply(DONE)
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
 
 
 def test_a_failure_says_when_it_is_tried_again(story: Story):
@@ -387,7 +387,7 @@ def test_a_file_that_fails_for_ever_is_parked_after_a_day(story: Story):
             now = NOW + (failure.next_try_ns - WALL) / S
     assert tries == 29
     assert now - NOW == pytest.approx(DAY_S, abs=60)
-    assert story.ledger.failure_counts(story.id) == (0, 1)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 1)
 
 
 def test_a_refused_name_is_parked_after_two_tries_and_counts_anew_when_the_file_changes(story: Story):
@@ -406,7 +406,7 @@ def test_an_unsendable_name_is_parked_at_once(story: Story):
 def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
     assert not story.apply(failed(FileChangedError("It changed.")))
     assert story.events == []
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.mirror.dirty.due_by(NOW + 1)
 
 
@@ -415,20 +415,20 @@ def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):
     assert "new" in story.mirror.not_renamed
     assert story.mirror.dirty.scanning_deep(NOW)
     assert story.mirror.dirty.due_by(NOW)
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
 
 
 @pytest.mark.parametrize("action", [Probe("web"), Sweep(M, "d/a", "/x.filepart")])
 def test_probes_and_sweeps_leave_no_failure(story: Story, action: Action):
     story.apply(Failed(action, REFUSED))
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.events == []
 
 
 def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
     story.apply(failed(BROKEN))
     story.apply(Done(Sweep(M, "d/a", "/x.filepart"), Did.SWEPT))
-    assert story.ledger.failure_counts(story.id) == (1, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(1, 0)
 
 
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────

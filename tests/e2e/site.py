@@ -51,6 +51,8 @@ class Site:
     """What the daemon and the other commands are started with."""
     foreign: str = ""
     """Files at the server whose names begin so are somebody else's, and no difference."""
+    under: tuple[str, ...] = ()
+    """A program, with its options, that runs the daemon."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -106,7 +108,7 @@ class Site:
         """Run the daemon; return when its control socket answers."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.program, "run", "-c", str(self.config)],
+                [*self.under, *self.program, "run", "-c", str(self.config)],
                 stdout=log,
                 stderr=log,
                 env=self.environment(),

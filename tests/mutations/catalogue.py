@@ -44,7 +44,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "the server is not asked for the size",
-        "remote/upload.py",
+        "remote/outgoing.py",
         'commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []',
         "commands: list[tuple[str, bytes]] = []",
         f"{SCRIPTED}::TestTheDataConnection::test_a_226_before_the_data_is_verified",
@@ -53,8 +53,8 @@ MUTATIONS = (
         "G1",
         "a file is renamed before the server has said that it has it",
         "remote/upload.py",
-        "session.control.send([*ahead, store])",
-        "session.control.send([*ahead, store, *_rename(session, upload)])",
+        "session.control.send([*ahead, store, *(",
+        "session.control.send([*ahead, store, *rename(session, upload), *(",
         f"{SCRIPTED}::TestHowRepliesArrive::test_three_round_trips_per_file",
     ),
     Mutation(
@@ -217,8 +217,8 @@ MUTATIONS = (
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
         "publish.py",
-        "    return any((there.size, there.mtime_s) == (size, mtime_ns // 10**9) for size, mtime_ns, _ in sweep.fingerprints)",
-        "    return True",
+        "    return next((each for each in sweep.fingerprints if seen == (each.size, each.mtime_ns // 10**9)), None)",
+        "    return next(iter(sweep.fingerprints), None)",
         f"{STORIES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
     ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
@@ -277,8 +277,9 @@ MUTATIONS = (
         "G7",
         "the address of a PASV reply is followed",
         "remote/transfer.py",
-        "    return Offer(replies.parse_pasv(reply))\n",
-        "    session.control.peer = replies.pasv_address(reply)\n    return Offer(replies.parse_pasv(reply))\n",
+        "    return Offer(replies.parse_pasv(reply), number=session.offers)\n",
+        "    session.control.peer = replies.pasv_address(reply)\n"
+        "    return Offer(replies.parse_pasv(reply), number=session.offers)\n",
         f"{SCRIPTED}::TestPassiveMode::test_the_address_of_a_pasv_reply_is_not_followed",
     ),
     Mutation(
