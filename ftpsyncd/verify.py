@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ftpsyncd.config import Config
+from ftpsyncd.core import names
 from ftpsyncd.core.compare import Drift, Seen, compare, is_unsettled, judge
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.errors import FtpsyncdError, LocalError, NotFoundError, ServerUnavailableError
@@ -249,5 +250,5 @@ def _way(session: Session, directory: str) -> Hashing:
     if profile.hashing is None and not hashes.offered(profile.features):
         profile.hashing = Hashing.NONE
     if profile.hashing is None:
-        trials.learn_resuming(session, directory)
+        trials.learn_resuming(session, names.trial(remote_join(directory, "verify")))
     return profile.hashing or Hashing.NONE

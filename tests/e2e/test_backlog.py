@@ -108,6 +108,7 @@ def wait_for_a_server(
     figures.tell("G6", "shortest time between two attempts", round(min(gaps), 1), unit="s")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 def test_a_thousand_files_that_wait(tmp_path: Path, report: Callable[[str], None], figures: Figures) -> None:
     wait_for_a_server(1000, 2, tmp_path, report, figures, patience_s=100)
