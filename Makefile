@@ -32,9 +32,31 @@ test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the ot
 test-long: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(TEST_ARGS)
 
+FUZZ_SECONDS ?= 600
+fuzz: $(STAMP) ## damaged replies, listings, configurations: ten minutes; FUZZ_SECONDS=60
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/test_fuzz.py $(TEST_ARGS)
+
 test-systemd: $(STAMP) ## the service in a real systemd, in a container (root; needs debootstrap and systemd-container)
 	@PIP=$(BIN)/pip scripts/make-test-tree
 	@$(BIN)/python -m pytest -m long tests/systemd $(TEST_ARGS)
+
+soak: $(STAMP) ## 2,000 random sequences against the whole engine; SOAK_ARGS='-n 2', FTPSYNCD_SEQUENCES=10000
+	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
+	  $(BIN)/python -m pytest -m long -k many_random_sequences --basetemp="$$base/t" tests/model $(SOAK_ARGS)
+
+mutations: $(STAMP) ## break each guarantee on purpose, and see a test fail; MUTATIONS_ARGS='--only G4'
+	@$(BIN)/python -m tests.mutations.bench $(MUTATIONS_ARGS)
+
+# What tests measured is kept in docs/reliability; one that was not run this time keeps its figures.
+reliability: $(STAMP) ## measure everything that docs/reliability.md tells (hours), and write it
+	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
+	  FTPSYNCD_FIGURES=$(CURDIR)/docs/reliability/figures $(BIN)/python -m pytest -m "" --basetemp="$$base/t" \
+	  $$($(BIN)/python -m tests.reliability.page --tests) $(RELIABILITY_ARGS)
+	@$(BIN)/python -m tests.mutations.bench --write docs/reliability/mutations.json
+	@$(MAKE) --no-print-directory reliability-page
+
+reliability-page: $(STAMP) ## write docs/reliability.md from what was measured before
+	@$(BIN)/python -m tests.reliability.page
 
 check: $(STAMP) ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
@@ -55,6 +77,12 @@ $(VENV)/.bench: $(STAMP) requirements/bench.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	@touch $@
 
+bench: $(VENV)/.bench ## measure latency, large trees, bursts, churn (root, an hour); BENCH_ARGS='--only start'
+	@$(BIN)/python -m benchmarks.scale $(BENCH_ARGS)
+
+bench-quick: $(STAMP) ## the same in small, in three minutes, writing nothing
+	@$(BIN)/python -m benchmarks.scale --quick $(BENCH_ARGS)
+
 bench-transfer: $(VENV)/.bench ## measure against lftp, rclone, curl (root, an hour); BENCH_ARGS='--only a'
 	@$(BIN)/python -m benchmarks.transfer $(BENCH_ARGS)
 
@@ -64,4 +92,4 @@ bench-transfer-quick: $(STAMP) ## the same in small, in a minute, writing nothin
 clean: ## remove what was made here
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo test test-long test-systemd check format lock bench-transfer bench-transfer-quick clean
+.PHONY: help setup demo test test-long fuzz test-systemd soak mutations reliability reliability-page check format lock bench bench-quick bench-transfer bench-transfer-quick clean

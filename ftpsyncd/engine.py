@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 
 from ftpsyncd import __version__
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.errors import LedgerDamagedError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
@@ -47,8 +48,8 @@ from ftpsyncd.model import (
 from ftpsyncd.outcomes import Outcomes, apply_to_server
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.profile import Keeper
-from ftpsyncd.removals import Moment
-from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of
+from ftpsyncd.removals import Clock, Moment
+from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 
 CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
@@ -110,6 +111,7 @@ class Engine:
         ledger: opened for writing; closed by the caller after the engine has stopped.
         emit: takes events for the log; called on the engine's thread, must not block.
         show: takes each new status, likewise.
+        clock: what time it is.
     """
 
     def __init__(
@@ -117,14 +119,16 @@ class Engine:
         ledger: Ledger,
         emit: Callable[[Event], None],
         show: Callable[[Status], None] = lambda _status: None,
+        clock: Clock = Clock(),  # noqa: B008 - immutable
     ) -> None:
         self.ledger = ledger
+        self._clock = clock
         self._show = show
         self.emit = emit
         self.mirrors: dict[str, Mirror] = {}
         self.servers: dict[str, Server] = {}
         self.counters = Counters()
-        self.started = time.monotonic()
+        self.started = clock.monotonic()
         self.last_turn = self.started
         self.failure: BaseException | None = None
         self.last_woken = self.started
@@ -140,7 +144,9 @@ class Engine:
         self._status_at = 0.0
         self._prune_at = 0.0
         self._remembered_at = 0.0
-        self._clock_offset_s = time.time() - time.monotonic()
+        self._clock_offset_s = clock.wall_ns() / 1e9 - self.started
+        self._unrecorded = ""
+        """Why the ledger could not be written at the last turn."""
         self._distrust_wall_until = 0.0
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
@@ -170,6 +176,15 @@ class Engine:
     def answered(self, mapping: str, answer: Listing | WatchReport) -> None:
         """A disk answered."""
         self._mailbox.put(lambda at: self._on_answer(mapping, answer, at))
+
+    def damaged(self, problem: str) -> None:
+        """Somebody found that the ledger is damaged: the next start does without it."""
+
+        def end(_at: Moment) -> None:
+            self.ledger.distrust()
+            raise LedgerDamagedError(f"the ledger {self.ledger.path} is damaged: {problem}")
+
+        self._mailbox.put(end)
 
     def performed(self, server: str, outcome: Outcome) -> None:
         """A worker has an outcome."""
@@ -239,7 +254,7 @@ class Engine:
 
     def _wait(self) -> list[Callable[[Moment], None]]:
         """Messages, waiting for the first one until the next deadline."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         due = self._next_due(now)
         try:
             messages = [self._mailbox.get(timeout=max(0.0, due - now))]
@@ -248,7 +263,13 @@ class Engine:
         if sum(server.queue.in_flight for server in self.servers.values()) >= BUSY_ACTIONS:
             # The workers have more to do: what they say meanwhile is handled, and committed, together.
             time.sleep(GATHER_S)
-        while len(messages) < TURN_MESSAGES:
+        messages.extend(self.mail(TURN_MESSAGES - 1))
+        return messages
+
+    def mail(self, most: int = TURN_MESSAGES) -> list[Callable[[Moment], None]]:
+        """The messages that are there, without waiting; whoever turns the engine by hand passes them to `turn`."""
+        messages: list[Callable[[Moment], None]] = []
+        while len(messages) < most:
             try:
                 messages.append(self._mailbox.get_nowait())
             except queue.Empty:
@@ -257,6 +278,8 @@ class Engine:
 
     def _next_due(self, now: float) -> float:
         dues = [now + CHECK_EVERY_S, *self._check_at.values()]
+        if self.ledger.overfull:
+            return min(dues)
         dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
         dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
         if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
@@ -269,20 +292,18 @@ class Engine:
         self.last_woken = at.now
         for message in messages:
             message(at)
-        for name, mirror in self.mirrors.items():
-            if self._check_at.get(name, 0.0) <= at.now:
-                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
-                mirror.check_source()
-            mirror.pump(at)
+        self._look(at)
         self._remember(at)
         handed = [(server, self._take(server, at)) for server in self.servers.values()]
         self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
+        self._tell_trouble()
         for server, (actions, afresh) in handed:
-            if actions:
+            startable = [action for action in actions if self._may_start(server, action)]
+            if startable:
                 expected = 0 if afresh else min(server.queue.cap, server.queue.backlog()[0])
-                server.crew.hand(actions, afresh=afresh, expected=expected)
+                server.crew.hand(startable, afresh=afresh, expected=expected)
         if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
         idle = all(server.queue.idle for server in self.servers.values())
@@ -294,6 +315,41 @@ class Engine:
         elif idle and not self._idle:
             self.turned.set()
         self._idle = idle
+
+    def _look(self, at: Moment) -> None:
+        """Ask the disks for what is due."""
+        for name, mirror in self.mirrors.items():
+            if self._check_at.get(name, 0.0) <= at.now:
+                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
+                mirror.check_source()
+            if not self.ledger.overfull:
+                mirror.pump(at)
+
+    @staticmethod
+    def _may_start(server: Server, action: Action) -> bool:
+        """Whether an action that was taken may be handed out; if not, it waits again."""
+        if server.queue.may_start(action):
+            return True
+        # It was taken before the commit showed that it cannot be recorded.
+        server.queue.finish(action, requeue=True)
+        return False
+
+    def _tell_trouble(self) -> None:
+        """Say that the ledger cannot be written, or that it can be again.
+
+        Meanwhile nothing but additions is begun: a crash would cost them no more than another look at the server,
+        where a rename or a delete that no record tells of could not be told from somebody else's.
+        """
+        trouble, before = self.ledger.trouble, self._unrecorded
+        self._unrecorded = trouble
+        for server in self.servers.values():
+            server.queue.only_additions = bool(trouble)
+        if trouble and not before:
+            message = f"{trouble}; files are published and recorded later, renames and deletes wait"
+            remedy = "Free space on the disk of the state directory."
+            self.emit(Event(EventKind.LEDGER, message=message, remedy=remedy))
+        elif before and not trouble:
+            self.emit(Event(EventKind.LEDGER_BACK, message="the ledger can be written again; what waited is recorded"))
 
     def _prune(self, at: Moment) -> None:
         """Drop receipts that are too old, a few at a time; not by a clock that has just been set."""
@@ -315,7 +371,7 @@ class Engine:
                     self.ledger.put_profile(server.account, text)
 
     def _moment(self) -> Moment:
-        now, wall_ns = time.monotonic(), time.time_ns()
+        now, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
         offset_s = wall_ns / 1e9 - now
         if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
             longest_settle_s = max((m.spec.settle_s for m in self.mirrors.values()), default=0.0)
@@ -328,17 +384,19 @@ class Engine:
         taken: list[Action] = []
         q = server.queue
         afresh = q.is_doubtful
-        while (action := q.take(at.now)) is not None:
+        while not self.ledger.overfull and (action := q.take(at.now)) is not None:
             mirror = self.mirrors.get(action.mapping)
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
+                if mirror is not None:
+                    mirror.not_performed(action, at)
                 continue
             taken.append(mirror.intents.begin(action))
         if q.wants_probe(at.now):
             probe = Probe(server.name)
             q.start_probe(probe)
             taken.append(probe)
-        if q.idle:
+        if q.idle and not q.only_additions:
             for mirror in self.mirrors.values():
                 # Not before the first pass: what it finds on disk goes on with what is there.
                 if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
@@ -361,7 +419,8 @@ class Engine:
                 return mirror.ledger.row(mirror.id, action.source) is not None
             case MakeDir():
                 row = mirror.ledger.row(mirror.id, action.path)
-                return row is None or row.kind is not Kind.DIR
+                # Without an inode: made for what is in it, or missing at the server.
+                return row is None or row.kind is not Kind.DIR or not row.fingerprint.inode
             case _:
                 return True
 
@@ -423,11 +482,15 @@ class Engine:
     # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _snapshot(self, at: Moment) -> Status:
-        daemon = DaemonStatus(True, os.getpid(), __version__, round(at.now - self.started, 1))  # noqa: FBT003
+        uptime_s = round(at.now - self.started, 1)
+        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, self.ledger.trouble)  # noqa: FBT003
         return Status(
             daemon,
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
             tuple(server_status(s.name, s.queue, s.crew.connections) for s in self.servers.values()),
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
-            problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+            (
+                *unreadable_of(self.mirrors.values()),
+                *problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+            ),
         )

@@ -11,6 +11,8 @@ engine, and the remedy shown to people.
     ├── InternalError                 a bug of ours, kept from doing more harm
     ├── LockHeldError                 another daemon owns this state directory
     ├── LedgerError                   the ledger cannot be read or written
+    │   ├── LedgerDamagedError        its file is damaged
+    │   └── LedgerNewerError          a newer ftpsyncd wrote it
     ├── ControlError                  the running daemon cannot be talked to
     │   ├── DaemonNotRunningError     nobody answers on the control socket
     │   └── ControlSocketError        the daemon cannot offer its control socket
@@ -34,6 +36,7 @@ engine, and the remedy shown to people.
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
         │   └── AlreadyExistsError    something with this name is there already
+        ├── ChangedAtServerError      a file that is to be deleted is not the one that we published
         └── NotSupportedError         the server lacks the command (500, 502, 504)
 """
 
@@ -133,6 +136,19 @@ class LedgerError(FtpsyncdError):
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.SERVER
     remedy = "Check the space and the permissions of the state directory."
+
+
+class LedgerDamagedError(LedgerError):
+    """The ledger's file is damaged."""
+
+    remedy = "The next `ftpsyncd run` or `ftpsyncd sync` sets it aside and begins a new one; nothing is sent twice."
+
+
+class LedgerNewerError(LedgerError):
+    """The ledger was written by a newer version: waiting cannot help."""
+
+    exit_code = ExitCode.CONFIG
+    remedy = "Install the newer version again, or give this one another state_dir."
 
 
 class ControlError(FtpsyncdError):
@@ -285,6 +301,13 @@ class NotFoundError(NameRefusedError):
 
 class AlreadyExistsError(NameRefusedError):
     """Something of this name is at the server already."""
+
+
+class ChangedAtServerError(RemoteError):
+    """A file that is to be deleted is not the one that we published: somebody else changed it there."""
+
+    retry = Retry.NEVER
+    remedy = "`ftpsyncd approve MAPPING` deletes it all the same, `ftpsyncd discard MAPPING` keeps it."
 
 
 class NotSupportedError(RemoteError):

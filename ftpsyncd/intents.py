@@ -39,6 +39,10 @@ class Intents:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open = dict(site.ledger.intents(site.id))
+        self._left: set[str] = set()
+        """Uploads that run, with a temporary file that an earlier one may have left."""
+        self._put_off: set[str] = set()
+        """Those that the server would not settle: it is asked again at the next start."""
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         for path in list(self._open):
@@ -61,6 +65,8 @@ class Intents:
                 temporary = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
                 source = action.source if isinstance(action, Rename) else ""
                 before = self._open.get(action.path, Intent(Kind.FILE))
+                if before.temporary:
+                    self._left.add(action.path)
                 received = before.received
                 if (before.temporary, before.fingerprints[-1:]) != (temporary, (action.fingerprint,)):
                     # Another content was on its way, or the part moved away with its directory.
@@ -69,8 +75,15 @@ class Intents:
                 intent = Intent(Kind.FILE, temporary, source, prints, received)
                 if isinstance(action, Upload) and action.resume != received:
                     action = replace(action, resume=received)
+                    if received:
+                        # It may be tried with a small file first, and that be left.
+                        self._sweep_later(names.trial(temporary))
             case Delete():
-                intent = Intent(Kind.FILE, self._temporary_of(action.path))
+                # An upload that was cut off may have got there: then that is the size to be found.
+                prints = self._open.get(action.path, Intent(Kind.FILE)).fingerprints
+                intent = Intent(Kind.FILE, self._temporary_of(action.path), fingerprints=prints)
+                if action.sizes:
+                    action = replace(action, sizes=(*action.sizes, *(each.size for each in prints)))
             case MakeDir():
                 intent = Intent(Kind.DIR, self._temporary_of(action.path))
             case RenameDir():
@@ -88,6 +101,7 @@ class Intents:
 
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
+        self._put_off.discard(path)
         self._site.ledger.intend(self._site.id, path, intent)
 
     def _temporary_of(self, path: str) -> str:
@@ -95,18 +109,36 @@ class Intents:
         before = self._open.get(path)
         return before.temporary if before is not None else ""
 
-    def end(self, action: Action) -> None:
-        """The outcome of an action is known; of a failed upload the temporary file is still to be swept."""
+    def end(self, action: Action, *, sent: bool = True) -> None:
+        """The outcome of an action is known; of a failed upload the temporary file is still to be swept.
+
+        Args:
+            action: it is over.
+            sent: an upload was sent, and so took the place of what an earlier one had left.
+        """
         path = action.path
-        temporary = "" if isinstance(action, Upload | Rename | Sweep) else self._temporary_of(path)
+        replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
+        temporary = "" if replaced else self._temporary_of(path)
+        self._left.discard(path)
         self._drop(path)
         if temporary:
             self._put(path, Intent(Kind.FILE, temporary))
+        self._go_on_removing()
+
+    def put_off(self, sweep: Sweep) -> None:
+        """The server refused to settle this, and asking again at once would be asking for ever."""
+        if sweep.path in self._open:
+            self._put_off.add(sweep.path)
+        self._go_on_removing()
+
+    def _go_on_removing(self) -> None:
+        """Look again at directories whose removal had to wait for what was open below them."""
         for directory in [d for d in self._to_remove if not self._open_below(d)]:
             self._to_remove.discard(directory)
             self._site.dirty.mark(directory, 0.0)
 
     def _drop(self, path: str) -> None:
+        self._put_off.discard(path)
         if self._open.pop(path, None) is not None:
             self._site.ledger.settle_intent(self._site.id, path)
 
@@ -125,16 +157,18 @@ class Intents:
                 self._put(path_after, after)
                 self._set_apart(path_after)
 
-    def _set_apart(self, path: str) -> str:
+    def _path_of(self, remote: str) -> str:
+        return remote.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
+
+    def _sweep_later(self, temporary: str) -> None:
+        self._put(self._path_of(temporary), Intent(Kind.FILE, temporary))
+
+    def _set_apart(self, path: str) -> None:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
         intent = self._open[path]
-        if not intent.temporary:
-            return ""
-        apart = intent.temporary.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
-        if apart != path:
+        if intent.temporary and self._path_of(intent.temporary) != path:
             self._put(path, intent._replace(temporary="", received=0))
-            self._put(apart, Intent(Kind.FILE, intent.temporary))
-        return apart
+            self._sweep_later(intent.temporary)
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
@@ -155,12 +189,18 @@ class Intents:
         if intent.kind is Kind.DIR and intent.source:
             self._ask_for_rename(path, intent)
             return
-        ledger, mapping = self._site.ledger, self._site.id
         for doubtful in (path, intent.source):
-            row = ledger.row(mapping, doubtful)
-            if row is not None and row.kind is Kind.FILE:
-                nothing_like_it = Fingerprint(row.fingerprint.size, 0, 0)
-                ledger.put(mapping, doubtful, row._replace(fingerprint=nothing_like_it, sha256=b""))
+            self.doubt_row(doubtful)
+
+    def doubt_row(self, path: str) -> bool:
+        """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none."""
+        ledger, mapping = self._site.ledger, self._site.id
+        row = ledger.row(mapping, path)
+        if row is None or row.kind is not Kind.FILE:
+            return False
+        nothing_like_it = Fingerprint(row.fingerprint.size, 0, 0)
+        ledger.put(mapping, path, row._replace(fingerprint=nothing_like_it, sha256=b""))
+        return True
 
     def ask(self, unsettled: Container[str]) -> None:
         """Have the server asked and cleaned up, once nothing waits that would settle it anyway.
@@ -168,7 +208,7 @@ class Intents:
         Args:
             unsettled: paths that will be published soon.
         """
-        for path in [p for p in self._open if p not in unsettled]:
+        for path in [p for p in self._open if p not in unsettled and p not in self._put_off]:
             self._ask(path)
 
     def clear_below(self, directory: str) -> bool:
@@ -182,7 +222,7 @@ class Intents:
         return clear
 
     def _open_below(self, directory: str) -> list[str]:
-        return [path for path in self._open if path.startswith(f"{directory}/")]
+        return [path for path in self._open if path.startswith(f"{directory}/") and path not in self._put_off]
 
     def _ask(self, path: str) -> None:
         intent = self._open[path]
@@ -204,11 +244,12 @@ class Intents:
         else:
             self.end(action)
 
-    def found(self, sweep: Sweep, at: Moment) -> None:
+    def found(self, sweep: Sweep, fingerprint: Fingerprint | None, at: Moment) -> None:
         """The server has what an interrupted action was to bring: it is ours, and treated like anything published."""
         ledger, mapping = self._site.ledger, self._site.id
         if ledger.row(mapping, sweep.path) is None:
-            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(0, 0, 0), b"", at.wall_ns))
+            size = fingerprint.size if fingerprint is not None else 0
+            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
             self._site.dirty.mark(sweep.path, at.now)
 
 

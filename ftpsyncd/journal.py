@@ -38,6 +38,7 @@ _LEVELS = {
     EventKind.RESCAN: "WARNING",
     EventKind.IN_SYNC: "INFO",
     EventKind.LEDGER: "ERROR",
+    EventKind.LEDGER_BACK: "INFO",
 }
 
 _SENT = {EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED, EventKind.KEPT}

@@ -1,8 +1,8 @@
 """The ledger: what each server has confirmed, one row per mapping and path, in SQLite.
 
 The engine is the only writer; it collects changes and commits them in batches (`commit`). Reading commands open the
-same file read-only. WAL with ``synchronous=NORMAL``: a power failure may lose the last commits, never the file's
-integrity; lost commits mean work done twice, never work skipped.
+same file read-only. A power failure may lose the last commits: work done twice, never work skipped. The file itself is
+`database`'s matter.
 
 Paths are stored as the bytes the file system gives (BLOB), so every name that can be on disk can be in the ledger.
 """
@@ -11,17 +11,30 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from ftpsyncd import history
-from ftpsyncd.errors import LedgerError
+from ftpsyncd.database import Cursor, Database
+from ftpsyncd.errors import ChangedAtServerError, LedgerError
 from ftpsyncd.history import History
-from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
+from ftpsyncd.model import (
+    Entry,
+    Failure,
+    Fingerprint,
+    Hold,
+    HoldKind,
+    Intent,
+    Kind,
+    RootIdentity,
+    Row,
+    basename,
+    join,
+    parent,
+)
 
 _FIRST = """
 CREATE TABLE mapping(
@@ -92,11 +105,20 @@ _MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA)
 SCHEMA_VERSION = len(_MIGRATIONS)
 _HISTORY_SINCE = 3
 
+_BY_INODE = "entry INDEXED BY entry_inode"
+"""Left to itself SQLite prefers the primary key, of which only the mapping is known, and reads all rows of that."""
+CHANGED = ChangedAtServerError.__name__
+"""The kind of failures that wait for `approve` or `discard`."""
+
 _KINDS = {Kind.FILE: 0, Kind.DIR: 1}
 _NAME_MAX = 255
 _PRINT = "[%d,%d,%d]"
 _REMEMBERED = 10_000
 _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
+
+
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+"""As `os.fsdecode`, spelled out where a call per file would cost as much as the rest."""
 
 
 class Totals(NamedTuple):
@@ -112,6 +134,8 @@ class FailureCounts(NamedTuple):
 
     retrying: int
     parked: int
+    held: int = 0
+    """Files that are to be deleted and were changed at the server."""
 
 
 @dataclass(slots=True)
@@ -130,14 +154,16 @@ class Ledger:
         keep_history_s: how long receipts are kept; 0: none are written.
 
     Raises:
-        LedgerError: the file cannot be opened, or was written by a newer version.
+        LedgerDamagedError: the file is damaged.
+        LedgerNewerError: it was written by a newer version.
+        LedgerError: it cannot be opened.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, keep_history_s: float = 30 * 86400.0) -> None:
         self.path = path
+        self._db = Database(path, _MIGRATIONS, read_only=read_only)
         self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
         self._read_only = read_only
-        self._writing = False
         self._rows: dict[tuple[int, str], Row | None] = {}
         """Rows that were read or written lately: an action asks for the same one several times."""
         self._new: dict[tuple[int, str], Row] = {}
@@ -148,47 +174,12 @@ class Ledger:
         """Intents to be written at the next commit; None: to be removed."""
         self._failing: set[int] = set()
         """Mappings that have, or had, failures."""
-        with self._errors("open"):
-            if read_only:
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-            else:
-                # The engine thread uses it; the service's start thread opened it.
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        if not read_only:
             try:
-                version = self._known_version()
-                self.version = version
-                if not read_only:
-                    self._prepare(version)
+                self._failing = {mapping for (mapping,) in self._read("SELECT DISTINCT mapping FROM failure", ())}
             except BaseException:
                 self._db.close()
                 raise
-
-    def _known_version(self) -> int:
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            msg = f"the ledger {self.path} was written by a newer ftpsyncd (schema {version}, known {SCHEMA_VERSION})"
-            raise LedgerError(msg, remedy="Install the newer version again, or give this one another state_dir.")
-        return version
-
-    def _prepare(self, version: int) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        if version < SCHEMA_VERSION:
-            # All or nothing: what breaks off leaves the ledger as it was.
-            scripts = "".join(_MIGRATIONS[version:])
-            self._db.executescript(f"BEGIN IMMEDIATE; {scripts} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-            self.version = SCHEMA_VERSION
-        self._failing = {mapping for (mapping,) in self._db.execute("SELECT DISTINCT mapping FROM failure")}
-
-    @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise self._error(doing, error) from error
-
-    def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
-        return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
 
     def __enter__(self) -> Self:
         return self
@@ -204,46 +195,58 @@ class Ledger:
             self._db.close()
 
     def commit(self) -> None:
-        """Make everything collected since the last commit durable, all or nothing."""
+        """Make everything collected since the last commit durable, all or nothing.
+
+        Where the disk is full (`trouble`), it stays in memory and is tried again later.
+        """
         self._flush()
-        if self._writing:
-            with self._errors("write"):
-                self._db.execute("COMMIT")
-            self._writing = False
+        self._db.commit()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be recorded now, in words; empty if all is well."""
+        return self._db.trouble
+
+    @property
+    def overfull(self) -> bool:
+        """Whether so much waits to be recorded that nothing more should be begun."""
+        return self._db.overfull
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it had been closed in order; if not, it was checked when it was opened."""
+        return self._db.in_order
+
+    def distrust(self) -> None:
+        """Somebody found it damaged: the next one who opens it checks it."""
+        self._db.distrust()
 
     @property
     def has_history(self) -> bool:
         """Whether the file has a history; one of an older version that is only read may have none."""
-        return self.version >= _HISTORY_SINCE
+        return self._db.version >= _HISTORY_SINCE
 
     @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._writing or bool(self._intended) or bool(self._new) or self.history.waiting
+        return self._db.dirty or bool(self._intended) or bool(self._new) or self.history.waiting
 
-    def _write(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+    def _write(self, sql: str, values: Sequence[object]) -> Cursor:
         if self._new:
             self._write_rows()
-        try:
-            if not self._writing:
-                self._begin()
-            return self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise self._error("write", error) from error
+        return self._db.write(sql, values)
 
     def _write_rows(self) -> None:
         new, self._new = self._new, {}
         self._write_many("INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)", map(_row_values, new.items()))
 
-    def _write_many(self, sql: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with self._errors("write"):
-            self._begin()
-            self._db.executemany(sql, rows)
+    def _write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        self._db.write_many(sql, rows)
 
-    def _begin(self) -> None:
-        if not self._writing:
-            self._db.execute("BEGIN IMMEDIATE")
-            self._writing = True
+    def _read(self, sql: str, values: Sequence[object]) -> Cursor:
+        if self._new:
+            self._write_rows()
+        return self._db.read(sql, values)
 
     def _flush(self) -> None:
         """Write what is collected in memory because it is cheaper at once."""
@@ -264,13 +267,13 @@ class Ledger:
             self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)", begun)
         self.history.flush()
 
-    def _read(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        if self._new:
-            self._write_rows()
-        try:
-            return self._db.execute(sql, values)
-        except sqlite3.Error as error:
-            raise self._error("read", error) from error
+    def all_mappings(self) -> list[tuple[str, str, int, int]]:
+        """Name, destination, files and bytes of everything that was ever published, configured or not."""
+        return list(self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ()))
+
+    def paused_mappings(self) -> list[tuple[str, str]]:
+        """Name and destination of all mappings that a person paused."""
+        return list(self._read("SELECT name, destination FROM mapping WHERE paused", ()))
 
     # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -338,6 +341,29 @@ class Ledger:
         )
         return {os.fsdecode(r[0]): _row(r[1:]) for r in cursor}
 
+    def beside(self, mapping: int, directory: str, entries: Mapping[str, Entry]) -> tuple[dict[str, Row], set[str]]:
+        """One directory's rows compared with what is on disk, without making a record of each that is the same.
+
+        Returns:
+            The rows of all but the files that are recorded exactly as they are, and the names of those files.
+        """
+        cursor = self._read(
+            "SELECT kind, size, mtime_ns, inode, name FROM entry WHERE mapping=? AND dir=? AND name<>x''",
+            (mapping, os.fsencode(directory)),
+        )
+        same: set[str] = set()
+        count, note, found, file = 0, same.add, entries.get, Kind.FILE
+        for kind, size, mtime_ns, inode, stored in cursor:
+            count += 1
+            name = stored.decode(_ENCODING, _ERRORS)
+            entry = found(name)
+            # Numbers that are stored otherwise (`_stored`, `_signed`) are merely not found to be the same here.
+            if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
+                note(name)
+        if count == len(same):
+            return {}, same
+        return {name: row for name, row in self.rows(mapping, directory).items() if name not in same}, same
+
     def row(self, mapping: int, path: str) -> Row | None:
         """The row of one path."""
         key = (mapping, path)
@@ -393,7 +419,7 @@ class Ledger:
     def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
         """Published files with this fingerprint: candidates for the old path of a rename."""
         cursor = self._read(
-            "SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
+            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {_BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
             (mapping, _signed(fingerprint.inode), fingerprint.size, _stored(fingerprint.mtime_ns)),
         )
@@ -402,14 +428,15 @@ class Ledger:
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""
         cursor = self._read(
-            "SELECT dir, name FROM entry WHERE mapping=? AND inode=? AND kind=1 LIMIT 8", (mapping, _signed(inode))
+            f"SELECT dir, name FROM {_BY_INODE} WHERE mapping=? AND inode=? AND kind=1 LIMIT 8",  # noqa: S608 - a constant
+            (mapping, _signed(inode)),
         )
         return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
 
     def put(self, mapping: int, path: str, row: Row) -> None:
         """Record a path as confirmed by the server."""
         if self._read_only:
-            raise self._error("write", sqlite3.OperationalError("it is open for reading only"))
+            raise LedgerError(f"cannot write the ledger {self.path}: it is open for reading only")
         self._count_out(mapping, path)
         self._new[mapping, path] = row
         self._remember((mapping, path), row)
@@ -424,19 +451,13 @@ class Ledger:
 
     def forget_tree(self, mapping: int, directory: str) -> None:
         """Drop the row of a directory and all rows below it."""
-        low, high = _subtree(directory)
-        sql = (
-            "SELECT count(*), ifnull(sum(size),0) FROM entry"
-            " WHERE mapping=? AND kind=0 AND (dir=? OR (dir>=? AND dir<?))"
-        )
-        files, size = self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()
-        self._count(mapping, -files, -size)
+        for where, values in _inside(directory):
+            sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - a constant
+            files, size = self._read(sql, (mapping, *values)).fetchone()
+            self._count(mapping, -files, -size)
+            self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
         self._rows.clear()
-        for table in ("entry", "failure"):
-            self._write(
-                f"DELETE FROM {table} WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",  # noqa: S608 - a constant
-                (mapping, os.fsencode(directory), low, high),
-            )
+        self.clear_failures_below(mapping, directory)
         self.forget(mapping, directory)
 
     def _count_out(self, mapping: int, path: str) -> None:
@@ -466,13 +487,12 @@ class Ledger:
         self._rows.clear()
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
-        low, high = _subtree(os.fsdecode(source))
-        # CAST keeps the result a BLOB: || yields text.
-        self._write(
-            f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB)"  # noqa: S608 - a constant name
-            " WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",
-            (target, len(source) + 1, mapping, source, low, high),
-        )
+        for where, values in _inside(os.fsdecode(source)):
+            # CAST keeps the result a BLOB: || yields text.
+            self._write(
+                f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
+                (target, len(source) + 1, mapping, *values),
+            )
 
     # ── failures ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -505,8 +525,16 @@ class Ledger:
 
     def failure_counts(self, mapping: int) -> FailureCounts:
         """How many paths wait for another try, and how many are parked."""
-        sql = "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked),0) FROM failure WHERE mapping=?"
-        return FailureCounts(*self._read(sql, (mapping,)).fetchone())
+        sql = (
+            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?2),0), ifnull(sum(parked AND kind=?2),0)"
+            " FROM failure WHERE mapping=?1"
+        )
+        return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
+
+    def changed_at_server(self, mapping: int) -> list[str]:
+        """Files that are to be deleted and were changed at the server: they wait for a person."""
+        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=?"
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED))]
 
     def put_failure(self, mapping: int, path: str, failure: Failure) -> None:
         """Record that a path failed."""
@@ -547,17 +575,14 @@ class Ledger:
 
     def clear_failures_below(self, mapping: int, directory: str) -> None:
         """Drop the failures of everything below a directory."""
-        low, high = _subtree(directory)
-        self._write(
-            "DELETE FROM failure WHERE mapping=? AND (dir=? OR (dir>=? AND dir<?))",
-            (mapping, os.fsencode(directory), low, high),
-        )
+        for where, values in _inside(directory):
+            self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
 
     def clear_failures(self, mapping: int) -> int:
         """Drop all failures of a mapping; returns how many there were."""
         counts = self.failure_counts(mapping)
         self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
-        return counts.retrying + counts.parked
+        return sum(counts)
 
     # ── intents ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -610,6 +635,14 @@ def _row_values(item: tuple[tuple[int, str], Row]) -> tuple[object, ...]:
         row.published_ns,
         row.device,
     )
+
+
+def _inside(directory: str) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
+    """Conditions for the rows in a directory and for those further below it.
+
+    Two, because with OR between them SQLite reads all rows of the mapping.
+    """
+    return ("dir=?", (os.fsencode(directory),)), ("dir>=? AND dir<?", _subtree(directory))
 
 
 def _subtree(directory: str) -> tuple[bytes, bytes]:

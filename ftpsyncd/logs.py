@@ -28,11 +28,12 @@ from urllib.parse import quote as percent_encode
 if TYPE_CHECKING:
     from loguru import Logger
 
+from ftpsyncd.quoting import one_line, quote, quoted
+
+__all__ = ["configure", "logger", "one_line", "quote", "reset", "wanted"]
+
 _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 """Loguru's."""
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
-_QUOTED = {'"': '\\"', "\\": "\\\\"}
 
 _PRIORITIES = ((50, 2), (40, 3), (30, 4), (25, 5), (20, 6))
 """From loguru's level numbers to those of syslog (sd-daemon(3)); all below is 7, debug."""
@@ -44,6 +45,7 @@ _TEXT_MAX = 8_000
 _NESTED_MAX = 4
 _FRAMES_MAX = 8
 _NONE = 1_000
+_FIELD_NAME = re.compile("[^A-Za-z0-9_]")
 _handlers: list[int] = []
 """Loguru's number of our handler."""
 _least = [0]
@@ -55,29 +57,13 @@ _SECRET_MIN = 4
 """Characters; replacing shorter ones would garble every line, and so give them away."""
 
 
-def quote(path: str) -> str:
-    r"""A path as it stands in logs and messages: on one line, visible to the last character, unambiguous.
-
-    Harmless paths stay as they are. All others stand in double quotes, with ``\n``, ``\r``, ``\t``, ``\\`` and
-    ``\"``; ``\xNN`` for other ASCII controls and for bytes that are not UTF-8; ``\uNNNN`` and ``\UNNNNNNNN`` for
-    characters that do not show or that reorder the text around them (U+202E and its kin).
-    """
-    if path and path.isprintable() and path == path.translate(_UNQUOTED):
-        return path
-    return f'"{_quoted(path)}"'
-
-
-def one_line(text: str) -> str:
-    """``text`` with everything escaped that does not print; unlike ``quote`` it leaves backslashes alone."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
 def configure(
     level: str = "info",
     format: str = "text",  # noqa: A002 - the configuration's own word
     stream: TextIO | None = None,
     *,
     journald: bool | None = None,
+    journal: Callable[[Mapping[str, str]], bool] = lambda _fields: False,
     secrets: Callable[[], Iterable[str]] = tuple,
 ) -> None:
     """Sends all records to ``stream``, in place of any earlier set-up.
@@ -86,7 +72,9 @@ def configure(
         level: the lowest level that is logged: trace, debug, info, success, warning, error or critical.
         format: ``text`` or ``json``.
         stream: standard error if absent.
-        journald: whether to prefix the priority; None finds out (``$JOURNAL_STREAM``, systemd.exec(5)).
+        journald: whether ``stream`` is the journal's; None finds out (``$JOURNAL_STREAM``, systemd.exec(5)).
+        journal: hands a record with its facts as fields to the journal; is asked for text of ``journald`` only, and
+            if it returns False, the line goes to ``stream`` with its priority before it.
         secrets: what must not appear in any record; asked for every record, since a reload may change it.
 
     Raises:
@@ -98,14 +86,15 @@ def configure(
         raise ValueError(f"log level {level!r} is none of {', '.join(_LEVELS).lower()}")
     number = _LEVELS[level.upper()]
     target = sys.stderr if stream is None else stream
-    journal = _is_journal(target) if journald is None else journald
+    prefixed = _is_journal(target) if journald is None else journald
     redact = _Redactor(secrets)
     render: Callable[[Mapping[str, Any]], str]
     if format == "json":
         render = _Json(redact)
     else:
-        render = _Text(redact, colour=not journal and _is_colourful(target), times=not journal)
-    _when_loaded(lambda: _add(_Sink(target, render, prefixed=journal), number))
+        render = _Text(redact, colour=not prefixed and _is_colourful(target), times=not prefixed)
+    fields = _Fields(redact, journal) if prefixed and format == "text" else None
+    _when_loaded(lambda: _add(_Sink(target, render, prefixed=prefixed, fields=fields), number))
     _least[0] = number
     _remove_intercepts()
     # What libraries log below WARNING is no news to anybody here.
@@ -184,19 +173,6 @@ def _nothing(_record: object) -> str:
     return ""
 
 
-def _escaped(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
-        return f"\\x{code - 0xDC00:02x}"
-    if code < 0x80:
-        return _NAMED.get(char) or f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
-
-
-def _quoted(text: str) -> str:
-    return "".join(_QUOTED.get(c) or (c if c.isprintable() else _escaped(c)) for c in text)
-
-
 def _text(value: object) -> str:
     try:
         return str(value)
@@ -215,6 +191,12 @@ def _is_journal(stream: TextIO) -> bool:
     except (OSError, ValueError, AttributeError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def _priority(record: Mapping[str, Any]) -> int:
+    """Of syslog, from 2 to 7."""
+    number = record["level"].no
+    return next((priority for least, priority in _PRIORITIES if number >= least), 7)
 
 
 def _is_colourful(stream: TextIO) -> bool:
@@ -265,7 +247,7 @@ class _Redactor:
         for secret in secrets:
             if len(secret) >= _SECRET_MIN:
                 encoded = percent_encode(secret, safe="", errors="surrogateescape")
-                spellings |= {secret, one_line(secret), _quoted(secret), repr(secret)[1:-1], encoded}
+                spellings |= {secret, one_line(secret), quoted(secret), repr(secret)[1:-1], encoded}
         if not spellings:
             return None
         longest_first = sorted(spellings, key=len, reverse=True)
@@ -333,13 +315,38 @@ class _Json:
         return _cut(self._redact(_text(value)))
 
 
+class _Fields:
+    """For the journal: a rendered line with what was bound to it as ``FTPSYNCD_…`` fields."""
+
+    def __init__(self, redact: Callable[[str], str], journal: Callable[[Mapping[str, str]], bool]) -> None:
+        self._redact = redact
+        self._journal = journal
+
+    def __call__(self, line: str, record: Mapping[str, Any]) -> bool:
+        """Whether the journal took it."""
+        fields = {"MESSAGE": line, "PRIORITY": str(_priority(record)), "SYSLOG_IDENTIFIER": "ftpsyncd"}
+        for key, value in record["extra"].items():
+            if value is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
+                # Whole: who looks for a path has to find it as it is.
+                fields[f"FTPSYNCD_{_FIELD_NAME.sub('_', key).upper()}"] = self._redact(_text(value))
+        return self._journal(fields)
+
+
 class _Sink:
     """Writes rendered records; loguru lets one thread in at a time."""
 
-    def __init__(self, stream: TextIO, render: Callable[[Mapping[str, Any]], str], *, prefixed: bool) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        render: Callable[[Mapping[str, Any]], str],
+        *,
+        prefixed: bool,
+        fields: _Fields | None = None,
+    ) -> None:
         self._stream = stream
         self._render = render
         self._prefixed = prefixed
+        self._fields = fields
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def __call__(self, message: Any) -> None:
@@ -348,9 +355,10 @@ class _Sink:
             line = self._render(record)
         except Exception:  # loguru would print the record as it is, secrets and all
             line = "A record could not be rendered."
+        if self._fields is not None and self._fields(line, record):
+            return
         if self._prefixed:
-            number = record["level"].no
-            line = f"<{next((priority for least, priority in _PRIORITIES if number >= least), 7)}>{line}"
+            line = f"<{_priority(record)}>{line}"
         # In the C locale the stream could not take what a name may hold.
         writable = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
         try:

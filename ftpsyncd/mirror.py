@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
-from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.schedule import Queue, keys_of
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.intents import Intents
@@ -204,7 +204,11 @@ class Mirror:
         """Ask for the looks that are due, as far as the queue has room for what they may bring."""
         if self._disk is None or self.removals.missing:
             return
-        self.removals.go_on()
+        for path in self.queue.freed(self.spec.name):
+            # A rename was to take it away at the server; now somebody else has to.
+            self.again.discard(path)
+            self.dirty.mark(path, at.now)
+        self.removals.go_on(at)
         while len(self._asked) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting
             if waiting >= 2 * QUEUE_ROOM:
@@ -274,6 +278,7 @@ class Mirror:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self.removals.source_present(listing.root, at)
+        self._doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
             self._note_problem(directory, listing.problem)
         elif listing.presence is Presence.ABSENT:
@@ -287,6 +292,18 @@ class Mirror:
         elif not (whole and self._offer_directory_rename(listing)):
             self._require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
+
+    def _doubt_arrivals(self, listing: Listing) -> None:
+        """What arrives at the server and is not on disk any more has no row yet by which it could be found gone."""
+        directory, prefix = listing.directory, f"{listing.directory}/"
+        for path in self.queue.arriving(self.spec.name):
+            if listing.presence is Presence.ABSENT:
+                gone = path.startswith(prefix)
+            else:
+                asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
+                gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
+            if gone:
+                self.again.add(path)
 
     def _require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -319,8 +336,10 @@ class Mirror:
         for name, why in listing.unreadable.items():
             self._note_problem(join(directory, name), why)
         if listing.names is None:
-            rows = self.ledger.rows(self.id, directory)
             failures = self.ledger.failures(self.id, directory)
+            rows, published = self.ledger.beside(self.id, directory, listing.entries)
+            if published:
+                rows, listing = self._without_settled(listing, rows, published, failures)
         else:
             rows, failures = {}, {}
             for name in listing.names:
@@ -330,6 +349,50 @@ class Mirror:
                 if (failure := self.ledger.failure(self.id, path)) is not None:
                     failures[name] = failure
         self._plan(listing, rows, failures, at, deep=deep)
+
+    def _without_settled(
+        self, listing: Listing, rows: dict[str, Row], published: set[str], failures: dict[str, Failure]
+    ) -> tuple[dict[str, Row], Listing]:
+        """Leave out the files that are published as they are: for nearly all files of a scan nothing is to be decided.
+
+        What the plan would say of such a file is that it needs nothing. That is passed over where nothing is noted
+        about it that would have to be cleared up, and where it is still one that is to be published.
+        """
+        prefix = f"{listing.directory}/" if listing.directory else ""
+        includes, entries = self._selection.includes, listing.entries
+        if failures or not self._nothing_noted():
+            rest = {name for name in published if name in failures or self._is_noted(prefix + name)}
+        else:
+            rest = set()
+        rest.update([name for name in published if not includes(prefix + name)])
+        for name in rest:
+            row = self.ledger.row(self.id, prefix + name)
+            if row is not None:
+                rows[name] = row
+        if len(published) - len(rest) == len(entries):
+            return rows, listing._replace(entries={})
+        left = {name: entry for name, entry in entries.items() if name not in published or name in rest}
+        return rows, listing._replace(entries=left)
+
+    def _nothing_noted(self) -> bool:
+        """Whether nothing is noted about any path; cheap."""
+        return not (
+            self.pending
+            or self.problems
+            or self.offered
+            or self.removals.absent
+            or self.queue.load(self.spec.name).waiting
+        )
+
+    def _is_noted(self, path: str) -> bool:
+        """Whether something is noted about a path that is over when it is found settled."""
+        return (
+            path in self.pending
+            or path in self.problems
+            or path in self.offered
+            or self.removals.absent.knows(path)
+            or self.queue.waiting(self.spec.name, path) is not None
+        )
 
     def _plan(
         self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment, *, deep: bool
@@ -349,7 +412,8 @@ class Mirror:
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
-                    self._present(path)
+                    # Whether it can be read is for its own listing to tell.
+                    self._expected(path)
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
@@ -372,6 +436,7 @@ class Mirror:
             case Wait(path, due, why, sighting):
                 self._wait(path, due, why, sighting, at)
             case Swapped(path, why):
+                self._present(path)
                 self.removals.swapped(path, why, at)
             case Gone(path, kind):
                 self._gone(path, kind, at)
@@ -382,8 +447,12 @@ class Mirror:
         """A known directory among asked names: somebody says that it may differ itself."""
         for name in listing.names or ():
             entry = listing.entries.get(name)
-            if entry is not None and entry.kind is Kind.DIR and name in rows:
-                self.dirty.mark_directory(join(listing.directory, name), at.now)
+            path = join(listing.directory, name)
+            if entry is None or entry.kind is not Kind.DIR or name not in rows:
+                continue
+            # Where a file was, there is nothing to do until the server's file is gone, or kept and forgotten.
+            if rows[name].kind is Kind.DIR or self.ledger.row(self.id, path) is None:
+                self.dirty.mark_directory(path, at.now)
 
     def _settled(self, path: str, *, had_failure: bool) -> None:
         self._present(path)
@@ -397,10 +466,13 @@ class Mirror:
         return pending.sighting if pending else None
 
     def _present(self, path: str) -> None:
-        """A path is on disk: it neither waits nor is it gone."""
+        """A path is on disk and can be read: it neither waits nor is it gone."""
+        self._expected(path)
+        self.problems.pop(path, None)
+
+    def _expected(self, path: str) -> None:
         self.pending.pop(path, None)
         self.removals.absent.back(path)
-        self.problems.pop(path, None)
 
     def _wait(self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment) -> None:
         self.removals.absent.back(path)
@@ -541,10 +613,21 @@ class Mirror:
             if rows and 2 * alike >= len(rows):
                 self.queue.withdraw(self.spec.name, source)
                 self.queue.withdraw_below(self.spec.name, source)
-                self.removals.absent.back(source)
+                self.removals.spare(source)
                 self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
                 return True
         return False
+
+    def not_performed(self, action: Action, at: Moment) -> None:
+        """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
+        for _, path in keys_of(action):
+            if path in self.again:
+                self.again.discard(path)
+                self.dirty.mark(path, at.now)
+        if isinstance(action, RenameDir):
+            # Its source has another path now, moved with a directory above it. What the target holds is still to come.
+            self.dirty.mark_deep(action.path, at.now)
+            self.dirty.mark(action.path, at.now)
 
     def _moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""
@@ -607,6 +690,33 @@ class Mirror:
         self.ledger.clear_failure(self.id, path)
         self.dirty.mark(path, at.now)
         return f"{self.spec.name}: {path} is tried again"
+
+    def publish_again(self, files: Collection[str], directories: Collection[str], at: Moment) -> int:
+        """A person found that the server does not have these as they were published: mend that.
+
+        Nothing is deleted, and what the ledger does not know is passed over.
+
+        Returns:
+            How many of them the ledger knows.
+        """
+        known = 0
+        for path in directories:
+            row = self.ledger.row(self.id, path)
+            if row is not None and row.kind is Kind.DIR and not self.queue.occupied(self.spec.name, path):
+                self.ledger.put(self.id, path, row._replace(fingerprint=Fingerprint(0, 0, 0)))
+                self.queue.offer(MakeDir(self.spec.name, path, 0, why="missing at the server"))
+                known += 1
+        for path in files:
+            # What runs right now makes it right by itself.
+            if not self.queue.occupied(self.spec.name, path) and self.intents.doubt_row(path):
+                self.ledger.clear_failure(self.id, path)
+                known += 1
+        if known:
+            what = "1 path is" if known == 1 else f"{known} paths are"
+            self.site.tell(EventKind.RESCAN, message=f"{what} not at the server as published, and published again")
+            # A pass, not a look at each: whoever asked can see from the state when it is over.
+            self.dirty.mark_deep("", at.now)
+        return known
 
     def pause(self, *, paused: bool) -> None:
         """A person wants nothing more to be started, or wants it to go on."""

@@ -231,6 +231,8 @@ class Delete:
     path: str
     trash: str = ""
     """Remote path to rename it to instead of deleting it; empty: delete."""
+    sizes: tuple[int, ...] = ()
+    """Bytes that the file has at the server if it is ours; empty: that is not known, or a person decided."""
     why: str = "deleted locally"
 
 
@@ -510,6 +512,8 @@ class DaemonStatus:
     pid: int
     version: str
     uptime_s: float
+    message: str = ""
+    """What is wrong with the daemon's own memory, the ledger; empty when all is well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,7 +588,7 @@ class Problem:
     reply: str
     remedy: str
     next_try: str | None
-    """ISO 8601; None when parked."""
+    """ISO 8601; None when parked, and for what cannot be read, which is looked at whenever it changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -661,6 +665,7 @@ class EventKind(StrEnum):
     RESCAN = "rescan"
     IN_SYNC = "in_sync"
     LEDGER = "ledger"
+    LEDGER_BACK = "ledger_back"
 
 
 @dataclass(frozen=True, slots=True)

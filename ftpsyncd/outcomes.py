@@ -190,28 +190,34 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             mirror.dirty.mark(path, at.now)
             mirror.dirty.mark(source, at.now)
         case Delete() | RemoveDir():
-            _removed(mirror, action, at)
+            _removed(mirror, action, done.did, at)
         case MakeDir(inode=inode, mount_point=mount_point):
             ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
             if not inode and path:
                 # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.
                 mirror.dirty.mark(path, at.now)
         case Sweep() if done.did is Did.ADOPTED:
-            mirror.intents.found(action, at)
+            mirror.intents.found(action, done.fingerprint, at)
             mirror.require_directory(parent(path))
         case Sweep() | Probe():
             pass
-    mirror.intents.end(action)
+    mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.clear_failure(mirror.id, path)
     _tell(mirror, done, before, at, lost=lost)
 
 
-def _removed(mirror: Mirror, action: Delete | RemoveDir, at: Moment) -> None:
+def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:
     path = action.path
     if isinstance(action, Delete):
+        mirror.removals.deleted(path)
         mirror.ledger.forget(mirror.id, path)
+    elif did is Did.LEFT and mirror.ledger.holds_any(mirror.id, path):
+        # Something was published in it meanwhile: that goes first.
+        mirror.removals.absent.back(path)
+        mirror.dirty.mark(path, at.now)
+        return
     else:
         mirror.ledger.forget_tree(mirror.id, path)
         mirror.directory_gone(path)
@@ -278,13 +284,16 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
 
 def _refused(mirror: Mirror, action: Action) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
-    if not isinstance(action, Upload | Rename):
+    if isinstance(action, Sweep):
+        mirror.intents.put_off(action)
+    elif not isinstance(action, Upload | Rename):
         mirror.intents.end(action)
 
 
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw."""
     _refused(mirror, action)
+    _look_at_source(mirror, action, at)
     if isinstance(error, SourceMissingError):
         mirror.check_source()
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
@@ -293,22 +302,27 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     if isinstance(action, RenameDir):
         mirror.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)
-        mirror.dirty.mark(action.source, at.now)
     mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
+
+
+def _look_at_source(mirror: Mirror, action: Action, at: Moment) -> None:
+    """What a rename was to take away is still at the server, and nobody else may care for it."""
+    if isinstance(action, Rename | RenameDir):
+        mirror.dirty.mark(action.source, at.now)
 
 
 def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     if isinstance(action, Probe):
         return
     _refused(mirror, action)
+    _look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
         # The server would not rename the directory: its files are taken one by one.
         mirror.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)
-        mirror.dirty.mark(action.source, at.now)
         return
     if isinstance(action, Sweep):
-        # A name that is not there any more is no failure.
+        # Nobody misses anything; the next start tries it again.
         return
     before = mirror.ledger.failure(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None

@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
+    ChangedAtServerError,
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
@@ -164,13 +165,16 @@ class Publisher:
             return
         if isinstance(outcome, Upload):
             yield from (_renamed_by_upload(action, o) for o in self._upload(session, [outcome]))
+        elif isinstance(outcome, Fingerprint):
+            yield Done(action, Did.ADOPTED, outcome, duration_s=time.monotonic() - started)
         else:
             yield Done(action, outcome, duration_s=time.monotonic() - started)
 
-    def _single(self, session: RemoteSession, action: Action) -> Did | Upload:
+    def _single(self, session: RemoteSession, action: Action) -> Did | Upload | Fingerprint:
+        """One action; an Upload is to be performed instead; a Fingerprint is that of a file found to be ours."""
         match action:
             case MakeDir():
-                did: Did | Upload = self._make_root(session, action)
+                did: Did | Upload | Fingerprint = self._make_root(session, action)
             case RemoveDir():
                 did = self._remove_dir(session, action)
             case Rename():
@@ -385,12 +389,14 @@ class Publisher:
             return upload
         return Did.RENAMED
 
-    def _sweep(self, session: RemoteSession, action: Sweep) -> Did:
-        did = Did.SWEPT
+    def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
+        did: Did | Fingerprint = Did.SWEPT
         if action.kind is Kind.DIR or action.fingerprints:
             there = session.stat(self._remote(action.mapping, action.path))
-            if there is not None and _is_ours(there, action):
+            if there is not None and action.kind is there.kind is Kind.DIR:
                 did = Did.ADOPTED
+            elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
+                did = _ours_of(there, action) or did
         if action.temporary:
             _raise_first(session.delete_many([action.temporary]))
         return did
@@ -420,6 +426,35 @@ class Publisher:
                 yield Failed(delete, error)
             else:
                 sure.append(delete)
+        yield from self._delete_ours(session, self._sizes_seen(session, sure))
+
+    def _sizes_seen(
+        self, session: RemoteSession, deletes: Sequence[Delete]
+    ) -> list[tuple[Delete, RemoteEntry | FtpsyncdError | None]]:
+        """What the server has under the names of files that are to be deleted."""
+        asked = [delete for delete in deletes if delete.sizes]
+        seen: dict[Delete, RemoteEntry | FtpsyncdError | None] = {}
+        try:
+            paths = [self._remote(delete.mapping, delete.path) for delete in asked]
+            seen = dict(zip(asked, session.stat_many(paths) if paths else [], strict=True))
+        except FtpsyncdError as error:
+            if session.usable and len(asked) > 1:
+                # A name that cannot even be asked for must not fail its neighbours.
+                return [pair for delete in deletes for pair in self._sizes_seen(session, [delete])]
+            seen = dict.fromkeys(asked, error)
+        return [(delete, seen.get(delete)) for delete in deletes]
+
+    def _delete_ours(
+        self, session: RemoteSession, deletes: Sequence[tuple[Delete, RemoteEntry | FtpsyncdError | None]]
+    ) -> Iterator[Outcome]:
+        """Delete what is still as it was published."""
+        sure: list[Delete] = []
+        for delete, there in deletes:
+            refused = there if isinstance(there, FtpsyncdError) else _changed(delete, there)
+            if refused is None:
+                sure.append(delete)
+            else:
+                yield Failed(delete, refused)
         if not sure:
             return
         started = time.monotonic()
@@ -433,6 +468,10 @@ class Publisher:
 
     def _trash(self, session: RemoteSession, action: Delete) -> Did:
         self._require_gone(action.mapping, action.path, stat.S_ISREG)
+        if action.sizes:
+            changed = _changed(action, session.stat(self._remote(action.mapping, action.path)))
+            if changed is not None:
+                raise changed
         session.make_dirs(parent(action.trash))
         try:
             session.rename(self._remote(action.mapping, action.path), action.trash)
@@ -492,11 +531,22 @@ def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
     return group
 
 
-def _is_ours(there: RemoteEntry, sweep: Sweep) -> bool:
-    """Whether what the server has is what an interrupted action of ours was to bring."""
-    if sweep.kind is Kind.DIR or there.kind is Kind.DIR:
-        return there.kind is sweep.kind
-    return any((there.size, there.mtime_s) == (size, mtime_ns // 10**9) for size, mtime_ns, _ in sweep.fingerprints)
+def _ours_of(there: RemoteEntry, sweep: Sweep) -> Fingerprint | None:
+    """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
+    seen = (there.size, there.mtime_s)
+    return next((each for each in sweep.fingerprints if seen == (each.size, each.mtime_ns // 10**9)), None)
+
+
+def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:
+    """What speaks against deleting: the server shows something else than we published. Silence does not."""
+    if not delete.sizes or there is None or (there.kind is Kind.FILE and there.size in {None, *delete.sizes}):
+        return None
+    what = f"{there.size:,} bytes instead of {delete.sizes[0]:,}" if there.kind is Kind.FILE else "it is no file"
+    name = delete.mapping
+    return ChangedAtServerError(
+        f"The file at the server is not the one that was published ({what}): it is not deleted.",
+        remedy=f"`ftpsyncd approve {name}` deletes it all the same, `ftpsyncd discard {name}` keeps it.",
+    )
 
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:

@@ -8,6 +8,7 @@ within ``max_deletes``; the worker looks once more before it acts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.ledger import Ledger
@@ -31,11 +33,26 @@ from ftpsyncd.model import (
     RemoveDir,
     RootIdentity,
     join,
+    parent,
 )
 from ftpsyncd.publish import Folder
 
 QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
+
+
+NAMES_SHOWN = 5
+"""Of what is held, in the message about it."""
+LOOK_AGAIN_S = 1.0
+"""A directory whose deletion goes on is not asked about more often than this."""
+
+
+class Clock(NamedTuple):
+    """Where the engine asks for the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds."""
+    wall_ns: Callable[[], int] = time.time_ns
 
 
 class Moment(NamedTuple):
@@ -102,6 +119,8 @@ class Removals:
         self._root: RootIdentity | None = None
         self._published_root = site.ledger.root(site.id)
         self._doomed: list[str] = []
+        self._decided: set[str] = set()
+        """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._swapped: set[str] = set()
 
     def __repr__(self) -> str:
@@ -214,8 +233,14 @@ class Removals:
         """
         site = self._site
         queued = site.queue.waiting(site.spec.name, path)
-        if isinstance(queued, Delete | RemoveDir) or self.absent.is_doomed(path):
+        if isinstance(queued, Delete | RemoveDir):
             return True
+        if self.absent.is_doomed(path):
+            if self._is_at_work_on(path):
+                site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
+                return True
+            # Something in it could not be deleted, or was there again for a moment.
+            self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
         if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
@@ -232,16 +257,24 @@ class Removals:
             self._delete(path, kind)
         return True
 
+    def _is_at_work_on(self, directory: str) -> bool:
+        """Whether the deletion of a directory goes on, or ended and left something."""
+        prefix = f"{directory}/"
+        to_come = any(path == directory or path.startswith(prefix) for path in self._doomed)
+        return to_come or self._site.queue.busy_below(self._site.spec.name, directory)
+
     def _within_limit(self, at: Moment) -> bool:
         site, count = self._site, self.absent.files
         limit = site.spec.max_deletes.of(site.ledger.totals(site.id).files)
         if self.absent.allowed(limit, at.now):
             return True
-        some = ", ".join(quote(path) for path in sorted(self.absent.paths)[:3])
-        name = site.spec.name
+        name, paths = site.spec.name, sorted(self.absent.paths)
+        some = ", ".join(quote(path) for path in paths[:NAMES_SHOWN])
+        if len(paths) > NAMES_SHOWN:
+            some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
         self._put_on_hold(
             HoldKind.MASS_DELETE,
-            f"{count} files were deleted at once ({some}, …), more than max_deletes ({limit}) allows:"
+            f"{count} files were deleted at once ({some}), more than max_deletes ({limit}) allows:"
             f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there",
             at,
         )
@@ -259,23 +292,45 @@ class Removals:
         trash = ""
         if spec.deletes is DeletePolicy.TRASH:
             trash = names.trash(spec.remote, self._site.today(), path)
-        return Delete(spec.name, path, trash)
+        row = self._site.ledger.row(self._site.id, path)
+        # Of a row without any fingerprint nothing is known but that it is ours.
+        known = row is not None and any(row.fingerprint) and path not in self._decided
+        return Delete(spec.name, path, trash, (row.fingerprint.size,) if row is not None and known else ())
 
-    def go_on(self) -> None:
+    def _may_delete(self, path: str, at: Moment) -> bool:
+        """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
+        site = self._site
+        if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
+            return False
+        failure = site.ledger.failure(site.id, path)
+        wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
+        if wait_s and not math.isinf(wait_s):
+            site.dirty.mark(path, at.now + wait_s)
+        return not wait_s
+
+    def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         site = self._site
         while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory = self._doomed.pop()
+            if not self.absent.is_doomed(directory):
+                continue
             rows = site.ledger.rows(site.id, directory)
             for name, row in rows.items():
                 path = join(directory, name)
                 if row.kind is Kind.FILE:
-                    site.queue.offer(self._delete_action(path))
+                    if self._may_delete(path, at):
+                        site.queue.offer(self._delete_action(path))
                 elif not self.absent.is_doomed(path):
                     self.absent.doom(path)
                     self._doomed.append(path)
             if not rows:
                 site.queue.offer(RemoveDir(site.spec.name, directory))
+
+    def spare(self, directory: str) -> None:
+        """A directory that is gone was found under another name: nothing in it is deleted."""
+        self.absent.back(directory)
+        self.absent.spare(directory)
 
     def emptied(self, directory: str) -> bool:
         """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.
@@ -294,24 +349,38 @@ class Removals:
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
-        if self.hold is None:
+        changed = site.ledger.changed_at_server(site.id)
+        if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
-        files = self.absent.approve()
-        self._accept_source()
-        self._release("approved")
+        files = len(changed)
+        self._decided.update(changed)
+        for path in changed:
+            site.ledger.clear_failure(site.id, path)
+        if self.hold is not None:
+            files += self.absent.approve()
+            self._accept_source()
+            self._release("approved")
         site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {files} deletes approved"
 
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
         site = self._site
-        if self.hold is None:
+        changed = site.ledger.changed_at_server(site.id)
+        if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
-        files = self.absent.files
-        self._accept_source()
-        self._release("discarded")
-        self.discarding = True
-        site.dirty.mark_deep("", at.now)
+        files = len(changed)
+        for path in changed:
+            site.ledger.forget(site.id, path)
+            site.ledger.clear_failure(site.id, path)
+            site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
+            self.emptied(parent(path))
+        if self.hold is not None:
+            files += self.absent.files
+            self._accept_source()
+            self._release("discarded")
+            self.discarding = True
+            site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {files} deletes discarded; the files stay at the server"
 
     def _accept_source(self) -> None:
@@ -322,6 +391,10 @@ class Removals:
             if row is not None:
                 site.ledger.put(site.id, path, row._replace(device=0 if row.device else 1))
         self._swapped.clear()
+
+    def deleted(self, path: str) -> None:
+        """A file is gone from the server."""
+        self._decided.discard(path)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.

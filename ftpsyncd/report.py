@@ -6,10 +6,12 @@ for a live status and by `survey` for one without a daemon.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 
 from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -48,7 +50,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     load = mirror.queue.load(mirror.spec.name)
     totals = mirror.ledger.totals(mirror.id)
     failures = mirror.ledger.failure_counts(mirror.id)
-    state, message = _state(mirror, at)
+    state, message = _state(mirror, failures.held, at)
     oldest = mirror.oldest_wait(at.now)
     return MappingStatus(
         name=mirror.spec.name,
@@ -57,9 +59,9 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         state=state,
         pending=load.waiting + len(mirror.pending) + (0 if mirror.removals.hold else mirror.removals.absent.files),
         in_flight=load.running,
-        failed=failures.retrying,
+        failed=failures.retrying + len(mirror.problems),
         parked=failures.parked,
-        held=mirror.removals.held,
+        held=mirror.removals.held + failures.held,
         published_files=totals.files,
         published_bytes=totals.bytes,
         last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
@@ -69,7 +71,16 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     )
 
 
-def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
+def changed_message(name: str, files: int) -> str:
+    """What is said of files that are to be deleted and were changed at the server."""
+    what = "1 file was" if files == 1 else f"{files} files were"
+    return (
+        f"{what} deleted here and changed at the server: `ftpsyncd approve {name}` deletes there all the same,"
+        f" `ftpsyncd discard {name}` keeps what is there"
+    )
+
+
+def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]:
     """The first of these that is true, worst first, and the sentence that goes with it."""
     load, hold = mirror.queue.load(mirror.spec.name), mirror.removals.hold
     queued = load.waiting + load.running > 0
@@ -81,6 +92,8 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
     elif hold is not None and (mirror.removals.absent.files or hold.kind is HoldKind.REPLACED_SOURCE):
         state = MappingState.HELD, hold.message
+    elif changed:
+        state = MappingState.HELD, changed_message(mirror.spec.name, changed)
     elif queued and mirror.queue.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
     elif queued or mirror.busy_looking(at.now) or not mirror.passes:
@@ -91,8 +104,17 @@ def _state(mirror: Mirror, at: Moment) -> tuple[MappingState, str]:
     elif mirror.removals.absent.files:
         state = MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
     else:
-        state = MappingState.IN_SYNC, mirror.watcher.problem
+        state = MappingState.IN_SYNC, _unreadable(mirror) or mirror.watcher.problem
     return state
+
+
+def _unreadable(mirror: Mirror) -> str:
+    """What cannot be compared, in words; empty if everything can."""
+    if not mirror.problems:
+        return ""
+    path, why = next(iter(mirror.problems.items()))
+    more = f", and {len(mirror.problems) - 1} more" if len(mirror.problems) > 1 else ""
+    return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
 
 
 def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
@@ -118,6 +140,16 @@ def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, .
     ]
     found.sort(key=lambda item: not item[2].parked)
     return tuple(problem_of(*item) for item in found[:PROBLEMS_SHOWN])
+
+
+def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
+    """What is there and cannot be read, so that it is not known what would have to be done about it; at most 100."""
+    found = (
+        Problem(mirror.spec.name, path, False, 1, f"It cannot be read: {why}.", "", LocalUnreadableError.remedy, None)  # noqa: FBT003
+        for mirror in mirrors
+        for path, why in mirror.problems.items()
+    )
+    return tuple(islice(found, PROBLEMS_SHOWN))
 
 
 def problem_of(mapping: str, path: str, failure: Failure) -> Problem:

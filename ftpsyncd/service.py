@@ -8,44 +8,32 @@ configuration's classes.
 from __future__ import annotations
 
 import fcntl
-import os
-import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from enum import Enum
+from datetime import datetime
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING
 
-from ftpsyncd import systemd
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import Engine
-from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, LedgerError, LockHeldError, UsageError
+from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
 from ftpsyncd.journal import Journal
-from ftpsyncd.ledger import Ledger
-from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.logs import logger, one_line
-from ftpsyncd.model import (
-    Event,
-    ServerState,
-    Status,
-)
+from ftpsyncd.model import Event, EventKind, Status
+from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
+from ftpsyncd.report import changed_message
 from ftpsyncd.roster import Roster
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
+from ftpsyncd.survey import LEDGER
 
 if TYPE_CHECKING:
     from ftpsyncd.alerts import Alerter
 
-EXTEND_EVERY_S = 15.0
-RELOAD_ANSWER_S = 18.0
-"""How long who asked for a reload waits to hear of it; less than the control API's own patience."""
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
 
@@ -150,8 +138,12 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             stack.enter_context(claim(self.config.state_dir))
-            path = self.config.state_dir / "ledger.db"
-            ledger = stack.enter_context(Ledger(path, keep_history_s=self.config.history_s))
+            ledger, notice = open_for_work(
+                self.config.state_dir / LEDGER, keep_history_s=self.config.history_s, now=datetime.now().astimezone()
+            )
+            stack.enter_context(ledger)
+            if notice:
+                self._emit(Event(EventKind.LEDGER, message=notice))
             engine = self._engine = Engine(ledger, self._emit, self._feed.show)
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
@@ -161,6 +153,9 @@ class Service:
             stack.callback(roster.stop_disks)
             roster.start()
             if not self.one_pass:
+                if ledger.in_order:
+                    # One that was not closed in order has been checked before anything else.
+                    stack.enter_context(Checkup(ledger.path, engine.damaged))
                 self._serve_control(stack)
                 stack.callback(self._stop_alerts)
                 self._start_alerts()
@@ -233,6 +228,19 @@ class Service:
         """Everything at this moment."""
         return self.engine.status
 
+    def watching(self) -> bool:
+        """Whether every mapping's watcher is up (or its folder is known to be missing)."""
+        return self.engine.watching.is_set()
+
+    def require_engine(self) -> None:
+        """Raises what ended the engine, if something did."""
+        if self.engine.failure is not None:
+            raise self.engine.failure
+
+    def turning(self) -> bool:
+        """Whether the engine's loop has turned lately."""
+        return time.monotonic() - self.engine.last_woken < ENGINE_STUCK_S
+
     def stuck(self) -> bool:
         """Whether a server's workers have done nothing for so long, though they have work, that they must hang."""
         return self._roster is not None and self._roster.stuck()
@@ -259,8 +267,7 @@ class Service:
 
     def progress(self) -> Progress:
         """How far a `sync` is."""
-        if self.engine.failure is not None:
-            raise self.engine.failure
+        self.require_engine()
         return self.engine.ask(self._progress)
 
     def _progress(self, at: Moment) -> Progress:
@@ -278,8 +285,9 @@ class Service:
             counters.bytes,
             counters.bytes + size,
             counters.deletes,
-            sum(count.retrying + count.parked for count in failures),
-            sum(mirror.removals.held for mirror in engine.mirrors.values()),
+            sum(count.retrying + count.parked for count in failures)
+            + sum(len(mirror.problems) for mirror in engine.mirrors.values()),
+            sum(mirror.removals.held for mirror in engine.mirrors.values()) + sum(count.held for count in failures),
             finished,
             bool(unavailable),
             tuple(
@@ -290,106 +298,14 @@ class Service:
                     for m in engine.mirrors.values()
                     if m.removals.hold and m.removals.held
                 ]
+                + [
+                    f"{m.spec.name}: {changed_message(m.spec.name, count.held)}"
+                    for m, count in zip(engine.mirrors.values(), failures, strict=True)
+                    if count.held
+                ]
             ),
             any(m.removals.missing for m in engine.mirrors.values()),
         )
-
-
-# ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Wish(Enum):
-    """What a signal or a command wants of the running daemon."""
-
-    STOP = "stop"
-    RELOAD = "reload"
-
-
-Wishes = SimpleQueue[tuple[Wish, Future[str] | None]]
-"""A SimpleQueue, since only its `put` may be called by a signal handler whatever the interrupted code is doing."""
-
-
-def run(config: Config, again: Callable[[], Config]) -> int:
-    """Run the daemon in the foreground until a signal ends it.
-
-    Args:
-        config: what to run.
-        again: reads the configuration anew, for SIGHUP and ``reload``.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        FtpsyncdError: it cannot start.
-    """
-    ignore_lease_signals()
-    wishes: Wishes = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: wishes.put((Wish.STOP, None)))
-    signal.signal(signal.SIGHUP, lambda *_: wishes.put((Wish.RELOAD, None)))
-
-    def ask_for_reload() -> str:
-        answer: Future[str] = Future()
-        wishes.put((Wish.RELOAD, answer))
-        return answer.result(RELOAD_ANSWER_S)
-
-    service = Service(config, reload=ask_for_reload)
-    service.start()
-    try:
-        return _supervise(service, wishes, again)
-    finally:
-        systemd.stopping()
-        service.stop()
-        logger.bind(event="stopped").info("stopped")
-
-
-def _supervise(service: Service, wishes: Wishes, again: Callable[[], Config]) -> int:
-    """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
-    engine = service.engine
-    names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
-    logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
-    ready, extended_at = False, time.monotonic()
-    interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
-    while True:
-        with suppress(Empty):
-            wish, answer = wishes.get(timeout=interval_s if ready else 0.05)
-            if wish is Wish.STOP:
-                return ExitCode.DONE
-            _reload(service, again, answer)
-            ready = True
-        if engine.failure is not None:
-            raise engine.failure
-        if not ready and engine.watching.is_set():
-            ready = True
-            systemd.ready()
-        turning = time.monotonic() - engine.last_woken < ENGINE_STUCK_S
-        if turning and not service.stuck():
-            systemd.watchdog()
-            if not ready and time.monotonic() - extended_at > EXTEND_EVERY_S:
-                # A first look at a large tree takes its time; while the engine turns, that is no failure.
-                extended_at = time.monotonic()
-                systemd.extend_timeout(4 * EXTEND_EVERY_S)
-        systemd.status(_headline(service.status()))
-
-
-def _reload(service: Service, again: Callable[[], Config], answer: Future[str] | None) -> None:
-    """Read the configuration again and run it; if it is wrong, everything stays as it is."""
-    systemd.reloading()
-    try:
-        config = again()
-        require_secrets(config)
-    except FtpsyncdError as error:
-        said = one_line(" | ".join(error.message.splitlines()))
-        logger.bind(event="reload").warning("the configuration was not reloaded, the old one stays in force: {}", said)
-        if answer is not None:
-            answer.set_exception(error)
-    else:
-        # What fails from here on ends the daemon: half of a configuration is none.
-        said = f"reloaded: {service.change(config)}"
-        logger.bind(event="reload").info("{}", said)
-        if answer is not None:
-            answer.set_result(said)
-    systemd.ready()
 
 
 def require_secrets(config: Config) -> None:
@@ -401,16 +317,3 @@ def require_secrets(config: Config) -> None:
     missing = check_secrets(config)
     if missing:
         raise ConfigError("\n".join(missing))
-
-
-def _headline(status: Status) -> str:
-    files = sum(m.published_files for m in status.mappings)
-    pending = sum(m.pending + m.in_flight for m in status.mappings)
-    trouble = sum(m.parked + m.held for m in status.mappings)
-    offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
-    text = f"{files} files published, {pending} pending"
-    if trouble:
-        text += f", {trouble} need a person (ftpsyncd status)"
-    if offline:
-        text += f", offline: {', '.join(offline)}"
-    return text

@@ -6,7 +6,7 @@ In: questions and commands from `control`, on its threads. Out: answers from the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import Daemon
@@ -88,6 +88,14 @@ class Steering(Daemon):
             return "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
 
         return engine.ask(act)
+
+    def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
+        """Publish again what the server does not have as it was published."""
+        engine = self._engine
+        known = engine.ask(lambda at: engine.mirrors[mapping].publish_again(files, directories, at))
+        # Whoever asked looks at the status next, to see when it is done.
+        engine.renew_status()
+        return f"{mapping}: {known} of {len(files) + len(directories)} are published again"
 
     def _reloaded(self, scope: str | None) -> str:
         if scope is not None:

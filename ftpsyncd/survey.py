@@ -18,9 +18,8 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import CHANGED, Ledger
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.logs import quote
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -54,7 +53,8 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.report import iso, problems_of
+from ftpsyncd.quoting import quote
+from ftpsyncd.report import changed_message, iso, problems_of
 
 LEDGER = "ledger.db"
 
@@ -112,9 +112,23 @@ def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
             if ledger is not None:
                 mapping_id = ledger.find_mapping(name, destination(spec, config.servers[spec.server]))
             yield from _Survey(spec, ledger, mapping_id).walk()
+        if ledger is not None:
+            yield from _unmanaged(config, ledger, mappings)
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Iterator[Planned]:
+    """What was published once and belongs to no mapping any more: it stays where it is."""
+    managed = {(name, destination(spec, config.servers[spec.server])) for name, spec in config.mappings.items()}
+    for name, place, files, size in ledger.all_mappings():
+        asked = name in mappings or not mappings or set(mappings) == config.mappings.keys()
+        if (name, place) in managed or not files or not asked:
+            continue
+        since = "publishes to another place now" if name in config.mappings else "is no longer in the configuration"
+        why = f"{files:,} files at {place}: this mapping {since}; they stay there"
+        yield Planned(name, None, "unmanaged", "", size, why)
 
 
 class _Survey:
@@ -127,6 +141,7 @@ class _Survey:
         self._filter = Filter(spec.include, spec.exclude)
         self._scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
         self._renamed: set[str] = set()
+        self._held = self._ledger.hold(self._id) if self._ledger else None
 
     def rows(self, directory: str) -> dict[str, Row]:
         return self._ledger.rows(self._id, directory) if self._ledger else {}
@@ -178,12 +193,16 @@ class _Survey:
             deep=True,
             moved_from=self._moved_from,
         )
-        for decision in plan_directory(listing, rows, self.failures(listing.directory), look):
+        failures = self.failures(listing.directory)
+        for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Gone(path, kind):
                     gone.append((path, kind))
                 case Enter(path):
                     below.append(path)
+                case Settled(path) if (failure := failures.get(basename(path))) and failure.kind == CHANGED:
+                    if basename(path) not in listing.entries:
+                        yield from self._deleted(path, Kind.FILE)
                 case Settled():
                     pass
                 case _:
@@ -228,13 +247,19 @@ class _Survey:
         if kind is Kind.FILE:
             delete = Delete(self.spec.name, path)
             verb = "trash" if self.spec.deletes is DeletePolicy.TRASH else "delete"
-            yield Planned(self.spec.name, delete, verb, path, 0, delete.why)
+            yield Planned(self.spec.name, delete, verb, path, 0, self._why_deleted(path, delete.why))
             return
         for name, row in self.rows(path).items():
             if join(path, name) not in self._renamed:
                 yield from self._deleted(join(path, name), row.kind)
         remove = RemoveDir(self.spec.name, path)
         yield Planned(self.spec.name, remove, "remove_dir", path, 0, remove.why)
+
+    def _why_deleted(self, path: str, why: str) -> str:
+        failure = self._ledger.failure(self._id, path) if self._ledger else None
+        if failure is not None and failure.kind == CHANGED:
+            return "held: it was changed at the server"
+        return f"{why}; held for `ftpsyncd approve {self.spec.name}`" if self._held else why
 
     def _nothing(self, path: str, why: str) -> Planned:
         return Planned(self.spec.name, None, "wait", path, 0, why)
@@ -315,6 +340,8 @@ class _Reason:
     def _absent(self, listing: Listing) -> Why:
         if reason := listing.unreadable.get(basename(self.relative)):
             return self._say("unreadable", reason)
+        if self.failure is not None and self.failure.kind == CHANGED:
+            return self._say("held", f"{self.failure.message} {self.failure.remedy}")
         if self.row is None:
             return self._say("absent", "there is no such file, and none was published under this name")
         return self._say(
@@ -461,15 +488,17 @@ def offline_status(config: Config) -> Status:
 
 
 def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None) -> MappingStatus:
-    files = size = retrying = parked = 0
+    files = size = retrying = parked = changed = 0
     last = None
     state, message = MappingState.PAUSED, "no daemon is running"
     if not Path(spec.local).is_dir():
         state, message = MappingState.SOURCE_MISSING, f"{spec.local} is not there"
     if ledger is not None and mapping_id is not None:
         files, size, last = ledger.totals(mapping_id)
-        retrying, parked = ledger.failure_counts(mapping_id)
+        retrying, parked, changed = ledger.failure_counts(mapping_id)
         hold = ledger.hold(mapping_id)
+        if changed:
+            state, message = MappingState.HELD, changed_message(spec.name, changed)
         if hold is not None:
             unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
             state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message
@@ -482,7 +511,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         in_flight=0,
         failed=retrying,
         parked=parked,
-        held=0,
+        held=changed,
         published_files=files,
         published_bytes=size,
         last_publish=iso(last) if last else None,

@@ -1,5 +1,8 @@
 """What the service tells systemd: ready, reloading, stopping, alive (sd_notify(3), sd_watchdog_enabled(3)).
 
+And what it tells the journal: records with fields of their own (systemd.journal-fields(7)), which a line on standard
+error cannot have.
+
 The service calls these; each sends one datagram to the socket that ``$NOTIFY_SOCKET`` names. Without that variable,
 and whatever else goes wrong, nothing happens: a daemon must not fail because its supervisor is absent or busy. Each
 returns whether the message was sent.
@@ -10,9 +13,12 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Mapping
 
 _SEND_TIMEOUT_S = 1.0
 """A supervisor that does not read for so long is not waited for: the engine itself may be calling."""
+
+JOURNAL = "/run/systemd/journal/socket"
 
 
 def ready() -> bool:
@@ -58,6 +64,32 @@ def watchdog_interval_s() -> float | None:
     except ValueError:
         return None
     return usec / 2_000_000 if usec > 0 else None
+
+
+def journal(fields: Mapping[str, str], address: str = JOURNAL) -> bool:
+    """Hand one record to the journal, as its native protocol has it.
+
+    Args:
+        fields: by name: capital letters, digits and underscores; values may hold anything.
+        address: the journal's socket.
+
+    Returns:
+        Whether the journal took it; it does not where it is absent, or for a record larger than a datagram may be.
+    """
+    record = b"".join(_field(name, value.encode("utf-8", "surrogateescape")) for name, value in fields.items())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(_SEND_TIMEOUT_S)
+            sock.sendto(record, address)
+    except OSError:
+        return False
+    return True
+
+
+def _field(name: str, value: bytes) -> bytes:
+    if b"\n" not in value:
+        return b"%s=%s\n" % (name.encode(), value)
+    return b"%s\n%s%s\n" % (name.encode(), len(value).to_bytes(8, "little"), value)
 
 
 def _one_line(text: str) -> str:

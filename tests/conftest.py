@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.figures import figures, pytest_runtest_makereport
 
 __all__ = ["figures", "pytest_runtest_makereport"]
 
 GRACE_S = 5.0
+
+# An example may take as long as a busy machine makes it; what must be quick has a limit of its own, in CPU time.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+# Who starts tests in the background has their Ctrl-C ignored, and all that they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _descriptors() -> set[tuple[int, str]]:

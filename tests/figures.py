@@ -31,6 +31,8 @@ class Figure:
     unit: str = ""
     limit: float | int | None = None
     """The bound that the test asserts, if there is one."""
+    adds: bool = False
+    """A count: those of the variants of one test are added up."""
 
 
 @dataclass
@@ -41,10 +43,17 @@ class Figures:
     told: list[Figure] = field(default_factory=list)
 
     def tell(
-        self, guarantee: str, what: str, value: float | str, *, unit: str = "", limit: float | None = None
+        self,
+        guarantee: str,
+        what: str,
+        value: float | str,
+        *,
+        unit: str = "",
+        limit: float | None = None,
+        adds: bool = False,
     ) -> None:
         """Keep one figure; only those of a test that passes are written."""
-        self.told.append(Figure(guarantee, what, value, unit, limit))
+        self.told.append(Figure(guarantee, what, value, unit, limit, adds))
 
     def save(self, folder: Path) -> None:
         """Write them as one file of their own."""

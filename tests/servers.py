@@ -27,6 +27,7 @@ import ctypes
 import functools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -343,9 +344,16 @@ def _descendants(pid: int) -> list[int]:
     return found + [each for child in found for each in _descendants(child)]
 
 
+_PORTS = range(20_000, 32_768)
+"""Below those that the kernel gives to clients: one of these could have the port while a server is stopped."""
+
+
 def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+    chance = random.SystemRandom()  # the seeded one would give the same ports to every process of the test run
+    while True:
+        port = chance.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.create_server((host, port)):
+            return port
 
 
 @contextmanager

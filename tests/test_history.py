@@ -35,7 +35,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.outcomes import LOST_CONNECTIONS
-from ftpsyncd.removals import Moment
+from ftpsyncd.removals import Clock, Moment
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
 
@@ -92,8 +92,8 @@ def test_receipt_and_row_are_of_one_commit(story: Story, path: Path):
 def test_a_commit_that_fails_leaves_neither(story: Story, path: Path):
     story.apply(Done(Upload(M, "d/a", A), Did.PUBLISHED, sha256=SHA))
     story.ledger.history.flush()
-    story.ledger._db.execute("ROLLBACK")  # the power fails
-    story.ledger._writing = False
+    story.ledger._db._db.execute("ROLLBACK")  # the power fails
+    story.ledger._db._writing = False
     with Ledger(path, read_only=True) as other:
         assert other.row(story.id, "d/a") is None
         assert receipts(other) == []
@@ -140,7 +140,8 @@ def test_what_is_nobodys_business_later_has_none(story: Story):
         story.mirror.site.tell(kind, "a", at_ns=WALL)
     assert {r.kind for r in receipts(story.ledger)} == {kind.value for kind in RECORDED}
     assert {kind.value for kind in EventKind} - {kind.value for kind in RECORDED} == {
-        "made", "server_offline", "server_online", "source_missing", "source_back", "watcher", "rescan", "in_sync", "ledger"
+        "made", "server_offline", "server_online", "source_missing", "source_back", "watcher", "rescan", "in_sync", "ledger",
+        "ledger_back",
     }  # fmt: skip
 
 
@@ -284,10 +285,10 @@ def test_pages_join_without_gap_or_repetition_even_within_one_moment(story: Stor
 def test_a_page_comes_from_the_index(filled: Ledger):
     for wanted in (HistoryQuery(), HistoryQuery(since_ns=1, until_ns=2), HistoryQuery(before=(5, 6))):
         statements: list[str] = []
-        filled._db.set_trace_callback(statements.append)
+        filled._db._db.set_trace_callback(statements.append)
         filled.history.page(wanted)
-        filled._db.set_trace_callback(None)
-        plan = " ".join(row[3] for row in filled._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}"))
+        filled._db._db.set_trace_callback(None)
+        plan = " ".join(row[3] for row in filled._db._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}"))
         assert "history_time" in plan
         assert "TEMP B-TREE" not in plan
 
@@ -307,17 +308,16 @@ def test_old_receipts_go_a_few_at_a_time(path: Path):
         assert [r.path for r in receipts(ledger)] == [str(number) for number in range(15, 20)]
 
 
-def test_the_engine_prunes_in_small_steps_and_not_by_a_clock_that_was_just_set(path: Path, monkeypatch):
+def test_the_engine_prunes_in_small_steps_and_not_by_a_clock_that_was_just_set(path: Path):
     with Ledger(path, keep_history_s=DAY_S) as ledger:
         story = Story(ledger)
         for number in range(PRUNE_ROWS + 5):
             story.mirror.site.tell(EventKind.PUBLISHED, str(number), at_ns=WALL)
         story.mirror.site.tell(EventKind.PUBLISHED, "young", at_ns=WALL + 9 * int(DAY_S) * S)
         ledger.commit()
-        engine = Engine(ledger, story.events.append)
-        wall_ns, now = WALL + 9 * int(DAY_S) * S, 5000.0
-        monkeypatch.setattr("ftpsyncd.engine.time.monotonic", lambda: now)
-        monkeypatch.setattr("ftpsyncd.engine.time.time_ns", lambda: wall_ns)
+        wall_ns, now = WALL, 5000.0
+        engine = Engine(ledger, story.events.append, clock=Clock(lambda: now, lambda: wall_ns))
+        wall_ns += 9 * int(DAY_S) * S
         left: list[int] = []
         for step in (0.0, PRUNE_AGAIN_S / 2, PRUNE_AGAIN_S, PRUNE_EVERY_S):
             if not left:  # the engine finds that the wall clock jumped since it was made
@@ -389,7 +389,7 @@ def old(path: Path) -> Path:
 def test_a_ledger_of_version_1_gets_a_history_and_keeps_everything(old: Path):
     for _ in range(2):
         with Ledger(old) as ledger:
-            assert ledger.version == SCHEMA_VERSION == 3
+            assert ledger._db.version == SCHEMA_VERSION == 3
             assert ledger.has_history
             story = Story(ledger)
             assert story.id == 1

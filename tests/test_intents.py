@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.core.names import temporary
+from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.intents import Intents
@@ -117,8 +117,11 @@ def test_a_new_file_that_may_have_been_published_is_looked_for_by_all_it_may_be(
     [sweep] = story.asked()
     assert sweep == Sweep(M, "a", partial("a"), fingerprints=(A, B))
     assert isinstance(sweep, Sweep)
-    story.intents.found(sweep, AT)
+    story.intents.found(sweep, A, AT)
     assert story.believes("a") not in {A, B, None}
+    row = story.ledger.row(story.id, "a")
+    assert row is not None
+    assert row.fingerprint.size == A.size, "should it be deleted, that is the size to be found"
     assert story.dirty.next_due() == NOW
 
 
@@ -128,7 +131,7 @@ def test_a_directory_that_may_have_been_made_is_looked_for(story: Story):
     [sweep] = story.asked()
     assert sweep == Sweep(M, "d", "", kind=Kind.DIR)
     assert isinstance(sweep, Sweep)
-    story.intents.found(sweep, AT)
+    story.intents.found(sweep, None, AT)
     story.intents.end(sweep)
     row = story.ledger.row(story.id, "d")
     assert row is not None
@@ -196,6 +199,44 @@ def test_a_delete_does_not_make_a_leftover_forgotten(story: Story):
     assert [s.temporary for s in story.asked() if isinstance(s, Sweep)] == [partial("a")]
 
 
+@pytest.mark.parametrize("again", [Upload(M, "a", B), Rename(M, "a", "old", A, SHA)], ids=["adopted", "renamed"])
+def test_a_leftover_is_swept_when_the_file_came_without_being_sent(story: Story, again: Action):
+    story.intents.begin(Upload(M, "a", A))
+    story.intents.begin(again)
+    story.published("a", B)
+    story.intents.end(again, sent=False)
+    assert story.asked() == [Sweep(M, "a", partial("a"))]
+
+
+def test_where_nothing_can_be_left_nothing_is_swept(story: Story):
+    """A lost ledger is found again by looking at every file: that must not cost a command each."""
+    adopted = Upload(M, "a", A)
+    story.intents.begin(adopted)
+    story.published("a")
+    story.intents.end(adopted, sent=False)
+    assert story.asked() == []
+    story.intents.begin(Upload(M, "a", B))
+    story.intents.end(Upload(M, "a", B))
+    story.intents.begin(adopted)
+    story.intents.end(adopted, sent=False)
+    assert story.asked() == []
+
+
+def test_a_leftover_that_the_server_will_not_delete_is_tried_again_at_the_next_start(story: Story):
+    story.intents.begin(Upload(M, "d/a", A))
+    story.crash()
+    [sweep] = story.asked()
+    assert isinstance(sweep, Sweep)
+    assert not story.intents.clear_below("d")
+    story.queue.finish(sweep)
+    story.intents.put_off(sweep)
+    assert story.dirty.due_by(NOW), "the directory is not kept waiting"
+    assert story.intents.clear_below("d")
+    assert story.asked() == []
+    story.crash()
+    assert story.asked() == [sweep]
+
+
 # ── What a later upload may go on with ───────────────────────────────────────────────────────────────────────────
 
 CTIME = 1_700_000_000_123_456_789
@@ -223,6 +264,22 @@ def test_a_part_of_the_same_file_is_continued_even_after_a_crash(story: Story):
     assert resumes(story, A) == CTIME
     story.crash()
     assert resumes(story, A) == CTIME
+
+
+def test_what_a_trial_may_have_left_is_swept_whatever_becomes_of_the_file(story: Story):
+    story.intents.received(begin(story, A, "d/a"), CTIME)
+    story.crash()
+    assert resumes(story, A, "d/a") == CTIME
+    part = temporary("/site/d/a", M)
+    swept = {action.temporary for action in story.asked() if isinstance(action, Sweep)}
+    assert swept == {part, trial(part)}
+    story.crash()
+    story.intents.end(begin(story, B, "d/a"))
+    (left,) = story.asked()
+    assert isinstance(left, Sweep)
+    assert (left.path, left.temporary) == (trial(part).removeprefix("/site/"), trial(part))
+    story.intents.end(left)
+    assert story.asked() == []
 
 
 def test_what_the_server_never_began_to_receive_is_not_continued(story: Story):

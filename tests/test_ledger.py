@@ -15,9 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ftpsyncd.errors import ExitCode, LedgerError
+from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import _MIGRATIONS, SCHEMA_VERSION, FailureCounts, Ledger, Totals
-from ftpsyncd.model import Failure, Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row, basename, join, parent
+from ftpsyncd.model import (
+    Entry,
+    Failure,
+    Fingerprint,
+    Hold,
+    HoldKind,
+    Intent,
+    Kind,
+    RootIdentity,
+    Row,
+    basename,
+    join,
+    parent,
+)
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31
@@ -520,7 +533,7 @@ def test_a_newer_schema_is_refused_with_a_remedy(path: Path, read_only: bool):  
         Ledger(path, read_only=read_only)
     assert str(path) in raised.value.message
     assert "Install the newer version" in raised.value.remedy
-    assert raised.value.exit_code == ExitCode.TEMPFAIL
+    assert raised.value.exit_code == ExitCode.CONFIG, "waiting cannot help: the service stays down"
 
 
 def as_version_1(path: Path) -> None:
@@ -606,8 +619,9 @@ def test_what_is_no_ledger_is_refused(path: Path, content: bytes | None, read_on
         path.mkdir()
     else:
         path.write_bytes(content)
-    with pytest.raises(LedgerError, match="cannot open the ledger"):
+    with pytest.raises(LedgerError, match="cannot open the ledger" if content is None else "is damaged") as raised:
         Ledger(path, read_only=read_only)
+    assert isinstance(raised.value, LedgerDamagedError) == (content is not None)
 
 
 def test_a_reader_makes_no_ledger(path: Path):
@@ -743,3 +757,75 @@ def _moved(path: str, source: str, target: str) -> str:
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(QUICK, max_examples=60, stateful_step_count=30)
+
+
+# ── What it costs ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger, mapping: int):
+    fill(ledger, mapping, "a/b/c.jpg", "a/d.jpg", "e.jpg")
+    said: list[str] = []
+    ledger._db._db.set_trace_callback(said.append)
+    ledger.put(mapping, "a/new.jpg", file(inode=8))
+    ledger.put(mapping, "a", folder(51))
+    ledger.row(mapping, "unknown")
+    ledger.rows(mapping, "a")
+    ledger.beside(mapping, "a", {})
+    ledger.holds_any(mapping, "a")
+    ledger.is_empty(mapping)
+    ledger.files_below(mapping, "a")
+    ledger.same_file(mapping, Fingerprint(10, NS, 7))
+    ledger.same_directory(mapping, 50)
+    ledger.put_failure(mapping, "e.jpg", failure())
+    ledger.failure(mapping, "e.jpg")
+    ledger.failures(mapping, "")
+    ledger.tries(mapping, "e.jpg")
+    ledger.clear_failure(mapping, "e.jpg")
+    ledger.clear_failures_below(mapping, "a")
+    ledger.intend(mapping, "e.jpg", Intent(Kind.FILE))
+    ledger.settle_intent(mapping, "e.jpg")
+    ledger.move(mapping, "e.jpg", "f.jpg")
+    ledger.move(mapping, "a", "g")
+    ledger.forget(mapping, "f.jpg")
+    ledger.forget_tree(mapping, "g")
+    ledger.totals(mapping)
+    ledger.commit()
+    ledger._db._db.set_trace_callback(None)
+    statements = [sql for sql in said if sql.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}]
+    assert len(statements) > 30
+    for sql in statements:
+        for *_, plan in ledger._db._db.execute(f"EXPLAIN QUERY PLAN {sql}").fetchall():
+            is_first_row = "EXISTS" in sql or sql.endswith("LIMIT 1")
+            assert is_first_row or not plan.endswith("(mapping=?)"), f"{plan}: {sql}"
+            assert not plan.startswith("SCAN") or plan == "SCAN CONSTANT ROW", f"{plan}: {sql}"
+
+
+_KNOWN = st.one_of(
+    st.builds(file, st.integers(0, 2), st.sampled_from([0, NS, 2**70]), st.sampled_from([1, 2, UNSIGNED])),
+    st.builds(folder, st.integers(1, 2)),
+)
+_NAMES = st.sampled_from(["a", "b", "\udcff", "é", "x\ny"])
+_FOUND = st.builds(
+    lambda row, other: Entry(Kind.OTHER if other else row.kind, row.fingerprint, 5, 6), _KNOWN, st.booleans()
+)
+
+
+@QUICK
+@given(st.dictionaries(_NAMES, _KNOWN), st.dictionaries(_NAMES, _FOUND), st.sampled_from(["", "dir"]))
+def test_beside_tells_the_same_as_comparing_row_by_row(known: dict[str, Row], found: dict[str, Entry], directory: str):
+    with Ledger(Path(":memory:")) as ledger:
+        mapping = ledger.mapping("gallery", "there")
+        ledger.put(mapping, "", folder())
+        for name, row in known.items():
+            ledger.put(mapping, join(directory, name), row)
+        rows, same = ledger.beside(mapping, directory, found)
+        unchanged = {
+            name
+            for name, row in known.items()
+            if row.kind is Kind.FILE and name in found and found[name][:2] == (Kind.FILE, row.fingerprint)
+        }
+        # What is stored in another form than it is read may be told as different: it is compared again.
+        assert same <= unchanged
+        plain = {n for n in unchanged if known[n].fingerprint.mtime_ns < 2**63 and known[n].fingerprint.inode < 2**63}
+        assert plain <= same
+        assert rows == {name: row for name, row in known.items() if name not in same}

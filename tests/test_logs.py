@@ -353,3 +353,44 @@ def test_secrets_are_asked_for_anew_and_the_last_known_serve_if_that_fails():
 
 def test_a_secret_too_short_to_hide_leaves_the_lines_readable():
     assert logged(lambda: logger.info("a web page"), secrets=lambda: ["a", ""])[0].endswith("a web page")
+
+
+# ── The journal's fields ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_journal_gets_the_line_and_what_was_bound_to_it():
+    taken = []
+
+    def act():
+        logger.bind(event="failed", mapping="shop", path="a\nb\udcff hunter22", size=3, parts=[1], reply=None).warning(
+            "No"
+        )
+
+    def journal(fields):
+        taken.append(fields)
+        return True
+
+    assert logged(act, journald=True, journal=journal, secrets=lambda: ["hunter22"]) == []
+    assert taken == [
+        {
+            "MESSAGE": "No",
+            "PRIORITY": "4",
+            "SYSLOG_IDENTIFIER": "ftpsyncd",
+            "FTPSYNCD_EVENT": "failed",
+            "FTPSYNCD_MAPPING": "shop",
+            "FTPSYNCD_PATH": "a\nb\udcff ***",
+            "FTPSYNCD_SIZE": "3",
+        }
+    ]
+
+
+def test_what_the_journal_does_not_take_stands_on_the_stream():
+    assert logged(lambda: logger.info("Hello"), journald=True, journal=lambda _: False) == ["<6>Hello"]
+
+
+@pytest.mark.parametrize("how", [{"journald": False}, {"journald": True, "format": "json"}])
+def test_the_journal_is_not_asked_for_other_streams_nor_for_json(how):
+    def journal(_fields):
+        raise AssertionError("it was asked")
+
+    assert len(logged(lambda: logger.info("Hello"), journal=journal, **how)) == 1

@@ -24,7 +24,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import FailureCounts, Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -281,9 +281,30 @@ def test_a_deleted_file_is_looked_at_again_because_it_may_be_back(story: Story):
 def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story):
     story.apply(Done(MakeDir(M, "d", 50, mount_point=True), Did.MADE))
     assert story.ledger.row(story.id, "d") == Row(Kind.DIR, Fingerprint(0, 0, 50), b"", WALL, 1)
-    story.apply(Done(UPLOAD, Did.PUBLISHED))
     story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
     assert story.ledger.is_empty(story.id)
+
+
+def test_a_directory_that_is_left_because_something_was_published_in_it_is_not_forgotten(story: Story):
+    """Forgotten, the file would stay at the server for ever."""
+    story.apply(Done(MakeDir(M, "d", 50), Did.MADE))
+    story.apply(Done(UPLOAD, Did.PUBLISHED))
+    story.mirror.dirty.clear()
+    story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
+    assert {path for path, _ in story.ledger.walk(story.id)} == {"d", "d/a"}
+    work = story.mirror.dirty.take(NOW)
+    assert work is not None
+    assert (work.directory, work.names) == ("", frozenset("d"))
+
+
+@pytest.mark.parametrize("error", [FileChangedError("x"), REFUSED])
+def test_what_a_rename_did_not_take_away_is_looked_at_again(story: Story, error: FtpsyncdError):
+    story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
+    story.mirror.dirty.clear()
+    story.apply(Failed(Rename(M, "b", "d/a", A, SHA), error))
+    work = story.mirror.dirty.take(NOW)
+    assert work is not None
+    assert (work.directory, work.names) == ("d", frozenset("a"))
 
 
 def test_a_renamed_directory_moves_with_all_below_and_is_scanned(story: Story):
@@ -304,7 +325,7 @@ def test_a_path_that_was_noticed_meanwhile_is_looked_at_again(story: Story):
 def test_without_a_connection_the_action_is_queued_again_and_nothing_is_held_against_it(story: Story):
     for _ in range(10):
         assert story.apply(failed(DOWN, connecting=True))
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.events == []
 
 
@@ -340,7 +361,7 @@ def test_a_success_in_between_clears_the_action(story: Story):
     for _ in range(5):
         assert story.apply(failed(DOWN))
         story.apply(DONE)
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
 
 
 def test_a_failure_says_when_it_is_tried_again(story: Story):
@@ -366,7 +387,7 @@ def test_a_file_that_fails_for_ever_is_parked_after_a_day(story: Story):
             now = NOW + (failure.next_try_ns - WALL) / S
     assert tries == 29
     assert now - NOW == pytest.approx(DAY_S, abs=60)
-    assert story.ledger.failure_counts(story.id) == (0, 1)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 1)
 
 
 def test_a_refused_name_is_parked_after_two_tries_and_counts_anew_when_the_file_changes(story: Story):
@@ -385,7 +406,7 @@ def test_an_unsendable_name_is_parked_at_once(story: Story):
 def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
     assert not story.apply(failed(FileChangedError("It changed.")))
     assert story.events == []
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.mirror.dirty.due_by(NOW + 1)
 
 
@@ -394,20 +415,20 @@ def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):
     assert "new" in story.mirror.not_renamed
     assert story.mirror.dirty.scanning_deep(NOW)
     assert story.mirror.dirty.due_by(NOW)
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
 
 
 @pytest.mark.parametrize("action", [Probe("web"), Sweep(M, "d/a", "/x.filepart")])
 def test_probes_and_sweeps_leave_no_failure(story: Story, action: Action):
     story.apply(Failed(action, REFUSED))
-    assert story.ledger.failure_counts(story.id) == (0, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.events == []
 
 
 def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
     story.apply(failed(BROKEN))
     story.apply(Done(Sweep(M, "d/a", "/x.filepart"), Did.SWEPT))
-    assert story.ledger.failure_counts(story.id) == (1, 0)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(1, 0)
 
 
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────

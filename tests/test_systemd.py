@@ -92,3 +92,44 @@ def test_the_watchdog_is_fed_twice_per_period_of_this_process(monkeypatch, usec,
         else:
             monkeypatch.setenv(name, value)
     assert systemd.watchdog_interval_s() == expected
+
+
+# ── The journal ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_back(datagram):
+    """A record of the journal's native protocol, as systemd describes it."""
+    fields = {}
+    while datagram:
+        head, _, rest = datagram.partition(b"\n")
+        if b"=" in head:
+            name, _, value = head.partition(b"=")
+            datagram = rest
+        else:
+            size = int.from_bytes(rest[:8], "little")
+            name, value, datagram = head, rest[8 : 8 + size], rest[8 + size + 1 :]
+        fields[name.decode()] = value
+    return fields
+
+
+@pytest.fixture
+def journal(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.bind(str(tmp_path / "journal"))
+        yield sock
+
+
+def test_a_record_reaches_the_journal_with_its_fields(journal):
+    fields = {"MESSAGE": "drop: published é=1", "FTPSYNCD_PATH": "a\nPRIORITY=0\n\udcff", "PRIORITY": "6"}
+    assert systemd.journal(fields, journal.getsockname())
+    assert read_back(journal.recv(65536)) == {
+        "MESSAGE": "drop: published é=1".encode(),
+        "FTPSYNCD_PATH": b"a\nPRIORITY=0\n\xff",
+        "PRIORITY": b"6",
+    }
+
+
+def test_a_record_too_large_or_without_a_journal_is_not_taken(journal, tmp_path):
+    assert not systemd.journal({"MESSAGE": "x" * 10_000_000}, journal.getsockname())
+    assert not systemd.journal({"MESSAGE": "x"}, str(tmp_path / "nobody"))

@@ -33,6 +33,7 @@ COMMANDS = {
     "probe": ("ftpsyncd.cli.probe", "Measure what a server can do, and remember it."),
     "status": ("ftpsyncd.cli.status", "What is fine, what waits, and what needs you."),
     "why": ("ftpsyncd.cli.why", "Say in one sentence why a file is, or is not, published."),
+    "verify": ("ftpsyncd.cli.verify", "Compare the server with what was published, and mend what differs."),
     "history": ("ftpsyncd.cli.history", "What was published, renamed, deleted, held or failed, with receipts."),
     "retry": ("ftpsyncd.cli.steer", "Try failed and parked files again now."),
     "rescan": ("ftpsyncd.cli.steer", "Compare folders with what was published, now."),
@@ -177,7 +178,7 @@ def perform(arguments: list[str]) -> int:
 
 def tell(error: FtpsyncdError) -> None:
     """Say what went wrong and what helps, on stderr."""
-    from ftpsyncd.logs import one_line  # noqa: PLC0415 - `--version` shall not wait for the log to load
+    from ftpsyncd.quoting import one_line  # noqa: PLC0415 - `--version` shall not wait for the log to load
 
     if debugging():
         traceback.print_exc()

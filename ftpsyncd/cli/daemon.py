@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ftpsyncd import survey
+import os
+
+from ftpsyncd import config as configuration
+from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
@@ -29,7 +32,23 @@ def ask_status(config: Config) -> Status:
     try:
         return shapes.status_from_json(client(config).status())
     except DaemonNotRunningError:
+        from ftpsyncd import survey  # noqa: PLC0415 - loads what a daemon consists of, to ask the ledger in its place
+
         return survey.offline_status(config)
+
+
+def ask_running(given: Given) -> Status | None:
+    """How things are, if a daemon answers where the configuration plainly says it listens; else None.
+
+    Raises:
+        ConfigError: there is no configuration, or it is not YAML.
+        ControlError: a daemon is there, but cannot be asked.
+    """
+    socket = configuration.find_socket(configuration.find_config(given.config, os.environ))
+    try:
+        return shapes.status_from_json(ControlClient(socket).status()) if socket is not None else None
+    except DaemonNotRunningError:
+        return None
 
 
 def ask_why(config: Config, path: str) -> Why:
@@ -37,6 +56,8 @@ def ask_why(config: Config, path: str) -> Why:
     try:
         return shapes.why_from_json(client(config).why(path))
     except DaemonNotRunningError:
+        from ftpsyncd import survey  # noqa: PLC0415 - as above
+
         return survey.why(config, path)
 
 
@@ -53,5 +74,7 @@ def ask_history(config: Config, query: HistoryQuery, path: str | None, cursor: s
             before=cursor,
         )
     except DaemonNotRunningError:
+        from ftpsyncd import survey  # noqa: PLC0415 - as above
+
         return survey.history(config, query, path, cursor)
     return shapes.history_from_json(answer)

@@ -11,7 +11,7 @@ from ftpsyncd.cli.output import Marks, bar, number, size, words
 from ftpsyncd.demo.record import Happening
 from ftpsyncd.demo.stage import Line, Scene, Verdict
 from ftpsyncd.demo.witness import Sighting
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.quoting import one_line, quote
 
 CHROME = 14
 """Rows of the screen that are not files."""

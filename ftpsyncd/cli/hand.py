@@ -28,7 +28,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     UsageError,
 )
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
 
 FRAME_S = 0.1

@@ -12,8 +12,8 @@ from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import start_log
-from ftpsyncd.logs import quote
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import quote
 from ftpsyncd.remote import RemoteEntry
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.quoting import one_line, quote
 
 # rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ftpsyncd.cli.options import common_options, complete_mapping, examples, giv
 from ftpsyncd.cli.output import number, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.survey import Planned
 
 
@@ -61,16 +61,17 @@ def print_lines(planned: Iterable[Planned]) -> None:
     totals: Counter[str] = Counter()
     total_bytes = 0
     for each in planned:
-        totals[each.verb] += 1
+        # What is no longer managed is told, but nothing is done about it.
+        totals[each.verb] += each.verb != "unmanaged"
         total_bytes += each.size if each.verb == "upload" else 0
         amount = size(each.size) if each.verb == "upload" else ""
         verb = click.style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
         why = click.style(f"({one_line(each.why)})", dim=True)
         click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
-    if not totals:
+    if not totals.total():
         click.echo("Nothing to do: the servers have everything.")
         return
-    counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common())
+    counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
     tail = f"; {size(total_bytes)} to send" if total_bytes else ""
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
 

@@ -14,8 +14,8 @@ from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
 from ftpsyncd.errors import ExitCode, LedgerError, LockHeldError, RemoteError, UsageError
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.logs import one_line
 from ftpsyncd.probe import Measure, Probing
+from ftpsyncd.quoting import one_line
 from ftpsyncd.remote.profile import kept
 from ftpsyncd.remote.session import Account
 from ftpsyncd.service import claim

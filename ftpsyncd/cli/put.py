@@ -15,8 +15,8 @@ from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, NameRefusedError, NotFoundError, UsageError
-from ftpsyncd.logs import quote
 from ftpsyncd.model import Kind, parent, remote_join
+from ftpsyncd.quoting import quote
 from ftpsyncd.remote import Ftp, Step, TreeResult
 
 

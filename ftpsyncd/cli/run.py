@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ftpsyncd import service
+from ftpsyncd import daemon
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import load_config, start_log
 from ftpsyncd.config import Config
@@ -33,4 +33,4 @@ def run(ctx: click.Context) -> None:
             start_log(given_here, level=config.log.level, log_format=config.log.format)
         return config
 
-    ctx.exit(service.run(config, again))
+    ctx.exit(daemon.run(config, again))

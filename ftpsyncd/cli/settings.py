@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from ftpsyncd import config as configuration
-from ftpsyncd import logs
+from ftpsyncd import systemd
 from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.errors import UsageError
@@ -23,14 +23,16 @@ def load_config(given: Given) -> Config:
 
 
 def start_log(given: Given, *, level: str, log_format: str = "text") -> None:
-    """Log to stderr.
+    """Log to stderr; where that is the journal, with fields.
 
     Args:
         given: what was asked for; it wins.
         level: otherwise.
         log_format: otherwise.
     """
-    logs.configure(given.log_level or level, given.log_format or log_format)
+    from ftpsyncd import logs  # noqa: PLC0415 - `status` need not wait for it while a daemon answers
+
+    logs.configure(given.log_level or level, given.log_format or log_format, journal=systemd.journal)
 
 
 def chosen(config: Config, names: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import click
 from rich.console import RenderableType
 from rich.live import Live
 
-from ftpsyncd.cli.daemon import ask_status
+from ftpsyncd.cli.daemon import ask_running, ask_status
 from ftpsyncd.cli.interrupts import ended_by_person
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, marks
@@ -19,6 +19,7 @@ from ftpsyncd.cli.status_view import only, view
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
+from ftpsyncd.model import Status
 
 REFRESH_S = 0.5
 
@@ -42,16 +43,26 @@ def status(mappings: Sequence[str], *, watch: bool, as_json: bool) -> None:
     """
     if watch and as_json:
         raise UsageError("--watch and --json exclude each other.", remedy="Run `ftpsyncd status --json` repeatedly.")
+    # Validating the configuration would take longer than all the rest; a daemon that answers has done so.
+    if not (watch or mappings) and (running := ask_running(given())) is not None:
+        show(running, as_json=as_json)
+        return
     start_log(given(), level="warning")
     config = load_config(given())
     names = chosen(config, mappings) if mappings else []
     if watch:
         keep_showing(config, names)
-    elif as_json:
-        emit(shapes.status_to_json(only(ask_status(config), names)))
+    else:
+        show(only(ask_status(config), names), as_json=as_json)
+
+
+def show(found: Status, *, as_json: bool) -> None:
+    """Print a status, for programs or for people."""
+    if as_json:
+        emit(shapes.status_to_json(found))
     else:
         screen = console()
-        screen.print(view(only(ask_status(config), names), datetime.now(UTC), marks(screen), screen.width))
+        screen.print(view(found, datetime.now(UTC), marks(screen), screen.width))
 
 
 def keep_showing(config: Config, names: Sequence[str]) -> None:

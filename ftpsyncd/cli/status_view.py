@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.output import Marks, ago, bar, duration, name_text, number, size, until, words
-from ftpsyncd.logs import quote
 from ftpsyncd.model import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
+from ftpsyncd.quoting import quote
 
 NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""
@@ -113,6 +113,8 @@ def headline(status: Status, signs: Marks) -> Text:
 
 def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What wants a person: (about what, what is wrong, the commands that settle it)."""
+    if status.daemon.message:
+        yield "ledger", f"{status.daemon.message}; renames and deletes wait until it can be", ()
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
             yield f"server {server.name}", server.message or server.state.value, ("ftpsyncd check",)
@@ -262,6 +264,9 @@ def _problem_words(each: Problem, now: datetime) -> Text:
     text = words(each.message)
     if each.reply and each.reply not in each.message:
         text.append_text(words(f" The server said: {each.reply}"))
+    if each.next_try is None and not each.parked:
+        text.append(" (looked at again by itself)", style="bright_black")
+        return text
     when = "parked" if each.parked else f"tried again {until(each.next_try, now)}"
     text.append(f" ({number(each.attempts, 'try', 'tries')}, {when})", style="bright_black")
     return text

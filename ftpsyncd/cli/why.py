@@ -9,7 +9,7 @@ from ftpsyncd.cli.options import absolute, common_options, examples, given, json
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import load_config, start_log
 from ftpsyncd.control import shapes
-from ftpsyncd.logs import one_line
+from ftpsyncd.quoting import one_line
 
 
 @click.command(

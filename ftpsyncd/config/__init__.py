@@ -28,6 +28,7 @@ __all__ = [
     "LogSpec",
     "check_secrets",
     "find_config",
+    "find_socket",
     "load",
     "schema",
 ]
@@ -99,6 +100,20 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
     from ftpsyncd.config import loading  # noqa: PLC0415  # pydantic and YAML cost 150 ms: see the module docstring
 
     return loading.load(path, environ=environ)
+
+
+def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Where a daemon that runs with this file listens, at a tenth of the cost of `load`: for whom only asks a daemon.
+
+    Returns:
+        None if that takes `load`.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not YAML.
+    """
+    from ftpsyncd.config import document, places  # noqa: PLC0415  # as in `load`
+
+    return places.socket_at_a_glance(document.read(Path(os.path.abspath(path))), environ)  # noqa: PTH100  # as there
 
 
 def schema() -> dict[str, Any]:

@@ -61,6 +61,22 @@ class Places:
         return Path(first) if first.startswith("/") else None
 
 
+def socket_at_a_glance(document: Document, environ: Mapping[str, str]) -> Path | None:
+    """Where a daemon with this file listens, without validating the file.
+
+    Returns:
+        None if the file is not plainly right about that; then it must be loaded, which says what is wrong.
+    """
+    top = document.data if isinstance(document.data, dict) else {}
+    control = top.get("control") or {}
+    socket = control.get("socket") if isinstance(control, dict) else ""
+    if socket is not None and not (isinstance(socket, str) and socket.strip()):
+        return None
+    places = Places(document, environ)
+    found = places.path(("control", "socket"), socket) or places.default_socket(places.state_dir(top.get("state_dir")))
+    return None if document.problems else found
+
+
 def too_long_for_socket(path: Path) -> bool:
     """True if no Unix socket can have this path."""
     return len(os.fsencode(path)) > _LONGEST_SOCKET

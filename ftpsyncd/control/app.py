@@ -27,6 +27,7 @@ from ftpsyncd.control.requests import (
     body_of,
     checked_path,
     fields_of,
+    findings_of,
     history_query,
     scope_of,
 )
@@ -55,6 +56,7 @@ def create_app(daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> Starle
         Route("/v1/events", _guarded(reader.events), methods=["GET"]),
     ]
     routes += [Route(f"/v1/{name}", _guarded(_Command(daemon, name)), methods=["POST"]) for name in CommandName]
+    routes.append(Route("/v1/repair", _guarded(_Repair(daemon)), methods=["POST"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False  # a redirect is no JSON, and curl does not follow it
     return app
@@ -138,6 +140,23 @@ class _Command:
             if server is not None and server not in servers:
                 raise _unknown("server", server, servers)
         return self._daemon.command(self._name, mapping=mapping, server=server, path=path)
+
+
+class _Repair:
+    """Publishes again what ``ftpsyncd verify`` found not to be as it should be."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    async def __call__(self, request: Request) -> Response:
+        mapping, files, directories = findings_of(await body_of(request))
+        return answer({"message": await _ask(lambda: self._perform(mapping, files, directories))})
+
+    def _perform(self, mapping: str, files: list[str], directories: list[str]) -> str:
+        known = [each.name for each in self._daemon.status().mappings]
+        if mapping not in known:
+            raise _unknown("mapping", mapping, known)
+        return self._daemon.repair(mapping, files, directories)
 
 
 def _guarded(endpoint: _Endpoint) -> _Endpoint:

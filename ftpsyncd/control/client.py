@@ -11,7 +11,7 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -85,12 +85,17 @@ class ControlClient:
         message = self._checked("POST", f"/v1/{name}", asked).get("message")
         return message if isinstance(message, str) else ""
 
+    def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
+        """Has the daemon publish again what the server does not have as it was published; 64 KiB of names at a time."""
+        asked = {"mapping": mapping, "files": list(files), "directories": list(directories)}
+        return str(self._checked("POST", "/v1/repair", asked).get("message", ""))
+
     def healthy(self) -> bool:
         """Whether the daemon's engine has turned lately; a daemon that does not run raises."""
         status, answer = self._exchange("GET", "/healthz", None)
         return status == http.client.OK and answer.get("healthy") is True
 
-    def _checked(self, method: str, target: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    def _checked(self, method: str, target: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         status, answer = self._exchange(method, target, body)
         if status == http.client.OK:
             return answer
@@ -102,7 +107,7 @@ class ControlClient:
             raise ControlError(message, remedy=remedy)
         raise CommandRefusedError(message, remedy=remedy)
 
-    def _exchange(self, method: str, target: str, body: dict[str, str] | None) -> tuple[int, dict[str, Any]]:
+    def _exchange(self, method: str, target: str, body: Mapping[str, object] | None) -> tuple[int, dict[str, Any]]:
         """One request and its answer: the HTTP status and the JSON object; an empty one if an error carries none."""
         connection = _UnixConnection(self._socket_path, self._timeout_s)
         try:

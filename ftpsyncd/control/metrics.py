@@ -64,6 +64,7 @@ class _Numbers(Collector):
         places = {each.name: (each.name, each.remote.partition(":")[0]) for each in status.mappings}
         yield InfoMetricFamily("ftpsyncd_build", "The running version.", {"version": status.daemon.version})
         yield _gauge("engine_turn_age_seconds", "Time since the engine's loop turned last.", health.engine_turn_age_s)
+        yield _gauge("ledger_writable", "1 if what is done can be recorded.", int(not status.daemon.message))
         started = time.time() - status.daemon.uptime_s
         yield _gauge("start_time_seconds", "When the engine was started, since the epoch.", round(started, 1))
         yield from _counters(self._meter.read(), list(places.values()), [each.name for each in status.servers])

@@ -6,6 +6,7 @@ status, posts to the engine's mailbox or reads the ledger, and never waits for a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from ftpsyncd.model import CommandName, Health, HistoryPage, HistoryQuery, Status, Why
@@ -34,6 +35,19 @@ class Daemon(Protocol):
         Raises:
             UsageError: the request makes no sense: a path in no mapping, a combination that this command lacks.
             FtpsyncdError: it makes sense but cannot be done now.
+        """
+        ...
+
+    def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
+        """Publishes again what a comparison found not to be at the server as it was published.
+
+        Args:
+            mapping: one that exists.
+            files: missing or wrong, relative to the mapping's folder.
+            directories: missing, likewise.
+
+        Returns:
+            One sentence that says what is done.
         """
         ...
 

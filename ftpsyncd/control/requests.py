@@ -24,6 +24,7 @@ PAGE_MAX = 1000
 """Receipts in one answer."""
 
 _SCOPE = ("mapping", "server", "path")
+_FINDINGS = ("mapping", "files", "directories")
 _PAGE = 50
 
 
@@ -106,6 +107,26 @@ def scope_of(body: object) -> dict[str, str | None]:
     if scope["path"] is not None:
         checked_path(scope["path"])
     return scope
+
+
+def findings_of(body: object) -> tuple[str, list[str], list[str]]:
+    """What is to be published again, checked: a mapping, files and directories relative to its folder."""
+    if not isinstance(body, dict):
+        raise BadRequestError(400, "The body must be a JSON object.")
+    for key in body:
+        if key not in _FINDINGS:
+            raise BadRequestError(400, f"The body has {quote(key)}; it may have {', '.join(_FINDINGS)}.")
+    mapping = body.get("mapping")
+    if not isinstance(mapping, str) or not mapping:
+        raise BadRequestError(400, "`mapping` must be a text that is not empty.")
+    return mapping, _paths(body, "files"), _paths(body, "directories")
+
+
+def _paths(body: dict[str, object], key: str) -> list[str]:
+    paths = body.get(key, [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise BadRequestError(400, f"`{key}` must be a list of texts.")
+    return [checked_path(path) for path in paths]
 
 
 def checked_path(path: str) -> str:

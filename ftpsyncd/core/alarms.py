@@ -33,6 +33,7 @@ class AlertKind(StrEnum):
     HELD = "held"
     PARKED = "parked"
     PAUSED = "paused"
+    LEDGER = "ledger"
 
 
 class Step(StrEnum):
@@ -71,6 +72,10 @@ class Notice(NamedTuple):
 def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
     """What is not as it should be."""
     found: dict[Key, Condition] = {}
+    if status.daemon.message:
+        found[AlertKind.LEDGER, ""] = Condition(
+            status.daemon.message, "Free space on the disk of the state directory; it is tried again by itself."
+        )
     for server in status.servers:
         if server.state in {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}:
             found[AlertKind.SERVER_OFFLINE, server.name] = Condition(

@@ -47,6 +47,13 @@ class Deletes:
         """How many published files are gone and not yet being deleted."""
         return self._files
 
+    def __bool__(self) -> bool:
+        return bool(self._absent or self._doomed)
+
+    def knows(self, path: str) -> bool:
+        """Whether anything is noted about a path, or is being done to it."""
+        return path in self._absent or path in self._doomed
+
     @property
     def paths(self) -> list[str]:
         """The paths that are gone and not yet being deleted; for a directory its own path only."""
@@ -133,6 +140,11 @@ class Deletes:
     def doom(self, directory: str) -> None:
         """The deletion of a directory that is gone has begun; its content needs no further admission."""
         self._doomed.add(directory)
+
+    def spare(self, directory: str) -> None:
+        """The deletion of a directory came to its end without all of it: what is left is judged anew."""
+        prefix = f"{directory}/"
+        self._doomed = {path for path in self._doomed if path != directory and not path.startswith(prefix)}
 
     def is_doomed(self, directory: str) -> bool:
         """Whether a directory that is gone is being deleted already."""

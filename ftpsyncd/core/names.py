@@ -18,11 +18,22 @@ def temporary(remote: str, owner: str) -> str:
     At most 255 bytes; a long name is cut between characters, never inside one.
     """
     directory, name = parent(remote), remote.rpartition("/")[2]
-    seal = hashlib.blake2b(f"{owner}\0{remote}".encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-    tail = f".{seal}{SUFFIX}"
+    tail = f".{_seal(owner, remote)}{SUFFIX}"
     while len(name.encode("utf-8", "surrogateescape")) + len(tail) > _NAME_MAX:
         name = name[:-1]
     return f"{directory}/{name}{tail}"
+
+
+def trial(temporary: str) -> str:
+    """The name of the small file with which it is tried, beside a temporary file, whether that can be continued.
+
+    One for each temporary file: who knows what may lie under this name knows what may have been left of a trial.
+    """
+    return f"{parent(temporary)}/ftpsyncd.{_seal('', temporary)}{SUFFIX}"
+
+
+def _seal(owner: str, remote: str) -> str:
+    return hashlib.blake2b(f"{owner}\0{remote}".encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 
 def trash(base: str, day: str, path: str) -> str:

@@ -7,6 +7,7 @@ actions and the withholding of deletes are not decided here; this is only the di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -223,6 +224,8 @@ def _decide_directory(
         return
     if look.deep:
         yield Enter(path, inode, known=True)
+    elif swapped is None:
+        yield Settled(path, had_failure=failure is not None)
 
 
 def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:
@@ -238,13 +241,20 @@ def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:
     """What an earlier failure of the very same thing means for now."""
     if failure.parked:
         return Settled(path, had_failure=False)
-    # The wall clock was set back: its times mean nothing, and nobody waits for years.
-    if failure.failed_ns > look.wall_ns:
-        return None
-    wait_s = (failure.next_try_ns - look.wall_ns) / 1e9
+    wait_s = retry_in_s(failure, look.wall_ns)
     if wait_s > 0:
         return Wait(path, look.now + wait_s, f"the last try failed: {failure.message}")
     return None
+
+
+def retry_in_s(failure: Failure, wall_ns: int) -> float:
+    """For how long something that failed is not tried again; infinite if it is parked."""
+    if failure.parked:
+        return math.inf
+    # The wall clock was set back: its times mean nothing, and nobody waits for years.
+    if failure.failed_ns > wall_ns:
+        return 0.0
+    return max(0.0, (failure.next_try_ns - wall_ns) / 1e9)
 
 
 def _selected(path: str, kind: Kind, look: Look) -> bool:

@@ -15,6 +15,7 @@ Times are monotonic seconds.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
@@ -98,6 +99,8 @@ class Queue:
         self.cap = connections
         self.state = Breaker.UNKNOWN
         self.message = ""
+        self.only_additions = False
+        """Start nothing but what adds to the server: uploads and directories."""
         self._jitter = jitter
         self._pause_s = 0.0
         self._open_until = 0.0
@@ -118,6 +121,7 @@ class Queue:
         self._loads: dict[str, list[int]] = {}
         """What waits and what runs, of each mapping."""
         self._sources: dict[Key, int] = {}
+        self._freed: dict[str, set[str]] = {}
         self._files = 0
         self._bytes = 0
 
@@ -157,9 +161,22 @@ class Queue:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
 
+    def arriving(self, mapping: str) -> Iterator[str]:
+        """The paths at which running actions will leave something."""
+        return (own[1] for own, action in self._running.items() if own[0] == mapping and _arrives(own, action))
+
+    def busy_below(self, mapping: str, path: str) -> bool:
+        """Whether anything below this path, or a removal of it, waits or runs."""
+        key = (mapping, path)
+        return key in self._waiting or key in self._running or key in self._below_waiting or key in self._below_running
+
     def moves_from(self, mapping: str, path: str) -> bool:
         """Whether a rename away from this path waits or runs."""
         return (mapping, path) in self._sources
+
+    def freed(self, mapping: str) -> set[str]:
+        """Paths that a rename was to leave and that stay, since it was taken back or replaced; each is told once."""
+        return self._freed.pop(mapping, set())
 
     # ── putting in and taking back ───────────────────────────────────────────────────────────────────────────
 
@@ -174,7 +191,7 @@ class Queue:
         self._waiting[key] = action
         self._count_waiting(action, 1)
         if before is not None:
-            self._wake_behind(before)
+            self._given_up(before)
 
     def withdraw(self, mapping: str, path: str) -> None:
         """Take back the action that waits under a path."""
@@ -182,7 +199,7 @@ class Queue:
         if action is not None:
             self._turn_of(mapping).pop((mapping, path), None)
             self._count_waiting(action, -1)
-            self._wake_behind(action)
+            self._given_up(action)
 
     def withdraw_below(self, mapping: str, directory: str) -> None:
         """Take back everything that waits below a directory."""
@@ -222,8 +239,13 @@ class Queue:
                 return action
         return None
 
+    def may_start(self, action: Action) -> bool:
+        """Whether actions of this kind are started now."""
+        return not self.only_additions or isinstance(action, Upload | MakeDir | Probe)
+
     def _take_from(self, turn: OrderedDict[Key, None]) -> Action | None:
         skipped: list[Key] = []
+        large = 0
         action = None
         while turn and action is None:
             key, _ = turn.popitem(last=False)
@@ -231,9 +253,12 @@ class Queue:
             blocker = self._blocker(key, candidate)
             if blocker is not None:
                 self._parked_behind.setdefault(blocker, {})[key] = None
+            elif not self.may_start(candidate):
+                skipped.append(key)
             elif not self._room_for(candidate):
                 skipped.append(key)
-                if not _is_large(candidate) or len(skipped) > _UNITS_PER_CONNECTION:
+                large += 1
+                if not _is_large(candidate) or large > _UNITS_PER_CONNECTION:
                     break
             else:
                 action = self._start(key, candidate)
@@ -413,6 +438,12 @@ class Queue:
         else:
             counts.pop(key, None)
 
+    def _given_up(self, action: Action) -> None:
+        """A waiting action will not be performed."""
+        self._wake_behind(action)
+        if isinstance(action, Rename | RenameDir) and not self.moves_from(action.mapping, action.source):
+            self._freed.setdefault(action.mapping, set()).add(action.source)
+
     def _wake_behind(self, action: Action) -> None:
         """What waits for the end of an action may start now."""
         for own in keys_of(action):
@@ -424,6 +455,10 @@ class Queue:
         waiters = [waiter for waiter in parked if waiter in self._waiting]
         if waiters:
             _put_first(self._turn_of(key[0]), waiters)
+
+
+def _arrives(key: Key, action: Action) -> bool:
+    return isinstance(action, Upload | Rename | MakeDir | RenameDir) and key[1] == action.path
 
 
 def _put_first(turn: OrderedDict[Key, None], keys: list[Key]) -> None:

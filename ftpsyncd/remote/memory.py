@@ -85,6 +85,10 @@ class MemoryServer:
     sessions: int = 0
     """Open now."""
     clock: Callable[[], float] = time.time
+    block: int = _BLOCK
+    """Bytes that arrive at once."""
+    resumable: int = RESUMABLE
+    """From this size on, files are continued."""
     _faults: list[_Fault] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -98,7 +102,11 @@ class MemoryServer:
                 raise TooManyConnectionsError("Too many connections.", reply="421 Too many connections.")
             self.sessions += 1
             self.log.append(("CONNECT", ""))
-            return MemorySession(self)
+            return self.session()
+
+    def session(self) -> MemorySession:
+        """A connection that is let in."""
+        return MemorySession(self)
 
     def fail(
         self,
@@ -221,7 +229,7 @@ class MemorySession:
                 if job.temporary != job.path:
                     self.rename(job.temporary, job.path)
             except FtpsyncdError as error:
-                if not (job.keep_part and job.size >= RESUMABLE and type(error) is TransferFailedError):
+                if not (job.keep_part and job.size >= self._server.resumable and type(error) is TransferFailedError):
                     self._discard(job.temporary)
                 raise
         return digest, dated
@@ -238,10 +246,10 @@ class MemorySession:
         else:
             sent = 0
             self._write(path, b"", new=True)
-        if sent < job.size >= RESUMABLE and path != job.path:
+        if sent < job.size >= self._server.resumable and path != job.path:
             job.begun()
         while sent < job.size:
-            block = file.read(min(_BLOCK, job.size - sent))
+            block = file.read(min(self._server.block, job.size - sent))
             if not block:
                 raise FileChangedError(f"The file ended after {sent} of {job.size} bytes.")
             digest.update(block)

@@ -39,6 +39,9 @@ MAX_REPLY = 128 * 1024
 """All lines of one reply together; continuation lines are unbounded in RFC 959."""
 _SHOWN = 400
 """Characters of a reply that are kept for people."""
+_HIDDEN = b"***"
+_LONG_SECRET = 8
+"""A shorter one is hidden only where it is a word: it may well be a part of other words, which then would tell it."""
 
 
 class Reply(NamedTuple):
@@ -49,11 +52,19 @@ class Reply(NamedTuple):
 
     code: int
     lines: tuple[bytes, ...]
+    secret: re.Pattern[bytes] | None = None
+    """What no person may read, should the server repeat it."""
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.text}>"
 
     @property
     def text(self) -> str:
-        """The reply on one line for people: undecodable and control bytes escaped, shortened."""
-        joined = b" ".join(self.lines).decode("utf-8", "backslashreplace")
+        """The reply on one line for people: without the password, undecodable and control bytes escaped, shortened."""
+        words = b" ".join(self.lines)
+        if self.secret is not None:
+            words = self.secret.sub(_HIDDEN, words)
+        joined = words.decode("utf-8", "backslashreplace")
         if len(joined) <= _SHOWN and joined.isprintable():
             return joined
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in joined)
@@ -75,6 +86,14 @@ class Reply(NamedTuple):
         return self.code // 100 == 3
 
 
+def pattern_of(secret: bytes) -> re.Pattern[bytes] | None:
+    """What finds a secret in a server's words; None if there is none."""
+    if not secret:
+        return None
+    found = re.escape(secret)
+    return re.compile(found if len(secret) >= _LONG_SECRET else rb"(?<![\w])" + found + rb"(?![\w])")
+
+
 _AFTER_CODE = frozenset({b" ", b"-", b""})
 
 
@@ -82,6 +101,7 @@ class ReplyReader:
     """Cuts the byte stream of the control channel into replies (RFC 959 §4.2), with bounded memory."""
 
     def __init__(self) -> None:
+        self.secret: re.Pattern[bytes] | None = None
         self._buffer = bytearray()
         self._searched = 0
         self._lines: list[bytes] = []
@@ -129,13 +149,14 @@ class ReplyReader:
         if not self._lines:
             code = line[:3]
             if not (len(code) == 3 and code.isdigit() and b"1" <= code < b"7" and line[3:4] in _AFTER_CODE):
+                line = self.secret.sub(_HIDDEN, line) if self.secret is not None else line
                 raise ProtocolError(f"The server sent something that is no FTP reply: {_shown(line)}")
             self._lines.append(line)
-            return None if line[3:4] == b"-" else Reply(int(line[:3]), (line,))
+            return None if line[3:4] == b"-" else Reply(int(line[:3]), (line,), self.secret)
         self._lines.append(line)
         # The last line repeats the code and a space; anything else, codes included, is text.
         if line[:3] == self._lines[0][:3] and line[3:4] in {b" ", b""}:
-            return Reply(int(line[:3]), tuple(self._lines))
+            return Reply(int(line[:3]), tuple(self._lines), self.secret)
         return None
 
 
@@ -401,7 +422,7 @@ def parse_list(lines: Iterator[bytes], encoding: str = "utf-8") -> Iterator[Remo
             name = match["name"].lstrip(b" ") if match["dir"] else match["name"]
         else:
             continue
-        if name in {b".", b".."}:
+        if name in {b"", b".", b".."}:
             continue
         size = int(match["size"]) if kind is Kind.FILE else None
         yield RemoteEntry(name.decode(encoding, "surrogateescape"), kind, size, None)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, VerificationError
-from ftpsyncd.model import parent
 from ftpsyncd.remote import hashes, replies, trials
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Resuming
@@ -59,7 +59,7 @@ def kept(session: Session, job: PublishJob) -> Kept:
     if profile.hashing is None and not hashes.offered(profile.features):
         profile.hashing = Hashing.NONE
     if profile.hashing is None or (profile.resuming is None and there < job.size):
-        trials.learn_resuming(session, parent(job.temporary))
+        trials.learn_resuming(session, names.trial(job.temporary))
     if there == job.size:
         return Kept(there)
     if profile.resuming is Resuming.REST:

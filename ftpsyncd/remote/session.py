@@ -217,14 +217,16 @@ class Session:
         reply = self.exchange([self._secret("USER", spec.user)])[0]
         if reply.code == 331:
             with self.account.entrance(self._known_refusals):
-                self._judge_login(self.exchange([self._secret("PASS", spec.password())])[0])
+                password = spec.password()
+                self.control.hide(password.encode(errors="surrogateescape"))
+                self._judge_login(self.exchange([self._secret("PASS", password)])[0])
         else:
             self._judge_login(reply)
 
     def _judge_login(self, reply: Reply) -> None:
         if not reply.good:
             # 332 wants an account, which no server of today has: a person must look.
-            raise self.error(Reply(530, reply.lines) if reply.more else reply, "PASS", self.account.spec.user)
+            raise self.error(reply._replace(code=530) if reply.more else reply, "PASS", self.account.spec.user)
 
     def _secret(self, verb: str, word: str) -> bytes:
         if any(c in word for c in "\r\n\0"):

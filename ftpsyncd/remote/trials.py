@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -37,9 +36,8 @@ MOST_TRIALS = 2
 
 
 @contextmanager
-def scratch(session: Session, directory: str) -> Iterator[str]:
-    """A name of our own in a directory; what is there afterwards is removed."""
-    path = f"{directory.rstrip('/')}/ftpsyncd.{secrets.token_hex(4)}.filepart"
+def scratch(session: Session, path: str) -> Iterator[str]:
+    """A small file of our own; what is there afterwards is removed, if the session still lives."""
     try:
         yield path
     finally:
@@ -90,17 +88,21 @@ def holds(session: Session, path: str, content: bytes) -> bool:
     return into.getvalue() == content
 
 
-def learn_resuming(session: Session, directory: str) -> None:
+def learn_resuming(session: Session, path: str) -> None:
     """Find out how the server continues a file and tells hashes; the profile remembers both.
 
     A server that cannot be tried now, because it is full for instance, is tried another time.
+
+    Args:
+        session: at the server.
+        path: of the small file; who calls sees to what is left of it when the session, or this process, ends.
 
     Raises:
         RemoteError: the session ended.
     """
     profile = session.profile
     try:
-        with scratch(session, directory) as path:
+        with scratch(session, path):
             if not deliver(session, "STOR", path, CONTENT[:PART]).good:
                 return
             profile.hashing = hashing(session, path, CONTENT[:PART])

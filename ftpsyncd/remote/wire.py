@@ -24,7 +24,7 @@ from typing import Any
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.model import ServerSpec
-from ftpsyncd.remote.replies import Reply, ReplyReader
+from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 
 _CHUNK = 64 * 1024
 _TICKET_CHECK_S = 60.0
@@ -245,6 +245,10 @@ class Control:
             if self.queued and self.queued[-1].code == 421:
                 return
             raise translate(error, f"sending a command to {self._where}") from error
+
+    def hide(self, secret: bytes) -> None:
+        """From now on, no words of the server that people read hold this, should it repeat what it was told."""
+        self._reader.secret = pattern_of(secret)
 
     def reply(self, timeout_s: float | None = None) -> Reply:
         """The next reply, complete within the time-out.

@@ -90,6 +90,7 @@ def test_watching_has_colours_where_nobody_minds(config_file, daemon):
         ("plan ", ["gallery", "shop"]),
         ("sync sh", ["shop"]),
         ("approve ", ["gallery", "shop"]),
+        ("verify g", ["gallery"]),
         ("pause --server ", ["web"]),
         ("retry --server w", ["web"]),
         ("hist", ["history"]),

@@ -96,7 +96,7 @@ BEYOND = {
 @pytest.mark.real_server
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_rest_beyond_the_end_does(kind: str):
-    with running(kind) as server, Account(server.spec())() as session, scratch(session, "/") as path:
+    with running(kind) as server, Account(server.spec())() as session, scratch(session, "/trial") as path:
         assert beyond(session, path) is BEYOND[kind]
 
 

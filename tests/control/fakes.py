@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ftpsyncd.errors import UnknownNameError
@@ -83,6 +84,7 @@ class FakeDaemon:
     trouble: Exception | None = None
     asked: list[str] = field(default_factory=list)
     queries: list[tuple[HistoryQuery, str | None]] = field(default_factory=list)
+    repairs: list[tuple[str, list[str], list[str]]] = field(default_factory=list)
     commands: list[tuple[CommandName, str | None, str | None, str | None]] = field(default_factory=list)
 
     def status(self) -> Status:
@@ -101,6 +103,12 @@ class FakeDaemon:
             raise self.trouble
         self.commands.append((name, mapping, server, path))
         return f"Did {name}."
+
+    def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
+        if self.trouble is not None:
+            raise self.trouble
+        self.repairs.append((mapping, list(files), list(directories)))
+        return f"Repairs {mapping}."
 
     def history(self, query: HistoryQuery, path: str | None) -> HistoryPage:
         if self.trouble is not None:

@@ -261,3 +261,32 @@ def test_a_mistake_of_ours_is_logged_not_shown(client, daemon):
     assert "secret" not in caught.value.message + caught.value.remedy
     daemon.trouble = None
     assert client.status()
+
+
+# ── Repairs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_to_be_published_again_reaches_the_daemon_as_it_was_named(client, daemon):
+    assert client.repair("gallery", ["a\udcff.jpg", "new\nline"], ["d"]) == "Repairs gallery."
+    assert client.repair("sheets", [], []) == "Repairs sheets."
+    assert daemon.repairs == [("gallery", ["a\udcff.jpg", "new\nline"], ["d"]), ("sheets", [], [])]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"[]", 400, "must be a JSON object"),
+        (b"{}", 400, "`mapping` must be a text"),
+        (b'{"mapping": ""}', 400, "`mapping` must be a text"),
+        (b'{"mapping": "gallery", "path": "x"}', 400, "The body has path; it may have mapping, files, directories."),
+        (b'{"mapping": "gallery", "files": "x"}', 400, "`files` must be a list of texts"),
+        (b'{"mapping": "gallery", "directories": [1]}', 400, "`directories` must be a list of texts"),
+        (b'{"mapping": "gallery", "files": ["a\\u0000"]}', 400, "holds a NUL"),
+        (b'{"mapping": "gallery", "files": ["\\ud800"]}', 400, "half a character"),
+        (b'{"mapping": "galery", "files": []}', 404, "There is no mapping galery"),
+    ],
+)
+def test_a_repair_that_makes_no_sense_is_refused(raw, daemon, body, status, said):
+    answered, _, told = raw(request("POST", "/v1/repair", body))
+    assert (answered, said in told["error"]) == (status, True), told
+    assert daemon.repairs == []

@@ -105,6 +105,14 @@ def test_a_directory_being_deleted_is_doomed_until_it_is_back():
     assert not deletes.is_doomed("d")
 
 
+def test_a_directory_that_is_spared_is_doomed_no_more_with_all_below_it():
+    deletes = Deletes()
+    for directory in ("d", "d/e", "de"):
+        deletes.doom(directory)
+    deletes.spare("d")
+    assert [deletes.is_doomed(directory) for directory in ("d", "d/e", "de")] == [False, False, True]
+
+
 # ── The guard ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -347,6 +347,6 @@ def test_any_name_at_all_is_decided(name):
 def test_a_million_paths_take_seconds():
     """A guard against a mistake of magnitude, far from the usual 0.7 µs per path."""
     paths = [f"pictures/2024/{number % 50:03}/IMG_{number:06}.JPG" for number in range(100_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert all(map(MEDIA.includes, paths))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

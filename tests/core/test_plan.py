@@ -345,7 +345,7 @@ DIRECTORIES = {
         Scene({"d": mounted()}, empty_dirs=True),
         [MakeDir(M, "d", 50, mount_point=True), Enter("d", 50, known=False)],
     ),
-    "a known directory needs nothing": (Scene({"d": folder()}, {"d": made()}, empty_dirs=True), []),
+    "a known directory needs nothing": (Scene({"d": folder()}, {"d": made()}, empty_dirs=True), [settled("d")]),
     "a known directory is entered by a deep scan": (
         Scene({"d": folder()}, {"d": made()}, deep=True),
         [Enter("d", 50, known=True)],
@@ -368,7 +368,7 @@ DIRECTORIES = {
             Enter("d", 2, known=True),
         ],
     ),
-    "the same mount point again": (Scene({"d": mounted()}, {"d": made(mount_point=True)}), []),
+    "the same mount point again": (Scene({"d": mounted()}, {"d": made(mount_point=True)}), [settled("d")]),
     "another disk at the same mount point is made anew": (
         Scene({"d": mounted(60)}, {"d": made(50, mount_point=True)}),
         [

@@ -226,6 +226,20 @@ def test_a_directory_is_removed_after_all_that_waits_below_it():
     assert taken(queue) == [remove_dir("d")]
 
 
+def test_a_directory_is_busy_while_anything_about_it_or_below_it_waits_or_runs():
+    queue = Queue(4)
+    for action in (Delete(M, "d/e/a"), RemoveDir(M, "d")):
+        assert not queue.busy_below(M, "d")
+        queue.offer(action)
+        assert queue.busy_below(M, "d")
+        assert not queue.busy_below(M, "d/f")
+        taken = queue.take(NOW)
+        assert taken == action
+        assert queue.busy_below(M, "d")
+        queue.finish(action)
+    assert not queue.busy_below(M, "d")
+
+
 def test_a_removal_that_waited_starts_when_what_is_below_is_taken_back():
     queue = queue_of(make_dir("d/e"), upload("d/e/a"), remove_dir("d"))
     assert taken(queue) == [make_dir("d/e")]

@@ -47,6 +47,12 @@ class Site:
     mapping: dict[str, Any]
     server_keys: dict[str, Any]
     environ: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (sys.executable, "-m", "ftpsyncd")
+    """What the daemon and the other commands are started with."""
+    foreign: str = ""
+    """Files at the server whose names begin so are somebody else's, and no difference."""
+    under: tuple[str, ...] = ()
+    """A program, with its options, that runs the daemon."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -102,7 +108,7 @@ class Site:
         """Run the daemon; return when its control socket answers."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ftpsyncd", "run", "-c", str(self.config)],
+                [*self.under, *self.program, "run", "-c", str(self.config)],
                 stdout=log,
                 stderr=log,
                 env=self.environment(),
@@ -135,7 +141,7 @@ class Site:
         """Run another command on the same configuration and wait for it."""
         name, *rest = [os.fspath(w) if isinstance(w, Path) else str(w) for w in words]
         done = subprocess.run(
-            [sys.executable, "-m", "ftpsyncd", name, "-c", str(self.config), *rest],
+            [*self.program, name, "-c", str(self.config), *rest],
             capture_output=True,
             text=True,
             errors="surrogateescape",
@@ -164,7 +170,7 @@ class Site:
         try:
             until(self._equal, "both sides are equal", timeout_s)
         except AssertionError:
-            local, remote = contents(self.drop), contents(self.published)
+            local, remote = contents(self.drop), self._ours(contents(self.published))
             missing, extra = sorted(local.keys() - remote.keys()), sorted(remote.keys() - local.keys())
             differ = sorted(p for p in local.keys() & remote.keys() if local[p] != remote[p])
             raise AssertionError(
@@ -173,7 +179,13 @@ class Site:
 
     def _equal(self) -> bool:
         # Names and sizes first: reading everything again and again would slow down those who are waited for.
-        return sizes(self.drop) == sizes(self.published) and contents(self.drop) == contents(self.published)
+        return sizes(self.drop) == self._ours(sizes(self.published)) and contents(self.drop) == self._ours(
+            contents(self.published)
+        )
+
+    def _ours(self, found: dict[bytes, Any]) -> dict[bytes, Any]:
+        theirs = os.fsencode(self.foreign)
+        return {p: held for p, held in found.items() if not theirs or not p.rpartition(b"/")[2].startswith(theirs)}
 
     def until_state(self, state: str, timeout_s: float = 30.0) -> None:
         """Wait until the mapping is in a state."""
@@ -240,10 +252,12 @@ class Spy:
 
     Args:
         root: the published folder on the server's disk.
+        rest_s: between two looks.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, rest_s: float = 0.001) -> None:
         self._root = root
+        self._rest_s = rest_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spy")
         self._sizes: dict[str, tuple[int, int, int]] = {}
@@ -261,7 +275,7 @@ class Spy:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._look()
-            self._stop.wait(0.001)
+            self._stop.wait(self._rest_s)
 
     def _look(self) -> None:
         self.looks += 1
@@ -275,7 +289,7 @@ class Spy:
                 try:
                     if entry.is_dir(follow_symlinks=False):
                         stack.append(entry.path)
-                    elif not entry.name.endswith(".filepart"):
+                    elif _is_final(entry.name):
                         self._note(entry)
                 except OSError:
                     continue
@@ -293,12 +307,23 @@ class Spy:
     def until_seen_all(self) -> None:
         """Wait until it has seen what is there now; afterwards `assert_never_torn` has something to judge."""
         final = {os.fsdecode(path): held for path, held in contents(self._root).items()}
-        until(lambda: all(held in self.seen.get(path, ()) for path, held in final.items()), "the spy saw it all", 20)
+
+        def unseen() -> list[str]:
+            return [path for path, held in final.items() if held not in self.seen.get(path, ()) and _is_final(path)]
+
+        try:
+            until(lambda: not unseen(), "the spy saw it all", 20)
+        except AssertionError:
+            raise AssertionError(f"not seen by the spy: {unseen()}") from None
 
     def assert_never_torn(self, allowed: dict[str, set[bytes]]) -> None:
         """Every content that was ever visible is one of those that were meant to be."""
         for path, digests in self.seen.items():
             assert digests <= allowed.get(path, set()), f"{path} was visible with a content that nobody dropped"
+
+
+def _is_final(path: str) -> bool:
+    return not path.endswith(".filepart")
 
 
 def digest(data: bytes) -> bytes:

@@ -99,7 +99,7 @@ def test_after_a_crash_receipts_and_rows_are_the_same(tmp_path: Path, after: int
         until(lambda: s.mapping_status()["published_files"] >= after, "some are published", 30)
         s.kill()
         with Ledger(s.base / "state/ledger.db", read_only=True) as ledger:
-            mapping = int(ledger._db.execute("SELECT id FROM mapping").fetchone()[0])
+            mapping = int(ledger._read("SELECT id FROM mapping", ()).fetchone()[0])
             rows = {(path, row.published_ns, row.sha256) for path, row in ledger.walk(mapping) if row.kind is Kind.FILE}
             found = ledger.history.page(HistoryQuery(limit=1000))
         assert len(rows) >= after

@@ -65,6 +65,14 @@ def test_a_probe_tells_which_files_are_being_written(root: Path) -> None:
     assert Scanner(root).probe("", ["a.jpg", "sub"]).busy == frozenset()
 
 
+def test_a_probe_tells_when_a_file_was_really_changed(root: Path) -> None:
+    """A copy that keeps the date of its original is as young as it is."""
+    os.utime(root / "a.jpg", ns=(1, 1))
+    entry = Scanner(root).probe("", ["a.jpg"]).entries["a.jpg"]
+    assert entry.fingerprint.mtime_ns == 1
+    assert entry.ctime_ns == (root / "a.jpg").stat().st_ctime_ns
+
+
 @pytest.mark.parametrize("directory", ["gone", "sub/gone/deeper", "a.jpg", "a.jpg/below"])
 def test_absent_is_what_the_kernel_calls_absent(root: Path, directory: str) -> None:
     for listing in (Scanner(root).list_dir(directory), Scanner(root).probe(directory, ["x"])):

@@ -365,6 +365,8 @@ class TestList:
             b"",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 .",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 ..",
+            b"11-22-26  11:00PM       <DIR>          ",
+            b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00  -> x",
         ]
         assert list(replies.parse_list(iter(lines))) == []
 
@@ -429,3 +431,33 @@ class TestHashes:
 )
 def test_the_address_that_pasv_names(text, address):
     assert replies.pasv_address(reply(text)) == address
+
+
+@pytest.mark.parametrize(
+    ("secret", "said", "shown"),
+    [
+        (b"long enough", b"530 long enough: no, long enough!", "530 ***: no, ***!"),
+        (b"long enough", b"530 solong enoughx", "530 so***x"),
+        (b"a+b(c", b"550 a: PASS a+b(c", "550 a: PASS ***"),
+        (b"site", b"550 /website/site is no site", "550 /website/*** is no ***"),
+        (b"", b"530 no", "530 no"),
+    ],
+)
+def test_people_do_not_read_a_password_that_the_server_repeats(secret: bytes, said: bytes, shown: str):
+    reader = ReplyReader()
+    reader.secret = replies.pattern_of(secret)
+    reader.feed(said + b"\r\n")
+    reply = reader.next()
+    assert reply is not None
+    assert (reply.text, repr(reply)) == (shown, f"<Reply {shown}>")
+    # What the session understands is not touched: a folder may have the password's name.
+    assert reply.lines == (said,)
+
+
+def test_a_password_is_hidden_in_what_is_no_reply_at_all():
+    reader = ReplyReader()
+    reader.secret = replies.pattern_of(b"long enough")
+    reader.feed(b"long enough?\r\n")
+    with pytest.raises(errors.ProtocolError, match=r"\*\*\*") as caught:
+        reader.next()
+    assert "long enough" not in caught.value.message

@@ -161,6 +161,13 @@ def test_a_file_is_published(site):
     site.wait_for("first.jpg")
 
 
+def test_the_journal_is_searched_by_fields(site):
+    site.put("looked-for.jpg")
+    site.wait_for("looked-for.jpg")
+    found = ("journalctl", "-u", "ftpsyncd", "-o", "cat", "FTPSYNCD_EVENT=published", "FTPSYNCD_PATH=looked-for.jpg")
+    until(lambda: "published looked-for.jpg" in site.run(*found), "its line", 30)
+
+
 def test_a_reload_publishes_a_new_folder_and_a_wrong_configuration_changes_nothing(site):
     pid, path = site.property("MainPID"), site.machine.tree / "etc/ftpsyncd/config.yaml"
     before = path.read_text()

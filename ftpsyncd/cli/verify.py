@@ -1,0 +1,344 @@
+"""``ftpsyncd verify``: the server compared with the ledger, and what is missing or wrong published again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Protocol
+
+import click
+
+from ftpsyncd.cli.daemon import client
+from ftpsyncd.cli.interrupts import tidy_end
+from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.output import number, size
+from ftpsyncd.cli.settings import check_name, load_config, start_log
+from ftpsyncd.config import Config
+from ftpsyncd.control import shapes
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.core.compare import Drift
+from ftpsyncd.errors import DaemonNotRunningError, ExitCode
+from ftpsyncd.local.quiet import ignore_lease_signals
+from ftpsyncd.logs import one_line, quote
+from ftpsyncd.model import Kind, MappingState
+from ftpsyncd.service import Service
+from ftpsyncd.survey import open_ledger
+from ftpsyncd.verify import Checked, Finding, Verification
+
+BATCH_BYTES = 32_000
+"""Of names, as JSON, in one request to the daemon."""
+TURN_S = 0.25
+PATIENCE_S = 3600.0
+"""How long a repair is awaited at most; it goes on by itself."""
+
+WORDS = {
+    Drift.MISSING: "missing",
+    Drift.WRONG_KIND: "wrong kind",
+    Drift.WRONG_SIZE: "wrong size",
+    Drift.WRONG_CONTENT: "wrong content",
+    Drift.UNKNOWN: "unknown",
+}
+COLOURS = {
+    Drift.MISSING: "red",
+    Drift.WRONG_KIND: "red",
+    Drift.WRONG_SIZE: "yellow",
+    Drift.WRONG_CONTENT: "yellow",
+    Drift.UNKNOWN: "cyan",
+}
+WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC}
+"""States in which what is to be published is on its way, or there."""
+
+
+@click.command(
+    epilog=examples(
+        "ftpsyncd verify gallery                    is everything there?",
+        "ftpsyncd verify gallery --hash             with contents, where the server tells hashes",
+        "ftpsyncd verify gallery --repair           publish again what is missing or wrong",
+        "ftpsyncd verify gallery --ignore-unknown   others put files there, too",
+        "ftpsyncd verify gallery --json | jq -r '.findings[] | select(.drift == \"missing\") | .path'",
+    )
+)
+@click.argument("mapping", shell_complete=complete_mapping)
+@click.option("--repair", is_flag=True, help="Publish again what is missing or wrong, and wait for it.")
+@click.option("--hash", "hashing", is_flag=True, help="Compare contents, too, where the server tells hashes.")
+@click.option("--ignore-unknown", is_flag=True, help="Pass over what was never published from here.")
+@json_option
+@common_options
+@click.pass_context
+def verify(
+    ctx: click.Context, mapping: str, *, repair: bool, hashing: bool, ignore_unknown: bool, as_json: bool
+) -> None:
+    """Compare the server with what the ledger says was published there.
+
+    Finds what is missing, of the wrong size, or unknown. Never deletes anything. With --repair a running daemon
+    publishes again what is missing or wrong; without one, this command does, with all else that waits. Exits with 1 if
+    anything differs (or, with --repair, is left), with 75 if the server cannot be reached.
+    """
+    start_log(given(), level="error")
+    config = load_config(given())
+    check_name(mapping, config.mappings, "mapping")
+    mender = Mender(config, mapping) if repair else None
+    with tidy_end():
+        try:
+            compared = Comparison(config, mapping, hashing=hashing, ignore_unknown=ignore_unknown)
+            show = print_json if as_json else print_lines
+            code = show(config, compared, mender)
+        finally:
+            if mender is not None:
+                mender.close()
+    ctx.exit(code)
+
+
+class Comparison:
+    """One mapping, to be compared once or twice."""
+
+    def __init__(self, config: Config, mapping: str, *, hashing: bool, ignore_unknown: bool) -> None:
+        self.mapping = mapping
+        self.hashing = hashing
+        self.checked = Checked()
+        self.tells_hashes = False
+        self._config = config
+        self._ignore_unknown = ignore_unknown
+
+    def run(self) -> Iterator[Finding]:
+        """What differs, as it is found."""
+        ledger = open_ledger(self._config)
+        try:
+            verification = Verification(self._config, self.mapping, ledger, hashing=self.hashing)
+            self.checked = verification.checked
+            for finding in verification.run():
+                if finding.drift is Drift.UNKNOWN and self._ignore_unknown:
+                    self.checked.drift[Drift.UNKNOWN] = 0
+                else:
+                    yield finding
+            self.tells_hashes = verification.tells_hashes
+        finally:
+            if ledger is not None:
+                ledger.close()
+
+    @property
+    def differs(self) -> int:
+        """How many paths are not as they should be."""
+        return sum(self.checked.drift.values())
+
+
+# ── Repair ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Hand(Protocol):
+    """Who publishes again: a running daemon, or a pass of our own; both own the ledger while they work."""
+
+    def take(self, files: list[str], directories: list[str]) -> None:
+        """Publish these again."""
+
+    def wait(self) -> None:
+        """Until they are published, or cannot be now."""
+
+    def close(self) -> None:
+        """End."""
+
+
+class Mender:
+    """Collects what is missing or wrong and has it published again."""
+
+    def __init__(self, config: Config, mapping: str) -> None:
+        self.files = self.directories = 0
+        self._config = config
+        self._mapping = mapping
+        self._batch: dict[Kind, list[str]] = {Kind.FILE: [], Kind.DIR: []}
+        self._bytes = 0
+        self._hand: Hand | None = None
+
+    def note(self, finding: Finding) -> None:
+        """A finding; what is unknown is left alone."""
+        if finding.drift is Drift.UNKNOWN or (finding.kind is Kind.DIR and finding.drift is not Drift.MISSING):
+            return
+        self._batch[finding.kind].append(finding.path)
+        self._bytes += len(json.dumps(finding.path))
+        if finding.kind is Kind.FILE:
+            self.files += 1
+        else:
+            self.directories += 1
+        if self._bytes >= BATCH_BYTES:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._hand is None:
+            self._hand = _hand(self._config, self._mapping)
+        self._hand.take(self._batch[Kind.FILE], self._batch[Kind.DIR])
+        self._batch = {Kind.FILE: [], Kind.DIR: []}
+        self._bytes = 0
+
+    def finish(self) -> bool:
+        """Have the rest published and wait for all; False if there was nothing to do."""
+        if self._bytes:
+            self._pass_on()
+        if self._hand is None:
+            return False
+        click.echo(f"Publishing {number(self.files, 'file')} again …", err=True)
+        self._hand.wait()
+        self.close()
+        return True
+
+    def close(self) -> None:
+        """End what was begun."""
+        if self._hand is not None:
+            self._hand.close()
+
+
+class DaemonHand:
+    """The running daemon publishes."""
+
+    def __init__(self, daemon: ControlClient, mapping: str) -> None:
+        self._daemon = daemon
+        self._mapping = mapping
+
+    def take(self, files: list[str], directories: list[str]) -> None:
+        """See `Hand`."""
+        self._daemon.repair(self._mapping, files, directories)
+
+    def wait(self) -> None:
+        """See `Hand`; what the daemon cannot do now it does later, unless it is held up by a person."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            status = shapes.status_from_json(self._daemon.status())
+            found = next((each for each in status.mappings if each.name == self._mapping), None)
+            if found is None or found.state not in WAITS:
+                return
+            if found.state is MappingState.IN_SYNC and not found.pending + found.in_flight:
+                return
+            time.sleep(TURN_S)
+
+    def close(self) -> None:
+        """See `Hand`: the daemon goes on."""
+
+
+class OwnHand:
+    """A pass of our own, like `sync`."""
+
+    def __init__(self, config: Config, mapping: str) -> None:
+        self._mapping = mapping
+        self._service = Service(config, one_pass=True, mappings=[mapping])
+        ignore_lease_signals()
+        self._service.start()
+        self._open = True
+
+    def take(self, files: list[str], directories: list[str]) -> None:
+        """See `Hand`."""
+        engine = self._service.engine
+        engine.ask(lambda at: engine.mirrors[self._mapping].publish_again(files, directories, at))
+
+    def wait(self) -> None:
+        """See `Hand`."""
+        while not self._service.wait_finished(TURN_S):
+            pass
+
+    def close(self) -> None:
+        """See `Hand`."""
+        if self._open:
+            self._open = False
+            self._service.stop()
+
+
+def _hand(config: Config, mapping: str) -> Hand:
+    try:
+        daemon = client(config)
+        daemon.status()
+    except DaemonNotRunningError:
+        return OwnHand(config, mapping)
+    return DaemonHand(daemon, mapping)
+
+
+def mended(compared: Comparison, mender: Mender | None) -> Checked | None:
+    """Publish again and compare again; what was found by the second look, None if there was none."""
+    if mender is None or not mender.finish():
+        return None
+    for _ in compared.run():
+        pass
+    return compared.checked
+
+
+def code_of(checked: Checked, left: Checked | None) -> int:
+    """0 if all is equal; 1 if something differs, or still does."""
+    last = left or checked
+    differs = sum(last.drift.values()) or (left is not None and left.unsettled)
+    return ExitCode.SOME_FAILED if differs else ExitCode.DONE
+
+
+# ── Output ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_lines(_config: Config, compared: Comparison, mender: Mender | None) -> int:
+    """One line for each finding, then the totals."""
+    for finding in compared.run():
+        if mender is not None:
+            mender.note(finding)
+        click.echo(line(finding))
+    checked = compared.checked
+    click.echo(summary(compared, checked))
+    left = mended(compared, mender)
+    if left is not None:
+        click.echo(f"Published again and compared again: {told(left)}")
+    elif mender is None and any(count for drift, count in checked.drift.items() if drift is not Drift.UNKNOWN):
+        click.echo(f"`ftpsyncd verify {one_line(compared.mapping)} --repair` publishes them again.")
+    return code_of(checked, left)
+
+
+def line(finding: Finding) -> str:
+    """A finding: what is wrong, the size that it should have, the path."""
+    word = click.style(f"{WORDS[finding.drift]:<13}", fg=COLOURS[finding.drift])
+    amount = finding.found if finding.drift is Drift.UNKNOWN else finding.expected
+    shown = "" if amount is None else size(amount)
+    tail = ""
+    if finding.drift is Drift.WRONG_SIZE and finding.found is not None and finding.expected is not None:
+        tail = click.style(f"  ({finding.found:,} bytes instead of {finding.expected:,})", dim=True)
+    name = finding.path or "."
+    return f"{word} {shown:>7}  {quote(name + '/' if finding.kind is Kind.DIR else name)}{tail}"
+
+
+def told(checked: Checked) -> str:
+    """The totals in words."""
+    parts = [f"{count:,} {WORDS[drift]}" for drift, count in checked.drift.items() if count]
+    if checked.unsettled:
+        parts.append(f"{checked.unsettled:,} still to be published")
+    return ", ".join(parts) or "all is as it should be."
+
+
+def summary(compared: Comparison, checked: Checked) -> str:
+    """How much was compared, and what was found."""
+    looked = f"{number(checked.files, 'file')} in {number(checked.directories, 'directory', 'directories')}"
+    if compared.hashing:
+        looked += f", {checked.hashed:,} of them by content"
+        if not compared.tells_hashes:
+            looked += " (the server tells no hashes)"
+    return click.style(f"{one_line(compared.mapping)}: {looked}: {told(checked)}", bold=True)
+
+
+def print_json(config: Config, compared: Comparison, mender: Mender | None) -> int:
+    """One document, its findings printed as they are found: docs/control-api.md has the shape."""
+    spec = config.mappings[compared.mapping]
+    head = {"mapping": compared.mapping, "server": spec.server, "remote": spec.remote}
+    click.echo(f'{json.dumps(head)[:-1]}, "findings": [', nl=False)
+    for index, finding in enumerate(compared.run()):
+        if mender is not None:
+            mender.note(finding)
+        record = {**asdict(finding), "kind": finding.kind.value}
+        click.echo(f"{',' if index else ''}\n  {json.dumps(record)}", nl=False)
+    checked = compared.checked
+    left = mended(compared, mender)
+    repair = None
+    if mender is not None:
+        after = left or checked
+        repair = {
+            "files": mender.files,
+            "directories": mender.directories,
+            "left": after.drift,
+            "unsettled": after.unsettled,
+        }
+    code = code_of(checked, left)
+    counts = {key: getattr(checked, key) for key in ("directories", "files", "hashed", "unsettled")}
+    tail = {"totals": checked.drift, "checked": counts, "repair": repair, "exit_code": code}
+    click.echo(f"\n], {json.dumps(tail)[1:]}")
+    return code

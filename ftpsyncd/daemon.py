@@ -1,0 +1,169 @@
+"""The daemon: a service that runs until a signal ends it, with systemd told how it is.
+
+Signals and the control socket's wish for a reload are granted one after the other by the main thread. In between it
+feeds the watchdog as long as the engine turns and no worker hangs, and asks for more time while a first look at a large
+tree takes longer than systemd would wait.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from enum import Enum
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from ftpsyncd import systemd
+from ftpsyncd.config import Config
+from ftpsyncd.errors import ExitCode, FtpsyncdError
+from ftpsyncd.local.quiet import ignore_lease_signals
+from ftpsyncd.logs import logger, one_line
+from ftpsyncd.model import ServerState, Status
+from ftpsyncd.service import Service, require_secrets
+
+EXTEND_EVERY_S = 15.0
+RELOAD_ANSWER_S = 18.0
+"""How long who asked for a reload waits to hear of it; less than the control API's own patience."""
+
+
+class Wish(Enum):
+    """What a signal or a command wants of the running daemon."""
+
+    STOP = "stop"
+    RELOAD = "reload"
+
+
+Wishes = SimpleQueue[tuple[Wish, Future[str] | None]]
+"""A SimpleQueue, since only its `put` may be called by a signal handler whatever the interrupted code is doing."""
+
+
+class Watched(Protocol):
+    """What systemd is told about (`service.Service`)."""
+
+    def turning(self) -> bool:
+        """Whether the engine's loop has turned lately."""
+
+    def stuck(self) -> bool:
+        """Whether workers hang."""
+
+    def watching(self) -> bool:
+        """Whether every mapping's watcher is up, or its folder known to be missing."""
+
+    def status(self) -> Status:
+        """Everything at this moment."""
+
+
+class Herald:
+    """Tells systemd how the service is, one beat after the other.
+
+    Args:
+        service: what is told about.
+        now: monotonic seconds, of the start.
+    """
+
+    def __init__(self, service: Watched, now: float) -> None:
+        self.ready = False
+        self._service = service
+        self._extended_at = now
+
+    def beat(self, now: float) -> None:
+        """Say whatever is to be said now."""
+        if not self.ready and self._service.watching():
+            self.ready = True
+            systemd.ready()
+        if self._service.turning() and not self._service.stuck():
+            systemd.watchdog()
+            if not self.ready and now - self._extended_at > EXTEND_EVERY_S:
+                # A first look at a large tree takes its time; while the engine turns, that is no failure.
+                self._extended_at = now
+                systemd.extend_timeout(4 * EXTEND_EVERY_S)
+        systemd.status(headline(self._service.status()))
+
+
+def run(config: Config, again: Callable[[], Config]) -> int:
+    """Run the daemon in the foreground until a signal ends it.
+
+    Args:
+        config: what to run.
+        again: reads the configuration anew, for SIGHUP and ``reload``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        FtpsyncdError: it cannot start.
+    """
+    ignore_lease_signals()
+    wishes: Wishes = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: wishes.put((Wish.STOP, None)))
+    signal.signal(signal.SIGHUP, lambda *_: wishes.put((Wish.RELOAD, None)))
+
+    def ask_for_reload() -> str:
+        answer: Future[str] = Future()
+        wishes.put((Wish.RELOAD, answer))
+        return answer.result(RELOAD_ANSWER_S)
+
+    service = Service(config, reload=ask_for_reload)
+    service.start()
+    try:
+        return _supervise(service, wishes, again)
+    finally:
+        systemd.stopping()
+        service.stop()
+        logger.bind(event="stopped").info("stopped")
+
+
+def _supervise(service: Service, wishes: Wishes, again: Callable[[], Config]) -> int:
+    """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
+    names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
+    logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
+    herald = Herald(service, time.monotonic())
+    interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
+    while True:
+        with suppress(Empty):
+            wish, answer = wishes.get(timeout=interval_s if herald.ready else 0.05)
+            if wish is Wish.STOP:
+                return ExitCode.DONE
+            _reload(service, again, answer)
+            herald.ready = True
+        service.require_engine()
+        herald.beat(time.monotonic())
+
+
+def _reload(service: Service, again: Callable[[], Config], answer: Future[str] | None) -> None:
+    """Read the configuration again and run it; if it is wrong, everything stays as it is."""
+    systemd.reloading()
+    try:
+        config = again()
+        require_secrets(config)
+    except FtpsyncdError as error:
+        said = one_line(" | ".join(error.message.splitlines()))
+        logger.bind(event="reload").warning("the configuration was not reloaded, the old one stays in force: {}", said)
+        if answer is not None:
+            answer.set_exception(error)
+    else:
+        # What fails from here on ends the daemon: half of a configuration is none.
+        said = f"reloaded: {service.change(config)}"
+        logger.bind(event="reload").info("{}", said)
+        if answer is not None:
+            answer.set_result(said)
+    systemd.ready()
+
+
+def headline(status: Status) -> str:
+    """One line for ``systemctl status``."""
+    files = sum(m.published_files for m in status.mappings)
+    pending = sum(m.pending + m.in_flight for m in status.mappings)
+    trouble = sum(m.parked + m.held for m in status.mappings)
+    offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
+    text = f"{files} files published, {pending} pending"
+    if trouble:
+        text += f", {trouble} need a person (ftpsyncd status)"
+    if offline:
+        text += f", offline: {', '.join(offline)}"
+    return text

@@ -1,0 +1,307 @@
+"""The ledger's file as a database: opened, checked, migrated, and written so that a full disk does no harm.
+
+The only import of sqlite3. WAL with ``synchronous=NORMAL``: a power failure may lose the last commits, never the file's
+integrity. `ledger` says what is in it.
+
+- **Damage.** The file says whether it was closed in order. If not, it is checked before it is used; else `check` may be
+  asked for at any time, beside the one who writes.
+- **A disk that is full.** What was written since the last commit is kept as statements, too. Where the file cannot be
+  written, they are put into a new transaction that stays open, in memory: whoever reads over this connection sees them,
+  nobody else does, and nothing is lost but by a crash. Every `RETRY_S` the commit is tried again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
+
+RETRY_S = 3.0
+"""How often a commit that failed for lack of space is tried again."""
+STATEMENTS_MAX = 20_000
+"""So many statements may wait in memory for space; then nothing more should be begun."""
+
+_OPEN, _CLOSED = 0x66747001, 0x66747000
+"""Values of ``PRAGMA application_id``: somebody works with the file; it was closed in order."""
+_UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_COMPANIONS = ("", "-wal", "-shm")
+"""What SQLite appends to the name of a database for the files that belong to it."""
+
+_Statement = tuple[str, Sequence[Any], bool]
+"""SQL, values, and whether the values are those of many rows."""
+
+Cursor = sqlite3.Cursor
+
+
+class _Reading(sqlite3.Cursor):
+    """A cursor whose rows are read from the file while they are taken, so that errors come then, too."""
+
+    error: Callable[[str, sqlite3.Error], LedgerError]
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        try:
+            return super().fetchone()
+        except sqlite3.Error as error:
+            raise self.error("read", error) from error
+
+    def fetchall(self) -> list[Any]:
+        """All rows."""
+        try:
+            return super().fetchall()
+        except sqlite3.Error as error:
+            raise self.error("read", error) from error
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.Error as error:
+            raise self.error("read", error) from error
+
+
+class Database:
+    """An open database. Used by one thread.
+
+    Args:
+        path: the file; its directory must exist.
+        migrations: the script at index n turns a file of schema n into one of schema n + 1.
+        read_only: the file must exist.
+
+    Raises:
+        LedgerDamagedError: it is damaged.
+        LedgerNewerError: it was written by a newer version.
+        LedgerError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, migrations: Sequence[str], *, read_only: bool = False) -> None:
+        self.path = path
+        self.trouble = ""
+        """Why nothing can be written now, in words; empty if all is well."""
+        self.in_order = True
+        """It was closed in order when it was last used (or it is new)."""
+        self._read_only = read_only
+        self._writing = False
+        self._statements: list[_Statement] = []
+        """Everything since the last commit."""
+        self._retry_at = 0.0
+        self._distrusted = False
+        with self._errors("open"):
+            if read_only:
+                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            else:
+                # The engine's thread uses it; the service's start thread opened it.
+                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+            try:
+                self.version = self._known_version(len(migrations))
+                if not read_only:
+                    self._prepare(migrations)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _known_version(self, newest: int) -> int:
+        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > newest:
+            msg = f"the ledger {self.path} was written by a newer ftpsyncd (schema {version}, known {newest})"
+            raise LedgerNewerError(msg)
+        return version
+
+    def _prepare(self, migrations: Sequence[str]) -> None:
+        self.in_order = not self.version or self._db.execute("PRAGMA application_id").fetchone()[0] == _CLOSED
+        if not self.in_order:
+            problem = _problem_of(self._db)
+            if problem:
+                raise self._damaged(problem)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        if self.version < len(migrations):
+            # All or nothing: what breaks off leaves the file as it was.
+            scripts = "".join(migrations[self.version :])
+            self._db.executescript(f"BEGIN IMMEDIATE; {scripts} PRAGMA user_version={len(migrations)}; COMMIT;")
+            self.version = len(migrations)
+        self.write(f"PRAGMA application_id={_OPEN}", ())
+        self.commit()
+
+    # ── errors ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._error(doing, error) from error
+
+    def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
+        if _code(error) in _DAMAGED:
+            self._distrusted = True
+            return self._damaged(str(error))
+        return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
+
+    def _damaged(self, problem: str) -> LedgerDamagedError:
+        return LedgerDamagedError(f"the ledger {self.path} is damaged: {problem}")
+
+    def distrust(self) -> None:
+        """Somebody found it damaged: it is not closed as one that is in order."""
+        self._distrusted = True
+
+    # ── reading and writing ──────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something waits for `commit`."""
+        return self._writing
+
+    @property
+    def overfull(self) -> bool:
+        """Whether as much waits in memory for space as may."""
+        return bool(self.trouble) and len(self._statements) >= STATEMENTS_MAX
+
+    def read(self, sql: str, values: Sequence[object]) -> Cursor:
+        """Ask; what is not yet committed counts."""
+        cursor = self._db.cursor(_Reading)
+        cursor.error = self._error
+        with self._errors("read"):
+            return cursor.execute(sql, values)
+
+    def write(self, sql: str, values: Sequence[object]) -> Cursor:
+        """Change something at the next commit."""
+        return self._write((sql, values, False))
+
+    def write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """One statement for many rows."""
+        self._write((sql, list(rows), True))
+
+    def _write(self, statement: _Statement) -> Cursor:
+        self._statements.append(statement)
+        try:
+            self._begin()
+            return self._execute(statement)
+        except sqlite3.Error as error:
+            if self._read_only or _code(error) not in _UNWRITABLE:
+                self._statements.pop()
+                raise self._error("write", error) from error
+            return self._keep_in_memory(error)
+
+    def _begin(self) -> None:
+        if not self._writing:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._writing = True
+
+    def _execute(self, statement: _Statement) -> Cursor:
+        sql, values, many = statement
+        return self._db.executemany(sql, values) if many else self._db.execute(sql, values)
+
+    def commit(self) -> None:
+        """Make everything since the last commit durable, all or nothing; where the disk is full, later."""
+        if not self._writing or (self.trouble and time.monotonic() < self._retry_at):
+            return
+        try:
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if _code(error) not in _UNWRITABLE:
+                raise self._error("write", error) from error
+            self._keep_in_memory(error)
+            return
+        self._writing = False
+        self._statements.clear()
+        if self.trouble:
+            self.trouble = ""
+            self._db.execute("PRAGMA cache_spill=ON")
+
+    def _keep_in_memory(self, error: sqlite3.Error) -> Cursor:
+        """The file cannot be written: the transaction goes on in memory, whole, whatever SQLite has undone of it."""
+        why = "no space is left on its disk" if _code(error) == sqlite3.SQLITE_FULL else str(error)
+        self.trouble = f"the ledger {self.path} cannot be written: {why}"
+        self._retry_at = time.monotonic() + RETRY_S
+        with self._errors("write"):
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._writing = False
+            self._db.execute("PRAGMA cache_spill=OFF")
+            self._begin()
+            # Never empty: what failed was a statement, or the commit of some.
+            return [self._execute(statement) for statement in self._statements][-1]
+
+    def close(self) -> None:
+        """Commit and close.
+
+        Raises:
+            LedgerError: what was written lately cannot be recorded.
+        """
+        try:
+            if not self._read_only:
+                self._retry_at = 0.0
+                self.commit()
+                if not self.trouble and not self._distrusted:
+                    self.write(f"PRAGMA application_id={_CLOSED}", ())
+                    self.commit()
+            if self.trouble:
+                raise LedgerError(self.trouble, remedy="What was done lately is found out again at the next start.")
+        finally:
+            self._db.close()
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """The kind of an error, without its finer distinctions; None where it is not SQLite's."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _problem_of(db: sqlite3.Connection) -> str:
+    """What is wrong with the pages of a database; empty if nothing is."""
+    found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "" if found == "ok" else " ".join(found.split())
+
+
+def check(path: Path, begun: Callable[[Callable[[], None]], None] = lambda _interrupt: None) -> str:
+    """What is wrong with a database that somebody else may be writing; empty if nothing is, or nobody can tell.
+
+    Args:
+        path: the file.
+        begun: is given a function that ends the check from another thread.
+    """
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    except sqlite3.Error:
+        return ""
+
+    def interrupt() -> None:
+        with suppress(sqlite3.ProgrammingError):  # it is closed by now
+            db.interrupt()
+
+    try:
+        begun(interrupt)
+        return _problem_of(db)
+    except sqlite3.Error as error:
+        return str(error) if _code(error) in _DAMAGED else ""
+    finally:
+        db.close()
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Give a damaged database, with all that belongs to it, another name; returns that.
+
+    Raises:
+        LedgerError: that cannot be done.
+    """
+    stem = f"{path.name}.damaged-{now:%Y%m%d-%H%M%S}"
+    kept, count = path.with_name(stem), 1
+    while kept.exists():
+        count += 1
+        kept = path.with_name(f"{stem}-{count}")
+    try:
+        # The database last: as long as it is there, so is the damage.
+        for companion in reversed(_COMPANIONS):
+            file = path.with_name(path.name + companion)
+            if file.exists():
+                file.rename(kept.with_name(kept.name + companion))
+    except OSError as error:
+        raise LedgerError(f"the damaged ledger {path} cannot be set aside: {error.strerror}") from error
+    return kept

@@ -1,0 +1,41 @@
+"""Names and texts on one line, visible to the last character: for logs, messages and tables. Pure.
+
+Apart from `logs`, because commands that log nothing need not wait until a library for logging is loaded.
+"""
+
+from __future__ import annotations
+
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
+_QUOTED = {'"': '\\"', "\\": "\\\\"}
+
+
+def quote(path: str) -> str:
+    r"""A path as it stands in logs and messages: on one line, visible to the last character, unambiguous.
+
+    Harmless paths stay as they are. All others stand in double quotes, with ``\n``, ``\r``, ``\t``, ``\\`` and
+    ``\"``; ``\xNN`` for other ASCII controls and for bytes that are not UTF-8; ``\uNNNN`` and ``\UNNNNNNNN`` for
+    characters that do not show or that reorder the text around them (U+202E and its kin).
+    """
+    if path and path.isprintable() and path == path.translate(_UNQUOTED):
+        return path
+    return f'"{quoted(path)}"'
+
+
+def one_line(text: str) -> str:
+    """``text`` with everything escaped that does not print; unlike ``quote`` it leaves backslashes alone."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return _NAMED.get(char) or f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def quoted(text: str) -> str:
+    """`text` as it stands between double quotes."""
+    return "".join(_QUOTED.get(c) or (c if c.isprintable() else _escaped(c)) for c in text)

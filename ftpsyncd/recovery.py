@@ -1,0 +1,90 @@
+"""What is done about a ledger that is damaged: found early, set aside, begun anew.
+
+In: the ledger's path. Out: a ledger to work with. Used by `service` at its start, and in a thread beside the engine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from ftpsyncd.database import check, set_aside
+from ftpsyncd.errors import LedgerDamagedError, LedgerError
+from ftpsyncd.ledger import Ledger
+
+
+def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[Ledger, str]:
+    """Open the ledger, or begin a new one in place of a damaged one, which is kept under another name.
+
+    What is at the servers is found there again (`existing: adopt`); what people paused stays paused, if that can still
+    be read.
+
+    Args:
+        path: the file.
+        keep_history_s: see `Ledger`.
+        now: names the damaged file.
+
+    Returns:
+        The ledger and, if it is a new one in place of another, a sentence that says so.
+
+    Raises:
+        LedgerError: as `Ledger` does, except for damage.
+    """
+    try:
+        return Ledger(path, keep_history_s=keep_history_s), ""
+    except LedgerDamagedError as damage:
+        kept = set_aside(path, now)
+        ledger = Ledger(path, keep_history_s=keep_history_s)
+        for name, destination in _paused_in(kept):
+            ledger.set_paused(ledger.mapping(name, destination), paused=True)
+        ledger.commit()
+        return ledger, (
+            f"{damage.message}; it is kept as {kept} and a new one was begun: what the servers have already is recorded"
+            " again, not sent again, and nothing is deleted there for it"
+        )
+
+
+class Checkup:
+    """Checks a ledger while others work with it, in a thread of its own.
+
+    Args:
+        path: the file.
+        tell: is told what is wrong, from that thread, if anything is.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        self._path = path
+        self._tell = tell
+        self._interrupt: Callable[[], None] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="ftpsyncd-checkup", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        while self._thread.is_alive():
+            # Again and again: it may not have begun.
+            self._interrupt()
+            self._thread.join(0.05)
+
+    def _begun(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+
+    def _run(self) -> None:
+        problem = check(self._path, self._begun)
+        self._interrupt = lambda: None
+        if problem:
+            self._tell(problem)
+
+
+def _paused_in(path: Path) -> list[tuple[str, str]]:
+    """Name and destination of the mappings that a person paused, as far as a damaged ledger tells."""
+    try:
+        with Ledger(path, read_only=True) as damaged:
+            return damaged.paused_mappings()
+    except LedgerError:
+        return []

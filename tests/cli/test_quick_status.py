@@ -1,0 +1,98 @@
+"""`status` beside a running daemon asks it, and loads nothing that this does not take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.config import find_socket
+from ftpsyncd.control import shapes
+from ftpsyncd.control.server import ControlServer
+from tests.control.fakes import FakeDaemon
+
+CONFIG = """
+servers: {web: {host: ftp.example.com, user: me, password: {env: NOWHERE}}}
+mappings: {gallery: {local: DROP, remote: "web:/site"}}
+state_dir: state
+"""
+SLOW = ["pydantic", "loguru", "pathspec", "sqlite3", "starlette", "ftpsyncd.engine", "ftpsyncd.survey"]
+_RUN = """
+import sys
+from ftpsyncd.cli.app import outcome
+code = outcome(sys.argv[2:])
+print("loaded:", *(name for name in sys.argv[1].split() if name in sys.modules), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.replace("DROP", str(tmp_path)))
+    return path
+
+
+@pytest.fixture
+def daemon(config: Path) -> Iterator[FakeDaemon]:
+    control = FakeDaemon()
+    socket = find_socket(config, environ={})
+    assert socket is not None
+    socket.parent.mkdir()
+    with ControlServer(control, socket):
+        yield control
+
+
+def status(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _RUN, " ".join(SLOW), "status", "-c", str(config), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": str(config.parent), "PATH": ""},
+        timeout=60,
+    )
+
+
+def test_a_daemon_that_answers_is_asked_without_loading_what_it_consists_of(daemon: FakeDaemon, config: Path):
+    done = status(config, "--json")
+    assert done.returncode == 0, done.stderr
+    assert shapes.status_from_json(json.loads(done.stdout)) == daemon.status()
+    assert done.stderr.split() == ["loaded:"]
+
+
+def test_without_a_daemon_the_configuration_is_validated(config: Path):
+    config.write_text(config.read_text() + "nonsense: 1\n")
+    done = status(config)
+    assert done.returncode == 78
+    assert "nonsense" in done.stderr
+    assert "pydantic" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        ("state_dir: state", {}, "state/control.sock"),
+        ("state_dir: /state", {}, "/state/control.sock"),
+        ("state_dir: /state", {"XDG_RUNTIME_DIR": "/run/me"}, "/run/me/ftpsyncd/control.sock"),
+        ("state_dir: /state", {"RUNTIME_DIRECTORY": "/run/a:/run/b"}, "/run/a/control.sock"),
+        ("control: {socket: own.sock}", {}, "own.sock"),
+        ("control: {socket: ~/own.sock}", {"HOME": "/home/me"}, "/home/me/own.sock"),
+        ("control: {http: 127.0.0.1:8021}", {"XDG_STATE_HOME": "/s"}, "/s/ftpsyncd/control.sock"),
+        ("control:", {"XDG_STATE_HOME": "/s"}, "/s/ftpsyncd/control.sock"),
+        ("control: {socket: 5}", {}, None),
+        ("control: [socket]", {}, None),
+        ("control: {socket: ~other/x}", {}, None),
+        ("state_dir: 5", {}, None),
+    ],
+)
+def test_the_socket_is_the_one_that_loading_finds(
+    tmp_path: Path, text: str, environ: dict[str, str], expected: str | None
+):
+    path = tmp_path / "config.yaml"
+    path.write_text(text + "\n")
+    assert find_socket(path, environ=environ) == (None if expected is None else tmp_path / expected)

@@ -1,0 +1,279 @@
+"""The ledger lost, damaged, too new, or on a disk that is full: nothing is sent twice, deleted, or recorded wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import Site, site
+from tests.e2e.test_source import copies, fill, some_checks_later
+from tests.figures import Figures
+from tests.servers import running
+from tests.waiting import until
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+KINDS = ["pyftpdlib", *(pytest.param(k, marks=pytest.mark.real_server) for k in ("vsftpd", "proftpd", "pure-ftpd"))]
+
+
+def kinds_told(s: Site) -> dict[str, int]:
+    """How many receipts of each kind there are."""
+    entries = json.loads(s.command("history", "--json", "--limit", "0").stdout)["entries"]
+    return {kind: sum(e["kind"] == kind for e in entries) for kind in {e["kind"] for e in entries}}
+
+
+# ── Lost ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lost_ledger_sends_nothing_again_and_deletes_nothing(kind: str, tmp_path: Path, figures: Figures) -> None:
+    with running(kind) as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        assert len(before) == 10
+        (s.published / "foreign.jpg").write_bytes(b"never published from here")
+        shutil.rmtree(tmp_path / "state")
+        (s.drop / "a.jpg").unlink()
+        (s.drop / "b.jpg").write_bytes(b"changed while nobody looked")
+        (s.drop / "new.jpg").write_bytes(b"made while nobody looked")
+        s.start()
+        until((s.published / "new.jpg").exists, "what is new is published", 60)
+        s.until_state("in_sync")
+        some_checks_later(s)
+        after = copies(s.published)
+        unchanged = before.keys() - {"b.jpg"}
+        assert {path: after[path] for path in unchanged} == {path: before[path] for path in unchanged}
+        assert after.keys() == before.keys() | {"new.jpg", "foreign.jpg"}
+        assert (s.published / "b.jpg").read_bytes() == b"changed while nobody looked"
+        assert kinds_told(s) == {"adopted": 8, "published": 2}
+        (s.drop / "c.jpg").unlink()
+        until(lambda: not (s.published / "c.jpg").exists(), "what was found there is managed again")
+    figures.tell("G4", f"files sent again after the ledger was lost ({kind})", 0, limit=0)
+
+
+def test_a_lost_ledger_at_a_server_without_dates_sends_again_and_deletes_nothing(tmp_path: Path) -> None:
+    """Size alone is no proof: without a date to compare, the file is sent, under the same safe name as ever."""
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        for path in s.published.rglob("*.jpg"):
+            os.utime(path, (1, 1))
+        shutil.rmtree(tmp_path / "state")
+        s.command("sync")
+        after = copies(s.published)
+        assert {p: digest for p, (_, digest) in after.items()} == {p: digest for p, (_, digest) in before.items()}
+        assert kinds_told(s) == {"published": 10}
+
+
+# ── Damaged ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scramble(ledger: Path, table: str = "") -> None:
+    """Noise over all pages but the first ones, or over the root of a table."""
+    db = sqlite3.connect(ledger)
+    root = db.execute("SELECT rootpage FROM sqlite_schema WHERE name=?", (table,)).fetchone()
+    db.close()
+    for companion in ("-wal", "-shm"):
+        ledger.with_name(ledger.name + companion).unlink(missing_ok=True)
+    data = bytearray(ledger.read_bytes())
+    start, end = (4096 * (root[0] - 1), 4096 * root[0]) if root else (8192, len(data))
+    data[start:end] = random.Random(1).randbytes(end - start)
+    ledger.write_bytes(data)
+
+
+def checkpointed(ledger: Path) -> None:
+    """Have everything that was committed in the file itself, which stays as one that was not closed in order."""
+    db = sqlite3.connect(ledger)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+
+
+def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        before = copies(s.published)
+        s.kill()
+        ledger = tmp_path / "state/ledger.db"
+        checkpointed(ledger)
+        scramble(ledger)
+        damaged = ledger.read_bytes()
+        assert "is damaged" in s.command("plan", ok=False).stderr
+        (s.drop / "a.jpg").unlink()
+        s.start()
+        s.until_state("in_sync")
+        until(lambda: s.mapping_status()["published_files"] == 9, "what is there is recorded again", 60)
+        some_checks_later(s)
+        assert copies(s.published) == before
+        (kept,) = (p for p in (tmp_path / "state").glob("ledger.db.damaged-*") if not p.name.endswith(("-wal", "-shm")))
+        assert kept.read_bytes() == damaged
+        assert "is damaged" in s.log()
+        assert str(kept) in s.log()
+        assert kinds_told(s) == {"adopted": 9}
+        assert s.stop() == 0
+        assert "damaged" not in s.command("sync").stderr, "it is over"
+
+
+def test_damage_that_shows_while_the_daemon_runs_ends_it_and_the_next_start_mends_it(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        # Closed in order: it is not checked before it is used, but beside the work. That writes no receipts here.
+        scramble(tmp_path / "state/ledger.db", table="history")
+        ended = s.command("run", ok=False, timeout_s=60)
+        assert ended.returncode == 75
+        assert "is damaged" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        s.start()
+        s.until_state("in_sync")
+        until(lambda: s.mapping_status()["published_files"] == 10, "what is there is recorded again", 60)
+        assert copies(s.published) == before
+
+
+@pytest.mark.parametrize("command", ["run", "sync", "plan", "status"])
+def test_a_ledger_of_a_newer_version_is_refused_with_one_message_and_78(command: str, tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        db = sqlite3.connect(tmp_path / "state/ledger.db")
+        db.execute("PRAGMA user_version=99")
+        db.close()
+        before = copies(tmp_path / "state")
+        done = s.command(command, ok=False)
+        assert done.returncode == 78
+        assert "written by a newer ftpsyncd (schema 99" in done.stderr
+        assert "Install the newer version again" in done.stderr
+        assert len(done.stderr.splitlines()) == 2
+        assert copies(tmp_path / "state")["ledger.db"] == before["ledger.db"]
+
+
+# ── A disk that is full, or read-only ────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def small_disk(place: Path, size: str) -> Iterator[None]:
+    place.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def eat(place: Path) -> Path:
+    """Fill a disk to the last byte."""
+    ballast = place / "ballast"
+    with ballast.open("ab", buffering=0) as out:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    out.write(b"x" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+def fill_up_while_publishing(s: Site) -> Path:
+    """Drop files until the ledger cannot be written any more; returns the ballast."""
+    ballast = eat(s.base / "state")
+    for round_ in range(40):
+        folder = s.drop / f"round {round_}"
+        folder.mkdir()
+        for n in range(60):
+            (folder / f"{'long name ' * 15}{n}.jpg").write_bytes(b"x" * n)
+        until(lambda folder=folder: len(list((s.published / folder.name).glob("*.jpg"))) == 60, "published", 90)  # type: ignore[misc]
+        if s.status()["daemon"]["message"]:
+            return ballast
+    raise AssertionError("the disk did not fill up")
+
+
+@pytest.mark.root
+@as_root
+def test_a_full_disk_under_the_ledger_is_told_and_publishing_goes_on(tmp_path: Path, figures: Figures) -> None:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        ballast = fill_up_while_publishing(s)
+        assert "no space is left" in s.status()["daemon"]["message"]
+        shown = " ".join(s.command("status").stdout.split())
+        assert "no space is left" in shown
+        assert "needs you" in shown or "need you" in shown
+        assert "cannot be written" in s.log()
+        (s.drop / "published all the same.jpg").write_bytes(b"x")
+        until((s.published / "published all the same.jpg").exists, "publishing goes on", 60)
+        (s.drop / "a.jpg").unlink()
+        (s.drop / "b.jpg").rename(s.drop / "b renamed.jpg")
+        some_checks_later(s)
+        assert (s.published / "a.jpg").exists(), "a delete that cannot be recorded waits"
+        ballast.unlink()
+        until(lambda: not s.status()["daemon"]["message"], "the ledger is written again", 60)
+        s.until_equal()
+        s.until_state("in_sync")
+        assert "can be written again" in s.log()
+        count = len(copies(s.drop))
+        assert s.mapping_status()["published_files"] == count
+        assert s.stop() == 0
+        told = kinds_told(s)
+        assert (told["published"], told["renamed"], told["deleted"]) == (count + 1, 1, 1), "each was done once"
+        figures.tell("G3", "files published while the ledger's disk was full and recorded afterwards", count - 10)
+
+
+@pytest.mark.root
+@as_root
+def test_killed_on_a_full_disk_nothing_is_recorded_that_is_not_so(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        ballast = fill_up_while_publishing(s)
+        s.kill()
+        before = copies(s.published)
+        done = s.command("run", ok=False, timeout_s=30) if not can_open(s) else None
+        assert done is None or done.returncode == 75
+        ballast.unlink()
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        assert copies(s.published) == before, "what was published and not recorded is found, not sent again"
+        assert s.mapping_status()["published_files"] == len(before)
+        s.stop()
+
+
+def can_open(s: Site) -> bool:
+    """Whether a daemon can begin on the full disk; SQLite wants some KiB for that."""
+    try:
+        s.start()
+    except AssertionError:
+        s.process = None
+        return False
+    s.kill()
+    return True
+
+
+@pytest.mark.root
+@as_root
+def test_a_state_directory_that_cannot_be_written_is_named_and_ends_with_75(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        before = copies(s.published)
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path / "state"], check=True)
+        for command in ("run", "sync"):
+            done = s.command(command, ok=False)
+            assert done.returncode == 75, done.stderr
+            assert f"{tmp_path / 'state'} cannot be used: Read-only file system" in done.stderr
+        assert copies(s.published) == before

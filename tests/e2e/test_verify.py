@@ -1,0 +1,212 @@
+"""`verify` finds what the server has lost, changed or gained, mends what is ours, and never deletes anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.site import Site, contents, site
+from tests.e2e.test_source import copies, fill
+from tests.figures import Figures
+from tests.servers import running
+
+ON_BOTH = pytest.mark.parametrize(
+    "s", ["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)], indirect=True
+)
+NONE = {"missing": 0, "wrong_kind": 0, "wrong_size": 0, "wrong_content": 0, "unknown": 0}
+
+
+@pytest.fixture
+def s(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Ten files published, no daemon running."""
+    with running(getattr(request, "param", "pyftpdlib")) as server, site(server, tmp_path, empty_dirs=True) as made:
+        fill(made.drop)
+        (made.drop / "empty").mkdir()
+        made.command("sync")
+        yield made
+
+
+def verify(s: Site, *options: str, code: int) -> dict[str, Any]:
+    """`verify --json`, with the exit code that it must have."""
+    done = s.command("verify", "drop", "--json", *options, ok=False)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    answer = dict(json.loads(done.stdout))
+    assert answer["exit_code"] == code
+    return answer
+
+
+def drift(answer: dict[str, Any]) -> dict[str, str]:
+    return {finding["path"]: finding["drift"] for finding in answer["findings"]}
+
+
+def spoil(s: Site) -> dict[str, str]:
+    """Change something of every kind at the server; what must be found."""
+    (s.published / "a.jpg").unlink()
+    (s.published / "b.jpg").write_bytes(b"shorter")
+    (s.published / "c.jpg").write_bytes(b"C" * 1000)  # the size it had
+    shutil.rmtree(s.published / "sub")
+    (s.published / "empty").rmdir()
+    (s.published / "foreign.jpg").write_bytes(b"from somebody else")
+    (s.published / "theirs").mkdir()
+    (s.published / "theirs/file").write_bytes(b"from somebody else")
+    return {
+        "a.jpg": "missing",
+        "b.jpg": "wrong_size",
+        "sub": "missing",
+        **{f"sub/{name}.jpg": "missing" for name in "abcde"},
+        "empty": "missing",
+        "foreign.jpg": "unknown",
+        "theirs": "unknown",
+    }
+
+
+def test_an_equal_server_is_found_equal(s: Site) -> None:
+    answer = verify(s, code=0)
+    assert answer["findings"] == []
+    assert answer["totals"] == NONE
+    assert answer["checked"] == {"directories": 3, "files": 10, "hashed": 0, "unsettled": 0}
+    assert (answer["mapping"], answer["server"], answer["remote"]) == ("drop", "web", "/site")
+    assert answer["repair"] is None
+    assert "all is as it should be" in s.command("verify", "drop").stdout
+
+
+@ON_BOTH
+def test_all_drift_is_found_and_nothing_is_changed(s: Site) -> None:
+    expected = spoil(s)
+    before, ledger = copies(s.published), verify(s, code=1)
+    assert drift(ledger) == expected
+    assert ledger["totals"] == {**NONE, "missing": 8, "wrong_size": 1, "unknown": 2}
+    sizes = {each["path"]: (each["kind"], each["expected"], each["found"]) for each in ledger["findings"]}
+    assert sizes["a.jpg"] == ("file", 1000, None)
+    assert sizes["b.jpg"] == ("file", 1000, 7)
+    assert sizes["sub"] == ("dir", None, None)
+    assert sizes["foreign.jpg"] == ("file", None, 18)
+    assert copies(s.published) == before
+    shown = s.command("verify", "drop", ok=False)
+    assert shown.returncode == 1
+    assert "missing        1.0 kB  a.jpg" in shown.stdout
+    assert "b.jpg  (7 bytes instead of 1,000)" in shown.stdout
+    assert "theirs/" in shown.stdout
+    assert "8 missing, 1 wrong size, 2 unknown" in shown.stdout
+    assert "`ftpsyncd verify drop --repair`" in shown.stdout
+    assert drift(verify(s, "--ignore-unknown", code=1)).keys() == expected.keys() - {"foreign.jpg", "theirs"}
+
+
+@ON_BOTH
+def test_repair_without_a_daemon_mends_and_leaves_what_is_unknown(s: Site, figures: Figures) -> None:
+    spoil(s)
+    answer = verify(s, "--repair", code=1)
+    assert answer["repair"] == {"files": 7, "directories": 2, "left": {**NONE, "unknown": 2}, "unsettled": 0}
+    local, remote = contents(s.drop), contents(s.published)
+    assert {path: remote[path] for path in local if path != b"c.jpg"} == {p: local[p] for p in local if p != b"c.jpg"}
+    assert remote.keys() - local.keys() == {b"foreign.jpg", b"theirs/file"}
+    assert (s.published / "empty").is_dir()
+    assert verify(s, "--ignore-unknown", code=0)["findings"] == []
+    figures.tell("G4", "unknown files deleted by `verify --repair`", 0, limit=0)
+
+
+@ON_BOTH
+def test_repair_by_a_running_daemon(s: Site) -> None:
+    s.start()
+    s.until_state("in_sync")
+    expected = spoil(s)
+    assert drift(verify(s, code=1)) == expected
+    answer = verify(s, "--repair", "--ignore-unknown", code=0)
+    assert answer["repair"] == {"files": 7, "directories": 2, "left": NONE, "unsettled": 0}
+    assert contents(s.published)[b"b.jpg"] == contents(s.drop)[b"b.jpg"]
+    assert (s.published / "sub/a.jpg").exists()
+    assert (s.published / "empty").is_dir()
+    assert (s.published / "theirs/file").exists()
+    assert s.mapping_status()["published_files"] == 10
+    assert "9 paths are not at the server as published, and published again" in s.log()
+    assert s.stop() == 0
+
+
+def test_what_is_gone_here_meanwhile_is_not_published_again(s: Site) -> None:
+    """Missing at the server and here: nothing is to be done, and the ledger learns it."""
+    s.write_config(deletes="keep", empty_dirs=True)
+    (s.published / "a.jpg").unlink()
+    (s.drop / "a.jpg").unlink()
+    answer = verify(s, "--repair", code=0)
+    assert drift(answer) == {"a.jpg": "missing"}
+    assert not (s.published / "a.jpg").exists()
+
+
+@ON_BOTH
+def test_while_the_daemon_publishes_nothing_is_found(s: Site) -> None:
+    """Rows and listing are not of the same moment; what is on its way is no drift."""
+    s.start()
+    s.until_state("in_sync")
+    for round_ in range(3):
+        folder = s.drop / f"round {round_}"
+        folder.mkdir()
+        for n in range(100):
+            (folder / f"{n}.jpg").write_bytes(b"x" * n)
+            (s.drop / f"again {n}.jpg").write_bytes(b"y" * (n + round_))
+        found = verify(s, code=0)
+        assert found["findings"] == []
+    s.until_equal()
+    assert verify(s, code=0)["checked"]["files"] == 410
+
+
+def test_a_server_that_is_not_there_is_75_and_a_wrong_name_is_2(s: Site) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        s.server_keys["port"] = nobody.getsockname()[1]
+        s.write_config()
+        done = s.command("verify", "drop", ok=False)
+        assert done.returncode == 75
+        assert "refused" in done.stderr
+    assert s.command("verify", "no-such", ok=False).returncode == 2
+    s.config.write_text("servers: []")
+    assert s.command("verify", "drop", ok=False).returncode == 78
+
+
+def test_before_anything_was_published_all_is_unknown(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        assert verify(s, code=0)["findings"] == []
+        s.published.mkdir()
+        (s.published / "theirs.jpg").write_bytes(b"x")
+        os.chown(s.published, 1, 1) if os.geteuid() == 0 else None
+        assert drift(verify(s, code=1)) == {"theirs.jpg": "unknown"}
+        assert not (tmp_path / "state/ledger.db").exists()
+
+
+def test_the_trash_is_not_unknown(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path, deletes="trash") as s:
+        fill(s.drop)
+        s.command("sync")
+        (s.drop / "a.jpg").unlink()
+        s.command("sync")
+        assert (s.published / ".ftpsyncd-trash").exists()
+        assert verify(s, code=0)["findings"] == []
+
+
+@pytest.mark.real_server
+def test_contents_are_compared_where_the_server_tells_hashes(tmp_path: Path) -> None:
+    with running("proftpd", digests=True) as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        assert verify(s, "--hash", code=0)["checked"]["hashed"] == 10
+        (s.published / "c.jpg").write_bytes(b"C" * 1000)
+        assert verify(s, code=0)["findings"] == [], "size alone shows nothing"
+        answer = verify(s, "--hash", code=1)
+        assert drift(answer) == {"c.jpg": "wrong_content"}
+        assert verify(s, "--hash", "--repair", code=0)["repair"]["left"] == NONE
+        assert contents(s.published) == contents(s.drop)
+
+
+def test_where_the_server_tells_no_hashes_that_is_said(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.command("sync")
+        shown = s.command("verify", "drop", "--hash").stdout
+        assert "0 of them by content (the server tells no hashes)" in shown
+        assert "filepart" not in "".join(map(str, s.published.rglob("*")))

@@ -1,0 +1,290 @@
+"""Short stories, told again and again: each time something else goes wrong, and each time one step later.
+
+Where `test_whole_engine` throws dice, this misses no step: for every story and every trouble, every place between two
+steps of the daemon at which the trouble may come.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.model import DeletePolicy, EventKind
+from ftpsyncd.remote.memory import MemoryFile
+from tests.figures import Figures
+from tests.model.world import BASE, Op, World
+
+STORIES: dict[str, tuple[Op, ...]] = {
+    "a file is written anew": (("write", "a/1", 200), ("go_on", 30.0)),
+    "a file is renamed": (("rename", 0, "b/2"), ("go_on", 30.0)),
+    "a directory is renamed": (("rename", 1, "c"), ("go_on", 30.0)),
+    "a directory is deleted": (("delete", 1), ("go_on", 30.0)),
+    "a file and a directory change places": (("delete", 0), ("rename", 0, "1"), ("write", "a", 20), ("go_on", 30.0)),
+}
+"""The paths on disk are, in this order: 1, a, a/1, a/2, a/b, b, b/1; see `begun`."""
+
+TROUBLES: dict[str, Op] = {
+    "the daemon is killed": ("crash",),
+    "the connection ends": ("fault", "*", "unavailable", 1),
+    "a reply is lost": ("fault_after", "*", "unavailable", 1),
+    "the file is written again": ("write", "a/1", 100),
+    "everything comes back": ("write_all",),
+    "the folder is replaced": ("vanish", "beside"),
+    "the directory moves on": ("rename", 1, "b/a"),
+}
+
+STEPS = 50
+"""More than it takes to publish or to delete a file."""
+
+
+def begun(*, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True) -> World:
+    """A daemon at rest, with four files published."""
+    world = World(deletes=deletes, replaces=replaces)
+    for path in ("a", "b", "a/b"):
+        world.make_folder(path)
+    for path in ("1", "a/1", "a/2", "b/1"):
+        world.write(path, 20)
+    world.go_on(10.0)
+    return world
+
+
+def tell(story: tuple[Op, ...], later: tuple[tuple[int, Op], ...] = ()) -> World:
+    """Tell a story to its end, and compare; the caller closes the world."""
+    world = begun()
+    try:
+        before = world.steps
+        for steps, op in later:
+            world.later(steps, op)
+        for op in story:
+            world.do(op)
+        world.steps_of_story = world.steps - before
+        world.come_to_rest()
+    finally:
+        world.close()
+    return world
+
+
+LONG = "a file and a directory change places"
+
+
+def _every(story: str) -> list[object]:
+    return [
+        pytest.param(STORIES[story], trouble, id=f"{story}, {name}", marks=pytest.mark.long if story == LONG else ())
+        for name, trouble in TROUBLES.items()
+    ]
+
+
+@pytest.mark.parametrize(("story", "trouble"), [case for story in STORIES for case in _every(story)])
+def test_trouble_at_every_step(story: tuple[Op, ...], trouble: Op, figures: Figures):
+    places = tell(story).steps_of_story
+    assert places > 20, "nothing happened in this story"
+    for steps in range(places):
+        tell(story, ((steps, trouble),))
+    figures.tell("G3", "places between two steps at which trouble came", places, adds=True)
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():
+    for steps in range(STEPS):
+        world = tell((("write", "a/1", 200), ("go_on", 30.0)), ((steps, ("write", "a/1", 200)),))
+        assert world.server.files[f"{BASE}/a/1"].content in world.drop.finished
+
+
+def test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten():
+    look: tuple[Op, ...] = (("turn",), ("look",))
+    noticed: tuple[Op, ...] = (
+        ("write", "a/1", 20),
+        ("deliver",),
+        ("turn",),
+        ("pass_time", 5.0),
+        *look,
+        *look,
+        ("turn",),
+    )
+    for steps in range(STEPS):
+        tell((("write", "a/1", 200), ("go_on", 30.0)), tuple((steps, op) for op in noticed))
+
+
+def test_a_file_that_is_being_written_is_not_published():
+    tell((("begin", "a/1", 200), ("go_on", 400.0), ("end", 0), ("go_on", 10.0)))
+
+
+def test_a_file_that_is_written_while_it_is_sent_is_not_published_before_its_end():
+    for steps in range(STEPS):
+        tell((("write", "a/1", 200), ("go_on", 30.0), ("end", 0)), ((steps, ("begin", "a/1", 200)),))
+
+
+@pytest.mark.parametrize("unseen", [("offline",), ("crash",)])
+@pytest.mark.parametrize("steps", range(8))
+def test_a_directory_that_left_one_which_was_renamed_itself(unseen: Op, steps: int):
+    """When the outer one is renamed at the server, the inner one's rename has lost its source."""
+    world = begun()
+    try:
+        for path in ("a/b/1", "a/b/2"):
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        world.do(unseen)
+        if steps % 2:
+            world.drop.rename("a", "d")
+            world.drop.rename("d/b", "b/c" if steps % 4 == 1 else "c")
+        else:
+            world.drop.rename("a/b", "b/c" if steps % 4 == 0 else "c")
+            world.drop.rename("a", "d")
+        if steps >= 4:
+            world.do(("go_on", 30.0))
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
+def test_a_folder_that_is_replaced_while_deletes_wait_keeps_them():
+    for steps in range(STEPS):
+        tell((("delete", 3), ("go_on", 30.0)), ((steps, ("vanish", "beside")),))
+
+
+@pytest.mark.parametrize("where", ["nowhere", "beside", "disk"])
+def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
+    world = begun()
+    try:
+        before = dict(world.server.files)
+        world.do(("vanish", where))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.do(("restart",))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.come_to_rest()
+        assert world.server.files == before
+    finally:
+        world.close()
+
+
+def test_a_directory_that_cannot_be_read_deletes_nothing():
+    world = begun()
+    try:
+        before = dict(world.server.files)
+        world.do(("lock", 1))
+        world.do(("lose_events",))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
+def test_more_deletes_than_allowed_wait_for_a_person():
+    world = begun()
+    try:
+        before = dict(world.server.files)
+        world.do(("delete_all",))
+        world.do(("go_on", 400.0))
+        assert world.server.files == before
+        world.do(("approve",))
+        world.do(("go_on", 30.0))
+        assert world.server.files == {}
+    finally:
+        world.close()
+
+
+def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end():
+    tell((("delete", 1), ("fault", "DELE", "refused", 2), ("go_on", 60.0)))
+
+
+def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
+    """Another content is sent, that breaks off and its part cannot be deleted; then the old content is back."""
+    world = begun()
+    try:
+        world.do(("move_out", 0))
+        world.do(("write", "1", 20))
+        world.do(("fault_after", "STOR", "broken", 1))
+        world.do(("fault", "DELE", "refused", 1))
+        world.do(("fault", "DELE", "refused", 1))
+        world.do(("go_on", 2.5))
+        assert [path for path in world.server.files if path.endswith(".filepart")]
+        world.do(("delete", 0))
+        world.do(("move_in", 0, "1"))
+        world.do(("touch", 0))
+        world.come_to_rest()
+        assert EventKind.UNCHANGED in {event.kind for event in world.events}
+    finally:
+        world.close()
+
+
+def test_what_others_put_into_our_directories_stays():
+    world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
+    assert len(world.foreign) == 5
+
+
+def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("make_folder", "1"))
+        world.do(("write", "1/1", 20))
+        world.do(("go_on", 30.0))
+        before = world.counts.get("looks", 0)
+        world.do(("go_on", 400.0))
+        assert world.counts.get("looks", 0) - before < 10
+    finally:
+        world.close()
+
+
+def test_a_file_that_is_back_in_time_is_not_deleted():
+    world = begun()
+    try:
+        world.do(("move_out", 6))
+        world.do(("go_on", 4.0))
+        world.do(("move_in", 0, "b/1"))
+        world.do(("go_on", 30.0))
+        assert "deleted at the server" not in world.counts
+        world.come_to_rest()
+        assert f"{BASE}/b/1" in world.server.files
+    finally:
+        world.close()
+
+
+def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
+    killed = 0
+    for steps in range(STEPS):
+        world = begun()
+        try:
+            world.later(steps, ("crash",))
+            world.do(("write", "2", 20))
+            world.do(("go_on", 5.0))
+            if not world.running and f"{BASE}/2" not in world.server.files:
+                killed += 1
+                world.do(("delete", 1))
+                assert not world.drop.exists("2")
+                world.server.files[f"{BASE}/2"] = MemoryFile(b"somebody else's", 1)
+                world.do(("start",))
+                world.do(("go_on", 400.0))
+                assert world.server.files[f"{BASE}/2"].content == b"somebody else's"
+        finally:
+            world.close()
+    assert killed > 5
+
+
+def test_for_every_delay_there_is_a_sentence():
+    world = begun()
+    try:
+        assert world.why("1").state == "published"
+        world.do(("write", "1", 20))
+        world.do(("go_on", 0.5))
+        assert "it changed a moment ago" in world.why("1").sentence
+        world.do(("offline",))
+        world.do(("go_on", 60.0))
+        assert "The server is down" in world.why("1").sentence
+        world.do(("online",))
+        world.do(("go_on", 400.0))
+        assert world.why("1").state == "published"
+        world.do(("delete", 6))
+        world.do(("go_on", 1.0))
+        assert "deleted at the server in" in world.why("b/1").sentence
+        world.do(("write", "b/2", 20))
+        world.do(("go_on", 60.0))
+        world.do(("delete_all",))
+        world.do(("go_on", 60.0))
+        assert "approve" in world.why("1").sentence
+        world.do(("vanish", "nowhere"))
+        world.do(("go_on", 60.0))
+        assert "until it is back" in world.why("1").sentence
+    finally:
+        world.close()

@@ -1,0 +1,852 @@
+"""A daemon, its drop folder and its server in one thread, where anything may happen between any two steps.
+
+Real: engine, mirror, intents, removals, outcomes, ledger (a file), crew, publisher, pool, disk thread, scanner, the folder
+and the leases on its files. In memory: the server. Wound by the test: the clocks. The threads are there, but not started:
+what they would do is done piece by piece, by `turn`, `look` and `work`. At every seam (a command of the server, a block
+of a file, a look at the disk, a commit, an action handed over) `_between` lets happen what `later` has put there.
+
+What holds at every moment is checked where it could be broken, by `Broken`; `come_to_rest` heals the world and
+compares both sides.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from unittest import mock
+
+from ftpsyncd import publish, steering, survey
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.names import SUFFIX, TRASH
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.crew import Crew
+from ftpsyncd.engine import Engine, Server
+from ftpsyncd.errors import (
+    InternalError,
+    LoginRefusedError,
+    NameRefusedError,
+    RemoteError,
+    ServerFullError,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+    TransferFailedError,
+)
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.local import tree
+from ftpsyncd.local.disk import DiskThread
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.watch import WatchReport
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import (
+    Action,
+    DeleteLimit,
+    DeletePolicy,
+    Event,
+    Failed,
+    Kind,
+    Listing,
+    MappingSpec,
+    Outcome,
+    RootIdentity,
+    Why,
+    parent,
+)
+from ftpsyncd.publish import Folder, Publisher
+from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
+from ftpsyncd.removals import Clock
+from tests.model.drop import Drop, Time
+
+M, SERVER, BASE = "gallery", "web", "/site"
+MAX_DELETES = 3
+BLOCK = 64
+RESUMABLE = 150
+SETTLE_S = 2.0
+WORKERS = 2
+NO_RESCAN_S = 1e7
+"""Nothing may be found only because everything is looked at again some time."""
+PATIENCE_S = 20_000.0
+"""In which all that goes wrong by itself has been tried again: hourly tries, pauses of a refused login."""
+ROUNDS = 3000
+
+FAULTS: dict[str, Callable[[], RemoteError]] = {
+    "unavailable": lambda: ServerUnavailableError("The connection ended."),
+    "refused": lambda: NameRefusedError("Permission denied.", reply="550 Permission denied."),
+    "broken": lambda: TransferFailedError("The transfer was cut.", reply="426 Aborted."),
+    "full": lambda: ServerFullError("No space left.", reply="452 No space."),
+    "crowded": lambda: TooManyConnectionsError("Too many connections.", reply="421 Too many connections."),
+    "login": lambda: LoginRefusedError("Login refused.", reply="530 Login incorrect."),
+}
+
+Op = tuple[object, ...]
+"""What happens: the name of a method of `World`, and its arguments."""
+
+
+class Broken(AssertionError):  # noqa: N818 - a guarantee, not an error of the test
+    """A guarantee does not hold."""
+
+
+class Crash(BaseException):
+    """The daemon dies on the spot."""
+
+
+@dataclass(slots=True)
+class _Shift:
+    """What a worker may rely on: what was on disk during all of its work."""
+
+    there: dict[str, bool]
+    """Paths, and whether each is a folder."""
+    root_moved: bool = False
+
+
+class _Server(MemoryServer):
+    """The server, with the world's doings between its commands."""
+
+    between: Callable[[str, str], None]
+    renamed: Callable[[str, str], None]
+    replacing = ""
+
+    def strike(self, verb: str, path: str, *, after: bool) -> None:
+        self.between(verb, path)
+        super().strike(verb, path, after=after)
+
+    def session(self) -> MemorySession:
+        return _Session(self)
+
+
+class _Session(MemorySession):
+    """Tells which files a rename took away, and which delete was half of a rename."""
+
+    def rename(self, source: str, target: str) -> None:
+        server = self._server
+        assert isinstance(server, _Server)
+        before, server.replacing = server.replacing, target
+        try:
+            super().rename(source, target)
+        finally:
+            server.replacing = before
+        server.renamed(source, target)
+
+
+class _Crew(Crew):
+    """A crew whose work is done when the test says so."""
+
+    def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
+        if afresh:
+            self._down = None
+        self._handed.extend(actions)
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._handed)
+
+    def shift(self, publisher: Publisher) -> None:
+        self._shift(publisher)
+
+
+class _Scanner(Scanner):
+    """Looks at the real folder; the times are those of the test's clock."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.drop.root)
+        self._world = world
+
+    def _listing(self, directory: str, names: frozenset[str] | None, look: Callable[..., object]) -> Listing:
+        world = self._world
+        world.counts["looks"] = world.counts.get("looks", 0) + 1
+        world.between("look", directory)
+        listing = super()._listing(directory, names, look)  # type: ignore[arg-type]
+        entries = {
+            name: entry._replace(ctime_ns=world.drop.stamps.get(entry.fingerprint.inode, world.time.wall_ns()))
+            if entry.kind is Kind.FILE
+            else entry
+            for name, entry in listing.entries.items()
+        }
+        listing = listing._replace(entries=entries, taken_wall_ns=world.time.wall_ns())
+        world.between("looked", directory)
+        return listing
+
+
+class _Watcher:
+    """Says what a watcher of the real folder says when it is started or asked."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._root: RootIdentity | None = None
+
+    def start(self) -> WatchReport:
+        return self._report(anew=True)
+
+    def check(self) -> WatchReport:
+        return self._report(anew=False)
+
+    def _report(self, *, anew: bool) -> WatchReport:
+        root = tree.root_identity(self._world.drop.root)
+        if root is not None and (anew or root != self._root):
+            self._world.drop.watch()
+        self._root = root
+        return WatchReport("native", root, "" if root else "the folder is not there", 1)
+
+    def stop(self) -> None:
+        pass
+
+
+class _Ledger(Ledger):
+    """A ledger between whose commits things happen."""
+
+    between: Callable[[str, str], None] = staticmethod(lambda _what, _path: None)
+
+    def commit(self) -> None:
+        self.between("commit", "")
+        super().commit()
+        self.between("committed", "")
+
+    def die(self) -> None:
+        """What was not committed is lost."""
+        self._db.close()
+
+
+class World:
+    """Everything, and what may happen to it."""
+
+    def __init__(
+        self, *, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True, empty_dirs: bool = False
+    ) -> None:
+        self.time = Time()
+        self.drop = Drop(self.time, self._disk_changes)
+        self.server = _Server(
+            replaces=replaces, observer=self._seen, block=BLOCK, resumable=RESUMABLE, clock=self.time.monotonic
+        )
+        self.server.between = self.between
+        self.server.renamed = self._renamed
+        self.spec = MappingSpec(
+            M,
+            self.drop.root,
+            SERVER,
+            BASE,
+            include=("*",),
+            settle_s=SETTLE_S,
+            deletes=deletes,
+            delete_after_s=5.0,
+            max_deletes=DeleteLimit(MAX_DELETES),
+            rescan_s=NO_RESCAN_S,
+            empty_dirs=empty_dirs,
+        )
+        self.counts: dict[str, int] = {}
+        self.foreign: dict[bytes, str] = {}
+        self.given_up: set[bytes] = set()
+        """Contents that may stay at the server although nothing here has them any more."""
+        self._all_managed = True
+        """Nothing at the server was ever given up."""
+        self.events: list[Event] = []
+        self.steps = 0
+        """Steps of the daemon so far, each of them a place where something may happen."""
+        self.steps_of_story = 0
+        self._later: list[tuple[int, Op]] = []
+        self._depth = 0
+        self._turning = self._looking = self._connecting = False
+        self._shift: _Shift | None = None
+        self._engine: Engine | None = None
+        self._known_root: RootIdentity | None = None
+        self._first_broken: Broken | None = None
+        self._may_accept = True
+        self._deleted = self._approved = 0
+        self._patches = (
+            mock.patch.object(tree, "open_directory", self._guarded(tree.open_directory)),
+            mock.patch.object(publish, "_look_at", self._look_at(publish._look_at)),
+        )
+        for patch in self._patches:
+            patch.start()
+        self.start()
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._die()
+        for patch in self._patches:
+            patch.stop()
+        self.drop.remove()
+
+    # ── folders that cannot be read ──────────────────────────────────────────────────────────────────────────
+
+    def _guarded(self, real: Callable[..., tuple[int, str]]) -> Callable[..., tuple[int, str]]:
+        def open_directory(root: object, root_fd: int, directory: str, **more: bool) -> tuple[int, str]:
+            if self.drop.is_locked(directory):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real(root, root_fd, directory, **more)
+
+        return open_directory
+
+    def _look_at(self, real: Callable[..., os.stat_result | None]) -> Callable[..., os.stat_result | None]:
+        def look_at(look: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:
+            def guarded(local: str) -> os.stat_result:
+                if self.drop.is_locked(parent(local.removeprefix(f"{self.drop.root}/"))):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                return look(local)
+
+            return real(guarded, path)
+
+        return look_at
+
+    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def do(self, op: Op) -> None:
+        """Let something happen now; a daemon that dies of it is dead afterwards."""
+        name, *arguments = op
+        self._count(str(name))
+        try:
+            getattr(self, str(name))(*arguments)
+        except Crash:
+            if self._depth:
+                raise
+            self._die()
+        if self._first_broken is not None:
+            raise self._first_broken
+
+    def later(self, steps: int, op: Op) -> None:
+        """Let something happen after so many steps of the daemon, whatever it is at then."""
+        self._later.append((self.steps + steps, op))
+
+    def between(self, what: str, _path: str) -> None:
+        """Two steps of the daemon: whatever is to happen here happens."""
+        self.steps += 1
+        if self._depth >= 3:
+            return
+        due = [op for at, op in self._later if at <= self.steps]
+        if not due:
+            return
+        self._later = [(at, op) for at, op in self._later if at > self.steps]
+        connecting, self._connecting = self._connecting, self._connecting or what == "CONNECT"
+        self._depth += 1
+        try:
+            for op in due:
+                self._count("between two steps")
+                self.do(op)
+        finally:
+            self._depth -= 1
+            self._connecting = connecting
+
+    def _broken(self, what: str) -> Broken:
+        """Kept, too: a worker that lives on after it would hide it."""
+        broken = Broken(what)
+        self._first_broken = self._first_broken or broken
+        return broken
+
+    def _performed(self, outcome: Outcome) -> None:
+        if self._first_broken is not None:
+            raise self._first_broken
+        if isinstance(outcome, Failed) and isinstance(outcome.error, InternalError):
+            raise self._broken(f"an internal error: {outcome}") from outcome.error.__context__
+        if self._engine is not None:
+            self._engine.performed(SERVER, outcome)
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def _paths(self) -> list[str]:
+        return sorted(path for path, _ in self.drop.walk())
+
+    def _any(self, which: int) -> str:
+        paths = self._paths()
+        return paths[which % len(paths)] if paths else ""
+
+    def write(self, path: str, size: int) -> None:
+        self.drop.write(path, size)
+
+    def swap(self, path: str, size: int) -> None:
+        self.drop.swap(path, size)
+
+    def begin(self, path: str, size: int) -> None:
+        self.drop.begin(path, size)
+
+    def end(self, which: int) -> None:
+        self.drop.end(which)
+
+    def touch(self, which: int) -> None:
+        if path := self._any(which):
+            self.drop.touch(path)
+
+    def link(self, which: int, target: str) -> None:
+        if path := self._any(which):
+            self.drop.link(path, target)
+
+    def make_folder(self, path: str) -> None:
+        self.drop.make_folder(path)
+
+    def rename(self, which: int, target: str) -> None:
+        if path := self._any(which):
+            self.drop.rename(path, target)
+
+    def delete(self, which: int) -> None:
+        if path := self._any(which):
+            self.drop.delete(path)
+
+    def delete_all(self) -> None:
+        for path in self._paths():
+            self.drop.delete(path)
+
+    def write_all(self) -> None:
+        """Everything that was published and is not here is written again."""
+        for path in self._published():
+            if not self.drop.exists(path):
+                self.drop.make_folder(parent(path))
+                self.drop.write(path, 20)
+
+    def move_out(self, which: int) -> None:
+        if path := self._any(which):
+            self.drop.move_out(path)
+
+    def move_in(self, which: int, target: str) -> None:
+        self.drop.move_in(which, target)
+
+    def vanish(self, where: str) -> None:
+        if self.drop.is_at_home():
+            self.drop.vanish(where)
+            self._root_moved()
+
+    def come_back(self) -> None:
+        if not self.drop.is_at_home():
+            self.drop.come_back()
+            self._root_moved()
+
+    def lock(self, which: int) -> None:
+        if path := self._any(which):
+            self.drop.lock(path)
+
+    def unlock(self) -> None:
+        self.drop.unlock()
+
+    def lose_events(self) -> None:
+        self.drop.lose()
+
+    def put_foreign(self, which: int) -> None:
+        """Somebody else puts a file at the server, in a directory of ours or beside it."""
+        directories = sorted(d for d in self.server.dirs if TRASH not in d)
+        content = f"foreign {len(self.foreign)}".encode()
+        path = f"{directories[which % len(directories)].rstrip('/')}/foreign-{len(self.foreign)}"
+        self.foreign[content] = path
+        self.server.files[path] = MemoryFile(content, 0)
+
+    def fault(self, verb: str, kind: str, nth: int) -> None:
+        self.server.fail(verb, FAULTS[kind](), nth=nth)
+
+    def fault_after(self, verb: str, kind: str, nth: int) -> None:
+        """The command is done, and its reply is lost."""
+        self.server.fail(verb, FAULTS[kind](), nth=nth, after=True)
+
+    def offline(self) -> None:
+        self.server.online = False
+
+    def online(self) -> None:
+        self.server.online = True
+
+    def allow(self, sessions: int) -> None:
+        self.server.max_sessions = sessions or None
+
+    def capacity(self, size: int) -> None:
+        self.server.capacity = size or None
+
+    def pass_time(self, seconds: float) -> None:
+        self.time.now += seconds
+
+    def set_clock(self, seconds: float) -> None:
+        self.time.offset_ns += int(seconds * 1e9)
+
+    def exclude(self, patterns: tuple[str, ...]) -> None:
+        """Another filter comes into force, by a reload."""
+        spec = replace(self.spec, exclude=patterns)
+        wanted = Filter(spec.include, spec.exclude)
+        for path, content in [*self._published().items(), *self.drop.files().items()]:
+            if not wanted.includes(path):
+                self.given_up.add(content)
+        self.spec, self._all_managed = spec, False
+        if self._engine is not None and not (self._turning or self._looking):
+            root = self._folder.root
+            self._mirror.queue.withdraw_mapping(M)
+            self._attach(root)
+
+    # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
+
+    def approve(self) -> None:
+        if self._engine is not None and not self._turning and self._mirror.removals.hold is not None:
+            here = self.drop.files()
+            self._approved += sum(1 for path in self._published() if path not in here)
+            self._may_accept = True
+            self._mirror.removals.approve(self._engine._moment())
+
+    def discard(self) -> None:
+        if self._engine is not None and not self._turning and self._mirror.removals.hold is not None:
+            self.given_up |= self.drop.finished
+            self._all_managed = False
+            self._may_accept = True
+            self._mirror.removals.discard(self._engine._moment())
+
+    def retry(self) -> None:
+        if self._engine is not None and not self._turning:
+            self._mirror.retry(None, self._engine._moment())
+
+    def pause(self) -> None:
+        if self._engine is not None and not self._turning:
+            self._mirror.pause(paused=True)
+
+    def resume(self) -> None:
+        if self._engine is not None and not self._turning:
+            self._mirror.pause(paused=False)
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon lives."""
+        return self._engine is not None
+
+    # ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        if self._engine is not None or self._depth:
+            return
+        self._ledger = _Ledger(self.drop.place / "ledger.db")
+        self._engine = Engine(self._ledger, self.events.append, clock=Clock(self.time.monotonic, self.time.wall_ns))
+        self._deleted = self._approved = 0
+        self._started = self.time.now
+        queue = Queue(WORKERS, jitter=0.5)
+        engine = self._engine
+        self._crew = _Crew(
+            SERVER,
+            self.server.connect,
+            WORKERS,
+            lambda _name: self._folder,
+            self._performed,
+            engine.received,
+        )
+        crew = self._crew
+        self._publishers = [
+            Publisher(lambda _name: self._folder, crew._fresh, received=engine.received) for _ in range(WORKERS)
+        ]
+        self._free = list(range(WORKERS))
+        self._engine.servers[SERVER] = Server(SERVER, queue, crew)
+        self._attach(None)
+        self._ledger.between = self.between
+
+    def _attach(self, root: RootIdentity | None) -> None:
+        engine = self._engine
+        assert engine is not None
+        self._folder = Folder(self.spec, root)
+        self._selection = Filter(self.spec.include, self.spec.exclude)
+        mirror = Mirror(
+            self.spec,
+            self._selection,
+            engine.ledger.mapping(M, "there"),
+            engine.ledger,
+            engine.servers[SERVER].queue,
+            self._folder,
+            self.events.append,
+            today=lambda: "today",
+        )
+        disk = DiskThread(M, _Scanner(self), _Watcher(self), lambda answer: engine.answered(M, answer))
+        mirror.attach(disk)
+        self._disk, self._mirror = disk, mirror
+        engine.mirrors[M] = mirror
+        disk._report(disk._watcher.start)
+
+    def crash(self) -> None:
+        """The daemon is killed."""
+        if self._engine is not None:
+            raise Crash
+
+    def _die(self) -> None:
+        self._ledger.between = lambda _what, _path: None
+        self._ledger.die()
+        self._engine = None
+        self._turning = self._looking = self._connecting = False
+        self._shift = None
+        self.server.sessions = 0
+        self.drop.heard.entered.clear()
+
+    def restart(self) -> None:
+        """The daemon ends in order and is started again."""
+        if self._engine is not None and not self._depth:
+            self._engine._remember(self._engine._moment())
+            self._ledger.commit()
+            self._die()
+        self.start()
+
+    def deliver(self, *, names_only: bool = False) -> bool:
+        """The watcher hands on what the kernel told."""
+        if self._engine is None:
+            return False
+        changes = self.drop.tell(names_only=names_only)
+        if changes is not None:
+            self._engine.changed(M, changes)
+        return changes is not None
+
+    def deliver_names(self) -> bool:
+        """As `deliver`; the watcher has not yet entered the folders that are new."""
+        return self.deliver(names_only=True)
+
+    def turn(self) -> bool:
+        """One turn of the engine with what is in its mailbox."""
+        engine = self._engine
+        if engine is None or self._turning:
+            return False
+        self._turning = True
+        try:
+            empty = self._ledger.is_empty(self._mirror.id)
+            messages = engine.mail()
+            engine.turn(messages)
+        finally:
+            self._turning = False
+        root = self._ledger.root(self._mirror.id)
+        if root != self._known_root:
+            if not (empty or self._may_accept or self._ledger.is_empty(self._mirror.id)):
+                raise self._broken(
+                    f"G4: another folder was taken for the published one: {root}, before {self._known_root}"
+                )
+            self._known_root, self._may_accept = root, False
+        self.check_ledger()
+        return bool(messages)
+
+    def look(self) -> bool:
+        """The disk thread answers one question."""
+        disk = self._disk
+        if self._engine is None or self._looking or not (disk._check or disk._probes or disk._listings):
+            return False
+        request = disk._next()
+        assert request is not None
+        self._looking = True
+        try:
+            request()
+        finally:
+            self._looking = False
+        return True
+
+    def work(self) -> bool:
+        """One worker does what has been handed over."""
+        if self._engine is None or self._connecting or not self._free or not self._crew.has_work:
+            return False
+        worker = self._free.pop()
+        before, self._shift = self._shift, self._shift or _Shift(dict(self.drop.walk()))
+        try:
+            self._crew.shift(self._publishers[worker])
+        finally:
+            self._free.append(worker)
+            self._shift = before
+        return True
+
+    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def go_on(self, seconds: float) -> None:
+        """Everything runs for a while."""
+        if self._depth:
+            return
+        until = self.time.now + seconds
+        for _ in range(ROUNDS):
+            while self._engine is not None and (self.deliver() | self.turn() | self.look() | self.work()):
+                pass
+            engine = self._engine
+            if engine is None:
+                self.time.now = max(self.time.now, until)
+                return
+            due = self._due(engine)
+            if due > until:
+                break
+            self.time.now = max(self.time.now + 0.001, due)
+            self.turn()
+        else:
+            raise self._broken(f"G3: it does not come to rest in {seconds} s: {self._mirror!r} {self._mirror.queue!r}")
+        self.time.now = max(self.time.now, until)
+
+    def _due(self, engine: Engine) -> float:
+        now = self.time.now
+        dues = [self._mirror.next_due(), self._mirror.queue.next_due(now)]
+        if self._mirror.removals.missing or tree.root_identity(self.drop.root) != self._mirror.watcher.root:
+            dues.append(engine._check_at.get(M, now))
+        return min((due for due in dues if due is not None), default=now + NO_RESCAN_S)
+
+    def come_to_rest(self) -> None:
+        """Heal everything, wait, and compare."""
+        self._later.clear()
+        self.server._faults.clear()
+        self.server.online, self.server.capacity, self.server.max_sessions = True, None, None
+        while self.drop.writers:
+            self.drop.end(0)
+        self.come_back()
+        self.unlock()
+        self.do(("start",))
+        self.resume()
+        for _ in range(4):
+            self.go_on(PATIENCE_S)
+            self.time.now += 4.0
+            self.turn()  # the watcher is asked
+            self.go_on(PATIENCE_S)
+            parked = [path for path, _ in self._ledger.worst_failures(self._mirror.id, 1000)]
+            if self._mirror.removals.hold is None and not parked:
+                break
+            self.approve()
+            for path in parked:
+                assert self._engine is not None
+                self._mirror.retry(path, self._engine._moment())
+        self._compare()
+
+    def why(self, path: str) -> Why:
+        """What a person is told who asks for a path."""
+        assert self._engine is not None
+        live = steering._live_reason(self._mirror, path, path, self._engine._moment())
+        row, failure = self._ledger.row(self._mirror.id, path), self._ledger.failure(self._mirror.id, path)
+        return live or survey._Reason(self.spec, path, path, row, failure).find()
+
+    def ask(self, which: int) -> None:
+        """A person asks for a path."""
+        paths = sorted({*self._paths(), *self._published()})
+        if self._engine is not None and not self._turning and paths:
+            path = paths[which % len(paths)]
+            said = self.why(path)
+            if len(said.sentence.split()) < 3 or "\n" in said.sentence or said.mapping != M:
+                raise self._broken(f"G8: of {path} it is only said: {said}")
+
+    # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _published(self) -> dict[str, bytes]:
+        """What a visitor finds under final names."""
+        prefix = f"{BASE}/"
+        return {
+            path.removeprefix(prefix): file.content
+            for path, file in self.server.files.items()
+            if path.startswith(prefix)
+            and not path.endswith(SUFFIX)
+            and not path.startswith(f"{prefix}{TRASH}/")
+            and file.content not in self.foreign
+        }
+
+    def _seen(self, verb: str, path: str) -> None:
+        """The server changed: what would a visitor see?"""
+        if verb == "STOR":
+            if not path.endswith(SUFFIX):
+                raise self._broken(f"G1: {path} grows under its final name")
+            self.between("block", path)
+        elif verb == "RNTO":
+            for name, content in self._published().items():
+                if content in self.drop.unfinished():
+                    raise self._broken(f"G2: {name} is published while it is being written")
+                if content not in self.drop.finished:
+                    raise self._broken(f"G1: {name} is torn: {content[:30]!r}")
+        elif verb == "DELE" and not path.endswith(SUFFIX) and path != self.server.replacing:
+            self._removed(path)
+        self._check_foreign(verb, path)
+
+    def _check_foreign(self, verb: str, path: str) -> None:
+        missing = self.foreign.keys() - {file.content for file in self.server.files.values()}
+        if missing:
+            raise self._broken(f"G4: {verb} {path} took foreign files: {missing}")
+
+    def _renamed(self, source: str, target: str) -> None:
+        """A final name is gone from the server, by a rename."""
+        if not source.endswith(SUFFIX):
+            trashed = f"/{TRASH}/" in target
+            self._removed(source, folder=target in self.server.dirs, to_trash=trashed, renamed=not trashed)
+
+    def _removed(self, remote: str, *, folder: bool = False, to_trash: bool = False, renamed: bool = False) -> None:
+        path = remote.removeprefix(f"{BASE}/")
+        shift = self._shift
+        assert shift is not None, "somebody else than a worker changed the server"
+        if shift.there.get(path) is folder:
+            raise self._broken(f"G4: {path} was taken from the server while it is here")
+        if renamed:
+            return
+        root = self._ledger.root(self._mirror.id)
+        if not shift.root_moved and tree.root_identity(self.drop.root) != root:
+            raise self._broken(f"G4: {path} was deleted while another folder, or none, is in the root's place")
+        self._count("trashed at the server" if to_trash else "deleted at the server")
+        self._deleted += 1
+        minutes = int((self.time.now - self._started) // 60) + 1
+        if self._deleted > MAX_DELETES * minutes + self._approved:
+            raise self._broken(f"G4: {self._deleted} deletes in {minutes} minutes, {self._approved} of them approved")
+
+    def _disk_changes(self, paths: set[str]) -> None:
+        if self._shift is not None:
+            for path in paths:
+                self._shift.there.pop(path, None)
+
+    def _root_moved(self) -> None:
+        if self._shift is not None:
+            self._shift.root_moved = True
+
+    def check_ledger(self) -> None:
+        """What the ledger says is at the server is there, unless it says that it may be otherwise."""
+        if self._engine is None:
+            return
+        mapping = self._mirror.id
+        doubtful, moving = self._doubtful()
+        published = self._published()
+        for path, row in self._ledger.walk(mapping):
+            if row.kind is not Kind.FILE or not row.fingerprint.inode or path in doubtful:
+                continue
+            if any(path.startswith(f"{directory}/") for directory in moving):
+                continue
+            there, expected = published.get(path), self.drop.contents.get(row.fingerprint)
+            if there is None or (expected is not None and there != expected):
+                raise self._broken(
+                    f"G3: the ledger has {path} as published, but the server has {there and there[:20]!r}"
+                )
+
+    def _doubtful(self) -> tuple[set[str], set[str]]:
+        paths: set[str] = set()
+        moving: set[str] = set()
+        for path, intent in self._mirror.intents._open.items():
+            paths |= {path, intent.source}
+            if intent.kind is Kind.DIR and intent.source:
+                moving |= {path, intent.source}
+        return paths, moving
+
+    def _compare(self) -> None:
+        """Both sides, when nothing is left to do."""
+        state = f"{self._mirror!r} {self._mirror.intents!r} {self._mirror.queue!r}"
+        wanted = {path: content for path, content in self.drop.files().items() if self._selection.includes(path)}
+        published = self._published()
+        for path, content in wanted.items():
+            if published.get(path) != content and not self._in_the_way(path, published):
+                failure = self._ledger.failure(self._mirror.id, path)
+                there = published.get(path, b"nothing")[:20]
+                raise self._broken(
+                    f"G3: {path} is not published: {there!r} instead of {content[:20]!r}; {failure}; {state}"
+                )
+        for path, content in published.items():
+            if path not in wanted and content not in self.given_up and self.spec.deletes is not DeletePolicy.KEEP:
+                raise self._broken(f"{path} ({content[:20]!r}) stays at the server though it is gone here; {state}")
+        left = [path for path in self.server.files if path.endswith(SUFFIX)]
+        if left:
+            raise self._broken(f"{left} were left at the server; {state}")
+        if self._all_managed and self.spec.deletes is not DeletePolicy.KEEP:
+            self._compare_directories()
+
+    def _in_the_way(self, path: str, published: dict[str, bytes]) -> bool:
+        """Whether something that has to stay at the server has this path, or one above it."""
+        remote = f"{BASE}/{path}"
+        if remote in self.server.dirs and any(p.startswith(f"{remote}/") for p in self._foreign_paths()):
+            return True
+        if self._all_managed and self.spec.deletes is not DeletePolicy.KEEP:
+            return False
+        if remote in self.server.dirs:
+            return True
+        while path := parent(path):
+            if path in published:
+                return True
+        return False
+
+    def _foreign_paths(self) -> list[str]:
+        return [path for path, file in self.server.files.items() if file.content in self.foreign]
+
+    def _compare_directories(self) -> None:
+        here = {f"{BASE}/{path}" for path in self.drop.folders()} | {BASE, "/"}
+        for directory in self.server.dirs - here:
+            below = [path for path in self.server.files if path.startswith(f"{directory}/")]
+            if TRASH not in directory and not below:
+                raise self._broken(f"the empty directory {directory} stays at the server though it is gone here")
+
+
+@contextmanager
+def world(**settings: object) -> Iterator[World]:
+    made = World(**settings)  # type: ignore[arg-type]
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,326 @@
+"""Ways to break the guarantees on purpose: one change of the source each, and the smallest test that must fail of it.
+
+A pattern stands exactly once in its file; `test_mutations_match` keeps it so.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """One sabotage."""
+
+    guarantee: str
+    """G1 to G8 of docs/architecture.md."""
+    what: str
+    """What is broken, for people."""
+    file: str
+    """Below the package."""
+    old: str
+    new: str
+    test: str
+    """Node id of the test that must fail."""
+
+
+STORIES = "tests/model/test_stories.py"
+SCRIPTED = "tests/remote/test_misbehaving.py"
+
+
+def _trouble(story: str, trouble: str) -> str:
+    return f"{STORIES}::test_trouble_at_every_step[{story}, {trouble}]"
+
+
+MUTATIONS = (
+    # ── G1 never torn ────────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G1",
+        "the file is not looked at again after it was sent",
+        "publish.py",
+        "confirm=lambda file: _require_same(file, spec, upload),",
+        "confirm=lambda _file: None,",
+        f"{STORIES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
+    ),
+    Mutation(
+        "G1",
+        "the server is not asked for the size",
+        "remote/outgoing.py",
+        'commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []',
+        "commands: list[tuple[str, bytes]] = []",
+        f"{SCRIPTED}::TestTheDataConnection::test_a_226_before_the_data_is_verified",
+    ),
+    Mutation(
+        "G1",
+        "a file is renamed before the server has said that it has it",
+        "remote/upload.py",
+        "session.control.send([*ahead, store, *(",
+        "session.control.send([*ahead, store, *rename(session, upload), *(",
+        f"{SCRIPTED}::TestHowRepliesArrive::test_three_round_trips_per_file",
+    ),
+    Mutation(
+        "G1",
+        "files are sent under their final names",
+        "publish.py",
+        "temporary=remote if direct else names.temporary(remote, spec.name),",
+        "temporary=remote,",
+        f"{STORIES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
+    ),
+    Mutation(
+        "G1",
+        "a transfer that the server calls failed is believed",
+        "remote/upload.py",
+        '        elif not reply.good:\n            upload.error = session.error(reply, "STOR"',
+        '        elif False:\n            upload.error = session.error(reply, "STOR"',
+        f"{SCRIPTED}::TestTheDataConnection::test_the_reply_counts_after_a_whole_transfer",
+    ),
+    # ── G2 never early ───────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G2",
+        "who has a file open for writing does not matter",
+        "local/quiet.py",
+        "        return True if error.errno == errno.EAGAIN else None\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)",
+        "        return False if error.errno == errno.EAGAIN else None\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)",
+        f"{STORIES}::test_a_file_that_is_being_written_is_not_published",
+    ),
+    Mutation(
+        "G2",
+        "a file is published when it appears, without quiet time",
+        "core/plan.py",
+        "    if quiet > look.now:\n",
+        "    if look.now > quiet:\n",
+        "tests/core/test_plan.py::test_decision",
+    ),
+    Mutation(
+        "G2",
+        "the quiet time is counted from mtime, which any program can set back",
+        "local/scan.py",
+        "        return Entry(Kind.FILE, print_, status.st_ctime_ns, status.st_dev)",
+        "        return Entry(Kind.FILE, print_, status.st_mtime_ns, status.st_dev)",
+        "tests/local/test_scan.py::test_a_probe_tells_when_a_file_was_really_changed",
+    ),
+    # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G3",
+        "what is handed out is not noted in the ledger before",
+        "engine.py",
+        "taken.append(mirror.intents.begin(action))",
+        "taken.append(action)",
+        _trouble("a file is renamed", "the daemon is killed"),
+    ),
+    Mutation(
+        "G3",
+        "the ledger is committed after work is handed out, not before",
+        "engine.py",
+        "        self.ledger.commit()\n        self._tell_trouble()\n        for server, (actions, afresh) in handed:\n",
+        "        self._tell_trouble()\n        for server, (actions, afresh) in handed:\n",
+        _trouble("a file is renamed", "the daemon is killed"),
+    ),
+    Mutation(
+        "G3",
+        "a change that comes while its path is being published is forgotten",
+        "outcomes.py",
+        "            if path in mirror.again:\n",
+        "            if path in ():\n",
+        f"{STORIES}::test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten",
+    ),
+    Mutation(
+        "G3",
+        "a rename that was taken back is not told to what waited for it",
+        "mirror.py",
+        "        for path in self.queue.freed(self.spec.name):\n",
+        "        for path in ():\n",
+        "tests/test_mirror.py",
+    ),
+    Mutation(
+        "G3",
+        "rows are not doubted when the connection ends under an action",
+        "outcomes.py",
+        "        mirror.intents.doubt(failed.action, at)\n",
+        "",
+        _trouble("a file is renamed", "a reply is lost"),
+    ),
+    Mutation(
+        "G3",
+        "a part is forgotten when its file came without being sent",
+        "outcomes.py",
+        "mirror.intents.end(action, sent=done.did is Did.PUBLISHED)",
+        "mirror.intents.end(action)",
+        f"{STORIES}::test_a_part_is_removed_when_the_file_turns_out_to_be_there_already",
+    ),
+    # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G4",
+        "max_deletes is not asked",
+        "core/deletes.py",
+        "        return not unapproved or unapproved + sum(files for _, files in self._admitted) <= limit\n",
+        "        return True\n",
+        f"{STORIES}::test_more_deletes_than_allowed_wait_for_a_person",
+    ),
+    Mutation(
+        "G4",
+        "a directory that cannot be read counts as gone",
+        "local/scan.py",
+        "presence = Presence.ABSENT if error.errno in tree.GONE and directory else Presence.UNREADABLE",
+        "presence = Presence.ABSENT",
+        "tests/local/test_scan.py::test_other_failures_to_open_are_unreadable",
+    ),
+    Mutation(
+        "G4",
+        "a listing that breaks off midway counts as whole",
+        "local/scan.py",
+        "            # Also a readdir that fails midway: a part of a directory proves nothing about the rest.\n"
+        '            return failed._replace(problem=f"{directory!r} could not be listed: {_words(error)}")\n',
+        "            return failed._replace(presence=Presence.PRESENT)\n",
+        "tests/local/test_scan.py::test_a_readdir_that_fails_midway_is_unreadable_and_not_a_part",
+    ),
+    Mutation(
+        "G4",
+        "the last look before a delete is left out",
+        "publish.py",
+        "        if status is not None and still_there(status.st_mode):\n",
+        "        if status is None and still_there(0):\n",
+        _trouble("a directory is deleted", "everything comes back"),
+    ),
+    Mutation(
+        "G4",
+        "the last look before a delete does not ask which folder it looks at",
+        "publish.py",
+        "        if folder.root is None or root_identity(folder.spec.local) != folder.root:\n",
+        "        if folder.root is None and root_identity(folder.spec.local) is None:\n",
+        f"{STORIES}::test_a_folder_that_is_replaced_while_deletes_wait_keeps_them",
+    ),
+    Mutation(
+        "G4",
+        "any folder at the root's place is the published one",
+        "removals.py",
+        "        elif self._published_root is None or site.ledger.is_empty(site.id):\n",
+        "        elif self._published_root is not None or site.ledger.is_empty(site.id):\n",
+        f"{STORIES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
+    ),
+    Mutation(
+        "G4",
+        "what is gone is deleted at once, not after delete_after",
+        "removals.py",
+        "        if due > at.now:\n            site.dirty.mark(path, due)\n",
+        "        if due < since:\n            site.dirty.mark(path, due)\n",
+        f"{STORIES}::test_a_file_that_is_back_in_time_is_not_deleted",
+    ),
+    Mutation(
+        "G4",
+        "of a directory that could not be deleted as a whole, the rest is forgotten",
+        "removals.py",
+        "            self.absent.spare(path)\n",
+        "            return True\n",
+        f"{STORIES}::test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end",
+    ),
+    Mutation(
+        "G4",
+        "whatever an interrupted upload may have left counts as ours, without a look at size and date",
+        "publish.py",
+        "    return next((each for each in sweep.fingerprints if seen == (each.size, each.mtime_ns // 10**9)), None)",
+        "    return next(iter(sweep.fingerprints), None)",
+        f"{STORIES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
+    ),
+    # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G5",
+        "one dead server stops all",
+        "engine.py",
+        "        handed = [(server, self._take(server, at)) for server in self.servers.values()]\n",
+        "        dead = any(server.queue.state is Breaker.OFFLINE for server in self.servers.values())\n"
+        "        handed = [(server, [] if dead else self._take(server, at)) for server in self.servers.values()]\n",
+        "tests/e2e/test_isolation.py::test_a_dead_server_does_not_delay_a_live_one",
+    ),
+    Mutation(
+        "G5",
+        "mappings do not take turns",
+        "core/schedule.py",
+        "            self._turns.move_to_end(mapping)\n",
+        "",
+        "tests/core/test_schedule.py::test_mappings_take_turns",
+    ),
+    Mutation(
+        "G5",
+        "large files take every connection",
+        "core/schedule.py",
+        "if _is_large(action) and self._large >= max(1, self.cap - 1):",
+        "if _is_large(action) and self._large > self.cap:",
+        "tests/core/test_schedule.py::test_large_files_leave_one_connection_to_small_ones",
+    ),
+    # ── G6 bounded ───────────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G6",
+        "the pause between tries of a dead server does not grow",
+        "core/schedule.py",
+        "self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S",
+        "self._pause_s = FIRST_PAUSE_S",
+        "tests/core/test_schedule.py::test_the_pause_grows_to_its_limit",
+    ),
+    Mutation(
+        "G6",
+        "a batch of events grows without end",
+        "local/changes.py",
+        "        self._paths.update([prefix + name for name in names])\n        if len(self._paths) > self._most_paths:\n",
+        "        self._paths.update([prefix + name for name in names])\n        if not self._most_paths:\n",
+        "tests/local/test_changes.py",
+    ),
+    Mutation(
+        "G6",
+        "a directory is read again and again while a file in its place may not go",
+        "mirror.py",
+        "            if rows[name].kind is Kind.DIR or self.ledger.row(self.id, path) is None:\n",
+        "            if rows:\n",
+        f"{STORIES}::test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go",
+    ),
+    # ── G7 closed ────────────────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G7",
+        "the address of a PASV reply is followed",
+        "remote/transfer.py",
+        "    return Offer(replies.parse_pasv(reply), number=session.offers)\n",
+        "    session.control.peer = replies.pasv_address(reply)\n"
+        "    return Offer(replies.parse_pasv(reply), number=session.offers)\n",
+        f"{SCRIPTED}::TestPassiveMode::test_the_address_of_a_pasv_reply_is_not_followed",
+    ),
+    Mutation(
+        "G7",
+        "passwords are written to the log",
+        "logs.py",
+        '        return text if self._pattern is None else self._pattern.sub("***", text)\n',
+        "        return text\n",
+        "tests/test_logs.py::test_known_secrets_appear_in_no_record",
+    ),
+    Mutation(
+        "G7",
+        "a line break in a name ends the command",
+        "remote/session.py",
+        '        if not path.isprintable() and any(c in path for c in "\\r\\n\\0"):\n',
+        '        if not path.isprintable() and any(c in path for c in "\\0"):\n',
+        "tests/contract/test_session.py::TestNames::test_no_name_can_hold_a_command",
+    ),
+    Mutation(
+        "G7",
+        "a symbolic link leads out of the folder",
+        "local/tree.py",
+        "below = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=current)",
+        "below = os.open(name, DIRECTORY_FLAGS, dir_fd=current)",
+        "tests/local/test_scan.py::test_a_link_in_the_way_is_not_followed",
+    ),
+    # ── G8 explains itself ───────────────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G8",
+        "`why` has no word for what waits for its delete",
+        "steering.py",
+        "    if since is not None:\n",
+        "    if since is None and not relative:\n",
+        f"{STORIES}::test_for_every_delay_there_is_a_sentence",
+    ),
+    Mutation(
+        "G8",
+        "`why` does not say that the server is down",
+        "steering.py",
+        "        if queue.message:\n",
+        "        if not queue:\n",
+        f"{STORIES}::test_for_every_delay_there_is_a_sentence",
+    ),
+)

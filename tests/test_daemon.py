@@ -1,0 +1,112 @@
+"""What systemd is told, beat by beat: ready once, alive only while work can go on, and patience during a long start."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.daemon import EXTEND_EVERY_S, Herald
+from ftpsyncd.model import DaemonStatus, Status
+
+Told = Callable[[], list[str]]
+
+
+class Fake:
+    """A service in whatever state the test wants."""
+
+    def __init__(self) -> None:
+        self.engine_turns = True
+        self.workers_hang = False
+        self.watchers_up = False
+
+    def turning(self) -> bool:
+        return self.engine_turns
+
+    def stuck(self) -> bool:
+        return self.workers_hang
+
+    def watching(self) -> bool:
+        return self.watchers_up
+
+    def status(self) -> Status:
+        return Status(DaemonStatus(running=True, pid=1, version="0", uptime_s=0.0), (), (), ())
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """What systemd was told since the last time, without the status line."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def read() -> list[str]:
+            found = []
+            while True:
+                try:
+                    found.append(supervisor.recv(65536).decode())
+                except BlockingIOError:
+                    return [line for line in found if not line.startswith("STATUS=")]
+
+        yield read
+
+
+def test_ready_is_said_once_and_when_every_watcher_is_up(told: Told) -> None:
+    service = Fake()
+    herald = Herald(service, 0.0)
+    herald.beat(1.0)
+    assert told() == ["WATCHDOG=1"]
+    service.watchers_up = True
+    herald.beat(2.0)
+    assert told() == ["READY=1", "WATCHDOG=1"]
+    herald.beat(3.0)
+    assert told() == ["WATCHDOG=1"]
+
+
+def test_an_engine_that_does_not_turn_feeds_no_watchdog(told: Told) -> None:
+    service = Fake()
+    service.watchers_up = True
+    herald = Herald(service, 0.0)
+    herald.beat(1.0)
+    told()
+    service.engine_turns = False
+    herald.beat(2.0)
+    assert told() == []
+    service.engine_turns = True
+    herald.beat(3.0)
+    assert told() == ["WATCHDOG=1"]
+
+
+def test_workers_that_hang_feed_no_watchdog(told: Told) -> None:
+    service = Fake()
+    service.watchers_up = service.workers_hang = True
+    herald = Herald(service, 0.0)
+    herald.beat(1.0)
+    assert told() == ["READY=1"]
+
+
+def test_a_long_first_look_asks_for_more_time_again_and_again_before_it_is_over(told: Told) -> None:
+    service = Fake()
+    herald = Herald(service, 0.0)
+    asked = []
+    for second in range(1, 61):
+        herald.beat(float(second))
+        asked += [second for line in told() if line == f"EXTEND_TIMEOUT_USEC={int(4 * EXTEND_EVERY_S * 1e6)}"]
+    assert len(asked) == 3
+    assert all(later - earlier < 4 * EXTEND_EVERY_S for earlier, later in pairwise(asked))
+    service.watchers_up = True
+    for second in range(61, 121):
+        herald.beat(float(second))
+        assert not [line for line in told() if line.startswith("EXTEND")]
+
+
+def test_a_first_look_that_hangs_gets_no_more_time(told: Told) -> None:
+    service = Fake()
+    service.engine_turns = False
+    herald = Herald(service, 0.0)
+    herald.beat(2 * EXTEND_EVERY_S)
+    assert told() == []

@@ -1,0 +1,340 @@
+"""The ledger's file: damage is found and set aside, and a full disk costs nothing but time."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd import database
+from ftpsyncd.database import Database
+from ftpsyncd.errors import LedgerDamagedError, LedgerError
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import Fingerprint, Kind, Row
+from ftpsyncd.recovery import Checkup, open_for_work
+from tests.waiting import until
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def file(size: int = 10) -> Row:
+    return Row(Kind.FILE, Fingerprint(size, 1, 7), b"s" * 32, 1)
+
+
+def fill(ledger: Ledger, mapping: int, count: int, prefix: str = "file") -> None:
+    for n in range(count):
+        ledger.put(mapping, f"{prefix}{n}", file())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def filled(path: Path) -> Path:
+    """A ledger of some pages, closed in order."""
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mapping("gallery", "here"), 2000)
+        ledger.set_paused(ledger.mapping("shop", "there"), paused=True)
+    return path
+
+
+def application_id(path: Path) -> int:
+    db = sqlite3.connect(path)
+    found: int = db.execute("PRAGMA application_id").fetchone()[0]
+    db.close()
+    return found
+
+
+def abandon(ledger: Ledger) -> None:
+    """As a crash does: what was committed is there, and it was not closed in order."""
+    ledger._db._db.close()
+
+
+def damage(path: Path, *, pages: slice = slice(3, None)) -> None:
+    """Overwrite pages with noise."""
+    data = bytearray(path.read_bytes())
+    size = 4096
+    count = len(data) // size
+    noise = random.Random(1)
+    for page in range(*pages.indices(count)):
+        data[page * size : (page + 1) * size] = noise.randbytes(size)
+    path.write_bytes(data)
+
+
+# ── Damage ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_file_says_whether_it_was_closed_in_order(path: Path):
+    ledger = Ledger(path)
+    assert ledger.in_order, "a new one"
+    opened = application_id(path)
+    ledger.close()
+    assert application_id(path) != opened
+    ledger = Ledger(path)
+    assert ledger.in_order
+    assert application_id(path) == opened
+    abandon(ledger)
+    again = Ledger(path)
+    assert not again.in_order
+    again.close()
+    with Ledger(path) as last:
+        assert last.in_order
+
+
+def test_a_ledger_in_order_is_not_checked_and_one_that_is_not_is(filled: Path, monkeypatch: pytest.MonkeyPatch):
+    checks: list[object] = []
+
+    def no_problem(db: sqlite3.Connection) -> str:
+        checks.append(db)
+        return ""
+
+    monkeypatch.setattr(database, "_problem_of", no_problem)
+    abandon(Ledger(filled))
+    assert not checks
+    Ledger(filled).close()
+    assert len(checks) == 1
+    Ledger(filled).close()
+    assert len(checks) == 1
+
+
+def test_damage_is_found_after_a_crash(filled: Path):
+    abandon(Ledger(filled))
+    damage(filled)
+    with pytest.raises(LedgerDamagedError, match="is damaged: "):
+        Ledger(filled)
+
+
+def test_damage_that_is_met_at_work_is_found_at_the_next_start(filled: Path):
+    damage(filled, pages=slice(30, None))
+    ledger = Ledger(filled)  # closed in order: not checked
+    mapping = ledger.find_mapping("gallery", "here")
+    assert mapping is not None
+    with pytest.raises(LedgerDamagedError):
+        list(ledger.walk(mapping))
+    ledger.close()
+    with pytest.raises(LedgerDamagedError):
+        Ledger(filled)
+
+
+@pytest.mark.parametrize("how", ["noise", "garbage", "cut off"])
+def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
+    abandon(Ledger(filled))
+    if how == "noise":
+        damage(filled)
+    elif how == "garbage":
+        filled.write_bytes(b"this is no database, " * 1000)
+    else:
+        filled.write_bytes(filled.read_bytes()[:20_000])
+    before = filled.read_bytes()
+    ledger, notice = open_for_work(filled, keep_history_s=0, now=NOW)
+    with ledger:
+        kept = filled.with_name("ledger.db.damaged-20260203-040506")
+        assert str(kept) in notice
+        assert "nothing is deleted" in notice
+        assert kept.read_bytes() == before
+        assert ledger.find_mapping("gallery", "here") is None
+        shop = ledger.find_mapping("shop", "there")
+        if how == "noise":
+            assert shop is not None, "what a person paused stays paused, where that can still be read"
+            assert ledger.paused(shop)
+    again, notice = open_for_work(filled, keep_history_s=0, now=NOW)
+    again.close()
+    assert notice == ""
+
+
+def test_several_damaged_ledgers_are_all_kept(path: Path):
+    for n in range(3):
+        path.write_bytes(b"no database %d " % n * 500)
+        open_for_work(path, keep_history_s=0, now=NOW)[0].close()
+    assert sorted(p.name for p in path.parent.glob("*damaged*")) == [
+        "ledger.db.damaged-20260203-040506",
+        "ledger.db.damaged-20260203-040506-2",
+        "ledger.db.damaged-20260203-040506-3",
+    ]
+
+
+def test_what_belongs_to_a_damaged_ledger_goes_with_it(path: Path):
+    for companion in ("", "-wal", "-shm"):
+        path.with_name(path.name + companion).write_bytes(companion.encode() + b" noise" * 1000)
+    kept = database.set_aside(path, NOW)
+    assert list(path.parent.glob("ledger.db-*")) == []
+    assert kept.with_name(f"{kept.name}-wal").read_bytes().startswith(b"-wal")
+
+
+def test_a_ledger_that_cannot_be_set_aside_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch):
+    path.write_bytes(b"no database " * 500)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(LedgerError, match="cannot be set aside: Permission denied"):
+        open_for_work(path, keep_history_s=0, now=NOW)
+
+
+def test_a_checkup_beside_work_finds_damage_and_leaves_the_rest_in_peace(filled: Path):
+    found: list[str] = []
+    with Ledger(filled), Checkup(filled, found.append) as checkup:
+        until(lambda: not checkup._thread.is_alive(), "the check is over", 60)
+    assert found == []
+    damage(filled)
+    with Checkup(filled, found.append) as checkup:
+        until(lambda: not checkup._thread.is_alive(), "the check is over", 60)
+    assert len(found) == 1
+
+
+def test_a_checkup_ends_when_it_is_to(filled: Path, monkeypatch: pytest.MonkeyPatch):
+    """An endless query in place of the check: leaving must interrupt it."""
+    running = threading.Event()
+
+    def endless(db: sqlite3.Connection) -> str:
+        running.set()
+        sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n"
+        return str(db.execute(sql).fetchone())
+
+    monkeypatch.setattr(database, "_problem_of", endless)
+    found: list[str] = []
+    with Checkup(filled, found.append):
+        assert running.wait(60)
+    assert found == []
+
+
+def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
+    """A tenth of them, since a test must be short; the time is that of pages, so it grows in proportion."""
+    path, rows = tmp_path / "ledger.db", 100_000
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        ledger._write_many(
+            "INSERT INTO entry VALUES(?,?,?,0,?,?,?,?,?,0)",
+            (
+                (mapping, b"2026/folder%04d" % (n // 1000), b"picture-%07d.jpg" % n, n, n, n, os.urandom(32), n)
+                for n in range(rows)
+            ),
+        )
+    began = time.process_time()
+    assert database.check(path) == ""
+    spent_s = time.process_time() - began
+    figures.tell("G3", "CPU time of the ledger's integrity check, per million rows", round(spent_s * 10, 2), unit="s")
+    assert spent_s < 5
+
+
+# ── A full disk ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1.5 MB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", place], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def eat(place: Path) -> Path:
+    """Fill a disk to the last byte."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as out:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    out.write(b"x" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+@pytest.mark.root
+@as_root
+def test_on_a_full_disk_nothing_is_lost_and_nothing_is_recorded_half(small: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "RETRY_S", 0.0)
+    path = small / "ledger.db"
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        fill(ledger, mapping, 100, "before")
+        ledger.commit()
+        ballast = eat(small)
+        for n in range(30):
+            fill(ledger, mapping, 200, f"during{n}-")
+            ledger.commit()
+        assert "no space is left" in ledger.trouble
+        assert str(path) in ledger.trouble
+        assert ledger.totals(mapping).files == 6100, "whoever works with it sees everything"
+        with Ledger(path, read_only=True) as reader:
+            seen = reader.totals(mapping).files
+            assert 100 <= seen < 6100
+            assert seen == len([1 for _ in reader.walk(mapping)]), "nothing is half there"
+        ballast.unlink()
+        ledger.commit()
+        assert not ledger.trouble
+        with Ledger(path, read_only=True) as reader:
+            assert reader.totals(mapping).files == 6100
+            assert len([1 for _ in reader.walk(mapping)]) == 6100
+    assert database.check(path) == ""
+
+
+@pytest.mark.root
+@as_root
+def test_a_ledger_closed_on_a_full_disk_says_so_and_is_what_it_was(small: Path):
+    path = small / "ledger.db"
+    ledger = Ledger(path)
+    mapping = ledger.mapping("gallery", "here")
+    fill(ledger, mapping, 100, "before")
+    ledger.commit()
+    ballast = eat(small)
+    for n in range(30):
+        fill(ledger, mapping, 200, f"during{n}-")
+        ledger.commit()
+    with pytest.raises(LedgerError, match="no space is left"):
+        ledger.close()
+    ballast.unlink()
+    with Ledger(path) as again:
+        assert not again.in_order
+        assert again.row(mapping, "before99") == file()
+        assert again.totals(mapping).files == len([1 for _ in again.walk(mapping)])
+
+
+@pytest.mark.root
+@as_root
+def test_too_much_that_waits_for_space_is_told(small: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "STATEMENTS_MAX", 500)
+    path = small / "ledger.db"
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        ballast = eat(small)
+        fill(ledger, mapping, 100)
+        before = ledger.overfull
+        for n in range(30):
+            fill(ledger, mapping, 200, f"during{n}-")
+            ledger.commit()
+        assert (before, ledger.overfull) == (False, True)
+        ballast.unlink()
+
+
+def test_without_trouble_nothing_is_kept(path: Path):
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        fill(ledger, mapping, 100)
+        ledger.commit()
+        assert ledger._db._statements == []
+
+
+def test_an_error_that_is_no_lack_of_space_is_an_error(path: Path):
+    db = Database(path, ["CREATE TABLE t(a UNIQUE);"])
+    db.write("INSERT INTO t VALUES(1)", ())
+    with pytest.raises(LedgerError, match="cannot write"):
+        db.write("INSERT INTO t VALUES(1)", ())
+    assert not db.trouble
+    assert db.read("SELECT count(*) FROM t", ()).fetchone() == (1,)
+    db.close()

@@ -1,0 +1,246 @@
+"""The state of one mapping between looks: what is put off is looked at again, whatever became of its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.mirror import RESTLESS_S, Mirror
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Entry,
+    Event,
+    Listing,
+    MakeDir,
+    MappingSpec,
+    Presence,
+    RenameDir,
+    Upload,
+)
+from ftpsyncd.publish import Folder
+from ftpsyncd.removals import Moment
+from tests.core.vocabulary import DISK, NOW, WALL, M, Without, failed, file, folder, made, published
+
+AT = Moment(NOW, WALL)
+PICTURE = file()
+
+
+class Asked:
+    """A disk that only remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, frozenset[str]]] = []
+        self.whole: list[str] = []
+
+    def list_dir(self, directory: str) -> None:
+        self.whole.append(directory)
+
+    def probe(self, directory: str, names: Collection[str]) -> None:
+        self.names.append((directory, frozenset(names)))
+
+    def check(self) -> None:
+        raise AssertionError("nobody had a reason to doubt the root")
+
+
+class Story:
+    """A mirror whose looks at the disk the test answers."""
+
+    def __init__(self, ledger: Ledger, *, delete_after_s: float = 0.0) -> None:
+        self.events: list[Event] = []
+        self.queue = Queue(4)
+        self.disk = Asked()
+        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s)
+        self.ledger = ledger
+        self.id = ledger.mapping(M, "there")
+        self.mirror = Mirror(
+            spec,
+            Without(),
+            self.id,
+            ledger,
+            self.queue,
+            Folder(spec),
+            self.events.append,
+            today=lambda: "2024-05-01",
+        )
+        self.mirror.attach(self.disk)
+
+    def absent(self, directory: str) -> None:
+        """The disk was asked for something in a directory that is not there."""
+        self.mirror.on_listing(Listing(directory, Presence.ABSENT, {}, frozenset("a")), AT)
+
+    def starts(self, path: str) -> Action:
+        """The queue hands out the action for a path."""
+        while (action := self.queue.take(NOW)) is not None:
+            if action.path == path:
+                return action
+        raise AssertionError(f"nothing can start for {path}")
+
+    def sees(self, directory: str, **entries: Entry | None) -> None:
+        """The disk was asked for some names; None: there is nothing of that name."""
+        there = {name: entry for name, entry in entries.items() if entry is not None}
+        self.mirror.on_listing(
+            Listing(directory, Presence.PRESENT, there, frozenset(entries), inode=1, device=DISK), AT
+        )
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    with Ledger(Path(":memory:")) as ledger:
+        ledger.put(ledger.mapping(M, "there"), "old", made())
+        ledger.put(ledger.mapping(M, "there"), "old/a", published(PICTURE))
+        yield Story(ledger)
+
+
+def test_a_directory_that_left_is_looked_at_again_when_its_rename_is_taken_back(story: Story):
+    """Moved on before the server was told, it has no rename to wait for any more."""
+    story.queue.offer(RenameDir(M, "new", "old", 50))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == []
+    story.sees("", new=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == [("", frozenset({"old"}))]
+
+
+def test_a_directory_that_left_is_looked_at_again_when_its_rename_is_replaced(story: Story):
+    story.queue.offer(RenameDir(M, "new", "old", 50))
+    story.sees("", old=None)
+    story.sees("", new=PICTURE._replace(fingerprint=PICTURE.fingerprint._replace(inode=99)))
+    story.mirror.pump(AT)
+    assert story.disk.names == [("", frozenset({"old"}))]
+
+
+def test_a_file_that_left_is_looked_at_again_when_its_rename_is_taken_back(story: Story):
+    story.sees("", b=PICTURE)
+    assert story.queue.moves_from(M, "old/a")
+    story.sees("old", a=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == []
+    story.sees("", b=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == [("old", frozenset({"a"}))]
+
+
+def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(story: Story):
+    story.queue.offer(RenameDir(M, "new", "old", 50))
+    story.queue.offer(RenameDir(M, "newer", "old", 50))
+    story.sees("", old=None)
+    story.sees("", new=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == []
+
+
+# ── A directory that is being deleted ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_file_spared_for_a_rename_that_is_taken_back_is_deleted_with_its_directory(story: Story):
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+    story.sees("", b=PICTURE)
+    assert story.queue.waiting(M, "old/a") is None
+    story.sees("", b=None)
+    story.mirror.pump(AT)
+    story.absent("old")
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+
+
+def test_a_delete_in_a_directory_that_is_gone_waits_for_its_next_try(story: Story):
+    story.ledger.put_failure(story.id, "old/a", failed(None, next_try_s=5.0))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+    assert story.mirror.dirty.due_by(NOW + 5)
+
+
+def test_a_delete_that_is_parked_is_not_tried_again_and_again(story: Story):
+    story.ledger.put_failure(story.id, "old/a", failed(None, parked=True))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+    assert not story.mirror.dirty.due_by(NOW + 1000)
+
+
+def test_a_directory_that_is_there_again_is_spared(story: Story):
+    story.sees("", old=None)
+    story.sees("", old=folder(50))
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+
+
+# ── What arrives at the server while it goes from the disk ───────────────────────────────────────────────────────
+
+
+def test_a_file_that_went_while_it_was_published_is_looked_at_again(story: Story):
+    story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
+    story.starts("old/b")
+    story.sees("old", a=PICTURE, b=None)
+    assert story.mirror.again == {"old/b"}
+
+
+def test_a_directory_that_went_while_it_was_made_is_looked_at_again(story: Story):
+    story.queue.offer(MakeDir(M, "new", 51))
+    story.starts("new")
+    story.mirror.on_listing(Listing("", Presence.PRESENT, {}, None, inode=1), AT)
+    assert story.mirror.again == {"new"}
+
+
+def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
+    story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
+    story.starts("old/b")
+    story.absent("old")
+    assert story.mirror.again == {"old/b"}
+
+
+def test_a_file_that_is_there_while_it_is_published_needs_no_other_look(story: Story):
+    story.queue.offer(Upload(M, "old/a", PICTURE.fingerprint))
+    story.starts("old/a")
+    story.sees("old", a=PICTURE)
+    assert not story.mirror.again
+
+
+def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story):
+    """Its return has to end its absence, though nothing in the ledger differs."""
+    story.sees("", old=None)
+    assert story.mirror.removals.absent.is_doomed("old")
+    story.sees("", old=folder(50))
+    assert not story.mirror.removals.absent.is_doomed("old")
+
+
+def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
+    story = Story(story.ledger, delete_after_s=10.0)
+    story.ledger.put(story.id, "a", published(PICTURE))
+    story.sees("", a=folder())
+    for seconds in range(int(story.mirror.spec.delete_after_s)):
+        story.mirror.pump(Moment(NOW + seconds, WALL))
+    assert story.disk.names == []
+    story.mirror.pump(Moment(NOW + story.mirror.spec.delete_after_s, WALL))
+    assert story.disk.names == [("", frozenset({"a"}))]
+
+
+def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_never_offered(story: Story):
+    for second in range(0, 1500, 2):
+        at = Moment(NOW + second, WALL + second * 10**9)
+        growing = file(1000 + second, at.wall_ns, changed_s_ago=-second)
+        listing = Listing(
+            "",
+            Presence.PRESENT,
+            {"film.jpg": growing},
+            frozenset({"film.jpg"}),
+            inode=1,
+            device=DISK,
+            taken_wall_ns=at.wall_ns,
+        )
+        story.mirror.on_listing(listing, at)
+        assert story.queue.take(at.now) is None
+        told = [event for event in story.events if event.path == "film.jpg"]
+        assert len(told) == (second > RESTLESS_S)
+    assert "has not come to rest for 10 minutes" in told[0].message
+    assert RESTLESS_S == 600

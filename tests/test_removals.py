@@ -1,0 +1,117 @@
+"""Deletes that are refused: tried again, or held for a person, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
+from ftpsyncd.ledger import FailureCounts, Ledger
+from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, RemoveDir, Row, Upload
+from ftpsyncd.removals import Moment
+from tests.core.vocabulary import NOW, SHA, WALL, M, S
+from tests.test_outcomes import Story
+
+LATER = NOW + 60
+WAIT_S = 60.0
+"""Longer than `delete_after`: what is left of a folder is judged anew, with all its patience."""
+BUSY = TransferFailedError("Try again.", reply="450 Busy.")
+CHANGED = ChangedAtServerError("The file at the server is not the one that was published.")
+
+
+def at(now: float) -> Moment:
+    return Moment(now, WALL + int((now - NOW) * S))
+
+
+class Deleting(Story):
+    """A folder with two files that is gone here, and the server's queue."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger, queue=Queue(4))
+        ledger.put(self.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+        for n, name in enumerate("ab"):
+            ledger.put(self.id, f"d/{name}", Row(Kind.FILE, Fingerprint(10 + n, 1, 7 + n), SHA, WALL))
+
+    def look(self, now: float) -> list[Action]:
+        """The folder is found gone (again); what is handed out."""
+        self.mirror.removals.gone("d", Kind.DIR, at(now))
+        self.mirror.removals.go_on(at(now))
+        taken = []
+        while (action := self.queue.take(now)) is not None:
+            taken.append(self.mirror.intents.begin(action))
+        return taken
+
+    def end(self, outcome: Outcome, now: float) -> None:
+        self.apply(outcome, now)
+        self.queue.finish(outcome.action)
+
+
+@pytest.fixture
+def story(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deleting]:
+    with Ledger(Path(":memory:")) as ledger:
+        made = Deleting(ledger)
+        made.look(NOW)
+        monkeypatch.setattr("ftpsyncd.removals.time.time_ns", lambda: at(LATER).wall_ns)
+        yield made
+
+
+def test_a_delete_names_the_size_that_the_file_must_have(story: Deleting) -> None:
+    assert story.look(LATER) == [Delete(M, "d/a", sizes=(10,)), Delete(M, "d/b", sizes=(11,))]
+
+
+def test_a_delete_that_failed_in_a_folder_that_is_gone_is_tried_again(
+    story: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, BUSY), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert story.look(LATER) == [], "not before its time"
+    monkeypatch.setattr("ftpsyncd.removals.time.time_ns", lambda: at(LATER + 2).wall_ns)
+    [again] = story.look(LATER + 2 + WAIT_S)
+    assert again == first
+    story.end(Done(again, Did.DELETED), LATER + 2 + WAIT_S)
+    [last] = story.look(LATER + 3 + WAIT_S)
+    assert isinstance(last, RemoveDir)
+
+
+def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(story: Deleting) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0, held=1)
+    assert story.look(LATER + 3600) == []
+    assert story.mirror.removals.approve(at(LATER)) == f"{M}: 1 deletes approved"
+    [again] = story.look(LATER + 3600 + WAIT_S)
+    assert again == Delete(M, "d/a"), "whatever its size"
+    story.end(Done(again, Did.DELETED), LATER + 3600 + WAIT_S)
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 1, 7), SHA, WALL))
+    assert story.mirror.removals._delete_action("d/a").sizes == (10,), "the decision was about that one file"
+
+
+def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert "1 deletes discarded" in story.mirror.removals.discard(at(LATER))
+    assert story.ledger.row(story.id, "d/a") is None
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    [last] = story.look(LATER)
+    assert isinstance(last, RemoveDir), "which the server refuses while the file is in it"
+
+
+def test_a_file_of_which_nothing_is_known_but_that_it_is_ours_is_deleted_without_a_look(story: Deleting) -> None:
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(0, 0, 0), b"", WALL))
+    assert story.mirror.removals._delete_action("d/a").sizes == ()
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(0, 5, 7), b"", WALL))
+    assert story.mirror.removals._delete_action("d/a").sizes == (0,), "an empty file has a size, too"
+
+
+def test_an_upload_that_was_cut_off_may_have_changed_the_size_there(story: Deleting) -> None:
+    newer = Fingerprint(99, 2, 7)
+    story.mirror.intents.begin(Upload(M, "d/a", newer, replaces=True))
+    [first, _] = story.look(LATER)
+    assert first == Delete(M, "d/a", sizes=(10, 99))
