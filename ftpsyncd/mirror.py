@@ -10,16 +10,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
 from ftpsyncd.core.schedule import Queue, keys_of
-from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting, Work
+from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.intents import Intents
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
+from ftpsyncd.looks import Disk, Looks
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -55,19 +55,6 @@ OFFERED_MAX = 2000
 """Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
 RESTLESS_S = 600.0
 """A file that does not come to rest for so long is reported."""
-
-
-class Disk(Protocol):
-    """Where looks at the disk are asked for (`local.disk.DiskThread`)."""
-
-    def list_dir(self, directory: str) -> None:
-        """Ask for a whole directory."""
-
-    def probe(self, directory: str, names: Collection[str]) -> None:
-        """Ask for some names."""
-
-    def check(self) -> None:
-        """Ask for the health of the watcher and the identity of the root."""
 
 
 @dataclass(slots=True)
@@ -134,8 +121,7 @@ class Mirror:
         self.passes = 0
         self._selection = selection
         self._disk: Disk | None = None
-        self._asked: set[tuple[str, bool]] = set()
-        self._deep_asked: set[str] = set()
+        self._looks = Looks()
         self._in_pass = False
         self._known_directories: set[str] = set()
         queue.suspend(spec.name, suspended=self.paused)
@@ -192,6 +178,7 @@ class Mirror:
         self.pending.clear()
         self.offered.clear()
         self.dirty.clear()
+        self._looks.drop_next()
 
     def check_source(self) -> None:
         """Somebody found the root missing: look now."""
@@ -209,30 +196,21 @@ class Mirror:
             self.again.discard(path)
             self.dirty.mark(path, at.now)
         self.removals.go_on(at)
-        while len(self._asked) < LOOKS_AT_ONCE:
+        while len(self._looks) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting
             if waiting >= 2 * QUEUE_ROOM:
                 return
             work = self.dirty.take(at.now, marked_only=waiting >= QUEUE_ROOM)
             if work is None:
                 break
-            self._ask(self._disk, work)
+            self._in_pass |= work.deep
+            self._looks.ask(self._disk, work)
         if self._in_pass and not self.busy_looking(at.now):
             self._pass_ended(at)
 
-    def _ask(self, disk: Disk, work: Work) -> None:
-        if work.deep:
-            self._in_pass = True
-            self._deep_asked.add(work.directory)
-        self._asked.add((work.directory, work.names is None))
-        if work.names is None:
-            disk.list_dir(work.directory)
-        else:
-            disk.probe(work.directory, work.names)
-
     def next_due(self) -> float | None:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
-        if self.removals.missing or len(self._asked) >= LOOKS_AT_ONCE:
+        if self.removals.missing or len(self._looks) >= LOOKS_AT_ONCE:
             return None
         if self.queue.load(self.spec.name).waiting >= QUEUE_ROOM:
             return None
@@ -255,7 +233,7 @@ class Mirror:
 
     def busy_looking(self, now: float) -> bool:
         """Whether a deep scan or any look is under way."""
-        return bool(self._asked) or self.removals.working or self.dirty.scanning_deep(now)
+        return bool(self._looks) or self.removals.working or self.dirty.scanning_deep(now)
 
     def _pass_ended(self, at: Moment) -> None:
         self._in_pass = False
@@ -268,10 +246,7 @@ class Mirror:
     def on_listing(self, listing: Listing, at: Moment) -> None:
         """The disk answered: compare with the ledger, offer what follows."""
         directory, whole = listing.directory, listing.names is None
-        self._asked.discard((directory, whole))
-        deep = whole and directory in self._deep_asked
-        if deep:
-            self._deep_asked.discard(directory)
+        deep = self._looks.answered(listing, self._disk)
         if listing.presence is Presence.ROOT_MISSING:
             self.source_missing(listing.problem or f"the folder {self.spec.local} is not there")
         if self.removals.missing:
@@ -423,10 +398,18 @@ class Mirror:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
                     self._note(decision, at)
+                case Settled(path) if self._is_made_again(path, listing):
+                    self._present(path)
                 case _:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
         self.dirty.push_deep(below)
+
+    def _is_made_again(self, path: str, listing: Listing) -> bool:
+        """Whether a directory that is known and as it was is to be made at the server, which was found without it."""
+        entry = listing.entries.get(basename(path))
+        making = isinstance(self.queue.waiting(self.spec.name, path), MakeDir)
+        return making and entry is not None and entry.kind is Kind.DIR
 
     def _note(self, decision: Settled | Wait | Swapped | Gone | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""

@@ -80,6 +80,10 @@ class Story:
                 return action
         raise AssertionError(f"nothing can start for {path}")
 
+    def lists(self, directory: str, **entries: Entry) -> None:
+        """The disk was asked for a whole directory."""
+        self.mirror.on_listing(Listing(directory, Presence.PRESENT, entries, None, inode=1, device=DISK), AT)
+
     def sees(self, directory: str, **entries: Entry | None) -> None:
         """The disk was asked for some names; None: there is nothing of that name."""
         there = {name: entry for name, entry in entries.items() if entry is not None}
@@ -133,6 +137,59 @@ def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(st
     story.sees("", new=None)
     story.mirror.pump(AT)
     assert story.disk.names == []
+
+
+# ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pass_asked_for_during_a_look_at_its_first_directory_is_a_pass_of_its_own(story: Story):
+    """The answer under way may be older than the request, and the next one is to enter directories as well."""
+    story.mirror.dirty.mark_deep("", NOW)
+    story.mirror.pump(AT)
+    story.mirror.dirty.mark_deep("", NOW)
+    story.mirror.pump(AT)
+    assert story.disk.whole == [""]
+    story.lists("", old=folder())
+    assert story.disk.whole == ["", ""]
+    assert story.mirror.busy_looking(NOW)
+    story.lists("", old=folder())
+    story.mirror.pump(AT)
+    assert story.disk.whole == ["", "", "old"]
+
+
+def test_names_asked_for_during_a_look_are_asked_for_together_after_it(story: Story):
+    for names in (["a"], ["b"], ["c"]):
+        for name in names:
+            story.mirror.dirty.mark(f"old/{name}", NOW)
+        story.mirror.pump(AT)
+    assert story.disk.names == [("old", frozenset("a"))]
+    story.sees("old", a=PICTURE)
+    assert story.disk.names[1:] == [("old", frozenset("bc"))]
+    story.sees("old", b=None, c=None)
+    assert not story.mirror.busy_looking(NOW)
+
+
+def test_a_mapping_that_goes_asks_for_nothing_more(story: Story):
+    for name in "ab":
+        story.mirror.dirty.mark(f"old/{name}", NOW)
+        story.mirror.pump(AT)
+    story.mirror.detach()
+    story.sees("old", a=PICTURE)
+    assert len(story.disk.names) == 1
+
+
+# ── A repair ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_directory_made_again_for_a_repair_is_made_whatever_is_seen_meanwhile(story: Story):
+    """The server may be offline for long; each look finds the directory known and in place."""
+    story.mirror.publish_again([], ["old"], AT)
+    story.lists("", old=folder())
+    story.lists("", old=folder())
+    story.sees("", old=folder())
+    assert isinstance(story.queue.waiting(M, "old"), MakeDir)
+    story.sees("", old=None)
+    assert not isinstance(story.queue.waiting(M, "old"), MakeDir)
 
 
 # ── A directory that is being deleted ────────────────────────────────────────────────────────────────────────────

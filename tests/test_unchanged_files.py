@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import Work
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror, Pending
 from ftpsyncd.model import (
@@ -90,7 +91,7 @@ def outcome(
             queue.offer(Delete(M, path))
     listing = Listing(directory, Presence.PRESENT, entries, root=ROOT, inode=5, device=9, taken_wall_ns=WALL)
     if deep:
-        mirror._deep_asked.add(directory)
+        mirror._looks.ask(Nobody(), Work(directory, None, deep=True))
     mirror.on_listing(listing, at)
     paths = [join(directory, name) for name in NAMES]
     absent = mirror.removals.absent

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ftpsyncd.errors import (
     FtpsyncdError,
     LocalUnreadableError,
+    NameRefusedError,
+    NotFoundError,
     NotSupportedError,
     RemoteError,
     TransferFailedError,
@@ -138,6 +140,10 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
         error = session.error(reply, "SIZE", upload.temporary)
         if isinstance(error, NotSupportedError):
             session.profile.size = False
+            return
+        if not isinstance(error, NotFoundError | NameRefusedError):
+            # It tells nothing about the file, only that the server cannot say.
+            upload.error = error
             return
     if upload.kept.way:
         session.profile.resuming = Resuming.NONE

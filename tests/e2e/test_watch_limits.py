@@ -156,6 +156,7 @@ def test_a_limit_of_the_kernel_that_is_used_up(s: Site, limit: str, value: int, 
     assert f"sysctl -w {sysctl}=" in now["message"]
     change_everything(s)
     s.until_equal()
+    s.until_state("in_sync")
     said = " ".join(s.command("status", ok=False).stdout.split())
     assert sysctl in said
     assert s.log().count(f"{sysctl} is") <= 2, "told when it begins and when it changes, not at every look"

@@ -324,6 +324,19 @@ class TestTheDataConnection:
             assert errors_of(results) == [VerificationError, None]
             assert set(server.files) == {"/b"}
 
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            ("500 OOPS: priv_sock_send_cmd", ServerUnavailableError),
+            ("421 Going down.", ServerUnavailableError),
+            ("451 Local error.", TransferFailedError),
+            ("550 Could not get file size.", VerificationError),
+        ],
+    )
+    def test_a_server_that_cannot_say_the_size_has_not_said_that_it_is_wrong(self, reply, kind):
+        with Scripted(SIZE=[reply]) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b")))[0] is kind
+
     def test_a_reset_after_the_last_byte_does_not_matter(self):
         async def rude(connection: Connection, path: str) -> None:
             connection.server.files[path] = await connection.receive(7)
