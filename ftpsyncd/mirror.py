@@ -398,18 +398,13 @@ class Mirror:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
                     self._note(decision, at)
-                case Settled(path) if self._is_made_again(path, listing):
+                case Adopt(path=path) if self.queue.makes(self.spec.name, path):
+                    # A row with an inode says that it is there; the outcome has it looked at again.
                     self._present(path)
                 case _:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
         self.dirty.push_deep(below)
-
-    def _is_made_again(self, path: str, listing: Listing) -> bool:
-        """Whether a directory that is known and as it was is to be made at the server, which was found without it."""
-        entry = listing.entries.get(basename(path))
-        making = isinstance(self.queue.waiting(self.spec.name, path), MakeDir)
-        return making and entry is not None and entry.kind is Kind.DIR
 
     def _note(self, decision: Settled | Wait | Swapped | Gone | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""

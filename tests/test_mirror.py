@@ -181,15 +181,51 @@ def test_a_mapping_that_goes_asks_for_nothing_more(story: Story):
 # ── A repair ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_directory_made_again_for_a_repair_is_made_whatever_is_seen_meanwhile(story: Story):
-    """The server may be offline for long; each look finds the directory known and in place."""
-    story.mirror.publish_again([], ["old"], AT)
-    story.lists("", old=folder())
-    story.lists("", old=folder())
-    story.sees("", old=folder())
-    assert isinstance(story.queue.waiting(M, "old"), MakeDir)
-    story.sees("", old=None)
-    assert not isinstance(story.queue.waiting(M, "old"), MakeDir)
+class TestADirectoryMadeAgainForARepair:
+    """A row that has an inode says that the server has the directory: it gets one when that is so."""
+
+    @pytest.fixture
+    def repair(self, story: Story) -> Story:
+        story.mirror.publish_again([], ["old"], AT)
+        return story
+
+    @staticmethod
+    def inode(story: Story) -> int:
+        row = story.ledger.row(story.id, "old")
+        assert row is not None
+        return row.fingerprint.inode
+
+    def test_it_is_made_whatever_is_seen_meanwhile(self, repair: Story):
+        """The server may be offline for long, and the first pass still under way."""
+        repair.lists("", old=folder())
+        repair.sees("", old=folder())
+        assert self.inode(repair) == 0
+        making = repair.starts("old")
+        assert isinstance(making, MakeDir)
+        repair.sees("", old=folder())
+        repair.queue.finish(making, requeue=True)
+        assert self.inode(repair) == 0
+        assert isinstance(repair.starts("old"), MakeDir)
+
+    def test_it_is_known_again_when_it_has_been_made(self, repair: Story):
+        making = repair.starts("old")
+        repair.queue.finish(making)
+        repair.sees("", old=folder())
+        assert self.inode(repair) == folder().fingerprint.inode
+
+    def test_it_is_tried_again_when_the_server_refused(self, repair: Story):
+        repair.queue.finish(repair.starts("old"))
+        repair.ledger.put_failure(repair.id, "old", failed(None, next_try_s=5.0))
+        repair.sees("", old=folder())
+        assert repair.queue.waiting(M, "old") is None
+        assert "old" in repair.mirror.pending
+        repair.ledger.put_failure(repair.id, "old", failed(None, next_try_s=-1.0))
+        repair.lists("", old=folder())
+        assert isinstance(repair.queue.waiting(M, "old"), MakeDir)
+
+    def test_it_is_not_made_when_it_is_gone_here(self, repair: Story):
+        repair.sees("", old=None)
+        assert not isinstance(repair.queue.waiting(M, "old"), MakeDir)
 
 
 # ── A directory that is being deleted ────────────────────────────────────────────────────────────────────────────

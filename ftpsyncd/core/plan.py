@@ -217,15 +217,18 @@ def _decide_directory(
     swapped = swapped_directory(path, row, mount_point=mount_point)
     if swapped is not None:
         yield swapped
+    elif not row.fingerprint.inode and failure is not None and failure.fingerprint is None:
+        # It was to be made again at a server that had lost it, and the server refused.
+        yield _blocked(path, failure, look) or MakeDir(mapping, path, inode, mount_point, why="missing at the server")
     elif row.fingerprint.inode != inode:
         renewed = row._replace(fingerprint=Fingerprint(0, 0, inode), device=int(mount_point))
         yield Adopt(mapping, path, renewed, "the directory was made anew")
         yield Enter(path, inode, known=False)
         return
+    elif not look.deep:
+        yield Settled(path, had_failure=failure is not None)
     if look.deep:
         yield Enter(path, inode, known=True)
-    elif swapped is None:
-        yield Settled(path, had_failure=failure is not None)
 
 
 def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:

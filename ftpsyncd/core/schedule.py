@@ -161,6 +161,11 @@ class Queue:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
 
+    def makes(self, mapping: str, path: str) -> bool:
+        """Whether a directory waits to be made under this path, or is being made."""
+        key = (mapping, path)
+        return isinstance(self._waiting.get(key) or self._running.get(key), MakeDir)
+
     def arriving(self, mapping: str) -> Iterator[str]:
         """The paths at which running actions will leave something."""
         return (own[1] for own, action in self._running.items() if own[0] == mapping and _arrives(own, action))

@@ -383,6 +383,14 @@ DIRECTORIES = {
             Enter("d", 60, known=False),
         ],
     ),
+    "a directory that could not be made again at the server is tried again in its time": (
+        Scene({"d": folder()}, {"d": made(0)}, {"d": failed(None, next_try_s=-1.0)}, deep=True),
+        [MakeDir(M, "d", 50, why="missing at the server"), Enter("d", 50, known=True)],
+    ),
+    "and not before": (
+        Scene({"d": folder()}, {"d": made(0)}, {"d": failed(None, next_try_s=5.0)}),
+        [Wait("d", NOW + 5.0, "the last try failed: Permission denied.")],
+    ),
     "a directory inside a mount is no mount point itself": (
         Scene({"e": mounted()}, directory="d", device=OTHER_DISK, empty_dirs=True),
         [MakeDir(M, "d/e", 50), Enter("d/e", 50, known=False)],
