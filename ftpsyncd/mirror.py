@@ -241,7 +241,7 @@ class Mirror:
         if not self.one_pass:
             # Spread, so that many mappings do not scan in step.
             self.dirty.mark_deep("", at.now + self.spec.rescan_s * random.uniform(0.75, 1.25))  # noqa: S311
-        self.removals.pass_ended()
+        self.removals.pass_ended(at)
 
     def on_listing(self, listing: Listing, at: Moment) -> None:
         """The disk answered: compare with the ledger, offer what follows."""
@@ -383,6 +383,9 @@ class Mirror:
             sighting_of=self._sighting_of,
             moved_from=self._moved_from,
         )
+        gone_s = 0.0
+        if self._in_pass and trusted and listing.changed_wall_ns:
+            gone_s = max(0.0, (listing.taken_wall_ns - listing.changed_wall_ns) / 1e9)
         below: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
@@ -394,6 +397,8 @@ class Mirror:
                 case Upload() | Rename() | MakeDir():
                     self.ledger.bear_in_mind(self.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at)
+                case Gone(path, kind):
+                    self._gone(path, kind, at, gone_s)
                 case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
@@ -406,7 +411,7 @@ class Mirror:
         self._mark_known_directories(listing, rows, at)
         self.dirty.push_deep(below)
 
-    def _note(self, decision: Settled | Wait | Swapped | Gone | Forget | Adopt, at: Moment) -> None:
+    def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""
         match decision:
             case Settled(path, had_failure):
@@ -416,8 +421,6 @@ class Mirror:
             case Swapped(path, why):
                 self._present(path)
                 self.removals.swapped(path, why, at)
-            case Gone(path, kind):
-                self._gone(path, kind, at)
             case Forget() | Adopt():
                 self._record(decision)
 
@@ -620,7 +623,8 @@ class Mirror:
         if self.ledger.row(self.id, directory) is None:
             self.ledger.clear_failures_below(self.id, directory)
 
-    def _gone(self, path: str, kind: Kind, at: Moment) -> None:
+    def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
+        """A published path is not on disk, and has not been for so many seconds at least."""
         self.pending.pop(path, None)
         self.problems.pop(path, None)
         self.offered.pop(path, None)
@@ -631,7 +635,7 @@ class Mirror:
             self._nothing_below(path)
             if not self.intents.clear_below(path):
                 return
-        if not self.removals.gone(path, kind, at):
+        if not self.removals.gone(path, kind, at, gone_s=gone_s):
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
 
     # ── how long things wait ─────────────────────────────────────────────────────────────────────────────────

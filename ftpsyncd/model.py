@@ -114,6 +114,8 @@ class Listing(NamedTuple):
     """In words, when ``presence`` is not PRESENT."""
     taken_wall_ns: int = 0
     """Wall clock time at which the listing began (time.time_ns)."""
+    changed_wall_ns: int = 0
+    """The directory's ctime after it was read: no name has left it since. 0: not told."""
     mount_point: bool = False
     """The listed directory is on another device than the directory that holds it; never so for the root."""
 

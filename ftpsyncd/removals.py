@@ -110,6 +110,8 @@ class Removals:
 
     def __init__(self, site: Site) -> None:
         self.absent = Deletes()
+        self._after_pass: set[str] = set()
+        """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
         self.hold = site.ledger.hold(site.id)
         self.missing = ""
         """Why the source cannot be read; empty if it can."""
@@ -177,8 +179,11 @@ class Removals:
         """A directory is on the file system that it was on; `pass_ended` draws the conclusion."""
         self._swapped.discard(path)
 
-    def pass_ended(self) -> None:
-        """Everything that was to be compared has been: holds that have become pointless end."""
+    def pass_ended(self, at: Moment) -> None:
+        """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
+        for path in self._after_pass:
+            self._site.dirty.mark(path, at.now)
+        self._after_pass.clear()
         self.discarding = False
         self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
         if self.hold is None:
@@ -220,13 +225,21 @@ class Removals:
     def _stop(self) -> None:
         """Take back every delete that has not begun."""
         self.absent.clear()
+        self._after_pass.clear()
         self._doomed.clear()
         self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
 
     # ── what is gone ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def gone(self, path: str, kind: Kind, at: Moment) -> bool:
+    def gone(self, path: str, kind: Kind, at: Moment, *, gone_s: float = 0.0) -> bool:
         """A published path is gone: wait, withhold or delete.
+
+        Args:
+            path: it.
+            kind: what was published.
+            at: now.
+            gone_s: for how many seconds it has been gone at least; told by a pass only, which may yet find it under
+                another name.
 
         Returns:
             False if it is to be dropped from the ledger and kept at the server.
@@ -245,13 +258,16 @@ class Removals:
         if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
             return False
+        known = self.absent.since(path) is not None
         if kind is Kind.FILE:
-            since = self.absent.note(path, 1, at.now)
+            since = self.absent.note(path, 1, at.now - gone_s)
         else:
-            since = self.absent.note_directory(path, site.ledger.files_below(site.id, path), at.now)
+            since = self.absent.note_directory(path, site.ledger.files_below(site.id, path), at.now - gone_s)
         due = since + site.spec.delete_after_s
         if due > at.now:
             site.dirty.mark(path, due)
+        elif gone_s and not known:
+            self._after_pass.add(path)
         elif self.hold is None and self._within_limit(at):
             self.absent.admit(path, at.now)
             self._delete(path, kind)

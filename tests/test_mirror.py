@@ -9,6 +9,7 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import RESTLESS_S, Mirror
 from ftpsyncd.model import (
     Action,
@@ -19,6 +20,7 @@ from ftpsyncd.model import (
     MakeDir,
     MappingSpec,
     Presence,
+    Rename,
     RenameDir,
     Upload,
 )
@@ -93,11 +95,16 @@ class Story:
 
 
 @pytest.fixture
-def story() -> Iterator[Story]:
+def ledger() -> Iterator[Ledger]:
     with Ledger(Path(":memory:")) as ledger:
         ledger.put(ledger.mapping(M, "there"), "old", made())
         ledger.put(ledger.mapping(M, "there"), "old/a", published(PICTURE))
-        yield Story(ledger)
+        yield ledger
+
+
+@pytest.fixture
+def story(ledger: Ledger) -> Story:
+    return Story(ledger)
 
 
 def test_a_directory_that_left_is_looked_at_again_when_its_rename_is_taken_back(story: Story):
@@ -316,6 +323,70 @@ def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file
     assert story.disk.names == []
     story.mirror.pump(Moment(NOW + story.mirror.spec.delete_after_s, WALL))
     assert story.disk.names == [("", frozenset({"a"}))]
+
+
+class TestWhatWasGoneBeforeItWasLookedFor:
+    """A directory's ctime says since when at least: after downtime, nothing waits for `delete_after` once more."""
+
+    @pytest.fixture
+    def down(self, ledger: Ledger) -> Story:
+        story = Story(ledger, delete_after_s=10.0)
+        story.mirror.watcher = WatchReport("native", None, "", 0)
+        story.mirror.dirty.mark_deep("", NOW)
+        story.mirror.pump(AT)
+        return story
+
+    @staticmethod
+    def finds(story: Story, directory: str, entries: dict[str, Entry], changed_s_ago: float, at: Moment = AT) -> None:
+        changed = at.wall_ns - round(changed_s_ago * 1e9)
+        listing = Listing(
+            directory,
+            Presence.PRESENT,
+            entries,
+            inode=50 if directory else 1,
+            device=DISK,
+            taken_wall_ns=at.wall_ns,
+            changed_wall_ns=changed,
+        )
+        story.mirror.on_listing(listing, at)
+        story.mirror.pump(at)
+
+    def test_it_is_deleted_when_the_pass_is_over(self, down: Story):
+        self.finds(down, "", {"old": folder(50)}, 500)
+        self.finds(down, "old", {}, 10.0)
+        assert down.queue.take(NOW) is None
+        down.mirror.pump(AT)
+        down.sees("old", a=None)
+        down.mirror.pump(AT)
+        assert isinstance(down.starts("old/a"), Delete)
+
+    def test_not_if_it_may_have_gone_a_moment_ago(self, down: Story):
+        self.finds(down, "", {"old": folder(50)}, 500)
+        self.finds(down, "old", {}, 9.9)
+        down.mirror.pump(AT)
+        assert down.disk.names == []
+        down.mirror.pump(Moment(NOW + 0.2, WALL))
+        assert down.disk.names == [("old", frozenset("a"))]
+
+    def test_not_if_the_pass_finds_it_under_another_name(self, down: Story):
+        self.finds(down, "", {"old": folder(50), "new": folder(51)}, 500)
+        self.finds(down, "old", {}, 400)
+        self.finds(down, "new", {"a": PICTURE}, 400)
+        for name in ("old", "new"):
+            down.sees(name, a=PICTURE if name == "new" else None)
+        assert isinstance(down.queue.waiting(M, "new/a"), Rename)
+        assert down.queue.waiting(M, "old/a") is None
+
+    @pytest.mark.parametrize(
+        ("kind", "trusted"), [("polling", True), ("native", False)], ids=["network file system", "clock stepped"]
+    )
+    def test_not_by_a_clock_that_may_be_another(self, down: Story, *, kind: str, trusted: bool):
+        down.mirror.watcher = WatchReport(kind, None, "", 0)
+        at = AT._replace(wall_trusted=trusted)
+        self.finds(down, "", {"old": folder(50)}, 500, at)
+        self.finds(down, "old", {}, 500, at)
+        down.mirror.pump(at)
+        assert down.disk.names == []
 
 
 def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_never_offered(story: Story):

@@ -118,6 +118,8 @@ class Scanner:
             status = os.fstat(descriptor)
             mount_point = bool(directory) and self._above(directory, descriptor) != status.st_dev
             seen = look(_Opened(descriptor, directory, real, root_fd))
+            # Not before: what left while it was read has to count as well.
+            changed = os.fstat(descriptor).st_ctime_ns
         except OSError as error:
             # Also a readdir that fails midway: a part of a directory proves nothing about the rest.
             return failed._replace(problem=f"{directory!r} could not be listed: {_words(error)}")
@@ -130,6 +132,7 @@ class Scanner:
             unreadable=seen.unreadable,
             inode=status.st_ino & _INODE_MASK,
             device=status.st_dev,
+            changed_wall_ns=changed,
             mount_point=mount_point,
         )
 

@@ -7,9 +7,11 @@ microsecond takes longer than a tick of the file system's clock elsewhere.
 
 from __future__ import annotations
 
+import bisect
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +24,15 @@ from ftpsyncd.model import Fingerprint, basename, join, parent
 IN_MEMORY = Path("/dev/shm")
 
 
+COARSE_NS = 10_000_000
+"""At most between a change and the time that the kernel notes for it, which comes from its tick."""
+
+
 class Time:
     """A clock that the test winds; the wall clock can be set besides."""
 
     def __init__(self) -> None:
+        self._wound: list[tuple[int, float]] = []
         self.now = 1000.0
         self.offset_ns = 1_700_000_000 * 10**9
 
@@ -34,6 +41,19 @@ class Time:
 
     def wall_ns(self) -> int:
         return self.offset_ns + int(self.now * 1e9)
+
+    @property
+    def now(self) -> float:
+        return self._wound[-1][1]
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self._wound.append((time.time_ns(), now))
+
+    def wall_ns_at(self, real_ns: int) -> int:
+        """What this clock showed when the machine's showed that; rather later, since the kernel's stamps are coarse."""
+        i = bisect.bisect_right(self._wound, real_ns + COARSE_NS, key=lambda wound: wound[0])
+        return self.offset_ns + int(self._wound[max(i - 1, 0)][1] * 1e9)
 
 
 @dataclass(slots=True)

@@ -164,7 +164,8 @@ class _Scanner(Scanner):
             else entry
             for name, entry in listing.entries.items()
         }
-        listing = listing._replace(entries=entries, taken_wall_ns=world.time.wall_ns())
+        changed = listing.changed_wall_ns and world.time.wall_ns_at(listing.changed_wall_ns)
+        listing = listing._replace(entries=entries, taken_wall_ns=world.time.wall_ns(), changed_wall_ns=changed)
         world.between("looked", directory)
         return listing
 
