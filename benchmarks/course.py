@@ -149,6 +149,7 @@ class _Course:
         if self._scenario.action == "delete":
             self._publish_and_empty(wanted)
             wanted = {}
+            time.sleep(max(0.0, self._source.stat().st_ctime + self._scenario.gone_s - time.time()))
         present = []
         for contender in (CONTENDERS[name] for name in self._scenario.contenders):
             if contender.missing:

@@ -133,19 +133,12 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
     for case in cases:
         server = _server(case.server, case.tls)
         lines += [f"{server}: {name} is left out: {why}." for name, why in case.left_out.items()]
-        if scenario.waiting_s and OURS in case.measured:
-            lines.append(_waiting(scenario, case))
+    if scenario.gone_s:
+        lines.append(
+            f"The files had been gone for {scenario.gone_s:g} s when the programs started. That counts for"
+            " `delete_after` (10 s); of what is deleted right before `sync` runs, ftpsyncd waits out the rest."
+        )
     return "\n\n".join(lines)
-
-
-def _waiting(scenario: Scenario, case: Case) -> str:
-    """How much of our time is waiting on purpose; the targets count it."""
-    rest = case.median(OURS) - scenario.waiting_s
-    beside = ", ".join(f"{rest / case.median(name):.2f} × {name}'s" for name in case.measured if name != OURS)
-    return (
-        f"{_server(case.server, case.tls)}: ftpsyncd's time contains the {scenario.waiting_s:g} s for which a file must"
-        f" be gone before it is deleted (`delete_after`). The rest is {rest:.2f} s ({beside or 'nothing beside it'})."
-    )
 
 
 def _case_rows(scenario: Scenario, case: Case) -> Iterator[tuple[str, ...]]:

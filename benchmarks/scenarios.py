@@ -43,8 +43,8 @@ class Scenario:
     tls: tuple[str, ...] = ("off",)
     action: Action = "upload"
     targets: tuple[Target, ...] = ()
-    waiting_s: float = 0.0
-    """For how long ftpsyncd waits on purpose, as part of its time."""
+    gone_s: float = 0.0
+    """For how long what is to be deleted has been gone when the contenders start."""
 
 
 _PICTURES = TreeSpec(files=500, smallest=5_000, largest=60_000, directories=20)
@@ -104,7 +104,7 @@ SCENARIOS = (
         servers=("proftpd",),
         action="delete",
         targets=(Target("time", ("lftp",), 0.1),),
-        waiting_s=10.0,  # the default of delete_after
+        gone_s=11.0,  # the default of delete_after, and one more
     ),
 )
 

@@ -400,7 +400,7 @@ class Engine:
             for mirror in self.mirrors.values():
                 # Not before the first pass: what it finds on disk goes on with what is there.
                 if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
-                    mirror.intents.ask(mirror.pending)
+                    mirror.intents.ask(mirror.pending, at.now)
         return taken, afresh
 
     @staticmethod

@@ -29,14 +29,22 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.removals import Moment, Site
 
+LATE_S = 60.0
+"""A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
+vsftpd makes the file of a STOR before it misses the data connection."""
 PRINTS_KEPT = 7
 """Earlier uploads under the same path that are remembered, each begun and interrupted."""
 
 
 class Intents:
-    """The open intents of one mapping; those of a daemon that died are there from the start."""
+    """The open intents of one mapping; those of a daemon that died are there from the start.
 
-    def __init__(self, site: Site) -> None:
+    Args:
+        site: the mapping's.
+        sweep_twice: sweep what an upload left that was cut off, and again when the server will not bring it back.
+    """
+
+    def __init__(self, site: Site, *, sweep_twice: bool = True) -> None:
         self._site = site
         self._open = dict(site.ledger.intents(site.id))
         self._left: set[str] = set()
@@ -45,6 +53,11 @@ class Intents:
         """Those that the server would not settle: it is asked again at the next start."""
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
+        self._sweep_twice = sweep_twice
+        self._cut_off = {path for path, intent in self._open.items() if intent.temporary} if sweep_twice else set()
+        """Whose temporary file may come back after it is gone."""
+        self._late: dict[str, float | None] = {}
+        """Temporary files that are swept for the second time, and when (monotonic seconds; None: not yet known)."""
         for path in list(self._open):
             self._doubt(path)
 
@@ -120,9 +133,13 @@ class Intents:
         replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._temporary_of(path)
         self._left.discard(path)
+        late = self._temporary_of(path) if path in self._cut_off else ""
         self._drop(path)
         if temporary:
             self._put(path, Intent(Kind.FILE, temporary))
+        if late and not any(path.startswith(f"{directory}/") for directory in self._to_remove):
+            self._sweep_later(late)
+            self._late[self._path_of(late)] = None
         self._go_on_removing()
 
     def put_off(self, sweep: Sweep) -> None:
@@ -139,6 +156,8 @@ class Intents:
 
     def _drop(self, path: str) -> None:
         self._put_off.discard(path)
+        self._late.pop(path, None)
+        self._cut_off.discard(path)
         if self._open.pop(path, None) is not None:
             self._site.ledger.settle_intent(self._site.id, path)
 
@@ -180,6 +199,8 @@ class Intents:
         """The connection ended under an action."""
         # Not a sweep: it only asks.
         if action.path in self._open and isinstance(action, Upload | Rename | RenameDir | MakeDir | Delete):
+            if self._sweep_twice and self._open[action.path].temporary:
+                self._cut_off.add(action.path)
             self._doubt(action.path)
             self._site.dirty.mark(action.path, at.now)
 
@@ -202,18 +223,30 @@ class Intents:
         ledger.put(mapping, path, row._replace(fingerprint=nothing_like_it, sha256=b""))
         return True
 
-    def ask(self, unsettled: Container[str]) -> None:
+    def ask(self, unsettled: Container[str], now: float) -> None:
         """Have the server asked and cleaned up, once nothing waits that would settle it anyway.
 
         Args:
             unsettled: paths that will be published soon.
+            now: monotonic seconds.
         """
         for path in [p for p in self._open if p not in unsettled and p not in self._put_off]:
-            self._ask(path)
+            if path not in self._late or self._is_due(path, now):
+                self._ask(path)
+
+    def _is_due(self, path: str, now: float) -> bool:
+        """Whether a temporary file is to be swept for the second time now; not while another upload may be using it."""
+        due = self._late[path]
+        if due is None:
+            due = self._late[path] = now + LATE_S
+        temporary = self._open[path].temporary
+        used = any(other.temporary == temporary for at, other in self._open.items() if at != path)
+        return now >= due and not used
 
     def clear_below(self, directory: str) -> bool:
         """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then."""
         for path in self._open_below(directory):
+            self._late.pop(path, None)
             if not self._site.queue.occupied(self._site.spec.name, path):
                 self._ask(path)
         clear = not self._open_below(directory)

@@ -109,7 +109,8 @@ class Mirror:
         self.dirty = Dirty()
         self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today)
         self.removals = Removals(self.site)
-        self.intents = Intents(self.site)
+        # One pass does not live long enough to see what comes late.
+        self.intents = Intents(self.site, sweep_twice=not one_pass)
         self.pending: dict[str, Pending] = {}
         self.again: set[str] = set()
         self.not_renamed: set[str] = set()

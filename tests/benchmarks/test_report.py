@@ -96,12 +96,10 @@ def test_a_section_shows_medians_spread_and_what_is_missing() -> None:
     assert "| proftpd | ftplib | failed: exit code 1 |" in text
 
 
-def test_waiting_on_purpose_is_told_apart_but_counts() -> None:
-    some = case(runs={"ftpsyncd": runs(14), "lftp": runs(40)})
-    text = report.render(Results(MACHINE, [some]), [replace(SCENARIO, waiting_s=10)])
-    assert "the 10 s for which a file must be gone" in text
-    assert "The rest is 4.00 s (0.10 \u00d7 lftp's)." in text
-    assert "| ≤ 0.50 | 0.35 | reached |" in text
+def test_since_when_files_were_gone_is_told_where_they_are_deleted() -> None:
+    some = Results(MACHINE, [case()])
+    assert "The files had been gone for 11 s" in report.render(some, [replace(SCENARIO, gone_s=11)])
+    assert "had been gone" not in report.render(some, [SCENARIO])
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:

@@ -40,10 +40,7 @@ def keys(value):
 
 def test_the_example_of_a_status_is_one_and_has_every_field():
     found = example("/v1/status")
-    assert shapes.status_to_json(shapes.status_from_json(found)) == {
-        **found,
-        **{name: tuple(found[name]) for name in ("mappings", "servers", "transfers", "problems")},
-    }
+    assert shapes.status_to_json(shapes.status_from_json(found)) == found
     assert keys(found) == keys(json.loads(json.dumps(shapes.status_to_json(STATUS))))
 
 

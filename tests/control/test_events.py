@@ -1,5 +1,6 @@
 """The event stream: what readers get, in which order, after a gap too; and that no reader can harm the daemon."""
 
+import asyncio
 import json
 import logging
 import socket
@@ -303,6 +304,26 @@ def test_the_engine_calls_once_however_much_happens():
     feed.listen(None)
     feed.tell(happened())
     assert len(calls) == 2
+
+
+def test_readers_are_woken_no_more_often_than_they_should_however_long_it_lasts(monkeypatch):
+    monkeypatch.setattr(sse, "GAP_S", 0.05)
+
+    async def woken(periods):
+        feed = Feed(room=10)
+        broadcast = sse.Broadcast(feed)
+        bell, rung, loop = broadcast.join(), 0, asyncio.get_running_loop()
+        began = loop.time()
+        while loop.time() < began + periods * sse.GAP_S:
+            feed.tell(happened())
+            await asyncio.sleep(0)  # the loop goes round once
+            rung += bell.is_set()
+            bell.clear()
+        broadcast.leave(bell)
+        return rung, (loop.time() - began) / sse.GAP_S
+
+    rung, periods = asyncio.run(woken(20))
+    assert 2 <= rung <= periods + 1
 
 
 def test_only_so_many_may_listen(feed, path, open_reader, monkeypatch):

@@ -6,6 +6,9 @@ with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
         proxy.lose_226 = True          # everything is cut instead of passing on the next 226
         proxy.uploaded                 # bytes of all data connections so far
         proxy.slow = True              # from now on, data connections pass one byte per second
+    proxy.hold_at = b"STOR "       # the next command line that holds this stays on the line, with all after it
+    proxy.held                     # what stays there
+    proxy.release()                # and now passes
         with Faults(proxy, seed=1):    # connections are cut, reset and stalled at random moments
             ...
 """
@@ -79,6 +82,9 @@ class Proxy:
         self.cut_every = 0
         self.lose_226 = False
         self.slow = False
+        self.hold_at = b""
+        self.held = b""
+        self._released = threading.Event()
         self.uploaded = 0
         self.cuts = 0
         self._server = (host, port)
@@ -99,6 +105,7 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
+        self.release()
         # Only a shutdown wakes an accept.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -127,6 +134,15 @@ class Proxy:
         for link in self.links():
             link.cut()
 
+    def release(self) -> None:
+        """What was held passes."""
+        self._released.set()
+
+    def _hold(self, commands: bytes) -> None:
+        if self.hold_at and self.hold_at in commands:
+            self.hold_at, self.held = b"", commands
+            self._released.wait()
+
     def _start(self, act: Callable[..., None], *arguments: object) -> None:
         thread = threading.Thread(target=self._run, args=(act, *arguments), name="proxy")
         with self._lock:
@@ -147,7 +163,7 @@ class Proxy:
             except OSError:
                 return
             if link := self._joined("control", client, self._server):
-                self._start(self._pass, link, *link.both, lambda _data: None)
+                self._start(self._pass, link, *link.both, self._hold)
                 self._start(self._replies, link)
 
     def _joined(self, kind: str, client: socket.socket, place: tuple[str, int]) -> Link | None:

@@ -1,0 +1,43 @@
+"""What a server does long after everybody has given it up: a line that hung moves again when the sender is dead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.intents import LATE_S
+from tests.e2e.proxy import Proxy
+from tests.e2e.site import Site, site
+from tests.figures import Figures
+from tests.servers import running
+from tests.waiting import until
+
+pytestmark = pytest.mark.real_server
+
+
+def leftovers(s: Site) -> list[Path]:
+    return list(s.published.glob("*.filepart"))
+
+
+@pytest.mark.timeout(LATE_S + 120)
+def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tmp_path: Path, figures: Figures) -> None:
+    """vsftpd makes the file of a STOR before it misses the sender; the next daemon had swept before."""
+    with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
+        keys = {"host": "127.0.0.1", "port": proxy.port}
+        with site(server, tmp_path, server_keys=keys) as s:
+            proxy.hold_at = b"STOR "
+            (s.drop / "a.jpg").write_bytes(b"picture" * 100)
+            s.start()
+            until(lambda: proxy.held, "the upload hangs", 20)
+            s.kill()
+            s.start()
+            s.until_equal()
+            s.until_state("in_sync")
+            assert leftovers(s) == []
+            proxy.release()
+            until(lambda: leftovers(s), "the server does what it was told long ago", 20)
+            until(lambda: not leftovers(s), "it is swept once more", LATE_S + 30)
+            assert (s.published / "a.jpg").read_bytes() == b"picture" * 100
+            assert s.stop() == 0
+    figures.tell("G1", "temporary files left when a STOR came late, after a crash", 0, limit=0)
