@@ -5,6 +5,8 @@ Names and units follow Prometheus' conventions; `contrib/` has a dashboard and a
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -34,21 +36,30 @@ _WATCHERS = ("none", "native", "native+poll", "poll")
 
 
 class Metrics:
-    """The exposition of one daemon.
+    """The exposition of one daemon; thread-safe.
 
     Args:
         daemon: its status and health.
         meter: what it counted.
+        fresh_s: for so long everybody is told the same, so that many readers cost no more than a few.
     """
 
-    def __init__(self, daemon: Daemon, meter: Meter) -> None:
+    def __init__(self, daemon: Daemon, meter: Meter, *, fresh_s: float = 0.0) -> None:
+        self._fresh_s = fresh_s
+        self._lock = threading.Lock()
+        self._text = b""
+        self._stale_at = -math.inf
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Numbers(daemon, meter))
         ProcessCollector(registry=self._registry)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        with self._lock:
+            if (now := time.monotonic()) >= self._stale_at:
+                self._text = generate_latest(self._registry)
+                self._stale_at = now + self._fresh_s
+            return self._text
 
 
 class _Numbers(Collector):

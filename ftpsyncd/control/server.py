@@ -34,6 +34,8 @@ from ftpsyncd.logs import logger, quote
 _THREADS = 4
 """Calls of the daemon that may wait at the same time."""
 _BACKLOG = 128
+_FRESH_S = 0.25
+"""Metrics are as old as the status may be."""
 _GRACE_S = 1
 """How long answers on their way may take when the server stops."""
 _START_S = 10.0
@@ -97,7 +99,7 @@ class ControlServer:
             stack.pop_all()
         self._made = _identity(self._path)
         broadcast = Broadcast(self._feed)
-        app: ASGIApp = create_app(self._daemon, broadcast, Metrics(self._daemon, self._meter))
+        app: ASGIApp = create_app(self._daemon, broadcast, Metrics(self._daemon, self._meter, fresh_s=_FRESH_S))
         if self._http is not None:
             app = Guard(app, *self._http, token)
         self._server = _Server(app, broadcast)

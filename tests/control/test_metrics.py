@@ -275,3 +275,12 @@ def test_the_panels_of_the_dashboard_do_not_overlap():
         assert not cells & taken
         assert at["x"] + at["w"] <= 24
         taken |= cells
+
+
+def test_many_who_ask_within_a_moment_are_told_the_same():
+    meter = Meter()
+    told = Metrics(FakeDaemon(), meter, fresh_s=3600)
+    first = told.exposition()
+    meter.tell(Event(EventKind.PUBLISHED, "gallery", "a.jpg", "web", size=5))
+    assert told.exposition() is first
+    assert Metrics(FakeDaemon(), meter, fresh_s=3600).exposition() != first

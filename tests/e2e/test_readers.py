@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -17,11 +18,10 @@ from tests.e2e import readers
 from tests.e2e.site import Site, site
 from tests.figures import Figures
 from tests.servers import running
-from tests.waiting import until
 
 FILES = 5000
 READERS = 50
-ROUNDS = 4
+ROUNDS = 8
 MOST = 0.10
 """Of the throughput."""
 
@@ -50,7 +50,8 @@ def seconds_to_publish(s: Site, number: int) -> float:
     published = s.mapping_status()["published_files"]
     began = time.monotonic()
     tree.rename(s.drop / tree.name)
-    until(lambda: s.mapping_status()["published_files"] == published + FILES, "all are published", 200)
+    while s.mapping_status()["published_files"] < published + FILES:
+        time.sleep(0.1)
     return time.monotonic() - began
 
 
@@ -67,7 +68,7 @@ def test_fifty_readers_cost_less_than_a_tenth_of_the_throughput(tmp_path: Path, 
                 read.append(seconds_to_publish(s, 2 * number + 2))
             assert answers.keys() == {"200", "event"}
             assert answers["200"] > READERS
-    # The best of each: what else runs on the machine only adds.
-    cost = 1 - min(alone) / min(read)
+    # In pairs, since what else runs on the machine changes by the minute.
+    cost = 1 - statistics.median(before / with_readers for before, with_readers in zip(alone, read, strict=True))
     figures.tell("G8", f"throughput lost to {READERS} readers", round(100 * cost, 1), unit="%", limit=100 * MOST)
     assert cost < MOST, f"alone {alone}, read {read}"
