@@ -235,7 +235,13 @@ class Crew:
                     self._connecting.notify_all()
 
     def greeted(self) -> None:
-        """The server has greeted one who connects: the others can connect beside it."""
+        """The server has greeted one who connects: the others can connect beside it.
+
+        Raises:
+            _NoSessionError: another one was refused meanwhile; no password is told in vain.
+        """
+        if self._down is not None:
+            raise _NoSessionError(self._down)
         if not self._up:
             with self._connecting:
                 self._up = True
