@@ -238,9 +238,9 @@ class Crew:
         """The server has greeted one who connects: the others can connect beside it.
 
         Raises:
-            _NoSessionError: another one was refused meanwhile; no password is told in vain.
+            _NoSessionError: the login of another one was refused meanwhile; no password is told in vain.
         """
-        if self._down is not None:
+        if self._down is not None and self._down.retry is Retry.LOGIN:
             raise _NoSessionError(self._down)
         if not self._up:
             with self._connecting:
