@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Retry
+from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, LoginRefusedError, Retry
 from ftpsyncd.model import Action, Failed, Outcome, Upload
 from ftpsyncd.publish import Folder, FreshDirectories, Progress, Publisher
 from ftpsyncd.remote.pool import Pool
@@ -246,6 +246,14 @@ class Crew:
             with self._connecting:
                 self._up = True
                 self._connecting.notify_all()
+
+    def refused(self, error: LoginRefusedError) -> None:
+        """A password was refused: nobody tells it again before work is handed over afresh.
+
+        Told before the account counts the refusal: a session that began before is stopped there, at the account's
+        door, and one that begins later by `greeted`.
+        """
+        self._up, self._down = False, error
 
     def _try_lease(self, stack: ExitStack) -> RemoteSession:
         if self._down is not None:

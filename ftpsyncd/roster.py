@@ -290,7 +290,7 @@ class Roster:
         keeper = Keeper(remote.profile, engine.ledger.profile(remote.key), time.time())
         queue.begin_with_cap(remote.profile.cap, time.monotonic())
         crew = Crew(name, remote, account.connections, lambda mapping: self._folders[mapping], deliver, engine.received)
-        remote.greeted = crew.greeted
+        remote.greeted, remote.refused = crew.greeted, crew.refused
         self._crews[name] = crew
         self._accounts[name] = account
         engine.servers[name] = Server(name, queue, crew, remote.key, keeper)

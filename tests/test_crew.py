@@ -10,7 +10,7 @@ import pytest
 
 from ftpsyncd import crew as crew_module
 from ftpsyncd.crew import STUCK_S, Crew
-from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
 from ftpsyncd.model import Outcome, Probe
 from ftpsyncd.publish import Folder
 from ftpsyncd.remote.memory import MemoryServer
@@ -83,6 +83,45 @@ def test_nobody_connects_beside_one_who_was_not_greeted(crew: Crew, gate: Gate) 
     until(lambda: gate.outcomes, "the outcome")
     assert crew.stop(10)
     assert gate.tries == 1
+
+
+class Refusing(Door):
+    """It greets all, and refuses the first password; the thread that told it is not heard of before `opened`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: Callable[[LoginRefusedError], None] = lambda _error: None
+        self.told = 0
+
+    def connect(self) -> RemoteSession:
+        self.knocked += 1
+        first = self.knocked == 1
+        if not first:
+            # It is greeted between the refusal and the return of the one who was refused.
+            until(lambda: self.told, "the first has told its password")
+        self.greeted()
+        if first:
+            until(lambda: self.knocked > 1, "another connects beside the first")
+        self.told += 1
+        error = LoginRefusedError("Login incorrect.")
+        self.refused(error)
+        if first:
+            assert self.opened.wait(60)
+        raise error
+
+
+def test_no_password_is_told_while_the_one_who_was_refused_is_on_its_way_back() -> None:
+    door, outcomes = Refusing(), list[Outcome]()
+    crew = Crew("web", door.connect, 2, dict[str, Folder]().__getitem__, outcomes.append)
+    door.greeted, door.refused = crew.greeted, crew.refused
+    try:
+        crew.hand([Probe("web"), Probe("web")])
+        until(lambda: outcomes, "the second gives up")
+        assert door.told == 1
+    finally:
+        door.opened.set()
+        assert crew.stop(10)
+    assert door.told == 1
 
 
 def later(passed_s: float) -> float:

@@ -60,6 +60,8 @@ class Account:
         self.throttle = Throttle(spec.bandwidth_bytes_s)
         self.greeted: Callable[[], None] = lambda: None
         """Called when a server has greeted, and proved who it is where TLS is used; before the login."""
+        self.refused: Callable[[LoginRefusedError], None] = lambda _error: None
+        """Called when a password was refused, before a session can begin that would count it as known of."""
         self._door = threading.Lock()
         self._let_in = False
         self.refusals = 0
@@ -131,6 +133,7 @@ class Account:
             try:
                 yield
             except LoginRefusedError as error:
+                self.refused(error)
                 self.refusals, self._refusal = self.refusals + 1, error
                 raise
             self._let_in = True

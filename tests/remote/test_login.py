@@ -76,3 +76,16 @@ def test_a_right_one_lets_all_in():
         for session in found:
             assert isinstance(session, Session)
             session.close()
+
+
+def test_a_refusal_is_told_before_it_counts():
+    """A session that begins when it counts would tell the password again: it must find out another way by then."""
+    with Scripted(PASS="530 Login incorrect.") as server:
+        account = Account(server.spec(), timeouts=PATIENT)
+        counted: list[int] = []
+        account.refused = lambda _error: counted.append(account.refusals)
+        for _ in range(2):
+            with pytest.raises(LoginRefusedError):
+                account()
+        assert counted == [0, 1]
+        assert account.refusals == 2
