@@ -36,6 +36,11 @@ async def let_in_and_gossip(connection: Connection, argument: str) -> None:
     await connection.say(f"230-Your password is {argument}\n230 Welcome, {argument}.")
 
 
+async def gossip_about_features(connection: Connection, _argument: str) -> None:
+    said = connection.server.said  # type: ignore[attr-defined]
+    await connection.say(f"211-Features:\n SIZE\n {said}\n X {said}\n MLST {said};size*;\n211 {said} is all.")
+
+
 async def gossip_about_files(connection: Connection, argument: str) -> None:
     said = connection.server.said  # type: ignore[attr-defined]
     await connection.say(f"553 {argument}: not for you (PASS {said})")
@@ -90,7 +95,7 @@ class Searched:
 def gossips() -> Iterator[tuple[Scripted, Scripted]]:
     with (
         Scripted(PASS=gossip_about_login) as refusing,
-        Scripted(PASS=let_in_and_gossip, STOR=gossip_about_files) as liar,
+        Scripted(PASS=let_in_and_gossip, FEAT=gossip_about_features, STOR=gossip_about_files) as liar,
     ):
         yield refusing, liar
 

@@ -84,7 +84,6 @@ def storm(seconds: float, base: Path, report: Callable[[str], None], figures: Fi
     assert len(foreigner.placed) > seconds / 4
 
 
-@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_churn_while_the_line_breaks_and_the_daemon_is_killed(
     tmp_path: Path, report: Callable[[str], None], figures: Figures

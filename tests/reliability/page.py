@@ -86,6 +86,8 @@ GUARANTEES = (
             "tests/local/test_quiet.py",
             "tests/core/test_settle.py",
             "tests/e2e/test_writers.py",
+            "tests/e2e/test_slow_writers.py",
+            "tests/e2e/test_clock.py",
         ),
     ),
     Guarantee(
@@ -101,6 +103,8 @@ GUARANTEES = (
             "tests/test_mirror.py",
             "tests/local/test_watch_loss.py",
             "tests/e2e/test_crash.py",
+            "tests/e2e/test_storm.py",
+            "tests/e2e/test_late.py",
             "tests/e2e/test_outage.py",
         ),
     ),
@@ -121,7 +125,12 @@ GUARANTEES = (
         "G5",
         "isolation",
         "A dead server, a full server, a bad file or a slow folder delays nothing else.",
-        ("tests/e2e/test_isolation.py", "tests/core/test_schedule.py", "tests/test_outcomes.py"),
+        (
+            "tests/e2e/test_isolation.py",
+            "tests/e2e/test_five_servers.py",
+            "tests/core/test_schedule.py",
+            "tests/test_outcomes.py",
+        ),
     ),
     Guarantee(
         "G6",
@@ -130,6 +139,7 @@ GUARANTEES = (
         (
             "tests/e2e/test_scale.py",
             "tests/e2e/test_outage.py",
+            "tests/e2e/test_backlog.py",
             "tests/core/test_schedule.py",
             "tests/local/test_changes.py",
             "tests/remote/test_pool.py",
@@ -147,6 +157,7 @@ GUARANTEES = (
             "tests/contract/test_session.py",
             "tests/control/test_guard.py",
             "tests/e2e/test_odd_names.py",
+            "tests/e2e/test_secrets.py",
         ),
     ),
     Guarantee(

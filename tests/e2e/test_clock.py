@@ -1,0 +1,106 @@
+"""The machine's clock is set while the daemon runs: forward, back, years wrong. It must change nothing for anybody.
+
+libfaketime (Debian's package of that name) shows the daemon another time of day, which a file says; its files' dates
+and its monotonic clock are the machine's. That is what a step by NTP or by hand looks like from within.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import Site, site
+from tests.figures import Figures
+from tests.servers import running
+
+LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+DAY_S = 86_400
+STEPS_S = (3_600, -3_600, 400 * DAY_S, -400 * DAY_S, 5 * 365 * DAY_S, 0)
+"""Each is how far the daemon's clock is from the true one."""
+SOON_S = 20.0
+
+pytestmark = [
+    pytest.mark.real_server,
+    pytest.mark.skipif(not LIBRARIES, reason="needs libfaketime (apt-get install libfaketime)"),
+]
+
+
+class Clock:
+    """The time of day as the daemon sees it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.set(0)
+
+    def set(self, offset_s: int) -> None:
+        # As a whole: it is read before every look at the clock.
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(f"{offset_s:+d}\n")
+        fresh.replace(self.file)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "LD_PRELOAD": str(LIBRARIES[0]),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
+
+def said_time(s: Site) -> float:
+    """When the last thing happened, by the daemon's clock, in seconds since the epoch."""
+    entries = json.loads(s.command("history", "--json", "--limit", 0).stdout)["entries"]
+    newest = max(entries, key=lambda entry: int(entry["id"]))
+    return datetime.fromisoformat(newest["at"]).timestamp()
+
+
+@pytest.mark.timeout(300)
+def test_steps_of_the_clock_change_nothing(tmp_path: Path, figures: Figures) -> None:
+    with running("vsftpd") as server, site(server, tmp_path) as s:
+        clock = Clock(tmp_path / "clock")
+        s.environ = clock.environ
+        (s.drop / "stays.jpg").write_bytes(b"stays")
+        (s.drop / "again.jpg").write_bytes(b"before")
+        s.start()
+        s.until_equal()
+        untouched = (s.published / "stays.jpg").stat()
+        slowest = 0.0
+        for number, offset_s in enumerate(STEPS_S):
+            clock.set(offset_s)
+            began = time.monotonic()
+            (s.drop / "again.jpg").write_bytes(b"%d" % number * (number + 2))
+            (s.drop / f"{number}.jpg").write_bytes(b"%d" % number * 100)
+            s.until_equal(SOON_S)
+            (s.drop / f"{number}.jpg").rename(s.drop / f"renamed{number}.jpg")
+            s.until_equal(SOON_S)
+            (s.drop / f"renamed{number}.jpg").unlink()
+            s.until_equal(SOON_S)
+            s.until_state("in_sync", SOON_S)
+            assert abs(said_time(s) - time.time() - offset_s) < SOON_S * 4, "the daemon sees that clock"
+            slowest = max(slowest, time.monotonic() - began)
+            assert s.status()["problems"] == []
+            assert s.status()["daemon"]["uptime_s"] >= 0
+        for offset_s in STEPS_S:
+            # And it may be wrong from the start, another time than when the ledger was written.
+            s.kill()
+            clock.set(offset_s)
+            s.start()
+            s.until_state("in_sync", SOON_S)
+            (s.drop / "again.jpg").write_bytes(b"%d" % offset_s)
+            s.until_equal(SOON_S)
+        after = (s.published / "stays.jpg").stat()
+        assert (after.st_ino, after.st_mtime_ns) == (untouched.st_ino, untouched.st_mtime_ns)
+        assert s.stop() == 0
+    figures.tell("G2", "steps of the clock, up to 5 years, while files changed", len(STEPS_S))
+    figures.tell(
+        "G2",
+        "longest time from four changes after such a step until both sides were equal",
+        round(slowest, 1),
+        unit="s",
+    )
