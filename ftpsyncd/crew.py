@@ -7,6 +7,7 @@ be reached, everything handed over comes back with the same error at once: one a
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -51,7 +52,8 @@ class Crew:
         received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
     ) -> None:
         self.name = name
-        self._pool = Pool(connect)
+        self._connect = connect
+        self._pool = Pool(self._connect_in_turn)
         self._connections = connections
         self._folder = folder
         self._deliver = deliver
@@ -63,9 +65,10 @@ class Crew:
         self._idle = 0
         self._stopping = False
         self._connecting = threading.Condition()
-        self._trying = False
+        self._trying: int | None = None
+        """The thread that finds out whether the server is there."""
         self._down: FtpsyncdError | None = None
-        self._up = False
+        self._greeted_at = -math.inf
         self._progress: dict[int, Progress] = {}
         self._signs: dict[int, _Sign] = {}
 
@@ -217,22 +220,36 @@ class Crew:
             self._deliver(Failed(action, error))
 
     def _lease(self, stack: ExitStack) -> RemoteSession:
-        """A session, kept until the stack unwinds.
-
-        While it is unknown whether the server can be reached, one worker tries and the others wait for its greeting:
-        a dead server sees one attempt, not one per connection. (That a wrong password is told once is the account's.)
-        """
-        with self._connecting:
-            self._connecting.wait_for(lambda: self._up or not self._trying)
-            first = not self._up
-            self._trying = self._trying or first
+        """A session, kept until the stack unwinds."""
+        if self._down is not None:
+            raise _NoSessionError(self._down)
         try:
-            return self._try_lease(stack)
+            return stack.enter_context(self._pool.lease())
+        except FtpsyncdError as error:
+            raise _NoSessionError(error) from error
+
+    def _connect_in_turn(self) -> RemoteSession:
+        """One more connection.
+
+        Of those who want one at a time, one worker tries and the others wait for its greeting: a dead server sees one
+        attempt, not one per connection, also if it was alive a moment ago. (That a wrong password is told once is the
+        account's.)
+        """
+        wanted, me = time.monotonic(), threading.get_ident()
+        with self._connecting:
+            self._connecting.wait_for(lambda: self._greeted_at >= wanted or self._trying is None)
+            if self._greeted_at < wanted:
+                self._trying = me
+        try:
+            if self._down is not None:
+                raise _NoSessionError(self._down)
+            return self._connect()
+        except FtpsyncdError as error:
+            if error.retry in _SERVER_WIDE:
+                self._greeted_at, self._down = -math.inf, error
+            raise
         finally:
-            if first:
-                with self._connecting:
-                    self._trying = False
-                    self._connecting.notify_all()
+            self._tried()
 
     def greeted(self) -> None:
         """The server has greeted one who connects: the others can connect beside it.
@@ -242,10 +259,16 @@ class Crew:
         """
         if self._down is not None and self._down.retry is Retry.LOGIN:
             raise _NoSessionError(self._down)
-        if not self._up:
-            with self._connecting:
-                self._up = True
-                self._connecting.notify_all()
+        with self._connecting:
+            self._greeted_at = time.monotonic()
+        self._tried()
+
+    def _tried(self) -> None:
+        """Let the others connect, if they wait for this thread."""
+        with self._connecting:
+            if self._trying == threading.get_ident():
+                self._trying = None
+            self._connecting.notify_all()
 
     def refused(self, error: LoginRefusedError) -> None:
         """A password was refused: nobody tells it again before work is handed over afresh.
@@ -253,19 +276,7 @@ class Crew:
         Told before the account counts the refusal: a session that began before is stopped there, at the account's
         door, and one that begins later by `greeted`.
         """
-        self._up, self._down = False, error
-
-    def _try_lease(self, stack: ExitStack) -> RemoteSession:
-        if self._down is not None:
-            raise _NoSessionError(self._down)
-        try:
-            session = stack.enter_context(self._pool.lease())
-        except FtpsyncdError as error:
-            if error.retry in _SERVER_WIDE:
-                self._up, self._down = False, error
-            raise _NoSessionError(error) from error
-        self._up = True
-        return session
+        self._greeted_at, self._down = -math.inf, error
 
     def _without_session(self, error: FtpsyncdError) -> None:
         """No connection: everything handed over comes back, or just one action if the others have connections."""

@@ -306,11 +306,22 @@ class Mirror:
             self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=LocalUnreadableError.__name__)
             self.problems[path] = why
 
-    def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
+    def _note_problems(self, listing: Listing) -> None:
+        """What cannot be read now, and what can be again; whether a directory can, its own listing alone tells."""
         directory = listing.directory
         self.problems.pop(directory, None)
+        for path in [p for p in self.problems if parent(p) == directory]:
+            name = basename(path)
+            entry = listing.entries.get(name)
+            seen = (listing.names is None or name in listing.names) and name not in listing.unreadable
+            if seen and (entry is None or entry.kind is not Kind.DIR):
+                del self.problems[path]
         for name, why in listing.unreadable.items():
             self._note_problem(join(directory, name), why)
+
+    def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
+        directory = listing.directory
+        self._note_problems(listing)
         if listing.names is None:
             failures = self.ledger.failures(self.id, directory)
             rows, published = self.ledger.beside(self.id, directory, listing.entries)
@@ -352,19 +363,12 @@ class Mirror:
 
     def _nothing_noted(self) -> bool:
         """Whether nothing is noted about any path; cheap."""
-        return not (
-            self.pending
-            or self.problems
-            or self.offered
-            or self.removals.absent
-            or self.queue.load(self.spec.name).waiting
-        )
+        return not (self.pending or self.offered or self.removals.absent or self.queue.load(self.spec.name).waiting)
 
     def _is_noted(self, path: str) -> bool:
         """Whether something is noted about a path that is over when it is found settled."""
         return (
             path in self.pending
-            or path in self.problems
             or path in self.offered
             or self.removals.absent.knows(path)
             or self.queue.waiting(self.spec.name, path) is not None
@@ -391,8 +395,7 @@ class Mirror:
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
-                    # Whether it can be read is for its own listing to tell.
-                    self._expected(path)
+                    self._present(path)
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
@@ -448,11 +451,7 @@ class Mirror:
         return pending.sighting if pending else None
 
     def _present(self, path: str) -> None:
-        """A path is on disk and can be read: it neither waits nor is it gone."""
-        self._expected(path)
-        self.problems.pop(path, None)
-
-    def _expected(self, path: str) -> None:
+        """A path is on disk: it neither waits nor is it gone."""
         self.pending.pop(path, None)
         self.removals.absent.back(path)
 
@@ -501,6 +500,7 @@ class Mirror:
         if isinstance(decision, Adopt):
             self.ledger.put(self.id, decision.path, decision.row)
             return
+        self.problems.pop(decision.path, None)
         self.forget(decision.path, decision.kind)
         self.site.tell(EventKind.FORGOTTEN, decision.path, decision.why)
 

@@ -11,7 +11,7 @@ import pytest
 from ftpsyncd import crew as crew_module
 from ftpsyncd.crew import STUCK_S, Crew
 from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
-from ftpsyncd.model import Outcome, Probe
+from ftpsyncd.model import Done, Failed, Outcome, Probe
 from ftpsyncd.publish import Folder
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.remote.port import RemoteSession
@@ -83,6 +83,45 @@ def test_nobody_connects_beside_one_who_was_not_greeted(crew: Crew, gate: Gate) 
     until(lambda: gate.outcomes, "the outcome")
     assert crew.stop(10)
     assert gate.tries == 1
+
+
+class Mortal:
+    """A server that lives until it dies; the dead one takes its time to refuse."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryServer()
+        self.dead = False
+        self.tries = 0
+        self.another = threading.Event()
+
+    def connect(self) -> RemoteSession:
+        if not self.dead:
+            return self.memory.connect()
+        self.tries += 1
+        if self.tries > 1:
+            self.another.set()
+        self.another.wait(0.5)
+        raise ServerUnavailableError("The connection was refused.")
+
+    def die(self) -> None:
+        self.dead = True
+        self.memory.online = False
+
+
+def test_a_server_that_died_a_moment_ago_is_tried_once_and_not_by_each_worker() -> None:
+    server, outcomes = Mortal(), list[Outcome]()
+    crew = Crew("web", server.connect, 4, dict[str, Folder]().__getitem__, outcomes.append)
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: outcomes, "it works")
+        assert isinstance(outcomes.pop(), Done)
+        server.die()
+        crew.hand([Probe("web") for _ in range(12)])
+        until(lambda: len(outcomes) == 12, "all come back")
+        assert all(isinstance(each, Failed) for each in outcomes)
+        assert server.tries == 1
+    finally:
+        assert crew.stop(10)
 
 
 class Refusing(Door):

@@ -16,12 +16,14 @@ from ftpsyncd.model import (
     Delete,
     Entry,
     Event,
+    EventKind,
     Listing,
     MakeDir,
     MappingSpec,
     Presence,
     Rename,
     RenameDir,
+    Row,
     Upload,
 )
 from ftpsyncd.publish import Folder
@@ -312,6 +314,25 @@ def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story
     assert story.mirror.removals.absent.is_doomed("old")
     story.sees("", old=folder(50))
     assert not story.mirror.removals.absent.is_doomed("old")
+
+
+@pytest.mark.parametrize("row", [made(0), made(50), None], ids=["adopted", "known", "not there yet"])
+def test_a_folder_that_cannot_be_read_is_told_once_however_often_the_one_above_is_looked_at(
+    story: Story, row: Row | None
+):
+    """That it is there says nothing about what is in it; only a listing of its own ends the trouble."""
+    if row is None:
+        story.ledger.forget_tree(story.id, "old")
+    else:
+        story.ledger.put(story.id, "old", row)
+    closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied")
+    for _ in range(3):
+        story.sees("", old=folder())
+        story.mirror.on_listing(closed, AT)
+    assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old"]
+    story.lists("old", a=PICTURE)
+    story.mirror.on_listing(closed, AT)
+    assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old", "old"]
 
 
 def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
