@@ -157,17 +157,23 @@ class Verification:
         there = self._ask(lambda session: session.stat(remote_join(self.spec.remote, path)))
         seen = None if there is None else Seen(there.kind, there.size)
         drift = judge(row, seen)
-        if drift is None or self._row(path) != row or self._moves(path):
-            return None
-        if row is not None and is_unsettled(row):
+        if drift is None or self._changes(path, row) or (row is not None and is_unsettled(row)):
             return None
         return _finding(drift, path, row, seen)
 
     def _lost(self, path: str, row: Row) -> Finding | None:
         """A path in a directory that the server does not have any more."""
-        if self._row(path) != row or self._moves(path) or is_unsettled(row):
+        if self._changes(path, row) or is_unsettled(row):
             return None
         return _finding(Drift.MISSING, path, row, None)
+
+    def _changes(self, path: str, row: Row | None) -> bool:
+        """Whether what was read of a path, row first and server then, is of two moments.
+
+        What an action did at the server was on its way before, and its end and the new row are recorded together: asked
+        in this order, one of the two shows.
+        """
+        return self._moves(path) or self._row(path) != row
 
     def _moves(self, path: str) -> bool:
         """Whether an action about a path, or one above it, was handed out and is not recorded yet."""
@@ -195,7 +201,7 @@ class Verification:
         if told is None or ours is None:
             return None
         self.checked.hashed += 1
-        if told.digits == ours or self._row(path) != row or self._moves(path):
+        if told.digits == ours or self._changes(path, row):
             return None
         return _finding(Drift.WRONG_CONTENT, path, row, Seen(Kind.FILE, row.fingerprint.size))
 

@@ -194,15 +194,18 @@ class Proxy:
 
     def _pass(self, link: Link, source: socket.socket, target: socket.socket, passing: Callable[[bytes], None]) -> None:
         try:
-            with contextlib.suppress(OSError):
-                while data := source.recv(1 if self.slow and link.kind == "data" else _BLOCK):
-                    if self.slow and link.kind == "data":
-                        link.held_until = time.monotonic() + 1
-                    link.wait()
-                    passing(data)
-                    target.sendall(data)
-                if not link.ended.is_set():
-                    target.shutdown(socket.SHUT_WR)
+            while data := source.recv(1 if self.slow and link.kind == "data" else _BLOCK):
+                if self.slow and link.kind == "data":
+                    link.held_until = time.monotonic() + 1
+                link.wait()
+                passing(data)
+                target.sendall(data)
+            if not link.ended.is_set():
+                target.shutdown(socket.SHUT_WR)
+        except OSError:
+            # A reset: the other side learns of it, else it waits for more and keeps its locks.
+            if not link.ended.is_set():
+                link.reset()
         finally:
             self._leave(link)
 

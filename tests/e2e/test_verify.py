@@ -6,12 +6,17 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ftpsyncd.config import load
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import Intent, Kind, Row
+from ftpsyncd.survey import LEDGER, destination
+from ftpsyncd.verify import Verification
 from tests.e2e.site import Site, contents, site
 from tests.e2e.test_source import copies, fill
 from tests.figures import Figures
@@ -154,6 +159,57 @@ def test_while_the_daemon_publishes_nothing_is_found(s: Site) -> None:
         assert found["findings"] == []
     s.until_equal()
     assert verify(s, code=0)["checked"]["files"] == 410
+
+
+class Recorder(Ledger):
+    """Opened for reading; just before the n-th look at a path, the daemon records what it did there."""
+
+    def __init__(self, path: Path, moment: int, record: Callable[[], None]) -> None:
+        super().__init__(path, read_only=True)
+        self._looks_left, self._record = moment, record
+
+    def _look(self) -> None:
+        self._looks_left -= 1
+        if self._looks_left == 0:
+            self._record()
+
+    def row(self, mapping: int, path: str) -> Row | None:
+        self._look()
+        return super().row(mapping, path)
+
+    def intents(self, mapping: int) -> list[tuple[str, Intent]]:
+        self._look()
+        return super().intents(mapping)
+
+
+@pytest.mark.parametrize("moment", range(5), ids=["never", "first look", "second look", "third look", "fourth look"])
+@pytest.mark.parametrize("gone", [False, True], ids=["published", "deleted"])
+def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int, gone: bool) -> None:
+    """At whatever moment the daemon records it: an upload it has just done, or a delete."""
+    config = load(s.config, environ=s.environment())
+    path = config.state_dir / LEDGER
+    with Ledger(path) as daemon:
+        mapping = daemon.find_mapping("drop", destination(config.mappings["drop"], config.servers["web"]))
+        assert mapping is not None
+        row = daemon.row(mapping, "a.jpg")
+        assert row is not None
+        if gone:
+            (s.published / "a.jpg").unlink()
+        else:
+            daemon.forget(mapping, "a.jpg")
+        daemon.intend(mapping, "a.jpg", Intent(Kind.FILE))
+        daemon.commit()
+
+        def record() -> None:
+            if gone:
+                daemon.forget(mapping, "a.jpg")
+            else:
+                daemon.put(mapping, "a.jpg", row)
+            daemon.settle_intent(mapping, "a.jpg")
+            daemon.commit()
+
+        with Recorder(path, moment, record) as ledger:
+            assert list(Verification(config, "drop", ledger).run()) == []
 
 
 def test_a_server_that_is_not_there_is_75_and_a_wrong_name_is_2(s: Site) -> None:
