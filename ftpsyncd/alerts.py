@@ -25,7 +25,8 @@ from ftpsyncd import __version__
 from ftpsyncd.core.alarms import Alarms, Notice, conditions
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.logs import logger
-from ftpsyncd.model import AlertSpec, Status
+from ftpsyncd.specs import AlertSpec
+from ftpsyncd.status import Status
 
 LOOK_EVERY_S = 2.0
 COMMAND_S = 30.0

@@ -22,8 +22,8 @@ from ftpsyncd.config import Config
 from ftpsyncd.errors import ExitCode, FtpsyncdError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import logger, one_line
-from ftpsyncd.model import ServerState, Status
 from ftpsyncd.service import Service, require_secrets
+from ftpsyncd.status import ServerState, Status
 
 EXTEND_EVERY_S = 15.0
 RELOAD_ANSWER_S = 18.0

@@ -21,18 +21,16 @@ from typing import Protocol, TypeVar
 from ftpsyncd import __version__
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import LedgerDamagedError
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
-    DaemonStatus,
     Delete,
     Did,
     Done,
-    Event,
-    EventKind,
     Failed,
     Kind,
     Listing,
@@ -42,7 +40,6 @@ from ftpsyncd.model import (
     RemoveDir,
     Rename,
     RenameDir,
-    Status,
     Upload,
 )
 from ftpsyncd.outcomes import Outcomes, apply_to_server
@@ -50,6 +47,7 @@ from ftpsyncd.publish import Progress
 from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.status import DaemonStatus, Status
 
 CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25

@@ -14,7 +14,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from ftpsyncd.model import Event, EventKind, HistoryQuery
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.receipts import HistoryQuery
 
 SCHEMA = """
 CREATE TABLE history(

@@ -1,6 +1,6 @@
 """Events as log lines: one line per event that matters, bounded when the same thing goes wrong many times.
 
-In: `model.Event`. Out: loguru records with fields bound. Called on the engine's thread.
+In: `events.Event`. Out: loguru records with fields bound. Called on the engine's thread.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.logs import logger, quote, wanted
-from ftpsyncd.model import Event, EventKind
 
 REPEATS_IN_FULL = 10
 """Failures of one mapping and kind logged one by one, in each `REPEAT_WINDOW_S`; the rest are counted."""

@@ -15,6 +15,7 @@ from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, W
 from ftpsyncd.core.schedule import Queue, keys_of
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
@@ -23,15 +24,12 @@ from ftpsyncd.looks import Disk, Looks
 from ftpsyncd.model import (
     Action,
     Adopt,
-    Event,
-    EventKind,
     Failure,
     Fingerprint,
     Forget,
     Kind,
     Listing,
     MakeDir,
-    MappingSpec,
     Presence,
     Rename,
     RenameDir,
@@ -43,6 +41,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
+from ftpsyncd.specs import MappingSpec
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""

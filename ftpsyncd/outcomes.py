@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
 from ftpsyncd.errors import FileBusyError, FtpsyncdError, RemoteError, Retry, SourceMissingError
+from ftpsyncd.events import EventKind
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
     Delete,
     Did,
     Done,
-    EventKind,
     Failed,
     Failure,
     Fingerprint,

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ftpsyncd.errors import FtpsyncdError, RemoteError, ServerUnavailableError, TooManyConnectionsError
-from ftpsyncd.model import TlsMode
 from ftpsyncd.remote import hashes, naming, replies, trials
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Resuming
 from ftpsyncd.remote.session import Account, Session
 from ftpsyncd.remote.transfer import deliver
+from ftpsyncd.specs import TlsMode
 
 DATE = 1_234_567_890
 BATCHES = 8

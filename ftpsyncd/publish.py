@@ -36,16 +36,13 @@ from ftpsyncd.model import (
     Delete,
     Did,
     Done,
-    ExistingPolicy,
     Failed,
     Fingerprint,
     Forget,
     Kind,
     MakeDir,
-    MappingSpec,
     Outcome,
     Probe,
-    PublishMode,
     RemoveDir,
     Rename,
     RenameDir,
@@ -56,6 +53,7 @@ from ftpsyncd.model import (
     remote_join,
 )
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
+from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 
 DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64

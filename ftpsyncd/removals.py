@@ -19,23 +19,12 @@ from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.logs import one_line, quote
-from ftpsyncd.model import (
-    Delete,
-    DeletePolicy,
-    Event,
-    EventKind,
-    Hold,
-    HoldKind,
-    Kind,
-    MappingSpec,
-    RemoveDir,
-    RootIdentity,
-    join,
-    parent,
-)
+from ftpsyncd.model import Delete, Hold, HoldKind, Kind, RemoveDir, RootIdentity, join, parent
 from ftpsyncd.publish import Folder
+from ftpsyncd.specs import DeletePolicy, MappingSpec
 
 QUEUE_ROOM = 1000
 """No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""

@@ -14,18 +14,10 @@ from ftpsyncd.core.schedule import Breaker, Queue
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import (
-    Failure,
-    HoldKind,
-    MappingState,
-    MappingStatus,
-    Problem,
-    ServerState,
-    ServerStatus,
-    Transfer,
-)
+from ftpsyncd.model import Failure, HoldKind
 from ftpsyncd.publish import Progress
 from ftpsyncd.removals import Moment
+from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Transfer
 
 PROBLEMS_SHOWN = 100
 

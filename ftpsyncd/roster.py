@@ -22,16 +22,18 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.crew import Crew
 from ftpsyncd.engine import Engine, Server
+from ftpsyncd.events import Event
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.disk import Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.watch import RootWatcher, WatchReport
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Event, MappingSpec, Outcome, RootIdentity, ServerSpec
+from ftpsyncd.model import Outcome, RootIdentity
 from ftpsyncd.publish import Folder
 from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.remote.session import Account
+from ftpsyncd.specs import MappingSpec, ServerSpec
 from ftpsyncd.survey import destination
 
 RETIRE_S = 10.0

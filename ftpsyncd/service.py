@@ -22,12 +22,13 @@ from ftpsyncd.control.meter import Meter
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
-from ftpsyncd.model import Event, EventKind, Status
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import changed_message
 from ftpsyncd.roster import Roster
+from ftpsyncd.status import Status
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
 from ftpsyncd.survey import LEDGER
 

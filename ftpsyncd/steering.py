@@ -13,8 +13,10 @@ from ftpsyncd.control.port import Daemon
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import CommandRefusedError, UsageError
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import CommandName, Health, HistoryPage, HistoryQuery, Status, Sweep, Why
+from ftpsyncd.model import Sweep
+from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
+from ftpsyncd.status import CommandName, Health, Status, Why
 from ftpsyncd.survey import history, locate, why_from_ledger
 
 ENGINE_STUCK_S = 60.0

@@ -23,38 +23,28 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import (
     Action,
     Adopt,
-    DaemonStatus,
     Delete,
-    DeletePolicy,
     Failure,
     Fingerprint,
     Forget,
-    HistoryPage,
-    HistoryQuery,
     HoldKind,
     Kind,
     Listing,
     MakeDir,
-    MappingSpec,
-    MappingState,
-    MappingStatus,
     Presence,
-    Receipt,
     RemoveDir,
     Rename,
     Row,
-    ServerSpec,
-    ServerState,
-    ServerStatus,
-    Status,
     Upload,
-    Why,
     basename,
     join,
     parent,
 )
 from ftpsyncd.quoting import quote
+from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.report import changed_message, iso, problems_of
+from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec
+from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status, Why
 
 LEDGER = "ledger.db"
 

@@ -21,10 +21,11 @@ from ftpsyncd.errors import FtpsyncdError, LocalError, NotFoundError, ServerUnav
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import Kind, MappingSpec, Row, join, parent, remote_join
+from ftpsyncd.model import Kind, Row, join, parent, remote_join
 from ftpsyncd.remote import hashes, trials
 from ftpsyncd.remote.profile import Hashing, Keeper
 from ftpsyncd.remote.session import Account, Session
+from ftpsyncd.specs import MappingSpec
 from ftpsyncd.survey import destination
 
 _T = TypeVar("_T")

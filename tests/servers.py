@@ -133,8 +133,8 @@ class Server:
     _log: IO[bytes] | None = field(default=None, repr=False)
 
     def spec(self, **changes: Any) -> Any:
-        """A `ftpsyncd.model.ServerSpec` for the account of this server."""
-        from ftpsyncd.model import ServerSpec, TlsMode  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
+        """A `ftpsyncd.specs.ServerSpec` for the account of this server."""
+        from ftpsyncd.specs import ServerSpec, TlsMode  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
 
         values: dict[str, Any] = {
             "name": self.kind,

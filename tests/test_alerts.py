@@ -18,16 +18,8 @@ from loguru import logger
 from ftpsyncd import alerts
 from ftpsyncd.alerts import Alerter
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import (
-    AlertLimits,
-    AlertSpec,
-    DaemonStatus,
-    MappingState,
-    MappingStatus,
-    ServerState,
-    ServerStatus,
-    Status,
-)
+from ftpsyncd.specs import AlertLimits, AlertSpec
+from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from tests.waiting import until
 
 HELD = MappingStatus("gallery", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")

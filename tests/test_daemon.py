@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.daemon import EXTEND_EVERY_S, Herald
-from ftpsyncd.model import DaemonStatus, Status
+from ftpsyncd.status import DaemonStatus, Status
 
 Told = Callable[[], list[str]]
 

@@ -18,23 +18,12 @@ from ftpsyncd.errors import (
     NameRefusedError,
     ServerUnavailableError,
 )
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.history import RECORDED, Recorded
 from ftpsyncd.ledger import SCHEMA_VERSION, Ledger
-from ftpsyncd.model import (
-    Delete,
-    Did,
-    Done,
-    Event,
-    EventKind,
-    Failed,
-    Fingerprint,
-    HistoryQuery,
-    HoldKind,
-    Rename,
-    RenameDir,
-    Upload,
-)
+from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, HoldKind, Rename, RenameDir, Upload
 from ftpsyncd.outcomes import LOST_CONNECTIONS
+from ftpsyncd.receipts import HistoryQuery
 from ftpsyncd.removals import Clock, Moment
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story

@@ -10,24 +10,13 @@ import pytest
 from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
+from ftpsyncd.events import Event
 from ftpsyncd.intents import LATE_S, Intents
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Event,
-    Fingerprint,
-    Kind,
-    MakeDir,
-    MappingSpec,
-    Rename,
-    RenameDir,
-    Row,
-    Sweep,
-    Upload,
-)
+from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, Rename, RenameDir, Row, Sweep, Upload
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment, Site
+from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M
 
 A, B = Fingerprint(10, 1, 7), Fingerprint(10, 2, 7)

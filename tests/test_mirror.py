@@ -8,26 +8,14 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import RESTLESS_S, Mirror
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Entry,
-    Event,
-    EventKind,
-    Listing,
-    MakeDir,
-    MappingSpec,
-    Presence,
-    Rename,
-    RenameDir,
-    Row,
-    Upload,
-)
+from ftpsyncd.model import Action, Delete, Entry, Listing, MakeDir, Presence, Rename, RenameDir, Row, Upload
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
+from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import DISK, NOW, WALL, M, Without, failed, file, folder, made, published
 
 AT = Moment(NOW, WALL)

@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import FailureCounts, Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -31,14 +32,11 @@ from ftpsyncd.model import (
     Delete,
     Did,
     Done,
-    Event,
-    EventKind,
     Failed,
     Failure,
     Fingerprint,
     Kind,
     MakeDir,
-    MappingSpec,
     Outcome,
     Probe,
     RemoveDir,
@@ -51,6 +49,7 @@ from ftpsyncd.model import (
 from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
 from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
+from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without
 
 HOUR_S = 3600.0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.model import MappingSpec, ServerSpec
 from ftpsyncd.roster import Difference, difference
+from ftpsyncd.specs import MappingSpec, ServerSpec
 
 WEB = ServerSpec("web", "ftp.example.com", "u")
 A = MappingSpec("a", Path("/a"), "web", "/a")

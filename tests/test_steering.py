@@ -12,9 +12,11 @@ from ftpsyncd import steering
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import UnknownNameError, UsageError
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Event, EventKind, HistoryPage, HistoryQuery, MappingSpec
+from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.report import iso
+from ftpsyncd.specs import MappingSpec
 from ftpsyncd.steering import Steering
 from tests.waiting import until
 

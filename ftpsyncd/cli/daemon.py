@@ -11,7 +11,8 @@ from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.moments import iso_utc
 from ftpsyncd.errors import DaemonNotRunningError
-from ftpsyncd.model import HistoryPage, HistoryQuery, Status, Why
+from ftpsyncd.receipts import HistoryPage, HistoryQuery
+from ftpsyncd.status import Status, Why
 
 
 def client(config: Config) -> ControlClient:

@@ -21,8 +21,8 @@ from ftpsyncd.config import Config
 from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import UsageError
 from ftpsyncd.history import RECORDED
-from ftpsyncd.model import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 
 PAGE = 1000
 """Receipts asked for at a time."""

@@ -11,8 +11,8 @@ import click
 
 from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size
 from ftpsyncd.logs import one_line
-from ftpsyncd.model import Status, Transfer
 from ftpsyncd.service import Progress
+from ftpsyncd.status import Status, Transfer
 
 # rich is imported where a picture is drawn, as in `output`.
 if TYPE_CHECKING:

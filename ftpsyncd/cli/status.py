@@ -19,7 +19,7 @@ from ftpsyncd.cli.status_view import only, view
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
-from ftpsyncd.model import Status
+from ftpsyncd.status import Status
 
 REFRESH_S = 0.5
 

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.output import Marks, ago, bar, duration, name_text, number, size, until, words
-from ftpsyncd.model import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 from ftpsyncd.quoting import quote
+from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
 NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""

@@ -15,8 +15,8 @@ from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.model import Status
 from ftpsyncd.service import Progress, Service
+from ftpsyncd.status import Status
 
 TURN_S = 0.1
 

@@ -22,8 +22,9 @@ from ftpsyncd.core.compare import Drift
 from ftpsyncd.errors import DaemonNotRunningError, ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
-from ftpsyncd.model import Kind, MappingState
+from ftpsyncd.model import Kind
 from ftpsyncd.service import Service
+from ftpsyncd.status import MappingState
 from ftpsyncd.survey import open_ledger
 from ftpsyncd.verify import Checked, Finding, Verification
 

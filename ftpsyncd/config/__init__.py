@@ -1,6 +1,6 @@
 """The configuration: a YAML file becomes frozen records, with every problem reported at once.
 
-In: a file, the environment. Out: :class:`Config`, made of the specs of :mod:`ftpsyncd.model`. Called by `service`,
+In: a file, the environment. Out: :class:`Config`, made of the specs of :mod:`ftpsyncd.specs`. Called by `service`,
 `check`, `demo` and the command line. The contract is docs/config.md.
 
 Read in this order: `document` (YAML with positions), `units`, `values`, `password` and `places` (single values), `keys`
@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import AlertSpec, MappingSpec, ServerSpec
+from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 __all__ = [
     "KEEP_HISTORY_S",

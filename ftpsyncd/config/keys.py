@@ -21,15 +21,7 @@ from ftpsyncd.config.password import NAME_PATTERNS, Reference
 from ftpsyncd.config.password import parse as parse_password
 from ftpsyncd.config.values import NAME_PATTERN, Format, Level, Symlinks, Target
 from ftpsyncd.core.filters import GROUPS
-from ftpsyncd.model import (
-    DataMode,
-    DeleteLimit,
-    DeletePolicy,
-    ExistingPolicy,
-    PublishMode,
-    TlsMode,
-    WatchMode,
-)
+from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, ExistingPolicy, PublishMode, TlsMode, WatchMode
 
 _DAY_S = 86400.0
 HISTORY_LONGEST_S = 3650 * _DAY_S

@@ -27,7 +27,7 @@ from ftpsyncd.config.places import Places
 from ftpsyncd.config.units import Unfit
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
+from ftpsyncd.specs import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -18,7 +18,7 @@ from ftpsyncd.config.document import Document, Loc
 from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.core.filters import Filter
-from ftpsyncd.model import MappingSpec, ServerSpec
+from ftpsyncd.specs import MappingSpec, ServerSpec
 
 _Mappings = list[MappingSpec]
 

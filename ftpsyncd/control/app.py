@@ -34,7 +34,7 @@ from ftpsyncd.control.requests import (
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
 from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
-from ftpsyncd.model import CommandName
+from ftpsyncd.status import CommandName
 
 _ANSWER_S = 20.0
 """How long the daemon may take; less than the client waits, so that people read our words."""

@@ -17,8 +17,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ftpsyncd.control.shapes import record_to_json
-from ftpsyncd.model import Event, MappingState, MappingStatus, ServerState, ServerStatus, Status, Transfer
+from ftpsyncd.events import Event
 from ftpsyncd.report import iso
+from ftpsyncd.status import MappingState, MappingStatus, ServerState, ServerStatus, Status, Transfer
 
 ROOM = 2000
 """Events that can be read again after a lost connection."""

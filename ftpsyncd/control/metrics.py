@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from ftpsyncd.control.meter import BUCKETS_S, DONE, Counts, Durations, Meter, Place
 from ftpsyncd.control.port import Daemon
-from ftpsyncd.model import MappingState, MappingStatus, ServerState, Status
+from ftpsyncd.status import MappingState, MappingStatus, ServerState, Status
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

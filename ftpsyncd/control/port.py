@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ftpsyncd.model import CommandName, Health, HistoryPage, HistoryQuery, Status, Why
+from ftpsyncd.receipts import HistoryPage, HistoryQuery
+from ftpsyncd.status import CommandName, Health, Status, Why
 
 
 class Daemon(Protocol):

@@ -15,7 +15,7 @@ from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.history import RECORDED
 from ftpsyncd.logs import quote
-from ftpsyncd.model import HistoryQuery
+from ftpsyncd.receipts import HistoryQuery
 
 BODY_MAX = 64 * 1024
 """Bytes of a request's body."""

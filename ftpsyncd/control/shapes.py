@@ -12,14 +12,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftpsyncd.errors import ControlError
-from ftpsyncd.model import (
+from ftpsyncd.receipts import HistoryPage, Receipt
+from ftpsyncd.status import (
     DaemonStatus,
     Health,
-    HistoryPage,
     MappingState,
     MappingStatus,
     Problem,
-    Receipt,
     ServerState,
     ServerStatus,
     Status,

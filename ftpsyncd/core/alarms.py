@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from ftpsyncd.model import AlertLimits, MappingState, ServerState, Status
+from ftpsyncd.specs import AlertLimits
+from ftpsyncd.status import MappingState, ServerState, Status
 
 CALM_S = 60.0
 """A condition must be gone for so long before it is told to be over: flapping makes two messages, not two hundred."""

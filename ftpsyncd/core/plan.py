@@ -13,21 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
-from ftpsyncd.model import (
-    Adopt,
-    Entry,
-    Failure,
-    Fingerprint,
-    Forget,
-    Kind,
-    Listing,
-    MakeDir,
-    MappingSpec,
-    Rename,
-    Row,
-    Upload,
-    join,
-)
+from ftpsyncd.model import Adopt, Entry, Failure, Fingerprint, Forget, Kind, Listing, MakeDir, Rename, Row, Upload, join
+from ftpsyncd.specs import MappingSpec
 
 
 class Selection(Protocol):

@@ -20,17 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
 
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    MakeDir,
-    Probe,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Upload,
-    parent,
-)
+from ftpsyncd.model import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
 
 Key = tuple[str, str]
 """(mapping, path)"""

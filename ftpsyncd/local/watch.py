@@ -24,7 +24,8 @@ from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, Obser
 from ftpsyncd.local import inotify, limits, mounts, tree
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.sources import InotifySource, PollSource, Source
-from ftpsyncd.model import RootIdentity, WatchMode, parent
+from ftpsyncd.model import RootIdentity, parent
+from ftpsyncd.specs import WatchMode
 
 __all__ = ["Changes", "RootWatcher", "WatchReport"]
 

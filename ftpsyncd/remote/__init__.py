@@ -1,7 +1,7 @@
 """Sending, fetching and deleting files on FTP and FTPS servers: usable on its own, and all that the daemon needs.
 
     from pathlib import Path
-    from ftpsyncd.model import ServerSpec
+    from ftpsyncd.specs import ServerSpec
     from ftpsyncd.remote import connect
 
     server = ServerSpec("web", "ftp.example.com", "publisher", password=lambda: "…")

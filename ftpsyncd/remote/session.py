@@ -29,13 +29,14 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ftpsyncd.model import DataMode, Kind, ServerSpec, TlsMode, basename
+from ftpsyncd.model import Kind, basename
 from ftpsyncd.remote import naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, Profile, reads_afterwards
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
+from ftpsyncd.specs import DataMode, ServerSpec, TlsMode
 
 BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""

@@ -17,10 +17,10 @@ from ftpsyncd.errors import (
     RemoteError,
     TransferFailedError,
 )
-from ftpsyncd.model import DataMode
 from ftpsyncd.remote import replies
 from ftpsyncd.remote.data import DataLine, Listener
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.specs import DataMode
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session

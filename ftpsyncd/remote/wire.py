@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
-from ftpsyncd.model import ServerSpec
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
+from ftpsyncd.specs import ServerSpec
 
 _CHUNK = 64 * 1024
 _TICKET_CHECK_S = 60.0

@@ -11,8 +11,8 @@ import pytest
 from ftpsyncd.check import Area, Finding, Level, check, exit_code
 from ftpsyncd.config import Config, load
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
-from ftpsyncd.model import PublishMode, TlsMode
 from ftpsyncd.remote.memory import MemoryServer
+from ftpsyncd.specs import PublishMode, TlsMode
 from tests.cli.terminal import write_config
 from tests.servers import running
 

@@ -9,7 +9,7 @@ import pytest
 
 from ftpsyncd.cli.output import ASCII, UNICODE
 from ftpsyncd.cli.status_view import calling, only, view
-from ftpsyncd.model import (
+from ftpsyncd.status import (
     DaemonStatus,
     MappingState,
     MappingStatus,

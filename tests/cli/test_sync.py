@@ -12,8 +12,8 @@ import pytest
 
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.progress import Lines, Rate, summary, view
-from ftpsyncd.model import DaemonStatus, Status, Transfer
 from ftpsyncd.service import Progress
+from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, write_config
 from tests.servers import running
 

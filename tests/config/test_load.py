@@ -10,7 +10,7 @@ import pytest
 
 from ftpsyncd.config import ControlSpec, LogSpec, check_secrets, find_config, load, loading
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.model import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
+from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS
 
 

@@ -20,9 +20,9 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.model import DataMode, TlsMode
 from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put
 from tests.servers import KINDS, certificates, running
 

@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ftpsyncd.errors import UnknownNameError
-from ftpsyncd.model import (
+from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
+from ftpsyncd.status import (
     CommandName,
     DaemonStatus,
     Health,
-    HistoryPage,
-    HistoryQuery,
     MappingState,
     MappingStatus,
     Problem,
-    Receipt,
     ServerState,
     ServerStatus,
     Status,

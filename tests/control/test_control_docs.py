@@ -15,8 +15,9 @@ from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.protocol import REQUEST_S, TCP_MAX
 from ftpsyncd.control.requests import PAGE_MAX
 from ftpsyncd.control.sse import HEARTBEAT_S, SUBSCRIBERS_MAX, Broadcast
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.history import RECORDED
-from ftpsyncd.model import Event, EventKind, MappingState, ServerState
+from ftpsyncd.status import MappingState, ServerState
 from tests.control.fakes import PAGE, STATUS, FakeDaemon
 
 TEXT = (Path(__file__).parents[2] / "docs/control-api.md").read_text(encoding="utf-8")

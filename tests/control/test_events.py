@@ -14,7 +14,8 @@ from ftpsyncd.control import sse
 from ftpsyncd.control.client import ControlClient, _UnixConnection
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.server import ControlServer
-from ftpsyncd.model import Event, EventKind, MappingState, ServerState, ServerStatus, Transfer
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.status import MappingState, ServerState, ServerStatus, Transfer
 from tests.control.fakes import GALLERY, STATUS, FakeDaemon
 from tests.waiting import until
 

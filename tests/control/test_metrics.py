@@ -15,7 +15,8 @@ from ftpsyncd.control.client import _UnixConnection
 from ftpsyncd.control.meter import BUCKETS_S, Meter
 from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.server import ControlServer
-from ftpsyncd.model import Event, EventKind, MappingState, ServerState, ServerStatus
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.status import MappingState, ServerState, ServerStatus
 from tests.control.fakes import GALLERY, STATUS, FakeDaemon
 
 CONTRIB = Path(__file__).parents[2] / "contrib"

@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsyncd.core.alarms import CALM_S, MOST, WINDOW_S, Alarms, AlertKind, Condition, Key, Step, conditions
-from ftpsyncd.model import (
-    AlertLimits,
-    DaemonStatus,
-    MappingState,
-    MappingStatus,
-    ServerState,
-    ServerStatus,
-    Status,
-)
+from ftpsyncd.specs import AlertLimits
+from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 
 LIMITS = AlertLimits(server_offline_s=300, oldest_pending_s=100, source_missing_s=60, paused_s=50, remind_s=1000)
 HELD: Key = (AlertKind.HELD, "a")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.core.deletes import WINDOW_S, Deletes
-from ftpsyncd.model import DeleteLimit
+from ftpsyncd.specs import DeleteLimit
 from tests.core.vocabulary import NOW
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

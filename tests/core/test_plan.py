@@ -12,19 +12,7 @@ from hypothesis import strategies as st
 
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
-from ftpsyncd.model import (
-    Adopt,
-    Entry,
-    Fingerprint,
-    Forget,
-    Kind,
-    MakeDir,
-    Rename,
-    Row,
-    Upload,
-    join,
-    parent,
-)
+from ftpsyncd.model import Adopt, Entry, Fingerprint, Forget, Kind, MakeDir, Rename, Row, Upload, join, parent
 from tests.core.vocabulary import (
     DISK,
     NOW,

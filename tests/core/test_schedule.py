@@ -24,18 +24,7 @@ from ftpsyncd.core.schedule import (
     keys_of,
     units_of,
 )
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Fingerprint,
-    MakeDir,
-    Probe,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Sweep,
-    Upload,
-)
+from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from tests.core.vocabulary import NOW, SHA, M
 
 OTHER = "shop"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ftpsyncd.core.plan import Decision, Look, plan_directory
 from ftpsyncd.core.settle import Sighting
-from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, MappingSpec, Presence, Row
+from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Presence, Row
+from ftpsyncd.specs import MappingSpec
 
 M = "gallery"
 NOW = 1000.0

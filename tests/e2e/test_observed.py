@@ -17,7 +17,8 @@ import pytest
 
 from ftpsyncd.control.client import _UnixConnection
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import HistoryQuery, Kind
+from ftpsyncd.model import Kind
+from ftpsyncd.receipts import HistoryQuery
 from tests.e2e.site import MAPPING, Site, site
 from tests.servers import Server, running
 from tests.waiting import until

@@ -184,7 +184,7 @@ class Recorder(Ledger):
 
 @pytest.mark.parametrize("moment", range(5), ids=["never", "first look", "second look", "third look", "fourth look"])
 @pytest.mark.parametrize("gone", [False, True], ids=["published", "deleted"])
-def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int, gone: bool) -> None:
+def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int, *, gone: bool) -> None:
     """At whatever moment the daemon records it: an upload it has just done, or a delete."""
     config = load(s.config, environ=s.environment())
     path = config.state_dir / LEDGER

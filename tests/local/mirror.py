@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ftpsyncd.local import inotify
 from ftpsyncd.local.watch import Changes, RootWatcher
-from ftpsyncd.model import WatchMode, join
+from ftpsyncd.model import join
+from ftpsyncd.specs import WatchMode
 from tests.waiting import until
 
 Facts = tuple[int, int, int, int]

@@ -11,7 +11,8 @@ import pytest
 from ftpsyncd.local.disk import Delivery, DiskThread
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.watch import Changes, RootWatcher, WatchReport
-from ftpsyncd.model import Listing, Presence, WatchMode
+from ftpsyncd.model import Listing, Presence
+from ftpsyncd.specs import WatchMode
 from tests.waiting import until
 
 

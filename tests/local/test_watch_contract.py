@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.model import WatchMode
+from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until
 

@@ -16,7 +16,7 @@ import pytest
 from ftpsyncd.local import inotify, limits, watch
 from ftpsyncd.local.branches import OVERFLOWED
 from ftpsyncd.local.sources import InotifySource
-from ftpsyncd.model import WatchMode
+from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until
 
@@ -238,7 +238,7 @@ _IN_A_NAMESPACE = """
 import sys
 from pathlib import Path
 from ftpsyncd.local.watch import RootWatcher
-from ftpsyncd.model import WatchMode
+from ftpsyncd.specs import WatchMode
 watcher = RootWatcher(Path(sys.argv[1]), mode=WatchMode.NATIVE, poll_every_s=15, descend=lambda path: True,
                       deliver=lambda changes: None)
 report = watcher.start()

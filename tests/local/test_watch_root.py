@@ -14,7 +14,7 @@ import pytest
 
 from ftpsyncd.local import inotify, mounts
 from ftpsyncd.local.watch import Changes, RootWatcher
-from ftpsyncd.model import WatchMode
+from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsyncd.model import DeletePolicy, EventKind
+from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
+from ftpsyncd.specs import DeletePolicy
 from tests.figures import Figures
 from tests.model.world import BASE, Op, World
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from ftpsyncd.model import DeletePolicy
+from ftpsyncd.specs import DeletePolicy
 from tests.figures import Figures
 from tests.model.world import Op, World
 

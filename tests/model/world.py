@@ -34,29 +34,19 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
+from ftpsyncd.events import Event
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.disk import DiskThread
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import (
-    Action,
-    DeleteLimit,
-    DeletePolicy,
-    Event,
-    Failed,
-    Kind,
-    Listing,
-    MappingSpec,
-    Outcome,
-    RootIdentity,
-    Why,
-    parent,
-)
+from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity, parent
 from ftpsyncd.publish import Folder, Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.removals import Clock
+from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
+from ftpsyncd.status import Why
 from tests.model.drop import Drop, Time
 
 M, SERVER, BASE = "gallery", "web", "/site"

@@ -25,7 +25,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
-from ftpsyncd.model import ServerSpec, TlsMode
+from ftpsyncd.specs import ServerSpec, TlsMode
 
 Act = Callable[["Connection", str], Awaitable[None]]
 Behaviour = str | Act | Sequence[str | Act | None]

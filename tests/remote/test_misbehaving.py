@@ -22,10 +22,10 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.model import TlsMode
 from ftpsyncd.remote.profile import Dating
 from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import Connection, Scripted
 

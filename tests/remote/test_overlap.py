@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
-from ftpsyncd.model import DataMode
 from ftpsyncd.remote.profile import Profile, reads_afterwards
 from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import Connection, Scripted
 

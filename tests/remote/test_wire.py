@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import errors
-from ftpsyncd.model import ServerSpec
 from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, tls_context, translate
+from ftpsyncd.specs import ServerSpec
 
 
 def exceptions_of(module) -> list[type[Exception]]:

@@ -1,0 +1,141 @@
+"""What the parts below `service` know of the configuration: servers, mappings, alerts. Immutable.
+
+In: nothing. Out: plain data, made by `config`. Names and units are those of docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class DeletePolicy(StrEnum):
+    """What a local delete does at the server."""
+
+    MIRROR = "mirror"
+    TRASH = "trash"
+    KEEP = "keep"
+
+
+class ExistingPolicy(StrEnum):
+    """What to do about a remote file that we never published."""
+
+    ADOPT = "adopt"
+    OVERWRITE = "overwrite"
+    KEEP = "keep"
+
+
+class PublishMode(StrEnum):
+    """Under which name a file is sent."""
+
+    ATOMIC = "atomic"
+    DIRECT = "direct"
+
+
+class WatchMode(StrEnum):
+    """How changes are noticed."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    POLL = "poll"
+
+
+class TlsMode(StrEnum):
+    """How a connection is protected (RFC 4217: explicit; implicit is the older practice on port 990)."""
+
+    EXPLICIT = "explicit"
+    IMPLICIT = "implicit"
+    OFF = "off"
+
+
+class DataMode(StrEnum):
+    """Who opens the data connection (RFC 959 §3.3)."""
+
+    PASSIVE = "passive"
+    ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """One FTP account and its limits."""
+
+    name: str
+    host: str
+    user: str
+    port: int = 21
+    password: Callable[[], str] = field(repr=False, default=lambda: "")
+    """Reads the secret when it is needed, so that a rotated secret is picked up; raises ConfigError."""
+    tls: TlsMode = TlsMode.EXPLICIT
+    tls_verify: bool = True
+    tls_ca: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    tls_max: str = "1.3"
+    mode: DataMode = DataMode.PASSIVE
+    connections: int = 4
+    bandwidth_bytes_s: int = 0
+    """0: unlimited."""
+    timeout_s: float = 30.0
+    """For a control reply."""
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLimits:
+    """How long something may last before a person is told."""
+
+    server_offline_s: float = 300.0
+    oldest_pending_s: float = 3600.0
+    source_missing_s: float = 60.0
+    paused_s: float = 3600.0
+    remind_s: float = 86400.0
+    """How often what lasts is told again; 0: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSpec:
+    """Whom to tell when something needs a person."""
+
+    command: tuple[str, ...] = ()
+    webhook: Callable[[], str] | None = field(repr=False, default=None)
+    """Reads the address when it is needed; raises ConfigError."""
+    limits: AlertLimits = AlertLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLimit:
+    """How many deletes at once need no person: a count, or a share of what is published."""
+
+    count: int = 50
+    percent: float | None = None
+
+    def of(self, published_files: int) -> int:
+        """The number of deletes allowed when ``published_files`` are published."""
+        if self.percent is None:
+            return self.count
+        return int(published_files * self.percent / 100)
+
+
+@dataclass(frozen=True, slots=True)
+class MappingSpec:
+    """One local folder published to one remote directory."""
+
+    name: str
+    local: Path
+    server: str
+    remote: str
+    include: tuple[str, ...] = ("@media",)
+    exclude: tuple[str, ...] = ()
+    settle_s: float = 2.0
+    deletes: DeletePolicy = DeletePolicy.MIRROR
+    delete_after_s: float = 10.0
+    max_deletes: DeleteLimit = DeleteLimit()
+    existing: ExistingPolicy = ExistingPolicy.ADOPT
+    publish: PublishMode = PublishMode.ATOMIC
+    watch: WatchMode = WatchMode.AUTO
+    poll_every_s: float = 15.0
+    rescan_s: float = 900.0
+    follow_symlinks: bool = False
+    empty_dirs: bool = False

@@ -1,0 +1,167 @@
+"""What a daemon tells of itself, and what a person asks of it. Immutable; the shapes of docs/control-api.md.
+
+Imported by every command that asks a daemon, so it imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+# ── Status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class MappingState(StrEnum):
+    """The state of a mapping in one word."""
+
+    IN_SYNC = "in_sync"
+    SYNCING = "syncing"
+    SETTLING = "settling"
+    OFFLINE = "offline"
+    HELD = "held"
+    SOURCE_MISSING = "source_missing"
+    PAUSED = "paused"
+
+
+class ServerState(StrEnum):
+    """The state of a server in one word."""
+
+    IDLE = "idle"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    """Login or TLS refused: waits long, wants a person."""
+    FULL = "full"
+    UNKNOWN = "unknown"
+    """Not tried yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """The daemon itself."""
+
+    running: bool
+    pid: int
+    version: str
+    uptime_s: float
+    message: str = ""
+    """What is wrong with the daemon's own memory, the ledger; empty when all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingStatus:
+    """One mapping at one moment."""
+
+    name: str
+    local: str
+    remote: str
+    state: MappingState
+    pending: int
+    in_flight: int
+    failed: int
+    """Paths whose last try failed and that are tried again."""
+    parked: int
+    held: int
+    """Actions withheld until a person decides."""
+    published_files: int
+    published_bytes: int
+    last_publish: str | None
+    """ISO 8601 with offset, UTC; None if nothing was published yet."""
+    message: str
+    """One sentence; empty when all is well."""
+    oldest_pending_s: float | None = None
+    """How long the file that waits longest has been waiting; None if none waits."""
+    watcher: str = ""
+    """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the engine lives, for who watches over the daemon."""
+
+    healthy: bool
+    engine_running: bool
+    engine_turn_age_s: float
+    """Since its loop turned last."""
+    limit_s: float
+    """More than this is not healthy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server at one moment."""
+
+    name: str
+    state: ServerState
+    connections: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file on its way."""
+
+    mapping: str
+    path: str
+    sent_bytes: int
+    size_bytes: int
+    rate_bytes_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A path that could not be published, for people."""
+
+    mapping: str
+    path: str
+    parked: bool
+    attempts: int
+    message: str
+    reply: str
+    remedy: str
+    next_try: str | None
+    """ISO 8601; None when parked, and for what cannot be read, which is looked at whenever it changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything at one moment; the shape of ``status --json``."""
+
+    daemon: DaemonStatus
+    mappings: tuple[MappingStatus, ...]
+    servers: tuple[ServerStatus, ...]
+    transfers: tuple[Transfer, ...]
+    problems: tuple[Problem, ...] = ()
+    """At most 100, parked ones first."""
+
+
+# ── What a person asks the daemon, and what it answers ───────────────────────────────────────────────────────────
+
+
+class CommandName(StrEnum):
+    """What the running daemon can be told to do."""
+
+    RESCAN = "rescan"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    APPROVE = "approve"
+    DISCARD = "discard"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a path is, or is not, at the server; the shape of ``why --json``."""
+
+    path: str
+    """As it was asked for."""
+    mapping: str | None
+    """None if the path lies in no mapping."""
+    state: str
+    """One word, such as ``published``, ``settling``, ``pending``, ``failed``, ``parked``, ``held`` or ``ignored``."""
+    sentence: str
+    """For people: the reason, and what would change it."""
+    details: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""
