@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, LoginRefusedError, Retry
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Failed, Outcome, Upload
-from ftpsyncd.publish import Folder, FreshDirectories, Progress, Publisher
+from ftpsyncd.publish import FreshDirectories, Progress, Publisher
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
 

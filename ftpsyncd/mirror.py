@@ -17,6 +17,7 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.watch import WatchReport
@@ -39,7 +40,6 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.publish import Folder
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import MappingSpec
 

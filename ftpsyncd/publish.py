@@ -1,4 +1,4 @@
-"""Performing actions at a server: the only code with side effects there.
+"""Performing actions at a server: with `deleting` the only code with side effects there.
 
 In: a session and a stream of actions. Out: one outcome per action. Called by the worker threads of `crew`. Every
 action is checked against the disk once more right before it acts, because a plan is only as fresh as the look it was
@@ -17,19 +17,18 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Protocol
 
 from ftpsyncd.core import names
+from ftpsyncd.deleting import Remover
 from ftpsyncd.errors import (
-    ChangedAtServerError,
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
     LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
-    SourceMissingError,
 )
+from ftpsyncd.lastlook import Folder, exists, local_path, lstat, require_gone, stat_of
 from ftpsyncd.local.quiet import open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -46,7 +45,6 @@ from ftpsyncd.model import (
     RemoveDir,
     Rename,
     RenameDir,
-    RootIdentity,
     Sweep,
     Upload,
     parent,
@@ -82,15 +80,6 @@ class Stream(Protocol):
 
     def put_back(self, action: Action) -> None:
         """Return an action that was taken too early."""
-
-
-@dataclass(slots=True)
-class Folder:
-    """A mapping as the workers see it."""
-
-    spec: MappingSpec
-    root: RootIdentity | None = None
-    """The folder that the ledger knows; nothing is deleted at the server while another one is in its place."""
 
 
 class FreshDirectories:
@@ -138,6 +127,7 @@ class Publisher:
         self._fresh = fresh
         self._show = show
         self._received = received
+        self._remover = Remover(folder)
 
     def perform(self, session: RemoteSession, stream: Stream) -> Iterator[Outcome]:
         """Perform actions until the stream has none or the session is unusable; one outcome per action taken."""
@@ -148,7 +138,7 @@ class Publisher:
                 case Upload():
                     yield from self._upload(session, _more_uploads(stream, action))
                 case Delete(trash=""):
-                    yield from self._delete(session, _more_deletes(stream, action))
+                    yield from self._remover.delete(session, _more_deletes(stream, action))
                 case MakeDir() if action.path:
                     yield from self._make_dirs(session, _more_directories(stream, action))
                 case _:
@@ -174,13 +164,13 @@ class Publisher:
             case MakeDir():
                 did: Did | Upload | Fingerprint = self._make_root(session, action)
             case RemoveDir():
-                did = self._remove_dir(session, action)
+                did = self._remover.remove_dir(session, action)
             case Rename():
                 did = self._rename(session, action)
             case RenameDir():
                 did = self._rename_dir(session, action)
             case Delete():
-                did = self._trash(session, action)
+                did = self._remover.trash(session, action)
             case Sweep():
                 did = self._sweep(session, action)
             case Probe():
@@ -368,17 +358,13 @@ class Publisher:
                 self._fresh.add(path)
             yield Done(action, Did.MADE)
 
-    def _remove_dir(self, session: RemoteSession, action: RemoveDir) -> Did:
-        self._require_gone(action.mapping, action.path, stat.S_ISDIR)
-        return Did.REMOVED if session.remove_dir(self._remote(action.mapping, action.path)) else Did.LEFT
-
     def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
         spec = self._folder(action.mapping).spec
         upload = Upload(
             action.mapping, action.path, action.fingerprint, replaces=action.replaces, why=f"copy of {action.source}"
         )
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
-        if _exists(_local(spec, action.source)):
+        if exists(local_path(spec, action.source)):
             return upload
         self._require(spec, action.path, action.fingerprint)
         try:
@@ -403,8 +389,8 @@ class Publisher:
         spec = self._folder(action.mapping).spec
         if action.interrupted and self._is_renamed(session, action):
             return Did.RENAMED
-        self._require_gone(action.mapping, action.source, lambda _mode: True)
-        status = _lstat(_local(spec, action.path))
+        require_gone(self._folder(action.mapping), action.source, lambda _mode: True)
+        status = lstat(local_path(spec, action.path))
         if status is None or not stat.S_ISDIR(status.st_mode):
             raise FileChangedError("The directory moved on.")
         session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
@@ -415,85 +401,13 @@ class Publisher:
         source, target = session.stat_many(paths)
         return source is None and target is not None and target.kind is Kind.DIR
 
-    def _delete(self, session: RemoteSession, deletes: Sequence[Delete]) -> Iterator[Outcome]:
-        sure: list[Delete] = []
-        for delete in deletes:
-            try:
-                self._require_gone(delete.mapping, delete.path, stat.S_ISREG)
-            except FtpsyncdError as error:
-                yield Failed(delete, error)
-            else:
-                sure.append(delete)
-        yield from self._delete_ours(session, self._sizes_seen(session, sure))
-
-    def _sizes_seen(
-        self, session: RemoteSession, deletes: Sequence[Delete]
-    ) -> list[tuple[Delete, RemoteEntry | FtpsyncdError | None]]:
-        """What the server has under the names of files that are to be deleted."""
-        asked = [delete for delete in deletes if delete.sizes]
-        seen: dict[Delete, RemoteEntry | FtpsyncdError | None] = {}
-        try:
-            paths = [self._remote(delete.mapping, delete.path) for delete in asked]
-            seen = dict(zip(asked, session.stat_many(paths) if paths else [], strict=True))
-        except FtpsyncdError as error:
-            if session.usable and len(asked) > 1:
-                # A name that cannot even be asked for must not fail its neighbours.
-                return [pair for delete in deletes for pair in self._sizes_seen(session, [delete])]
-            seen = dict.fromkeys(asked, error)
-        return [(delete, seen.get(delete)) for delete in deletes]
-
-    def _delete_ours(
-        self, session: RemoteSession, deletes: Sequence[tuple[Delete, RemoteEntry | FtpsyncdError | None]]
-    ) -> Iterator[Outcome]:
-        """Delete what is still as it was published."""
-        sure: list[Delete] = []
-        for delete, there in deletes:
-            refused = there if isinstance(there, FtpsyncdError) else _changed(delete, there)
-            if refused is None:
-                sure.append(delete)
-            else:
-                yield Failed(delete, refused)
-        if not sure:
-            return
-        started = time.monotonic()
-        try:
-            verdicts = session.delete_many([self._remote(d.mapping, d.path) for d in sure])
-        except FtpsyncdError as error:
-            verdicts = [error] * len(sure)
-        each_s = (time.monotonic() - started) / len(sure)
-        for delete, verdict in zip(sure, verdicts, strict=True):
-            yield Done(delete, Did.DELETED, duration_s=each_s) if verdict is None else Failed(delete, verdict)
-
-    def _trash(self, session: RemoteSession, action: Delete) -> Did:
-        self._require_gone(action.mapping, action.path, stat.S_ISREG)
-        if action.sizes:
-            changed = _changed(action, session.stat(self._remote(action.mapping, action.path)))
-            if changed is not None:
-                raise changed
-        session.make_dirs(parent(action.trash))
-        try:
-            session.rename(self._remote(action.mapping, action.path), action.trash)
-        except NotFoundError:
-            return Did.DELETED
-        return Did.TRASHED
-
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
 
     def _require(self, spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
-        status = _lstat(_local(spec, path))
+        status = lstat(local_path(spec, path))
         if status is None or fingerprint_of(status) != fingerprint:
             raise FileChangedError("It changed since it was planned.")
-
-    def _require_gone(self, mapping: str, path: str, still_there: Callable[[int], bool]) -> None:
-        """The last look before a delete: the root is there, the path is not (or is something else)."""
-        folder = self._folder(mapping)
-        status = _lstat(_local(folder.spec, path))
-        if status is not None and still_there(status.st_mode):
-            raise FileChangedError("It is there again.")
-        # The root after the path: a disk unmounted between the two looks is noticed.
-        if folder.root is None or root_identity(folder.spec.local) != folder.root:
-            raise SourceMissingError(f"The folder {folder.spec.local} is not there, or not the one it was.")
 
 
 def _more_uploads(stream: Stream, first: Upload) -> list[Upload]:
@@ -535,18 +449,6 @@ def _ours_of(there: RemoteEntry, sweep: Sweep) -> Fingerprint | None:
     return next((each for each in sweep.fingerprints if seen == (each.size, each.mtime_ns // 10**9)), None)
 
 
-def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:
-    """What speaks against deleting: the server shows something else than we published. Silence does not."""
-    if not delete.sizes or there is None or (there.kind is Kind.FILE and there.size in {None, *delete.sizes}):
-        return None
-    what = f"{there.size:,} bytes instead of {delete.sizes[0]:,}" if there.kind is Kind.FILE else "it is no file"
-    name = delete.mapping
-    return ChangedAtServerError(
-        f"The file at the server is not the one that was published ({what}): it is not deleted.",
-        remedy=f"`ftpsyncd approve {name}` deletes it all the same, `ftpsyncd discard {name}` keeps it.",
-    )
-
-
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
         return Failed(upload, result.error, kept=result.kept)
@@ -580,8 +482,8 @@ def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
 
 def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
     """The open file is still the planned one, unchanged, and still under its name."""
-    path = _local(spec, upload.path)
-    status = _stat(path) if spec.follow_symlinks else _lstat(path)
+    path = local_path(spec, upload.path)
+    status = stat_of(path) if spec.follow_symlinks else lstat(path)
     if (
         status is None
         or fingerprint_of(status) != upload.fingerprint
@@ -614,30 +516,3 @@ def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:
     for verdict in verdicts:
         if verdict is not None:
             raise verdict
-
-
-def _local(spec: MappingSpec, path: str) -> str:
-    """Where a path is on disk; text, because making a `Path` costs more than the look that follows."""
-    return f"{spec.local}/{path}"
-
-
-def _exists(path: str) -> bool:
-    return _lstat(path) is not None
-
-
-def _lstat(path: str) -> os.stat_result | None:
-    """The stat of a path; None only if it is certain that nothing is there."""
-    return _look_at(os.lstat, path)
-
-
-def _stat(path: str) -> os.stat_result | None:
-    return _look_at(os.stat, path)
-
-
-def _look_at(look: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:
-    try:
-        return look(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise LocalUnreadableError(f"It cannot be looked at: {error.strerror}.") from error

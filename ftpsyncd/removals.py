@@ -20,10 +20,10 @@ from ftpsyncd.core.plan import retry_in_s
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Delete, Hold, HoldKind, Kind, RemoveDir, RootIdentity, join, parent
-from ftpsyncd.publish import Folder
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 
 QUEUE_ROOM = 1000

@@ -23,6 +23,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.crew import Crew
 from ftpsyncd.engine import Engine, Server
 from ftpsyncd.events import Event
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.disk import Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
@@ -30,7 +31,6 @@ from ftpsyncd.local.watch import RootWatcher, WatchReport
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
-from ftpsyncd.publish import Folder
 from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.remote.session import Account
 from ftpsyncd.specs import MappingSpec, ServerSpec

@@ -11,8 +11,8 @@ import pytest
 from ftpsyncd import crew as crew_module
 from ftpsyncd.crew import STUCK_S, Crew
 from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Done, Failed, Outcome, Probe
-from ftpsyncd.publish import Folder
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.remote.port import RemoteSession
 from tests.waiting import until

@@ -12,9 +12,9 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
 from ftpsyncd.intents import LATE_S, Intents
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, Rename, RenameDir, Row, Sweep, Upload
-from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment, Site
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M

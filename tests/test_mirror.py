@@ -9,11 +9,11 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import RESTLESS_S, Mirror
 from ftpsyncd.model import Action, Delete, Entry, Listing, MakeDir, Presence, Rename, RenameDir, Row, Upload
-from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import DISK, NOW, WALL, M, Without, failed, file, folder, made, published

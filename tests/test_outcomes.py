@@ -25,6 +25,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import FailureCounts, Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -47,7 +48,6 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
-from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without

@@ -13,10 +13,10 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Work
 from ftpsyncd.events import Event
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror, Pending
 from ftpsyncd.model import Delete, Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row, Upload, join
-from ftpsyncd.publish import Folder
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M

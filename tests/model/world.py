@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from unittest import mock
 
-from ftpsyncd import publish, steering, survey
+from ftpsyncd import lastlook, steering, survey
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
@@ -35,6 +35,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.events import Event
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.disk import DiskThread
@@ -42,7 +43,7 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity, parent
-from ftpsyncd.publish import Folder, Publisher
+from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.removals import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
@@ -246,7 +247,7 @@ class World:
         self._deleted = self._approved = 0
         self._patches = (
             mock.patch.object(tree, "open_directory", self._guarded(tree.open_directory)),
-            mock.patch.object(publish, "_look_at", self._look_at(publish._look_at)),
+            mock.patch.object(lastlook, "_look_at", self._look_at(lastlook._look_at)),
         )
         for patch in self._patches:
             patch.start()

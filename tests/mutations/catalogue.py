@@ -176,17 +176,17 @@ MUTATIONS = (
     Mutation(
         "G4",
         "the last look before a delete is left out",
-        "publish.py",
-        "        if status is not None and still_there(status.st_mode):\n",
-        "        if status is None and still_there(0):\n",
+        "lastlook.py",
+        "    if status is not None and still_there(status.st_mode):\n",
+        "    if status is None and still_there(0):\n",
         _trouble("a directory is deleted", "everything comes back"),
     ),
     Mutation(
         "G4",
         "the last look before a delete does not ask which folder it looks at",
-        "publish.py",
-        "        if folder.root is None or root_identity(folder.spec.local) != folder.root:\n",
-        "        if folder.root is None and root_identity(folder.spec.local) is None:\n",
+        "lastlook.py",
+        "    if folder.root is None or root_identity(folder.spec.local) != folder.root:\n",
+        "    if folder.root is None and root_identity(folder.spec.local) is None:\n",
         f"{STORIES}::test_a_folder_that_is_replaced_while_deletes_wait_keeps_them",
     ),
     Mutation(
