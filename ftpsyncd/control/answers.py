@@ -16,5 +16,14 @@ def refusal(status: int, error: str, remedy: str, headers: Mapping[str, str] | N
 
 def answer(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """One JSON object in ASCII, with the newline that a terminal wants."""
-    data = json.dumps(content, allow_nan=False).encode("ascii") + b"\n"
-    return Response(data, status, headers, media_type="application/json")
+    return json_response(encoded(content), status, headers)
+
+
+def encoded(content: dict[str, Any]) -> bytes:
+    """The body of an answer."""
+    return json.dumps(content, allow_nan=False).encode("ascii") + b"\n"
+
+
+def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer whose body is encoded already."""
+    return Response(body, status, headers, media_type="application/json")

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ftpsyncd.control import shapes
-from ftpsyncd.control.answers import answer, refusal
+from ftpsyncd.control.answers import answer, encoded, json_response, refusal
 from ftpsyncd.control.metrics import CONTENT_TYPE, Metrics
 from ftpsyncd.control.port import Daemon
 from ftpsyncd.control.requests import (
@@ -31,13 +31,11 @@ from ftpsyncd.control.requests import (
     history_query,
     scope_of,
 )
+from ftpsyncd.control.sharing import Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
-from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
+from ftpsyncd.errors import ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
 from ftpsyncd.status import CommandName
-
-_ANSWER_S = 20.0
-"""How long the daemon may take; less than the client waits, so that people read our words."""
 
 _Answer = TypeVar("_Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -69,6 +67,7 @@ class _Reader:
         self._daemon = daemon
         self._broadcast = broadcast
         self._metrics = metrics
+        self._sharing = Sharing()
 
     async def health(self, _request: Request) -> Response:
         """200 while the engine turns, 503 when it has not turned lately."""
@@ -83,14 +82,17 @@ class _Reader:
         return answer({**found, "error": error, "remedy": remedy}, 503)
 
     async def metrics(self, _request: Request) -> Response:
-        return Response(await _ask(self._metrics.exposition), media_type=CONTENT_TYPE)
+        return Response(await self._sharing.ask("metrics", self._metrics.exposition), media_type=CONTENT_TYPE)
 
     async def status(self, _request: Request) -> Response:
-        return answer(shapes.status_to_json(await _ask(self._daemon.status)))
+        return json_response(await self._sharing.ask("status in JSON", self._status_in_json))
+
+    def _status_in_json(self) -> bytes:
+        return encoded(shapes.status_to_json(self._daemon.status()))
 
     async def mapping(self, request: Request) -> Response:
         name = request.path_params["name"]
-        status = await _ask(self._daemon.status)
+        status = await self._sharing.ask("status", self._daemon.status)
         found = shapes.mapping_to_json(status, name)
         if found is None:
             raise _unknown("mapping", name, (mapping.name for mapping in status.mappings))
@@ -108,7 +110,11 @@ class _Reader:
         query, path = history_query(fields), fields.get("path")
         if path is not None:
             path = checked_path(path)
-        return answer(shapes.history_to_json(await _ask(lambda: self._daemon.history(query, path))))
+
+        def page() -> bytes:
+            return encoded(shapes.history_to_json(self._daemon.history(query, path)))
+
+        return json_response(await self._sharing.ask((query, path), page))
 
     async def events(self, request: Request) -> Response:
         fields_of(request, ())
@@ -206,10 +212,7 @@ async def _refused(request: Request, problem: Exception) -> Response:
 
 async def _ask(call: Callable[[], _Answer]) -> _Answer:
     """Calls the daemon in a thread, since it may wait for a lock or the disk, and not for ever, since it may hang."""
-    try:
-        return await asyncio.wait_for(asyncio.to_thread(call), _ANSWER_S)
-    except TimeoutError as problem:
-        raise ControlError(f"The daemon's engine did not answer within {_ANSWER_S:g} s.") from problem
+    return await in_time(asyncio.to_thread(call))
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> BadRequestError:

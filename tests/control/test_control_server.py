@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from ftpsyncd.control import app, server
+from ftpsyncd.control import server, sharing
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode
@@ -178,7 +178,7 @@ def test_an_answer_on_its_way_still_arrives_when_the_server_stops(path):
 
 
 def test_a_daemon_that_hangs_is_named_and_does_not_hold_up_the_stop(path, monkeypatch, said):
-    monkeypatch.setattr(app, "_ANSWER_S", 0.01)
+    monkeypatch.setattr(sharing, "ANSWER_S", 0.01)
     daemon = HangingDaemon()
     control = ControlServer(daemon, path)
     control.start()

@@ -21,7 +21,7 @@ from tests.servers import running
 
 FILES = 5000
 READERS = 50
-ROUNDS = 8
+ROUNDS = 16
 MOST = 0.10
 """Of the throughput."""
 
@@ -56,6 +56,7 @@ def seconds_to_publish(s: Site, number: int) -> float:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.real_server
 def test_fifty_readers_cost_less_than_a_tenth_of_the_throughput(tmp_path: Path, figures: Figures) -> None:
     alone, read = [], []
@@ -63,9 +64,13 @@ def test_fifty_readers_cost_less_than_a_tenth_of_the_throughput(tmp_path: Path, 
         s.start()
         seconds_to_publish(s, 0)  # warm
         for number in range(ROUNDS):
-            alone.append(seconds_to_publish(s, 2 * number + 1))
+            # Each of the two is first as often as the other: what is published already makes the next ones slower.
+            if number % 2:
+                alone.append(seconds_to_publish(s, 2 * number + 1))
             with read_by(READERS, s) as answers:
                 read.append(seconds_to_publish(s, 2 * number + 2))
+            if not number % 2:
+                alone.append(seconds_to_publish(s, 2 * number + 1))
             assert answers.keys() == {"200", "event"}
             assert answers["200"] > READERS
     # In pairs, since what else runs on the machine changes by the minute.

@@ -1,0 +1,65 @@
+"""One answer for all who ask the same at the same time: fifty readers cost the daemon little more than a few.
+
+Called by `app` on the server's loop; the work itself is done on other threads. Nobody gets an answer that is older than
+his question: who asks while an answer is being worked out shares the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, TypeVar
+
+from ftpsyncd.errors import ControlError
+
+ANSWER_S = 20.0
+"""How long the daemon may take; less than the client waits, so that people read our words."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Sharing:
+    """Questions under way, by what is asked; used on one loop."""
+
+    def __init__(self) -> None:
+        self._begun: dict[Hashable, asyncio.Task[Any]] = {}
+        self._next: dict[Hashable, asyncio.Task[Any]] = {}
+
+    async def ask(self, question: Hashable, call: Callable[[], _Answer]) -> _Answer:
+        """The answer to a question: of ``call``, or of that of somebody else who asked the same and still waits.
+
+        Args:
+            question: what is asked; equal questions have the same answer.
+            call: works it out, on a thread of its own.
+
+        Raises:
+            ControlError: there was no answer in time.
+            FtpsyncdError: what ``call`` raised.
+        """
+        task = self._next.get(question)
+        if task is None:
+            task = self._next[question] = asyncio.create_task(self._answer(question, call))
+        # Who leaves does not take the answer away from the others.
+        return await in_time(asyncio.shield(task))
+
+    async def _answer(self, question: Hashable, call: Callable[[], _Answer]) -> _Answer:
+        if question in self._begun:
+            await asyncio.wait([self._begun[question]])
+        task = self._begun[question] = self._next.pop(question)
+        try:
+            return await in_time(asyncio.to_thread(call))
+        finally:
+            if self._begun[question] is task:
+                del self._begun[question]
+
+
+async def in_time(answer: Awaitable[_Answer]) -> _Answer:
+    """Wait for an answer of the daemon, but not for ever, since it may hang.
+
+    Raises:
+        ControlError: there was none in time.
+    """
+    try:
+        return await asyncio.wait_for(answer, ANSWER_S)
+    except TimeoutError as problem:
+        raise ControlError(f"The daemon's engine did not answer within {ANSWER_S:g} s.") from problem

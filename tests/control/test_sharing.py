@@ -1,0 +1,122 @@
+"""Readers who ask the same at the same time share an answer, and nobody gets one that is older than his question."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from ftpsyncd.control import sharing
+from ftpsyncd.control.sharing import Sharing
+from ftpsyncd.errors import ControlError
+
+
+class Work:
+    """A question whose answers the test lets out one by one: 1, 2, 3 …"""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self._may_end = threading.Semaphore(0)
+        self._has_begun = threading.Event()
+
+    def __call__(self) -> int:
+        self.begun += 1
+        number = self.begun
+        self._has_begun.set()
+        assert self._may_end.acquire(timeout=30)
+        return number
+
+    def end_one(self) -> None:
+        self._may_end.release()
+
+    async def until_begun(self) -> None:
+        assert await asyncio.to_thread(self._has_begun.wait, 30)
+
+
+def asked(shared: Sharing, work: Callable[[], int], question: str = "status") -> asyncio.Task[int]:
+    return asyncio.create_task(shared.ask(question, work))
+
+
+def test_who_asks_while_an_answer_is_worked_out_shares_the_next_one() -> None:
+    async def story() -> None:
+        shared, work = Sharing(), Work()
+        first = asked(shared, work)
+        await work.until_begun()
+        later = [asked(shared, work) for _ in range(10)]
+        work.end_one()
+        assert await first == 1
+        work.end_one()
+        assert await asyncio.gather(*later) == [2] * 10
+        assert work.begun == 2
+        after = asked(shared, work)
+        work.end_one()
+        assert await after == 3
+
+    asyncio.run(story())
+
+
+def test_those_who_ask_together_share_one() -> None:
+    async def story() -> None:
+        shared, work = Sharing(), Work()
+        readers = [asked(shared, work) for _ in range(10)]
+        work.end_one()
+        assert await asyncio.gather(*readers) == [1] * 10
+        assert work.begun == 1
+
+    asyncio.run(story())
+
+
+def test_another_question_has_an_answer_of_its_own_and_does_not_wait() -> None:
+    async def story() -> None:
+        shared, slow = Sharing(), Work()
+        waiting = asked(shared, slow)
+        await slow.until_begun()
+        assert await asked(shared, lambda: 7, "history") == 7
+        slow.end_one()
+        assert await waiting == 1
+
+    asyncio.run(story())
+
+
+def test_a_reader_who_leaves_takes_nothing_away() -> None:
+    async def story() -> None:
+        shared, work = Sharing(), Work()
+        leaving, staying = asked(shared, work), asked(shared, work)
+        await work.until_begun()
+        leaving.cancel()
+        work.end_one()
+        assert await staying == 1
+        assert leaving.cancelled()
+
+    asyncio.run(story())
+
+
+def test_a_failure_is_told_to_all_and_is_over_then() -> None:
+    def broken() -> int:
+        raise ControlError("No.")
+
+    async def story() -> None:
+        shared = Sharing()
+        told = await asyncio.gather(*(asked(shared, broken) for _ in range(3)), return_exceptions=True)
+        assert [str(each) for each in told] == ["No."] * 3
+        assert await asked(shared, lambda: 5) == 5
+
+    asyncio.run(story())
+
+
+def test_a_daemon_that_hangs_keeps_nobody_longer_than_he_would_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "ANSWER_S", 0.2)
+
+    async def story() -> None:
+        shared, work = Sharing(), Work()
+        first = asked(shared, work)
+        await work.until_begun()
+        second = asked(shared, work)
+        told = await asyncio.gather(first, second, return_exceptions=True)
+        assert all(isinstance(each, ControlError) for each in told)
+        work.end_one()
+        work.end_one()
+
+    asyncio.run(story())
