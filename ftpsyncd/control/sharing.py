@@ -45,12 +45,11 @@ class Sharing:
     async def _answer(self, question: Hashable, call: Callable[[], _Answer]) -> _Answer:
         if question in self._begun:
             await asyncio.wait([self._begun[question]])
-        task = self._begun[question] = self._next.pop(question)
+        self._begun[question] = self._next.pop(question)
         try:
             return await in_time(asyncio.to_thread(call))
         finally:
-            if self._begun[question] is task:
-                del self._begun[question]
+            del self._begun[question]
 
 
 async def in_time(answer: Awaitable[_Answer]) -> _Answer:
