@@ -138,15 +138,18 @@ class Crew:
             self._handed.clear()
             self._ready.notify_all()
 
-    def stop(self, timeout_s: float) -> bool:
-        """Stop after the actions that run now, at most ``timeout_s`` later; False if some still run."""
+    def stop(self, timeout_s: float, *, patient: bool = True) -> bool:
+        """Stop after the actions that run now, at most ``timeout_s`` later; False if some still run.
+
+        Patient: another crew may connect to this server afterwards, and finds the connections free.
+        """
         self.interrupt()
         with self._ready:
             threads = list(self._threads)
         deadline = time.monotonic() + timeout_s
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        self._pool.close()
+        self._pool.close(patient=patient)
         return not any(thread.is_alive() for thread in threads)
 
     # ── in the workers ───────────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +185,13 @@ class Crew:
         """Have a connection ready; why there is none is told when there is work for it."""
         with suppress(_NoSessionError), ExitStack() as stack:
             if not self._handed:
-                self._lease(stack)
+                self._make_ready(self._lease(stack))
+
+    def _make_ready(self, session: RemoteSession) -> None:
+        """Use the time until there is work; what fails is met again, and told, when there is."""
+        with suppress(FtpsyncdError):
+            if not self._handed:
+                session.make_ready()
 
     def _await_work(self) -> bool:
         """Wait for an action; False when this thread is no longer needed."""
@@ -205,6 +214,8 @@ class Crew:
         try:
             with ExitStack() as stack:
                 session = self._lease(stack)
+                # While this one connected, another may have taken what was handed over.
+                self._make_ready(session)
                 for outcome in publisher.perform(session, _Taking(self, taken)):
                     _remove(taken, outcome.action)
                     self._sign()

@@ -492,7 +492,10 @@ class MemorySession:
 
     # ── End ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def close(self) -> None:
+    def make_ready(self) -> None:
+        """See `port.RemoteSession.make_ready`."""
+
+    def close(self, *, patient: bool = True) -> None:  # noqa: ARG002 - part of the port
         """See `port.RemoteSession.close`."""
         self._usable = False
         with self._server.lock:

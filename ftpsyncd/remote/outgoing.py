@@ -105,26 +105,42 @@ def opened(job: PublishJob) -> BinaryIO:
 def checks(session: Session, upload: Outgoing) -> list[tuple[str, bytes]]:
     """What to ask and set under the temporary name; the date survives the rename."""
     commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []
-    if session.profile.dating:
-        commands.append(("date", session.dating(session.profile.dating, upload.temporary, upload.job.mtime_s)))
+    way = session.profile.dating
+    if way is None:
+        # A server that takes the command for something else may say yes: read back once.
+        commands.append(("try", session.dating(_first_way(session), upload.temporary, upload.job.mtime_s)))
+        commands.append(("shown", session.command("MDTM", upload.temporary)))
+    elif way is not Dating.NONE:
+        commands.append(("date", session.dating(way, upload.temporary, upload.job.mtime_s)))
     return commands
+
+
+def _first_way(session: Session) -> Dating:
+    """How a date is set by most of the servers that look like this one; `Session.set_time` tries the other ways."""
+    return Dating.MFMT if "MFMT" in session.profile.features else Dating.MDTM
 
 
 def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: Sequence[Reply]) -> None:
     """Judge the answers to `checks`, then ask whether the local file is still the same; errors stay in the upload."""
     for verb, reply in zip(verbs, answers, strict=False):
-        if verb == "SIZE":
-            _sized(session, upload, reply)
-        else:
-            upload.dated = reply.good
+        match verb:
+            case "SIZE":
+                _sized(session, upload, reply)
+            case "shown":
+                upload.dated = upload.dated and replies.parse_mdtm(reply) == upload.job.mtime_s
+                if upload.dated:
+                    session.profile.dating = _first_way(session)
+            case _:
+                upload.dated = reply.good
     if upload.error is None and upload.kept.size:
         try:
             resume.verify(session, upload.job, upload.file, upload.digest.hexdigest())
         except FtpsyncdError as error:
             upload.error = error
     # Asked for again: another session may have learned how since the commands were written.
-    if upload.error is None and "date" not in verbs and session.profile.dating is not Dating.NONE:
-        upload.dated = session.set_time(upload.temporary, upload.job.mtime_s)
+    if upload.error is None and "date" not in verbs and not upload.dated and session.profile.dating is not Dating.NONE:
+        tried = _first_way(session) if "try" in verbs else None
+        upload.dated = session.set_time(upload.temporary, upload.job.mtime_s, tried=tried)
     if upload.error is None:
         try:
             upload.job.confirm(upload.file)

@@ -135,15 +135,21 @@ class Pool:
             if keep and not keep_open:
                 entry.session.close()
 
-    def close(self) -> None:
-        """Close what is idle; what is leased is closed when it comes back."""
+    def close(self, *, patient: bool = True) -> None:
+        """Close what is idle; what is leased is closed when it comes back.
+
+        Patient: the server counts them no more then, so that others can be opened in their place.
+        """
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        if idle:
+        if idle and patient:
             # Together: each says QUIT and waits a round trip for the answer.
             with ThreadPoolExecutor(len(idle)) as closers:
                 list(closers.map(lambda entry: entry.session.close(), idle))
+            return
+        for entry in idle:
+            entry.session.close(patient=False)
 
 
 def _answers(session: RemoteSession) -> bool:

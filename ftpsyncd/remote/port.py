@@ -148,8 +148,14 @@ class RemoteSession(Protocol):
     def noop(self) -> None:
         """Ask for a sign of life."""
 
-    def close(self) -> None:
-        """Say QUIT if that can be done without waiting long, then close. Never raises."""
+    def make_ready(self) -> None:
+        """A file will follow soon: do now what its upload can do without knowing it."""
+
+    def close(self, *, patient: bool = True) -> None:
+        """Say QUIT if that can be done without waiting long, then close. Never raises.
+
+        Patient: wait for the answer, after which the server counts this connection no more.
+        """
 
     def __enter__(self) -> Self: ...
 

@@ -160,7 +160,7 @@ class Profile:
 
         Behind one name may be several machines, so another face counts when it is seen twice in a row, or first.
         """
-        face = f"{_lasting(banner)}\n{' '.join(sorted(features))}"
+        face = f"{lasting(banner)}\n{' '.join(sorted(features))}"
         if self.face and face != self.face and (self._loaded or face == self._other_face):
             self.forget()
             self.greeted(banner)
@@ -274,7 +274,7 @@ _NUMBER = re.compile(r"\d+(?:[.:,/-]\d+)*[a-z]?")
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)?[a-z]?")
 
 
-def _lasting(banner: str) -> str:
+def lasting(banner: str) -> str:
     """A greeting without what changes from one to the next: dates, counts, addresses; versions stay."""
     text = _NUMBER.sub(lambda match: match[0] if _VERSION.fullmatch(match[0]) else "#", banner)
     return " ".join(_FLEETING.sub("#", text).split())

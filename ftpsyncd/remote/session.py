@@ -13,7 +13,9 @@ Sources: RFC 959, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-8), RF
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -32,7 +34,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind, basename
 from ftpsyncd.remote import naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, Profile, reads_afterwards
+from ftpsyncd.remote.profile import Dating, Profile, lasting, reads_afterwards
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
@@ -40,6 +42,10 @@ from ftpsyncd.specs import DataMode, ServerSpec, TlsMode
 
 BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""
+FEATURES_LAST_S = 60.0
+"""For so long, what a server told one session of its features is true for the next ones: they are opened together."""
+AHEAD_LASTS_S = 10.0
+"""For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
 _IAC = b"\xff"
 _HOME = b"CWD /"
 """Follows every visit: pure-ftpd ends a session whose working directory was removed."""
@@ -69,6 +75,7 @@ class Account:
         """How often a password was refused."""
         self._refusal = LoginRefusedError("")
         self._made: TlsContext | None = None
+        self._met = ("", -math.inf)
 
     @property
     def key(self) -> str:
@@ -108,6 +115,15 @@ class Account:
             session.abandon()
             raise
         return session
+
+    def met(self, greeting: str) -> None:
+        """The features of a server that greets like this were told right now."""
+        self._met = lasting(greeting), time.monotonic()
+
+    def met_lately(self, greeting: str) -> bool:
+        """Whether the features of a server that greets like this were told within the last minute."""
+        words, at = self._met
+        return words == lasting(greeting) and time.monotonic() - at < FEATURES_LAST_S
 
     @contextlib.contextmanager
     def entrance(self, known: int) -> Iterator[None]:
@@ -167,6 +183,9 @@ class Session:
         self._known_refusals = account.refusals
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
+        self._ahead: transfer.Offer | None = None
+        """Agreed on before there was a file for it."""
+        self._ahead_until = 0.0
 
     def __repr__(self) -> str:
         return f"Session({self.account!r}, {'usable' if self.usable else 'finished'})"
@@ -207,13 +226,20 @@ class Session:
         self.account.greeted()
         self._log_in()
         protect = [b"PBSZ 0", b"PROT P"] if context is not None else []
-        *protected, features, binary, utf8 = self.exchange([*protect, b"FEAT", b"TYPE I", b"OPTS UTF8 ON"])
+        # Where another session has just asked, the answer is known: at some servers it is more packets than TCP sends
+        # at once on a new line.
+        known = self.account.met_lately(self.greeting)
+        ask = [] if known else [b"FEAT"]
+        *protected, binary, utf8 = self.exchange([*protect, *ask, b"TYPE I", b"OPTS UTF8 ON"])
+        features = None if known else protected.pop()
         if protected and not protected[-1].good:
             # Without PROT P the data would travel in clear text.
             raise self.error(protected[-1], "PROT")
         if not binary.good:
             raise self.error(binary, "TYPE")
-        self.profile.met(self.greeting, replies.parse_feat(features))
+        if features is not None:
+            self.profile.met(self.greeting, replies.parse_feat(features))
+            self.account.met(self.greeting)
         self.profile.utf8 = "UTF8" in self.profile.features or utf8.good
 
     def _log_in(self) -> None:
@@ -400,24 +426,24 @@ class Session:
 
     def make_dir_many(self, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
         """See `port.RemoteSession.make_dir_many`."""
-        verdicts: list[bool | FtpsyncdError] = [False] * len(paths)
-        asked: list[int] = []
-        commands: list[bytes] = []
+        verdicts: list[bool | FtpsyncdError] = [True] * len(paths)
+        commands: dict[int, bytes] = {}
         for i, path in enumerate(paths):
             try:
-                pair = [self.command("MKD", path), self.command("CWD", path)]
+                commands[i] = self.command("MKD", path)
                 self.assure(path)
             except FtpsyncdError as error:
                 if not self.usable:
                     raise
+                commands.pop(i, None)
                 verdicts[i] = error
-            else:
-                asked.append(i)
-                commands += pair
-        replied = self.exchange([*commands, _HOME]) if asked else []
-        for n, i in enumerate(asked):
+        made = zip(commands, self.exchange(list(commands.values())), strict=True)
+        refused = {i: reply for i, reply in made if not reply.good}
+        # Asked for only now: each answer is a packet, and more than ten at once cost another round trip on a new line.
+        visits = self.exchange([*(self.command("CWD", paths[i]) for i in refused), _HOME]) if refused else []
+        for (i, reply), visit in zip(refused.items(), visits, strict=False):
             try:
-                verdicts[i] = self._made(paths[i], replied[2 * n], replied[2 * n + 1])
+                verdicts[i] = self._made(paths[i], reply, visit)
             except RemoteError as error:
                 verdicts[i] = error
         return verdicts
@@ -496,13 +522,13 @@ class Session:
                 verdicts[i] = None
         return verdicts
 
-    def set_time(self, path: str, mtime_s: int) -> bool:
-        """See `port.RemoteSession.set_time`."""
+    def set_time(self, path: str, mtime_s: int, *, tried: Dating | None = None) -> bool:
+        """See `port.RemoteSession.set_time`. ``tried``: a way that was tried just now, in vain."""
         known = self.profile.dating
         if known is not None:
             return known is not Dating.NONE and self.exchange([self.dating(known, path, mtime_s)])[0].good
         for way in Dating:
-            if way is Dating.NONE or (way is Dating.MFMT and "MFMT" not in self.profile.features):
+            if way in {Dating.NONE, tried} or (way is Dating.MFMT and "MFMT" not in self.profile.features):
                 continue
             # A server that takes the command for something else may say yes: read back once.
             said, shown = self.exchange([self.dating(way, path, mtime_s), self.command("MDTM", path)])
@@ -528,6 +554,18 @@ class Session:
         """See `port.RemoteSession.noop`."""
         self.expect("NOOP", b"NOOP", 200, 250)
 
+    def make_ready(self) -> None:
+        """See `port.RemoteSession.make_ready`: the data connection is agreed on."""
+        if self.account.spec.mode is DataMode.PASSIVE:
+            command, listener = transfer.prepare(self)
+            self._ahead = transfer.agree(self, self.exchange([command])[0], listener)
+            self._ahead_until = time.monotonic() + AHEAD_LASTS_S
+
+    def take_ready(self) -> transfer.Offer | None:
+        """What `make_ready` has agreed on, if it is fresh; `transfer.Offer.number` tells whether it still holds."""
+        offer, self._ahead = self._ahead, None
+        return offer if time.monotonic() < self._ahead_until else None
+
     # ── Content ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
@@ -542,12 +580,13 @@ class Session:
 
     # ── End ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def close(self) -> None:
+    def close(self, *, patient: bool = True) -> None:
         """See `port.RemoteSession.close`."""
         if self.usable:
             with contextlib.suppress(FtpsyncdError):
                 self.control.send([b"QUIT"])
-                self.control.reply(self.control.timeouts.close_s)
+                if patient:
+                    self.control.reply(self.control.timeouts.close_s)
         self.abandon()
 
     def __enter__(self) -> Self:

@@ -50,7 +50,7 @@ SMALL = 1024 * 1024
 
 def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.publish`."""
-    cycle = _Cycle(session)
+    cycle = _Cycle(session, offer=session.take_ready())
     try:
         yield from cycle.run(jobs)
     finally:

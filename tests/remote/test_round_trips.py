@@ -1,0 +1,190 @@
+"""What costs a round trip, and what does not any more: logins, directories, dates, the end."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.remote import session as sessions
+from ftpsyncd.remote.pool import Pool
+from ftpsyncd.remote.profile import Dating
+from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import DataMode
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+PATIENT = Timeouts(connect_s=60, reply_s=60, stall_s=60, final_s=60, close_s=60)
+LOGIN = ["USER", "PASS", "FEAT", "TYPE", "OPTS"]
+TAIL = ".0123abcd.filepart"
+
+
+def account(server: Scripted, timeouts: Timeouts = QUICK, **changes) -> Account:
+    return Account(server.spec(**changes), timeouts=timeouts)
+
+
+class TestFeatures:
+    def test_sessions_opened_together_ask_once(self):
+        with Scripted() as server:
+            acc = account(server)
+            with acc(), acc() as second:
+                assert server.verbs() == [*LOGIN, "USER", "PASS", "TYPE", "OPTS"]
+                assert "MFMT" in second.profile.features
+
+    def test_a_greeting_that_counts_its_users_is_known_again(self):
+        greetings = [
+            "220-You are user number 3 of 50.\n220 Local time is now 02:20.",
+            "220-You are user number 4 of 50.",
+        ]
+        greetings[1] += "\n220 Local time is now 02:21."
+        with Scripted(GREETING=greetings) as server:
+            acc = account(server)
+            with acc(), acc():
+                assert server.verbs().count("FEAT") == 1
+
+    def test_another_server_behind_the_same_name_is_asked(self):
+        with Scripted(GREETING=["220 Hello.", "220 Salut."], FEAT=[None, "211-Features:\n SIZE\n211 End"]) as server:
+            acc = account(server)
+            with acc(), acc() as second:
+                assert server.verbs().count("FEAT") == 2
+                assert "MFMT" not in second.profile.features
+
+    def test_what_was_told_long_ago_is_asked_again(self, monkeypatch):
+        monkeypatch.setattr(sessions, "FEATURES_LAST_S", 0.0)
+        with Scripted() as server:
+            acc = account(server)
+            with acc(), acc():
+                assert server.verbs().count("FEAT") == 2
+
+
+class TestReady:
+    def test_the_data_connection_is_there_before_the_file(self):
+        with Scripted() as server, account(server)() as session:
+            session.make_ready()
+            assert server.verbs()[-1] == "EPSV"
+            server.log.clear()
+            (result,) = publish(session, job("/a"))
+            assert result.error is None
+            assert server.verbs()[0] == "STOR"
+            assert "/a" in server.files
+
+    def test_it_is_used_once(self):
+        with Scripted() as server, account(server)() as session:
+            session.make_ready()
+            server.log.clear()
+            for name in ("/a", "/b"):
+                (result,) = publish(session, job(name))
+                assert result.error is None
+            assert server.verbs().count("EPSV") == 1
+
+    def test_an_old_one_is_not_used(self, monkeypatch):
+        monkeypatch.setattr(sessions, "AHEAD_LASTS_S", 0.0)
+        with Scripted() as server, account(server)() as session:
+            session.make_ready()
+            server.log.clear()
+            (result,) = publish(session, job("/a"))
+            assert result.error is None
+            assert server.verbs()[:2] == ["EPSV", "STOR"]
+
+    def test_one_that_the_server_has_forgotten_is_not_used(self):
+        with Scripted(LIST="550 Not now.") as server, account(server)() as session:
+            session.make_ready()
+            with pytest.raises(NameRefusedError):
+                session.list_dir("/")
+            server.log.clear()
+            (result,) = publish(session, job("/a"))
+            assert result.error is None
+            assert server.verbs()[:2] == ["EPSV", "STOR"]
+
+    def test_who_opens_the_data_connections_has_nothing_to_do(self):
+        with Scripted() as server, account(server, mode=DataMode.ACTIVE)() as session:
+            session.make_ready()
+            assert server.verbs() == LOGIN
+
+
+class TestDirectories:
+    def test_new_ones_cost_one_answer_each(self):
+        with Scripted() as server, account(server)() as session:
+            server.log.clear()
+            assert session.make_dir_many(["/a", "/b", "/c"]) == [True, True, True]
+            assert server.log == ["MKD /a", "MKD /b", "MKD /c"]
+
+    def test_only_refused_ones_are_visited(self):
+        with Scripted() as server, account(server)() as session:
+            server.dirs.add("/b")
+            server.files["/d"] = b"a file"
+            server.script["MKD"] = [None, None, None, "553 Not this one."]
+            server.log.clear()
+            *made, refused = session.make_dir_many(["/a", "/b", "/c", "/d"])
+            assert made == [True, False, True]
+            assert isinstance(refused, NameRefusedError)
+            assert server.log == ["MKD /a", "MKD /b", "MKD /c", "MKD /d", "CWD /b", "CWD /d", "CWD /"]
+
+
+class TestDates:
+    @pytest.mark.parametrize(("features", "way"), [(None, "MFMT"), ("211-Features:\n SIZE\n211 End", "MDTM")])
+    def test_how_they_are_set_is_found_out_together_with_the_size(self, features, way):
+        async def dated(connection: Connection, words: str) -> None:
+            stamp, _, path = words.partition(" ")
+            if path:
+                connection.server.dates[path] = stamp
+            await connection.say(f"213 {connection.server.dates[path or words]}")
+
+        with Scripted(FEAT=[features], MDTM=dated) as server:
+            acc = account(server)
+            with acc() as session:
+                server.log.clear()
+                (result,) = publish(session, job("/a"))
+            assert result.dated
+            assert acc.profile.dating is Dating(way)
+            stamp = "20200913122640"
+            assert server.log == [
+                *["EPSV", f"STOR /a{TAIL}"],
+                *[f"SIZE /a{TAIL}", f"{way} {stamp} /a{TAIL}", f"MDTM /a{TAIL}"],
+                *[f"RNFR /a{TAIL}", "RNTO /a", "QUIT"],
+            ]
+
+    def test_a_way_that_changes_nothing_is_not_tried_twice(self):
+        with Scripted(MFMT="213 Of course.", MDTM="213 20010101000000", SITE="500 What?") as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a"), job("/b"))
+            assert [r.error for r in results] == [None, None]
+            assert not any(r.dated for r in results)
+            assert server.verbs().count("MFMT") == 1
+            assert acc.profile.dating is Dating.NONE
+
+
+class TestTheEnd:
+    def test_who_is_impatient_says_quit_and_goes(self):
+        told = threading.Event()
+
+        async def farewell(connection: Connection, _words: str) -> None:
+            told.set()
+            await connection.silence()
+
+        with Scripted(QUIT=farewell) as server:
+            pool = Pool(account(server, PATIENT))
+            with pool.lease():
+                pass
+            # Waiting for the answer would take a minute, and there is none.
+            pool.close(patient=False)
+            assert told.wait(10)
+            assert pool.open_count == 0
+
+    def test_who_is_patient_waits_for_the_answer(self):
+        answered = []
+
+        async def farewell(connection: Connection, _words: str) -> None:
+            answered.append(True)
+            await connection.say("221 Bye.")
+
+        with Scripted(QUIT=farewell) as server:
+            pool = Pool(account(server, PATIENT))
+            with pool.lease():
+                pass
+            pool.close()
+            assert answered == [True]
