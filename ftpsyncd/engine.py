@@ -23,8 +23,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import LedgerDamagedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.local.changes import Changes
-from ftpsyncd.local.watch import WatchReport
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -135,7 +134,7 @@ class Engine:
         self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
         self._outcomes = Outcomes()
         self._stopping = False
-        self._idle = True
+        self._idle, self._finished = True, False
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
@@ -305,14 +304,16 @@ class Engine:
         if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
         idle = all(server.queue.idle for server in self.servers.values())
+        finished = idle and all(mirror.finished(at.now) for mirror in self.mirrors.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
             self._status = self._snapshot(at)
             self._show(self._status)
             self.turned.set()
-        elif idle and not self._idle:
+        elif (idle and not self._idle) or (finished and not self._finished):
+            # Who waits for this need not wait for the next status.
             self.turned.set()
-        self._idle = idle
+        self._idle, self._finished = idle, finished
 
     def _look(self, at: Moment) -> None:
         """Ask the disks for what is due."""

@@ -19,8 +19,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.local.changes import Changes
-from ftpsyncd.local.watch import WatchReport
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Disk, Looks
 from ftpsyncd.model import (
     Action,

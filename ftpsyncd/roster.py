@@ -24,10 +24,9 @@ from ftpsyncd.crew import Crew
 from ftpsyncd.engine import Engine, Server
 from ftpsyncd.events import Event
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.watch import RootWatcher, WatchReport
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
@@ -161,7 +160,8 @@ class Roster:
             crew.interrupt()
         deadline = time.monotonic() + timeout_s
         for crew in self._crews.values():
-            _stop(crew, max(0.1, deadline - time.monotonic()), "they are done again at the next start")
+            rest_s = max(0.1, deadline - time.monotonic())
+            _stop(crew, rest_s, "they are done again at the next start", patient=False)
 
     def stuck(self) -> bool:
         """Whether the workers of a server hang."""
@@ -326,6 +326,8 @@ class Roster:
         if self._one_pass:
             watcher = Unwatched(scanner, deliver)
         else:
+            from ftpsyncd.local.watch import RootWatcher  # noqa: PLC0415 - a `sync` need not load watchdog
+
             watcher = RootWatcher(
                 spec.local,
                 mode=spec.watch,
@@ -341,8 +343,8 @@ class Roster:
         engine.mirrors[spec.name] = mirror
 
 
-def _stop(crew: Crew, timeout_s: float, consequence: str) -> None:
-    if not crew.stop(timeout_s):
+def _stop(crew: Crew, timeout_s: float, consequence: str, *, patient: bool = True) -> None:
+    if not crew.stop(timeout_s, patient=patient):
         logger.bind(event="stop", server=crew.name).warning(
             "{}: transfers that still ran were abandoned; {}", crew.name, consequence
         )

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
 
+LOOK_AGAIN_S = 0.1
+"""Who waits for the end of a pass looks at least so often; the engine tells the end itself."""
+
 
 def claim(directory: Path) -> IO[str]:
     """Make a state directory ours until what is returned is closed.
@@ -264,7 +267,7 @@ class Service:
                 return True
             if time.monotonic() >= deadline:
                 return False
-            self.engine.turned.wait(0.1)
+            self.engine.turned.wait(LOOK_AGAIN_S)
 
     def progress(self) -> Progress:
         """How far a `sync` is."""

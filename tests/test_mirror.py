@@ -11,7 +11,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.local.watch import WatchReport
+from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.mirror import RESTLESS_S, Mirror
 from ftpsyncd.model import Action, Delete, Entry, Listing, MakeDir, Presence, Rename, RenameDir, Row, Upload
 from ftpsyncd.removals import Moment

@@ -40,6 +40,9 @@ Delete the entry with the commit that brings the behaviour.
 """
 
 
+_NO_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
+"""Pydantic would look through all installed packages for plugins: time lost, and nobody's code belongs in there."""
+
 KEEP_HISTORY_S = 30 * 86400.0
 """How long receipts are kept where the file does not say."""
 
@@ -97,6 +100,7 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
     Raises:
         ConfigError: the message has one line per problem, each ``file:line:col  key.path: found …; expected …``.
     """
+    os.environ.setdefault(*_NO_PLUGINS)
     from ftpsyncd.config import loading  # noqa: PLC0415  # pydantic and YAML cost 150 ms: see the module docstring
 
     return loading.load(path, environ=environ)
@@ -118,6 +122,7 @@ def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the file, for editors; it accepts whatever `load` accepts."""
+    os.environ.setdefault(*_NO_PLUGINS)
     from ftpsyncd.config import keys  # noqa: PLC0415  # as in `load`
 
     return keys.schema()

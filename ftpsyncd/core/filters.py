@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
 from ftpsyncd.core.groups import BUILT_IN_EXCLUDE, GROUPS
 
 __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
@@ -89,6 +87,8 @@ def _refuse_meaningless(body: str) -> None:
 
 def _compile(body: str) -> re.Pattern[str]:
     """Translate a pattern without ``!`` into a regular expression over paths whose newlines are replaced."""
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # noqa: PLC0415 - few have patterns of their own
+
     escaped = f"\\{body}" if body[0] in "#!" else body
     try:
         with warnings.catch_warnings():

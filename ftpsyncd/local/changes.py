@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ftpsyncd.model import parent
+from ftpsyncd.model import RootIdentity, parent
 
 MOST_PATHS = 20_000
 """More paths than this in one batch are told as directories."""
@@ -29,6 +29,19 @@ class Changes(NamedTuple):
     """Each of these, if it is a directory, may differ with everything below it."""
     reason: str = ""
     """In words, when something was lost: "the kernel's event queue overflowed"."""
+
+
+class WatchReport(NamedTuple):
+    """How well a root is being watched."""
+
+    kind: str
+    """"native", "poll", "native+poll" (polled is what the kernel cannot watch) or "none"."""
+    root: RootIdentity | None
+    """The folder that is watched; None if it is missing."""
+    problem: str
+    """In words, with the sysctl's name and value where that is the remedy; empty when all is well."""
+    restarted: int
+    """How often watching was started again because something had died or changed."""
 
 
 class Batch:

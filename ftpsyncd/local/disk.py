@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.model import Listing, Presence
 
 Delivery = Listing | WatchReport

@@ -22,30 +22,15 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
 from ftpsyncd.local import inotify, limits, mounts, tree
-from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.sources import InotifySource, PollSource, Source
 from ftpsyncd.model import RootIdentity, parent
 from ftpsyncd.specs import WatchMode
-
-__all__ = ["Changes", "RootWatcher", "WatchReport"]
 
 RETRY_S = 60.0
 """How often it is tried again to get what the kernel was short of."""
 
 _NO_INSTANCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSYS})
-
-
-class WatchReport(NamedTuple):
-    """How well a root is being watched."""
-
-    kind: str
-    """"native", "poll", "native+poll" (polled is what the kernel cannot watch) or "none"."""
-    root: RootIdentity | None
-    """The folder that is watched; None if it is missing."""
-    problem: str
-    """In words, with the sysctl's name and value where that is the remedy; empty when all is well."""
-    restarted: int
-    """How often watching was started again because something had died or changed."""
 
 
 class _Batched(FileSystemEvent):

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ftpsyncd.local import inotify
-from ftpsyncd.local.watch import Changes, RootWatcher
+from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.watch import RootWatcher
 from ftpsyncd.model import join
 from ftpsyncd.specs import WatchMode
 from tests.waiting import until

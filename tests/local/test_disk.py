@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import Delivery, DiskThread
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.watch import Changes, RootWatcher, WatchReport
+from ftpsyncd.local.watch import RootWatcher
 from ftpsyncd.model import Listing, Presence
 from ftpsyncd.specs import WatchMode
 from tests.waiting import until

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.local import inotify, mounts
-from ftpsyncd.local.watch import Changes, RootWatcher
+from ftpsyncd.local.changes import Changes
+from ftpsyncd.local.watch import RootWatcher
 from ftpsyncd.specs import WatchMode
 from tests.local.mirror import Watched
 from tests.waiting import until

@@ -38,9 +38,9 @@ from ftpsyncd.events import Event
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
+from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.disk import DiskThread
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.watch import WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity, parent
 from ftpsyncd.publish import Publisher
