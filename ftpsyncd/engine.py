@@ -47,6 +47,7 @@ from ftpsyncd.remote.profile import Keeper
 from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.status import DaemonStatus, Status
+from ftpsyncd.together import Together
 
 CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
@@ -55,6 +56,8 @@ TURN_MESSAGES = 512
 BUSY_ACTIONS = 16
 """Actions handed out from which on the engine gathers messages."""
 GATHER_S = 0.005
+SMALL_ON_AVERAGE = 128 * 1024
+"""Bytes of a file up to which most of its cost is the interpreter's."""
 CLOCK_STEP_S = 1.0
 PRUNE_ROWS = 1000
 """Old receipts dropped in one turn of the loop: some milliseconds."""
@@ -109,6 +112,7 @@ class Engine:
         emit: takes events for the log; called on the engine's thread, must not block.
         show: takes each new status, likewise.
         clock: what time it is.
+        together: where the threads run while there are many small files; None: where the kernel puts them.
     """
 
     def __init__(
@@ -117,6 +121,7 @@ class Engine:
         emit: Callable[[Event], None],
         show: Callable[[Status], None] = lambda _status: None,
         clock: Clock = Clock(),  # noqa: B008 - immutable
+        together: Together | None = None,
     ) -> None:
         self.ledger = ledger
         self._clock = clock
@@ -133,6 +138,7 @@ class Engine:
         self.turned = threading.Event()
         self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
         self._outcomes = Outcomes()
+        self._together = together
         self._stopping = False
         self._idle, self._finished = True, False
         self._reported: set[str] = set()
@@ -247,6 +253,8 @@ class Engine:
         except BaseException as error:
             self.failure = error
         finally:
+            if self._together is not None:
+                self._together.part()
             self.watching.set()
 
     def _wait(self) -> list[Callable[[Moment], None]]:
@@ -296,6 +304,8 @@ class Engine:
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
         self._tell_trouble()
+        if self._together is not None:
+            self._together.tend(at.now, wanted=self._many_small_files())
         for server, (actions, afresh) in handed:
             startable = [action for action in actions if self._may_start(server, action)]
             if startable:
@@ -314,6 +324,14 @@ class Engine:
             # Who waits for this need not wait for the next status.
             self.turned.set()
         self._idle, self._finished = idle, finished
+
+    def _many_small_files(self) -> bool:
+        """Whether the workers are busy with files whose cost is mostly the interpreter's."""
+        if sum(server.queue.in_flight for server in self.servers.values()) < BUSY_ACTIONS:
+            return False
+        backlogs = [server.queue.backlog() for server in self.servers.values()]
+        files, size = sum(files for files, _ in backlogs), sum(size for _, size in backlogs)
+        return 0 < size < files * SMALL_ON_AVERAGE
 
     def _look(self, at: Moment) -> None:
         """Ask the disks for what is due."""

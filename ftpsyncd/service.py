@@ -31,6 +31,7 @@ from ftpsyncd.roster import Roster
 from ftpsyncd.status import Status
 from ftpsyncd.steering import ENGINE_STUCK_S, Steering
 from ftpsyncd.survey import LEDGER
+from ftpsyncd.together import Together
 
 if TYPE_CHECKING:
     from ftpsyncd.alerts import Alerter
@@ -148,7 +149,7 @@ class Service:
             stack.enter_context(ledger)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
-            engine = self._engine = Engine(ledger, self._emit, self._feed.show)
+            engine = self._engine = Engine(ledger, self._emit, self._feed.show, together=Together())
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
             stack.callback(engine.stop)
