@@ -20,11 +20,13 @@ from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Logi
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Failed, Outcome, Upload
 from ftpsyncd.publish import FreshDirectories, Progress, Publisher
-from ftpsyncd.remote.pool import Pool
+from ftpsyncd.remote.pool import KEEPALIVE_S, Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
 
 TEND_EVERY_S = 15.0
+IDLE_CLOSE_S = 60.0
 IDLE_THREAD_S = 60.0
+"""Not less: the last thread to go has closed all connections."""
 STUCK_S = 1800.0
 """Far beyond every time-out of a session, and the time that reading a huge file takes."""
 
@@ -41,6 +43,7 @@ class Crew:
         folder: the mapping of a name.
         deliver: takes outcomes; called from worker threads, must not block.
         received: is told when the server has begun to receive a large file; called like ``deliver``, before it.
+        silence_s: how long a connection may be silent before it is asked for a sign of life.
     """
 
     def __init__(
@@ -51,10 +54,11 @@ class Crew:
         folder: Callable[[str], Folder],
         deliver: Callable[[Outcome], None],
         received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
+        silence_s: Callable[[], float] = lambda: KEEPALIVE_S,
     ) -> None:
         self.name = name
         self._connect = connect
-        self._pool = Pool(self._connect_in_turn)
+        self._pool = Pool(self._connect_in_turn, idle_close_s=IDLE_CLOSE_S, keepalive_s=silence_s)
         self._connections = connections
         self._folder = folder
         self._deliver = deliver
@@ -127,10 +131,6 @@ class Crew:
             self._handed = deque(action for action in self._handed if action.mapping != mapping)
         return recalled
 
-    def tend(self) -> None:
-        """Close connections that nobody needs."""
-        self._pool.tend()
-
     def interrupt(self) -> None:
         """Begin nothing more; what runs goes on."""
         with self._ready:
@@ -194,18 +194,23 @@ class Crew:
                 session.make_ready()
 
     def _await_work(self) -> bool:
-        """Wait for an action; False when this thread is no longer needed."""
+        """Wait for an action, and tend the connections meanwhile; False when this thread is no longer needed."""
         until = time.monotonic() + IDLE_THREAD_S
-        with self._ready:
-            while not self._handed and not self._stopping:
-                self._idle += 1
-                try:
-                    self._ready.wait(TEND_EVERY_S)
-                finally:
-                    self._idle -= 1
-                if not self._handed and time.monotonic() >= until:
+        while True:
+            with self._ready:
+                if not self._handed and not self._stopping:
+                    self._idle += 1
+                    try:
+                        self._ready.wait(TEND_EVERY_S)
+                    finally:
+                        self._idle -= 1
+                if self._handed and not self._stopping:
+                    return True
+                if self._stopping or time.monotonic() >= until + TEND_EVERY_S:
+                    # In one step: whoever hands something over from now on does not count on this thread.
+                    self._threads.discard(threading.current_thread())
                     return False
-            return not self._stopping
+            self._pool.tend()
 
     def _shift(self, publisher: Publisher) -> None:
         """Perform what there is on one session; every action taken gets an outcome, whatever happens."""

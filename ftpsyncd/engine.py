@@ -300,12 +300,12 @@ class Engine:
         self._look(at)
         self._remember(at)
         handed = [(server, self._take(server, at)) for server in self.servers.values()]
+        if self._together is not None:
+            self._together.tend(at.now, wanted=self._many_small_files())
         self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
         self._tell_trouble()
-        if self._together is not None:
-            self._together.tend(at.now, wanted=self._many_small_files())
         for server, (actions, afresh) in handed:
             startable = [action for action in actions if self._may_start(server, action)]
             if startable:
@@ -406,7 +406,7 @@ class Engine:
             if mirror is None or not self._still_wanted(mirror, action):
                 q.finish(action)
                 if mirror is not None:
-                    mirror.not_performed(action, at)
+                    mirror.offers.not_performed(action, at)
                 continue
             taken.append(mirror.intents.begin(action))
         if q.wants_probe(at.now):

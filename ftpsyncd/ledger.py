@@ -9,15 +9,12 @@ Paths are stored as the bytes the file system gives (BLOB), so every name that c
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ftpsyncd import history
 from ftpsyncd.database import Cursor, Database
 from ftpsyncd.errors import ChangedAtServerError, LedgerError
 from ftpsyncd.history import History
@@ -31,94 +28,31 @@ from ftpsyncd.model import (
     Kind,
     RootIdentity,
     Row,
-    basename,
     join,
-    parent,
+)
+from ftpsyncd.tables import (
+    BY_INODE,
+    ENCODING,
+    ERRORS,
+    HISTORY_SINCE,
+    MIGRATIONS,
+    failure_of,
+    inside,
+    intent_of,
+    intent_values,
+    key_of,
+    row_of,
+    row_values,
+    signed,
+    stored,
+    subtree,
+    unsigned,
 )
 
-_FIRST = """
-CREATE TABLE mapping(
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,
-    destination TEXT NOT NULL,      -- host, port, user and directory: another destination is another mapping
-    root_inode INTEGER,
-    root_filesystem INTEGER,
-    hold_kind TEXT,
-    hold_since_ns INTEGER,
-    hold_message TEXT,
-    paused INTEGER NOT NULL DEFAULT 0,
-    files INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0,
-    last_publish_ns INTEGER,
-    UNIQUE(name, destination)
-);
-CREATE TABLE entry(
-    mapping INTEGER NOT NULL,
-    dir BLOB NOT NULL,
-    name BLOB NOT NULL,
-    kind INTEGER NOT NULL,          -- 0 file, 1 directory
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    inode INTEGER NOT NULL,
-    sha256 BLOB NOT NULL,
-    published_ns INTEGER NOT NULL,
-    device INTEGER NOT NULL,
-    PRIMARY KEY(mapping, dir, name)
-) WITHOUT ROWID;
-CREATE INDEX entry_inode ON entry(mapping, inode, size, mtime_ns);
-CREATE TABLE failure(
-    mapping INTEGER NOT NULL,
-    dir BLOB NOT NULL,
-    name BLOB NOT NULL,
-    size INTEGER, mtime_ns INTEGER, inode INTEGER,
-    attempts INTEGER NOT NULL,
-    parked INTEGER NOT NULL,
-    next_try_ns INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    message TEXT NOT NULL,
-    reply TEXT NOT NULL,
-    remedy TEXT NOT NULL,
-    failed_ns INTEGER NOT NULL,
-    PRIMARY KEY(mapping, dir, name)
-) WITHOUT ROWID;
-CREATE TABLE intent(
-    mapping INTEGER NOT NULL,
-    path BLOB NOT NULL,
-    kind INTEGER NOT NULL,
-    temporary BLOB NOT NULL,
-    source BLOB NOT NULL,
-    fingerprints TEXT NOT NULL,     -- JSON: [[size, mtime_ns, inode], ...]
-    PRIMARY KEY(mapping, path)
-) WITHOUT ROWID;
-"""
-
-_PROFILES = """
-CREATE TABLE profile(
-    account TEXT PRIMARY KEY,       -- user@host:port
-    text TEXT NOT NULL              -- JSON, of remote.profile.Keeper
-) WITHOUT ROWID;
-ALTER TABLE intent ADD COLUMN received INTEGER NOT NULL DEFAULT 0;   -- ctime in ns of the file of which a part is there
-"""
-
-_MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA)
-"""The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
-SCHEMA_VERSION = len(_MIGRATIONS)
-_HISTORY_SINCE = 3
-
-_BY_INODE = "entry INDEXED BY entry_inode"
-"""Left to itself SQLite prefers the primary key, of which only the mapping is known, and reads all rows of that."""
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""
 
-_KINDS = {Kind.FILE: 0, Kind.DIR: 1}
-_NAME_MAX = 255
-_PRINT = "[%d,%d,%d]"
 _REMEMBERED = 10_000
-_KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
-
-
-_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-"""As `os.fsdecode`, spelled out where a call per file would cost as much as the rest."""
 
 
 class Totals(NamedTuple):
@@ -161,7 +95,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, read_only: bool = False, keep_history_s: float = 30 * 86400.0) -> None:
         self.path = path
-        self._db = Database(path, _MIGRATIONS, read_only=read_only)
+        self._db = Database(path, MIGRATIONS, read_only=read_only)
         self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
         self._read_only = read_only
         self._rows: dict[tuple[int, str], Row | None] = {}
@@ -224,7 +158,7 @@ class Ledger:
     @property
     def has_history(self) -> bool:
         """Whether the file has a history; one of an older version that is only read may have none."""
-        return self._db.version >= _HISTORY_SINCE
+        return self._db.version >= HISTORY_SINCE
 
     @property
     def dirty(self) -> bool:
@@ -238,7 +172,7 @@ class Ledger:
 
     def _write_rows(self) -> None:
         new, self._new = self._new, {}
-        self._write_many("INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)", map(_row_values, new.items()))
+        self._write_many("INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)", map(row_values, new.items()))
 
     def _write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         self._db.write_many(sql, rows)
@@ -261,7 +195,7 @@ class Ledger:
             )
         intended, self._intended = self._intended, {}
         settled = [(mapping, os.fsencode(path)) for (mapping, path), intent in intended.items() if intent is None]
-        begun = [_intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
+        begun = [intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
         if intended:
             self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
             self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)", begun)
@@ -300,13 +234,13 @@ class Ledger:
     def root(self, mapping: int) -> RootIdentity | None:
         """The folder this mapping was published from."""
         row = self._read("SELECT root_inode, root_filesystem FROM mapping WHERE id=?", (mapping,)).fetchone()
-        return None if row[0] is None else RootIdentity(_unsigned(row[0]), _unsigned(row[1]))
+        return None if row[0] is None else RootIdentity(unsigned(row[0]), unsigned(row[1]))
 
     def set_root(self, mapping: int, root: RootIdentity) -> None:
         """Remember the folder this mapping is published from."""
         self._write(
             "UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?",
-            (_signed(root.inode), _signed(root.filesystem), mapping),
+            (signed(root.inode), signed(root.filesystem), mapping),
         )
 
     def hold(self, mapping: int) -> Hold | None:
@@ -339,7 +273,7 @@ class Ledger:
             " WHERE mapping=? AND dir=? AND name<>x''",
             (mapping, os.fsencode(directory)),
         )
-        return {os.fsdecode(r[0]): _row(r[1:]) for r in cursor}
+        return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
 
     def beside(self, mapping: int, directory: str, entries: Mapping[str, Entry]) -> tuple[dict[str, Row], set[str]]:
         """One directory's rows compared with what is on disk, without making a record of each that is the same.
@@ -353,11 +287,11 @@ class Ledger:
         )
         same: set[str] = set()
         count, note, found, file = 0, same.add, entries.get, Kind.FILE
-        for kind, size, mtime_ns, inode, stored in cursor:
+        for kind, size, mtime_ns, inode, raw in cursor:
             count += 1
-            name = stored.decode(_ENCODING, _ERRORS)
+            name = raw.decode(ENCODING, ERRORS)
             entry = found(name)
-            # Numbers that are stored otherwise (`_stored`, `_signed`) are merely not found to be the same here.
+            # Numbers that are stored otherwise (`stored`, `signed`) are merely not found to be the same here.
             if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
                 note(name)
         if count == len(same):
@@ -372,9 +306,9 @@ class Ledger:
         found = self._read(
             "SELECT kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
             " WHERE mapping=? AND dir=? AND name=?",
-            (mapping, *_key(path)),
+            (mapping, *key_of(path)),
         ).fetchone()
-        row = _row(found) if found else None
+        row = row_of(found) if found else None
         if not self._read_only:
             self._remember(key, row)
         return row
@@ -399,7 +333,7 @@ class Ledger:
 
     def files_below(self, mapping: int, directory: str) -> int:
         """The number of published files below a directory, at any depth."""
-        low, high = _subtree(directory)
+        low, high = subtree(directory)
         sql = (
             "SELECT (SELECT count(*) FROM entry WHERE mapping=?1 AND dir=?2 AND kind=0)"
             " + (SELECT count(*) FROM entry WHERE mapping=?1 AND dir>=?3 AND dir<?4 AND kind=0)"
@@ -414,22 +348,22 @@ class Ledger:
             (mapping,),
         )
         for r in cursor:
-            yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), _row(r[2:])
+            yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])
 
     def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
         """Published files with this fingerprint: candidates for the old path of a rename."""
         cursor = self._read(
-            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {_BY_INODE}"  # noqa: S608 - a constant
+            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
             " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
-            (mapping, _signed(fingerprint.inode), fingerprint.size, _stored(fingerprint.mtime_ns)),
+            (mapping, signed(fingerprint.inode), fingerprint.size, stored(fingerprint.mtime_ns)),
         )
-        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), _row(r[2:])) for r in cursor]
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])) for r in cursor]
 
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""
         cursor = self._read(
-            f"SELECT dir, name FROM {_BY_INODE} WHERE mapping=? AND inode=? AND kind=1 LIMIT 8",  # noqa: S608 - a constant
-            (mapping, _signed(inode)),
+            f"SELECT dir, name FROM {BY_INODE} WHERE mapping=? AND inode=? AND kind=1 LIMIT 8",  # noqa: S608 - a constant
+            (mapping, signed(inode)),
         )
         return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
 
@@ -446,12 +380,12 @@ class Ledger:
     def forget(self, mapping: int, path: str) -> None:
         """Drop the row of one path."""
         self._count_out(mapping, path)
-        self._write("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
+        self._write("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
         self._remember((mapping, path), None)
 
     def forget_tree(self, mapping: int, directory: str) -> None:
         """Drop the row of a directory and all rows below it."""
-        for where, values in _inside(directory):
+        for where, values in inside(directory):
             sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - a constant
             files, size = self._read(sql, (mapping, *values)).fetchone()
             self._count(mapping, -files, -size)
@@ -479,7 +413,7 @@ class Ledger:
         self.forget_tree(mapping, target)
         self._write(
             "UPDATE entry SET dir=?, name=? WHERE mapping=? AND dir=? AND name=?",
-            (*_key(target), mapping, *_key(source)),
+            (*key_of(target), mapping, *key_of(source)),
         )
         if row.kind is Kind.DIR:
             for table in ("entry", "failure"):
@@ -487,7 +421,7 @@ class Ledger:
         self._rows.clear()
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
-        for where, values in _inside(os.fsdecode(source)):
+        for where, values in inside(os.fsdecode(source)):
             # CAST keeps the result a BLOB: || yields text.
             self._write(
                 f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
@@ -503,16 +437,16 @@ class Ledger:
             " FROM failure WHERE mapping=? AND dir=?",
             (mapping, os.fsencode(directory)),
         )
-        return {os.fsdecode(r[0]): _failure(r[1:]) for r in cursor}
+        return {os.fsdecode(r[0]): failure_of(r[1:]) for r in cursor}
 
     def failure(self, mapping: int, path: str) -> Failure | None:
         """The failure of one path."""
         found = self._read(
             "SELECT size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
             " FROM failure WHERE mapping=? AND dir=? AND name=?",
-            (mapping, *_key(path)),
+            (mapping, *key_of(path)),
         ).fetchone()
-        return _failure(found) if found else None
+        return failure_of(found) if found else None
 
     def worst_failures(self, mapping: int, limit: int) -> list[tuple[str, Failure]]:
         """Some failures of a mapping, parked ones first."""
@@ -521,7 +455,7 @@ class Ledger:
             " failed_ns FROM failure WHERE mapping=? ORDER BY parked DESC, failed_ns LIMIT ?",
             (mapping, limit),
         )
-        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), _failure(r[2:])) for r in cursor]
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor]
 
     def failure_counts(self, mapping: int) -> FailureCounts:
         """How many paths wait for another try, and how many are parked."""
@@ -544,10 +478,10 @@ class Ledger:
             "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 mapping,
-                *_key(path),
+                *key_of(path),
                 size,
-                None if mtime_ns is None else _stored(mtime_ns),
-                None if inode is None else _signed(inode),
+                None if mtime_ns is None else stored(mtime_ns),
+                None if inode is None else signed(inode),
                 failure.attempts,
                 int(failure.parked),
                 failure.next_try_ns,
@@ -564,18 +498,18 @@ class Ledger:
         if mapping not in self._failing:
             return 0
         sql = "SELECT attempts FROM failure WHERE mapping=? AND dir=? AND name=?"
-        found = self._read(sql, (mapping, *_key(path))).fetchone()
+        found = self._read(sql, (mapping, *key_of(path))).fetchone()
         return found[0] if found else 0
 
     def clear_failure(self, mapping: int, path: str) -> None:
         """Drop the failure of one path."""
         if mapping not in self._failing:
             return
-        self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *_key(path)))
+        self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
 
     def clear_failures_below(self, mapping: int, directory: str) -> None:
         """Drop the failures of everything below a directory."""
-        for where, values in _inside(directory):
+        for where, values in inside(directory):
             self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
 
     def clear_failures(self, mapping: int) -> int:
@@ -601,7 +535,7 @@ class Ledger:
             "SELECT path, kind, temporary, source, fingerprints, received FROM intent WHERE mapping=? ORDER BY path",
             (mapping,),
         )
-        return [(os.fsdecode(r[0]), _intent(r[1:])) for r in cursor]
+        return [(os.fsdecode(r[0]), intent_of(r[1:])) for r in cursor]
 
     # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -613,88 +547,3 @@ class Ledger:
     def put_profile(self, account: str, text: str) -> None:
         """Keep what was learned of the server of an account."""
         self._write("INSERT OR REPLACE INTO profile VALUES(?,?)", (account, text))
-
-
-def _key(path: str) -> tuple[bytes, bytes]:
-    return os.fsencode(parent(path)), os.fsencode(basename(path))
-
-
-def _row_values(item: tuple[tuple[int, str], Row]) -> tuple[object, ...]:
-    (mapping, path), row = item
-    directory, _, name = os.fsencode(path).rpartition(b"/")
-    size, mtime_ns, inode = row.fingerprint
-    return (
-        mapping,
-        directory,
-        name,
-        0 if row.kind is Kind.FILE else 1,
-        size,
-        _stored(mtime_ns),
-        _signed(inode),
-        row.sha256,
-        row.published_ns,
-        row.device,
-    )
-
-
-def _inside(directory: str) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
-    """Conditions for the rows in a directory and for those further below it.
-
-    Two, because with OR between them SQLite reads all rows of the mapping.
-    """
-    return ("dir=?", (os.fsencode(directory),)), ("dir>=? AND dir<?", _subtree(directory))
-
-
-def _subtree(directory: str) -> tuple[bytes, bytes]:
-    """The half-open range of ``dir`` values strictly below a directory ("/" + 1 is "0")."""
-    prefix = os.fsencode(directory)
-    return (prefix + b"/", prefix + b"0") if prefix else (b"\x00", b"\xff" * (_NAME_MAX + 1))
-
-
-def _signed(number: int) -> int:
-    """SQLite's integers are signed 64 bit; inode numbers may use all 64 bits."""
-    return number - (1 << 64) if number >= 1 << 63 else number
-
-
-def _unsigned(number: int) -> int:
-    return number + (1 << 64) if number < 0 else number
-
-
-def _stored(number: int) -> int | bytes:
-    """A number that may exceed SQLite's integers: file systems know dates far beyond the year 2262."""
-    return number if -(1 << 63) <= number < 1 << 63 else number.to_bytes(16, "big", signed=True)
-
-
-def _loaded(value: int | bytes) -> int:
-    return int.from_bytes(value, "big", signed=True) if isinstance(value, bytes) else value
-
-
-def _intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]:
-    return (
-        mapping,
-        os.fsencode(path),
-        _KINDS[intent.kind],
-        os.fsencode(intent.temporary),
-        os.fsencode(intent.source),
-        f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
-        _stored(intent.received),
-    )
-
-
-def _intent(r: tuple[int, bytes, bytes, str, int | bytes]) -> Intent:
-    fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
-    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, _loaded(r[4]))
-
-
-def _row(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:
-    return Row(_KIND_OF[r[0]], Fingerprint(r[1], _loaded(r[2]), _unsigned(r[3])), r[4], r[5], r[6])
-
-
-def _failure(
-    r: tuple[int | None, int | bytes | None, int | None, int, int, int, str, str, str, str, int],
-) -> Failure:
-    size, mtime_ns, inode = r[:3]
-    fingerprint = None
-    if size is not None and mtime_ns is not None and inode is not None:
-        fingerprint = Fingerprint(size, _loaded(mtime_ns), _unsigned(inode))
-    return Failure(fingerprint, r[3], bool(r[4]), r[5], r[6], r[7], r[8], r[9], r[10])

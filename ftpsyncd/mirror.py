@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
-from ftpsyncd.core.schedule import Queue, keys_of
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.events import Event, EventKind
@@ -22,7 +22,6 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Disk, Looks
 from ftpsyncd.model import (
-    Action,
     Adopt,
     Failure,
     Fingerprint,
@@ -32,13 +31,13 @@ from ftpsyncd.model import (
     MakeDir,
     Presence,
     Rename,
-    RenameDir,
     Row,
     Upload,
     basename,
     join,
     parent,
 )
+from ftpsyncd.offers import Offers
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import MappingSpec
 
@@ -110,8 +109,7 @@ class Mirror:
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
         self.pending: dict[str, Pending] = {}
-        self.again: set[str] = set()
-        self.not_renamed: set[str] = set()
+        self.offers = Offers(self.site, self.intents, self.removals.spare)
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
         self.problems: dict[str, str] = {}
@@ -122,7 +120,6 @@ class Mirror:
         self._disk: Disk | None = None
         self._looks = Looks()
         self._in_pass = False
-        self._known_directories: set[str] = set()
         queue.suspend(spec.name, suspended=self.paused)
 
     def __repr__(self) -> str:
@@ -190,10 +187,7 @@ class Mirror:
         """Ask for the looks that are due, as far as the queue has room for what they may bring."""
         if self._disk is None or self.removals.missing:
             return
-        for path in self.queue.freed(self.spec.name):
-            # A rename was to take it away at the server; now somebody else has to.
-            self.again.discard(path)
-            self.dirty.mark(path, at.now)
+        self.offers.take_over(at.now)
         self.removals.go_on(at)
         while len(self._looks) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting
@@ -263,7 +257,7 @@ class Mirror:
         elif (file := self._file_above(directory)) is not None:
             # The server's file goes first; when it is gone, the directory is entered.
             self.dirty.mark(file, at.now)
-        elif not (whole and self._offer_directory_rename(listing)):
+        elif not (whole and self.offers.offer_directory_rename(listing)):
             self._require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
 
@@ -277,7 +271,7 @@ class Mirror:
                 asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
                 gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
             if gone:
-                self.again.add(path)
+                self.offers.again.add(path)
 
     def _require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -292,7 +286,7 @@ class Mirror:
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
-        while directory and not self._recorded_directory(directory):
+        while directory and not self.offers.is_recorded(directory):
             row = self.ledger.row(self.id, directory)
             if row is not None:
                 return directory
@@ -529,89 +523,7 @@ class Mirror:
         if isinstance(action, Rename):
             self.queue.withdraw(self.spec.name, action.source)
             self.removals.absent.back(action.source)
-        self._offer_with_parents(action, listing)
-
-    def _offer_with_parents(self, action: Action, listing: Listing | None = None) -> None:
-        if self.queue.occupied(self.spec.name, action.path):
-            self.again.add(action.path)
-            return
-        directories = []
-        directory = action.path
-        while directory:
-            directory = parent(directory)
-            if self._recorded_directory(directory) or self.queue.occupied(self.spec.name, directory):
-                break
-            directories.append(directory)
-        for ancestor in reversed(directories):
-            make = MakeDir(self.spec.name, ancestor, 0)
-            if listing is not None and listing.directory == ancestor:
-                make = MakeDir(self.spec.name, ancestor, listing.inode, listing.mount_point)
-            if not isinstance(self.queue.waiting(self.spec.name, ancestor), MakeDir | RenameDir):
-                self.queue.offer(make)
-        self.queue.offer(action)
-
-    def require_directory(self, directory: str) -> None:
-        """Something was published in a directory: it has to be in the ledger, or nobody would notice when it goes.
-
-        It is not if a rename that was to bring it failed after the upload had been queued behind it.
-        """
-        if not self._recorded_directory(directory):
-            self._offer_with_parents(MakeDir(self.spec.name, directory, 0))
-
-    def _recorded_directory(self, directory: str) -> bool:
-        if directory in self._known_directories:
-            return True
-        row = self.ledger.row(self.id, directory)
-        if row is None or row.kind is not Kind.DIR:
-            return False
-        if len(self._known_directories) >= QUEUE_ROOM:
-            self._known_directories.clear()
-        self._known_directories.add(directory)
-        return True
-
-    def directory_gone(self, directory: str) -> None:
-        """A directory is not at the server any more under this path."""
-        prefix = f"{directory}/"
-        self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
-
-    def _offer_directory_rename(self, listing: Listing) -> bool:
-        """Whether a directory that the ledger does not know is a known one under a new name.
-
-        The inode says which; the content must agree, because inodes of deleted directories are used again.
-        """
-        path = listing.directory
-        if not path or not listing.inode or path in self.not_renamed or self._recorded_directory(path):
-            return False
-        if self.queue.occupied(self.spec.name, path):
-            self.again.add(path)
-            return True
-        for source in self.ledger.same_directory(self.id, listing.inode):
-            if source == path or path.startswith(f"{source}/") or self._moves_from(source):
-                continue
-            rows = self.ledger.rows(self.id, source)
-            alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
-            if rows and 2 * alike >= len(rows):
-                self.queue.withdraw(self.spec.name, source)
-                self.queue.withdraw_below(self.spec.name, source)
-                self.removals.spare(source)
-                self._offer_with_parents(RenameDir(self.spec.name, path, source, listing.inode))
-                return True
-        return False
-
-    def not_performed(self, action: Action, at: Moment) -> None:
-        """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
-        for _, path in keys_of(action):
-            if path in self.again:
-                self.again.discard(path)
-                self.dirty.mark(path, at.now)
-        if isinstance(action, RenameDir):
-            # Its source has another path now, moved with a directory above it. What the target holds is still to come.
-            self.dirty.mark_deep(action.path, at.now)
-            self.dirty.mark(action.path, at.now)
-
-    def _moves_from(self, path: str) -> bool:
-        """Whether a rename away from this path waits, runs, or is still to be cleared up."""
-        return self.queue.moves_from(self.spec.name, path) or self.intents.moves(path)
+        self.offers.offer(action, listing)
 
     def _nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything that was noted below it."""
@@ -627,8 +539,8 @@ class Mirror:
         self.pending.pop(path, None)
         self.problems.pop(path, None)
         self.offered.pop(path, None)
-        if self._moves_from(path) or self.queue.occupied(self.spec.name, path):
-            self.again.add(path)
+        if self.offers.moves_from(path) or self.queue.occupied(self.spec.name, path):
+            self.offers.again.add(path)
             return
         if kind is Kind.DIR:
             self._nothing_below(path)
@@ -663,7 +575,7 @@ class Mirror:
     def retry(self, path: str | None, at: Moment) -> str:
         """A person wants failed and parked paths to be tried again now."""
         self.queue.retry_now()
-        self.not_renamed.clear()
+        self.offers.not_renamed.clear()
         if path is None:
             count = self.ledger.clear_failures(self.id)
             self.dirty.mark_deep("", at.now)
@@ -704,13 +616,3 @@ class Mirror:
         self.paused = paused
         self.ledger.set_paused(self.id, paused=paused)
         self.queue.suspend(self.spec.name, suspended=paused)
-
-
-def _alike(entry: object, row: Row) -> bool:
-    """Whether what is on disk under a name is what was published under it."""
-    fingerprint = getattr(entry, "fingerprint", None)
-    if fingerprint is None:
-        return False
-    if row.kind is Kind.DIR:
-        return bool(fingerprint.inode == row.fingerprint.inode)
-    return bool(fingerprint == row.fingerprint)

@@ -98,8 +98,8 @@ class Outcomes:
         else:
             requeue = self._failed(mirror, outcome, at)
         for _, path in keys_of(action):
-            if path in mirror.again:
-                mirror.again.discard(path)
+            if path in mirror.offers.again:
+                mirror.offers.again.discard(path)
                 mirror.dirty.mark(path, at.now)
         return requeue
 
@@ -184,7 +184,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             _file_done(mirror, action, done, at)
         case RenameDir(source=source):
             ledger.move(mirror.id, source, path)
-            mirror.directory_gone(source)
+            mirror.offers.directory_gone(source)
             mirror.intents.moved(source, path)
             mirror.dirty.mark_deep(path, at.now)
             mirror.dirty.mark(path, at.now)
@@ -198,7 +198,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
                 mirror.dirty.mark(path, at.now)
         case Sweep() if done.did is Did.ADOPTED:
             mirror.intents.found(action, done.fingerprint, at)
-            mirror.require_directory(parent(path))
+            mirror.offers.require_directory(parent(path))
         case Sweep() | Probe():
             pass
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
@@ -220,7 +220,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
         return
     else:
         mirror.ledger.forget_tree(mirror.id, path)
-        mirror.directory_gone(path)
+        mirror.offers.directory_gone(path)
         mirror.removals.absent.back(path)
     # Something else may have its place by now.
     if not mirror.removals.emptied(parent(path)):
@@ -243,7 +243,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
     _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
-    mirror.require_directory(parent(action.path))
+    mirror.offers.require_directory(parent(action.path))
 
 
 def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> None:
@@ -300,7 +300,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
         mirror.wait_for_writer(action.path, action.fingerprint, at)
         return
     if isinstance(action, RenameDir):
-        mirror.not_renamed.add(action.path)
+        mirror.offers.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)
     mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
 
@@ -318,7 +318,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     _look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
         # The server would not rename the directory: its files are taken one by one.
-        mirror.not_renamed.add(action.path)
+        mirror.offers.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)
         return
     if isinstance(action, Sweep):

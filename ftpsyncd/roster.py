@@ -291,7 +291,15 @@ class Roster:
         remote = Account(account)
         keeper = Keeper(remote.profile, engine.ledger.profile(remote.key), time.time())
         queue.begin_with_cap(remote.profile.cap, time.monotonic())
-        crew = Crew(name, remote, account.connections, lambda mapping: self._folders[mapping], deliver, engine.received)
+        crew = Crew(
+            name,
+            remote,
+            account.connections,
+            lambda mapping: self._folders[mapping],
+            deliver,
+            engine.received,
+            lambda: remote.profile.silence_s,
+        )
         remote.greeted, remote.refused = crew.greeted, crew.refused
         self._crews[name] = crew
         self._accounts[name] = account

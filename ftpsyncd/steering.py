@@ -6,7 +6,8 @@ In: questions and commands from `control`, on its threads. Out: answers from the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import Daemon
@@ -98,6 +99,23 @@ class Steering(Daemon):
         # Whoever asked looks at the status next, to see when it is done.
         engine.renew_status()
         return f"{mapping}: {known} of {len(files) + len(directories)} are published again"
+
+    def learn(self, account: str, learned: Mapping[str, Any]) -> str:
+        """Use from now on what was measured of a server."""
+        engine = self._engine
+
+        def adopt(at: Moment) -> None:
+            keepers = [s.keeper for s in engine.servers.values() if s.account == account and s.keeper is not None]
+            if not keepers:
+                raise UsageError(
+                    f"This ftpsyncd publishes nothing to {account}.",
+                    remedy="If the configuration was changed, run `ftpsyncd reload` first.",
+                )
+            for keeper in keepers:
+                keeper.adopt(learned, at.wall_ns / 1e9)
+
+        engine.ask(adopt)
+        return f"{account}: what was measured is used from now on"
 
     def _reloaded(self, scope: str | None) -> str:
         if scope is not None:

@@ -23,6 +23,9 @@ LASTS_S = 1.0
 ANEW_S = 10.0
 """So often they part for a moment, and meet where the kernel has put the first one meanwhile."""
 
+KEPT_OUT = "ftpsyncd-alerts"
+"""What a thread starts keeps its CPUs: no command of an operator is to inherit one of ours."""
+
 Mask = set[int]
 
 
@@ -32,9 +35,13 @@ def current_cpu() -> int:
     return int(stat.rpartition(")")[2].split()[36])
 
 
-def threads() -> Iterable[int]:
-    """The kernel's numbers of all threads."""
-    return [thread.native_id for thread in threading.enumerate() if thread.native_id is not None]
+def threads(*, all_of_them: bool) -> Iterable[int]:
+    """The kernel's numbers of the threads; all, or those that are to come together."""
+    return [
+        thread.native_id
+        for thread in threading.enumerate()
+        if thread.native_id is not None and (all_of_them or not thread.name.startswith(KEPT_OUT))
+    ]
 
 
 class Together:
@@ -83,7 +90,7 @@ class Together:
         """Let every thread use all its CPUs again."""
         mask, self._mask = self._mask, set()
         if mask:
-            self._put_all(mask)
+            self._put_all(mask, threads(all_of_them=True))
 
     def _gather(self, now: float) -> None:
         if not self._allowed:
@@ -95,10 +102,10 @@ class Together:
             return
         if len(mask) > 1:
             self._mask, self._anew_at = mask, now + ANEW_S
-            self._put_all({cpu})
+            self._put_all({cpu}, threads(all_of_them=False))
 
-    def _put_all(self, mask: Mask) -> None:
-        for thread in threads():
+    def _put_all(self, mask: Mask, who: Iterable[int]) -> None:
+        for thread in who:
             try:
                 self._put(thread, mask)
             except ProcessLookupError:

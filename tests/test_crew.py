@@ -185,3 +185,24 @@ def test_a_worker_that_waits_for_a_disk_is_not_helped_by_a_restart(crew: Crew, m
     until(lambda: crew.stuck(later(STUCK_S + 1)), "the worker has begun")
     monkeypatch.setattr(crew_module, "_waits_for_disk", lambda _thread: True)
     assert not crew.stuck(later(STUCK_S + 1))
+
+
+def test_connections_that_nobody_uses_are_kept_alive_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"TEND_EVERY_S": 0.02, "IDLE_CLOSE_S": 0.5, "IDLE_THREAD_S": 0.5}.items():
+        monkeypatch.setattr(crew_module, name, seconds)
+    server, outcomes = MemoryServer(), list[Outcome]()
+    folders = dict[str, Folder]().__getitem__
+    crew = Crew("web", server.connect, 2, folders, outcomes.append, silence_s=lambda: 0.1)
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: outcomes, "it works")
+        until(lambda: server.sessions == 0, "the connection is closed")
+        until(lambda: not crew._threads, "the thread has ended")
+        asked = [verb for verb, _ in server.log].count("NOOP")
+        assert asked >= 3  # the probe's own, and signs of life
+        outcomes.clear()
+        crew.hand([Probe("web")])
+        until(lambda: outcomes, "it works again")
+        assert isinstance(outcomes[0], Done)
+    finally:
+        assert crew.stop(10)

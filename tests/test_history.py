@@ -20,11 +20,12 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.history import RECORDED, Recorded
-from ftpsyncd.ledger import SCHEMA_VERSION, Ledger
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, HoldKind, Rename, RenameDir, Upload
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.receipts import HistoryQuery
 from ftpsyncd.removals import Clock, Moment
+from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
 
@@ -403,8 +404,8 @@ def sqlite3_version(path: Path) -> int:
 
 
 def test_an_upgrade_that_is_cut_off_changes_nothing(old: Path, monkeypatch):
-    *before, last = ledger_module._MIGRATIONS
-    monkeypatch.setattr(ledger_module, "_MIGRATIONS", (*before, f"{last} INSERT INTO nowhere VALUES(1);"))
+    *before, last = MIGRATIONS
+    monkeypatch.setattr(ledger_module, "MIGRATIONS", (*before, f"{last} INSERT INTO nowhere VALUES(1);"))
     with pytest.raises(LedgerError, match="nowhere"):
         Ledger(old)
     assert sqlite3_version(old) == 1

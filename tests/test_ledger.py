@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
-from ftpsyncd.ledger import _MIGRATIONS, SCHEMA_VERSION, FailureCounts, Ledger, Totals
+from ftpsyncd.ledger import FailureCounts, Ledger, Totals
 from ftpsyncd.model import (
     Entry,
     Failure,
@@ -31,6 +31,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
+from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31
@@ -539,7 +540,7 @@ def test_a_newer_schema_is_refused_with_a_remedy(path: Path, read_only: bool):  
 def as_version_1(path: Path) -> None:
     """Write a ledger as the first version did, with something of everything that later versions changed."""
     db = sqlite3.connect(path)
-    db.executescript(_MIGRATIONS[0])
+    db.executescript(MIGRATIONS[0])
     db.execute("INSERT INTO mapping(name, destination) VALUES('gallery', 'here')")
     db.execute("INSERT INTO intent VALUES(1, x'61', 0, x'2f612e66696c6570617274', x'', '[[10, 1, 7]]')")
     db.execute("PRAGMA user_version=1")
@@ -571,7 +572,7 @@ def test_a_migration_that_breaks_off_changes_nothing(path: Path, monkeypatch: py
     as_version_1(path)
     before = sqlite_schema(path)
     with monkeypatch.context() as patch:
-        patch.setattr("ftpsyncd.ledger._MIGRATIONS", (*_MIGRATIONS[:-1], f"{_MIGRATIONS[-1]}; no SQL at all;"))
+        patch.setattr("ftpsyncd.ledger.MIGRATIONS", (*MIGRATIONS[:-1], f"{MIGRATIONS[-1]}; no SQL at all;"))
         with pytest.raises(LedgerError):
             Ledger(path)
     assert sqlite_schema(path) == before

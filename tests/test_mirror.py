@@ -272,28 +272,28 @@ def test_a_file_that_went_while_it_was_published_is_looked_at_again(story: Story
     story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
     story.starts("old/b")
     story.sees("old", a=PICTURE, b=None)
-    assert story.mirror.again == {"old/b"}
+    assert story.mirror.offers.again == {"old/b"}
 
 
 def test_a_directory_that_went_while_it_was_made_is_looked_at_again(story: Story):
     story.queue.offer(MakeDir(M, "new", 51))
     story.starts("new")
     story.mirror.on_listing(Listing("", Presence.PRESENT, {}, None, inode=1), AT)
-    assert story.mirror.again == {"new"}
+    assert story.mirror.offers.again == {"new"}
 
 
 def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
     story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
     story.starts("old/b")
     story.absent("old")
-    assert story.mirror.again == {"old/b"}
+    assert story.mirror.offers.again == {"old/b"}
 
 
 def test_a_file_that_is_there_while_it_is_published_needs_no_other_look(story: Story):
     story.queue.offer(Upload(M, "old/a", PICTURE.fingerprint))
     story.starts("old/a")
     story.sees("old", a=PICTURE)
-    assert not story.mirror.again
+    assert not story.mirror.offers.again
 
 
 def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story):

@@ -315,9 +315,9 @@ def test_a_renamed_directory_moves_with_all_below_and_is_scanned(story: Story):
 
 
 def test_a_path_that_was_noticed_meanwhile_is_looked_at_again(story: Story):
-    story.mirror.again.update({"d/a", "other"})
+    story.mirror.offers.again.update({"d/a", "other"})
     story.apply(failed(DOWN, connecting=True))
-    assert story.mirror.again == {"other"}
+    assert story.mirror.offers.again == {"other"}
     assert story.mirror.dirty.due_by(NOW)
 
 
@@ -411,7 +411,7 @@ def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
 
 def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):
     story.apply(Failed(RenameDir(M, "new", "d", 50), REFUSED))
-    assert "new" in story.mirror.not_renamed
+    assert "new" in story.mirror.offers.not_renamed
     assert story.mirror.dirty.scanning_deep(NOW)
     assert story.mirror.dirty.due_by(NOW)
     assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.together import ANEW_S, LASTS_S, Together, current_cpu, threads
+from ftpsyncd.together import ANEW_S, LASTS_S, Together, current_cpu
 from tests.e2e.site import site
 from tests.servers import running
 from tests.waiting import until
@@ -58,7 +58,24 @@ def test_all_threads_come_where_the_first_one_is(kernel: Kernel) -> None:
     together.tend(100.0, wanted=True)
     assert together
     assert kernel.used() == {frozenset({2})}
-    assert kernel.masks.keys() == set(threads())
+    assert kernel.masks.keys() == {thread.native_id for thread in threading.enumerate()}
+
+
+def test_who_starts_commands_of_others_stays_where_it_is(kernel: Kernel) -> None:
+    over = threading.Event()
+    alerts = threading.Thread(target=over.wait, name="ftpsyncd-alerts-delivery")
+    alerts.start()
+    try:
+        together = kernel.together()
+        together.tend(100.0, wanted=True)
+        assert kernel.masks
+        assert alerts.native_id not in kernel.masks
+        # It may have been started by one of those that were together.
+        together.part()
+        assert alerts.native_id in kernel.masks
+    finally:
+        over.set()
+        alerts.join()
 
 
 def test_nothing_happens_while_it_is_not_wanted(kernel: Kernel) -> None:

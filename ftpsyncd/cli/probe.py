@@ -12,7 +12,8 @@ from ftpsyncd.cli.options import common_options, complete_server, examples, give
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.errors import ExitCode, LedgerError, LockHeldError, RemoteError, UsageError
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, LockHeldError, RemoteError, UsageError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.probe import Measure, Probing
 from ftpsyncd.quoting import one_line
@@ -54,7 +55,7 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
     except RemoteError as error:
         tell(error)
         ctx.exit(ExitCode.TEMPFAIL)
-    trouble = _keep(config, account)
+    stored, message = _keep(config, account)
     if as_json:
         profile = account.profile.learned()
         profile["features"] = account.profile.features
@@ -63,12 +64,12 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
             "directory": place,
             "measures": measures,
             "profile": profile,
-            "stored": not trouble,
-            "message": trouble,
+            "stored": stored,
+            "message": message,
         })  # fmt: skip
     else:
         _show(server, account, measures)
-        click.echo(one_line(trouble or "Stored: the daemon begins with this."))
+        click.echo(one_line(message))
 
 
 def _directory_of(config: Config, server: str) -> str:
@@ -78,16 +79,29 @@ def _directory_of(config: Config, server: str) -> str:
     return directories[0]
 
 
-def _keep(config: Config, account: Account) -> str:
-    """Put the profile into the ledger; why not, if that cannot be."""
+def _keep(config: Config, account: Account) -> tuple[bool, str]:
+    """Put the profile into the ledger, or hand it to the daemon that has it; whether that was done, and a sentence."""
     try:
         with claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
             ledger.put_profile(account.key, kept(account.profile, time.time()))
     except LockHeldError:
-        return "Not stored: a running ftpsyncd has the ledger. It learns the same by itself."
+        return _hand_over(config, account)
     except LedgerError as error:
-        return f"Not stored: {error.message}"
-    return ""
+        return False, f"Not stored: {error.message}"
+    return True, "Stored: the daemon begins with this."
+
+
+def _hand_over(config: Config, account: Account) -> tuple[bool, str]:
+    """Tell the running daemon."""
+    reason = "it has no control socket"
+    if config.control.socket is not None:
+        try:
+            ControlClient(config.control.socket).learn(account.key, account.profile.learned())
+        except FtpsyncdError as error:
+            reason = error.message
+        else:
+            return True, "Stored: the running ftpsyncd knows this from now on."
+    return False, f"Not stored: a running ftpsyncd has the ledger, and cannot be told: {reason} It learns by itself."
 
 
 def _show(server: str, account: Account, measures: list[Measure]) -> None:

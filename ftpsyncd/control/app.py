@@ -29,6 +29,7 @@ from ftpsyncd.control.requests import (
     fields_of,
     findings_of,
     history_query,
+    measured_of,
     scope_of,
 )
 from ftpsyncd.control.sharing import Sharing, in_time
@@ -55,6 +56,7 @@ def create_app(daemon: Daemon, broadcast: Broadcast, metrics: Metrics) -> Starle
     ]
     routes += [Route(f"/v1/{name}", _guarded(_Command(daemon, name)), methods=["POST"]) for name in CommandName]
     routes.append(Route("/v1/repair", _guarded(_Repair(daemon)), methods=["POST"]))
+    routes.append(Route("/v1/profile", _guarded(_Learn(daemon)), methods=["POST"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _refused})
     app.router.redirect_slashes = False  # a redirect is no JSON, and curl does not follow it
     return app
@@ -163,6 +165,17 @@ class _Repair:
         if mapping not in known:
             raise _unknown("mapping", mapping, known)
         return self._daemon.repair(mapping, files, directories)
+
+
+class _Learn:
+    """Takes what ``ftpsyncd probe`` measured."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    async def __call__(self, request: Request) -> Response:
+        account, learned = measured_of(await body_of(request))
+        return answer({"message": await _ask(lambda: self._daemon.learn(account, learned))})
 
 
 def _guarded(endpoint: _Endpoint) -> _Endpoint:

@@ -90,6 +90,10 @@ class ControlClient:
         asked = {"mapping": mapping, "files": list(files), "directories": list(directories)}
         return str(self._checked("POST", "/v1/repair", asked).get("message", ""))
 
+    def learn(self, account: str, learned: Mapping[str, Any]) -> str:
+        """Has the daemon use what was measured of a server."""
+        return str(self._checked("POST", "/v1/profile", {"account": account, "learned": learned}).get("message", ""))
+
     def healthy(self) -> bool:
         """Whether the daemon's engine has turned lately; a daemon that does not run raises."""
         status, answer = self._exchange("GET", "/healthz", None)

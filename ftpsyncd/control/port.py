@@ -6,8 +6,8 @@ status, posts to the engine's mailbox or reads the ledger, and never waits for a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.status import CommandName, Health, Status, Why
@@ -49,6 +49,21 @@ class Daemon(Protocol):
 
         Returns:
             One sentence that says what is done.
+        """
+        ...
+
+    def learn(self, account: str, learned: Mapping[str, Any]) -> str:
+        """Uses from now on what was measured of a server.
+
+        Args:
+            account: ``user@host:port``.
+            learned: a profile as JSON knows it.
+
+        Returns:
+            One sentence that says what is done.
+
+        Raises:
+            UsageError: nothing is published to this account.
         """
         ...
 

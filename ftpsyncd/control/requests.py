@@ -25,6 +25,7 @@ PAGE_MAX = 1000
 
 _SCOPE = ("mapping", "server", "path")
 _FINDINGS = ("mapping", "files", "directories")
+_MEASURED = ("account", "learned")
 _PAGE = 50
 
 
@@ -120,6 +121,21 @@ def findings_of(body: object) -> tuple[str, list[str], list[str]]:
     if not isinstance(mapping, str) or not mapping:
         raise BadRequestError(400, "`mapping` must be a text that is not empty.")
     return mapping, _paths(body, "files"), _paths(body, "directories")
+
+
+def measured_of(body: object) -> tuple[str, dict[str, object]]:
+    """What was measured of a server, checked as far as its shape goes: an account and a profile."""
+    if not isinstance(body, dict):
+        raise BadRequestError(400, "The body must be a JSON object.")
+    for key in body:
+        if key not in _MEASURED:
+            raise BadRequestError(400, f"The body has {quote(key)}; it may have {', '.join(_MEASURED)}.")
+    account, learned = body.get("account"), body.get("learned")
+    if not isinstance(account, str) or not account:
+        raise BadRequestError(400, "`account` must be a text that is not empty.")
+    if not isinstance(learned, dict):
+        raise BadRequestError(400, "`learned` must be a JSON object.")
+    return account, learned
 
 
 def _paths(body: dict[str, object], key: str) -> list[str]:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.remote.port import Connector, RemoteSession
 
+KEEPALIVE_S = 30.0
+
 
 class _Idle(NamedTuple):
     session: RemoteSession
@@ -31,7 +33,7 @@ class Pool:
     Args:
         connect: opens one more.
         idle_close_s: seconds after which an unused session is closed.
-        keepalive_s: seconds of silence after which a session must show a sign of life.
+        keepalive_s: seconds of silence after which a session must show a sign of life; asked for each time.
         clock: monotonic seconds.
     """
 
@@ -40,7 +42,7 @@ class Pool:
         connect: Connector,
         *,
         idle_close_s: float = 60.0,
-        keepalive_s: float = 30.0,
+        keepalive_s: Callable[[], float] = lambda: KEEPALIVE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect = connect
@@ -91,7 +93,7 @@ class Pool:
                     idle = self._idle.pop() if self._idle else None
                 if idle is None:
                     return self._connect()
-                if self._clock() - idle.heard <= self._keepalive_s or _answers(idle.session):
+                if self._clock() - idle.heard <= self._keepalive_s() or _answers(idle.session):
                     return idle.session
         except BaseException:
             with self._lock:
@@ -109,31 +111,31 @@ class Pool:
             session.close()
 
     def tend(self) -> None:
-        """Close what was idle for too long, ask the others for a sign of life. Never raises."""
-        now = self._clock()
-        with self._lock:
-            idle, self._idle = self._idle, []
-            self._leased += len(idle)
-        for entry in idle:
-            heard = entry.heard
-            if now - entry.since >= self._idle_close_s:
-                entry.session.close()
-                keep = False
-            elif now - heard >= self._keepalive_s:
-                keep = _answers(entry.session)
-                heard = now
-            else:
-                keep = True
+        """Close what was idle for too long, ask the others for a sign of life. Never raises.
+
+        One session at a time is out of reach meanwhile: who needs one takes another.
+        """
+        while (entry := self._take_due()) is not None:
+            keep = self._clock() - entry.since < self._idle_close_s and _answers(entry.session)
             with self._lock:
                 self._leased -= 1
                 keep_open = keep and not self._closed
                 if keep_open:
                     # Put back below what was returned meanwhile: that was used more recently.
-                    self._idle.insert(
-                        sum(other.since <= entry.since for other in self._idle), entry._replace(heard=heard)
-                    )
-            if keep and not keep_open:
+                    place = sum(other.since <= entry.since for other in self._idle)
+                    self._idle.insert(place, entry._replace(heard=self._clock()))
+            if not keep_open:
                 entry.session.close()
+
+    def _take_due(self) -> _Idle | None:
+        """The session that needs it most, taken out; None if none needs it."""
+        now = self._clock()
+        with self._lock:
+            for place, entry in enumerate(self._idle):
+                if now - entry.since >= self._idle_close_s or now - entry.heard >= self._keepalive_s():
+                    self._leased += 1
+                    return self._idle.pop(place)
+        return None
 
     def close(self, *, patient: bool = True) -> None:
         """Close what is idle; what is leased is closed when it comes back.

@@ -106,6 +106,9 @@ def reads_afterwards(banner: str) -> bool:
     return _READS_AFTERWARDS.search(banner) is not None
 
 
+LONGEST_SILENCE_S = 30.0
+
+
 @dataclass(slots=True)
 class Profile:
     """What is known about one server."""
@@ -184,6 +187,11 @@ class Profile:
     def trust(self) -> None:
         """A file was published by batches."""
         self.doubts = 0
+
+    @property
+    def silence_s(self) -> float:
+        """How long a session may be silent: half of what the server bears, where it told, and at most 30 s."""
+        return min(LONGEST_SILENCE_S, self.idle_s / 2) if self.idle_s else LONGEST_SILENCE_S
 
     @property
     def mlst(self) -> bool:
@@ -280,6 +288,8 @@ def lasting(banner: str) -> str:
     return " ".join(_FLEETING.sub("#", text).split())
 
 
+_NOT_MEASURED = frozenset({"cap", "overlapping"})
+
 REFUSALS_LAST_S = 7 * 86400.0
 """A refusal that is older is tried anew."""
 
@@ -307,6 +317,14 @@ class Keeper:
             self._saved = profile.learned()
             times = since if isinstance(since, dict) else {}
             self._since = {key: _moment(times.get(key), now_s) for key in profile.refusals()}
+
+    def adopt(self, learned: Mapping[str, Any], now_s: float) -> None:
+        """Take over what somebody measured just now beside the sessions that use the profile.
+
+        Not how many connections are allowed, since ours were in the way, and not what only publishing shows.
+        """
+        self.profile.load({name: value for name, value in learned.items() if name not in _NOT_MEASURED})
+        self._since = dict.fromkeys(self.profile.refusals(), now_s)
 
     def tend(self, now_s: float) -> str | None:
         """Let old refusals go; what is to be kept, if that has changed.

@@ -59,13 +59,48 @@ def test_a_program_gets_one_document(ftpsyncd, config, server):
     assert list(server.home.iterdir()) == []
 
 
-def test_it_is_not_stored_while_a_daemon_runs(ftpsyncd, config):
+def test_it_is_not_stored_while_somebody_has_the_ledger_who_cannot_be_told(ftpsyncd, config):
     with claim(config.parent / "state"):
         ended = ftpsyncd("probe", "web", "--json", "-c", config)
     document = json.loads(ended.out)
     assert (ended.code, document["stored"]) == (0, False)
     assert "running ftpsyncd" in document["message"]
+    assert "No daemon answers" in document["message"]
     assert not (config.parent / "state" / "ledger.db").exists()
+
+
+def test_a_running_daemon_is_told_uses_it_and_keeps_it(ftpsyncd, config, server):
+    service = Service(load(config))
+    service.start()
+    try:
+        keeper = service.engine.servers["web"].keeper
+        assert keeper is not None
+        profile = keeper.profile
+        # What ours alone can know stays; what was refused once and works now is used again.
+        profile.renames, profile.overlapping, profile.cap = False, False, 2
+        ended = ftpsyncd("probe", "web", "--json", "-c", config)
+        document = json.loads(ended.out)
+        assert (ended.code, document["stored"]) == (0, True)
+        assert "running ftpsyncd" in document["message"]
+        assert (profile.resuming, profile.renames) == (Resuming.REST, True)
+        assert profile.overlapping is False
+        assert service.engine.servers["web"].queue.cap == load(config).servers["web"].connections
+    finally:
+        service.stop()
+    assert stored(config, server)["learned"]["resuming"] == "REST"
+
+
+def test_a_daemon_that_publishes_to_another_account_says_so(ftpsyncd, config):
+    service = Service(load(config))
+    service.start()
+    try:
+        config.write_text(config.read_text().replace("127.0.0.1", "localhost"))
+        ended = ftpsyncd("probe", "web", "--json", "-c", config)
+        document = json.loads(ended.out)
+        assert (ended.code, document["stored"]) == (0, False)
+        assert "publishes nothing to" in document["message"]
+    finally:
+        service.stop()
 
 
 def test_the_daemon_begins_with_it_and_keeps_what_it_learns(ftpsyncd, config, server):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ftpsyncd.errors import UnknownNameError
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
@@ -83,6 +84,7 @@ class FakeDaemon:
     asked: list[str] = field(default_factory=list)
     queries: list[tuple[HistoryQuery, str | None]] = field(default_factory=list)
     repairs: list[tuple[str, list[str], list[str]]] = field(default_factory=list)
+    learned: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     commands: list[tuple[CommandName, str | None, str | None, str | None]] = field(default_factory=list)
 
     def status(self) -> Status:
@@ -107,6 +109,12 @@ class FakeDaemon:
             raise self.trouble
         self.repairs.append((mapping, list(files), list(directories)))
         return f"Repairs {mapping}."
+
+    def learn(self, account: str, learned: Mapping[str, Any]) -> str:
+        if self.trouble is not None:
+            raise self.trouble
+        self.learned.append((account, dict(learned)))
+        return f"Knows {account}."
 
     def history(self, query: HistoryQuery, path: str | None) -> HistoryPage:
         if self.trouble is not None:

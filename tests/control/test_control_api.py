@@ -291,3 +291,28 @@ def test_a_repair_that_makes_no_sense_is_refused(raw, daemon, body, status, said
     answered, _, told = raw(request("POST", "/v1/repair", body))
     assert (answered, said in told["error"]) == (status, True), told
     assert daemon.repairs == []
+
+
+# ── What was measured ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_was_measured_reaches_the_daemon(client, daemon):
+    assert client.learn("press@web:21", {"dating": "MFMT", "keeps": {}}) == "Knows press@web:21."
+    assert daemon.learned == [("press@web:21", {"dating": "MFMT", "keeps": {}})]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[]", "must be a JSON object"),
+        (b"{}", "`account` must be a text"),
+        (b'{"account": 1, "learned": {}}', "`account` must be a text"),
+        (b'{"account": "press@web:21"}', "`learned` must be a JSON object"),
+        (b'{"account": "press@web:21", "learned": []}', "`learned` must be a JSON object"),
+        (b'{"account": "press@web:21", "learned": {}, "x": 1}', "The body has x; it may have account, learned."),
+    ],
+)
+def test_a_measurement_that_is_none_is_refused(raw, daemon, body, said):
+    answered, _, told = raw(request("POST", "/v1/profile", body))
+    assert (answered, said in told["error"]) == (400, True), told
+    assert daemon.learned == []

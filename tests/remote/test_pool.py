@@ -8,6 +8,7 @@ import pytest
 
 from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError, TooManyConnectionsError
 from ftpsyncd.remote import MemoryServer, Pool
+from ftpsyncd.remote.port import RemoteSession
 
 
 class Clock:
@@ -29,7 +30,7 @@ def server() -> MemoryServer:
 
 @pytest.fixture
 def pool(server, clock):
-    pool = Pool(server.connect, idle_close_s=60, keepalive_s=30, clock=clock)
+    pool = Pool(server.connect, idle_close_s=60, keepalive_s=lambda: 30, clock=clock)
     yield pool
     pool.close()
     assert server.sessions == 0
@@ -126,6 +127,49 @@ def test_tending_keeps_alive_and_does_not_renew_the_idle_time(pool, server, cloc
     clock.now = 60
     pool.tend()
     assert server.sessions == 0
+
+
+def test_while_one_is_asked_for_a_sign_of_life_the_others_are_there(server, clock, monkeypatch):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(session: RemoteSession) -> bool:
+        asked.set()
+        assert go_on.wait(60)
+        return session.usable
+
+    monkeypatch.setattr("ftpsyncd.remote.pool._answers", slow)
+    pool = Pool(server.connect, idle_close_s=60, keepalive_s=lambda: 30, clock=clock)
+    with pool.lease(), pool.lease():
+        pass
+    clock.now = 31
+    tending = threading.Thread(target=pool.tend)
+    tending.start()
+    try:
+        assert asked.wait(60)
+        clock.now = 20  # so that who takes one does not ask it, too
+        with pool.lease():
+            assert pool.open_count == 2
+        assert verbs(server).count("CONNECT") == 2
+    finally:
+        clock.now = 31
+        go_on.set()
+        tending.join(60)
+        pool.close()
+    assert server.sessions == 0
+
+
+def test_how_long_silence_lasts_is_asked_for_each_time(server, clock):
+    silence = [30.0]
+    pool = Pool(server.connect, idle_close_s=60, keepalive_s=lambda: silence[0], clock=clock)
+    with pool.lease():
+        pass
+    clock.now = 11
+    pool.tend()
+    assert "NOOP" not in verbs(server)
+    silence[0] = 10.0  # the server has told how long it waits
+    pool.tend()
+    assert verbs(server).count("NOOP") == 1
+    pool.close()
 
 
 def test_tending_survives_a_dead_server(pool, server, clock):

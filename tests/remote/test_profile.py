@@ -223,3 +223,8 @@ class TestAnotherServer:
         other = Profile()
         other.met(after, FEATURES)
         assert (other.face == face) is same
+
+
+@pytest.mark.parametrize(("told", "silence_s"), [(0, 30.0), (300, 30.0), (60, 30.0), (20, 10.0)])
+def test_a_session_is_silent_for_half_of_what_the_server_bears(told, silence_s):
+    assert Profile(idle_s=told).silence_s == silence_s

@@ -1,0 +1,141 @@
+"""What is offered to the server's queue: actions with the directories they need, and directories that were renamed.
+
+In: decisions of the plan, listings. Out: actions for the queue, marks on what has to be looked at again. One per
+mapping, used by its `mirror` on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftpsyncd.core.schedule import keys_of
+from ftpsyncd.intents import Intents
+from ftpsyncd.model import Action, Kind, Listing, MakeDir, RenameDir, Row, parent
+from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
+
+
+class Offers:
+    """The way from one mapping to its server's queue.
+
+    Args:
+        site: the mapping.
+        intents: what was handed out.
+        spare: is told of a directory that only got another name: nothing of it is gone.
+    """
+
+    def __init__(self, site: Site, intents: Intents, spare: Callable[[str], None]) -> None:
+        self.again: set[str] = set()
+        """To be looked at when what runs about them has ended."""
+        self.not_renamed: set[str] = set()
+        """Directories that the server would not rename: they are made anew."""
+        self._site = site
+        self._name = site.spec.name
+        self._queue = site.queue
+        self._intents = intents
+        self._spare = spare
+        self._known_directories: set[str] = set()
+
+    def offer(self, action: Action, listing: Listing | None = None) -> None:
+        """Queue an action, behind the directories that it needs.
+
+        Args:
+            action: what is to be done.
+            listing: of the directory that it was found in, if there is one.
+        """
+        if self._queue.occupied(self._name, action.path):
+            self.again.add(action.path)
+            return
+        directories = []
+        directory = action.path
+        while directory:
+            directory = parent(directory)
+            if self.is_recorded(directory) or self._queue.occupied(self._name, directory):
+                break
+            directories.append(directory)
+        for ancestor in reversed(directories):
+            make = MakeDir(self._name, ancestor, 0)
+            if listing is not None and listing.directory == ancestor:
+                make = MakeDir(self._name, ancestor, listing.inode, listing.mount_point)
+            if not isinstance(self._queue.waiting(self._name, ancestor), MakeDir | RenameDir):
+                self._queue.offer(make)
+        self._queue.offer(action)
+
+    def require_directory(self, directory: str) -> None:
+        """Something was published in a directory: it has to be in the ledger, or nobody would notice when it goes.
+
+        It is not if a rename that was to bring it failed after the upload had been queued behind it.
+        """
+        if not self.is_recorded(directory):
+            self.offer(MakeDir(self._name, directory, 0))
+
+    def is_recorded(self, directory: str) -> bool:
+        """Whether the ledger has a directory of this path."""
+        if directory in self._known_directories:
+            return True
+        row = self._site.ledger.row(self._site.id, directory)
+        if row is None or row.kind is not Kind.DIR:
+            return False
+        if len(self._known_directories) >= QUEUE_ROOM:
+            self._known_directories.clear()
+        self._known_directories.add(directory)
+        return True
+
+    def directory_gone(self, directory: str) -> None:
+        """A directory is not at the server any more under this path."""
+        prefix = f"{directory}/"
+        self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
+
+    def offer_directory_rename(self, listing: Listing) -> bool:
+        """Whether a directory that the ledger does not know is a known one under a new name.
+
+        The inode says which; the content must agree, because inodes of deleted directories are used again.
+        """
+        path = listing.directory
+        if not path or not listing.inode or path in self.not_renamed or self.is_recorded(path):
+            return False
+        if self._queue.occupied(self._name, path):
+            self.again.add(path)
+            return True
+        for source in self._site.ledger.same_directory(self._site.id, listing.inode):
+            if source == path or path.startswith(f"{source}/") or self.moves_from(source):
+                continue
+            rows = self._site.ledger.rows(self._site.id, source)
+            alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
+            if rows and 2 * alike >= len(rows):
+                self._queue.withdraw(self._name, source)
+                self._queue.withdraw_below(self._name, source)
+                self._spare(source)
+                self.offer(RenameDir(self._name, path, source, listing.inode))
+                return True
+        return False
+
+    def not_performed(self, action: Action, at: Moment) -> None:
+        """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
+        for _, path in keys_of(action):
+            if path in self.again:
+                self.again.discard(path)
+                self._site.dirty.mark(path, at.now)
+        if isinstance(action, RenameDir):
+            # Its source has another path now, moved with a directory above it. What the target holds is still to come.
+            self._site.dirty.mark_deep(action.path, at.now)
+            self._site.dirty.mark(action.path, at.now)
+
+    def take_over(self, now: float) -> None:
+        """What a rename was to take away at the server, and does not: now somebody else has to."""
+        for path in self._queue.freed(self._name):
+            self.again.discard(path)
+            self._site.dirty.mark(path, now)
+
+    def moves_from(self, path: str) -> bool:
+        """Whether a rename away from this path waits, runs, or is still to be cleared up."""
+        return self._queue.moves_from(self._name, path) or self._intents.moves(path)
+
+
+def _alike(entry: object, row: Row) -> bool:
+    """Whether what is on disk under a name is what was published under it."""
+    fingerprint = getattr(entry, "fingerprint", None)
+    if fingerprint is None:
+        return False
+    if row.kind is Kind.DIR:
+        return bool(fingerprint.inode == row.fingerprint.inode)
+    return bool(fingerprint == row.fingerprint)
