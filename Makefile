@@ -27,7 +27,7 @@ WORKERS ?= 4
 
 test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the other
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
-	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --basetemp="$$base/t" $(TEST_ARGS)
+	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --basetemp="$$base/t" $(TEST_ARGS)
 
 test-long: $(STAMP) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(TEST_ARGS)

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from ftpsyncd.core.schedule import Breaker, Queue
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Failure, HoldKind
-from ftpsyncd.publish import Progress
-from ftpsyncd.removals import Moment
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Transfer
+
+if TYPE_CHECKING:
+    # `survey` does without what a daemon consists of.
+    from ftpsyncd.mirror import Mirror
+    from ftpsyncd.publish import Progress
+    from ftpsyncd.removals import Moment
 
 PROBLEMS_SHOWN = 100
 

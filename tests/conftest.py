@@ -28,6 +28,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first; otherwise the order is random, as it was."""
+    items.sort(key=lambda item: item.get_closest_marker("lasting") is None)
+
+
 def _descriptors() -> set[tuple[int, str]]:
     found = set()
     for link in list(Path("/proc/self/fd").iterdir()):

@@ -8,8 +8,16 @@ completion answer at once.
 from __future__ import annotations
 
 
+import gc
+
+OBJECTS_BETWEEN_SEARCHES = 20_000
+"""Little of what this program makes holds itself alive in a cycle. Searching for that after every 700 objects, as
+CPython does, costs a twentieth of a start."""
+
+
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    gc.set_threshold(OBJECTS_BETWEEN_SEARCHES)
     from ftpsyncd.cli.app import run  # noqa: PLC0415 - keeps `import ftpsyncd.cli` free of click
 
     run()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
-from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.moments import iso_utc
 from ftpsyncd.errors import DaemonNotRunningError
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.status import Status, Why
+
+if TYPE_CHECKING:
+    from ftpsyncd.control.client import ControlClient
 
 
 def client(config: Config) -> ControlClient:
@@ -25,7 +29,24 @@ def client(config: Config) -> ControlClient:
         raise DaemonNotRunningError(
             "This configuration has no control socket.", remedy="Set `control: {socket: PATH}`."
         )
-    return ControlClient(config.control.socket)
+    return _client(config.control.socket)
+
+
+def _client(socket: Path) -> ControlClient:
+    """The way to the daemon that listens there.
+
+    Raises:
+        DaemonNotRunningError: there is no socket.
+    """
+    try:
+        socket.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise DaemonNotRunningError(f"No daemon answers on {socket}.") from None
+    except OSError:
+        pass  # the client knows what to say
+    from ftpsyncd.control.client import ControlClient  # noqa: PLC0415 - an HTTP client, and there may be nobody to ask
+
+    return ControlClient(socket)
 
 
 def ask_status(config: Config) -> Status:
@@ -47,7 +68,7 @@ def ask_running(given: Given) -> Status | None:
     """
     socket = configuration.find_socket(configuration.find_config(given.config, os.environ))
     try:
-        return shapes.status_from_json(ControlClient(socket).status()) if socket is not None else None
+        return shapes.status_from_json(_client(socket).status()) if socket is not None else None
     except DaemonNotRunningError:
         return None
 

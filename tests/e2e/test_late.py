@@ -13,7 +13,7 @@ from tests.figures import Figures
 from tests.servers import running
 from tests.waiting import until
 
-pytestmark = pytest.mark.real_server
+pytestmark = [pytest.mark.real_server, pytest.mark.lasting]
 
 
 def leftovers(s: Site) -> list[Path]:

@@ -392,6 +392,9 @@ def test_sigterm_with_a_dead_server_and_a_backlog_ends_at_once_and_loses_nothing
 def test_sigterm_in_the_middle_of_uploads_loses_nothing_and_leaves_nothing_behind(s: Site) -> None:
     for i in range(200):
         drop(s, f"{i % 7}/{i}.jpg", os.urandom(60_000))
+    # Three seconds: nobody is to be done before the signal comes.
+    s.server_keys["bandwidth"] = "4 MB/s"
+    s.write_config()
     s.start()
     until(lambda: len(contents(s.published)) >= 20, "some are there", 30)
     began = time.monotonic()

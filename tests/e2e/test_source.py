@@ -17,6 +17,8 @@ from tests.e2e.site import Site, contents, site
 from tests.servers import Server
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting
+
 DELETE_AFTER_S = 0.5
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 mounting = [pytest.mark.root, as_root]
