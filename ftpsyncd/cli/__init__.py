@@ -7,7 +7,6 @@ completion answer at once.
 
 from __future__ import annotations
 
-
 import gc
 
 OBJECTS_BETWEEN_SEARCHES = 20_000
