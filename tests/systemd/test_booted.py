@@ -65,8 +65,10 @@ class Site:
         (self.drop / name).write_text(content)
 
     def shows(self, name, content="a picture"):
-        path = self.shown / name
-        return path.exists() and path.read_text() == content
+        try:
+            return (self.shown / name).read_text() == content
+        except FileNotFoundError:
+            return False
 
     def wait_for(self, name):
         until(lambda: self.shows(name), f"{name} at the server\n{self.journal()}", 60)
@@ -159,6 +161,23 @@ def test_the_readme_installs_a_service_that_runs_and_starts_at_boot(site):
 def test_a_file_is_published(site):
     site.put("first.jpg")
     site.wait_for("first.jpg")
+
+
+def test_the_filter_of_system_calls_lets_the_threads_of_a_burst_come_together(site):
+    statuses = f"cat /proc/{site.property('MainPID')}/task/*/status"
+
+    def cpus():
+        # A thread may end while they are read.
+        shown = site.machine.call("sh", "-c", statuses).stdout
+        return set(re.findall(r"^Cpus_allowed_list:\t(\S+)$", shown, re.MULTILINE))
+
+    (everywhere,) = cpus()
+    assert not everywhere.isdecimal(), "this needs a machine with two CPUs"
+    for number in range(3000):
+        site.put(f"burst-{number}.jpg")
+    until(lambda: all(each.isdecimal() for each in cpus()), "the threads are together", 60)
+    site.wait_for("burst-2999.jpg")
+    until(lambda: cpus() == {everywhere}, "they are where they like", 60)
 
 
 def test_the_journal_is_searched_by_fields(site):
