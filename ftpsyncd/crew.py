@@ -20,8 +20,9 @@ from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, Logi
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Failed, Outcome, Upload
 from ftpsyncd.publish import FreshDirectories, Progress, Publisher
-from ftpsyncd.remote.pool import KEEPALIVE_S, Pool
+from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
+from ftpsyncd.remote.profile import LONGEST_SILENCE_S
 
 TEND_EVERY_S = 15.0
 IDLE_CLOSE_S = 60.0
@@ -54,7 +55,7 @@ class Crew:
         folder: Callable[[str], Folder],
         deliver: Callable[[Outcome], None],
         received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
-        silence_s: Callable[[], float] = lambda: KEEPALIVE_S,
+        silence_s: Callable[[], float] = lambda: LONGEST_SILENCE_S,
     ) -> None:
         self.name = name
         self._connect = connect

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,20 @@ class Kernel:
         return {frozenset(mask) for mask in self.masks.values()}
 
 
+@contextmanager
+def another_thread(name: str) -> Iterator[int]:
+    """A thread that does nothing; gives the kernel's number of it."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait, name=name)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        yield thread.native_id
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.fixture
 def kernel() -> Kernel:
     return Kernel()
@@ -62,20 +77,14 @@ def test_all_threads_come_where_the_first_one_is(kernel: Kernel) -> None:
 
 
 def test_who_starts_commands_of_others_stays_where_it_is(kernel: Kernel) -> None:
-    over = threading.Event()
-    alerts = threading.Thread(target=over.wait, name="ftpsyncd-alerts-delivery")
-    alerts.start()
-    try:
+    with another_thread("ftpsyncd-alerts-delivery") as alerts:
         together = kernel.together()
         together.tend(100.0, wanted=True)
         assert kernel.masks
-        assert alerts.native_id not in kernel.masks
+        assert alerts not in kernel.masks
         # It may have been started by one of those that were together.
         together.part()
-        assert alerts.native_id in kernel.masks
-    finally:
-        over.set()
-        alerts.join()
+        assert alerts in kernel.masks
 
 
 def test_nothing_happens_while_it_is_not_wanted(kernel: Kernel) -> None:
@@ -125,16 +134,10 @@ def test_with_one_cpu_there_is_nothing_to_do() -> None:
 def test_a_thread_that_has_ended_is_passed_over(kernel: Kernel) -> None:
     gone = threading.get_native_id()
     kernel.put_error = lambda thread: ProcessLookupError() if thread == gone else None
-    other = threading.Event()
-    ended = threading.Thread(target=other.wait)
-    ended.start()
-    try:
+    with another_thread("worker") as other:
         kernel.together().tend(100.0, wanted=True)
         assert gone not in kernel.masks
-        assert ended.native_id in kernel.masks
-    finally:
-        other.set()
-        ended.join()
+        assert other in kernel.masks
 
 
 def test_where_it_is_forbidden_it_is_tried_once(kernel: Kernel) -> None:

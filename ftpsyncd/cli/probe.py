@@ -8,11 +8,11 @@ import click
 from rich.table import Table
 
 from ftpsyncd.cli.app import tell
+from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.control.client import ControlClient
 from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, LockHeldError, RemoteError, UsageError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.probe import Measure, Probing
@@ -93,15 +93,15 @@ def _keep(config: Config, account: Account) -> tuple[bool, str]:
 
 def _hand_over(config: Config, account: Account) -> tuple[bool, str]:
     """Tell the running daemon."""
-    reason = "it has no control socket"
-    if config.control.socket is not None:
-        try:
-            ControlClient(config.control.socket).learn(account.key, account.profile.learned())
-        except FtpsyncdError as error:
-            reason = error.message
-        else:
-            return True, "Stored: the running ftpsyncd knows this from now on."
-    return False, f"Not stored: a running ftpsyncd has the ledger, and cannot be told: {reason} It learns by itself."
+    try:
+        client(config).learn(account.key, account.profile.learned())
+    except FtpsyncdError as error:
+        reason = error.message
+        return (
+            False,
+            f"Not stored: a running ftpsyncd has the ledger, and cannot be told: {reason} It learns by itself.",
+        )
+    return True, "Stored: the running ftpsyncd knows this from now on."
 
 
 def _show(server: str, account: Account, measures: list[Measure]) -> None:

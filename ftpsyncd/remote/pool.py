@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.remote.port import Connector, RemoteSession
-
-KEEPALIVE_S = 30.0
+from ftpsyncd.remote.profile import LONGEST_SILENCE_S
 
 
 class _Idle(NamedTuple):
@@ -42,7 +41,7 @@ class Pool:
         connect: Connector,
         *,
         idle_close_s: float = 60.0,
-        keepalive_s: Callable[[], float] = lambda: KEEPALIVE_S,
+        keepalive_s: Callable[[], float] = lambda: LONGEST_SILENCE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect = connect
@@ -128,7 +127,7 @@ class Pool:
                 entry.session.close()
 
     def _take_due(self) -> _Idle | None:
-        """The session that needs it most, taken out; None if none needs it."""
+        """A session that needs it, the least recently used first, taken out; None if none needs it."""
         now = self._clock()
         with self._lock:
             for place, entry in enumerate(self._idle):

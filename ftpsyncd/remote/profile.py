@@ -323,7 +323,8 @@ class Keeper:
 
         Not how many connections are allowed, since ours were in the way, and not what only publishing shows.
         """
-        self.profile.load({name: value for name, value in learned.items() if name not in _NOT_MEASURED})
+        told = {name: value for name, value in learned.items() if name not in _NOT_MEASURED}
+        self.profile.load({"face": self.profile.face, **told})
         self._since = dict.fromkeys(self.profile.refusals(), now_s)
 
     def tend(self, now_s: float) -> str | None:

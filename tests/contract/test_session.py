@@ -64,6 +64,18 @@ class TestPublish:
         assert remote.names() == {str(n) for n in range(100)}
         assert all(remote.read(j.path) == str(n).encode() * n for n, j in enumerate(jobs))
 
+    def test_a_session_that_was_made_ready_publishes(self, remote, session):
+        session.make_ready()
+        (result,) = session.publish([job(f"{remote.base}/a.jpg", b"first")])
+        assert result.error is None
+        session.make_ready()
+        assert session.make_dir(f"{remote.base}/d")
+        session.list_dir(remote.base)
+        (result,) = session.publish([job(f"{remote.base}/d/b.jpg", b"second")])
+        assert result.error is None
+        assert remote.read(f"{remote.base}/a.jpg") == b"first"
+        assert remote.read(f"{remote.base}/d/b.jpg") == b"second"
+
     def test_jobs_are_asked_for_only_when_they_can_be_started(self, remote, session):
         asked: list[int] = []
         finished: list[int] = []

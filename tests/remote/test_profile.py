@@ -228,3 +228,12 @@ class TestAnotherServer:
 @pytest.mark.parametrize(("told", "silence_s"), [(0, 30.0), (300, 30.0), (60, 30.0), (20, 10.0)])
 def test_a_session_is_silent_for_half_of_what_the_server_bears(told, silence_s):
     assert Profile(idle_s=told).silence_s == silence_s
+
+
+def test_what_a_measurement_does_not_tell_stays():
+    profile = Profile(face="known", overlapping=False, cap=2, renames=False)
+    keeper = Keeper(profile, "", NOW)
+    keeper.adopt({"dating": "MFMT", "renames": True, "overlapping": True, "cap": 7, "keeps": 5, "epsv": "x"}, NOW)
+    assert (profile.face, profile.overlapping, profile.cap) == ("known", False, 2)
+    assert (profile.dating, profile.renames, profile.epsv) == (Dating.MFMT, True, True)
+    assert keeper.tend(NOW) is not None
