@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 
@@ -54,6 +53,8 @@ def check_name(name: str, known: Iterable[str], what: str) -> None:
     """
     names = list(known)
     if name not in names:
+        import difflib  # noqa: PLC0415 - needed for a typing mistake only
+
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UsageError(

@@ -12,7 +12,6 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -24,7 +23,7 @@ from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec,
 from ftpsyncd.config.document import Document, Loc, read
 from ftpsyncd.config.keys import HISTORY_LONGEST_S, AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
-from ftpsyncd.config.units import Unfit
+from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
@@ -194,8 +193,8 @@ def _complain(document: Document, model: type[BaseModel], loc: Loc, detail: Erro
 def _complain_unknown(document: Document, loc: Loc, known: list[str]) -> None:
     key = str(loc[-1])
     hint = ""
-    if close := get_close_matches(key, known, n=1):
-        hint = f"; did you mean `{close[0]}`?"
+    if meant := closest(key, known):
+        hint = f"; did you mean `{meant}`?"
     elif ":" in key:
         hint = "; a space is missing after the colon"
     else:

@@ -10,10 +10,9 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
-from ftpsyncd.config.units import Unfit
+from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.errors import ConfigError
 
 EXPECTED = "{env: NAME}, {file: PATH}, {credential: NAME}, or the password as text"
@@ -41,8 +40,8 @@ def parse(value: object) -> Reference:
         raise Unfit(EXPECTED, found=f"{len(value)} keys")
     [(kind, argument)] = value.items()
     if kind not in _KINDS:
-        close = get_close_matches(kind, _KINDS, n=1)
-        raise Unfit(EXPECTED, found="an unknown key", hint=f"did you mean `{close[0]}`?" if close else "")
+        meant = closest(kind, _KINDS)
+        raise Unfit(EXPECTED, found="an unknown key", hint=f"did you mean `{meant}`?" if meant else "")
     if not isinstance(argument, str) or not re.fullmatch(NAME_PATTERNS[kind], argument):
         what = {"env": "the name of a variable, without $", "file": "a path", "credential": "the name of a credential"}
         raise Unfit(f"{what[kind]} after `{kind}:`", found="something else")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from itertools import combinations
 from pathlib import Path
 from stat import S_ISDIR
@@ -17,6 +16,7 @@ from ftpsyncd.config import ControlSpec
 from ftpsyncd.config.document import Document, Loc
 from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
+from ftpsyncd.config.unfit import closest
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.specs import MappingSpec, ServerSpec
 
@@ -57,8 +57,8 @@ def _has_local(mapping: MappingSpec) -> bool:
 def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str, object]) -> None:
     if not mapping.server or mapping.server in servers or not servers:
         return  # without any server, that is the complaint
-    close = get_close_matches(mapping.server, servers, n=1)
-    hint = f"; did you mean {close[0]}:{mapping.remote}?" if close else ""
+    meant = closest(mapping.server, servers)
+    hint = f"; did you mean {meant}:{mapping.remote}?" if meant else ""
     names = ", ".join(servers)
     document.complain(
         _loc(mapping, "remote"), f"found the unknown server `{mapping.server}`; expected one of {names}{hint}"

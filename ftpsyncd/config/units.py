@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ftpsyncd.config.unfit import Unfit
 from ftpsyncd.specs import DeleteLimit
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -25,22 +26,6 @@ _PERCENT = re.compile(r" *([0-9]+(?:\.[0-9]+)?) *% *")
 PERCENT_PATTERN = r"^ *[0-9]+(\.[0-9]+)? *% *$"
 
 _MAX_DIGITS = 30
-
-
-class Unfit(ValueError):  # noqa: N818  # an adjective for a value, not an error that reaches anybody
-    """A value that a key does not accept.
-
-    Args:
-        expected: what would be accepted, in words.
-        found: what stands there; described from the value if empty.
-        hint: what was probably meant; a whole clause.
-    """
-
-    def __init__(self, expected: str, *, found: str = "", hint: str = "") -> None:
-        super().__init__(expected)
-        self.expected = expected
-        self.found = found
-        self.hint = hint
 
 
 def is_number(value: object) -> bool:

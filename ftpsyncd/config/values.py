@@ -1,6 +1,6 @@
 """Single values as people write them, other than quantities (`units`). Pure.
 
-In: a value from YAML. Out: what a spec holds. Called by `keys`. Each parser raises :class:`ftpsyncd.config.units.Unfit`
+In: a value from YAML. Out: what a spec holds. Called by `keys`. Each parser raises :class:`ftpsyncd.config.unfit.Unfit`
 with what it expects, in words.
 """
 
@@ -10,11 +10,11 @@ import codecs
 import ipaddress
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import NamedTuple
 
-from ftpsyncd.config.units import Unfit, is_number
+from ftpsyncd.config.unfit import Unfit, closest
+from ftpsyncd.config.units import is_number
 from ftpsyncd.core.filters import GROUPS, parse_pattern
 
 NAME_PATTERN = r"^[^\s:/.\-][^\s:/]{0,63}$"
@@ -156,9 +156,9 @@ def pattern(value: object) -> str:
     try:
         return parse_pattern(value).text
     except ValueError as error:
-        close = get_close_matches(value.lstrip("!"), GROUPS, n=1) if "@" in value else []
-        meant = f"; did you mean {close[0]}?" if close else ""
-        raise Unfit("a pattern such as *.jpg, or a group such as @image", hint=f"{error}{meant}") from None
+        meant = closest(value.lstrip("!"), GROUPS) if "@" in value else ""
+        question = f"; did you mean {meant}?" if meant else ""
+        raise Unfit("a pattern such as *.jpg, or a group such as @image", hint=f"{error}{question}") from None
 
 
 LISTEN_PATTERN = r"^(localhost|127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5}$"
@@ -191,7 +191,7 @@ def word(words: type[StrEnum]) -> Callable[[object], StrEnum]:
     def parse(value: object) -> StrEnum:
         if isinstance(value, str) and value in values:
             return words(value)
-        close = get_close_matches(str(value).lower(), values, n=1)
-        raise Unfit(f"one of {', '.join(values)}", hint=f"did you mean {close[0]}?" if close else "")
+        meant = closest(str(value).lower(), values)
+        raise Unfit(f"one of {', '.join(values)}", hint=f"did you mean {meant}?" if meant else "")
 
     return parse
