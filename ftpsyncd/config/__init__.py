@@ -3,9 +3,10 @@
 In: a file, the environment. Out: :class:`Config`, made of the specs of :mod:`ftpsyncd.specs`. Called by `service`,
 `check`, `demo` and the command line. The contract is docs/config.md.
 
-Read in this order: `document` (YAML with positions), `units`, `values`, `password` and `places` (single values), `keys`
-(what each key accepts), `rules` (what keys mean together), `loading` (all of it in a row). PyYAML and pydantic are
-imported only when a file is really loaded: a command that needs no configuration does not pay for them.
+Read in this order: `document` (YAML with positions), `unfit` (why a value does not fit), `units`, `values`, `password`
+and `places` (single values), `section` (what a key is), `keys` (what each key accepts), `rules` (what keys mean
+together), `loading` (all of it in a row). PyYAML is imported only when a file is really loaded: a command that needs no
+configuration does not pay for it.
 """
 
 from __future__ import annotations
@@ -38,10 +39,6 @@ NOT_YET_ACTIVE: Mapping[str, str] = MappingProxyType({})
 
 Delete the entry with the commit that brings the behaviour.
 """
-
-
-_NO_PLUGINS = ("PYDANTIC_DISABLE_PLUGINS", "__all__")
-"""Pydantic would look through all installed packages for plugins: time lost, and nobody's code belongs in there."""
 
 KEEP_HISTORY_S = 30 * 86400.0
 """How long receipts are kept where the file does not say."""
@@ -100,8 +97,7 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
     Raises:
         ConfigError: the message has one line per problem, each ``file:line:col  key.path: found …; expected …``.
     """
-    os.environ.setdefault(*_NO_PLUGINS)
-    from ftpsyncd.config import loading  # noqa: PLC0415  # pydantic and YAML cost 150 ms: see the module docstring
+    from ftpsyncd.config import loading  # noqa: PLC0415  # for YAML: see the module docstring
 
     return loading.load(path, environ=environ)
 
@@ -122,7 +118,6 @@ def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the file, for editors; it accepts whatever `load` accepts."""
-    os.environ.setdefault(*_NO_PLUGINS)
     from ftpsyncd.config import keys  # noqa: PLC0415  # as in `load`
 
     return keys.schema()

@@ -3,7 +3,7 @@
 In: a path and the environment. Out: a Config, or one ConfigError with every problem. Called by
 :func:`ftpsyncd.config.load`.
 
-A section with a bad key is validated again without that key, so that one mistake does not hide the next one.
+A key that does not fit is complained about and left out, so that one mistake does not hide the next one.
 """
 
 from __future__ import annotations
@@ -16,24 +16,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
-from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules, units
+from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules
 from ftpsyncd.config.document import Document, Loc, read
-from ftpsyncd.config.keys import HISTORY_LONGEST_S, AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
+from ftpsyncd.config.keys import AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
-from ftpsyncd.config.unfit import Unfit, closest
+from ftpsyncd.config.section import Key, Section
+from ftpsyncd.config.unfit import Unfit, UnfitEntries, closest
 from ftpsyncd.config.values import NAME_EXPECTED, NAME_PATTERN, Symlinks
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertLimits, AlertSpec, MappingSpec, ServerSpec, TlsMode
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Section = TypeVar("_Section", bound=Section)
+_Value = TypeVar("_Value")
 
-_OPTIONAL_SECTIONS = frozenset({"defaults", "control", "log", "alerts"})
-"""May be empty: an example whose entries are all commented out is a good start."""
-
-_HOMES: Mapping[str, type[BaseModel]] = MappingProxyType(
+_HOMES: Mapping[str, type[Section]] = MappingProxyType(
     {
         "a server": ServerKeys,
         "a mapping": MappingKeys,
@@ -65,7 +61,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     state_dir = places.state_dir(top.get("state_dir"))
     history_s = _history(document, top)
     control = _control(document, places, _entries(document, top, "control"), state_dir)
-    log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys()
+    log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys({})
     alerts = _alerts(document, places, environ, _entries(document, top, "alerts"))
     rules.check(document, servers, mappings, state_dir, control)
     if document.problems:
@@ -91,9 +87,9 @@ def _top(document: Document) -> dict[str, object]:
     """The top-level keys that exist; complains about those that do not."""
     data = document.data if isinstance(document.data, dict) else {}
     for key in data:
-        if key not in TopKeys.model_fields:
-            _complain_unknown(document, (key,), list(TopKeys.model_fields))
-    return {key: value for key, value in data.items() if key in TopKeys.model_fields}
+        if key not in TopKeys.known:
+            _complain_unknown(document, (key,), list(TopKeys.known))
+    return {key: value for key, value in data.items() if key in TopKeys.known}
 
 
 def _entries(document: Document, data: Mapping[str, object], key: str) -> dict[str, object]:
@@ -131,16 +127,16 @@ def _named(document: Document, top: Mapping[str, object], section: str) -> dict[
 
 def _fit(
     document: Document,
-    model: type[_Model],
+    section: type[_Section],
     loc: Loc,
     entry: Mapping[str, object],
     origin: Callable[[str], Loc] | None = None,
-) -> _Model | None:
-    """Validate one section and complain about every key that does not fit.
+) -> _Section | None:
+    """Complain about every key of one section that does not fit.
 
     Args:
         document: takes the complaints.
-        model: what the section accepts.
+        section: what it accepts.
         loc: of the section.
         entry: its keys.
         origin: where the section of a key is, if not at ``loc``.
@@ -148,46 +144,44 @@ def _fit(
     Returns:
         What is right in it; None if a required key is not.
     """
-    base = origin or (lambda _key: loc)
-    nothing = [key for key, value in entry.items() if value is None and key in model.model_fields]
-    for key in nothing:
-        document.complain((*base(key), key), "found nothing; expected a value, or the key left out for its default")
-    rest = {key: value for key, value in entry.items() if key not in nothing}
-    bad: set[str] = set()
-    for _ in range(2):
-        try:
-            return model.model_validate(rest)
-        except ValidationError as error:
-            details = error.errors(include_url=False)
-        for detail in details:
-            key = str(detail["loc"][0])
-            if not bad and key not in nothing:
-                _complain(document, model, (*base(key), *detail["loc"]), detail)
-        bad = {str(detail["loc"][0]) for detail in details}
-        rest = {key: value for key, value in rest.items() if key not in bad}
-    return None
+    given: dict[str, object] = {}
+    for name, value in entry.items():
+        where = (*(origin(name) if origin else loc), name)
+        if (key := section.known.get(name)) is None:
+            _complain_unknown(document, where, list(section.known))
+        elif (parsed := _parsed(document, key, where, value)) is not None:
+            given[name] = parsed
+    needed = [name for name, key in section.known.items() if key.required]
+    for name in needed:
+        if name not in entry:
+            _complain_missing(document, (*loc, name))
+    return section(given) if given.keys() >= set(needed) else None
 
 
-def _complain(document: Document, model: type[BaseModel], loc: Loc, detail: ErrorDetails) -> None:
-    """Turn one finding of pydantic into a sentence; its input may be a secret and is shown for known kinds only."""
-    unfit = detail.get("ctx", {}).get("error")
-    match detail["type"]:
-        case _ if isinstance(unfit, Unfit):
-            found = unfit.found or _show(detail["input"])
-            hint = f"; {unfit.hint}" if unfit.hint else ""
-            document.complain(loc, f"found {found}; expected {unfit.expected}{hint}")
-        case "extra_forbidden":
-            _complain_unknown(document, loc, list(model.model_fields))
-        case "missing":
-            document.complain(loc, f"found no such key; expected `{loc[-1]}: …`, which has no default")
-        case "tuple_type":
-            document.complain(loc, f'found {_show(detail["input"])}; expected a list such as ["@image", "*.pdf"]')
-        case "too_short" if detail["input"]:
-            pass  # pydantic counts the entries that fit; those that do not are complained about themselves
-        case "too_short":
-            document.complain(loc, 'found an empty list; expected at least one entry; "*" is everything')
-        case other:
-            document.complain(loc, f"found something else ({other}); expected {detail['msg']}")
+def _parsed(document: Document, key: Key[_Value], loc: Loc, value: object) -> _Value | None:
+    """What a value means; None if it does not fit, which is complained about."""
+    if value is None:
+        document.complain(loc, "found nothing; expected a value, or the key left out for its default")
+        return None
+    try:
+        return key.parse(value)
+    except Unfit as unfit:
+        _complain(document, loc, value, unfit)
+        return None
+
+
+def _complain(document: Document, loc: Loc, value: object, unfit: Unfit) -> None:
+    """Say what stands there and what was expected; text is shown, unless the parser has words of its own for it."""
+    if isinstance(unfit, UnfitEntries) and isinstance(value, list):
+        for index, each in unfit.entries.items():
+            _complain(document, (*loc, index), value[index], each)
+        return
+    hint = f"; {unfit.hint}" if unfit.hint else ""
+    document.complain(loc, f"found {unfit.found or _show(value)}; expected {unfit.expected}{hint}")
+
+
+def _complain_missing(document: Document, loc: Loc) -> None:
+    document.complain(loc, f"found no such key; expected `{loc[-1]}: …`, which has no default")
 
 
 def _complain_unknown(document: Document, loc: Loc, known: list[str]) -> None:
@@ -198,14 +192,8 @@ def _complain_unknown(document: Document, loc: Loc, known: list[str]) -> None:
     elif ":" in key:
         hint = "; a space is missing after the colon"
     else:
-        home = next((name for name, model in _HOMES.items() if key in model.model_fields), "")
-        hint = (
-            f"; it belongs to {home}"
-            if home
-            else "; it belongs to the top level"
-            if key in TopKeys.model_fields
-            else ""
-        )
+        home = next((name for name, section in _HOMES.items() if key in section.known), "")
+        hint = f"; it belongs to {home}" if home else "; it belongs to the top level" if key in TopKeys.known else ""
     document.complain(loc, f"found an unknown key; expected one of {', '.join(known)}{hint}", at_key=True)
 
 
@@ -302,7 +290,7 @@ def _mapping(
         return None
     for key in ("local", "remote"):
         if key not in entry:
-            document.complain((*loc, key), f"found no such key; expected `{key}: …`, which has no default")
+            _complain_missing(document, (*loc, key))
     local = places.path((*loc, "local"), keys.local)
     return MappingSpec(
         name=name,
@@ -326,7 +314,7 @@ def _mapping(
 
 
 def _control(document: Document, places: Places, entry: dict[str, object], state_dir: Path) -> ControlSpec:
-    keys = _fit(document, ControlKeys, ("control",), entry) or ControlKeys()
+    keys = _fit(document, ControlKeys, ("control",), entry) or ControlKeys({})
     socket = places.path(("control", "socket"), keys.socket) or places.default_socket(state_dir)
     return ControlSpec(socket, keys.http)
 
@@ -350,16 +338,10 @@ def _alerts(
 
 def _history(document: Document, top: Mapping[str, object]) -> float:
     """How long receipts are kept, in seconds."""
-    value = top.get("history")
-    try:
-        if value is not None:
-            return units.duration(0, HISTORY_LONGEST_S)(value)
-    except Unfit as unfit:
-        hint = f"; {unfit.hint}" if unfit.hint else ""
-        document.complain(("history",), f"found {unfit.found or _show(value)}; expected {unfit.expected}{hint}")
-    if "history" in top and value is None:
-        document.complain(("history",), "found nothing; expected a value, or the key left out for its default")
-    return KEEP_HISTORY_S
+    if "history" not in top:
+        return KEEP_HISTORY_S
+    history_s = _parsed(document, TopKeys.history, ("history",), top["history"])
+    return KEEP_HISTORY_S if history_s is None else history_s
 
 
 def _inactive(document: Document, servers: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ and `password`; `loading` makes a complaint of it, with the place in the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class Unfit(ValueError):  # noqa: N818  # an adjective for a value, not an error that reaches anybody
@@ -23,6 +23,18 @@ class Unfit(ValueError):  # noqa: N818  # an adjective for a value, not an error
         self.expected = expected
         self.found = found
         self.hint = hint
+
+
+class UnfitEntries(Unfit):
+    """A list of which some entries do not fit.
+
+    Args:
+        entries: why, by index.
+    """
+
+    def __init__(self, entries: Mapping[int, Unfit]) -> None:
+        super().__init__("entries that fit")
+        self.entries = entries
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -11,11 +11,14 @@ import ipaddress
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ftpsyncd.config.unfit import Unfit, closest
+from ftpsyncd.config.unfit import Unfit, UnfitEntries, closest
 from ftpsyncd.config.units import is_number
 from ftpsyncd.core.filters import GROUPS, parse_pattern
+
+_Entry = TypeVar("_Entry")
+_Words = TypeVar("_Words", bound=StrEnum)
 
 NAME_PATTERN = r"^[^\s:/.\-][^\s:/]{0,63}$"
 """Names of servers and mappings: they are words on a command line, and ``SERVER:PATH`` must be unambiguous."""
@@ -184,14 +187,36 @@ def listen(value: object) -> tuple[str, int]:
     )
 
 
-def word(words: type[StrEnum]) -> Callable[[object], StrEnum]:
+def word(words: type[_Words]) -> Callable[[object], _Words]:
     """A parser of one of a few words."""
     values = [str(each) for each in words]
 
-    def parse(value: object) -> StrEnum:
+    def parse(value: object) -> _Words:
         if isinstance(value, str) and value in values:
             return words(value)
         meant = closest(str(value).lower(), values)
         raise Unfit(f"one of {', '.join(values)}", hint=f"did you mean {meant}?" if meant else "")
+
+    return parse
+
+
+def listing(entry: Callable[[object], _Entry], *, least: int = 0) -> Callable[[object], tuple[_Entry, ...]]:
+    """A parser of lists, which looks at every entry even if one does not fit."""
+
+    def parse(value: object) -> tuple[_Entry, ...]:
+        if not isinstance(value, list):
+            raise Unfit('a list such as ["@image", "*.pdf"]')
+        if len(value) < least:
+            raise Unfit("at least one entry", found="an empty list", hint='"*" is everything')
+        out: list[_Entry] = []
+        unfit: dict[int, Unfit] = {}
+        for index, each in enumerate(value):
+            try:
+                out.append(entry(each))
+            except Unfit as error:
+                unfit[index] = error
+        if unfit:
+            raise UnfitEntries(unfit)
+        return tuple(out)
 
     return parse

@@ -13,7 +13,7 @@ import pytest
 from ftpsyncd import __version__, errors
 from ftpsyncd.cli.app import COMMANDS, cli, outcome
 
-HEAVY = ("rich", "pydantic", "yaml", "loguru", "pyftpdlib", "watchdog", "starlette", "sqlite3", "ssl")
+HEAVY = ("rich", "yaml", "loguru", "pyftpdlib", "watchdog", "starlette", "sqlite3", "ssl")
 
 
 def shell(*arguments: str, **options):

@@ -292,5 +292,5 @@ def test_a_stranger_is_told_how_to_get_in(path):
 def test_the_client_does_not_pay_for_the_server():
     program = "import sys, ftpsyncd.control.client; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    dear = {"starlette", "uvicorn", "asyncio", "loguru", "anyio", "pydantic", "yaml", "rich", "dataclasses"}
+    dear = {"starlette", "uvicorn", "asyncio", "loguru", "anyio", "yaml", "rich", "dataclasses"}
     assert not dear & set(loaded)
