@@ -7,7 +7,6 @@ made from: an upload needs the planned file, a delete needs its absence below a 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import threading
@@ -22,7 +21,6 @@ from ftpsyncd.errors import (
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
-    LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
 )
@@ -50,6 +48,7 @@ from ftpsyncd.model import (
     parent,
     remote_join,
 )
+from ftpsyncd.remote import hashes
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 
@@ -57,7 +56,6 @@ DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64
 UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
-_HASH_BLOCK = 1 << 20
 _FRESH_DIRECTORIES = 10_000
 
 
@@ -233,7 +231,7 @@ class Publisher:
         if not upload.known_sha256:
             return None
         with self._open(spec, upload)[0] as file:
-            if _sha256_of(file) != upload.known_sha256:
+            if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
                 return None
             _require_same(file, spec, upload)
         remote = self._remote(upload.mapping, upload.path)
@@ -500,16 +498,6 @@ def _ctime_ns(spec: MappingSpec, upload: Upload) -> int:
     except OSError:
         return 0
     return status.st_ctime_ns
-
-
-def _sha256_of(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    try:
-        while block := file.read(_HASH_BLOCK):
-            digest.update(block)
-    except OSError as error:
-        raise LocalUnreadableError(f"It cannot be read: {error.strerror}.") from error
-    return digest.digest()
 
 
 def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.remote import replies
+from ftpsyncd.remote.pour import BLOCK
 from ftpsyncd.remote.profile import Hashing
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
-
-_BLOCK = 1 << 20
 
 
 class Hash(NamedTuple):
@@ -94,10 +93,26 @@ def of_file(algorithm: str, file: BinaryIO) -> str:
         LocalUnreadableError: it cannot be read.
     """
     made = _NEW[algorithm]()
-    try:
-        file.seek(0)
-        while block := file.read(_BLOCK):
-            made.update(block)
-    except OSError as error:
-        raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
+    file.seek(0)
+    for block in blocks(file):
+        made.update(block)
     return str(made.hexdigest())
+
+
+def blocks(file: BinaryIO, size: int | None = None) -> Iterator[memoryview]:
+    """What is left of a file, or its next ``size`` bytes, piece by piece: each is there until the next is asked for.
+
+    Raises:
+        LocalUnreadableError: it cannot be read.
+    """
+    buffer = memoryview(bytearray(BLOCK))
+    left = size
+    while left is None or left > 0:
+        try:
+            count = file.readinto(buffer if left is None else buffer[:left])  # type: ignore[attr-defined]
+        except OSError as error:
+            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
+        if not count:
+            return
+        yield buffer[:count]
+        left = None if left is None else left - count

@@ -19,7 +19,10 @@ from typing import Any, BinaryIO, Protocol, Self
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError
 from ftpsyncd.remote.throttle import Throttle
 
-BLOCK = 256 * 1024
+BLOCK = 128 * 1024
+"""Small enough to stay in the cache of the core that reads it and then hashes or sends it."""
+TOLD_EVERY = 256 * 1024
+"""Bytes between two words about how far it is."""
 LARGE = 4 * 1024 * 1024
 """Bytes still to be sent from which on a second thread hashes."""
 _SENT_AT_ONCE = 1024 * 1024
@@ -54,7 +57,7 @@ def pour(line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, *, th
         size: of the whole file.
         digest: a hashlib object; complete when this returns.
         throttle: is asked before every block.
-        moved: told how many bytes of the file are sent, at most every `BLOCK`.
+        moved: told how many bytes of the file are sent, at most every `TOLD_EVERY`.
 
     Raises:
         FileChangedError: the file ended early.
@@ -79,7 +82,7 @@ class _Beside:
         self._digest = digest
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="ftpsyncd-hash")
         self._open: deque[Future[None]] = deque()
-        self._block = memoryview(b"")
+        self._block = memoryview(bytearray(BLOCK))
 
     def update(self, view: memoryview) -> None:
         """Hash a block; it must stay as it is for `_BEHIND` more calls."""
@@ -95,8 +98,6 @@ class _Beside:
         self._open.append(self._executor.submit(work))
 
     def _read(self, descriptor: int, start: int, count: int) -> None:
-        if len(self._block) < count:
-            self._block = memoryview(bytearray(count))
         end = start + count
         while start < end:
             try:
@@ -134,7 +135,7 @@ def _read_and_send(
     """Read blocks, hash and send them; with more ``buffers`` than may be behind, ``update`` may take its time."""
     length = min(throttle.portion(BLOCK), max(1, size - start))
     ring = [memoryview(bytearray(length)) for _ in range(buffers)] if start < size else []
-    turn = 0
+    turn, told, every = 0, start, throttle.portion(TOLD_EVERY)
     while start < size:
         block = ring[turn % buffers]
         turn += 1
@@ -149,14 +150,16 @@ def _read_and_send(
         throttle.take(count)
         line.send(part)
         start += count
-        moved(start)
+        if start - told >= every or start == size:
+            told = start
+            moved(start)
 
 
 def _let_kernel_send(
     line: Outlet, descriptor: int, start: int, size: int, beside: _Beside, throttle: Throttle, moved: Moved
 ) -> int:
     """Send with sendfile(2); returns how far that went: not at all where the file system cannot."""
-    length = throttle.portion(_SENT_AT_ONCE)
+    length, every = throttle.portion(_SENT_AT_ONCE), throttle.portion(TOLD_EVERY)
     told = begin = start
     while start < size:
         part, end = start, min(start + length, size)
@@ -172,7 +175,7 @@ def _let_kernel_send(
                 raise _ended(start)
             start += sent
         beside.read(descriptor, part, end - part)
-        if start - told >= BLOCK or start == size:
+        if start - told >= every or start == size:
             told = start
             moved(start)
     return start

@@ -13,11 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ftpsyncd.core import names
-from ftpsyncd.errors import FileChangedError, LocalUnreadableError, VerificationError
+from ftpsyncd.errors import FileChangedError, VerificationError
 from ftpsyncd.remote import hashes, replies, trials
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Resuming
-from ftpsyncd.remote.transfer import BLOCK
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -77,18 +76,14 @@ def hash_ahead(session: Session, file: BinaryIO, digest: Any, size: int) -> None
         RemoteError: the session ended.
     """
     done, heard = 0, time.monotonic()
-    while done < size:
-        try:
-            block = file.read(min(BLOCK, size - done))
-        except OSError as error:
-            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
-        if not block:
-            raise FileChangedError(f"The file ended after {done} of {size} bytes.")
+    for block in hashes.blocks(file, size):
         digest.update(block)
         done += len(block)
         if time.monotonic() - heard > _SIGN_OF_LIFE_S:
             session.noop()
             heard = time.monotonic()
+    if done < size:
+        raise FileChangedError(f"The file ended after {done} of {size} bytes.")
 
 
 def verify(session: Session, job: PublishJob, file: BinaryIO, sha256: str) -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 import pytest
 
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, TransferFailedError
-from ftpsyncd.remote.pour import BLOCK, LARGE, pour
+from ftpsyncd.remote.pour import BLOCK, LARGE, TOLD_EVERY, pour
 from ftpsyncd.remote.throttle import Throttle
 
 CONTENT = random.Random(5).randbytes(LARGE + 3 * BLOCK + 17)
@@ -72,7 +72,7 @@ def test_all_is_sent_hashed_and_told(path: Path, size: int, protected: bool):  #
     assert digest == hashlib.sha256(CONTENT[:size]).digest()
     assert told == sorted(set(told))
     assert told[-1:] == ([size] if size else [])
-    assert all(b - a >= BLOCK for a, b in zip([0, *told], told[:-1], strict=False))
+    assert all(b - a >= TOLD_EVERY for a, b in zip([0, *told], told[:-1], strict=False))
     assert line.by_kernel == (size if size >= LARGE and not protected else 0)
 
 
