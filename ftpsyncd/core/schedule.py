@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
 
+from ftpsyncd.core.below import Below
 from ftpsyncd.model import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
 
 Key = tuple[str, str]
@@ -36,6 +37,10 @@ SMALL_BYTES = 256 << 10
 
 _UNITS_PER_CONNECTION = 64
 """A connection is handed up to 64 deletes, 8 small files or 2 larger ones ahead of time."""
+_MOVES = (Rename, RenameDir)
+_REMOVALS = (RemoveDir, RenameDir, Delete)
+_STRUCTURAL = (MakeDir, *_REMOVALS)
+_ADDITIONS = (Upload, MakeDir, Probe)
 
 
 class Breaker(Enum):
@@ -59,14 +64,14 @@ class Load:
 def keys_of(action: Action) -> tuple[Key, ...]:
     """The paths that an action occupies, its own first."""
     own = (action.mapping, action.path)
-    if isinstance(action, Rename | RenameDir):
+    if isinstance(action, _MOVES):
         return own, (action.mapping, action.source)
     return (own,)
 
 
 def is_structural(action: Action) -> bool:
     """Whether everything below the action's path depends on it."""
-    return isinstance(action, MakeDir | RemoveDir | RenameDir | Delete)
+    return isinstance(action, _STRUCTURAL)
 
 
 def units_of(action: Action) -> int:
@@ -102,8 +107,8 @@ class Queue:
         self._running: dict[Key, Action] = {}
         self._structural_waiting: dict[Key, int] = {}
         self._structural_running: dict[Key, int] = {}
-        self._below_running: dict[Key, int] = {}
-        self._below_waiting: dict[Key, int] = {}
+        self._below_running = Below(self._wake_removal)
+        self._below_waiting = Below(self._wake_removal)
         self._units = 0
         self._large = 0
         self._in_flight = 0
@@ -236,7 +241,7 @@ class Queue:
 
     def may_start(self, action: Action) -> bool:
         """Whether actions of this kind are started now."""
-        return not self.only_additions or isinstance(action, Upload | MakeDir | Probe)
+        return not self.only_additions or isinstance(action, _ADDITIONS)
 
     def _take_from(self, turn: OrderedDict[Key, None]) -> Action | None:
         skipped: list[Key] = []
@@ -279,27 +284,34 @@ class Queue:
                 # What leaves a directory goes before its rename: afterwards it would not be there.
                 if own == key and self._structural_waiting.get((mapping, path)):
                     return (mapping, path)
-        if isinstance(action, RemoveDir | RenameDir | Delete):
+        if isinstance(action, _REMOVALS):
             for own in keys_of(action):
-                if self._below_running.get(own):
+                if own in self._below_running:
                     return (mapping, f"{own[1]}/")
-            if isinstance(action, RemoveDir) and self._below_waiting.get(key):
+            if isinstance(action, RemoveDir) and key in self._below_waiting:
                 return (mapping, f"{key[1]}/")
         return None
 
     def _start(self, key: Key, action: Action) -> Action:
         del self._waiting[key]
-        self._count_waiting(action, -1)
+        keys, structural = keys_of(action), is_structural(action)
+        load = self._loads[action.mapping]
+        load[0] -= 1
+        load[1] += 1
+        for own in keys:
+            self._leave_waiting(own, structural=structural and not isinstance(action, RemoveDir))
+        self._run(action, keys, structural=structural)
+        return action
+
+    def _run(self, action: Action, keys: tuple[Key, ...], *, structural: bool) -> None:
         self._in_flight += 1
         self._units += units_of(action)
         self._large += _is_large(action)
-        self._count_load(action, running=1)
-        for own in keys_of(action):
+        for own in keys:
             self._running[own] = action
-            self._count_ancestors(self._below_running, own, 1)
-            if is_structural(action):
+            self._below_running.add(own)
+            if structural:
                 self._structural_running[own] = self._structural_running.get(own, 0) + 1
-        return action
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
 
@@ -309,17 +321,19 @@ class Queue:
         self._units -= units_of(action)
         self._large -= _is_large(action)
         self._count_load(action, running=-1)
-        for own in keys_of(action):
+        keys, structural = keys_of(action), is_structural(action)
+        for own in keys:
             self._running.pop(own, None)
-            self._count_ancestors(self._below_running, own, -1)
-            if is_structural(action):
+            self._below_running.discard(own)
+            if structural:
                 self._uncount(self._structural_running, own)
         key = (action.mapping, action.path)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
             self._count_waiting(action, 1)
             _put_first(self._turn_of(action.mapping), [key])
-        self._wake_behind(action)
+        for own in keys:
+            self._wake(own)
 
     def server_answered(self) -> bool:
         """An action was answered by the server; True if it was not believed to work before."""
@@ -375,11 +389,8 @@ class Queue:
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""
-        self._in_flight += 1
-        self._units += units_of(probe)
         self._count_load(probe, running=1)
-        self._running[probe.mapping, probe.path] = probe
-        self._count_ancestors(self._below_running, (probe.mapping, probe.path), 1)
+        self._run(probe, keys_of(probe), structural=False)
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -396,7 +407,7 @@ class Queue:
         if isinstance(action, Upload):
             self._files += waiting + running
             self._bytes += (waiting + running) * action.fingerprint.size
-        elif isinstance(action, Rename | RenameDir):
+        elif isinstance(action, _MOVES):
             source = (action.mapping, action.source)
             if waiting + running > 0:
                 self._sources[source] = self._sources.get(source, 0) + 1
@@ -405,25 +416,19 @@ class Queue:
 
     def _count_waiting(self, action: Action, step: int) -> None:
         self._count_load(action, waiting=step)
+        structural = is_structural(action) and not isinstance(action, RemoveDir)
         for own in keys_of(action):
-            self._count_ancestors(self._below_waiting, own, step)
-            if is_structural(action) and not isinstance(action, RemoveDir):
-                if step > 0:
-                    self._structural_waiting[own] = self._structural_waiting.get(own, 0) + 1
-                else:
-                    self._uncount(self._structural_waiting, own)
+            if step < 0:
+                self._leave_waiting(own, structural=structural)
+                continue
+            self._below_waiting.add(own)
+            if structural:
+                self._structural_waiting[own] = self._structural_waiting.get(own, 0) + 1
 
-    def _count_ancestors(self, counts: dict[Key, int], key: Key, step: int) -> None:
-        mapping, path = key
-        while path:
-            path = parent(path)
-            ancestor = (mapping, path)
-            if step > 0:
-                counts[ancestor] = counts.get(ancestor, 0) + 1
-            else:
-                self._uncount(counts, ancestor)
-                if ancestor not in counts:
-                    self._wake((mapping, f"{path}/"))
+    def _leave_waiting(self, own: Key, *, structural: bool) -> None:
+        self._below_waiting.discard(own)
+        if structural:
+            self._uncount(self._structural_waiting, own)
 
     @staticmethod
     def _uncount(counts: dict[Key, int], key: Key) -> None:
@@ -436,7 +441,7 @@ class Queue:
     def _given_up(self, action: Action) -> None:
         """A waiting action will not be performed."""
         self._wake_behind(action)
-        if isinstance(action, Rename | RenameDir) and not self.moves_from(action.mapping, action.source):
+        if isinstance(action, _MOVES) and not self.moves_from(action.mapping, action.source):
             self._freed.setdefault(action.mapping, set()).add(action.source)
 
     def _wake_behind(self, action: Action) -> None:
@@ -444,9 +449,15 @@ class Queue:
         for own in keys_of(action):
             self._wake(own)
 
+    def _wake_removal(self, directory: Key) -> None:
+        """Nothing is below a directory any more: what waited for that may start now."""
+        self._wake((directory[0], f"{directory[1]}/"))
+
     def _wake(self, key: Key) -> None:
         """What was parked behind a key may start now: back to the front of its mapping, in its old order."""
-        parked = self._parked_behind.pop(key, ())
+        parked = self._parked_behind.pop(key, None)
+        if not parked:
+            return
         waiters = [waiter for waiter in parked if waiter in self._waiting]
         if waiters:
             _put_first(self._turn_of(key[0]), waiters)
