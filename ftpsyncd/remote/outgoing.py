@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ftpsyncd.errors import (
     FtpsyncdError,
@@ -37,6 +37,13 @@ _OUT_OF_STEP = frozenset({500, 501, 502, 503})
 """Answers to an RNTO whose RNFR was accepted that make no sense for the name."""
 
 
+class Names(NamedTuple):
+    """Two paths as they travel."""
+
+    temporary: bytes
+    final: bytes
+
+
 @dataclass(slots=True)
 class Outgoing:
     """A file on its way: from STOR to its rename."""
@@ -44,6 +51,7 @@ class Outgoing:
     job: PublishJob
     temporary: str
     """Where it is sent to: the job's, or its final path where the server cannot rename."""
+    names: Names
     file: BinaryIO
     started: float
     kept: Kept = NOTHING
@@ -104,15 +112,34 @@ def opened(job: PublishJob) -> BinaryIO:
 
 def checks(session: Session, upload: Outgoing) -> list[tuple[str, bytes]]:
     """What to ask and set under the temporary name; the date survives the rename."""
-    commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []
+    name = upload.names.temporary
+    commands = [("SIZE", b"SIZE " + name)] if session.profile.size else []
     way = session.profile.dating
     if way is None:
         # A server that takes the command for something else may say yes: read back once.
-        commands.append(("try", session.dating(_first_way(session), upload.temporary, upload.job.mtime_s)))
-        commands.append(("shown", session.command("MDTM", upload.temporary)))
+        commands.append(("try", dating(_first_way(session), name, upload.job.mtime_s)))
+        commands.append(("shown", b"MDTM " + name))
     elif way is not Dating.NONE:
-        commands.append(("date", session.dating(way, upload.temporary, upload.job.mtime_s)))
+        commands.append(("date", dating(way, name, upload.job.mtime_s)))
     return commands
+
+
+def dating(way: Dating, name: bytes, mtime_s: int) -> bytes:
+    """The command that sets a date.
+
+    Args:
+        way: not `Dating.NONE`.
+        name: as it travels.
+        mtime_s: seconds since the epoch.
+    """
+    stamp = replies.format_time(mtime_s)
+    match way:
+        case Dating.MFMT | Dating.MDTM:
+            return f"{way.value} {stamp} ".encode() + name
+        case Dating.UTIME:
+            return f"SITE UTIME {stamp} ".encode() + name
+        case _:
+            return b"SITE UTIME " + name + f" {stamp} {stamp} {stamp} UTC".encode()
 
 
 def _first_way(session: Session) -> Dating:
@@ -175,14 +202,14 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
 
 def rename(session: Session, upload: Outgoing) -> list[bytes]:
     """What ends an upload: the rename, or the removal of what must not be seen."""
-    job = upload.job
+    job, names = upload.job, upload.names
     if upload.error is not None:
-        return [session.command("DELE", upload.temporary)]
+        return [b"DELE " + names.temporary]
     if upload.temporary == job.path:
         return []
-    commands = [session.command("RNFR", upload.temporary), session.command("RNTO", job.path)]
+    commands = [b"RNFR " + names.temporary, b"RNTO " + names.final]
     if session.profile.rename_over is False:
-        commands.insert(0, session.command("DELE", job.path))
+        commands.insert(0, b"DELE " + names.final)
     return commands
 
 

@@ -95,6 +95,8 @@ def pattern_of(secret: bytes) -> re.Pattern[bytes] | None:
 
 
 _AFTER_CODE = frozenset({b" ", b"-", b""})
+_SINGLE = re.compile(rb"([1-6][0-9][0-9] [^\r\n]{0,512})\r\n")
+"""A reply as RFC 959 has it, and of a length that every line may have."""
 
 
 class ReplyReader:
@@ -102,19 +104,21 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self.secret: re.Pattern[bytes] | None = None
-        self._buffer = bytearray()
-        self._searched = 0
+        self._buffer = b""
+        self._at = 0
+        """What was returned of the buffer."""
         self._lines: list[bytes] = []
         self._size = 0
 
     @property
     def pending(self) -> bool:
         """Whether bytes are held that belong to no returned reply."""
-        return bool(self._buffer or self._lines)
+        return self._at < len(self._buffer) or bool(self._lines)
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the socket."""
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + data
+        self._at = 0
 
     def next(self) -> Reply | None:
         """The next complete reply, or None until more bytes come.
@@ -122,6 +126,11 @@ class ReplyReader:
         Raises:
             ProtocolError: what came is not a reply, or is larger than any sensible one.
         """
+        if not self._lines and (single := _SINGLE.match(self._buffer, self._at)):
+            # Nearly all are of one line and in order.
+            self._at = single.end()
+            line = single[1]
+            return Reply(int(line[:3]), (line,), self.secret)
         while (line := self._line()) is not None:
             self._size += len(line)
             if self._size > MAX_REPLY:
@@ -129,20 +138,18 @@ class ReplyReader:
             if (reply := self._add(line)) is not None:
                 self._lines, self._size = [], 0
                 return reply
-        if len(self._buffer) > MAX_LINE:
+        if len(self._buffer) - self._at > MAX_LINE:
             raise ProtocolError("The server sent a line that does not end.")
         return None
 
     def _line(self) -> bytes | None:
-        end = self._buffer.find(b"\n", self._searched)
+        end = self._buffer.find(b"\n", self._at)
         if end < 0:
-            self._searched = len(self._buffer)
             return None
-        if end > MAX_LINE:
+        if end - self._at > MAX_LINE:
             raise ProtocolError("The server sent a line that is too long.")
-        line = bytes(self._buffer[:end]).rstrip(b"\r")
-        del self._buffer[: end + 1]
-        self._searched = 0
+        line = self._buffer[self._at : end].rstrip(b"\r")
+        self._at = end + 1
         return line
 
     def _add(self, line: bytes) -> Reply | None:

@@ -33,6 +33,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind, basename
 from ftpsyncd.remote import naming, renaming, replies, transfer, upload
+from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, Profile, lasting, reads_afterwards
 from ftpsyncd.remote.replies import Reply
@@ -269,6 +270,14 @@ class Session:
         """A command about a path.
 
         Raises:
+            NameNotSendableError: as `name`.
+        """
+        return words.encode("ascii") + b" " + self.name(path)
+
+    def name(self, path: str) -> bytes:
+        """A path as it travels.
+
+        Raises:
             NameNotSendableError: the path holds CR, LF or NUL, or characters that the server's encoding lacks.
         """
         if not path.isprintable() and any(c in path for c in "\r\n\0"):
@@ -282,7 +291,7 @@ class Session:
         if _IAC in name:
             # Telnet's escape (RFC 854): proftpd wants it doubled, vsftpd and pyftpdlib would store the doubled byte.
             raise NameNotSendableError(f"The name {path!r} holds the byte 0xFF, which servers read differently.")
-        return words.encode("ascii") + b" " + name
+        return name
 
     def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
         """Send commands, read one final reply each: in one write where the server can take it.
@@ -526,29 +535,18 @@ class Session:
         """See `port.RemoteSession.set_time`. ``tried``: a way that was tried just now, in vain."""
         known = self.profile.dating
         if known is not None:
-            return known is not Dating.NONE and self.exchange([self.dating(known, path, mtime_s)])[0].good
+            return known is not Dating.NONE and self.exchange([dating(known, self.name(path), mtime_s)])[0].good
         for way in Dating:
             if way in {Dating.NONE, tried} or (way is Dating.MFMT and "MFMT" not in self.profile.features):
                 continue
             # A server that takes the command for something else may say yes: read back once.
-            said, shown = self.exchange([self.dating(way, path, mtime_s), self.command("MDTM", path)])
+            said, shown = self.exchange([dating(way, self.name(path), mtime_s), self.command("MDTM", path)])
             if said.good and replies.parse_mdtm(shown) == mtime_s:
                 self.profile.dating = way
                 return True
         if self.stat(path) is not None:
             self.profile.dating = Dating.NONE
         return False
-
-    def dating(self, way: Dating, path: str, mtime_s: int) -> bytes:
-        """The command that sets a date."""
-        stamp = replies.format_time(mtime_s)
-        match way:
-            case Dating.MFMT | Dating.MDTM:
-                return self.command(f"{way.value} {stamp}", path)
-            case Dating.UTIME:
-                return self.command(f"SITE UTIME {stamp}", path)
-            case _:
-                return self.command("SITE UTIME", path) + f" {stamp} {stamp} {stamp} UTC".encode()
 
     def noop(self) -> None:
         """See `port.RemoteSession.noop`."""

@@ -33,7 +33,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.remote import resume
-from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
+from ftpsyncd.remote.outgoing import Names, Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
 from ftpsyncd.remote.pour import pour
 from ftpsyncd.remote.profile import Resuming
@@ -115,21 +115,20 @@ class _Cycle:
         """
         session = self.session
         temporary = job.temporary if session.profile.renames else job.path
-        session.command("STOR", temporary)
-        session.command("RNTO", job.path)
+        names = Names(session.name(temporary), session.name(job.path))
         session.assure(job.path)
         if job.size > SMALL or job.resume:
             yield from self._flush()
         if job.resume and temporary == job.temporary != job.path:
-            return (yield from self._continue(job))
+            return (yield from self._continue(job, names))
         yield from self._agree()
-        return Outgoing(job, temporary, opened(job), time.monotonic())
+        return Outgoing(job, temporary, names, opened(job), time.monotonic())
 
-    def _continue(self, job: PublishJob) -> Generator[PublishResult, None, Outgoing]:
+    def _continue(self, job: PublishJob, names: Names) -> Generator[PublishResult, None, Outgoing]:
         """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
         session = self.session
         kept = resume.kept(session, job)
-        upload = Outgoing(job, job.temporary, opened(job), time.monotonic(), kept)
+        upload = Outgoing(job, job.temporary, names, opened(job), time.monotonic(), kept)
         try:
             resume.hash_ahead(session, upload.file, upload.digest, kept.size)
             if kept.size < job.size:
@@ -256,7 +255,7 @@ class _Cycle:
         ended, self.verified, before = self.verified, None, self.before
         renames = [] if ended is None else rename(session, ended)
         asked = [] if before is None else checks(session, before)
-        store = session.command("APPE" if upload.kept.way is Resuming.APPE else "STOR", upload.temporary)
+        store = (b"APPE " if upload.kept.way is Resuming.APPE else b"STOR ") + upload.names.temporary
         another = session.overlaps and upload.job.size <= SMALL
         answers: list[Reply] = []
         try:

@@ -162,6 +162,8 @@ class Control:
         self.peer = str(self.peer_address[0])
         self.local = str(self._sock.getsockname()[0])
         self.context: ssl.SSLContext | None = None
+        self._protected: ssl.SSLSocket | None = None
+        """The socket, once TLS has begun."""
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
 
@@ -173,12 +175,12 @@ class Control:
     @property
     def session(self) -> ssl.SSLSession | None:
         """The TLS session as it is now: TLS 1.3 tickets arrive after the handshake, so ask for every transfer."""
-        return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+        return None if self._protected is None else self._protected.session
 
     @property
     def tls_version(self) -> str:
         """As people write it, ``TLS 1.3``; empty without TLS."""
-        version = self._sock.version() if isinstance(self._sock, ssl.SSLSocket) else None
+        version = None if self._protected is None else self._protected.version()
         return (version or "").replace("TLSv", "TLS ")
 
     @property
@@ -205,7 +207,7 @@ class Control:
             raise TlsError("The server sent text before TLS began; it could come from somebody in between.")
         try:
             self._sock.settimeout(self.timeouts.connect_s)
-            self._sock = context.wrap_socket(self._sock, server_hostname=self.host)
+            self._sock = self._protected = context.wrap_socket(self._sock, server_hostname=self.host)
             self._sock.settimeout(0)
         except FAILURES as error:
             self.broken = True
@@ -257,7 +259,11 @@ class Control:
             ServerUnavailableError: silence, or the line ended.
             ProtocolError: no FTP.
         """
-        deadline = time.monotonic() + (self.timeouts.reply_s if timeout_s is None else timeout_s)
+        if not self.queued:
+            self._await_reply(time.monotonic() + (self.timeouts.reply_s if timeout_s is None else timeout_s))
+        return self.queued.popleft()
+
+    def _await_reply(self, deadline: float) -> None:
         while not self.queued:
             if self.broken:
                 raise ServerUnavailableError("The connection to the server is finished.")
@@ -268,7 +274,6 @@ class Control:
             except FAILURES as error:
                 self.broken = True
                 raise translate(error, f"waiting for the reply of {self._where}") from error
-        return self.queued.popleft()
 
     def _receive(self, timeout_s: float) -> None:
         """Wait for bytes and queue the replies in them; an end of the stream is an EOFError."""
@@ -276,7 +281,7 @@ class Control:
 
     def _recv(self, deadline: float) -> bytes:
         # Waiting first saves a call: what is asked for is seldom there yet. What TLS has decrypted, poll cannot see.
-        if not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending()):
+        if self._protected is None or not self._protected.pending():
             self._await(None, select.POLLIN, deadline)
         while True:
             try:
@@ -286,10 +291,8 @@ class Control:
 
     def _await(self, wish: OSError | None, events: int, deadline: float) -> None:
         """Wait until the socket is ready, for what TLS wishes or else for ``events``."""
-        if isinstance(wish, ssl.SSLWantReadError):
-            events = select.POLLIN
-        elif isinstance(wish, ssl.SSLWantWriteError):
-            events = select.POLLOUT
+        if wish is not None and isinstance(wish, ssl.SSLError):
+            events = select.POLLIN if isinstance(wish, ssl.SSLWantReadError) else select.POLLOUT
         if events != select.POLLIN:
             self._poll.modify(self._sock, events)
         try:
