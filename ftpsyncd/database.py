@@ -167,8 +167,10 @@ class Database:
         """Ask; what is not yet committed counts."""
         cursor = self._db.cursor(_Reading)
         cursor.error = self._error
-        with self._errors("read"):
+        try:
             return cursor.execute(sql, values)
+        except sqlite3.Error as error:
+            raise self._error("read", error) from error
 
     def write(self, sql: str, values: Sequence[object]) -> Cursor:
         """Change something at the next commit."""

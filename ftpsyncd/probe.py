@@ -211,7 +211,7 @@ class Probing:
             self.profile.pipelining = False  # should the session end under it
             try:
                 session.control.send([b"NOOP", absent, b"PWD", there] * BATCHES)
-                codes = [session.check(session.first()).code for _ in range(4 * BATCHES)]
+                codes = [reply.code for reply in session.finals(4 * BATCHES)]
             except ServerUnavailableError:
                 codes = []
             fitting = all(

@@ -11,7 +11,7 @@ import os
 import sys
 
 from ftpsyncd import history
-from ftpsyncd.model import Failure, Fingerprint, Intent, Kind, Row, basename, parent
+from ftpsyncd.model import Failure, Fingerprint, Intent, Kind, Row
 
 _FIRST = """
 CREATE TABLE mapping(
@@ -91,18 +91,24 @@ _KIND_OF = {0: Kind.FILE, 1: Kind.DIR}
 
 
 ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-"""As `os.fsdecode`, spelled out where a call per file would cost as much as the rest."""
+"""As `os.fsdecode` and `os.fsencode`, spelled out where a call per file would cost as much as the rest."""
 
 
 def key_of(path: str) -> tuple[bytes, bytes]:
     """Directory and name of a path."""
-    return os.fsencode(parent(path)), os.fsencode(basename(path))
+    directory, _, name = encoded(path).rpartition(b"/")
+    return directory, name
+
+
+def encoded(path: str) -> bytes:
+    """As `os.fsencode`."""
+    return path.encode(ENCODING, ERRORS)
 
 
 def row_values(item: tuple[tuple[int, str], Row]) -> tuple[object, ...]:
     """A row of ``entry``: of a mapping and a path."""
     (mapping, path), row = item
-    directory, _, name = os.fsencode(path).rpartition(b"/")
+    directory, name = key_of(path)
     size, mtime_ns, inode = row.fingerprint
     return (
         mapping,
@@ -156,10 +162,10 @@ def intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]
     """A row of ``intent``."""
     return (
         mapping,
-        os.fsencode(path),
+        encoded(path),
         _KINDS[intent.kind],
-        os.fsencode(intent.temporary),
-        os.fsencode(intent.source),
+        encoded(intent.temporary),
+        encoded(intent.source),
         f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
         stored(intent.received),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from ftpsyncd.model import parent
 
@@ -11,6 +12,7 @@ TRASH = ".ftpsyncd-trash"
 _NAME_MAX = 255
 
 
+@lru_cache(maxsize=1024)  # asked for when a file is handed out, when it is sent, and when a leftover is looked for
 def temporary(remote: str, owner: str) -> str:
     """The temporary name for a final remote path: ``NAME.<8 hex>.filepart`` beside it.
 

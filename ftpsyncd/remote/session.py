@@ -215,7 +215,7 @@ class Session:
         context = self.account.context
         if self.account.spec.tls is TlsMode.IMPLICIT and context is not None:
             self.control.secure(context)
-        greeting = self._final()
+        (greeting,) = self.finals(1)
         if not greeting.good:
             raise self.error(greeting, "")
         self.greeting = greeting.text
@@ -306,7 +306,7 @@ class Session:
             self.batching = len(part) > 1
             try:
                 self.control.send(part)
-                answers += [self._final() for _ in part]
+                answers += self.finals(len(part))
             except ServerUnavailableError as error:
                 if self.batching and error.reply[:3] != "421":
                     self.profile.doubt()
@@ -314,9 +314,14 @@ class Session:
             self.batching = False
         return answers
 
-    def _final(self) -> Reply:
-        """The next reply that is not preliminary."""
-        return self.check(self.first())
+    def finals(self, count: int) -> list[Reply]:
+        """The next replies that are not preliminary."""
+        answers: list[Reply] = []
+        while len(answers) < count:
+            reply = self.first()
+            if not reply.preliminary:
+                answers.append(reply)
+        return answers
 
     def first(self, timeout_s: float | None = None) -> Reply:
         """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""

@@ -272,7 +272,7 @@ class _Cycle:
         assert offer is not None  # noqa: S101 - `_agree` made it or raised
         failure = self._send(upload, offer, len(ahead))
         try:
-            answers += [session.check(session.first()) for _ in ahead]
+            answers += session.finals(len(ahead))
         except RemoteError as error:
             if error.reply[:3] != "421":
                 session.profile.doubt()
