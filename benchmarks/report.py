@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders import CONTENDERS, OURS
+from benchmarks.least import EACH, STANDARD_MTU, least_s
 from benchmarks.record import Case, Quantity, Results
 from benchmarks.scenarios import Scenario, Target
+from benchmarks.trees import layout
 
 BEGIN, END = "<!-- transfer:begin -->", "<!-- transfer:end -->"
 _SIGN = {"time": "≤", "cpu": "≤", "rate": "≥"}
@@ -133,12 +135,33 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
     for case in cases:
         server = _server(case.server, case.tls)
         lines += [f"{server}: {name} is left out: {why}." for name, why in case.left_out.items()]
+    if least := _least(scenario, cases):
+        lines.append(least)
     if scenario.gone_s:
         lines.append(
             f"The files had been gone for {scenario.gone_s:g} s when the programs started. That counts for"
             " `delete_after` (10 s); of what is deleted right before `sync` runs, ftpsyncd waits out the rest."
         )
     return "\n\n".join(lines)
+
+
+def _least(scenario: Scenario, cases: Sequence[Case]) -> str:
+    """What the line itself takes, beside the targets."""
+    if scenario.action != "upload" or scenario.rtt_ms is None:
+        return ""
+    trips = ", ".join(f"{EACH[case.server]} at {case.server}" for case in cases)
+    return (
+        f"The round trips of these transfers alone ({trips}; one more each time that TCP's window has to grow),"
+        f" with nothing before, between and after: {'; '.join(_least_of(scenario, case) for case in cases)}."
+    )
+
+
+def _least_of(scenario: Scenario, case: Case) -> str:
+    sizes = layout(scenario.tree).values()
+    rtt_ms, mtu = case.measured_rtt_ms, case.mtu or STANDARD_MTU
+    least = least_s(sizes, case.server, connections=case.connections, rtt_ms=rtt_ms, mtu=mtu)
+    beside = f", {least / case.median('lftp'):.2f} of lftp's time" if "lftp" in case.measured else ""
+    return f"{case.server} {least:.2f} s{beside}"
 
 
 def _case_rows(scenario: Scenario, case: Case) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,22 @@
+"""What the round trips of transfers take at least, reckoned by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.least import least_s, windows
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [(0, 1), (1, 1), (14_480, 1), (14_481, 2), (43_440, 2), (43_441, 3), (60_000, 3)],
+)
+def test_the_window_doubles_from_ten_packets(size: int, count: int):
+    assert windows(size, 1500) == count
+
+
+@pytest.mark.parametrize(("server", "seconds"), [("proftpd", 0.25), ("pure-ftpd", 0.25), ("vsftpd", 0.35)])
+def test_the_files_share_the_connections(server: str, seconds: float):
+    # Two and three round trips, one more each at vsftpd, on two connections.
+    assert least_s([1_000, 20_000], server, connections=1, rtt_ms=50, mtu=1500) == pytest.approx(seconds)
+    assert least_s([1_000, 20_000], server, connections=2, rtt_ms=50, mtu=1500) == pytest.approx(seconds / 2)
