@@ -45,7 +45,7 @@ MUTATIONS = (
         "G1",
         "the server is not asked for the size",
         "remote/outgoing.py",
-        'commands = [("SIZE", session.command("SIZE", upload.temporary))] if session.profile.size else []',
+        'commands = [("SIZE", b"SIZE " + name)] if session.profile.size else []',
         "commands: list[tuple[str, bytes]] = []",
         f"{SCRIPTED}::TestTheDataConnection::test_a_226_before_the_data_is_verified",
     ),
