@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import pty
 import re
@@ -326,3 +327,11 @@ def test_on_a_terminal_the_demo_is_live(environment):
     assert "Try it" in text
     assert "identical on both sides" in text
     assert leftovers(environment) == []
+
+
+def test_the_server_leaves_the_log_of_its_library_as_it_was(tmp_path):
+    log = logging.getLogger("pyftpdlib")
+    before = log.propagate
+    with LoopbackServer(tmp_path):
+        assert not log.propagate
+    assert log.propagate is before is True

@@ -68,7 +68,7 @@ class LoopbackServer:
         # A class of its own: pyftpdlib keeps its settings on the class, and two demos must not share them.
         settings = {"authorizer": accounts, "banner": "ftpsyncd demo server", "dtp_handler": SlowLine}
         handler = type("DemoHandler", (FTPHandler,), settings)
-        _silence()
+        self._propagated = _silence()
         self._server = FTPServer(("127.0.0.1", 0), handler, ioloop=self._loop)
         self.port: int = self._server.address[1]
 
@@ -81,6 +81,7 @@ class LoopbackServer:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+        logging.getLogger("pyftpdlib").propagate = self._propagated
 
     def _serve(self) -> None:
         try:
@@ -91,9 +92,14 @@ class LoopbackServer:
             self._server.close_all()
 
 
-def _silence() -> None:
-    """Keep pyftpdlib's log off the screen; it would set up a handler of its own if it found none."""
+def _silence() -> bool:
+    """Keep pyftpdlib's log off the screen; it would set up a handler of its own if it found none.
+
+    Returns:
+        Whether it was heard before.
+    """
     log = logging.getLogger("pyftpdlib")
     if not log.handlers:
         log.addHandler(logging.NullHandler())
-    log.propagate = False
+    propagated, log.propagate = log.propagate, False
+    return propagated
