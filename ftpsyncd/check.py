@@ -20,9 +20,9 @@ from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core import names
 from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError
 from ftpsyncd.model import parent, remote_join
+from ftpsyncd.remote.account import connect as connect_session
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
-from ftpsyncd.remote.session import connect as connect_session
 from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode
 

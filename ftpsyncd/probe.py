@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from ftpsyncd.errors import FtpsyncdError, RemoteError, ServerUnavailableError, TooManyConnectionsError
 from ftpsyncd.remote import hashes, naming, replies, trials
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Resuming
-from ftpsyncd.remote.session import Account, Session
+from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.transfer import deliver
 from ftpsyncd.specs import TlsMode
 

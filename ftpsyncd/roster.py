@@ -30,8 +30,8 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Keeper
-from ftpsyncd.remote.session import Account
 from ftpsyncd.specs import MappingSpec, ServerSpec
 from ftpsyncd.survey import destination
 

@@ -23,8 +23,9 @@ from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Kind, Row, join, parent, remote_join
 from ftpsyncd.remote import hashes, trials
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Hashing, Keeper
-from ftpsyncd.remote.session import Account, Session
+from ftpsyncd.remote.session import Session
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.survey import destination
 

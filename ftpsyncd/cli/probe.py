@@ -17,8 +17,8 @@ from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, LockHeldError,
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.probe import Measure, Probing
 from ftpsyncd.quoting import one_line
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import kept
-from ftpsyncd.remote.session import Account
 from ftpsyncd.service import claim
 from ftpsyncd.survey import LEDGER
 

@@ -22,12 +22,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ftpsyncd.remote.account import Account
     from ftpsyncd.remote.landing import Fetched
     from ftpsyncd.remote.library import Ftp, connect
     from ftpsyncd.remote.memory import MemoryServer
     from ftpsyncd.remote.pool import Pool
     from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
-    from ftpsyncd.remote.session import Account
     from ftpsyncd.remote.trees import Step, TreeResult
 
 __all__ = [
@@ -48,7 +48,7 @@ __all__ = [
 
 _HOMES = MappingProxyType(
     {
-        "Account": "session",
+        "Account": "account",
         "Connector": "port",
         "Fetched": "landing",
         "Ftp": "library",

@@ -33,9 +33,9 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind, remote_join
 from ftpsyncd.remote import landing, trees
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.landing import Directory, Fetched
 from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.trees import Moved, Step, TreeResult
 from ftpsyncd.specs import ServerSpec
 

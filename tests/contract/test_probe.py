@@ -10,8 +10,8 @@ import pytest
 
 from ftpsyncd.errors import NameRefusedError, ServerUnavailableError
 from ftpsyncd.probe import Probing
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Hashing, Keeper, Oddity, Profile, Resuming, kept
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Behaviour, Connection, Scripted
 from tests.servers import KINDS, running

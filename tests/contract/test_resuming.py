@@ -8,9 +8,10 @@ import random
 import pytest
 
 from ftpsyncd.errors import TransferFailedError
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Beyond, Hashing
 from ftpsyncd.remote.resume import REPEATED
-from ftpsyncd.remote.session import Account, Session
+from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import beyond, scratch
 from tests.contract.remotes import Remote, job, publish, put, raiser
 from tests.servers import KINDS, running

@@ -20,7 +20,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.remote.session import Account
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put

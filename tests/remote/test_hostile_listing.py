@@ -18,8 +18,8 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.remote import Ftp, Step, transfer
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.landing import REPEATED, Directory
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX, unfit
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ftpsyncd.errors import LoginRefusedError
-from ftpsyncd.remote.session import Account, Session
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until

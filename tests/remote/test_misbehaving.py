@@ -22,8 +22,8 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile, reads_afterwards
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, publish

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFailedError, VerificationError
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Resuming
 from ftpsyncd.remote.resume import REPEATED
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.trials import CONTENT as TRIAL
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish, raiser

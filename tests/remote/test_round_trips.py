@@ -7,10 +7,11 @@ import threading
 import pytest
 
 from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.remote import account as accounts
 from ftpsyncd.remote import session as sessions
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.profile import Dating
-from ftpsyncd.remote.session import Account
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, publish
@@ -53,7 +54,7 @@ class TestFeatures:
                 assert "MFMT" not in second.profile.features
 
     def test_what_was_told_long_ago_is_asked_again(self, monkeypatch):
-        monkeypatch.setattr(sessions, "FEATURES_LAST_S", 0.0)
+        monkeypatch.setattr(accounts, "FEATURES_LAST_S", 0.0)
         with Scripted() as server:
             acc = account(server)
             with acc(), acc():

@@ -1,0 +1,142 @@
+"""An account at a server: what its sessions share, and how one is begun.
+
+In: where and who, a profile from earlier. Out: sessions; what they learn of the server is learned for all. Nobody is
+told a password that was just refused. Called by the pool, and by the commands that need one connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
+from ftpsyncd.remote.profile import Profile, lasting
+from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.throttle import Throttle
+from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
+from ftpsyncd.specs import ServerSpec, TlsMode
+
+FEATURES_LAST_S = 60.0
+"""For so long, what a server told one session of its features is true for the next ones: they are opened together."""
+
+
+class Account:
+    """What all sessions of one account share; calling it opens a session (:class:`ftpsyncd.remote.port.Connector`).
+
+    Args:
+        spec: the account.
+        profile: what is known about the server from earlier.
+        timeouts: how long silence is borne.
+    """
+
+    def __init__(self, spec: ServerSpec, *, profile: Profile | None = None, timeouts: Timeouts | None = None) -> None:
+        self.spec = spec
+        self.profile = profile or Profile()
+        self.timeouts = timeouts or Timeouts(connect_s=min(15.0, spec.timeout_s), reply_s=spec.timeout_s)
+        self.throttle = Throttle(spec.bandwidth_bytes_s)
+        self.greeted: Callable[[], None] = lambda: None
+        """Called when a server has greeted, and proved who it is where TLS is used; before the login."""
+        self.refused: Callable[[LoginRefusedError], None] = lambda _error: None
+        """Called when a password was refused, before a session can begin that would count it as known of."""
+        self._door = threading.Lock()
+        self._let_in = False
+        self.refusals = 0
+        """How often a password was refused."""
+        self._refusal = LoginRefusedError("")
+        self._made: TlsContext | None = None
+        self._met = ("", -math.inf)
+
+    @property
+    def key(self) -> str:
+        """What the account is known by: other accounts of a server may be allowed other things."""
+        return f"{self.spec.user}@{self.spec.host}:{self.spec.port}"
+
+    @property
+    def context(self) -> TlsContext | None:
+        """The TLS context, made when it is first needed; None without TLS.
+
+        Raises:
+            TlsError: an anchor, certificate or key cannot be loaded.
+        """
+        if self._made is None and self.spec.tls is not TlsMode.OFF:
+            self._made = tls_context(self.spec)
+        return self._made
+
+    def __repr__(self) -> str:
+        return f"Account({self.spec.user}@{self.spec.host}:{self.spec.port}, tls={self.spec.tls})"
+
+    def __call__(self) -> Session:
+        """Connect, protect, log in.
+
+        Raises:
+            ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
+        """
+        _ = self.context  # what cannot be loaded is said before anybody is bothered
+        session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
+        try:
+            session.begin()
+        except ServerUnavailableError as error:
+            session.abandon()
+            if not session.batching or not self.profile.pipelining or error.reply[:3] == "421":
+                raise
+            return self._one_at_a_time()
+        except BaseException:
+            session.abandon()
+            raise
+        return session
+
+    def met(self, greeting: str) -> None:
+        """The features of a server that greets like this were told right now."""
+        self._met = lasting(greeting), time.monotonic()
+
+    def met_lately(self, greeting: str) -> bool:
+        """Whether the features of a server that greets like this were told within the last minute."""
+        words, at = self._met
+        return words == lasting(greeting) and time.monotonic() - at < FEATURES_LAST_S
+
+    @contextlib.contextmanager
+    def entrance(self, known: int) -> Iterator[None]:
+        """Held while a password is told: until one session was let in, the others wait for what becomes of it.
+
+        Args:
+            known: `refusals` when the session began.
+
+        Raises:
+            LoginRefusedError: it was refused meanwhile, as it would be again.
+        """
+        if self._let_in:
+            try:
+                yield
+            except LoginRefusedError:
+                # It was changed meanwhile.
+                self._let_in = False
+                raise
+            return
+        with self._door:
+            if self.refusals > known:
+                last = self._refusal
+                raise LoginRefusedError(last.message, reply=last.reply, remedy=last.remedy)
+            try:
+                yield
+            except LoginRefusedError as error:
+                self.refused(error)
+                self.refusals, self._refusal = self.refusals + 1, error
+                raise
+            self._let_in = True
+
+    def _one_at_a_time(self) -> Session:
+        """Try again without batches; if that works, the server cannot take them, if not, it has another trouble."""
+        self.profile.pipelining = False
+        try:
+            return self()
+        except BaseException:
+            self.profile.pipelining = True
+            raise
+
+
+def connect(spec: ServerSpec) -> Session:
+    """Open one session to an account; `Account` is for several."""
+    return Account(spec)()
