@@ -130,7 +130,7 @@ class ServerKeys(Section):
             units.rate,
             {"anyOf": [{"pattern": units.RATE_PATTERN, "type": "string"}, {"minimum": 1000, "type": "number"}]},
         ),
-        "The most bytes per second to send to this server. Default: unlimited.",
+        "The most bytes per second to send to this server or fetch from it. Default: unlimited.",
         examples=["10 MB/s"],
     )
     timeout = preset(_duration(1, 3600), "30s", "How long to wait for a reply.")

@@ -203,12 +203,14 @@ def _retrieve(
 
 
 def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]) -> Iterator[bytes]:
-    """The blocks of a download; the connection is reset if they are not all taken."""
+    """The blocks of a download, within the account's limit; the connection is reset if they are not all taken."""
+    throttle = session.account.throttle
     line = offer.open(session, answer)
     line.keep_alive()
-    block = memoryview(bytearray(BLOCK))
+    block = memoryview(bytearray(throttle.portion(BLOCK)))
     try:
         while size := line.receive(block):
+            throttle.take(size)
             yield bytes(block[:size])
     except BaseException:
         line.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 
@@ -72,3 +73,16 @@ def test_connections_share_it():
         took = time.monotonic() - began
         assert sent == {"/0": 3_000_000, "/1": 3_000_000}
         assert took == pytest.approx(6_000_000 / rate, rel=0.2)
+
+
+def test_what_is_fetched_keeps_to_it():
+    rate = 4_000_000
+    with Scripted() as server, Account(server.spec(bandwidth_bytes_s=rate))() as session:
+        server.files["/f"] = b"x" * 3_000_000
+        into = io.BytesIO()
+        began = time.monotonic()
+        assert session.fetch("/f", into) == 3_000_000
+        took = time.monotonic() - began
+        assert into.getvalue() == server.files["/f"]
+        # The last portion is not waited for.
+        assert took == pytest.approx(3_000_000 / rate, rel=0.3)
