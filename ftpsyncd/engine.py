@@ -51,6 +51,8 @@ from ftpsyncd.together import Together
 
 CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
+ENGINE_STUCK_S = 60.0
+"""An engine whose loop has not turned for so long is not alive."""
 TURN_MESSAGES = 512
 """Messages handled before the engine hands out work and commits."""
 BUSY_ACTIONS = 16

@@ -12,10 +12,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.receipts import HistoryQuery
+
+if TYPE_CHECKING:
+    # Who records and never reads back, a `sync`, need not load it.
+    from ftpsyncd.receipts import HistoryQuery
 
 SCHEMA = """
 CREATE TABLE history(

@@ -49,6 +49,9 @@ from ftpsyncd.tables import (
     unsigned,
 )
 
+LEDGER = "ledger.db"
+"""The file's name in the state directory."""
+
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""
 

@@ -32,8 +32,7 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Keeper
-from ftpsyncd.specs import MappingSpec, ServerSpec
-from ftpsyncd.survey import destination
+from ftpsyncd.specs import MappingSpec, ServerSpec, destination
 
 RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""

@@ -17,24 +17,21 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ftpsyncd.config import Config, check_secrets
-from ftpsyncd.control.feed import Feed
-from ftpsyncd.control.meter import Meter
 from ftpsyncd.core.schedule import Breaker
-from ftpsyncd.engine import Engine
+from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
+from ftpsyncd.ledger import LEDGER
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import changed_message
 from ftpsyncd.roster import Roster
 from ftpsyncd.status import Status
-from ftpsyncd.steering import ENGINE_STUCK_S, Steering
-from ftpsyncd.survey import LEDGER
 from ftpsyncd.together import Together
 
 if TYPE_CHECKING:
-    from ftpsyncd.alerts import Alerter
+    from ftpsyncd.outside import Outside
 
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
@@ -111,15 +108,11 @@ class Service:
                 raise UsageError(f"there is no mapping {name!r}; there are: {known}")
         self._names = names
         self._observe = observe
-        self._reload = reload
         self._journal = Journal()
-        self._meter = Meter()
-        self._feed = Feed()
+        self._outside = None if one_pass else _outside(reload)
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._roster: Roster | None = None
-        self._steering: Steering | None = None
-        self._alerter: Alerter | None = None
 
     @property
     def engine(self) -> Engine:
@@ -149,7 +142,7 @@ class Service:
             stack.enter_context(ledger)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
-            engine = self._engine = Engine(ledger, self._emit, self._feed.show, together=Together())
+            engine = self._engine = Engine(ledger, self._emit, self._show, together=Together())
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
             stack.callback(engine.stop)
@@ -157,42 +150,13 @@ class Service:
             stack.callback(roster.stop_crews, STOP_S)
             stack.callback(roster.stop_disks)
             roster.start()
-            if not self.one_pass:
+            if self._outside is not None:
                 if ledger.in_order:
                     # One that was not closed in order has been checked before anything else.
                     stack.enter_context(Checkup(ledger.path, engine.damaged))
-                self._serve_control(stack)
-                stack.callback(self._stop_alerts)
-                self._start_alerts()
+                stack.callback(self._outside.stop)
+                self._outside.start(self.config, engine)
             self._stack = stack.pop_all()
-
-    def _serve_control(self, stack: ExitStack) -> None:
-        if self.config.control.socket is None:
-            return
-        from ftpsyncd.control.server import ControlServer  # noqa: PLC0415 - a `sync` need not load a web server
-
-        self._steering = Steering(self.config, self.engine, self._reload)
-        server = ControlServer(
-            self._steering,
-            self.config.control.socket,
-            feed=self._feed,
-            meter=self._meter,
-            http=self.config.control.http,
-            token_file=self.config.state_dir / "control.token",
-        )
-        stack.enter_context(server)
-
-    def _start_alerts(self) -> None:
-        if self.config.alerts is not None:
-            from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - nor an HTTP client
-
-            self._alerter = Alerter(self.config.alerts, self.status)
-            self._alerter.start()
-
-    def _stop_alerts(self) -> None:
-        if self._alerter is not None:
-            self._alerter.stop()
-            self._alerter = None
 
     def stop(self) -> None:
         """Stop everything; transfers that do not end in time are done again at the next start."""
@@ -200,9 +164,13 @@ class Service:
 
     def _emit(self, event: Event) -> None:
         self._journal(event)
-        self._meter.tell(event)
-        self._feed.tell(event)
+        if self._outside is not None:
+            self._outside.tell(event)
         self._observe(event)
+
+    def _show(self, status: Status) -> None:
+        if self._outside is not None:
+            self._outside.show(status)
 
     def change(self, config: Config) -> str:
         """Run another configuration from now on; what did not change is not disturbed.
@@ -219,12 +187,9 @@ class Service:
         config = replace(config, state_dir=self.config.state_dir, control=self.config.control)
         self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
         found = self._roster.change(config)
-        before, self.config = self.config, config
-        if config.alerts != before.alerts:
-            self._stop_alerts()
-            self._start_alerts()
-        if self._steering is not None:
-            self._steering.config = config
+        self.config = config
+        if self._outside is not None:
+            self._outside.change(config, self.engine)
         return found.sentence + (f"; `{'` and `'.join(later)}` from the next start on" if later else "")
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -311,6 +276,12 @@ class Service:
             ),
             any(m.removals.missing for m in engine.mirrors.values()),
         )
+
+
+def _outside(reload: Callable[[], str] | None) -> Outside:
+    from ftpsyncd.outside import Outside  # noqa: PLC0415 - a `sync`, which nobody asks, need not load what answers
+
+    return Outside(reload)
 
 
 def require_secrets(config: Config) -> None:

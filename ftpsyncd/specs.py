@@ -139,3 +139,8 @@ class MappingSpec:
     rescan_s: float = 900.0
     follow_symlinks: bool = False
     empty_dirs: bool = False
+
+
+def destination(spec: MappingSpec, server: ServerSpec) -> str:
+    """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
+    return f"{server.user}@{server.host}:{server.port}{spec.remote}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import Daemon
-from ftpsyncd.engine import Engine
+from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, UsageError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
@@ -19,9 +19,6 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.status import CommandName, Health, Status, Why
 from ftpsyncd.survey import history, locate, why_from_ledger
-
-ENGINE_STUCK_S = 60.0
-"""An engine whose loop has not turned for so long is not alive."""
 
 
 class Steering(Daemon):

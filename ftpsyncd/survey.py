@@ -18,7 +18,7 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
-from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.ledger import CHANGED, LEDGER, Ledger
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import (
     Action,
@@ -43,10 +43,8 @@ from ftpsyncd.model import (
 from ftpsyncd.quoting import quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.report import changed_message, iso, problems_of
-from ftpsyncd.specs import DeletePolicy, MappingSpec, ServerSpec
+from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status, Why
-
-LEDGER = "ledger.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,6 @@ class Planned:
     path: str
     size: int
     why: str
-
-
-def destination(spec: MappingSpec, server: ServerSpec) -> str:
-    """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
-    return f"{server.user}@{server.host}:{server.port}{spec.remote}"
 
 
 def open_ledger(config: Config) -> Ledger | None:

@@ -26,8 +26,7 @@ from ftpsyncd.remote import hashes, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Hashing, Keeper
 from ftpsyncd.remote.session import Session
-from ftpsyncd.specs import MappingSpec
-from ftpsyncd.survey import destination
+from ftpsyncd.specs import MappingSpec, destination
 
 _T = TypeVar("_T")
 

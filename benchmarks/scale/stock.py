@@ -17,7 +17,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Fingerprint, Kind, Row
-from ftpsyncd.survey import destination
+from ftpsyncd.specs import destination
 
 _ROWS_PER_COMMIT = 50_000
 _DIGEST = bytes(range(32))

@@ -14,13 +14,12 @@ from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
 from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, LockHeldError, RemoteError, UsageError
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.probe import Measure, Probing
 from ftpsyncd.quoting import one_line
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import kept
 from ftpsyncd.service import claim
-from ftpsyncd.survey import LEDGER
 
 
 @click.command(

@@ -17,6 +17,22 @@ from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, write_config
 from tests.servers import running
 
+NOT_FOR_A_SYNC = [
+    "ftpsyncd.outside",
+    "ftpsyncd.steering",
+    "ftpsyncd.survey",
+    "ftpsyncd.receipts",
+    "ftpsyncd.control",
+    "ftpsyncd.alerts",
+    "ftpsyncd.local.watch",
+    "ftpsyncd.cli.plan",
+    "watchdog",
+    "starlette",
+    "uvicorn",
+    "rich",
+]
+"""Each costs milliseconds to load: who starts a `sync` every minute pays that every minute."""
+
 NOBODY = Status(DaemonStatus(running=False, pid=0, version="0", uptime_s=0.0), (), (), ())
 
 
@@ -54,6 +70,23 @@ def test_one_pass_publishes_everything(ftpsyncd, config_of_real, real):
     assert (ended.code, ended.err) == (0, "")
     assert (real.home / "gallery/2024/a.jpg").read_bytes() == b"picture"
     assert "1 file (7 B) published" in ended.out
+
+
+def test_a_sync_loads_nothing_that_only_a_daemon_or_a_terminal_needs(config_of_real):
+    (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    program = (
+        "import sys; from ftpsyncd.cli.app import outcome; code = outcome(sys.argv[2:]);"
+        "print(sorted(set(sys.argv[1].split()) & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, " ".join(NOT_FOR_A_SYNC), "sync", "-c", str(config_of_real)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "1 file (7 B) published" in ended.stdout
+    assert ended.stderr == "[]\n"
 
 
 def test_a_file_that_somebody_writes_is_reported_and_not_awaited(ftpsyncd, config_of_real, real):

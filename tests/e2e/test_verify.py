@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from ftpsyncd.config import load
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.model import Intent, Kind, Row
-from ftpsyncd.survey import LEDGER, destination
+from ftpsyncd.specs import destination
 from ftpsyncd.verify import Verification
 from tests.e2e.site import Site, contents, site
 from tests.e2e.test_source import copies, fill
