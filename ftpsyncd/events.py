@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class EventKind(StrEnum):
@@ -37,8 +37,7 @@ class EventKind(StrEnum):
     LEDGER_BACK = "ledger_back"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened; rendered by the log, later by the control socket too."""
 
     kind: EventKind

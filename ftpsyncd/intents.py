@@ -10,7 +10,6 @@ delete a hole that nobody sees, should the disk have moved on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import replace
 
 from ftpsyncd.core import names
 from ftpsyncd.model import (
@@ -87,7 +86,7 @@ class Intents:
                 prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
                 intent = Intent(Kind.FILE, temporary, source, prints, received)
                 if isinstance(action, Upload) and action.resume != received:
-                    action = replace(action, resume=received)
+                    action = action._replace(resume=received)
                     if received:
                         # It may be tried with a small file first, and that be left.
                         self._sweep_later(names.trial(temporary))
@@ -96,7 +95,7 @@ class Intents:
                 prints = self._open.get(action.path, Intent(Kind.FILE)).fingerprints
                 intent = Intent(Kind.FILE, self._temporary_of(action.path), fingerprints=prints)
                 if action.sizes:
-                    action = replace(action, sizes=(*action.sizes, *(each.size for each in prints)))
+                    action = action._replace(sizes=(*action.sizes, *(each.size for each in prints)))
             case MakeDir():
                 intent = Intent(Kind.DIR, self._temporary_of(action.path))
             case RenameDir():
@@ -264,7 +263,7 @@ class Intents:
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
         if self._site.ledger.row(self._site.id, path) is None:
-            sweep = replace(sweep, kind=intent.kind, fingerprints=intent.fingerprints)
+            sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints)
         if sweep.temporary or sweep.fingerprints or sweep.kind is Kind.DIR:
             self._site.queue.offer(sweep)
         else:

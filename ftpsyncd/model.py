@@ -9,7 +9,6 @@ kind, absolute, beginning with ``/``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
@@ -186,8 +185,7 @@ class Hold(NamedTuple):
 # ── Actions and outcomes ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class MakeDir:
+class MakeDir(NamedTuple):
     """Make a directory at the server."""
 
     mapping: str
@@ -197,8 +195,7 @@ class MakeDir:
     why: str = "new directory"
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """Publish a file."""
 
     mapping: str
@@ -214,8 +211,7 @@ class Upload:
     why: str = "new file"
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(NamedTuple):
     """Rename a published file at the server; upload it if its old path turns out to be still there."""
 
     mapping: str
@@ -227,8 +223,7 @@ class Rename:
     why: str = "renamed"
 
 
-@dataclass(frozen=True, slots=True)
-class RenameDir:
+class RenameDir(NamedTuple):
     """Rename a directory at the server with all that is in it."""
 
     mapping: str
@@ -240,8 +235,7 @@ class RenameDir:
     """It was tried before, and the server may have done it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Delete a file that we published."""
 
     mapping: str
@@ -253,8 +247,7 @@ class Delete:
     why: str = "deleted locally"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveDir:
+class RemoveDir(NamedTuple):
     """Remove a directory that we made, if the server finds it empty."""
 
     mapping: str
@@ -262,8 +255,7 @@ class RemoveDir:
     why: str = "directory deleted locally"
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(NamedTuple):
     """Drop a ledger row; the server is not touched."""
 
     mapping: str
@@ -272,8 +264,7 @@ class Forget:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(NamedTuple):
     """Record what is true already: a directory whose inode changed, for instance. The server is not touched."""
 
     mapping: str
@@ -282,8 +273,7 @@ class Adopt:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """Delete a temporary file that an interrupted upload of ours left at the server, and see what became of it."""
 
     mapping: str
@@ -296,8 +286,7 @@ class Sweep:
     """Of files that were on their way, if the server may have one under the final name without our knowing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """Find out whether the server answers; carries no path."""
 
     server: str
@@ -333,8 +322,7 @@ class Did(StrEnum):
     ANSWERED = "answered"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """An action succeeded."""
 
     action: Action
@@ -346,8 +334,7 @@ class Done:
     reply: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """An action did not succeed; ``error.retry`` says what to do about it."""
 
     action: Action

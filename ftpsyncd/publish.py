@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from ftpsyncd.core import names
@@ -462,7 +462,7 @@ def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
 
 def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
     """The outcome of an upload that stood in for a rename, as the rename's own."""
-    return replace(outcome, action=action)
+    return outcome._replace(action=action)
 
 
 def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:

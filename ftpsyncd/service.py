@@ -11,10 +11,10 @@ import fcntl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core.schedule import Breaker
@@ -60,8 +60,7 @@ def claim(directory: Path) -> IO[str]:
     return lock
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a `sync` is."""
 
     files_done: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -424,7 +423,7 @@ def test_a_ledger_of_version_1_that_is_only_read_has_no_history_and_stays_as_it_
 def test_the_event_of_a_receipt_says_the_same(story: Story):
     story.apply(Done(Upload(M, "a", A), Did.PUBLISHED, sha256=SHA, duration_s=1.5, reply="226"))
     [event], [receipt] = story.events, receipts(story.ledger)
-    assert event == replace(
-        event, kind=EventKind(receipt.kind), path=receipt.path, size=receipt.size, sha256=receipt.sha256,
+    assert event == event._replace(
+        kind=EventKind(receipt.kind), path=receipt.path, size=receipt.size, sha256=receipt.sha256,
         duration_s=receipt.duration_s, attempts=receipt.attempts, reply=receipt.reply
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -393,7 +392,7 @@ def test_a_refused_name_is_parked_after_two_tries_and_counts_anew_when_the_file_
     story.apply(failed(REFUSED))
     story.apply(failed(REFUSED))
     assert story.told() == [EventKind.FAILED, EventKind.PARKED]
-    story.apply(Failed(replace(UPLOAD, fingerprint=Fingerprint(11, 2, 7)), REFUSED))
+    story.apply(Failed(UPLOAD._replace(fingerprint=Fingerprint(11, 2, 7)), REFUSED))
     assert story.told()[-1] is EventKind.FAILED
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from types import UnionType
+from typing import NamedTuple
 
 from ftpsyncd.core.below import Below
 from ftpsyncd.model import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
@@ -53,8 +53,7 @@ class Breaker(Enum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How much of a mapping waits and runs."""
 
     waiting: int = 0

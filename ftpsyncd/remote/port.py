@@ -11,7 +11,6 @@ Remote paths are absolute, ``str`` with surrogates for bytes that are not UTF-8 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -33,8 +32,7 @@ class RemoteEntry(NamedTuple):
     """Seconds since the epoch, UTC; None where the server cannot say."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublishJob:
+class PublishJob(NamedTuple):
     """One file to publish: open, send under ``temporary``, verify the size, rename to ``path``, set the date.
 
     Args:
@@ -67,8 +65,7 @@ class PublishJob:
     begun: Callable[[], None] = lambda: None
 
 
-@dataclass(frozen=True, slots=True)
-class PublishResult:
+class PublishResult(NamedTuple):
     """What became of one job; ``error`` is None exactly if the file is complete under its final name."""
 
     job: PublishJob
