@@ -1,15 +1,12 @@
-"""What a daemon tells of itself, and what a person asks of it. Immutable; the shapes of docs/control-api.md.
+"""How a daemon and all that it publishes are doing at one moment. Immutable; the shapes of docs/control-api.md.
 
 Imported by every command that asks a daemon, so it imports nothing of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-
-# ── Status ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class MappingState(StrEnum):
@@ -77,18 +74,6 @@ class MappingStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """Whether the engine lives, for who watches over the daemon."""
-
-    healthy: bool
-    engine_running: bool
-    engine_turn_age_s: float
-    """Since its loop turned last."""
-    limit_s: float
-    """More than this is not healthy."""
-
-
-@dataclass(frozen=True, slots=True)
 class ServerStatus:
     """One server at one moment."""
 
@@ -134,34 +119,3 @@ class Status:
     transfers: tuple[Transfer, ...]
     problems: tuple[Problem, ...] = ()
     """At most 100, parked ones first."""
-
-
-# ── What a person asks the daemon, and what it answers ───────────────────────────────────────────────────────────
-
-
-class CommandName(StrEnum):
-    """What the running daemon can be told to do."""
-
-    RESCAN = "rescan"
-    PAUSE = "pause"
-    RESUME = "resume"
-    RETRY = "retry"
-    APPROVE = "approve"
-    DISCARD = "discard"
-    RELOAD = "reload"
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """Why a path is, or is not, at the server; the shape of ``why --json``."""
-
-    path: str
-    """As it was asked for."""
-    mapping: str | None
-    """None if the path lies in no mapping."""
-    state: str
-    """One word, such as ``published``, ``settling``, ``pending``, ``failed``, ``parked``, ``held`` or ``ignored``."""
-    sentence: str
-    """For people: the reason, and what would change it."""
-    details: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
-    """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""

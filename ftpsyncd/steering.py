@@ -15,9 +15,10 @@ from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, UsageError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
+from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
-from ftpsyncd.status import CommandName, Health, Status, Why
+from ftpsyncd.status import Status
 from ftpsyncd.survey import history, locate, why_from_ledger
 
 

@@ -40,11 +40,12 @@ from ftpsyncd.model import (
     join,
     parent,
 )
+from ftpsyncd.questions import Why
 from ftpsyncd.quoting import quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.report import changed_message, iso, problems_of
 from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
-from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status, Why
+from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 
 
 @dataclass(frozen=True, slots=True)

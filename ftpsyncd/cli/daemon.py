@@ -12,8 +12,9 @@ from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.moments import iso_utc
 from ftpsyncd.errors import DaemonNotRunningError
+from ftpsyncd.questions import Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
-from ftpsyncd.status import Status, Why
+from ftpsyncd.status import Status
 
 if TYPE_CHECKING:
     from ftpsyncd.control.client import ControlClient

@@ -20,8 +20,8 @@ from ftpsyncd.cli.options import (
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.errors import UsageError
+from ftpsyncd.questions import CommandName
 from ftpsyncd.quoting import one_line
-from ftpsyncd.status import CommandName
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 

@@ -36,7 +36,7 @@ from ftpsyncd.control.sharing import Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
 from ftpsyncd.errors import ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
-from ftpsyncd.status import CommandName
+from ftpsyncd.questions import CommandName
 
 _Answer = TypeVar("_Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]

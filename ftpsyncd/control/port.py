@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
-from ftpsyncd.status import CommandName, Health, Status, Why
+from ftpsyncd.status import Status
 
 
 class Daemon(Protocol):

@@ -12,10 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ftpsyncd.errors import ControlError
+from ftpsyncd.questions import Health, Why
 from ftpsyncd.receipts import HistoryPage, Receipt
 from ftpsyncd.status import (
     DaemonStatus,
-    Health,
     MappingState,
     MappingStatus,
     Problem,
@@ -23,7 +23,6 @@ from ftpsyncd.status import (
     ServerStatus,
     Status,
     Transfer,
-    Why,
 )
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import CommandRefusedError
-from ftpsyncd.status import CommandName
+from ftpsyncd.questions import CommandName
 from tests.cli.terminal import on_a_terminal
 from tests.control.fakes import FakeDaemon
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, size, until
-from ftpsyncd.status import Why
+from ftpsyncd.questions import Why
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 

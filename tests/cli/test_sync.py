@@ -22,6 +22,7 @@ NOT_FOR_A_SYNC = [
     "ftpsyncd.steering",
     "ftpsyncd.survey",
     "ftpsyncd.receipts",
+    "ftpsyncd.questions",
     "ftpsyncd.control",
     "ftpsyncd.alerts",
     "ftpsyncd.local.watch",

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ftpsyncd.errors import UnknownNameError
+from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.status import (
-    CommandName,
     DaemonStatus,
-    Health,
     MappingState,
     MappingStatus,
     Problem,
@@ -19,7 +18,6 @@ from ftpsyncd.status import (
     ServerStatus,
     Status,
     Transfer,
-    Why,
 )
 
 GALLERY = MappingStatus(

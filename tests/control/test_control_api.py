@@ -19,8 +19,8 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     UsageError,
 )
+from ftpsyncd.questions import CommandName
 from ftpsyncd.receipts import HistoryQuery
-from ftpsyncd.status import CommandName
 from tests.control.fakes import PAGE, STATUS, FakeDaemon
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import ControlError
-from ftpsyncd.status import MappingStatus, Status, Why
+from ftpsyncd.questions import Why
+from ftpsyncd.status import MappingStatus, Status
 from tests.control.fakes import STATUS
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=20)

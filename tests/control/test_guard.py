@@ -16,7 +16,7 @@ from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.guard import OPEN, Guard, token_in
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import ControlSocketError
-from ftpsyncd.status import CommandName
+from ftpsyncd.questions import CommandName
 from tests.control.fakes import FakeDaemon
 
 LOOPBACK = "127.0.0.1"

@@ -44,10 +44,10 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity, parent
 from ftpsyncd.publish import Publisher
+from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.removals import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
-from ftpsyncd.status import Why
 from tests.model.drop import Drop, Time
 
 M, SERVER, BASE = "gallery", "web", "/site"

@@ -1,0 +1,50 @@
+"""What a person asks a daemon or tells it to do, and what it answers. Immutable; the shapes of docs/control-api.md.
+
+Imported by every command that asks a daemon, so it imports nothing of ours. Nobody asks a `sync`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class CommandName(StrEnum):
+    """What the running daemon can be told to do."""
+
+    RESCAN = "rescan"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+    APPROVE = "approve"
+    DISCARD = "discard"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the engine lives, for who watches over the daemon."""
+
+    healthy: bool
+    engine_running: bool
+    engine_turn_age_s: float
+    """Since its loop turned last."""
+    limit_s: float
+    """More than this is not healthy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a path is, or is not, at the server; the shape of ``why --json``."""
+
+    path: str
+    """As it was asked for."""
+    mapping: str | None
+    """None if the path lies in no mapping."""
+    state: str
+    """One word, such as ``published``, ``settling``, ``pending``, ``failed``, ``parked``, ``held`` or ``ignored``."""
+    sentence: str
+    """For people: the reason, and what would change it."""
+    details: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""
