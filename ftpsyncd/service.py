@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
 STOP_S = 20.0
 """How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
-
-LOOK_AGAIN_S = 0.1
-"""Who waits for the end of a pass looks at least so often; the engine tells the end itself."""
+LOOK_AGAIN_S = 0.25
+"""Who waits for the end of a pass looks so often: each look keeps the engine from its work, and the end is told."""
 
 
 def claim(directory: Path) -> IO[str]:
@@ -223,16 +222,15 @@ class Service:
         """Wait until every mapping's watcher is up (or its folder is known to be missing)."""
         return self.engine.watching.wait(timeout_s) and self.engine.failure is None
 
-    def wait_finished(self, timeout_s: float) -> bool:
-        """For one pass: wait until nothing is left to do; False when the time is over first."""
+    def await_end(self, timeout_s: float) -> Progress:
+        """For one pass: how far it is when nothing is left to do, or else when the time is over."""
         deadline = time.monotonic() + timeout_s
         while True:
+            self.engine.turned.wait(max(0.0, min(LOOK_AGAIN_S, deadline - time.monotonic())))
             self.engine.turned.clear()
-            if self.progress().finished:
-                return True
-            if time.monotonic() >= deadline:
-                return False
-            self.engine.turned.wait(LOOK_AGAIN_S)
+            progress = self.progress()
+            if progress.finished or time.monotonic() >= deadline:
+                return progress
 
     def progress(self) -> Progress:
         """How far a `sync` is."""

@@ -32,7 +32,7 @@ def test_the_end_of_a_pass_is_told(files: int, tmp_path: Path, monkeypatch: pyte
         one.start()
         try:
             began = time.monotonic()
-            assert one.wait_finished(120)
+            assert one.await_end(120).finished
             assert time.monotonic() - began < 60
             assert one.progress().files_done == files
         finally:

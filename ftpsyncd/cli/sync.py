@@ -18,7 +18,8 @@ from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.service import Progress, Service
 from ftpsyncd.status import Status
 
-TURN_S = 0.1
+TURN_S = 0.25
+"""As often as there is a new status."""
 
 
 @click.command(
@@ -79,10 +80,10 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
     service.start()
     try:
         with show:
-            while not service.wait_finished(TURN_S):
-                show.update(service.progress(), service.status().transfers)
-            show.update(service.progress(), ())
-        return service.progress(), service.status()
+            while not (progress := service.await_end(TURN_S)).finished:
+                show.update(progress, service.status().transfers)
+            show.update(progress, ())
+        return progress, service.status()
     except KeyboardInterrupt:
         click.echo("Stopping after the current files; Ctrl-C again ends at once.", err=True)
         raise

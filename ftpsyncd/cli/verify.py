@@ -233,7 +233,7 @@ class OwnHand:
 
     def wait(self) -> None:
         """See `Hand`."""
-        while not self._service.wait_finished(TURN_S):
+        while not self._service.await_end(TURN_S).finished:
             pass
 
     def close(self) -> None:

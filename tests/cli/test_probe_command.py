@@ -114,7 +114,7 @@ def test_the_daemon_begins_with_it_and_keeps_what_it_learns(ftpsyncd, config, se
         assert profile.resuming is Resuming.REST
         profile.renames = False
         (config.parent / "gallery" / "a.jpg").write_bytes(b"picture")
-        assert service.wait_finished(30)
+        assert service.await_end(30).finished
     finally:
         service.stop()
     document = stored(config, server)
