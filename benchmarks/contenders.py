@@ -56,6 +56,8 @@ class Contender:
     command: Callable[[Job], Command]
     does: str
     """What it does for every file, for the reader of a table."""
+    publishes: bool = True
+    """It is compared; else it only shows what a part of the work takes."""
 
     @property
     def missing(self) -> str:
@@ -158,6 +160,12 @@ def curl(job: Job) -> Command:
     return Command([*words, "--upload-file", str(file), url])
 
 
+def openssl(job: Job) -> Command:
+    """``openssl dgst -sha256`` of a tree of one file: what the hash in a receipt takes by itself."""
+    (file,) = (path for path in job.source.rglob("*") if path.is_file())
+    return Command(["openssl", "dgst", "-sha256", str(file)])
+
+
 CONTENDERS: Mapping[str, Contender] = {
     each.name: each
     for each in (
@@ -166,6 +174,7 @@ CONTENDERS: Mapping[str, Contender] = {
         Contender("rclone", "rclone", rclone, "stored under its final name, size checked, dated"),
         Contender("ftplib", sys.executable, ftplib, "temporary name, renamed, dated"),
         Contender("curl", "curl", curl, "stored under its final name"),
+        Contender("openssl", "openssl", openssl, "read and hashed (SHA-256), not sent", publishes=False),
     )
 }
 

@@ -13,7 +13,14 @@ from benchmarks.contenders import CONTENDERS, OURS
 from benchmarks.record import Case, Results
 from benchmarks.scenarios import Scenario
 
-_COLOURS = {OURS: "#0b7285", "lftp": "#e8590c", "rclone": "#9c36b5", "ftplib": "#868e96", "curl": "#2b8a3e"}
+_COLOURS = {
+    OURS: "#0b7285",
+    "lftp": "#e8590c",
+    "rclone": "#9c36b5",
+    "ftplib": "#868e96",
+    "curl": "#2b8a3e",
+    "openssl": "#ced4da",
+}
 
 
 def draw(results: Results, scenarios: Sequence[Scenario], path: Path) -> None:

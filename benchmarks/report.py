@@ -181,7 +181,7 @@ def _case_rows(scenario: Scenario, case: Case) -> Iterator[tuple[str, ...]]:
             f"{wall / ours:.2f}" if ours else "—",
             f"{case.median(name, 'cpu_s'):.2f}",
             f"{case.median(name, 'peak_kib') / 1024:.0f}",
-            "—" if scenario.action == "delete" else "yes" if dates else "no",
+            "—" if scenario.action == "delete" or not CONTENDERS[name].publishes else "yes" if dates else "no",
         )
 
 

@@ -191,3 +191,10 @@ def test_what_the_line_takes_is_said_beside_a_case_with_a_round_trip() -> None:
     assert "round trips of these transfers" not in report.render(
         Results(MACHINE, [case(rtt_ms=None, mtu=None)]), [replace(SCENARIO, rtt_ms=None)]
     )
+
+
+def test_who_publishes_nothing_keeps_no_dates_and_loses_none() -> None:
+    some = case(runs={"ftpsyncd": runs(4), "openssl": runs(3, dated=False)})
+    page = report.render(Results(MACHINE, [some]), [SCENARIO])
+    (row,) = [line for line in page.splitlines() if line.startswith("| proftpd | openssl")]
+    assert row.endswith("| — |")
