@@ -1,9 +1,10 @@
 """Sending the bytes of one file: straight from the page cache where nothing has to be encrypted, hashed on the side.
 
-`upload` calls. A small file is read, hashed and sent block by block on its own thread. For a large one a second thread
-computes the SHA-256, which takes longer than sending: from the blocks that are sent, or, where the kernel sends
-(sendfile(2)), by reading the same bytes once more while they are in memory. That the file does not change between the
-two is the caller's to confirm afterwards, as it is for any two blocks.
+`upload` calls. A file is read, hashed and sent block by block on its own thread. Only where the kernel sends a large
+one (sendfile(2)), a second thread computes the SHA-256, which takes longer than sending, by reading the same bytes
+once more while they are in memory. That the file does not change between the two is the caller's to confirm
+afterwards, as it is for any two blocks. Under TLS a second thread would win nothing: a server decrypts and writes
+more slowly than one thread hashes and encrypts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BLOCK = 128 * 1024
 TOLD_EVERY = 256 * 1024
 """Bytes between two words about how far it is."""
 LARGE = 4 * 1024 * 1024
-"""Bytes still to be sent from which on a second thread hashes."""
+"""Bytes still to be sent from which on the kernel sends and a second thread hashes."""
 _SENT_AT_ONCE = 1024 * 1024
 _BEHIND = 8
 """Blocks that hashing may be behind sending: few enough to be still in memory."""
@@ -64,15 +65,12 @@ def pour(line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, *, th
         LocalUnreadableError: it cannot be read.
         TransferFailedError: the data connection failed.
     """
-    if size - start < LARGE:
-        _read_and_send(line, file, start, size, digest.update, throttle, moved)
-        return
-    with _Beside(digest) as beside:
-        descriptor = None if line.protected else _descriptor(file)
-        if descriptor is not None:
+    descriptor = None if line.protected or size - start < LARGE else _descriptor(file)
+    if descriptor is not None:
+        with _Beside(digest) as beside:
             start = _let_kernel_send(line, descriptor, start, size, beside, throttle, moved)
-        if start < size:
-            _read_and_send(line, file, start, size, beside.update, throttle, moved, buffers=_BEHIND + 2)
+    if start < size:
+        _read_and_send(line, file, start, size, digest, throttle, moved)
 
 
 class _Beside:
@@ -84,18 +82,11 @@ class _Beside:
         self._open: deque[Future[None]] = deque()
         self._block = memoryview(bytearray(BLOCK))
 
-    def update(self, view: memoryview) -> None:
-        """Hash a block; it must stay as it is for `_BEHIND` more calls."""
-        self._submit(lambda: self._digest.update(view))
-
     def read(self, descriptor: int, start: int, count: int) -> None:
         """Hash ``count`` bytes of a file from ``start`` on."""
-        self._submit(lambda: self._read(descriptor, start, count))
-
-    def _submit(self, work: Callable[[], None]) -> None:
         while len(self._open) >= _BEHIND:
             self._open.popleft().result()
-        self._open.append(self._executor.submit(work))
+        self._open.append(self._executor.submit(self._read, descriptor, start, count))
 
     def _read(self, descriptor: int, start: int, count: int) -> None:
         end = start + count
@@ -123,22 +114,12 @@ class _Beside:
 
 
 def _read_and_send(
-    line: Outlet,
-    file: BinaryIO,
-    start: int,
-    size: int,
-    update: Callable[[memoryview], object],
-    throttle: Throttle,
-    moved: Moved,
-    buffers: int = 1,
+    line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, throttle: Throttle, moved: Moved
 ) -> None:
-    """Read blocks, hash and send them; with more ``buffers`` than may be behind, ``update`` may take its time."""
-    length = min(throttle.portion(BLOCK), max(1, size - start))
-    ring = [memoryview(bytearray(length)) for _ in range(buffers)] if start < size else []
-    turn, told, every = 0, start, throttle.portion(TOLD_EVERY)
+    """Read, hash and send block by block."""
+    block = memoryview(bytearray(min(throttle.portion(BLOCK), size - start)))
+    told, every = start, throttle.portion(TOLD_EVERY)
     while start < size:
-        block = ring[turn % buffers]
-        turn += 1
         try:
             count = file.readinto(block[: size - start])  # type: ignore[attr-defined]
         except OSError as error:
@@ -146,7 +127,7 @@ def _read_and_send(
         if not count:
             raise _ended(start)
         part = block[:count]
-        update(part)
+        digest.update(part)
         throttle.take(count)
         line.send(part)
         start += count
