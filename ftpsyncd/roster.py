@@ -299,7 +299,7 @@ class Roster:
             engine.received,
             lambda: remote.profile.silence_s,
         )
-        remote.greeted, remote.refused = crew.greeted, crew.refused
+        remote.greeted, remote.refused, remote.ahead = crew.greeted, crew.refused, True
         self._crews[name] = crew
         self._accounts[name] = account
         engine.servers[name] = Server(name, queue, crew, remote.key, keeper)

@@ -41,6 +41,8 @@ class Account:
         """Called when a server has greeted, and proved who it is where TLS is used; before the login."""
         self.refused: Callable[[LoginRefusedError], None] = lambda _error: None
         """Called when a password was refused, before a session can begin that would count it as known of."""
+        self.ahead = False
+        """Whether sessions agree on a data connection while they begin, since files follow at once."""
         self._door = threading.Lock()
         self._let_in = False
         self.refusals = 0

@@ -79,6 +79,10 @@ class Session:
         profile = self.profile
         if not (profile.overlapping and profile.pipelining and profile.epsv and reads_afterwards(self.greeting)):
             return False
+        return self._is_passive
+
+    @property
+    def _is_passive(self) -> bool:
         return self.account.spec.mode is DataMode.PASSIVE
 
     def abandon(self) -> None:
@@ -108,7 +112,12 @@ class Session:
         # at once on a new line.
         known = self.account.met_lately(self.greeting)
         ask = [] if known else [b"FEAT"]
-        *protected, binary, utf8 = self.exchange([*protect, *ask, b"TYPE I", b"OPTS UTF8 ON"])
+        ahead = (
+            [transfer.prepare(self)[0]] if self.account.ahead and self._is_passive and self.profile.pipelining else []
+        )
+        answers = self.exchange([*protect, *ask, b"TYPE I", b"OPTS UTF8 ON", *ahead])
+        agreed = answers.pop() if ahead else None
+        *protected, binary, utf8 = answers
         features = None if known else protected.pop()
         if protected and not protected[-1].good:
             # Without PROT P the data would travel in clear text.
@@ -119,6 +128,9 @@ class Session:
             self.profile.met(self.greeting, replies.parse_feat(features))
             self.account.met(self.greeting)
         self.profile.utf8 = "UTF8" in self.profile.features or utf8.good
+        # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
+        if agreed is not None and agreed.code in {227, 229}:
+            self._keep_ready(transfer.agree(self, agreed, None))
 
     def _log_in(self) -> None:
         spec = self.account.spec
@@ -436,10 +448,13 @@ class Session:
 
     def make_ready(self) -> None:
         """See `port.RemoteSession.make_ready`: the data connection is agreed on."""
-        if self.account.spec.mode is DataMode.PASSIVE:
+        if self._is_passive and (self._ahead is None or time.monotonic() >= self._ahead_until):
             command, listener = transfer.prepare(self)
-            self._ahead = transfer.agree(self, self.exchange([command])[0], listener)
-            self._ahead_until = time.monotonic() + AHEAD_LASTS_S
+            self._keep_ready(transfer.agree(self, self.exchange([command])[0], listener))
+
+    def _keep_ready(self, offer: transfer.Offer) -> None:
+        self._ahead = offer
+        self._ahead_until = time.monotonic() + AHEAD_LASTS_S
 
     def take_ready(self) -> transfer.Offer | None:
         """What `make_ready` has agreed on, if it is fresh; `transfer.Offer.number` tells whether it still holds."""

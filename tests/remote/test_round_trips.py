@@ -72,6 +72,34 @@ class TestReady:
             assert server.verbs()[0] == "STOR"
             assert "/a" in server.files
 
+    def test_it_is_agreed_on_while_a_session_of_those_who_publish_begins(self):
+        with Scripted() as server:
+            acc = account(server)
+            acc.ahead = True
+            with acc() as session:
+                assert server.verbs() == [*LOGIN, "EPSV"]
+                assert server.batches[2] == 4  # one write for all behind the password
+                session.make_ready()
+                assert server.verbs().count("EPSV") == 1
+                session.make_dir("/d")
+                (result,) = publish(session, job("/d/a"))
+                assert result.error is None
+                assert server.verbs().count("EPSV") == 1
+
+    def test_where_it_is_refused_then_it_is_asked_for_in_all_ways_later(self):
+        with Scripted(EPSV="500 What?") as server:
+            acc = account(server)
+            acc.ahead = True
+            with acc() as session:
+                (result,) = publish(session, job("/a"))
+                assert result.error is None
+                assert not acc.profile.epsv
+            with acc() as another:
+                server.log.clear()
+                (result,) = publish(another, job("/b"))
+                assert result.error is None
+                assert server.verbs()[0] == "STOR"
+
     def test_it_is_used_once(self):
         with Scripted() as server, account(server)() as session:
             session.make_ready()
