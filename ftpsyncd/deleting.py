@@ -10,7 +10,8 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from ftpsyncd.errors import ChangedAtServerError, FtpsyncdError, NotFoundError
+from ftpsyncd.core import names
+from ftpsyncd.errors import ChangedAtServerError, FtpsyncdError, NotFoundError, RemoteError, Retry
 from ftpsyncd.lastlook import Folder, require_gone
 from ftpsyncd.model import Delete, Did, Done, Failed, Kind, Outcome, RemoveDir, parent, remote_join
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
@@ -88,15 +89,26 @@ class Remover:
             changed = _changed(action, session.stat(self._remote(action.mapping, action.path)))
             if changed is not None:
                 raise changed
-        session.make_dirs(parent(action.trash))
+        source = self._remote(action.mapping, action.path)
         try:
-            session.rename(self._remote(action.mapping, action.path), action.trash)
-        except NotFoundError:
-            return Did.DELETED
-        return Did.TRASHED
+            return _move(session, source, action.trash)
+        except RemoteError as error:
+            if not session.usable or error.retry not in {Retry.FILE, Retry.NAME}:
+                raise
+            # The same day, a directory of this name may have been moved there, or a file with that of one above.
+            return _move(session, source, names.trash_apart(action.trash))
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def _move(session: RemoteSession, source: str, trash: str) -> Did:
+    session.make_dirs(parent(trash))
+    try:
+        session.rename(source, trash)
+    except NotFoundError:
+        return Did.DELETED
+    return Did.TRASHED
 
 
 def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:

@@ -140,10 +140,13 @@ class Removals:
     def source_present(self, root: RootIdentity, at: Moment) -> None:
         """The root can be read: is it the folder that was published before?"""
         site = self._site
-        self._root = root
+        before, self._root = self._root, root
         if self.missing:
             self.missing = ""
             site.tell(EventKind.SOURCE_BACK, message=f"the folder {site.spec.local} is there")
+            site.dirty.mark_deep("", at.now)
+        elif before not in {None, root}:
+            # What was asked of this folder was answered by the other one, for as long as that was in its place.
             site.dirty.mark_deep("", at.now)
         if root == self._published_root:
             site.folder.root = root

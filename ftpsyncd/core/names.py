@@ -41,3 +41,10 @@ def _seal(owner: str, remote: str) -> str:
 def trash(base: str, day: str, path: str) -> str:
     """Where ``deletes: trash`` moves a file: ``BASE/.ftpsyncd-trash/DAY/path``."""
     return f"{base.rstrip('/')}/{TRASH}/{day}/{path}"
+
+
+def trash_apart(trash: str) -> str:
+    """Another place for what `trash` names, which no other path has: ``BASE/.ftpsyncd-trash/DAY.<8 hex>/path``."""
+    base, _, rest = trash.partition(f"/{TRASH}/")
+    day, _, path = rest.partition("/")
+    return f"{base}/{TRASH}/{day}.{_seal('', path)}/{path}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.names import TRASH, temporary, trash
+from ftpsyncd.core.names import TRASH, temporary, trash, trash_apart
 from ftpsyncd.model import parent
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -105,3 +105,11 @@ def test_nothing_new_comes_into_a_name(name: str):
 )
 def test_the_trash_keeps_day_and_path(base: str, expected: str):
     assert trash(base, "2024-05-01", "d/a.jpg") == expected
+
+
+@pytest.mark.parametrize("base", ["/", "/site"])
+def test_what_finds_no_room_in_the_trash_gets_a_place_that_no_other_path_has(base: str):
+    places = {trash_apart(trash(base, "2024-05-01", path)) for path in ("a", "a/1", "a/1/x", "b")}
+    assert len({place.split(f"/{TRASH}/")[1].split("/")[0] for place in places}) == 4
+    assert all(place.startswith(f"{base.rstrip('/')}/{TRASH}/2024-05-01.") for place in places)
+    assert {place.split("/", base.count("/") + (base != "/") + 2)[-1] for place in places} == {"a", "a/1", "a/1/x", "b"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from ftpsyncd.core.names import TRASH
 from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy
@@ -154,6 +155,46 @@ def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
         assert world.server.files == before
         world.come_to_rest()
         assert world.server.files == before
+    finally:
+        world.close()
+
+
+def test_what_was_asked_of_the_folder_while_another_was_in_its_place_is_asked_again():
+    world = World()
+    try:
+        for path in ("a", "b", "a/b"):
+            world.make_folder(path)
+        for path in ("1", "a/1", "a/2", "b/1"):
+            world.write(path, 20)
+        world.go_on(10.0)
+        world.do(("lock", 1))
+        world.do(("write", "2", 20))
+        world.later(3, ("vanish", "beside"))
+        world.do(("go_on", 0.1))
+        world.come_to_rest()
+        assert "2" in world._published()
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("first", ["directory", "file"])
+def test_a_file_and_a_directory_of_one_name_find_room_in_the_trash_of_one_day(first: str):
+    world = World(deletes=DeletePolicy.TRASH)
+    try:
+        if first == "directory":
+            world.make_folder("a")
+        world.write("a/1" if first == "directory" else "a", 20)
+        world.go_on(10.0)
+        world.do(("delete", 0))
+        world.go_on(30.0)
+        if first == "file":
+            world.make_folder("a")
+        world.write("a" if first == "directory" else "a/1", 100)
+        world.go_on(10.0)
+        world.do(("delete", 0))
+        world.go_on(30.0)
+        assert sum(f"/{TRASH}/" in path for path in world.server.files) == 2
+        world.come_to_rest()
     finally:
         world.close()
 
