@@ -32,7 +32,6 @@ class EventKind(StrEnum):
     SOURCE_BACK = "source_back"
     WATCHER = "watcher"
     RESCAN = "rescan"
-    IN_SYNC = "in_sync"
     LEDGER = "ledger"
     LEDGER_BACK = "ledger_back"
 

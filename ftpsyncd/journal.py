@@ -36,7 +36,6 @@ _LEVELS = {
     EventKind.SOURCE_BACK: "INFO",
     EventKind.WATCHER: "WARNING",
     EventKind.RESCAN: "WARNING",
-    EventKind.IN_SYNC: "INFO",
     EventKind.LEDGER: "ERROR",
     EventKind.LEDGER_BACK: "INFO",
 }

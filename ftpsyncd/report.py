@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Failure, HoldKind
@@ -94,14 +95,22 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
     elif queued or mirror.busy_looking(at.now) or not mirror.passes:
         state = MappingState.SYNCING, mirror.watcher.problem
-    elif mirror.pending:
-        path, pending = next(iter(mirror.pending.items()))
-        state = MappingState.SETTLING, f"{path}: {pending.why}"
-    elif mirror.removals.absent.files:
-        state = MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
     else:
-        state = MappingState.IN_SYNC, _unreadable(mirror) or mirror.watcher.problem
+        state = _state_of_rest(mirror, at.now)
     return state
+
+
+def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
+    """The state while nothing is under way."""
+    if mirror.pending:
+        path, pending = next(iter(mirror.pending.items()))
+        return MappingState.SETTLING, f"{path}: {pending.why}"
+    if mirror.removals.absent.files:
+        return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
+    if mirror.dirty.due_by(now + RELIST_GAP_S):
+        # Such as a file that changed while it was sent: it is looked at again in a moment.
+        return MappingState.SYNCING, mirror.watcher.problem
+    return MappingState.IN_SYNC, _unreadable(mirror) or mirror.watcher.problem
 
 
 def _unreadable(mirror: Mirror) -> str:

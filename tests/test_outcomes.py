@@ -48,7 +48,9 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
 from ftpsyncd.removals import Moment
+from ftpsyncd.report import mapping_status
 from ftpsyncd.specs import MappingSpec
+from ftpsyncd.status import MappingState
 from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without
 
 HOUR_S = 3600.0
@@ -406,6 +408,16 @@ def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
     assert story.events == []
     assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
     assert story.mirror.dirty.due_by(NOW + 1)
+
+
+def test_nobody_is_told_that_all_is_in_sync_before_a_stale_plan_was_looked_at_again(story: Story):
+    story.mirror.passes = 1
+    story.mirror.dirty.clear()
+    assert mapping_status(story.mirror, Moment(NOW, WALL)).state is MappingState.IN_SYNC
+    story.apply(failed(FileChangedError("It changed.")))
+    assert mapping_status(story.mirror, Moment(NOW, WALL)).state is MappingState.SYNCING
+    assert story.mirror.dirty.take(NOW + 1) is not None
+    assert mapping_status(story.mirror, Moment(NOW + 1, WALL)).state is MappingState.IN_SYNC
 
 
 def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):

@@ -237,9 +237,11 @@ def test_dates_in_the_future_and_the_past_and_things_that_are_no_files(tmp_path:
         os.utime(s.drop / "past.jpg", (OLD_S, OLD_S))
         (s.drop / "future2.jpg").write_bytes(b"future" * 200)
         os.utime(s.drop / "future2.jpg", (IN_2090_S, IN_2090_S))
-        until(lambda: len(contents(s.published)) == 3, "the files are published", 60)
+        # By their names: a file that was given its date after it had come to rest is on its way a second time.
+        published = {b"future.jpg", b"past.jpg", b"future2.jpg"}
+        until(lambda: contents(s.published).keys() == published, "the files are published", 60)
         s.until_state("in_sync")
-        assert contents(s.published).keys() == {b"future.jpg", b"past.jpg", b"future2.jpg"}
+        assert contents(s.published).keys() == published
         assert (s.published / "past.jpg").stat().st_mtime == OLD_S
         assert "it is a FIFO, which is never published" in s.command("why", s.drop / "fifo.jpg", ok=False).stdout
         # A FIFO that turns into a file is one.
