@@ -343,18 +343,20 @@ class Publisher:
         return Did.MADE
 
     def _make_dirs(self, session: RemoteSession, directories: Sequence[MakeDir]) -> Iterator[Outcome]:
+        """Each is told as soon as it is made: other connections send what is in it."""
         paths = [self._remote(action.mapping, action.path) for action in directories]
+        waiting = dict(enumerate(directories))
         try:
-            verdicts = session.make_dir_many(paths)
+            for i, verdict in session.make_dir_many(paths):
+                action = waiting.pop(i)
+                if isinstance(verdict, FtpsyncdError):
+                    yield Failed(action, verdict)
+                    continue
+                if verdict:
+                    self._fresh.add(paths[i])
+                yield Done(action, Did.MADE)
         except FtpsyncdError as error:
-            verdicts = [error] * len(paths)
-        for action, path, verdict in zip(directories, paths, verdicts, strict=True):
-            if isinstance(verdict, FtpsyncdError):
-                yield Failed(action, verdict)
-                continue
-            if verdict:
-                self._fresh.add(path)
-            yield Done(action, Did.MADE)
+            yield from (Failed(action, error) for action in waiting.values())
 
     def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
         spec = self._folder(action.mapping).spec

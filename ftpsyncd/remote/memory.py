@@ -367,17 +367,17 @@ class MemorySession:
         self._do("MKD", path, act)
         return made
 
-    def make_dir_many(self, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
+    def make_dir_many(self, paths: Sequence[str]) -> Iterator[tuple[int, bool | FtpsyncdError]]:
         """See `port.RemoteSession.make_dir_many`."""
-        verdicts: list[bool | FtpsyncdError] = []
-        for path in paths:
+        for i, path in enumerate(paths):
+            verdict: bool | FtpsyncdError
             try:
-                verdicts.append(self.make_dir(path))
+                verdict = self.make_dir(path)
             except FtpsyncdError as error:
                 if not self.usable:
                     raise
-                verdicts.append(error)
-        return verdicts
+                verdict = error
+            yield i, verdict
 
     def make_dirs(self, path: str) -> bool:
         """See `port.RemoteSession.make_dirs`."""

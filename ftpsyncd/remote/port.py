@@ -124,8 +124,12 @@ class RemoteSession(Protocol):
     def make_dir(self, path: str) -> bool:
         """Make one directory whose parent exists. True: it was made and is empty; False: it was there already."""
 
-    def make_dir_many(self, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
-        """`make_dir` for many directories in as few round trips as the server allows, one verdict per path."""
+    def make_dir_many(self, paths: Sequence[str]) -> Iterator[tuple[int, bool | FtpsyncdError]]:
+        """`make_dir` for many directories in as few round trips as the server allows.
+
+        One verdict per path, with its place in ``paths``, each as soon as it is known; the session can do nothing else
+        until the last one was taken.
+        """
 
     def make_dirs(self, path: str) -> bool:
         """Make a directory and its parents. True if the last one was made now, False if it was there already."""

@@ -188,29 +188,41 @@ class Session:
         Raises:
             ServerUnavailableError: the line broke or the server said 421; the session is finished.
         """
-        answers = []
+        return list(self.answers(commands))
+
+    def answers(self, commands: Sequence[bytes]) -> Iterator[Reply]:
+        """`exchange`, each reply as soon as it comes; the session is busy until the last one was taken.
+
+        Raises:
+            ServerUnavailableError: the line broke or the server said 421; the session is finished.
+        """
         size = BATCH if self.profile.pipelining else 1
         for start in range(0, len(commands), size):
             part = commands[start : start + size]
             self.batching = len(part) > 1
             try:
                 self.control.send(part)
-                answers += self.finals(len(part))
+                for _ in part:
+                    yield self.final()
             except ServerUnavailableError as error:
                 if self.batching and error.reply[:3] != "421":
                     self.profile.doubt()
                 raise
+            except GeneratorExit:
+                # What still comes would be taken for answers to other commands.
+                self.abandon()
+                raise
             self.batching = False
-        return answers
 
     def finals(self, count: int) -> list[Reply]:
         """The next replies that are not preliminary."""
-        answers: list[Reply] = []
-        while len(answers) < count:
-            reply = self.first()
-            if not reply.preliminary:
-                answers.append(reply)
-        return answers
+        return [self.final() for _ in range(count)]
+
+    def final(self) -> Reply:
+        """The next reply that is not preliminary."""
+        while (reply := self.first()).preliminary:
+            pass
+        return reply
 
     def first(self, timeout_s: float | None = None) -> Reply:
         """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""
@@ -327,9 +339,8 @@ class Session:
         """See `port.RemoteSession.make_dir`."""
         return self._make([path])
 
-    def make_dir_many(self, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
+    def make_dir_many(self, paths: Sequence[str]) -> Iterator[tuple[int, bool | FtpsyncdError]]:
         """See `port.RemoteSession.make_dir_many`."""
-        verdicts: list[bool | FtpsyncdError] = [True] * len(paths)
         commands: dict[int, bytes] = {}
         for i, path in enumerate(paths):
             try:
@@ -339,17 +350,22 @@ class Session:
                 if not self.usable:
                     raise
                 commands.pop(i, None)
-                verdicts[i] = error
-        made = zip(commands, self.exchange(list(commands.values())), strict=True)
-        refused = {i: reply for i, reply in made if not reply.good}
+                yield i, error
+        refused: dict[int, Reply] = {}
+        for i, reply in zip(commands, self.answers(list(commands.values())), strict=True):
+            if reply.good:
+                yield i, True
+            else:
+                refused[i] = reply
         # Asked for only now: each answer is a packet, and more than ten at once cost another round trip on a new line.
         visits = self.exchange([*(self.command("CWD", paths[i]) for i in refused), _HOME]) if refused else []
         for (i, reply), visit in zip(refused.items(), visits, strict=False):
+            verdict: bool | FtpsyncdError
             try:
-                verdicts[i] = self._made(paths[i], reply, visit)
+                verdict = self._made(paths[i], reply, visit)
             except RemoteError as error:
-                verdicts[i] = error
-        return verdicts
+                verdict = error
+            yield i, verdict
 
     def make_dirs(self, path: str) -> bool:
         """See `port.RemoteSession.make_dirs`."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession
 from tests.servers import KINDS, Server
 
@@ -75,6 +77,14 @@ def job(path: str, content: bytes = b"content", **changes) -> PublishJob:
 
 def publish(session, *jobs: PublishJob) -> list[PublishResult]:
     return list(session.publish(jobs))
+
+
+def make_many(session, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
+    """Make directories; the verdicts in the order of the paths, exactly one for each."""
+    found = list(session.make_dir_many(paths))
+    verdicts = dict(found)
+    assert sorted(i for i, _ in found) == list(range(len(paths)))
+    return [verdicts[i] for i in range(len(paths))]
 
 
 def put(session, path: str, content: bytes = b"content") -> None:

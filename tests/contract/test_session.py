@@ -20,7 +20,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote.port import PublishJob, PublishResult
-from tests.contract.remotes import DATE, Remote, job, publish, put, raiser
+from tests.contract.remotes import DATE, Remote, job, make_many, publish, put, raiser
 
 
 class TestPublish:
@@ -370,7 +370,7 @@ class TestChanging:
     def test_many_directories_are_made_at_once_with_a_verdict_for_each(self, remote, session):
         session.make_dirs(f"{remote.base}/old")
         paths = [f"{remote.base}/{name}" for name in ("old", "new", "new/below", "absent/below", *map(str, range(70)))]
-        old, new, below, refused, *others = session.make_dir_many(paths)
+        old, new, below, refused, *others = make_many(session, paths)
         assert (old, new, below) == (False, True, True)
         assert isinstance(refused, NameRefusedError)
         assert others == [True] * 70
@@ -510,7 +510,7 @@ class TestManyDirectories:
         session.make_dir(f"{remote.base}/old")
         names = [f"new{n}" for n in range(80)]
         paths = [f"{remote.base}/{name}" for name in ("old", "file", "no/parent", "new0/below", "a\nb", *names)]
-        verdicts = session.make_dir_many(paths)
+        verdicts = make_many(session, paths)
         assert verdicts[0] is False
         assert [type(v) for v in verdicts[1:5]] == [
             NameRefusedError,
@@ -522,9 +522,18 @@ class TestManyDirectories:
         assert isinstance(verdicts[3], NameRefusedError)
         assert verdicts[5:] == [True] * 80
         assert remote.names() == {"file", "old", *names}
-        assert session.make_dir_many([]) == []
+        assert make_many(session, []) == []
 
     def test_parents_before_children(self, remote, session):
         paths = [f"{remote.base}/a", f"{remote.base}/a/b", f"{remote.base}/a/b/c"]
-        assert session.make_dir_many(paths) == [True] * 3
-        assert session.make_dir_many(paths) == [False] * 3
+        assert make_many(session, paths) == [True] * 3
+        assert make_many(session, paths) == [False] * 3
+
+    def test_who_stops_listening_to_verdicts_has_no_session_any_more(self, remote, session):
+        """Unless it was all known: replies that still come would be taken for answers to other commands."""
+        paths = [f"{remote.base}/{name}" for name in ("a", "b", "c")]
+        verdicts = session.make_dir_many(paths)
+        assert next(verdicts) == (0, True)
+        verdicts.close()
+        if session.usable:
+            assert session.stat(paths[0]).kind is Kind.DIR

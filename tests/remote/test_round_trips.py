@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Generator
 
 import pytest
 
@@ -14,7 +16,7 @@ from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.profile import Dating
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
-from tests.contract.remotes import job, publish
+from tests.contract.remotes import job, make_many, publish
 from tests.remote.scripted import Connection, Scripted
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
@@ -138,8 +140,31 @@ class TestDirectories:
     def test_new_ones_cost_one_answer_each(self):
         with Scripted() as server, account(server)() as session:
             server.log.clear()
-            assert session.make_dir_many(["/a", "/b", "/c"]) == [True, True, True]
+            assert make_many(session, ["/a", "/b", "/c"]) == [True, True, True]
             assert server.log == ["MKD /a", "MKD /b", "MKD /c"]
+
+    def test_each_is_told_as_soon_as_its_answer_is_there(self):
+        """What is in the first ones need not wait for the last answers, which TCP may hold back for a round trip."""
+        held = threading.Event()
+
+        async def hold(connection: Connection, _words: str) -> None:
+            await asyncio.to_thread(held.wait, 10)
+            await connection.say("257 Made.")
+
+        with Scripted(MKD=[None, None, hold]) as server, account(server)() as session:
+            verdicts = session.make_dir_many(["/a", "/b", "/c"])
+            assert [next(verdicts), next(verdicts)] == [(0, True), (1, True)]
+            held.set()
+            assert list(verdicts) == [(2, True)]
+            assert session.usable
+
+    def test_answers_that_nobody_waits_for_end_the_session(self):
+        with Scripted() as server, account(server)() as session:
+            verdicts = session.make_dir_many(["/a", "/b", "/c"])
+            assert next(verdicts) == (0, True)
+            assert isinstance(verdicts, Generator)
+            verdicts.close()
+            assert not session.usable
 
     def test_only_refused_ones_are_visited(self):
         with Scripted() as server, account(server)() as session:
@@ -147,7 +172,7 @@ class TestDirectories:
             server.files["/d"] = b"a file"
             server.script["MKD"] = [None, None, None, "553 Not this one."]
             server.log.clear()
-            *made, refused = session.make_dir_many(["/a", "/b", "/c", "/d"])
+            *made, refused = make_many(session, ["/a", "/b", "/c", "/d"])
             assert made == [True, False, True]
             assert isinstance(refused, NameRefusedError)
             assert server.log == ["MKD /a", "MKD /b", "MKD /c", "MKD /d", "CWD /b", "CWD /d", "CWD /"]
