@@ -82,6 +82,10 @@ class LazyGroup(click.Group):
             return None
         module, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
+        if not gc.isenabled():
+            # `main` switched it off while there was nothing to be found.
+            gc.freeze()
+            gc.enable()
         if not isinstance(command, click.Command):
             message = f"{module}.{cmd_name} is not a command"
             raise TypeError(message)
