@@ -53,8 +53,9 @@ class Intents:
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._sweep_twice = sweep_twice
-        self._cut_off = {path for path, intent in self._open.items() if intent.temporary} if sweep_twice else set()
-        """Whose temporary file may come back after it is gone."""
+        self._cut_off = {path for path, intent in self._open.items() if intent.temporary}
+        """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
+        gone."""
         self._late: dict[str, float | None] = {}
         """Temporary files that are swept for the second time, and when (monotonic seconds; None: not yet known)."""
         for path in list(self._open):
@@ -74,15 +75,14 @@ class Intents:
         """
         match action:
             case Upload() | Rename():
-                temporary = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
                 source = action.source if isinstance(action, Rename) else ""
                 before = self._open.get(action.path, Intent(Kind.FILE))
-                if before.temporary:
-                    self._left.add(action.path)
-                received = before.received
-                if (before.temporary, before.fingerprints[-1:]) != (temporary, (action.fingerprint,)):
-                    # Another content was on its way, or the part moved away with its directory.
-                    received = 0
+                # Not if another content was on its way.
+                received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
+                usual, temporary = self._temporary_for(action.path, before, going_on=received != 0)
+                unusual = "" if temporary == usual else temporary
+                if action.temporary != unusual:
+                    action = action._replace(temporary=unusual)
                 prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
                 intent = Intent(Kind.FILE, temporary, source, prints, received)
                 if isinstance(action, Upload) and action.resume != received:
@@ -104,6 +104,25 @@ class Intents:
                 return action
         self._put(action.path, intent)
         return action
+
+    def _temporary_for(self, path: str, before: Intent, *, going_on: bool) -> tuple[str, str]:
+        """The usual temporary name of a file, and the one under which it is sent now.
+
+        Whoever sent it last may be gone and its session alive: the server may hold that file locked, still write what
+        it has of the old content, or begin anew when a command arrives that hung on the line. Nothing of that may
+        happen to what is sent now, so that this has another name until all those are swept. A part that is continued
+        keeps its name: the same content is no harm to it.
+        """
+        remote, owner = remote_join(self._site.spec.remote, path), self._site.spec.name
+        usual = temporary = names.temporary(remote, owner)
+        if before.temporary and (going_on or path not in self._cut_off):
+            self._left.add(path)
+            return usual, before.temporary
+        if before.temporary:
+            self._set_apart(path)
+        while self._path_of(temporary) in self._open:
+            temporary = names.temporary(remote, temporary)
+        return usual, temporary
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else."""
@@ -132,7 +151,7 @@ class Intents:
         replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._temporary_of(path)
         self._left.discard(path)
-        late = self._temporary_of(path) if path in self._cut_off else ""
+        late = self._temporary_of(path) if path in self._cut_off and self._sweep_twice else ""
         self._drop(path)
         if temporary:
             self._put(path, Intent(Kind.FILE, temporary))
@@ -187,6 +206,9 @@ class Intents:
         if intent.temporary and self._path_of(intent.temporary) != path:
             self._put(path, intent._replace(temporary="", received=0))
             self._sweep_later(intent.temporary)
+            if path in self._cut_off:
+                self._cut_off.remove(path)
+                self._cut_off.add(self._path_of(intent.temporary))
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
@@ -198,7 +220,7 @@ class Intents:
         """The connection ended under an action."""
         # Not a sweep: it only asks.
         if action.path in self._open and isinstance(action, Upload | Rename | RenameDir | MakeDir | Delete):
-            if self._sweep_twice and self._open[action.path].temporary:
+            if self._open[action.path].temporary:
                 self._cut_off.add(action.path)
             self._doubt(action.path)
             self._site.dirty.mark(action.path, at.now)

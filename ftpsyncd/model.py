@@ -209,6 +209,8 @@ class Upload(NamedTuple):
     """What the temporary file at the server holds, if it is there, is a part of this very file as long as its ctime
     (ns) is this; 0: nothing is known of it."""
     why: str = "new file"
+    temporary: str = ""
+    """Absolute remote path of its temporary file, if it is not the usual one."""
 
 
 class Rename(NamedTuple):
@@ -221,6 +223,8 @@ class Rename(NamedTuple):
     sha256: bytes
     replaces: bool = False
     why: str = "renamed"
+    temporary: str = ""
+    """Of the upload, if it takes one: its temporary file, if it is not the usual one."""
 
 
 class RenameDir(NamedTuple):

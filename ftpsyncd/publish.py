@@ -313,7 +313,7 @@ class Publisher:
 
         return PublishJob(
             path=remote,
-            temporary=remote if direct else names.temporary(remote, spec.name),
+            temporary=remote if direct else upload.temporary or names.temporary(remote, spec.name),
             size=upload.fingerprint.size,
             mtime_s=upload.fingerprint.mtime_ns // 10**9,
             open=open_file,
@@ -361,7 +361,12 @@ class Publisher:
     def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
         spec = self._folder(action.mapping).spec
         upload = Upload(
-            action.mapping, action.path, action.fingerprint, replaces=action.replaces, why=f"copy of {action.source}"
+            action.mapping,
+            action.path,
+            action.fingerprint,
+            replaces=action.replaces,
+            why=f"copy of {action.source}",
+            temporary=action.temporary,
         )
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
         if exists(local_path(spec, action.source)):

@@ -67,8 +67,17 @@ def story(tmp_path: Path) -> Iterator[Story]:
         yield Story(ledger)
 
 
-def partial(path: str) -> str:
-    return temporary(f"/site/{path}", M)
+def partial(path: str, tries: int = 1) -> str:
+    """The temporary file of the first try, or of one that follows others that were cut off."""
+    name = M
+    for _ in range(tries):
+        name = temporary(f"/site/{path}", name)
+    return name
+
+
+def own(path: str, tries: int = 1) -> str:
+    """The path under which such a file is kept in mind by itself."""
+    return partial(path, tries).removeprefix("/site/")
 
 
 def test_what_ended_leaves_nothing_to_ask(story: Story):
@@ -103,8 +112,9 @@ def test_a_new_file_that_may_have_been_published_is_looked_for_by_all_it_may_be(
     story.crash()
     story.intents.begin(Upload(M, "a", B))
     story.crash()
-    [sweep] = story.asked()
-    assert sweep == Sweep(M, "a", partial("a"), fingerprints=(A, B))
+    sweep, first = story.asked()
+    assert first == Sweep(M, own("a"), partial("a"))
+    assert sweep == Sweep(M, "a", partial("a", 2), fingerprints=(A, B))
     assert isinstance(sweep, Sweep)
     story.intents.found(sweep, A, AT)
     assert story.believes("a") not in {A, B, None}
@@ -241,12 +251,10 @@ def test_what_a_crash_cut_off_is_swept_once_more_a_minute_later(story: Story, ag
     story.crash()
     if again:
         story.intents.end(begin(story, A, "d/a"))
-        assert story.asked() == []
-    else:
-        [first] = story.asked()
-        assert swept([first]) == [part]
-        story.queue.finish(first)
-        story.intents.end(first)
+    [first] = story.asked()
+    assert swept([first]) == [part]
+    story.queue.finish(first)
+    story.intents.end(first)
     assert story.asked() == []
     assert story.asked(after_s=LATE_S - 0.1) == []
     [second] = story.asked(after_s=LATE_S)
@@ -262,8 +270,13 @@ def test_what_a_lost_connection_cut_off_is_swept_when_it_has_been_sent_again(sto
     upload = begin(story, A)
     story.intents.doubt(upload, AT)
     story.intents.end(begin(story, A))
-    assert story.asked() == []
-    assert swept(story.asked(after_s=LATE_S)) == [partial("a")]
+    for after_s in (0.0, LATE_S):
+        [sweep] = story.asked(after_s)
+        assert swept([sweep]) == [partial("a")]
+        story.queue.finish(sweep)
+        story.intents.end(sweep)
+        assert story.asked(after_s) == []
+    assert not story.intents
 
 
 def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
@@ -278,26 +291,69 @@ def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
     assert not story.intents
 
 
-def test_nothing_is_swept_under_an_upload_that_runs(story: Story):
+def test_what_is_sent_again_has_another_name_until_the_old_one_is_swept_for_good(story: Story):
+    """The server may still hold the old one locked, write to it, or truncate it when a STOR comes late."""
+    upload = begin(story, A)
+    assert upload.temporary == ""
+    story.intents.doubt(upload, AT)
+    again = begin(story, B)
+    assert again.temporary == partial("a", 2)
+    story.intents.doubt(again, AT)
+    third = begin(story, again.fingerprint)
+    assert third.temporary == partial("a", 3)
+    story.intents.end(third)
+    for after_s in (0.0, LATE_S):
+        sweeps = story.asked(after_s)
+        assert sorted(swept(sweeps)) == sorted([partial("a"), partial("a", 2)])
+        assert begin(story, A).temporary == partial("a", 3)
+        story.intents.end(Upload(M, "a", A))
+        for sweep in sweeps:
+            story.queue.finish(sweep)
+            story.intents.end(sweep)
+        assert story.asked(after_s) == [], "the minute begins"
+    assert begin(story, A).temporary == ""
+
+
+def test_what_waits_from_an_earlier_try_is_given_the_name_that_holds_now(story: Story):
+    upload = begin(story, A)
+    story.intents.doubt(upload, AT)
+    again = begin(story, A)
+    story.intents.end(again)
+    for after_s in (0.0, LATE_S):
+        [sweep] = story.asked(after_s)
+        story.queue.finish(sweep)
+        story.intents.end(sweep)
+        assert story.asked(after_s) == [], "the minute begins"
+    handed = story.intents.begin(again)
+    assert isinstance(handed, Upload)
+    assert handed.temporary == ""
+
+
+def test_a_rename_that_becomes_an_upload_has_another_name_too(story: Story):
+    story.intents.doubt(begin(story, A), AT)
+    rename = story.intents.begin(Rename(M, "a", "old", B, SHA))
+    assert isinstance(rename, Rename)
+    assert rename.temporary == partial("a", 2)
+
+
+def test_where_the_server_has_answered_the_name_stays(story: Story):
+    """It was refused, say: the session lives and has let go of the file."""
     begin(story, A)
-    story.crash()
-    story.intents.end(begin(story, A))
-    assert story.asked() == []
-    upload = begin(story, B)
-    assert [each.path for each in story.asked(after_s=LATE_S)] == ["a"], "its own, which the queue holds back"
-    story.intents.end(upload)
-    assert [each.path for each in story.asked(after_s=LATE_S)] == [partial("a").removeprefix("/site/")]
+    assert begin(story, B).temporary == ""
 
 
 def test_a_second_crash_begins_the_minute_again(story: Story):
     begin(story, A)
     story.crash()
     story.intents.end(begin(story, A))
-    assert story.asked() == []
-    story.crash()
     [first] = story.asked()
     story.queue.finish(first)
     story.intents.end(first)
+    assert story.asked() == []
+    story.crash()
+    [second] = story.asked()
+    story.queue.finish(second)
+    story.intents.end(second)
     assert story.asked() == []
     assert swept(story.asked(after_s=LATE_S)) == [partial("a")]
 
@@ -306,6 +362,9 @@ def test_one_pass_does_not_wait_for_it(story: Story):
     begin(story, A)
     story.crash(one_pass=True)
     story.intents.end(begin(story, A))
+    [sweep] = story.asked()
+    story.queue.finish(sweep)
+    story.intents.end(sweep)
     assert not story.intents
 
 
@@ -347,10 +406,13 @@ def test_what_a_trial_may_have_left_is_swept_whatever_becomes_of_the_file(story:
     assert swept == {part, trial(part)}
     story.crash()
     story.intents.end(begin(story, B, "d/a"))
-    (left,) = story.asked()
-    assert isinstance(left, Sweep)
-    assert (left.path, left.temporary) == (trial(part).removeprefix("/site/"), trial(part))
-    story.intents.end(left)
+    left = [action for action in story.asked() if isinstance(action, Sweep)]
+    assert {(sweep.path, sweep.temporary) for sweep in left} == {
+        (own("d/a"), part),
+        (trial(part).removeprefix("/site/"), trial(part)),
+    }
+    for sweep in left:
+        story.intents.end(sweep)
     assert story.asked() == []
 
 

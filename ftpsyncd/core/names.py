@@ -16,7 +16,8 @@ _NAME_MAX = 255
 def temporary(remote: str, owner: str) -> str:
     """The temporary name for a final remote path: ``NAME.<8 hex>.filepart`` beside it.
 
-    The same path of the same owner always gets the same name, so that a retry overwrites its own leftover.
+    The same path of the same owner always gets the same name, so that a retry overwrites its own leftover. Where that
+    must not be, the temporary name of the try before is given as the owner of the next one.
     At most 255 bytes; a long name is cut between characters, never inside one.
     """
     directory, name = parent(remote), remote.rpartition("/")[2]

@@ -9,6 +9,8 @@ with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
     proxy.hold_at = b"STOR "       # the next command line that holds this stays on the line, with all after it
     proxy.held                     # what stays there
     proxy.release()                # and now passes
+    frozen = proxy.freeze()        # on the connections there are, nothing passes any more, not even their end
+    proxy.thaw(frozen)             # and now does
         with Faults(proxy, seed=1):    # connections are cut, reset and stalled at random moments
             ...
 """
@@ -16,6 +18,7 @@ with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import re
 import socket
@@ -60,7 +63,8 @@ class Link:
     def wait(self) -> None:
         """Return when bytes may pass; never if it was ended meanwhile."""
         while (left_s := self.held_until - time.monotonic()) > 0:
-            if self.ended.wait(left_s):
+            # In short turns: it may be thawed meanwhile.
+            if self.ended.wait(min(left_s, 0.05)):
                 raise ConnectionAbortedError
 
     def _shut(self, how: int) -> None:
@@ -138,6 +142,18 @@ class Proxy:
         """What was held passes."""
         self._released.set()
 
+    def freeze(self) -> list[Link]:
+        """A line that dies silently; the connections it had, which new ones do not touch."""
+        frozen = self.links()
+        for link in frozen:
+            link.held_until = math.inf
+        return frozen
+
+    def thaw(self, frozen: list[Link]) -> None:
+        """It lives again: all that was on its way arrives."""
+        for link in frozen:
+            link.held_until = 0.0
+
     def _hold(self, commands: bytes) -> None:
         if self.hold_at and self.hold_at in commands:
             self.hold_at, self.held = b"", commands
@@ -200,6 +216,7 @@ class Proxy:
                 link.wait()
                 passing(data)
                 target.sendall(data)
+            link.wait()
             if not link.ended.is_set():
                 target.shutdown(socket.SHUT_WR)
         except OSError:

@@ -10,16 +10,17 @@ from ftpsyncd.intents import LATE_S
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, site
 from tests.figures import Figures
-from tests.servers import running
+from tests.servers import KINDS, running
 from tests.waiting import until
 
-pytestmark = [pytest.mark.real_server, pytest.mark.lasting]
+pytestmark = [pytest.mark.real_server]
 
 
 def leftovers(s: Site) -> list[Path]:
     return list(s.published.glob("*.filepart"))
 
 
+@pytest.mark.lasting
 @pytest.mark.timeout(LATE_S + 120)
 def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tmp_path: Path, figures: Figures) -> None:
     """vsftpd makes the file of a STOR before it misses the sender; the next daemon had swept before."""
@@ -41,3 +42,30 @@ def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tm
             assert (s.published / "a.jpg").read_bytes() == b"picture" * 100
             assert s.stop() == 0
     figures.tell("G1", "temporary files left when a STOR came late, after a crash", 0, limit=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_on_a_line_that_died_touches_nothing_that_is_sent_afterwards(tmp_path: Path, kind: str) -> None:
+    """vsftpd keeps the file locked for minutes, pyftpdlib would write the old content into the new file."""
+    with running(kind) as server, Proxy(server.host, server.port) as proxy:
+        keys = {"host": "127.0.0.1", "port": proxy.port}
+        with site(server, tmp_path, server_keys=keys) as s:
+            proxy.slow = True
+            (s.drop / "a.jpg").write_bytes(b"old" * 1000)
+            s.start()
+            until(lambda: proxy.uploaded, "the server receives it", 20)
+            dead = proxy.freeze()
+            s.kill()
+            proxy.slow = False
+            (s.drop / "a.jpg").write_bytes(b"new" * 1000)
+            s.start()
+            # Far less than the time-out for a reply, or a lock.
+            until((s.published / "a.jpg").exists, "it is published", 15)
+            s.until_state("in_sync")
+            assert (s.published / "a.jpg").read_bytes() == b"new" * 1000
+            proxy.thaw(dead)
+            until(lambda: not set(dead) & set(proxy.links()), "the server has got all of the old one", 20)
+            s.until_state("in_sync")
+            assert (s.published / "a.jpg").read_bytes() == b"new" * 1000
+            s.until_equal()
+            assert s.stop() == 0
