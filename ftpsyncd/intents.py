@@ -31,6 +31,8 @@ from ftpsyncd.removals import Moment, Site
 LATE_S = 60.0
 """A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
 vsftpd makes the file of a STOR before it misses the data connection."""
+PUT_OFF_S = 3600.0
+"""A server that would not settle something is asked again after this time, and at the next start."""
 PRINTS_KEPT = 7
 """Earlier uploads under the same path that are remembered, each begun and interrupted."""
 
@@ -48,8 +50,8 @@ class Intents:
         self._open = dict(site.ledger.intents(site.id))
         self._left: set[str] = set()
         """Uploads that run, with a temporary file that an earlier one may have left."""
-        self._put_off: set[str] = set()
-        """Those that the server would not settle: it is asked again at the next start."""
+        self._put_off: dict[str, float | None] = {}
+        """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._sweep_twice = sweep_twice
@@ -79,10 +81,11 @@ class Intents:
                 before = self._open.get(action.path, Intent(Kind.FILE))
                 # Not if another content was on its way.
                 received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
-                usual, temporary = self._temporary_for(action.path, before, going_on=received != 0)
+                usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
+                temporary, left = self._temporary_for(action.path, before, usual, going_on=received != 0)
                 unusual = "" if temporary == usual else temporary
-                if action.temporary != unusual:
-                    action = action._replace(temporary=unusual)
+                if (action.temporary, action.left) != (unusual, left):
+                    action = action._replace(temporary=unusual, left=left)
                 prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
                 intent = Intent(Kind.FILE, temporary, source, prints, received)
                 if isinstance(action, Upload) and action.resume != received:
@@ -105,24 +108,26 @@ class Intents:
         self._put(action.path, intent)
         return action
 
-    def _temporary_for(self, path: str, before: Intent, *, going_on: bool) -> tuple[str, str]:
-        """The usual temporary name of a file, and the one under which it is sent now.
+    def _temporary_for(self, path: str, before: Intent, usual: str, *, going_on: bool) -> tuple[str, tuple[str, ...]]:
+        """The temporary name under which a file is sent now, and those of earlier tries, which have to go before.
 
         Whoever sent it last may be gone and its session alive: the server may hold that file locked, still write what
-        it has of the old content, or begin anew when a command arrives that hung on the line. Nothing of that may
-        happen to what is sent now, so that this has another name until all those are swept. A part that is continued
-        keeps its name: the same content is no harm to it.
+        it has of the old content, begin anew when a command arrives that hung on the line, or give it its final name.
+        Nothing of that may happen to what is sent now, so that this has another name until all those are swept. A part
+        that is continued keeps its name: the same content is no harm to it.
         """
-        remote, owner = remote_join(self._site.spec.remote, path), self._site.spec.name
-        usual = temporary = names.temporary(remote, owner)
+        remote, kept, temporary = remote_join(self._site.spec.remote, path), "", usual
         if before.temporary and (going_on or path not in self._cut_off):
             self._left.add(path)
-            return usual, before.temporary
-        if before.temporary:
+            kept = before.temporary
+        elif before.temporary:
             self._set_apart(path)
-        while self._path_of(temporary) in self._open:
+        left = []
+        while temporary != kept and (apart := self._path_of(temporary)) in self._open:
+            if apart not in self._late:
+                left.append(temporary)
             temporary = names.temporary(remote, temporary)
-        return usual, temporary
+        return kept or temporary, tuple(left)
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else."""
@@ -132,7 +137,7 @@ class Intents:
 
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
-        self._put_off.discard(path)
+        self._put_off.pop(path, None)
         self._site.ledger.intend(self._site.id, path, intent)
 
     def _temporary_of(self, path: str) -> str:
@@ -163,7 +168,7 @@ class Intents:
     def put_off(self, sweep: Sweep) -> None:
         """The server refused to settle this, and asking again at once would be asking for ever."""
         if sweep.path in self._open:
-            self._put_off.add(sweep.path)
+            self._put_off[sweep.path] = None
         self._go_on_removing()
 
     def _go_on_removing(self) -> None:
@@ -173,7 +178,7 @@ class Intents:
             self._site.dirty.mark(directory, 0.0)
 
     def _drop(self, path: str) -> None:
-        self._put_off.discard(path)
+        self._put_off.pop(path, None)
         self._late.pop(path, None)
         self._cut_off.discard(path)
         if self._open.pop(path, None) is not None:
@@ -251,18 +256,29 @@ class Intents:
             unsettled: paths that will be published soon.
             now: monotonic seconds.
         """
-        for path in [p for p in self._open if p not in unsettled and p not in self._put_off]:
-            if path not in self._late or self._is_due(path, now):
+        for path in [p for p in self._open if p not in unsettled]:
+            if not self._waits(self._put_off, path, now, PUT_OFF_S) and (
+                path not in self._late or self._is_due(path, now)
+            ):
+                self._put_off.pop(path, None)
                 self._ask(path)
+
+    @staticmethod
+    def _waits(dues: dict[str, float | None], path: str, now: float, wait_s: float) -> bool:
+        """Whether the time for this has not come yet; it begins to run when it is asked for first."""
+        if path not in dues:
+            return False
+        due = dues[path]
+        if due is None:
+            due = dues[path] = now + wait_s
+        return now < due
 
     def _is_due(self, path: str, now: float) -> bool:
         """Whether a temporary file is to be swept for the second time now; not while another upload may be using it."""
-        due = self._late[path]
-        if due is None:
-            due = self._late[path] = now + LATE_S
+        waits = self._waits(self._late, path, now, LATE_S)
         temporary = self._open[path].temporary
         used = any(other.temporary == temporary for at, other in self._open.items() if at != path)
-        return now >= due and not used
+        return not waits and not used
 
     def clear_below(self, directory: str) -> bool:
         """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then."""

@@ -211,6 +211,8 @@ class Upload(NamedTuple):
     why: str = "new file"
     temporary: str = ""
     """Absolute remote path of its temporary file, if it is not the usual one."""
+    left: tuple[str, ...] = ()
+    """Those of earlier tries that were cut off: they are deleted before anything of this one can be seen."""
 
 
 class Rename(NamedTuple):
@@ -225,6 +227,8 @@ class Rename(NamedTuple):
     why: str = "renamed"
     temporary: str = ""
     """Of the upload, if it takes one: its temporary file, if it is not the usual one."""
+    left: tuple[str, ...] = ()
+    """As in `Upload`."""
 
 
 class RenameDir(NamedTuple):

@@ -321,6 +321,7 @@ class Publisher:
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
+            left=upload.left,
             keep_part=not direct,
             begun=lambda: self._received(upload, ctime_ns),
         )
@@ -367,11 +368,14 @@ class Publisher:
             replaces=action.replaces,
             why=f"copy of {action.source}",
             temporary=action.temporary,
+            left=action.left,
         )
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
         if exists(local_path(spec, action.source)):
             return upload
         self._require(spec, action.path, action.fingerprint)
+        if action.left:
+            session.delete_many(action.left)
         try:
             session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
         except (NotFoundError, NameRefusedError):

@@ -11,7 +11,7 @@ from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
-from ftpsyncd.intents import LATE_S, Intents
+from ftpsyncd.intents import LATE_S, PUT_OFF_S, Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, Rename, RenameDir, Row, Sweep, Upload
@@ -236,6 +236,18 @@ def test_a_leftover_that_the_server_will_not_delete_is_tried_again_at_the_next_s
     assert story.asked() == [sweep]
 
 
+def test_a_leftover_that_the_server_will_not_delete_is_tried_again_in_an_hour(story: Story):
+    story.intents.begin(Upload(M, "a", A))
+    story.crash()
+    for hour in range(3):
+        [sweep] = story.asked(hour * PUT_OFF_S)
+        assert isinstance(sweep, Sweep)
+        story.queue.finish(sweep)
+        story.intents.put_off(sweep)
+        assert story.asked(hour * PUT_OFF_S) == []
+        assert story.asked((hour + 1) * PUT_OFF_S - 1.0) == []
+
+
 # ── What a server brings back ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -297,10 +309,10 @@ def test_what_is_sent_again_has_another_name_until_the_old_one_is_swept_for_good
     assert upload.temporary == ""
     story.intents.doubt(upload, AT)
     again = begin(story, B)
-    assert again.temporary == partial("a", 2)
+    assert (again.left, again.temporary) == ((partial("a"),), partial("a", 2))
     story.intents.doubt(again, AT)
     third = begin(story, again.fingerprint)
-    assert third.temporary == partial("a", 3)
+    assert (third.left, third.temporary) == ((partial("a"), partial("a", 2)), partial("a", 3))
     story.intents.end(third)
     for after_s in (0.0, LATE_S):
         sweeps = story.asked(after_s)
@@ -312,6 +324,13 @@ def test_what_is_sent_again_has_another_name_until_the_old_one_is_swept_for_good
             story.intents.end(sweep)
         assert story.asked(after_s) == [], "the minute begins"
     assert begin(story, A).temporary == ""
+
+
+def test_what_has_to_go_first_is_not_forgotten_when_a_try_did_not_get_as_far(story: Story):
+    """There was no connection, say."""
+    story.intents.doubt(begin(story, A), AT)
+    for _ in range(3):
+        assert begin(story, B).left == (partial("a"),)
 
 
 def test_what_waits_from_an_earlier_try_is_given_the_name_that_holds_now(story: Story):
@@ -326,20 +345,21 @@ def test_what_waits_from_an_earlier_try_is_given_the_name_that_holds_now(story: 
         assert story.asked(after_s) == [], "the minute begins"
     handed = story.intents.begin(again)
     assert isinstance(handed, Upload)
-    assert handed.temporary == ""
+    assert (handed.left, handed.temporary) == ((), "")
 
 
 def test_a_rename_that_becomes_an_upload_has_another_name_too(story: Story):
     story.intents.doubt(begin(story, A), AT)
     rename = story.intents.begin(Rename(M, "a", "old", B, SHA))
     assert isinstance(rename, Rename)
-    assert rename.temporary == partial("a", 2)
+    assert (rename.left, rename.temporary) == ((partial("a"),), partial("a", 2))
 
 
 def test_where_the_server_has_answered_the_name_stays(story: Story):
     """It was refused, say: the session lives and has let go of the file."""
     begin(story, A)
-    assert begin(story, B).temporary == ""
+    again = begin(story, B)
+    assert (again.left, again.temporary) == ((), "")
 
 
 def test_a_second_crash_begins_the_minute_again(story: Story):

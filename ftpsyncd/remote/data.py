@@ -14,14 +14,13 @@ import os
 import select
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from ftpsyncd.errors import RemoteError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import FAILURES, Control, hasten, keep_alive, translate
+from ftpsyncd.remote.wire import FAILURES, Control, end_by_reset, hasten, keep_alive, translate
 
 T = TypeVar("T")
 _OF_THE_FILE = frozenset(
@@ -224,7 +223,7 @@ class DataLine:
     def abort(self) -> None:
         """Reset the connection: an orderly end would make the server take the part for the whole (226)."""
         with contextlib.suppress(OSError):
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end_by_reset(self._sock)
         self._sock.close()
 
 

@@ -220,6 +220,8 @@ class MemorySession:
         for path in (job.path, job.temporary):
             if any(c in path for c in "\r\n\0"):
                 raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
+        if job.left:
+            self.delete_many(job.left)
         with job.open() as file:
             try:
                 digest = self._store(job, file)
@@ -267,8 +269,11 @@ class MemorySession:
                 raise NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
             if (refusal := self._refusal(path)) is not None:
                 raise refusal
-            if new or path not in server.files:
+            if path not in server.files:
                 server.files[path] = MemoryFile(b"", int(server.clock()))
+            elif new:
+                # The same file: who else writes to it still does.
+                server.files[path].content, server.files[path].mtime_s = b"", int(server.clock())
             used = sum(len(file.content) for file in server.files.values())
             room = len(block) if server.capacity is None else max(0, server.capacity - used)
             server.files[path].content += block[:room]

@@ -493,12 +493,14 @@ class Session:
 
     def close(self, *, patient: bool = True) -> None:
         """See `port.RemoteSession.close`."""
+        orderly = False
         if self.usable:
             with contextlib.suppress(FtpsyncdError):
                 self.control.send([b"QUIT"])
+                orderly = True
                 if patient:
                     self.control.reply(self.control.timeouts.close_s)
-        self.abandon()
+        self.control.close(orderly=orderly)
 
     def __enter__(self) -> Self:
         return self

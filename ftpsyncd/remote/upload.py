@@ -119,6 +119,8 @@ class _Cycle:
         session.assure(job.path)
         if job.size > SMALL or job.resume:
             yield from self._flush()
+        if job.left:
+            session.delete_many(job.left)
         if job.resume and temporary == job.temporary != job.path:
             return (yield from self._continue(job, names))
         yield from self._agree()

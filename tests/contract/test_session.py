@@ -355,6 +355,30 @@ class TestLooking:
         session.noop()
 
 
+class TestLeftovers:
+    def test_what_an_earlier_try_left_goes_before_the_file_is_sent(self, remote, session):
+        left = f"{remote.base}/b.4567cdef.filepart"
+        put(session, f"{remote.base}/x", b"part")
+        session.rename(f"{remote.base}/x", left)
+
+        def fine(_file) -> None:
+            assert left.rpartition("/")[2] not in remote.names()
+
+        jobs = [
+            job(f"{remote.base}/a"),
+            job(f"{remote.base}/b", b"new", left=[left], confirm=fine),
+            job(f"{remote.base}/c"),
+        ]
+        assert [result.error for result in publish(session, *jobs)] == [None] * 3
+        assert remote.names() == {"a", "b", "c"}
+        assert remote.read(f"{remote.base}/b") == b"new"
+
+    def test_it_need_not_be_there(self, remote, session):
+        (result,) = publish(session, job(f"{remote.base}/a", left=[f"{remote.base}/a.4567cdef.filepart"]))
+        assert result.error is None
+        assert remote.names() == {"a"}
+
+
 class TestChanging:
     def test_a_directory_is_made_once(self, remote, session):
         assert session.make_dir(f"{remote.base}/d") is True

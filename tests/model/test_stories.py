@@ -28,6 +28,9 @@ TROUBLES: dict[str, Op] = {
     "the daemon is killed": ("crash",),
     "the connection ends": ("fault", "*", "unavailable", 1),
     "a reply is lost": ("fault_after", "*", "unavailable", 1),
+    "a file begins late": ("fault", "STOR", "late", 1),
+    "a file's end comes late": ("fault_after", "STOR", "late", 1),
+    "a rename comes late": ("fault", "RNTO", "late", 1),
     "the file is written again": ("write", "a/1", 100),
     "everything comes back": ("write_all",),
     "the folder is replaced": ("vanish", "beside"),
@@ -88,6 +91,35 @@ def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfe
     for steps in range(STEPS):
         world = tell((("write", "a/1", 200), ("go_on", 30.0)), ((steps, ("write", "a/1", 200)),))
         assert world.server.files[f"{BASE}/a/1"].content in world.drop.finished
+
+
+@pytest.mark.parametrize(
+    "hangs", [("fault", "STOR", "late", 1), ("fault_after", "STOR", "late", 1), ("fault", "RNTO", "late", 1)]
+)
+@pytest.mark.parametrize("change", [("write", "a/1", 120), ("crash",)])
+def test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives(hangs: Op, change: Op):
+    """The session of the try that was cut off lives on at the server, while the next one sends what is there by then."""
+    story: tuple[Op, ...] = (hangs, ("write", "a/1", 100), ("go_on", 30.0), ("start",), ("go_on", 30.0))
+    for steps in range(STEPS):
+        for more in (0, 6):
+            tell(story, ((steps, change), (steps + more, ("arrive",))))
+
+
+def test_a_rename_that_comes_late_does_not_bring_back_what_was_replaced():
+    """The server holds the old content, complete under its temporary name, until somebody can reach it."""
+    for steps in range(2 * STEPS):
+        world = begun()
+        try:
+            for op in (("fault", "RNTO", "late", 1), ("fault", "CONNECT", "unavailable", 1), ("write", "a/1", 100)):
+                world.do(op)
+            # This one waits all the time, so that there is none for sweeping.
+            world.do(("write", "b/1", 100))
+            world.do(("go_on", 5.0))
+            world.do(("write", "a/1", 120))
+            world.later(steps, ("arrive",))
+            world.come_to_rest(arrived=False)
+        finally:
+            world.close()
 
 
 def test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten():

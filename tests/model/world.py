@@ -12,10 +12,12 @@ compares both sides.
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import BinaryIO
 from unittest import mock
 
 from ftpsyncd import lastlook, steering, survey
@@ -35,6 +37,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.events import Event
+from ftpsyncd.intents import LATE_S
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
@@ -46,6 +49,7 @@ from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity,
 from ftpsyncd.publish import Publisher
 from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
+from ftpsyncd.remote.port import PublishJob
 from ftpsyncd.removals import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from tests.model.drop import Drop, Time
@@ -75,6 +79,15 @@ Op = tuple[object, ...]
 """What happens: the name of a method of `World`, and its arguments."""
 
 
+class _LateError(ServerUnavailableError):
+    """The line hangs with a command, or the end of a file, on it: the session is over, and what hangs arrives later."""
+
+
+FAULTS["late"] = lambda: _LateError("Nothing passes any more.")
+LATEST_S = LATE_S - 10.0
+"""After which what hung on a line has arrived."""
+
+
 class Broken(AssertionError):  # noqa: N818 - a guarantee, not an error of the test
     """A guarantee does not hold."""
 
@@ -98,10 +111,53 @@ class _Server(MemoryServer):
     between: Callable[[str, str], None]
     renamed: Callable[[str, str], None]
     replacing = ""
+    renaming = ""
+    continuing = False
+    late: list[tuple[float, Callable[[], None]]]
+    """What hangs on lines that are dead for us, and when it arrives at the latest."""
 
     def strike(self, verb: str, path: str, *, after: bool) -> None:
         self.between(verb, path)
-        super().strike(verb, path, after=after)
+        try:
+            super().strike(verb, path, after=after)
+        except _LateError:
+            self.late.append((self.clock() + LATEST_S, self._effect(verb, path, after=after)))
+            raise
+
+    def arrive(self, now: float = math.inf) -> None:
+        """What hung arrives, if it is time."""
+        due = [act for at, act in self.late if at <= now]
+        self.late = [(at, act) for at, act in self.late if at > now]
+        for act in due:
+            act()
+
+    def _effect(self, verb: str, path: str, *, after: bool) -> Callable[[], None]:
+        """What a real server does when that arrives after all, whoever has sent it."""
+        source, continuing = self.renaming, self.continuing
+        file = self.files.get(path)
+        sent = file.content if file is not None else b""
+
+        def store() -> None:
+            # It makes the file, or truncates it, before it misses the sender; with REST it does not.
+            if path in self.files and not continuing:
+                self.files[path].content = b""
+            elif parent(path) in self.dirs and path not in self.dirs:
+                self.files.setdefault(path, MemoryFile(b"", int(self.clock())))
+            self.observer("LATE", path)
+
+        def write() -> None:
+            # Into the file that was open, whatever it is called by now.
+            if file is not None:
+                file.content = sent + file.content[len(sent) :]
+            self.observer("LATE", path)
+
+        def rename() -> None:
+            # Only what we sent: a late rename of the user's own files can only be kept from being sent.
+            if source.endswith(SUFFIX) and source in self.files and parent(path) in self.dirs and path not in self.dirs:
+                self.files[path] = self.files.pop(source)
+            self.observer("LATE", path)
+
+        return {("STOR", False): store, ("STOR", True): write, ("RNTO", False): rename}.get((verb, after), lambda: None)
 
     def session(self) -> MemorySession:
         return _Session(self)
@@ -113,12 +169,17 @@ class _Session(MemorySession):
     def rename(self, source: str, target: str) -> None:
         server = self._server
         assert isinstance(server, _Server)
-        before, server.replacing = server.replacing, target
+        before, server.replacing, server.renaming = server.replacing, target, source
         try:
             super().rename(source, target)
         finally:
             server.replacing = before
         server.renamed(source, target)
+
+    def _store(self, job: PublishJob, file: BinaryIO) -> bytes:
+        assert isinstance(self._server, _Server)
+        self._server.continuing = job.resume
+        return super()._store(job, file)
 
 
 class _Crew(Crew):
@@ -211,6 +272,7 @@ class World:
         self.server = _Server(
             replaces=replaces, observer=self._seen, block=BLOCK, resumable=RESUMABLE, clock=self.time.monotonic
         )
+        self.server.late = []
         self.server.between = self.between
         self.server.renamed = self._renamed
         self.spec = MappingSpec(
@@ -303,6 +365,7 @@ class World:
     def between(self, what: str, _path: str) -> None:
         """Two steps of the daemon: whatever is to happen here happens."""
         self.steps += 1
+        self.server.arrive(self.time.now)
         if self._depth >= 3:
             return
         due = [op for at, op in self._later if at <= self.steps]
@@ -426,6 +489,10 @@ class World:
     def fault_after(self, verb: str, kind: str, nth: int) -> None:
         """The command is done, and its reply is lost."""
         self.server.fail(verb, FAULTS[kind](), nth=nth, after=True)
+
+    def arrive(self) -> None:
+        """The lines that hung live again."""
+        self.server.arrive()
 
     def offline(self) -> None:
         self.server.online = False
@@ -654,9 +721,15 @@ class World:
             dues.append(engine._check_at.get(M, now))
         return min((due for due in dues if due is not None), default=now + NO_RESCAN_S)
 
-    def come_to_rest(self) -> None:
-        """Heal everything, wait, and compare."""
-        self._later.clear()
+    def come_to_rest(self, *, arrived: bool = True) -> None:
+        """Heal everything, wait, and compare.
+
+        Args:
+            arrived: what is to happen later does not, and what hangs on the line arrives at once.
+        """
+        if arrived:
+            self._later.clear()
+            self.server.arrive()
         self.server._faults.clear()
         self.server.online, self.server.capacity, self.server.max_sessions = True, None, None
         while self.drop.writers:
@@ -715,7 +788,7 @@ class World:
             if not path.endswith(SUFFIX):
                 raise self._broken(f"G1: {path} grows under its final name")
             self.between("block", path)
-        elif verb == "RNTO":
+        elif verb in {"RNTO", "LATE"}:
             for name, content in self._published().items():
                 if content in self.drop.unfinished():
                     raise self._broken(f"G2: {name} is published while it is being written")

@@ -134,3 +134,26 @@ class TestControl:
             stop.set()
             thread.join()
             control.close()
+
+    def test_what_was_not_delivered_is_taken_back(self):
+        """The kernel would deliver it minutes later, when somebody else has long done what it said."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            control = Control("127.0.0.1", server.getsockname()[1], Timeouts(reply_s=0.2))
+            peer, _ = server.accept()
+            sent = 64 << 20
+            with pytest.raises(errors.ServerUnavailableError):
+                control.send([b"DELE " + b"a" * sent])
+            control.close()
+            arrived: list[int] = []
+            with peer, pytest.raises(ConnectionResetError):
+                arrived.extend(iter(lambda: len(peer.recv(1 << 20)), 0))
+            assert sum(arrived) < sent
+
+    def test_the_last_word_of_an_orderly_end_arrives(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            control = Control("127.0.0.1", server.getsockname()[1], Timeouts())
+            peer, _ = server.accept()
+            control.send([b"QUIT"])
+            control.close(orderly=True)
+            with peer:
+                assert (peer.recv(100), peer.recv(100)) == (b"QUIT\r\n", b"")
