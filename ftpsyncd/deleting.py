@@ -74,8 +74,9 @@ class Remover:
         if not sure:
             return
         started = time.monotonic()
+        left = [name for delete in sure for name in delete.left]
         try:
-            verdicts = session.delete_many([self._remote(d.mapping, d.path) for d in sure])
+            verdicts = session.delete_many([*left, *(self._remote(d.mapping, d.path) for d in sure)])[len(left) :]
         except FtpsyncdError as error:
             verdicts = [error] * len(sure)
         each_s = (time.monotonic() - started) / len(sure)
@@ -90,6 +91,8 @@ class Remover:
             if changed is not None:
                 raise changed
         source = self._remote(action.mapping, action.path)
+        if action.left:
+            session.delete_many(action.left)
         try:
             return _move(session, source, action.trash)
         except RemoteError as error:

@@ -95,10 +95,15 @@ class Intents:
                         self._sweep_later(names.trial(temporary))
             case Delete():
                 # An upload that was cut off may have got there: then that is the size to be found.
-                prints = self._open.get(action.path, Intent(Kind.FILE)).fingerprints
-                intent = Intent(Kind.FILE, self._temporary_of(action.path), fingerprints=prints)
+                before = self._open.get(action.path, Intent(Kind.FILE))
+                prints = before.fingerprints
+                intent = Intent(Kind.FILE, before.temporary, fingerprints=prints)
                 if action.sizes:
                     action = action._replace(sizes=(*action.sizes, *(each.size for each in prints)))
+                if self._cut_off:
+                    usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
+                    own = (before.temporary,) if before.temporary else ()
+                    action = action._replace(left=(*self._apart(action.path, usual)[0], *own))
             case MakeDir():
                 intent = Intent(Kind.DIR, self._temporary_of(action.path))
             case RenameDir():
@@ -116,18 +121,22 @@ class Intents:
         Nothing of that may happen to what is sent now, so that this has another name until all those are swept. A part
         that is continued keeps its name: the same content is no harm to it.
         """
-        remote, kept, temporary = remote_join(self._site.spec.remote, path), "", usual
         if before.temporary and (going_on or path not in self._cut_off):
             self._left.add(path)
-            kept = before.temporary
-        elif before.temporary:
+            return before.temporary, self._apart(path, usual)[0]
+        if before.temporary:
             self._set_apart(path)
-        left = []
-        while temporary != kept and (apart := self._path_of(temporary)) in self._open:
+        left, free = self._apart(path, usual)
+        return free, left
+
+    def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
+        """The temporary names of a file's earlier tries that were cut off and not swept yet; one that none has."""
+        remote, temporary, found = remote_join(self._site.spec.remote, path), usual, []
+        while (apart := self._path_of(temporary)) in self._open:
             if apart not in self._late:
-                left.append(temporary)
+                found.append(temporary)
             temporary = names.temporary(remote, temporary)
-        return kept or temporary, tuple(left)
+        return tuple(found), temporary
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else."""

@@ -253,6 +253,8 @@ class Delete(NamedTuple):
     sizes: tuple[int, ...] = ()
     """Bytes that the file has at the server if it is ours; empty: that is not known, or a person decided."""
     why: str = "deleted locally"
+    left: tuple[str, ...] = ()
+    """As in `Upload`: none of them may come to the file's place afterwards."""
 
 
 class RemoveDir(NamedTuple):

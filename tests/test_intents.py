@@ -326,6 +326,15 @@ def test_what_is_sent_again_has_another_name_until_the_old_one_is_swept_for_good
     assert begin(story, A).temporary == ""
 
 
+def test_what_was_cut_off_goes_before_its_file_is_deleted(story: Story):
+    """A rename that comes late would bring it back, and nobody would know of it."""
+    story.intents.doubt(begin(story, A), AT)
+    for name in ("a", "b"):
+        delete = story.intents.begin(Delete(M, name))
+        assert isinstance(delete, Delete)
+        assert delete.left == ((partial("a"),) if name == "a" else ())
+
+
 def test_what_has_to_go_first_is_not_forgotten_when_a_try_did_not_get_as_far(story: Story):
     """There was no connection, say."""
     story.intents.doubt(begin(story, A), AT)

@@ -105,17 +105,19 @@ def test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives(hangs: Op, ch
             tell(story, ((steps, change), (steps + more, ("arrive",))))
 
 
-def test_a_rename_that_comes_late_does_not_bring_back_what_was_replaced():
+@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.TRASH])
+@pytest.mark.parametrize("change", [("write", "a/1", 120), ("delete", 2)], ids=["replaced", "deleted"])
+def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, deletes: DeletePolicy):
     """The server holds the old content, complete under its temporary name, until somebody can reach it."""
     for steps in range(2 * STEPS):
-        world = begun()
+        world = begun(deletes=deletes)
         try:
             for op in (("fault", "RNTO", "late", 1), ("fault", "CONNECT", "unavailable", 1), ("write", "a/1", 100)):
                 world.do(op)
             # This one waits all the time, so that there is none for sweeping.
             world.do(("write", "b/1", 100))
             world.do(("go_on", 5.0))
-            world.do(("write", "a/1", 120))
+            world.do(change)
             world.later(steps, ("arrive",))
             world.come_to_rest(arrived=False)
         finally:

@@ -53,9 +53,9 @@ MUTATIONS = (
         "G1",
         "what was cut off is still there when its file is sent again",
         "intents.py",
-        "                left.append(temporary)\n",
+        "                found.append(temporary)\n",
         "                pass\n",
-        f"{STORIES}::test_a_rename_that_comes_late_does_not_bring_back_what_was_replaced",
+        f"{STORIES}::test_a_rename_that_comes_late_does_not_bring_back_what_is_over",
     ),
     Mutation(
         "G1",
