@@ -353,6 +353,13 @@ class Ledger:
         for r in cursor:
             yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])
 
+    def below(self, mapping: int, directory: str) -> Iterator[tuple[str, Kind]]:
+        """What is recorded below a directory, at any depth, each with its kind; in no order."""
+        for where, values in inside(directory):
+            sql = f"SELECT dir, name, kind FROM entry WHERE mapping=? AND name<>x'' AND {where}"  # noqa: S608 - a constant
+            for parent, name, kind in self._read(sql, (mapping, *values)):
+                yield join(os.fsdecode(parent), os.fsdecode(name)), Kind.DIR if kind else Kind.FILE
+
     def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
         """Published files with this fingerprint: candidates for the old path of a rename."""
         cursor = self._read(

@@ -109,7 +109,7 @@ class Mirror:
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
         self.pending: dict[str, Pending] = {}
-        self.offers = Offers(self.site, self.intents, self.removals.spare)
+        self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
         self.problems: dict[str, str] = {}

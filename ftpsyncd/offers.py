@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import keys_of
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import Action, Kind, Listing, MakeDir, RenameDir, Row, parent
@@ -21,9 +22,10 @@ class Offers:
         site: the mapping.
         intents: what was handed out.
         spare: is told of a directory that only got another name: nothing of it is gone.
+        selection: which paths are published.
     """
 
-    def __init__(self, site: Site, intents: Intents, spare: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, intents: Intents, spare: Callable[[str], None], selection: Selection) -> None:
         self.again: set[str] = set()
         """To be looked at when what runs about them has ended."""
         self.not_renamed: set[str] = set()
@@ -33,6 +35,7 @@ class Offers:
         self._queue = site.queue
         self._intents = intents
         self._spare = spare
+        self._selection = selection
         self._known_directories: set[str] = set()
 
     def offer(self, action: Action, listing: Listing | None = None) -> None:
@@ -101,13 +104,23 @@ class Offers:
                 continue
             rows = self._site.ledger.rows(self._site.id, source)
             alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
-            if rows and 2 * alike >= len(rows):
+            if rows and 2 * alike >= len(rows) and self._stays_selected(source, path):
                 self._queue.withdraw(self._name, source)
                 self._queue.withdraw_below(self._name, source)
                 self._spare(source)
                 self.offer(RenameDir(self._name, path, source, listing.inode))
                 return True
         return False
+
+    def _stays_selected(self, source: str, target: str) -> bool:
+        """Whether all that is published below a directory is to be published under its new name, too.
+
+        Else it must not be renamed at the server: who moves a folder to ``drafts/`` takes it off the site.
+        """
+        includes, descend = self._selection.includes, self._selection.descend
+        below = self._site.ledger.below(self._site.id, source)
+        moved = ((f"{target}{path[len(source) :]}", kind) for path, kind in below)
+        return descend(target) and all(includes(p) if kind is Kind.FILE else descend(p) for p, kind in moved)
 
     def not_performed(self, action: Action, at: Moment) -> None:
         """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""

@@ -124,6 +124,29 @@ def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, d
             world.close()
 
 
+@pytest.mark.parametrize("patterns", [("b/*",), ("b/a/",), ("b/a/b/", "b/a/2")])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_directory_that_moves_to_where_not_all_is_published(patterns: tuple[str, ...], replaced: bool):  # noqa: FBT001 - a case
+    """Renamed at the server, it would be seen there for ever under a name that is excluded."""
+    world = begun()
+    try:
+        world.write("a/b/1", 20)
+        world.do(("go_on", 30.0))
+        world.do(("exclude", patterns))
+        world.do(("go_on", 30.0))
+        if replaced:
+            world.drop.delete("b")
+            world.do(("go_on", 30.0))
+            world.make_folder("b")
+        world.drop.rename("a", "b/a")
+        world.come_to_rest()
+        wanted = {path for path in world.drop.files() if world._selection.includes(path)}
+        assert {path for path in world.server.files if "/a/" in path} == {f"{BASE}/{p}" for p in wanted if "a/" in p}
+        assert ("b/a/1" in wanted) == (len(patterns) == 2)
+    finally:
+        world.close()
+
+
 def test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten():
     look: tuple[Op, ...] = (("turn",), ("look",))
     noticed: tuple[Op, ...] = (
