@@ -526,7 +526,8 @@ class Mirror:
         self.offers.offer(action, listing)
 
     def _nothing_below(self, directory: str) -> None:
-        """A directory is not there: neither is anything that was noted below it."""
+        """A directory is not there: neither is anything that was noted below it, or was to be published there."""
+        self.queue.withdraw_below(self.spec.name, directory, MakeDir | Upload | Rename)
         prefix = f"{directory}/"
         for noted in (self.pending, self.problems):
             for path in [p for p in noted if p.startswith(prefix)]:

@@ -200,11 +200,14 @@ class Queue:
             self._count_waiting(action, -1)
             self._given_up(action)
 
-    def withdraw_below(self, mapping: str, directory: str) -> None:
-        """Take back everything that waits below a directory."""
+    def withdraw_below(self, mapping: str, directory: str, kinds: type[Action] | UnionType | None = None) -> None:
+        """Take back what waits below a directory: everything, or actions of some kinds."""
+        if (mapping, directory) not in self._below_waiting:
+            return
         prefix = f"{directory}/"
-        for key in [k for k in self._waiting if k[0] == mapping and k[1].startswith(prefix)]:
-            self.withdraw(*key)
+        for key, action in list(self._waiting.items()):
+            if key[0] == mapping and key[1].startswith(prefix) and (kinds is None or isinstance(action, kinds)):
+                self.withdraw(*key)
 
     def withdraw_where(self, mapping: str, kinds: type[Action] | UnionType) -> None:
         """Take back every waiting action of some kinds."""

@@ -41,9 +41,9 @@ STEPS = 50
 """More than it takes to publish or to delete a file."""
 
 
-def begun(*, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True) -> World:
+def begun(*, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True, empty_dirs: bool = False) -> World:
     """A daemon at rest, with four files published."""
-    world = World(deletes=deletes, replaces=replaces)
+    world = World(deletes=deletes, replaces=replaces, empty_dirs=empty_dirs)
     for path in ("a", "b", "a/b"):
         world.make_folder(path)
     for path in ("1", "a/1", "a/2", "b/1"):
@@ -122,6 +122,28 @@ def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, d
             world.come_to_rest(arrived=False)
         finally:
             world.close()
+
+
+def test_what_waits_to_be_made_in_a_directory_that_is_gone_is_not_made():
+    """While the server was away, `b/a` was made, and then `b` took the place of `a`."""
+    world = begun(empty_dirs=True)
+    try:
+        story: tuple[Op, ...] = (
+            ("offline",),
+            ("make_folder", "c"),
+            ("go_on", 400.0),
+            ("make_folder", "b/a"),
+            ("go_on", 20.0),
+        )
+        for op in story:
+            world.do(op)
+        world.drop.delete("a")
+        world.drop.begin("b/a/1", 200)
+        world.drop.rename("b", "a")
+        world.come_to_rest()
+        assert f"{BASE}/b" not in world.server.dirs
+    finally:
+        world.close()
 
 
 @pytest.mark.parametrize("patterns", [("b/*",), ("b/a/",), ("b/a/b/", "b/a/2")])
