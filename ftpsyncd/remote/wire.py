@@ -12,11 +12,13 @@ Sources: RFC 959 §4, RFC 4217 (TLS).
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import re
 import select
 import socket
 import ssl
 import struct
+import termios
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -128,6 +130,12 @@ def end_by_reset(sock: socket.socket, *, yes: bool = True) -> None:
     when it is long over. An orderly end on a data line makes the server take a part for the whole (226).
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", yes, 0))
+
+
+def undelivered(sock: socket.socket) -> int:
+    """Bytes that were sent on an open socket and that the peer has not acknowledged (tcp(7), SIOCOUTQ)."""
+    count = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+    return int(struct.unpack("i", count)[0])
 
 
 def keep_alive(sock: socket.socket) -> None:
@@ -379,7 +387,6 @@ class Control:
             orderly: what was sent last shall still arrive; else it is taken back, as far as that is possible.
         """
         self.broken = True
-        if orderly:
-            with contextlib.suppress(OSError):
-                end_by_reset(self._sock, yes=False)
+        if self._sock.fileno() >= 0 and (orderly or not undelivered(self._sock)):
+            end_by_reset(self._sock, yes=False)
         self._sock.close()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import errors
-from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, tls_context, translate
+from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, tls_context, translate, undelivered
 from ftpsyncd.specs import ServerSpec
+from tests.waiting import until
 
 
 def exceptions_of(module) -> list[type[Exception]]:
@@ -148,6 +149,17 @@ class TestControl:
             with peer, pytest.raises(ConnectionResetError):
                 arrived.extend(iter(lambda: len(peer.recv(1 << 20)), 0))
             assert sum(arrived) < sent
+
+    def test_where_all_was_delivered_the_end_is_no_reset(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            control = Control("127.0.0.1", server.getsockname()[1], Timeouts())
+            peer, _ = server.accept()
+            control.send([b"NOOP"])
+            with peer:
+                assert peer.recv(100) == b"NOOP\r\n"
+                until(lambda: undelivered(control._sock) == 0, "it is acknowledged")
+                control.close()
+                assert peer.recv(100) == b""
 
     def test_the_last_word_of_an_orderly_end_arrives(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
