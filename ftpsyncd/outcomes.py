@@ -322,7 +322,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         mirror.dirty.mark_deep(action.path, at.now)
         return
     if isinstance(action, Sweep):
-        # Nobody misses anything; the next start tries it again.
+        # Nobody misses anything, and it is tried again in its time (`Intents.put_off`).
         return
     before = mirror.ledger.failure(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None

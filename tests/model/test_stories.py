@@ -238,13 +238,8 @@ def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
 
 
 def test_what_was_asked_of_the_folder_while_another_was_in_its_place_is_asked_again():
-    world = World()
+    world = begun()
     try:
-        for path in ("a", "b", "a/b"):
-            world.make_folder(path)
-        for path in ("1", "a/1", "a/2", "b/1"):
-            world.write(path, 20)
-        world.go_on(10.0)
         world.do(("lock", 1))
         world.do(("write", "2", 20))
         world.later(3, ("vanish", "beside"))
