@@ -559,5 +559,6 @@ class TestManyDirectories:
         verdicts = session.make_dir_many(paths)
         assert next(verdicts) == (0, True)
         verdicts.close()
-        if session.usable:
-            assert session.stat(paths[0]).kind is Kind.DIR
+        assert session.usable == (remote.server is None)
+        with remote.connect() as another:
+            assert another.stat(paths[0]).kind is Kind.DIR
