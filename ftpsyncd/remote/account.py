@@ -109,25 +109,33 @@ class Account:
         Raises:
             LoginRefusedError: it was refused meanwhile, as it would be again.
         """
-        if self._let_in:
-            try:
-                yield
-            except LoginRefusedError:
-                # It was changed meanwhile.
-                self._let_in = False
-                raise
-            return
-        with self._door:
-            if self.refusals > known:
-                last = self._refusal
-                raise LoginRefusedError(last.message, reply=last.reply, remedy=last.remedy)
-            try:
-                yield
-            except LoginRefusedError as error:
-                self.refused(error)
-                self.refusals, self._refusal = self.refusals + 1, error
-                raise
-            self._let_in = True
+        if not self._let_in:
+            with self._door:
+                # Whoever has waited here finds out what became of it, and waits for nobody else.
+                if not self._let_in:
+                    with self._first(known):
+                        yield
+                    return
+        try:
+            yield
+        except LoginRefusedError:
+            # It was changed meanwhile.
+            self._let_in = False
+            raise
+
+    @contextlib.contextmanager
+    def _first(self, known: int) -> Iterator[None]:
+        """Nobody was let in yet: what becomes of this one counts for all who wait."""
+        if self.refusals > known:
+            last = self._refusal
+            raise LoginRefusedError(last.message, reply=last.reply, remedy=last.remedy)
+        try:
+            yield
+        except LoginRefusedError as error:
+            self.refused(error)
+            self.refusals, self._refusal = self.refusals + 1, error
+            raise
+        self._let_in = True
 
     def _one_at_a_time(self) -> Session:
         """Try again without batches; if that works, the server cannot take them, if not, it has another trouble."""

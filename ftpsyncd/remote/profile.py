@@ -96,14 +96,14 @@ _ONE_AT_A_TIME = re.compile(r"icrosoft FTP Service|MadGoat|MikroTik")
 """Servers known to lose commands that come together (lftp keeps the same list)."""
 
 
-_READS_AFTERWARDS = re.compile(r"vsFTPd|ProFTPD|Pure-FTPd")
-"""Servers known to leave a command that came together with STOR until the transfer is over. Others reset the data
-connection (pyftpdlib), and nothing in their answers would tell beforehand."""
+_READS_IN_TURN = re.compile(r"vsFTPd|ProFTPD|Pure-FTPd")
+"""Servers known to leave a command that came together with STOR or PASS until the transfer or the login is over.
+Others reset the data connection (pyftpdlib), and nothing in their answers would tell beforehand."""
 
 
-def reads_afterwards(banner: str) -> bool:
-    """Whether a command that depends on no transfer may follow STOR in the same write, judged by the greeting."""
-    return _READS_AFTERWARDS.search(banner) is not None
+def reads_in_turn(banner: str) -> bool:
+    """Whether what depends on no transfer or login may follow it in the same write, judged by the greeting."""
+    return _READS_IN_TURN.search(banner) is not None
 
 
 LONGEST_SILENCE_S = 30.0

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -31,7 +31,7 @@ from ftpsyncd.model import Kind, basename
 from ftpsyncd.remote import naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, reads_afterwards
+from ftpsyncd.remote.profile import Dating, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode, TlsMode
@@ -77,7 +77,7 @@ class Session:
     def overlaps(self) -> bool:
         """Whether the EPSV for the next file may follow STOR in one write."""
         profile = self.profile
-        if not (profile.overlapping and profile.pipelining and profile.epsv and reads_afterwards(self.greeting)):
+        if not (profile.overlapping and profile.pipelining and profile.epsv and reads_in_turn(self.greeting)):
             return False
         return self._is_passive
 
@@ -106,7 +106,26 @@ class Session:
             self.expect("AUTH", b"AUTH TLS", 234)
             self.control.secure(context)
         self.account.greeted()
-        self._log_in()
+        reply = self.exchange([self._secret("USER", self.account.spec.user)])[0]
+        if reply.code != 331:
+            self._judge_login(reply)
+            self._agree()
+            return
+        together = self.profile.pipelining and reads_in_turn(self.greeting)
+        with self.account.entrance(self._known_refusals):
+            password = self.account.spec.password()
+            self.control.hide(password.encode(errors="surrogateescape"))
+            login = self._secret("PASS", password)
+            if together:
+                self._agree(login)
+            else:
+                self._judge_login(self.exchange([login])[0])
+        if not together:
+            self._agree()
+
+    def _agree(self, *login: bytes) -> None:
+        """Agree on protection, features, binary, UTF-8 and the first data connection; with ``login`` in one go."""
+        context = self.control.context
         protect = [b"PBSZ 0", b"PROT P"] if context is not None else []
         # Where another session has just asked, the answer is known: at some servers it is more packets than TCP sends
         # at once on a new line.
@@ -115,7 +134,11 @@ class Session:
         ahead = (
             [transfer.prepare(self)[0]] if self.account.ahead and self._is_passive and self.profile.pipelining else []
         )
-        answers = self.exchange([*protect, *ask, b"TYPE I", b"OPTS UTF8 ON", *ahead])
+        commands = [*login, *protect, *ask, b"TYPE I", b"OPTS UTF8 ON", *ahead]
+        with contextlib.closing(self.answers(commands)) as coming:
+            for _ in login:
+                self._judge_login(next(coming))
+            answers = list(coming)
         agreed = answers.pop() if ahead else None
         *protected, binary, utf8 = answers
         features = None if known else protected.pop()
@@ -131,17 +154,6 @@ class Session:
         # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
         if agreed is not None and agreed.code in {227, 229}:
             self._keep_ready(transfer.agree(self, agreed, None))
-
-    def _log_in(self) -> None:
-        spec = self.account.spec
-        reply = self.exchange([self._secret("USER", spec.user)])[0]
-        if reply.code == 331:
-            with self.account.entrance(self._known_refusals):
-                password = spec.password()
-                self.control.hide(password.encode(errors="surrogateescape"))
-                self._judge_login(self.exchange([self._secret("PASS", password)])[0])
-        else:
-            self._judge_login(reply)
 
     def _judge_login(self, reply: Reply) -> None:
         if not reply.good:
@@ -190,7 +202,7 @@ class Session:
         """
         return list(self.answers(commands))
 
-    def answers(self, commands: Sequence[bytes]) -> Iterator[Reply]:
+    def answers(self, commands: Sequence[bytes]) -> Generator[Reply, None, None]:
         """`exchange`, each reply as soon as it comes; the session is busy until the last one was taken.
 
         Raises:
@@ -209,7 +221,8 @@ class Session:
                     self.profile.doubt()
                 raise
             except GeneratorExit:
-                # What still comes would be taken for answers to other commands.
+                # What still comes would be taken for answers to other commands. Not that the batch was to blame.
+                self.batching = False
                 self.abandon()
                 raise
             self.batching = False

@@ -9,7 +9,7 @@ What can travel together does, per file:
 Between STOR and its final reply nothing is sent, ever: servers were seen to rename a file that they had not finished
 writing, to swallow commands and to reset the data. When there is no next file, the steps of the last ones are flushed.
 
-Servers that are known to read the control line only after a transfer (`profile.reads_afterwards`) get, behind STOR in
+Servers that are known to read the control line only after a transfer (`profile.reads_in_turn`) get, behind STOR in
 the same write, the EPSV for the next file, which depends on no transfer. That saves the first round trip: SIZE and date
 of the file before travel with STOR, its rename follows once their answers are judged, with the STOR after that.
 

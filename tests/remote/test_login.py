@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ftpsyncd.errors import LoginRefusedError
+from ftpsyncd.errors import LoginRefusedError, RemoteError, ServerUnavailableError, TooManyConnectionsError
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
@@ -90,3 +91,104 @@ def test_a_refusal_is_told_before_it_counts():
                 account()
         assert counted == [0, 1]
         assert account.refusals == 2
+
+
+KNOWN = "220 (vsFTPd 3.0.3)"
+REST = ["FEAT", "TYPE I", "OPTS UTF8 ON"]
+
+
+def at_pass(server: Scripted) -> list[int]:
+    """How many lines came in one go, from each PASS on."""
+    return [count for line, count in zip(server.log, server.batches, strict=True) if line.startswith("PASS")]
+
+
+class TestOneGo:
+    """What follows a login depends on nothing but it: a server that reads in turn gets all of that with the password."""
+
+    def test_a_known_server_is_told_all_at_once(self):
+        with Scripted(GREETING=KNOWN) as server, Account(server.spec(), timeouts=PATIENT)() as session:
+            assert server.log == ["USER u", "PASS p", *REST]
+            assert at_pass(server) == [4]
+            assert "MFMT" in session.profile.features
+
+    def test_not_the_password_before_it_is_asked_for(self):
+        """A server that wants TLS refuses the name, so that no password travels in clear text."""
+        with Scripted(GREETING=KNOWN, USER="530 Non-anonymous sessions must use encryption.") as server:
+            with pytest.raises(LoginRefusedError, match="must use encryption"):
+                Account(server.spec(), timeouts=PATIENT)()
+            assert server.log == ["USER u"]
+
+    def test_another_server_is_told_one_thing_after_the_other(self):
+        with Scripted(GREETING="220 Hello.") as server, Account(server.spec(), timeouts=PATIENT)():
+            assert server.log == ["USER u", "PASS p", *REST]
+            assert at_pass(server) == [1]
+
+    def test_nor_is_one_that_cannot_take_several_commands(self):
+        with Scripted(GREETING=KNOWN) as server:
+            account = Account(server.spec(), profile=Profile(pipelining=False), timeouts=PATIENT)
+            with account():
+                assert set(server.batches) == {1}
+
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            ("530 Login incorrect.", LoginRefusedError),
+            ("530 Sorry, too many connections.", TooManyConnectionsError),
+            ("421 Shutting down.", ServerUnavailableError),
+        ],
+    )
+    def test_a_refusal_is_the_passwords_and_told_once(self, reply: str, kind: type[RemoteError]):
+        with Scripted(GREETING=KNOWN, PASS=reply, FEAT="530 Please login.", TYPE="530 Please login.") as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            with pytest.raises(kind) as raised:
+                account()
+            assert raised.value.reply == reply
+            assert server.verbs().count("PASS") == 1
+            assert server.connections == 1
+            assert account.profile.pipelining
+            assert account.profile.doubts == 0
+
+    def test_a_server_that_loses_what_came_with_the_password_gets_it_again(self):
+        async def deaf(connection: Connection, _word: str) -> None:
+            await connection.reader.read(65536)
+            await connection.say("230 Welcome.")
+
+        hasty = Timeouts(connect_s=5, reply_s=0.3, close_s=0.3)
+        with Scripted(GREETING=KNOWN, PASS=[deaf]) as server:
+            account = Account(server.spec(), timeouts=hasty)
+            with account() as session:
+                assert session.usable
+                assert not account.profile.pipelining
+            assert at_pass(server)[-1] == 1
+
+    def test_who_waited_at_the_door_waits_for_nobody_else(self):
+        """Each would otherwise wait for the login of the one before, a round trip or more each."""
+        everybody = threading.Event()
+        told: list[str] = []
+
+        async def password(connection: Connection, word: str) -> None:
+            told.append(word)
+            if len(told) > 1:
+                if len(told) == SESSIONS:
+                    everybody.set()
+                assert await connection.server._loop.run_in_executor(None, everybody.wait, 60)
+            else:
+                until_named = connection.server._loop.run_in_executor(None, all_named.wait, 60)
+                assert await until_named
+            await connection.say("230 Welcome.")
+
+        all_named = threading.Event()
+        named: list[str] = []
+
+        async def user(connection: Connection, name: str) -> None:
+            named.append(name)
+            await connection.say("331 Password?")
+            if len(named) == SESSIONS:
+                all_named.set()
+
+        with Scripted(GREETING=KNOWN, USER=user, PASS=password) as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            with ThreadPoolExecutor(SESSIONS) as pool:
+                for session in pool.map(lambda _: account(), range(SESSIONS)):
+                    session.close()
+        assert len(told) == SESSIONS

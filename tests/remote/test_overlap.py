@@ -6,7 +6,7 @@ import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Profile, reads_afterwards
+from ftpsyncd.remote.profile import Profile, reads_in_turn
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, publish
@@ -37,7 +37,7 @@ def paths(*names: str):
     ],
 )
 def test_who_is_known(greeting, known):
-    assert reads_afterwards(greeting) is known
+    assert reads_in_turn(greeting) is known
 
 
 class TestTheCycle:
