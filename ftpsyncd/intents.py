@@ -33,6 +33,8 @@ LATE_S = 60.0
 vsftpd makes the file of a STOR before it misses the data connection."""
 PUT_OFF_S = 3600.0
 """A server that would not settle something is asked again after this time, and at the next start."""
+PARTS_KEPT = 16
+"""Names under which a part may lie: one more for each try that was cut off before the server received anything."""
 PRINTS_KEPT = 7
 """Earlier uploads under the same path that are remembered, each begun and interrupted."""
 
@@ -77,22 +79,7 @@ class Intents:
         """
         match action:
             case Upload() | Rename():
-                source = action.source if isinstance(action, Rename) else ""
-                before = self._open.get(action.path, Intent(Kind.FILE))
-                # Not if another content was on its way.
-                received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
-                usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
-                temporary, left = self._temporary_for(action.path, before, usual, going_on=received != 0)
-                unusual = "" if temporary == usual else temporary
-                if (action.temporary, action.left) != (unusual, left):
-                    action = action._replace(temporary=unusual, left=left)
-                prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
-                intent = Intent(Kind.FILE, temporary, source, prints, received)
-                if isinstance(action, Upload) and action.resume != received:
-                    action = action._replace(resume=received)
-                    if received:
-                        # It may be tried with a small file first, and that be left.
-                        self._sweep_later(names.trial(temporary))
+                action, intent = self._begin_file(action)
             case Delete():
                 # An upload that was cut off may have got there: then that is the size to be found.
                 before = self._open.get(action.path, Intent(Kind.FILE))
@@ -113,21 +100,52 @@ class Intents:
         self._put(action.path, intent)
         return action
 
-    def _temporary_for(self, path: str, before: Intent, usual: str, *, going_on: bool) -> tuple[str, tuple[str, ...]]:
+    def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
+        source = action.source if isinstance(action, Rename) else ""
+        before = self._open.get(action.path, Intent(Kind.FILE))
+        # Not if another content was on its way.
+        received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
+        usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
+        temporary, left, parts = self._temporary_for(action.path, before, usual, going_on=received != 0)
+        unusual = "" if temporary == usual else temporary
+        prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
+        intent = Intent(Kind.FILE, temporary, source, prints, received, parts)
+        if isinstance(action, Rename):
+            # Should it become an upload, that is sent whole.
+            left += parts
+            if (action.temporary, action.left) != (unusual, left):
+                action = action._replace(temporary=unusual, left=left)
+        elif (action.temporary, action.left, action.parts, action.resume) != (unusual, left, parts, received):
+            action = action._replace(temporary=unusual, left=left, parts=parts, resume=received)
+            if received:
+                # It may be tried with a small file first, and that be left.
+                self._sweep_later(names.trial(temporary))
+        return action, intent
+
+    def _temporary_for(
+        self, path: str, before: Intent, usual: str, *, going_on: bool
+    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """The temporary name under which a file is sent now, and those of earlier tries, which have to go before.
 
         Whoever sent it last may be gone and its session alive: the server may hold that file locked, still write what
         it has of the old content, begin anew when a command arrives that hung on the line, or give it its final name.
         Nothing of that may happen to what is sent now, so that this has another name until all those are swept. A part
-        that is continued keeps its name: the same content is no harm to it.
+        that is continued gets that name, too: a server may cut it where a REST says that comes late.
+
+        Returns:
+            The name; those that have to go; those under which a part may lie that is continued.
         """
-        if before.temporary and (going_on or path not in self._cut_off):
+        parts = before.parts if going_on else ()
+        if before.temporary and path not in self._cut_off:
             self._left.add(path)
-            return before.temporary, self._apart(path, usual)[0]
-        if before.temporary:
-            self._set_apart(path)
-        left, free = self._apart(path, usual)
-        return free, left
+            free = before.temporary
+            left, _ = self._apart(path, usual)
+        else:
+            if before.temporary:
+                self._set_apart(path)
+                parts = (before.temporary, *parts)[:PARTS_KEPT] if going_on else ()
+            left, free = self._apart(path, usual)
+        return free, tuple(name for name in left if name not in parts), parts
 
     def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
         """The temporary names of a file's earlier tries that were cut off and not swept yet; one that none has."""
@@ -142,7 +160,7 @@ class Intents:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else."""
         intent = self._open.get(upload.path)
         if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
-            self._put(upload.path, intent._replace(received=ctime_ns))
+            self._put(upload.path, intent._replace(received=ctime_ns, parts=()))
 
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
@@ -201,6 +219,7 @@ class Intents:
             after = intent._replace(
                 temporary=_under(intent.temporary, remote_source, remote_target),
                 source=_under(intent.source, source, target),
+                parts=tuple(_under(part, remote_source, remote_target) for part in intent.parts),
             )
             path_after = _under(path, source, target)
             if (path_after, after) != (path, intent):
@@ -218,7 +237,7 @@ class Intents:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
         intent = self._open[path]
         if intent.temporary and self._path_of(intent.temporary) != path:
-            self._put(path, intent._replace(temporary="", received=0))
+            self._put(path, intent._replace(temporary="", received=0, parts=()))
             self._sweep_later(intent.temporary)
             if path in self._cut_off:
                 self._cut_off.remove(path)
@@ -265,7 +284,8 @@ class Intents:
             unsettled: paths that will be published soon.
             now: monotonic seconds.
         """
-        for path in [p for p in self._open if p not in unsettled]:
+        to_continue = {self._path_of(part) for intent in self._open.values() for part in intent.parts}
+        for path in [p for p in self._open if p not in unsettled and p not in to_continue]:
             if not self._waits(self._put_off, path, now, PUT_OFF_S) and (
                 path not in self._late or self._is_due(path, now)
             ):

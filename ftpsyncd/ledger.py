@@ -201,7 +201,7 @@ class Ledger:
         begun = [intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
         if intended:
             self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
-            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?)", begun)
+            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?)", begun)
         self.history.flush()
 
     def all_mappings(self) -> list[tuple[str, str, int, int]]:
@@ -542,7 +542,8 @@ class Ledger:
         """What was begun at the server and is not known to have ended, by path."""
         self._flush()
         cursor = self._read(
-            "SELECT path, kind, temporary, source, fingerprints, received FROM intent WHERE mapping=? ORDER BY path",
+            "SELECT path, kind, temporary, source, fingerprints, received, parts FROM intent WHERE mapping=?"
+            " ORDER BY path",
             (mapping,),
         )
         return [(os.fsdecode(r[0]), intent_of(r[1:])) for r in cursor]

@@ -145,8 +145,10 @@ class Intent(NamedTuple):
     fingerprints: tuple[Fingerprint, ...] = ()
     """Of the files that may be at the server under this path, the latest last."""
     received: int = 0
-    """The server began to receive the latest of them into ``temporary``, when the file's ctime was this (ns), and
-    nothing else was sent there since; 0: nothing is known to be there."""
+    """The server began to receive the latest of them into ``temporary``, or one of ``parts``, when the file's ctime was
+    this (ns), and nothing else was sent there since; 0: nothing is known to be there."""
+    parts: tuple[str, ...] = ()
+    """Where a part of the latest may lie instead: it was to be renamed to ``temporary``, and continued there."""
 
 
 class Failure(NamedTuple):
@@ -206,13 +208,15 @@ class Upload(NamedTuple):
     replaces: bool = False
     """The ledger says that we published this path before."""
     resume: int = 0
-    """What the temporary file at the server holds, if it is there, is a part of this very file as long as its ctime
-    (ns) is this; 0: nothing is known of it."""
+    """What the temporary file at the server holds, or one of ``parts``, if it is there, is a part of this very file as
+    long as its ctime (ns) is this; 0: nothing is known of it."""
     why: str = "new file"
     temporary: str = ""
     """Absolute remote path of its temporary file, if it is not the usual one."""
     left: tuple[str, ...] = ()
     """Those of earlier tries that were cut off: they are deleted before anything of this one can be seen."""
+    parts: tuple[str, ...] = ()
+    """Those of them that may hold the part to be continued: what is there is renamed to ``temporary`` before."""
 
 
 class Rename(NamedTuple):

@@ -321,9 +321,10 @@ class Publisher:
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
-            left=upload.left,
+            parts=upload.parts if resume else (),
+            left=upload.left if resume else (*upload.left, *upload.parts),
             keep_part=not direct,
-            begun=lambda: self._received(upload, ctime_ns),
+            begun=lambda continuable: self._received(upload, ctime_ns if continuable else 0),
         )
 
     def _open(self, spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:

@@ -77,7 +77,11 @@ CREATE TABLE profile(
 ALTER TABLE intent ADD COLUMN received INTEGER NOT NULL DEFAULT 0;   -- ctime in ns of the file of which a part is there
 """
 
-MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA)
+_PARTS = """
+ALTER TABLE intent ADD COLUMN parts BLOB NOT NULL DEFAULT x'';     -- remote paths, separated by NUL
+"""
+
+MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 HISTORY_SINCE = 3
@@ -168,13 +172,15 @@ def intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]
         encoded(intent.source),
         f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
         stored(intent.received),
+        encoded("\0".join(intent.parts)),
     )
 
 
-def intent_of(r: tuple[int, bytes, bytes, str, int | bytes]) -> Intent:
+def intent_of(r: tuple[int, bytes, bytes, str, int | bytes, bytes]) -> Intent:
     """From kind on."""
     fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
-    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, loaded(r[4]))
+    parts = tuple(os.fsdecode(r[5]).split("\0")) if r[5] else ()
+    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, loaded(r[4]), parts)
 
 
 def row_of(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:

@@ -11,7 +11,7 @@ from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
-from ftpsyncd.intents import LATE_S, PUT_OFF_S, Intents
+from ftpsyncd.intents import LATE_S, PARTS_KEPT, PUT_OFF_S, Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, Rename, RenameDir, Row, Sweep, Upload
@@ -430,19 +430,83 @@ def test_what_a_trial_may_have_left_is_swept_whatever_becomes_of_the_file(story:
     story.intents.received(begin(story, A, "d/a"), CTIME)
     story.crash()
     assert resumes(story, A, "d/a") == CTIME
-    part = temporary("/site/d/a", M)
+    part = partial("d/a", 2)
     swept = {action.temporary for action in story.asked() if isinstance(action, Sweep)}
     assert swept == {part, trial(part)}
     story.crash()
     story.intents.end(begin(story, B, "d/a"))
     left = [action for action in story.asked() if isinstance(action, Sweep)]
     assert {(sweep.path, sweep.temporary) for sweep in left} == {
-        (own("d/a"), part),
+        (own("d/a"), partial("d/a")),
+        (own("d/a", 2), part),
         (trial(part).removeprefix("/site/"), trial(part)),
     }
     for sweep in left:
         story.intents.end(sweep)
     assert story.asked() == []
+
+
+def where(upload: Upload) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    return upload.temporary, upload.parts, upload.left
+
+
+def test_a_part_is_continued_under_a_name_that_no_earlier_try_knows(story: Story):
+    """A REST and a STOR that come late may cut what lies under the name they were sent with."""
+    story.intents.received(begin(story, A), CTIME)
+    story.crash()
+    # Renamed or not by the time that this one dies: it may lie here or there.
+    assert where(begin(story, A)) == (partial("a", 2), (partial("a"),), ())
+    assert where(begin(story, A)) == (partial("a", 2), (partial("a"),), ()), "there was no connection"
+    story.crash()
+    upload = begin(story, A)
+    assert where(upload) == (partial("a", 3), (partial("a", 2), partial("a")), ())
+    story.intents.received(upload, CTIME)
+    story.intents.doubt(upload, AT)
+    assert where(begin(story, A)) == (partial("a", 4), (partial("a", 3),), (partial("a"), partial("a", 2)))
+
+
+def test_where_a_part_may_lie_is_remembered_for_some_tries_only(story: Story):
+    upload = begin(story, A)
+    story.intents.received(upload, CTIME)
+    for _ in range(2 * PARTS_KEPT):
+        story.intents.doubt(upload, AT)
+        upload = begin(story, A)
+    assert len(upload.parts) == PARTS_KEPT
+    assert len(upload.left) == PARTS_KEPT
+
+
+def test_parts_of_another_content_go_first(story: Story):
+    story.intents.received(begin(story, A), CTIME)
+    story.crash()
+    begin(story, A)
+    story.crash()
+    assert where(begin(story, B)) == (partial("a", 3), (), (partial("a"), partial("a", 2)))
+
+
+def test_a_rename_that_becomes_an_upload_continues_nothing(story: Story):
+    story.intents.received(begin(story, A), CTIME)
+    story.crash()
+    rename = story.intents.begin(Rename(M, "a", "old", A, SHA))
+    assert isinstance(rename, Rename)
+    assert (rename.temporary, rename.left) == (partial("a", 2), (partial("a"),))
+
+
+def test_a_part_waits_for_the_try_that_continues_it(story: Story):
+    story.intents.received(begin(story, A), CTIME)
+    story.crash()
+    begin(story, A)
+    assert partial("a") not in swept(story.asked())
+    story.intents.received(begin(story, A), CTIME)
+    assert partial("a") in swept(story.asked()), "it is renamed by now: if not, it is nothing"
+
+
+def test_a_part_that_is_to_be_continued_moves_with_its_directory(story: Story):
+    story.intents.received(begin(story, A, "old/a"), CTIME)
+    story.crash()
+    begin(story, A, "old/a")
+    story.intents.moved("old", "new")
+    moved = {f"/site/new/{name.rpartition('/')[2]}" for name in (partial("old/a"), partial("old/a", 2))}
+    assert set(swept(story.asked())) >= moved
 
 
 def test_what_the_server_never_began_to_receive_is_not_continued(story: Story):

@@ -16,6 +16,7 @@ looks at `files` there and finds no torn file under a final name, or fails.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -210,13 +211,14 @@ class MemorySession:
         while self._usable and self._server.online and (job := next(source, None)) is not None:
             started = time.monotonic()
             try:
-                digest, dated = self._publish(job)
+                digest, dated, kept = self._publish(job)
             except FtpsyncdError as error:
                 yield PublishResult(job, error, duration_s=time.monotonic() - started)
             else:
-                yield PublishResult(job, None, digest, time.monotonic() - started, "226 Transfer complete.", dated)
+                took_s = time.monotonic() - started
+                yield PublishResult(job, None, digest, took_s, "226 Transfer complete.", dated, kept)
 
-    def _publish(self, job: PublishJob) -> tuple[bytes, bool]:
+    def _publish(self, job: PublishJob) -> tuple[bytes, bool, int]:
         for path in (job.path, job.temporary):
             if any(c in path for c in "\r\n\0"):
                 raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
@@ -224,7 +226,7 @@ class MemorySession:
             self.delete_many(job.left)
         with job.open() as file:
             try:
-                digest = self._store(job, file)
+                digest, kept = self._store(job, file)
                 self._size(job)
                 dated = self.set_time(job.temporary, job.mtime_s)
                 job.confirm(file)
@@ -234,34 +236,43 @@ class MemorySession:
                 if not (job.keep_part and job.size >= self._server.resumable and type(error) is TransferFailedError):
                     self._discard(job.temporary)
                 raise
-        return digest, dated
+        return digest, dated, kept
 
-    def _store(self, job: PublishJob, file: BinaryIO) -> bytes:
+    def _store(self, job: PublishJob, file: BinaryIO) -> tuple[bytes, int]:
         """Send the content block by block; others see the file grow."""
         digest = hashlib.sha256()
         path = job.temporary
+        part = self._take_over(job) if job.resume else None
         self._begin("STOR", path)
-        partial = self._server.files.get(path)
-        sent = len(partial.content) if job.resume and partial is not None else 0
-        if 0 < sent <= job.size:
-            digest.update(file.read(sent))
+        sent = kept = len(part.content) if part is not None and len(part.content) <= job.size else 0
+        if kept:
+            digest.update(file.read(kept))
         else:
-            sent = 0
-            self._write(path, b"", new=True)
+            self._write(path, b"", 0, new=True)
         if sent < job.size >= self._server.resumable and path != job.path:
-            job.begun()
+            job.begun(True)  # noqa: FBT003 - the port's
         while sent < job.size:
             block = file.read(min(self._server.block, job.size - sent))
             if not block:
                 raise FileChangedError(f"The file ended after {sent} of {job.size} bytes.")
             digest.update(block)
-            self._write(path, block, new=False)
+            self._write(path, block, sent)
             sent += len(block)
             job.progress(sent)
         self._end("STOR", path)
-        return digest.digest()
+        return digest.digest(), kept
 
-    def _write(self, path: str, block: bytes, *, new: bool) -> None:
+    def _take_over(self, job: PublishJob) -> MemoryFile | None:
+        """The part of an earlier try, under the name of this one."""
+        entries = zip(job.parts, self.stat_many(job.parts), strict=True)
+        there = [part for part, entry in entries if entry is not None and 0 < (entry.size or 0) <= job.size]
+        if there:
+            with contextlib.suppress(NameRefusedError):  # somebody was faster
+                self.rename(there[0], job.temporary)
+        self.delete_many(job.parts)
+        return self._server.files.get(job.temporary)
+
+    def _write(self, path: str, block: bytes, offset: int, *, new: bool = False) -> None:
         server = self._server
         with server.lock:
             self._alive()
@@ -276,7 +287,9 @@ class MemorySession:
                 server.files[path].content, server.files[path].mtime_s = b"", int(server.clock())
             used = sum(len(file.content) for file in server.files.values())
             room = len(block) if server.capacity is None else max(0, server.capacity - used)
-            server.files[path].content += block[:room]
+            # Should somebody have cut the file meanwhile, a hole is left, as on a disk.
+            content = server.files[path].content.ljust(offset, b"\0")
+            server.files[path].content = content[:offset] + block[:room] + content[offset + room :]
             self._changed("STOR", path)
             if room < len(block):
                 raise ServerFullError("No space left.", reply="452 No space left on device.")
@@ -426,7 +439,8 @@ class MemorySession:
         def act() -> RemoteError | None:
             if target in server.dirs:
                 return AlreadyExistsError(f"Is a directory: {target!r}", reply="550 Is a directory.")
-            refusal = self._refusal(target) or self._refusal(source)
+            # Known again: somebody may have been faster.
+            refusal = self._refusal(target) or self._refusal(source) or known()
             if refusal is not None:
                 return refusal
             if source in server.dirs:

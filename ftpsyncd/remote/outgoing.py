@@ -72,7 +72,13 @@ class Outgoing:
     @property
     def worth_continuing(self) -> bool:
         """The transfer broke, nothing is wrong with what arrived, and it is much."""
-        return self.is_hidden and type(self.error) is TransferFailedError and self.sent > REPEATED
+        broken = self.is_hidden and type(self.error) is TransferFailedError and self.sent > REPEATED
+        return broken and self.may_be_continued
+
+    @property
+    def may_be_continued(self) -> bool:
+        """What of it comes late, when its session is over, goes where it belongs, and not behind what came after."""
+        return self.kept.way is not Resuming.APPE
 
     def moved(self, sent: int) -> None:
         """So many bytes are sent."""

@@ -48,10 +48,13 @@ class PublishJob(NamedTuple):
         progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
         resume: ``temporary``, if it is there, holds a part of this very content, for which the caller vouches: it is
             continued where the server can be trusted to do so, else sent anew.
+        parts: absolute remote paths of which the same is true, each of an earlier try: what is there is renamed to
+            ``temporary`` before it is continued, so that nothing reaches it that was meant for that try.
         left: absolute remote paths of temporary files of earlier tries, deleted before this file is sent.
         keep_part: if the transfer of a large file (`RESUMABLE`) breaks, what arrived may stay under ``temporary``.
-        begun: called when the server has begun to receive a large file into ``temporary``: what is there from now on
-            is a part of this content, even if neither side lives to tell.
+        begun: called when the server has begun to receive a large file into ``temporary``, with whether what is there
+            from now on is a part of this content that may be continued, even if neither side lives to tell. It may not
+            where it is appended: what of it comes late would be appended again.
     """
 
     path: str
@@ -62,9 +65,10 @@ class PublishJob(NamedTuple):
     confirm: Callable[[BinaryIO], None]
     progress: Callable[[int], None] = lambda _sent: None
     resume: bool = False
+    parts: Sequence[str] = ()
     left: Sequence[str] = ()
     keep_part: bool = False
-    begun: Callable[[], None] = lambda: None
+    begun: Callable[[bool], None] = lambda _continuable: None
 
 
 class PublishResult(NamedTuple):

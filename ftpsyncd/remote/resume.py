@@ -43,17 +43,36 @@ def worthwhile(session: Session, job: PublishJob) -> bool:
     return job.keep_part and job.size >= RESUMABLE and session.profile.resuming is not Resuming.NONE
 
 
-def kept(session: Session, job: PublishJob) -> Kept:
-    """How much of the file is there from an earlier try and can stay. May use data connections of its own.
+def take_over(session: Session, job: PublishJob) -> Kept:
+    """How much of the file is there from an earlier try and can stay; it has the temporary name of this one afterwards.
+
+    May use data connections of its own.
 
     Raises:
         RemoteError: the session ended.
     """
-    if not session.profile.size:
-        return NOTHING
-    there = replies.parse_size(session.exchange([session.command("SIZE", job.temporary)])[0]) or 0
-    if there > job.size or there <= REPEATED:
-        return NOTHING
+    places = [*job.parts, job.temporary]
+    sizes = [0 for _ in places]
+    if session.profile.size:
+        answers = session.exchange([session.command("SIZE", place) for place in places])
+        sizes = [replies.parse_size(answer) or 0 for answer in answers]
+    part = next((place for place, size in zip(places, sizes, strict=True) if REPEATED < size <= job.size), "")
+    kept = _kept(session, job, sizes[places.index(part)]) if part else NOTHING
+    if kept.size and part != job.temporary and not _renamed(session, part, job.temporary):
+        kept = NOTHING
+    # Whoever sent them last may still give them their final name: they go before anything is sent.
+    others = [place for place in job.parts if place != part or not kept.size]
+    if others:
+        session.delete_many(others)
+    return kept
+
+
+def _renamed(session: Session, part: str, temporary: str) -> bool:
+    *_, ended = session.exchange([session.command("RNFR", part), session.command("RNTO", temporary)])
+    return ended.good
+
+
+def _kept(session: Session, job: PublishJob, there: int) -> Kept:
     profile = session.profile
     if profile.hashing is None and not hashes.offered(profile.features):
         profile.hashing = Hashing.NONE

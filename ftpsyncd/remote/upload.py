@@ -129,7 +129,7 @@ class _Cycle:
     def _continue(self, job: PublishJob, names: Names) -> Generator[PublishResult, None, Outgoing]:
         """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
         session = self.session
-        kept = resume.kept(session, job)
+        kept = resume.take_over(session, job)
         upload = Outgoing(job, job.temporary, names, opened(job), time.monotonic(), kept)
         try:
             resume.hash_ahead(session, upload.file, upload.digest, kept.size)
@@ -355,7 +355,7 @@ class _Cycle:
         self.session.control.await_answer(first)
         reply = first()
         if reply is not None and reply.preliminary:
-            upload.job.begun()
+            upload.job.begun(upload.may_be_continued)
 
     def _stored(self, upload: Outgoing, failure: FtpsyncdError | None, *, another: bool) -> None:
         """Read the replies to STOR, and to an EPSV behind it, and judge: the server's words go before what we saw."""

@@ -33,7 +33,7 @@ def break_off(remote: Remote) -> None:
     with remote.connect() as session:
         (broken,) = publish(
             session,
-            job(f"{remote.base}/f", CONTENT, keep_part=True, progress=breaking, begun=lambda: begun.append(True)),
+            job(f"{remote.base}/f", CONTENT, keep_part=True, progress=breaking, begun=lambda _: begun.append(True)),
         )
     assert isinstance(broken.error, TransferFailedError)
     assert begun == [True]
@@ -58,6 +58,49 @@ def test_a_part_is_continued(remote: Remote):
     assert seen[0] > LEAST - REPEATED
 
 
+def test_a_part_of_an_earlier_try_is_continued_under_the_name_of_this_one(remote: Remote):
+    """What comes late of that try, a REST and a STOR say, finds nothing under the name that it knows."""
+    break_off(remote)
+    (old,) = remote.names()
+    seen: list[set[str]] = []
+    with remote.connect() as session:
+        again = job(
+            f"{remote.base}/f",
+            CONTENT,
+            resume=True,
+            temporary=f"{remote.base}/f.89abcdef.filepart",
+            parts=(f"{remote.base}/f.00000000.filepart", f"{remote.base}/{old}"),
+            progress=lambda _: seen.append(remote.names()),
+        )
+        (result,) = publish(session, again)
+    assert result.error is None
+    assert result.kept > LEAST - REPEATED
+    assert result.sha256 == hashlib.sha256(CONTENT).digest()
+    assert seen
+    assert not any(old in names for names in seen)
+    assert remote.read(f"{remote.base}/f") == CONTENT
+    assert remote.names() == {"f"}
+
+
+def test_what_is_no_part_of_it_goes_before_anything_is_sent(remote: Remote):
+    """It is not worth continuing, or too much; whoever sent it last may still give it the final name."""
+    earlier = [f"{remote.base}/f.{n}{n}{n}{n}abcd.filepart" for n in range(2)]
+    seen: list[set[str]] = []
+    with remote.connect() as session:
+        for path, content in zip(earlier, (CONTENT + b"too long", CONTENT[:1000]), strict=True):
+            put(session, path, content)
+        again = job(
+            f"{remote.base}/f", CONTENT, resume=True, parts=earlier, progress=lambda _: seen.append(remote.names())
+        )
+        (result,) = publish(session, again)
+    assert result.error is None
+    assert result.kept <= 1000
+    assert seen
+    assert not any("abcd.filepart" in name for names in seen for name in names if "0123" not in name)
+    assert remote.read(f"{remote.base}/f") == CONTENT
+    assert remote.names() == {"f"}
+
+
 def test_a_part_that_nobody_vouches_for_is_replaced(remote: Remote):
     break_off(remote)
     other = CONTENT[::-1]
@@ -77,7 +120,7 @@ def test_a_complete_part_is_not_sent_again(remote: Remote):
             CONTENT,
             resume=True,
             progress=raiser(AssertionError("sent")),
-            begun=lambda: begun.append(True),
+            begun=lambda _: begun.append(True),
         )
         (result,) = publish(session, again)
     assert result.error is None

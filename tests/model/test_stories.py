@@ -104,6 +104,18 @@ def test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives(hangs: Op, ch
         tell(story, ((steps, change), (steps + 6 * (steps % 2), ("arrive",))))
 
 
+@pytest.mark.parametrize("hangs", [("fault", "STOR", "late", 1), ("fault", "RNTO", "late", 1)])
+def test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives(hangs: Op):
+    """A server may cut a file where a REST says that comes late, also when somebody else has gone on by then."""
+    story: tuple[Op, ...] = (("write", "a/1", 500), ("go_on", 30.0), hangs, ("online",), ("go_on", 60.0))
+    continued = 0
+    for cut in range(20, 28, 2):
+        for steps in range(10, 50):
+            world = tell(story, ((cut, ("offline",)), (cut + steps, ("arrive",))))
+            continued += sum(verb == "RNTO" and path.startswith("/site/a/1.") for verb, path in world.server.log) > 1
+    assert continued > 50, "nothing was continued twice"
+
+
 @pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.TRASH])
 @pytest.mark.parametrize("change", [("write", "a/1", 120), ("delete", 2)], ids=["replaced", "deleted"])
 def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, deletes: DeletePolicy):

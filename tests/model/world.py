@@ -17,7 +17,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 from unittest import mock
 
 from ftpsyncd import lastlook, steering, survey
@@ -49,7 +48,6 @@ from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity,
 from ftpsyncd.publish import Publisher
 from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from ftpsyncd.remote.port import PublishJob
 from ftpsyncd.removals import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from tests.model.drop import Drop, Time
@@ -112,7 +110,6 @@ class _Server(MemoryServer):
     renamed: Callable[[str, str], None]
     replacing = ""
     renaming = ""
-    continuing = False
     late: list[tuple[float, Callable[[], None]]]
     """What hangs on lines that are dead for us, and when it arrives at the latest."""
 
@@ -133,13 +130,13 @@ class _Server(MemoryServer):
 
     def _effect(self, verb: str, path: str, *, after: bool) -> Callable[[], None]:
         """What a real server does when that arrives after all, whoever has sent it."""
-        source, continuing = self.renaming, self.continuing
+        source = self.renaming
         file = self.files.get(path)
         sent = file.content if file is not None else b""
 
         def store() -> None:
-            # It makes the file, or truncates it, before it misses the sender; with REST it does not.
-            if path in self.files and not continuing:
+            # It makes the file, or truncates it, before it misses the sender; with REST some servers cut it there.
+            if path in self.files:
                 self.files[path].content = b""
             elif parent(path) in self.dirs and path not in self.dirs:
                 self.files.setdefault(path, MemoryFile(b"", int(self.clock())))
@@ -175,11 +172,6 @@ class _Session(MemorySession):
         finally:
             server.replacing = before
         server.renamed(source, target)
-
-    def _store(self, job: PublishJob, file: BinaryIO) -> bytes:
-        assert isinstance(self._server, _Server)
-        self._server.continuing = job.resume
-        return super()._store(job, file)
 
 
 class _Crew(Crew):

@@ -292,6 +292,53 @@ def test_a_rest_that_is_refused_all_of_a_sudden_starts_anew():
         assert nothing_else(s)
 
 
+OLD = "/a.89abcdef.filepart"
+
+
+def test_a_part_that_cannot_be_renamed_is_deleted_and_the_file_sent_whole():
+    """Somebody else was faster, say: an earlier try whose rename came late."""
+    with Resumable(RNTO=["553 Not now."]) as s, account(s)() as session:
+        s.files[OLD] = CONTENT[:BREAK]
+        (result,) = publish(session, again(parts=[OLD]))
+        assert result.error is None
+        assert result.kept == 0
+        assert s.log.index(f"DELE {OLD}") < s.log.index(f"STOR {TEMPORARY}")
+        assert s.received == len(CONTENT)
+        assert nothing_else(s)
+
+
+def test_where_nothing_may_be_continued_parts_are_deleted():
+    with Resumable() as s, account(s)() as session:
+        session.profile.resuming, session.profile.hashing = Resuming.NONE, Hashing.NONE
+        s.files[OLD] = CONTENT[:BREAK]
+        (result,) = publish(session, again(parts=[OLD]))
+        assert result.error is None
+        assert s.log.index(f"DELE {OLD}") < s.log.index(f"STOR {TEMPORARY}")
+        assert nothing_else(s)
+
+
+class TestAppended:
+    """What of an APPE comes late would be appended to what came after, even when that has its final name."""
+
+    def test_it_is_told_that_it_may_not_be_continued(self):
+        said: list[bool] = []
+        with Resumable(rest=False, appe=True) as s, account(s)() as session:
+            s.files[TEMPORARY] = CONTENT[:BREAK]
+            (result,) = publish(session, again(begun=said.append))
+            assert result.error is None
+            assert result.kept == BREAK
+            assert said == [False]
+
+    def test_nor_does_it_stay(self):
+        with Resumable(rest=False, appe=True) as s, account(s)() as session:
+            session.profile.resuming, session.profile.hashing = Resuming.APPE, Hashing.NONE
+            s.files[TEMPORARY] = CONTENT[:3_000_000]
+            s.breaks_at = 4_000_000
+            (broken,) = publish(session, again())
+            assert isinstance(broken.error, TransferFailedError)
+            assert s.files == {}
+
+
 def test_others_before_and_after_are_published_in_order():
     with Resumable() as s, account(s)() as session:
         s.files[TEMPORARY] = CONTENT[:BREAK]
@@ -326,7 +373,7 @@ class TestBegun:
     def told(self, act=None, content: bytes = CONTENT, **changes) -> list[str]:
         said: list[str] = []
         with Resumable(**({"STOR": act} if act else {})) as s, account(s)() as session:
-            publish(session, job("/a", content, begun=lambda: said.append(" ".join(sorted(s.files))), **changes))
+            publish(session, job("/a", content, begun=lambda _: said.append(" ".join(sorted(s.files))), **changes))
         return said
 
     def test_it_is_told_once_and_when_the_old_part_is_gone(self):
