@@ -6,6 +6,8 @@ import ftplib
 import inspect
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -149,6 +151,20 @@ class TestControl:
             with peer, pytest.raises(ConnectionResetError):
                 arrived.extend(iter(lambda: len(peer.recv(1 << 20)), 0))
             assert sum(arrived) < sent
+
+    def test_it_is_taken_back_when_the_process_is_killed(self):
+        """By the kernel: nobody else is left."""
+        send = f"Control('127.0.0.1', int(sys.argv[1]), Timeouts()).send([b'DELE ' + b'a' * {64 << 20}])"
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            program = f"import sys; from ftpsyncd.remote.wire import Control, Timeouts; {send}"
+            with subprocess.Popen([sys.executable, "-c", program, str(server.getsockname()[1])]) as sender:
+                peer, _ = server.accept()
+                with peer:
+                    assert peer.recv(1000) == b"DELE " + b"a" * 995
+                    sender.kill()
+                    sender.wait()
+                    with pytest.raises(ConnectionResetError):
+                        list(iter(lambda: peer.recv(1 << 20), b""))
 
     def test_where_all_was_delivered_the_end_is_no_reset(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
