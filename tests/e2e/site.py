@@ -323,7 +323,8 @@ class Spy:
 
 
 def _is_final(path: str) -> bool:
-    return not path.endswith(".filepart")
+    # Under the second one pure-ftpd receives what is continued.
+    return not path.endswith(".filepart") and not path.rpartition("/")[2].startswith(".pureftpd-upload.")
 
 
 def digest(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from tests.e2e.proxy import Proxy
-from tests.e2e.site import Site, Spy, contents, digest, site
+from tests.e2e.site import REMOTE, Site, Spy, contents, digest, site
 from tests.servers import KINDS, running
 from tests.waiting import until
 
@@ -86,6 +86,36 @@ def test_a_killed_daemon_goes_on_where_it_was(kind: str, tmp_path: Path):
         s.until_state("in_sync")
         assert SIZE < proxy.uploaded < MOST
         assert not part.exists()
+
+
+@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])  # vsftpd locks the file for minutes
+def test_what_hung_on_lines_that_died_leaves_no_hole_in_what_is_continued(kind: str, tmp_path: Path):
+    """The first try's line freezes under its data, the second one's before the server knows what is to be continued."""
+    with proxied(kind, tmp_path, **SLOW) as (s, proxy):
+        content = large()
+        (s.drop / "film.mp4").write_bytes(content)
+        s.start()
+        with Spy(s.published) as spy:
+            until(lambda: proxy.uploaded > SIZE // 3, "a third of it is sent", 30)
+            dead = proxy.freeze()
+            s.kill()
+            proxy.hold_at = f"STOR {REMOTE}/film.mp4".encode()
+            s.start()
+            until(lambda: proxy.held, "the second try hangs", 30)
+            s.kill()
+            sent = proxy.uploaded
+            s.start()
+            until(lambda: proxy.uploaded > sent + SIZE // 4, "the third one has gone on", 30)
+            proxy.release()
+            until(lambda: proxy.uploaded > sent + SIZE // 3, "and does, beside the second", 30)
+            proxy.thaw(dead)
+            s.until_equal()
+            s.until_state("in_sync")
+            until(lambda: not set(dead) & set(proxy.links()), "the server has got all of the first one", 20)
+            spy.until_seen_all()
+        spy.assert_never_torn({"film.mp4": {digest(content)}})
+        s.until_equal()
+        assert proxy.uploaded < MOST
 
 
 def test_a_file_that_changed_behind_its_date_meanwhile_is_never_mixed(tmp_path: Path):
