@@ -369,6 +369,15 @@ class Ledger:
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])) for r in cursor]
 
+    def names_of(self, mapping: int, inode: int) -> list[tuple[str, Fingerprint]]:
+        """Published files with this inode: one file of several names, as it was when each of them was published."""
+        cursor = self._read(
+            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
+            " WHERE mapping=? AND inode=? AND kind=0",
+            (mapping, signed(inode)),
+        )
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
+
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""
         cursor = self._read(

@@ -70,6 +70,8 @@ class Entry(NamedTuple):
     """st_dev."""
     note: str = ""
     """Why an OTHER is not published, in words for people ("a symbolic link", "a FIFO")."""
+    linked: bool = False
+    """A file has other names, too (hard links)."""
 
 
 class Presence(Enum):
@@ -217,6 +219,8 @@ class Upload(NamedTuple):
     """Those of earlier tries that were cut off: they are deleted before anything of this one can be seen."""
     parts: tuple[str, ...] = ()
     """Those of them that may hold the part to be continued: what is there is renamed to ``temporary`` before."""
+    linked: bool = False
+    """It has other names, which changed with it."""
 
 
 class Rename(NamedTuple):

@@ -248,10 +248,9 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
 
 def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> None:
     """The same file under its other names changed as well, and the kernel tells of the one that was used only."""
-    before = mirror.ledger.row(mirror.id, action.path)
-    if before is not None and before.kind is Kind.FILE and before.fingerprint.inode == action.fingerprint.inode:
-        for path, _ in mirror.ledger.same_file(mirror.id, before.fingerprint):
-            if path != action.path:
+    if isinstance(action, Upload) and action.linked:
+        for path, fingerprint in mirror.ledger.names_of(mirror.id, action.fingerprint.inode):
+            if path != action.path and fingerprint != action.fingerprint:
                 mirror.dirty.mark(path, at.now)
 
 

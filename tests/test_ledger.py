@@ -304,6 +304,14 @@ def test_only_the_very_same_content_is_the_same_file(ledger: Ledger, mapping: in
     assert ledger.same_directory(mapping, 7) == ["d"]
 
 
+def test_all_names_of_a_file_are_known_by_its_inode(ledger: Ledger, mapping: int):
+    ledger.put(mapping, "a", file(10, 1, 7))
+    ledger.put(mapping, "b/c", file(11, 2, 7))
+    ledger.put(mapping, "other", file(10, 1, 8))
+    ledger.put(mapping, "d", Row(Kind.DIR, Fingerprint(10, 1, 7), b"", NS))
+    assert sorted(ledger.names_of(mapping, 7)) == [("a", Fingerprint(10, 1, 7)), ("b/c", Fingerprint(11, 2, 7))]
+
+
 TRAPS = ["a/b", "a/b/c", "a-b", "a-b/c", "a.b/c", "a0/c", "ab", "ab/c", "A/c", "a%/c", "a_/c", "%/c", "a\udcff/c"]
 """Names that sort close to "a/", or that a pattern would match."""
 

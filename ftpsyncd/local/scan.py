@@ -160,7 +160,9 @@ class Scanner:
                 if status.st_mode & 0o170000 == regular:
                     # tuple.__new__ skips the Python-level constructor of a NamedTuple: half of its cost.
                     print_ = new(Fingerprint, (status.st_size, status.st_mtime_ns, status.st_ino & _INODE_MASK))
-                    entries[name] = new(Entry, (file, print_, status.st_ctime_ns, status.st_dev, ""))
+                    entries[name] = new(
+                        Entry, (file, print_, status.st_ctime_ns, status.st_dev, "", status.st_nlink > 1)
+                    )
                     continue
                 entries[name] = _entry_of(status)
                 if stat.S_ISLNK(status.st_mode):
@@ -222,7 +224,7 @@ def _entry_of(status: os.stat_result) -> Entry:
     kind = stat.S_IFMT(status.st_mode)
     print_ = fingerprint_of(status)
     if kind == stat.S_IFREG:
-        return Entry(Kind.FILE, print_, status.st_ctime_ns, status.st_dev)
+        return Entry(Kind.FILE, print_, status.st_ctime_ns, status.st_dev, linked=status.st_nlink > 1)
     if kind == stat.S_IFDIR:
         return Entry(Kind.DIR, print_, status.st_ctime_ns, status.st_dev)
     return Entry(Kind.OTHER, print_, status.st_ctime_ns, status.st_dev, _NOTES.get(kind, "not a regular file"))

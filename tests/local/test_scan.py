@@ -59,6 +59,16 @@ def test_a_probe_sees_only_what_was_asked(root: Path) -> None:
     assert listing.busy == frozenset()
 
 
+def test_both_tell_that_a_file_has_other_names(root: Path) -> None:
+    scanner = Scanner(root)
+    for names in ({"a.jpg": False}, {"a.jpg": True, "again.jpg": True}):
+        for listing in (scanner.list_dir(""), scanner.probe("", names)):
+            assert {name: e.linked for name, e in listing.entries.items() if e.kind is Kind.FILE} == names
+        if len(names) == 1:
+            os.link(root / "a.jpg", root / "again.jpg")
+    assert not scanner.list_dir("sub").entries["b.jpg"].linked
+
+
 def test_a_probe_tells_which_files_are_being_written(root: Path) -> None:
     with (root / "a.jpg").open("ab"):
         assert Scanner(root).probe("", ["a.jpg", "sub"]).busy == {"a.jpg"}

@@ -20,6 +20,7 @@ STORIES: dict[str, tuple[Op, ...]] = {
     "a file is renamed": (("rename", 0, "b/2"), ("go_on", 30.0)),
     "a directory is renamed": (("rename", 1, "c"), ("go_on", 30.0)),
     "a directory is deleted": (("delete", 1), ("go_on", 30.0)),
+    "a file is written through a second name": (("link", 0, "2"), ("write", "2", 20), ("go_on", 30.0)),
     "a file and a directory change places": (("delete", 0), ("rename", 0, "1"), ("write", "a", 20), ("go_on", 30.0)),
 }
 """The paths on disk are, in this order: 1, a, a/1, a/2, a/b, b, b/1; see `begun`."""

@@ -173,6 +173,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "the other names of a file that changed are not looked at",
+        "outcomes.py",
+        "    if isinstance(action, Upload) and action.linked:\n",
+        "    if isinstance(action, Upload) and False:\n",
+        _trouble("a file is written through a second name", "the connection ends"),
+    ),
+    Mutation(
+        "G3",
         "a part is forgotten when its file came without being sent",
         "outcomes.py",
         "mirror.intents.end(action, sent=done.did is Did.PUBLISHED)",
