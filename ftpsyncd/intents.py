@@ -19,6 +19,7 @@ from ftpsyncd.model import (
     Intent,
     Kind,
     MakeDir,
+    RemoveDir,
     Rename,
     RenameDir,
     Row,
@@ -95,6 +96,10 @@ class Intents:
                 intent = Intent(Kind.DIR, self._temporary_of(action.path))
             case RenameDir():
                 intent = Intent(Kind.DIR, self._temporary_of(action.path), action.source)
+            case RemoveDir():
+                # It does not wait for the second time.
+                below = [path for path in self._late if path.startswith(f"{action.path}/")]
+                return action._replace(left=tuple(self._open[path].temporary for path in below)) if below else action
             case _:
                 return action
         self._put(action.path, intent)
@@ -187,7 +192,7 @@ class Intents:
         self._drop(path)
         if temporary:
             self._put(path, Intent(Kind.FILE, temporary))
-        if late and not any(path.startswith(f"{directory}/") for directory in self._to_remove):
+        if late:
             self._sweep_later(late)
             self._late[self._path_of(late)] = None
         self._go_on_removing()
@@ -310,9 +315,11 @@ class Intents:
         return not waits and not used
 
     def clear_below(self, directory: str) -> bool:
-        """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then."""
+        """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.
+
+        What was swept once is not waited for: what of it comes back meanwhile is deleted right before the directory.
+        """
         for path in self._open_below(directory):
-            self._late.pop(path, None)
             if not self._site.queue.occupied(self._site.spec.name, path):
                 self._ask(path)
         clear = not self._open_below(directory)
@@ -321,7 +328,8 @@ class Intents:
         return clear
 
     def _open_below(self, directory: str) -> list[str]:
-        return [path for path in self._open if path.startswith(f"{directory}/") and path not in self._put_off]
+        asked = self._put_off.keys() | self._late.keys()
+        return [path for path in self._open if path.startswith(f"{directory}/") and path not in asked]
 
     def _ask(self, path: str) -> None:
         intent = self._open[path]

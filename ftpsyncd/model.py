@@ -271,6 +271,8 @@ class RemoveDir(NamedTuple):
     mapping: str
     path: str
     why: str = "directory deleted locally"
+    left: tuple[str, ...] = ()
+    """Temporary files that may have come back into it: absolute remote paths, deleted before."""
 
 
 class Forget(NamedTuple):

@@ -14,7 +14,7 @@ from ftpsyncd.events import Event
 from ftpsyncd.intents import LATE_S, PARTS_KEPT, PUT_OFF_S, Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, Rename, RenameDir, Row, Sweep, Upload
+from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
 from ftpsyncd.removals import Moment, Site
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M
@@ -296,10 +296,18 @@ def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
     story.crash()
     story.intents.end(begin(story, A, "d/a"))
     assert not story.intents.clear_below("d")
-    [second] = story.asked()
+    [first] = story.asked()
+    assert swept([first]) == [partial("d/a")]
+    story.queue.finish(first)
+    story.intents.end(first)
+    assert story.intents.clear_below("d")
+    # It may be approved much later only, and what comes late has come by then.
+    assert story.intents.begin(RemoveDir(M, "d")) == RemoveDir(M, "d", left=(partial("d/a"),))
+    assert story.asked() == [], "the minute begins"
+    [second] = story.asked(LATE_S)
     assert swept([second]) == [partial("d/a")]
     story.intents.end(second)
-    assert story.intents.clear_below("d")
+    assert story.intents.begin(RemoveDir(M, "d")) == RemoveDir(M, "d")
     assert not story.intents
 
 

@@ -105,6 +105,12 @@ def test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives(hangs: Op, ch
         tell(story, ((steps, change), (steps + 6 * (steps % 2), ("arrive",))))
 
 
+def test_what_comes_late_into_a_directory_that_waits_to_be_removed_goes_with_it():
+    hangs = (("fault", "STOR", "late", 1), ("write", "a/3", 20), ("go_on", 2.5))
+    for steps in range(2 * STEPS):
+        tell((*hangs, ("delete", 1), ("go_on", 30.0)), ((steps, ("arrive",)),))
+
+
 @pytest.mark.parametrize("hangs", [("fault", "STOR", "late", 1), ("fault", "RNTO", "late", 1)])
 def test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives(hangs: Op):
     """A server may cut a file where a REST says that comes late, also when somebody else has gone on by then."""
