@@ -309,10 +309,10 @@ class Intents:
 
     def _is_due(self, path: str, now: float) -> bool:
         """Whether a temporary file is to be swept for the second time now; not while another upload may be using it."""
-        waits = self._waits(self._late, path, now, LATE_S)
+        if self._waits(self._late, path, now, LATE_S):
+            return False
         temporary = self._open[path].temporary
-        used = any(other.temporary == temporary for at, other in self._open.items() if at != path)
-        return not waits and not used
+        return not any(other.temporary == temporary for at, other in self._open.items() if at != path)
 
     def clear_below(self, directory: str) -> bool:
         """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.
