@@ -13,6 +13,7 @@ import pytest
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import REMOTE, Site, Spy, contents, digest, site
+from tests.figures import Figures
 from tests.servers import KINDS, running
 from tests.waiting import until
 
@@ -89,7 +90,7 @@ def test_a_killed_daemon_goes_on_where_it_was(kind: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])  # vsftpd locks the file for minutes
-def test_what_hung_on_lines_that_died_leaves_no_hole_in_what_is_continued(kind: str, tmp_path: Path):
+def test_what_hung_on_lines_that_died_leaves_no_hole_in_what_is_continued(kind: str, tmp_path: Path, figures: Figures):
     """The first try's line freezes under its data, the second one's before the server knows what is to be continued."""
     with proxied(kind, tmp_path, **SLOW) as (s, proxy):
         content = large()
@@ -116,6 +117,10 @@ def test_what_hung_on_lines_that_died_leaves_no_hole_in_what_is_continued(kind: 
         spy.assert_never_torn({"film.mp4": {digest(content)}})
         s.until_equal()
         assert proxy.uploaded < MOST
+    seen = len(spy.seen["film.mp4"])
+    figures.tell(
+        "G1", f"contents of a large file seen while it was continued beside two dead lines ({kind})", seen, limit=1
+    )
 
 
 def test_a_file_that_changed_behind_its_date_meanwhile_is_never_mixed(tmp_path: Path):
