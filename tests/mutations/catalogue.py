@@ -126,7 +126,7 @@ MUTATIONS = (
         "G2",
         "the quiet time is counted from mtime, which any program can set back",
         "local/scan.py",
-        "        return Entry(Kind.FILE, print_, status.st_ctime_ns, status.st_dev)",
+        "        return Entry(Kind.FILE, print_, status.st_ctime_ns, status.st_dev, linked=status.st_nlink > 1)",
         "        return Entry(Kind.FILE, print_, status.st_mtime_ns, status.st_dev)",
         "tests/local/test_scan.py::test_a_probe_tells_when_a_file_was_really_changed",
     ),
