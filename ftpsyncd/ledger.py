@@ -35,6 +35,8 @@ from ftpsyncd.tables import (
     ENCODING,
     ERRORS,
     HISTORY_SINCE,
+    PARTS_SINCE,
+    RECEIVED_SINCE,
     MIGRATIONS,
     failure_of,
     inside,
@@ -550,9 +552,11 @@ class Ledger:
     def intents(self, mapping: int) -> list[tuple[str, Intent]]:
         """What was begun at the server and is not known to have ended, by path."""
         self._flush()
+        received = "received" if self._db.version >= RECEIVED_SINCE else "0"
+        parts = "parts" if self._db.version >= PARTS_SINCE else "x''"
         cursor = self._read(
-            "SELECT path, kind, temporary, source, fingerprints, received, parts FROM intent WHERE mapping=?"
-            " ORDER BY path",
+            f"SELECT path, kind, temporary, source, fingerprints, {received}, {parts} FROM intent"  # noqa: S608 - constants
+            " WHERE mapping=? ORDER BY path",
             (mapping,),
         )
         return [(os.fsdecode(r[0]), intent_of(r[1:])) for r in cursor]

@@ -84,7 +84,8 @@ ALTER TABLE intent ADD COLUMN parts BLOB NOT NULL DEFAULT x'';     -- remote pat
 MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
-HISTORY_SINCE = 3
+RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE = 2, 3, 4
+"""A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"
 """Left to itself SQLite prefers the primary key, of which only the mapping is known, and reads all rows of that."""

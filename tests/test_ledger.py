@@ -116,16 +116,15 @@ def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory
     one = join(directory, name)
     ledger.put(mapping, one, file())
     ledger.put_failure(mapping, one, failure())
-    ledger.intend(mapping, one, Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,)))
+    intent = Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,), 5, ("/p", f"/{name}"))
+    ledger.intend(mapping, one, intent)
     assert ledger.row(mapping, one) == file()
     assert ledger.rows(mapping, directory) == {name: file()}
     assert paths_of(ledger, mapping) == [one]
     assert ledger.same_file(mapping, file().fingerprint) == [(one, file())]
     assert ledger.failures(mapping, directory) == {name: failure()}
     assert ledger.worst_failures(mapping, 9) == [(one, failure())]
-    assert ledger.intents(mapping) == [
-        (one, Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,)))
-    ]
+    assert ledger.intents(mapping) == [(one, intent)]
 
 
 @given(st.binary(min_size=1, max_size=255), st.binary(min_size=1, max_size=64))
