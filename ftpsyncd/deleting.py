@@ -32,11 +32,12 @@ class Remover:
         require_gone(self._folder(action.mapping), action.path, stat.S_ISDIR)
         remote = self._remote(action.mapping, action.path)
         # Twice, should one come between the two.
-        for _ in range(2 if action.left else 0):
-            session.delete_many(action.left)
+        for _ in range(2 if action.left else 1):
+            if action.left:
+                session.delete_many(action.left)
             if session.remove_dir(remote):
                 return Did.REMOVED
-        return Did.REMOVED if session.remove_dir(remote) else Did.LEFT
+        return Did.LEFT
 
     def delete(self, session: RemoteSession, deletes: Sequence[Delete]) -> Iterator[Outcome]:
         """Delete files, of the same server and none of them into the trash; one outcome each."""

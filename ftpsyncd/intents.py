@@ -162,7 +162,12 @@ class Intents:
         return tuple(found), temporary
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
-        """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else."""
+        """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else.
+
+        Args:
+            upload: it runs.
+            ctime_ns: the file's; 0 if what is there may not be continued.
+        """
         intent = self._open.get(upload.path)
         if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
             self._put(upload.path, intent._replace(received=ctime_ns, parts=()))
