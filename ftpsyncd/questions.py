@@ -6,8 +6,9 @@ Imported by every command that asks a daemon, so it imports nothing of ours. Nob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 
 class CommandName(StrEnum):
@@ -22,8 +23,7 @@ class CommandName(StrEnum):
     RELOAD = "reload"
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """Whether the engine lives, for who watches over the daemon."""
 
     healthy: bool
@@ -34,8 +34,7 @@ class Health:
     """More than this is not healthy."""
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(NamedTuple):
     """Why a path is, or is not, at the server; the shape of ``why --json``."""
 
     path: str
@@ -46,5 +45,5 @@ class Why:
     """One word, such as ``published``, ``settling``, ``pending``, ``failed``, ``parked``, ``held`` or ``ignored``."""
     sentence: str
     """For people: the reason, and what would change it."""
-    details: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    details: Mapping[str, str | int | float | bool | None] = MappingProxyType({})
     """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
+class HistoryQuery(NamedTuple):
     """Which receipts are wanted."""
 
     mapping: str | None = None
@@ -22,8 +21,7 @@ class HistoryQuery:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What happened to a path, or to a mapping; the shape of an entry of ``history --json``."""
 
     id: int
@@ -46,8 +44,7 @@ class Receipt:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPage:
+class HistoryPage(NamedTuple):
     """Receipts, newest first."""
 
     entries: tuple[Receipt, ...]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftpsyncd.core import names
@@ -54,8 +53,7 @@ class Moment(NamedTuple):
     """False for a while after the wall clock was stepped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """What the parts of one mapping share."""
 
     spec: MappingSpec

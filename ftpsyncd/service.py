@@ -11,7 +11,6 @@ import fcntl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -182,7 +181,7 @@ class Service:
         if self._roster is None:
             raise RuntimeError("the service is not running")
         later = [key for key in ("state_dir", "control") if getattr(config, key) != getattr(self.config, key)]
-        config = replace(config, state_dir=self.config.state_dir, control=self.config.control)
+        config = config._replace(state_dir=self.config.state_dir, control=self.config.control)
         self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
         found = self._roster.change(config)
         self.config = config

@@ -6,9 +6,10 @@ In: nothing. Out: plain data, made by `config`. Names and units are those of doc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 
 class DeletePolicy(StrEnum):
@@ -57,15 +58,14 @@ class DataMode(StrEnum):
     ACTIVE = "active"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSpec:
+class ServerSpec(NamedTuple):
     """One FTP account and its limits."""
 
     name: str
     host: str
     user: str
     port: int = 21
-    password: Callable[[], str] = field(repr=False, default=lambda: "")
+    password: Callable[[], str] = lambda: ""
     """Reads the secret when it is needed, so that a rotated secret is picked up; raises ConfigError."""
     tls: TlsMode = TlsMode.EXPLICIT
     tls_verify: bool = True
@@ -82,8 +82,7 @@ class ServerSpec:
     encoding: str = "utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class AlertLimits:
+class AlertLimits(NamedTuple):
     """How long something may last before a person is told."""
 
     server_offline_s: float = 300.0
@@ -94,12 +93,11 @@ class AlertLimits:
     """How often what lasts is told again; 0: never."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertSpec:
+class AlertSpec(NamedTuple):
     """Whom to tell when something needs a person."""
 
     command: tuple[str, ...] = ()
-    webhook: Callable[[], str] | None = field(repr=False, default=None)
+    webhook: Callable[[], str] | None = None
     """Reads the address when it is needed; raises ConfigError."""
     limits: AlertLimits = AlertLimits()
 
@@ -118,8 +116,7 @@ class DeleteLimit:
         return int(published_files * self.percent / 100)
 
 
-@dataclass(frozen=True, slots=True)
-class MappingSpec:
+class MappingSpec(NamedTuple):
     """One local folder published to one remote directory."""
 
     name: str

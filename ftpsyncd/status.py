@@ -5,8 +5,8 @@ Imported by every command that asks a daemon, so it imports nothing of ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class MappingState(StrEnum):
@@ -34,8 +34,7 @@ class ServerState(StrEnum):
     """Not tried yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonStatus:
+class DaemonStatus(NamedTuple):
     """The daemon itself."""
 
     running: bool
@@ -46,8 +45,7 @@ class DaemonStatus:
     """What is wrong with the daemon's own memory, the ledger; empty when all is well."""
 
 
-@dataclass(frozen=True, slots=True)
-class MappingStatus:
+class MappingStatus(NamedTuple):
     """One mapping at one moment."""
 
     name: str
@@ -73,8 +71,7 @@ class MappingStatus:
     """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStatus:
+class ServerStatus(NamedTuple):
     """One server at one moment."""
 
     name: str
@@ -83,8 +80,7 @@ class ServerStatus:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
+class Transfer(NamedTuple):
     """A file on its way."""
 
     mapping: str
@@ -94,8 +90,7 @@ class Transfer:
     rate_bytes_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A path that could not be published, for people."""
 
     mapping: str
@@ -109,8 +104,7 @@ class Problem:
     """ISO 8601; None when parked, and for what cannot be read, which is looked at whenever it changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """Everything at one moment; the shape of ``status --json``."""
 
     daemon: DaemonStatus

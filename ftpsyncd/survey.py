@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 from ftpsyncd import __version__
 from ftpsyncd.config import Config
@@ -48,8 +48,7 @@ from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """One thing that a pass would do, or would not do and why."""
 
     mapping: str
@@ -291,8 +290,7 @@ def why_from_ledger(config: Config, path: str, ledger: Ledger | None, mapping_id
     return _Reason(spec, path, relative, row, failure).find()
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
+class _Reason(NamedTuple):
     """What is known about one path."""
 
     spec: MappingSpec
@@ -398,14 +396,14 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
     """
     if cursor is not None:
         at_ns, _, number = cursor.partition(".")
-        query = replace(query, before=(int(at_ns), int(number)))
+        query = query._replace(before=(int(at_ns), int(number)))
     if path is not None:
         found = locate(config, path)
         if found is None:
             raise UsageError(f"{quote(path)} is in no mapping.", remedy="`ftpsyncd status` lists the folders.")
         if query.mapping not in {None, found[0].name}:
             raise UsageError(f"{quote(path)} is in the mapping {found[0].name}.", remedy="Leave out one of the two.")
-        query = replace(query, mapping=found[0].name, path=found[1])
+        query = query._replace(mapping=found[0].name, path=found[1])
     ledger = open_ledger(config)
     try:
         known = {*config.mappings, *(ledger.history.mappings() if ledger is not None else ())}
@@ -413,7 +411,7 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
             raise _unknown_mapping(query.mapping, known)
         if ledger is None or not ledger.has_history:
             return HistoryPage(())
-        found_rows = ledger.history.page(replace(query, limit=query.limit + 1))
+        found_rows = ledger.history.page(query._replace(limit=query.limit + 1))
     finally:
         if ledger is not None:
             ledger.close()

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +212,6 @@ def test_a_command_that_hangs_does_not_keep_the_end_waiting(tmp_path: Path, aler
 
 def test_two_mappings_are_two_messages(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
     command, out = noting(tmp_path)
-    alerter(lambda: status(HELD, replace(HELD, name="shop")), command=command)
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
     until(lambda: len(lines(out)) == 2, "both messages")
     assert {json.loads(line.partition("\t")[0])["subject"] for line in lines(out)} == {"gallery", "shop"}

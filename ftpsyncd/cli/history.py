@@ -8,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, fields, replace
 from datetime import datetime
 
 import click
@@ -108,7 +107,7 @@ def read(config: Config, query: HistoryQuery, path: str | None) -> Iterator[Hist
     cursor = None
     while True:
         wanted = PAGE if left is None else min(PAGE, left)
-        page = ask_history(config, replace(query, limit=wanted), path, cursor)
+        page = ask_history(config, query._replace(limit=wanted), path, cursor)
         yield page
         left = None if left is None else left - len(page.entries)
         cursor = page.next
@@ -174,17 +173,17 @@ def print_json(pages: Iterable[HistoryPage]) -> None:
     click.echo('{"entries": [', nl=False)
     for page in pages:
         for receipt in page.entries:
-            click.echo(f"{',' if count else ''}\n  {json.dumps(asdict(receipt))}", nl=False)
+            click.echo(f"{',' if count else ''}\n  {json.dumps(receipt._asdict())}", nl=False)
             count += 1
     click.echo(f'\n], "next": {json.dumps(page.next)}}}')
 
 
 def print_csv(pages: Iterable[HistoryPage]) -> None:
     """A table whose columns are the fields of a receipt."""
-    click.echo(csv_row([field.name for field in fields(Receipt)]), nl=False)
+    click.echo(csv_row(Receipt._fields), nl=False)
     for page in pages:
         for receipt in page.entries:
-            click.echo(csv_row(astuple(receipt)), nl=False)
+            click.echo(csv_row(receipt), nl=False)
 
 
 def csv_row(values: Iterable[object]) -> str:

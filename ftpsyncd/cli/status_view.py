@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -73,8 +72,7 @@ def only(status: Status, names: Collection[str]) -> Status:
         return status
     mappings = tuple(each for each in status.mappings if each.name in names)
     servers = {each.remote.partition(":")[0] for each in mappings}
-    return replace(
-        status,
+    return status._replace(
         mappings=mappings,
         servers=tuple(each for each in status.servers if each.name in servers),
         transfers=tuple(each for each in status.transfers if each.mapping in names),

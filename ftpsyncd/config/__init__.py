@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
@@ -44,8 +43,7 @@ KEEP_HISTORY_S = 30 * 86400.0
 """How long receipts are kept where the file does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControlSpec:
+class ControlSpec(NamedTuple):
     """Where a running daemon listens for commands."""
 
     socket: Path | None
@@ -54,8 +52,7 @@ class ControlSpec:
     """Loopback address (IPv6 without brackets) and port of a TCP listener; None: no TCP listener."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogSpec:
+class LogSpec(NamedTuple):
     """What is logged, and how."""
 
     level: str = "info"
@@ -64,8 +61,7 @@ class LogSpec:
     """One of text, json."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """A configuration that passed every check that needs no network."""
 
     path: Path

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.errors import ConfigError
@@ -22,12 +22,14 @@ _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _MAX_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """What the file says: the kind (``text``, ``env``, ``file``, ``credential``) and its argument."""
 
     kind: str
-    argument: str = field(repr=False)
+    argument: str
+
+    def __repr__(self) -> str:
+        return f"Reference({self.kind!r})"
 
 
 def parse(value: object) -> Reference:
@@ -60,30 +62,49 @@ def bind(reference: Reference | None, path: Callable[[str], Path], environ: Mapp
         case "env":
             return Variable(reference.argument, environ)
         case "file":
-            return File(path(reference.argument))
+            return File(str(path(reference.argument)))
         case "credential":
             return Credential(reference.argument, environ)
         case _:
             return Text(reference.argument)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class _Source:
+    """Where a password is. Two are equal if it is the same place: a reload asks what has changed."""
+
+    __slots__ = ("_environ", "_place")
+
+    def __init__(self, place: str, environ: Mapping[str, str] = os.environ) -> None:
+        self._place = place
+        self._environ = environ
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and type(self) is type(other) and self._place == other._place
+
+    def __hash__(self) -> int:
+        return hash(self._place)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._place!r})"
+
+
+class Text(_Source):
     """A password that stands in the configuration file itself; empty if there is none."""
 
-    secret: str = field(repr=False)
+    __slots__ = ()
 
     def __call__(self) -> str:
         """The password."""
-        return self.secret
+        return self._place
+
+    def __repr__(self) -> str:
+        return "Text()"
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(_Source):
     """A password in an environment variable."""
 
-    name: str
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False, compare=False)
+    __slots__ = ()
 
     def __call__(self) -> str:
         """Read it.
@@ -91,21 +112,25 @@ class Variable:
         Raises:
             ConfigError: it is not set, empty, or cannot be sent.
         """
-        secret = self.environ.get(self.name)
-        what = f"the environment variable {self.name}"
+        secret = self._environ.get(self._place)
+        what = f"the environment variable {self._place}"
         if not secret:
             raise ConfigError(
                 f"{what} (for a password) is {'empty' if secret == '' else 'not set'}",
-                remedy=f"Set {self.name} in the environment of ftpsyncd, or refer to a file.",
+                remedy=f"Set {self._place} in the environment of ftpsyncd, or refer to a file.",
             )
         return _checked(secret, what)
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(_Source):
     """A password in a file of its own; one line feed (or CR LF) at its end does not count."""
 
-    path: Path
+    __slots__ = ()
+
+    @property
+    def path(self) -> Path:
+        """Which file."""
+        return Path(self._place)
 
     def __call__(self) -> str:
         """Read it.
@@ -113,7 +138,7 @@ class File:
         Raises:
             ConfigError: it cannot be read, is empty, not UTF-8, or cannot be sent.
         """
-        what = f"the password file {self.path}"
+        what = f"the password file {self._place}"
         try:
             with self.path.open("rb") as file:
                 raw = file.read(_MAX_BYTES + 1)
@@ -133,12 +158,10 @@ class File:
         return _checked(secret, what)
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(_Source):
     """A password that systemd hands over (systemd.exec(5), LoadCredential=)."""
 
-    name: str
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False, compare=False)
+    __slots__ = ()
 
     def __call__(self) -> str:
         """Read it.
@@ -146,13 +169,13 @@ class Credential:
         Raises:
             ConfigError: there is no such credential, or it cannot be used.
         """
-        directory = self.environ.get("CREDENTIALS_DIRECTORY")
+        directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise ConfigError(
-                f"the credential {self.name} (for a password) is not there: $CREDENTIALS_DIRECTORY is not set",
-                remedy=f"Run under systemd with LoadCredential={self.name}:/path/to/file, or use {{file: PATH}}.",
+                f"the credential {self._place} (for a password) is not there: $CREDENTIALS_DIRECTORY is not set",
+                remedy=f"Run under systemd with LoadCredential={self._place}:/path/to/file, or use {{file: PATH}}.",
             )
-        return File(Path(directory) / self.name)()
+        return File(str(Path(directory) / self._place))()
 
 
 def _checked(secret: str, what: str) -> str:

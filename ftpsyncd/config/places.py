@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ftpsyncd.config.document import Document, Loc
 
@@ -16,8 +16,7 @@ _LONGEST_SOCKET = 107
 """Bytes; sun_path of unix(7) without its NUL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Makes paths of one file absolute."""
 
     document: Document

@@ -18,8 +18,8 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
+from typing import NamedTuple
 
 from ftpsyncd.core.groups import BUILT_IN_EXCLUDE, GROUPS
 
@@ -28,8 +28,7 @@ __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
 _REMEMBERED_DIRECTORIES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """One entry of ``include`` or ``exclude``, ready to match."""
 
     text: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
@@ -69,8 +68,7 @@ class Settled(NamedTuple):
 Decision = Upload | Rename | MakeDir | Adopt | Forget | Gone | Wait | Enter | Swapped | Settled
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """Everything the plan of one directory depends on besides the listing and its rows."""
 
     spec: MappingSpec

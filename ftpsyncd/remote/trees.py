@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
@@ -55,8 +56,7 @@ class Step(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class TreeResult:
+class TreeResult(NamedTuple):
     """What became of one file, link or (if it failed or was removed) directory."""
 
     remote: str

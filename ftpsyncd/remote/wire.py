@@ -22,8 +22,7 @@ import termios
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
@@ -36,8 +35,7 @@ _TICKET_SHARE = 0.8
 """Of its lifetime, after which a ticket is not relied upon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Seconds after which silence is a failure. None of them limits a transfer that makes progress."""
 
     connect_s: float = 15.0

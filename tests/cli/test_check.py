@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,8 +61,8 @@ def test_the_scratch_file_is_never_visible_half(config, server):
 
 
 def test_a_direct_mapping_is_checked_directly(config, server):
-    mappings = {name: replace(spec, publish=PublishMode.DIRECT) for name, spec in config.mappings.items()}
-    assert errors(found(replace(config, mappings=mappings), server)) == []
+    mappings = {name: spec._replace(publish=PublishMode.DIRECT) for name, spec in config.mappings.items()}
+    assert errors(found(config._replace(mappings=mappings), server)) == []
     assert server.files == {}
 
 
@@ -89,14 +88,14 @@ def test_each_trouble_is_one_clear_error(config, server, verb, error, message):
 
 
 def test_a_dead_server_hides_nothing_about_the_others(config, server):
-    servers = {"dead": replace(config.servers["web"], name="dead"), **config.servers}
+    servers = {"dead": config.servers["web"]._replace(name="dead"), **config.servers}
 
     def connect(spec):
         if spec.name == "dead":
             raise ServerUnavailableError("Nobody answers.")
         return server.connect()
 
-    findings = list(check(replace(config, servers=servers), offline=False, connect=connect))
+    findings = list(check(config._replace(servers=servers), offline=False, connect=connect))
     assert errors(findings) == [("server dead", "Nobody answers.")]
     assert "Logged in" in " ".join(each.message for each in findings if each.subject == "server web")
 
@@ -110,8 +109,8 @@ def test_a_dead_server_hides_nothing_about_the_others(config, server):
     ],
 )
 def test_the_protection_is_said(config, server, changes, level, words):
-    servers = {"web": replace(config.servers["web"], **changes)}
-    findings = found(replace(config, servers=servers), server)
+    servers = {"web": config.servers["web"]._replace(**changes)}
+    findings = found(config._replace(servers=servers), server)
     assert level in {each.level for each in findings if words in each.message}
 
 
@@ -129,9 +128,9 @@ def test_a_real_server_is_found_good(kind, tmp_path, ftpsyncd, config_file):
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
 def test_a_real_server_with_tls_is_found_good_and_with_a_stranger_certificate_is_not(kind, config):
     with running(kind, tls="explicit", host="127.0.0.1") as real:
-        trusted = replace(config, servers={"web": real.spec(name="web")})
+        trusted = config._replace(servers={"web": real.spec(name="web")})
         assert errors(list(check(trusted, offline=False))) == []
-        strange = replace(config, servers={"web": real.spec(name="web", tls_ca=None)})
+        strange = config._replace(servers={"web": real.spec(name="web", tls_ca=None)})
         (subject, message), *more = errors(list(check(strange, offline=False)))
     assert (subject, more) == ("server web", [])
     assert "certificate" in message
@@ -139,7 +138,7 @@ def test_a_real_server_with_tls_is_found_good_and_with_a_stranger_certificate_is
 
 def test_a_wrong_password_at_a_real_server(config):
     with running("pyftpdlib") as real:
-        wrong = replace(config, servers={"web": real.spec(name="web", password=lambda: "not this")})
+        wrong = config._replace(servers={"web": real.spec(name="web", password=lambda: "not this")})
         findings = list(check(wrong, offline=False))
     ((subject, message),) = errors(findings)
     assert subject == "server web"
@@ -149,7 +148,7 @@ def test_a_wrong_password_at_a_real_server(config):
 
 def test_a_remote_directory_without_write_permission_at_a_real_server(config):
     with running("pyftpdlib", writable=False) as real:
-        findings = list(check(replace(config, servers={"web": real.spec(name="web")}), offline=False))
+        findings = list(check(config._replace(servers={"web": real.spec(name="web")}), offline=False))
     assert {subject for subject, _ in errors(findings)} == {"mapping gallery", "mapping shop"}
     assert exit_code(findings) == 75
 
@@ -158,7 +157,7 @@ def test_a_remote_directory_without_write_permission_at_a_real_server(config):
 def test_the_version_of_tls_is_named(config, tls_max):
     with running("pyftpdlib", tls="explicit") as real:
         spec = real.spec(name="web", tls_max=tls_max)
-        messages = [each.message for each in check(replace(config, servers={"web": spec}), offline=False)]
+        messages = [each.message for each in check(config._replace(servers={"web": spec}), offline=False)]
     assert f"Encrypted with TLS {tls_max}; the certificate verifies." in messages
 
 
@@ -190,7 +189,7 @@ def test_a_folder_that_is_a_file_is_an_error(config):
 
 
 def test_a_state_dir_that_cannot_be_written_is_an_error(config):
-    findings = list(check(replace(config, state_dir=Path("/proc/ftpsyncd")), offline=True))
+    findings = list(check(config._replace(state_dir=Path("/proc/ftpsyncd")), offline=True))
     assert [subject for subject, _ in errors(findings)] == ["state_dir"]
     assert exit_code(findings) == 78
 

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -188,7 +187,7 @@ def test_the_daemon_is_told(ftpsyncd, config_file, daemon, words, asked):
 def known_mappings(status):
     """The daemon's status with the mappings of the configuration."""
     first, second = status.mappings
-    return replace(status, mappings=(first, replace(second, name="shop")))
+    return status._replace(mappings=(first, second._replace(name="shop")))
 
 
 def test_deciding_needs_a_mapping(ftpsyncd, config_file):

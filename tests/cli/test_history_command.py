@@ -7,7 +7,6 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from tests.control.fakes import PAGE, FakeDaemon
 
 S = 10**9
 NOON = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()) * S
-RECEIPT = replace(PAGE.entries[0], kind="published", path="a.jpg", source="", reply="226 Done.")
+RECEIPT = PAGE.entries[0]._replace(kind="published", path="a.jpg", source="", reply="226 Done.")
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +71,11 @@ def ledger(config_file) -> Path:
     [
         (RECEIPT, "2026-01-02 03:04:05 published gallery: a.jpg (10 B in 0.25 s)"),
         (
-            replace(RECEIPT, kind="renamed", path="b c", source="old\n", duration_s=0.0),
+            RECEIPT._replace(kind="renamed", path="b c", source="old\n", duration_s=0.0),
             r'2026-01-02 03:04:05 renamed   gallery: "old\n" -> "b c" (10 B)',
         ),
         (
-            replace(RECEIPT, kind="failed", message="Refused.", reply="550 \x1b[31mNo.", attempts=3, last="2026-01-02T05:09:06+00:00"),
+            RECEIPT._replace(kind="failed", message="Refused.", reply="550 \x1b[31mNo.", attempts=3, last="2026-01-02T05:09:06+00:00"),
             r"2026-01-02 03:04:05 failed    gallery: a.jpg Refused. (server: 550 \x1b[31mNo.) (10 B in 0.25 s; 3 tries in 2 h 5 min)",
         ),
         (
@@ -178,7 +177,7 @@ def test_what_makes_no_sense_is_a_usage_error(ftpsyncd, config_file, ledger, wor
 def test_the_daemon_is_asked_where_one_runs(ftpsyncd, config_file, daemon):
     words = ["gallery", "--kind", "failed", "--kind", "held", "--since", "2026-01-31T12:00Z", "--limit", "1"]
     ended = ftpsyncd("history", "-c", config_file, "--json", "--path", config_file.parent / "gallery/x y", *words)
-    assert json.loads(ended.out) == {"entries": [asdict(PAGE.entries[0])], "next": PAGE.next}
+    assert json.loads(ended.out) == {"entries": [PAGE.entries[0]._asdict()], "next": PAGE.next}
     [(query, path)] = daemon.queries
     assert query == HistoryQuery("gallery", ("failed", "held"), NOON, limit=1)
     assert path == str(config_file.parent / "gallery/x y")
@@ -264,7 +263,7 @@ def test_no_cell_is_a_formula(text, safe):
 
 
 def test_csv_is_a_table_that_any_reader_reads(ftpsyncd, config_file, daemon):
-    evil = replace(RECEIPT, path='a",\n=1;=2', source="=b", reply="-", message="@x")
+    evil = RECEIPT._replace(path='a",\n=1;=2', source="=b", reply="-", message="@x")
     daemon.page = HistoryPage((evil, RECEIPT))
     ended = ftpsyncd("history", "-c", config_file, "--csv")
     assert (ended.code, ended.err) == (0, "")

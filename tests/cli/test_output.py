@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, size, until
-from ftpsyncd.questions import Why
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 
@@ -83,7 +82,7 @@ def test_a_bar_never_leaves_its_place(done, text):
 
 
 def test_json_carries_names_that_are_not_utf_8(capsys):
-    emit(Why("/d/caf\udce9.jpg", None, "x", "y"))
+    emit({"path": "/d/caf\udce9.jpg"})
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out)["path"] == "/d/caf\udce9.jpg"

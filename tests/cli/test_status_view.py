@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -42,12 +41,11 @@ RUNNING = DaemonStatus(running=True, pid=4711, version="0.1.0", uptime_s=3 * 864
 WEB = ServerStatus("web", ServerState.ONLINE, 3, "")
 WELL = Status(RUNNING, (GOOD,), (WEB,), ())
 
-BUSY = replace(
-    WELL,
+BUSY = WELL._replace(
     mappings=(
-        replace(GOOD, state=MappingState.SYNCING, pending=410, in_flight=3),
-        replace(
-            GOOD, name="signage", state=MappingState.SETTLING, published_files=0, published_bytes=0, last_publish=None
+        GOOD._replace(state=MappingState.SYNCING, pending=410, in_flight=3),
+        GOOD._replace(
+            name="signage", state=MappingState.SETTLING, published_files=0, published_bytes=0, last_publish=None
         ),
     ),
     transfers=(
@@ -62,18 +60,17 @@ TROUBLE = Status(
     RUNNING,
     (
         GOOD,
-        replace(
-            GOOD, name="shop", state=MappingState.HELD, held=63, message="63 deletes are more than max_deletes: 50"
+        GOOD._replace(
+            name="shop", state=MappingState.HELD, held=63, message="63 deletes are more than max_deletes: 50"
         ),
-        replace(
-            GOOD,
+        GOOD._replace(
             name="press",
             state=MappingState.SOURCE_MISSING,
             local="/mnt/press",
             message="the folder /mnt/press is not there",
         ),
-        replace(GOOD, name="old", state=MappingState.PAUSED, pending=2),
-        replace(GOOD, name="radio", state=MappingState.OFFLINE, pending=12, failed=1, parked=1),
+        GOOD._replace(name="old", state=MappingState.PAUSED, pending=2),
+        GOOD._replace(name="radio", state=MappingState.OFFLINE, pending=12, failed=1, parked=1),
     ),
     (
         WEB,
@@ -104,10 +101,9 @@ TROUBLE = Status(
         ),
     ),
 )
-STOPPED = replace(
-    WELL,
-    daemon=replace(RUNNING, running=False, pid=0, uptime_s=0.0),
-    mappings=(replace(GOOD, state=MappingState.PAUSED, message="no daemon is running"),),
+STOPPED = WELL._replace(
+    daemon=RUNNING._replace(running=False, pid=0, uptime_s=0.0),
+    mappings=(GOOD._replace(state=MappingState.PAUSED, message="no daemon is running"),),
     servers=(ServerStatus("web", ServerState.UNKNOWN, 0, ""),),
 )
 
@@ -172,7 +168,7 @@ def test_a_terminal_without_unicode_gets_plain_signs():
 
 
 def test_many_problems_are_counted_instead_of_listed():
-    many = replace(TROUBLE, problems=TROUBLE.problems * 10)
+    many = TROUBLE._replace(problems=TROUBLE.problems * 10)
     assert "and 15 more: ftpsyncd status --json" in drawn(view(many, NOW, UNICODE, 80), 80)
 
 

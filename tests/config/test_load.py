@@ -404,3 +404,14 @@ def test_nothing_is_loaded_for_typing_mistakes_if_there_are_none(loaded, home):
     assert loaded(MINIMAL).mappings
     code = "import sys, pathlib, ftpsyncd.config as c; c.load(pathlib.Path(sys.argv[1])); sys.exit('difflib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, home / "config.yaml"], check=False).returncode == 0
+
+
+def test_where_a_password_is_can_be_compared(loaded):
+    def source(words):
+        return loaded(f"servers: {{web: {{host: h, user: u, password: {words}}}}}\n{MAPPINGS}").servers["web"].password
+
+    places = ["{env: P}", "{credential: P}", "{file: P}", "P", "{env: Q}"]
+    sources = [source(words) for words in places]
+    assert sources == [source(words) for words in places]
+    assert len(set(sources)) == len(sources)
+    assert "P" not in repr(source("P"))

@@ -6,7 +6,6 @@ import io
 import socket
 import ssl
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -164,7 +163,7 @@ class TestTls:
     def test_a_server_without_tls_gets_no_user_name(self):
         with running("pyftpdlib") as server:
             with pytest.raises(TlsError) as caught:
-                Account(replace(server.spec(), tls=TlsMode.EXPLICIT))()
+                Account(server.spec()._replace(tls=TlsMode.EXPLICIT))()
             assert caught.value.reply[:1] == "5"
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -258,7 +257,7 @@ def test_one_command_at_a_time_gives_the_same(kind):
 
 def test_a_host_that_does_not_answer_is_unavailable():
     with socket.create_server(("127.0.0.1", 0)) as silent, running("pyftpdlib") as server:
-        spec = replace(server.spec(), port=silent.getsockname()[1])
+        spec = server.spec()._replace(port=silent.getsockname()[1])
         with pytest.raises(ServerUnavailableError):
             Account(spec, timeouts=Timeouts(reply_s=0.2))()
 

@@ -6,7 +6,6 @@ import logging
 import socket
 import threading
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 
@@ -19,7 +18,7 @@ from ftpsyncd.status import MappingState, ServerState, ServerStatus, Transfer
 from tests.control.fakes import GALLERY, STATUS, FakeDaemon
 from tests.waiting import until
 
-QUIET = replace(STATUS, transfers=())
+QUIET = STATUS._replace(transfers=())
 
 
 def happened(path="a.jpg", **more):
@@ -153,11 +152,10 @@ def test_changes_of_state_are_events_and_nothing_else_is(feed, open_reader):
     ]
     assert first[0][2]["pending"] == 3
     feed.show(QUIET)
-    feed.show(replace(QUIET, mappings=(replace(GALLERY, pending=1), QUIET.mappings[1])))
+    feed.show(QUIET._replace(mappings=(GALLERY._replace(pending=1), QUIET.mappings[1])))
     feed.show(
-        replace(
-            QUIET,
-            mappings=(replace(GALLERY, state=MappingState.HELD), QUIET.mappings[1]),
+        QUIET._replace(
+            mappings=(GALLERY._replace(state=MappingState.HELD), QUIET.mappings[1]),
             servers=(ServerStatus("web", ServerState.OFFLINE, 0, "No answer."),),
         )
     )
@@ -172,7 +170,7 @@ def test_transfers_are_passed_on_until_none_is_left(feed, open_reader):
     reader = open_reader()
     reader.next()
     for sent in (10, 60):
-        feed.show(replace(STATUS, transfers=(Transfer("gallery", "a\udcff", sent, 100, 5.5),)))
+        feed.show(STATUS._replace(transfers=(Transfer("gallery", "a\udcff", sent, 100, 5.5),)))
         event_id, name, data = reader.next()
         assert (event_id, name) == ("", "transfers")
         assert data["transfers"] == [

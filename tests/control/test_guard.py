@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 import pytest
@@ -219,14 +219,18 @@ def test_its_own_origin_is_none_of_elsewhere(token, ask, port, headers):
 # ── The listener ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_fifty_readers_at_once(token, ask):
+def test_fifty_readers_at_once(token, port):
     wrong = []
 
+    # One connection each: of two, the server may not have seen the end of the first yet, and 64 is the most.
     def read():
-        for target, headers in (("/metrics", {}), ("/v1/status", {"Authorization": f"Bearer {token}"})):
-            status = ask("GET", target, **headers)[0]
-            if status != 200:
-                wrong.append(status)
+        with closing(http.client.HTTPConnection(LOOPBACK, port, timeout=30)) as connection:
+            for target, headers in (("/metrics", {}), ("/v1/status", {"Authorization": f"Bearer {token}"})):
+                connection.request("GET", target, headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    wrong.append(answer.status)
 
     threads = [threading.Thread(target=read) for _ in range(50)]
     for thread in threads:

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,7 +133,7 @@ def test_the_status_becomes_gauges():
 
 @pytest.mark.parametrize("state", ServerState)
 def test_a_server_is_up_unless_it_is_known_not_to_work(state):
-    daemon = FakeDaemon(replace(STATUS, servers=(ServerStatus("web", state, 2, ""),)))
+    daemon = FakeDaemon(STATUS._replace(servers=(ServerStatus("web", state, 2, ""),)))
     found = samples(daemon=daemon)
     assert value(found, "server_up", server="web") == (state not in {"offline", "refused", "full"})
     assert value(found, "server_connections", server="web") == 2
@@ -143,7 +142,7 @@ def test_a_server_is_up_unless_it_is_known_not_to_work(state):
 
 def test_odd_names_of_mappings_are_escaped():
     name = 'a"b\\c{}=,é'
-    daemon = FakeDaemon(replace(STATUS, mappings=(replace(GALLERY, name=name),)))
+    daemon = FakeDaemon(STATUS._replace(mappings=(GALLERY._replace(name=name),)))
     assert value(samples(daemon=daemon), "files", mapping=name, server="web") == 1200
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,11 +53,11 @@ def test_a_server_that_is_away(state: ServerState):
     ],
 )
 def test_a_mapping_that_needs_somebody(change: dict[str, Any], kind: AlertKind):
-    assert conditions(status(replace(WELL, **change)), LIMITS).keys() == {(kind, "a")}
+    assert conditions(status(WELL._replace(**change)), LIMITS).keys() == {(kind, "a")}
 
 
 def test_a_paused_mapping_is_not_also_late():
-    paused = replace(WELL, state=MappingState.PAUSED, oldest_pending_s=1e6)
+    paused = WELL._replace(state=MappingState.PAUSED, oldest_pending_s=1e6)
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
 
 
@@ -103,7 +102,7 @@ def test_flapping_makes_two_messages():
 
 
 def test_no_reminders_are_possible():
-    alarms = Alarms(replace(LIMITS, remind_s=0))
+    alarms = Alarms(LIMITS._replace(remind_s=0))
     assert steps(alarms, {HELD: Condition("m", "r")}, 0) == [Step.RAISED]
     assert steps(alarms, {HELD: Condition("m", "r")}, 1e9) == []
 

@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from unittest import mock
 
 from ftpsyncd import lastlook, steering, survey
@@ -506,7 +506,7 @@ class World:
 
     def exclude(self, patterns: tuple[str, ...]) -> None:
         """Another filter comes into force, by a reload."""
-        spec = replace(self.spec, exclude=patterns)
+        spec = self.spec._replace(exclude=patterns)
         wanted = Filter(spec.include, spec.exclude)
         for path, content in [*self._published().items(), *self.drop.files().items()]:
             if not wanted.includes(path):

@@ -6,7 +6,6 @@ import asyncio
 import io
 import re
 import time
-from dataclasses import replace
 
 import pytest
 
@@ -262,7 +261,7 @@ class TestTheDataConnection:
             connection.writer.write_eof()
             await connection.silence()
 
-        patient = replace(QUICK, stall_s=60)
+        patient = QUICK._replace(stall_s=60)
         with Scripted(STOR=half_dead) as server, Account(server.spec(), timeouts=patient)() as session:
             before = time.monotonic()
             (result,) = publish(session, job("/a", b"x" * LARGE))
@@ -284,7 +283,7 @@ class TestTheDataConnection:
 
         with (
             Scripted(STOR=crawl) as server,
-            Account(server.spec(), timeouts=replace(QUICK, reply_s=20, final_s=20))() as session,
+            Account(server.spec(), timeouts=QUICK._replace(reply_s=20, final_s=20))() as session,
         ):
             (result,) = publish(session, job("/a", b"x" * LARGE))
             assert result.error is None
