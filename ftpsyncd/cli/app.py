@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -21,6 +23,7 @@ from ftpsyncd.errors import ExitCode, FtpsyncdError
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
 """The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 INTERRUPTED = 130
 """128 + SIGINT, as shells expect it."""
 
@@ -132,11 +135,22 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: without the program's name; those of the process if None.
     """
+    open_streams()
     make_streams_forgiving()
-    code = outcome(arguments)
-    # The interpreter would look for cycles among all objects once more, for a tenth of a second, before it ends.
-    gc.freeze()
-    sys.exit(code)
+    leave(outcome(arguments))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once: all is closed, and taking down the interpreter is a tenth of a short run.
+
+    Nor would it end where a thread reads from a disk that does not answer.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or ExitCode.SOME_FAILED
+    os._exit(code)
 
 
 def outcome(arguments: Sequence[str] | None) -> int:
@@ -158,7 +172,10 @@ def outcome(arguments: Sequence[str] | None) -> int:
         tell(error)
         return error.exit_code
     except Exception as error:
-        tell_bug(error)
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            click.echo(f"ftpsyncd: error: the output cannot be written: {error.strerror}", err=True)
+        else:
+            tell_bug(error)
         return ExitCode.SOME_FAILED
     return result
 
@@ -219,6 +236,17 @@ def colour() -> bool | None:
 def debugging() -> bool:
     """Whether the person asked for tracebacks."""
     return bool(os.environ.get("FTPSYNCD_DEBUG"))
+
+
+def open_streams() -> None:
+    """Read from and write to nothing where the caller has closed a stream (``>&-``).
+
+    Python says None there, and the next file or connection would get the number that everybody takes for a stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # The lowest number that is free, so that of this stream: nothing else was opened yet.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
 
 
 def make_streams_forgiving() -> None:

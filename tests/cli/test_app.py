@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -158,6 +159,42 @@ def test_a_reader_who_leaves_early_is_no_error():
             [sys.executable, "-m", "ftpsyncd", "schema"], stdout=nobody, stderr=subprocess.PIPE, timeout=60, check=False
         )
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_output_that_cannot_be_written_is_told():
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ftpsyncd", "schema"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    said = b"ftpsyncd: error: the output cannot be written: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
+
+
+def test_streams_that_the_caller_has_closed_are_no_error(config_file):
+    """A file or connection that got the number of one of them would be written to, and read from."""
+    program = """
+import os, sys
+for number in range(3):
+    os.close(number)
+os.execv(sys.executable, [sys.executable, "-m", "ftpsyncd", *sys.argv[1:]])
+"""
+    words = [sys.executable, "-c", program, "plan", "--config", str(config_file)]
+    assert subprocess.run(words, timeout=60, check=False).returncode == 0
+
+
+def test_who_holds_the_streams_open_finds_their_numbers_in_use():
+    program = """
+import os, sys
+for number in range(3):
+    os.close(number)
+sys.stdin = sys.stdout = sys.stderr = None
+from ftpsyncd.cli.app import open_streams
+open_streams()
+assert [os.readlink(f"/proc/self/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
+print("into nothing")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, b"")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
