@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
+from ftpsyncd.remote import login
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.throttle import Throttle
@@ -79,7 +80,7 @@ class Account:
         _ = self.context  # what cannot be loaded is said before anybody is bothered
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
         try:
-            session.begin()
+            login.begin(session)
         except ServerUnavailableError as error:
             session.abandon()
             if not session.batching or not self.profile.pipelining or error.reply[:3] == "421":

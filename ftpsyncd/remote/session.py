@@ -1,12 +1,12 @@
 """One logged-in connection to an FTP or FTPS server: the port's words turned into commands and back.
 
-`Session` is :class:`ftpsyncd.remote.port.RemoteSession`; `account` opens them. Publishing is in `upload`, fetching in
-`transfer`, meanings in `replies`, sockets in `wire` and `data`.
+`Session` is :class:`ftpsyncd.remote.port.RemoteSession`; `account` opens them, and `login` begins them. Looking is in
+`looking`, publishing in `upload`, fetching in `transfer`, meanings in `replies`, sockets in `wire` and `data`.
 
 Commands travel in batches: one write, one reply each, in order. An answer that fits no command finishes the session,
 since nobody knows which command the next one would answer.
 
-Sources: RFC 959, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-8), RFC 3659 (SIZE, MDTM, MLST).
+Sources: RFC 959 §4, §5.4.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ftpsyncd.model import Kind, basename
-from ftpsyncd.remote import naming, renaming, replies, transfer, upload
+from ftpsyncd.model import Kind
+from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
+from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import Control
-from ftpsyncd.specs import DataMode, TlsMode
+from ftpsyncd.specs import DataMode
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.account import Account
@@ -44,8 +45,6 @@ BATCH = 64
 AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
 _IAC = b"\xff"
-_HOME = b"CWD /"
-"""Follows every visit: pure-ftpd ends a session whose working directory was removed."""
 
 
 class Session:
@@ -58,7 +57,6 @@ class Session:
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
-        self._known_refusals = account.refusals
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
         self._ahead: transfer.Offer | None = None
@@ -79,91 +77,16 @@ class Session:
         profile = self.profile
         if not (profile.overlapping and profile.pipelining and profile.epsv and reads_in_turn(self.greeting)):
             return False
-        return self._is_passive
+        return self.is_passive
 
     @property
-    def _is_passive(self) -> bool:
+    def is_passive(self) -> bool:
+        """Whether the server listens for data connections, and not we."""
         return self.account.spec.mode is DataMode.PASSIVE
 
     def abandon(self) -> None:
         """Close without a word: nothing that this connection says can be trusted any more."""
         self.control.close()
-
-    # ── Beginning ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def begin(self) -> None:
-        """Greet, protect, log in, agree on binary and UTF-8."""
-        context = self.account.context
-        if self.account.spec.tls is TlsMode.IMPLICIT and context is not None:
-            self.control.secure(context)
-        (greeting,) = self.finals(1)
-        if not greeting.good:
-            raise self.error(greeting, "")
-        self.greeting = greeting.text
-        self.profile.greeted(self.greeting)
-        if self.account.spec.tls is TlsMode.EXPLICIT and context is not None:
-            # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
-            self.expect("AUTH", b"AUTH TLS", 234)
-            self.control.secure(context)
-        self.account.greeted()
-        reply = self.exchange([self._secret("USER", self.account.spec.user)])[0]
-        if reply.code != 331:
-            self._judge_login(reply)
-            self._agree()
-            return
-        together = self.profile.pipelining and reads_in_turn(self.greeting)
-        with self.account.entrance(self._known_refusals):
-            password = self.account.spec.password()
-            self.control.hide(password.encode(errors="surrogateescape"))
-            login = self._secret("PASS", password)
-            if together:
-                self._agree(login)
-            else:
-                self._judge_login(self.exchange([login])[0])
-        if not together:
-            self._agree()
-
-    def _agree(self, *login: bytes) -> None:
-        """Agree on protection, features, binary, UTF-8 and the first data connection; with ``login`` in one go."""
-        context = self.control.context
-        protect = [b"PBSZ 0", b"PROT P"] if context is not None else []
-        # Where another session has just asked, the answer is known: at some servers it is more packets than TCP sends
-        # at once on a new line.
-        known = self.account.met_lately(self.greeting)
-        ask = [] if known else [b"FEAT"]
-        ahead = (
-            [transfer.prepare(self)[0]] if self.account.ahead and self._is_passive and self.profile.pipelining else []
-        )
-        commands = [*login, *protect, *ask, b"TYPE I", b"OPTS UTF8 ON", *ahead]
-        with contextlib.closing(self.answers(commands)) as coming:
-            for _ in login:
-                self._judge_login(next(coming))
-            answers = list(coming)
-        agreed = answers.pop() if ahead else None
-        *protected, binary, utf8 = answers
-        features = None if known else protected.pop()
-        if protected and not protected[-1].good:
-            # Without PROT P the data would travel in clear text.
-            raise self.error(protected[-1], "PROT")
-        if not binary.good:
-            raise self.error(binary, "TYPE")
-        if features is not None:
-            self.profile.met(self.greeting, replies.parse_feat(features))
-            self.account.met(self.greeting)
-        self.profile.utf8 = "UTF8" in self.profile.features or utf8.good
-        # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
-        if agreed is not None and agreed.code in {227, 229}:
-            self._keep_ready(transfer.agree(self, agreed, None))
-
-    def _judge_login(self, reply: Reply) -> None:
-        if not reply.good:
-            # 332 wants an account, which no server of today has: a person must look.
-            raise self.error(reply._replace(code=530) if reply.more else reply, "PASS", self.account.spec.user)
-
-    def _secret(self, verb: str, word: str) -> bytes:
-        if any(c in word for c in "\r\n\0"):
-            raise NameNotSendableError(f"The argument of {verb} holds a line break or NUL.", remedy="Correct it.")
-        return f"{verb} {word}".encode(errors="surrogateescape")
 
     # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -274,77 +197,15 @@ class Session:
 
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
         """See `port.RemoteSession.stat_many`."""
-        if self.profile.mlst:
-            answers = self.exchange([self.command("MLST", path) for path in paths])
-            return [self._entry(path, reply) for path, reply in zip(paths, answers, strict=True)]
-        commands = [self.command(verb, path) for path in paths for verb in ("SIZE", "MDTM")]
-        answers = self.exchange(commands)
-        entries: list[RemoteEntry | None] = []
-        for path, size, date in zip(paths, answers[::2], answers[1::2], strict=True):
-            self._sane(size, "SIZE", {213})
-            known = replies.parse_size(size)
-            if known is not None:
-                entries.append(RemoteEntry(basename(path), Kind.FILE, known, replies.parse_mdtm(date)))
-            else:
-                entries.append(None)
-        unknown = [i for i, entry in enumerate(entries) if entry is None]
-        # What has no size may be a directory: one can go there.
-        visits = self.exchange([*(self.command("CWD", paths[i] or "/") for i in unknown), _HOME]) if unknown else []
-        for i, visit in zip(unknown, visits, strict=False):
-            if visit.good:
-                entries[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
-        return entries
-
-    def _sane(self, reply: Reply, verb: str, codes: set[int]) -> None:
-        """A success code of another command means that replies and commands are out of step."""
-        if reply.code < 400 and reply.code not in codes:
-            self.profile.doubt()
-            self.abandon()
-            raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
-
-    def _entry(self, path: str, reply: Reply) -> RemoteEntry | None:
-        self._sane(reply, "MLST", {250})
-        if reply.code == 250:
-            entry = replies.parse_mlst(reply, self.account.spec.encoding)
-            if entry is None:
-                raise self.error(Reply(599, reply.lines), "")
-            return entry._replace(name=basename(path))
-        error = self.error(reply, "MLST", path)
-        if isinstance(error, NameRefusedError) and "denied" not in reply.text:
-            return None
-        raise error
+        return looking.stat_many(self, paths)
 
     def list_dir(self, path: str) -> list[RemoteEntry]:
         """See `port.RemoteSession.list_dir`."""
-        encoding = self.account.spec.encoding
-        if self.profile.mlst:
-            text = transfer.read_all(self, self.command("MLSD", path), "MLSD", path)
-            facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
-            return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
-        entries = self._listed(path)
-        asked: dict[str, bytes] = {}
-        for entry in entries:
-            # What cannot be asked for has no date; the other names have theirs.
-            with contextlib.suppress(NameNotSendableError):
-                if entry.kind is Kind.FILE:
-                    asked[entry.name] = self.command("MDTM", f"{path.rstrip('/')}/{entry.name}")
-        dates = dict(zip(asked, map(replies.parse_mdtm, self.exchange(list(asked.values()))), strict=True))
-        return [entry._replace(mtime_s=dates.get(entry.name)) for entry in entries]
+        return looking.list_dir(self, path)
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """See `port.RemoteSession.list_kinds`: LIST shows links on every server, MLSD of pyftpdlib does not."""
-        return {entry.name: entry.kind for entry in self._listed(path)}
-
-    def _listed(self, path: str) -> list[RemoteEntry]:
-        """The entries as LIST shows them, without dates."""
-        # LIST with a name would be parsed as options and patterns: go there and list without one.
-        visit = self.exchange([self.command("CWD", path)])[0]
-        if not visit.good:
-            error = self.error(visit, "CWD", path)
-            raise NotFoundError(error.message, reply=error.reply) if isinstance(error, NameRefusedError) else error
-        text = transfer.read_all(self, b"LIST -a", "LIST", path)
-        self.exchange([_HOME])
-        return list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), self.account.spec.encoding))
+        return {entry.name: entry.kind for entry in looking.entries(self, path)}
 
     # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -371,7 +232,7 @@ class Session:
             else:
                 refused[i] = reply
         # Asked for only now: each answer is a packet, and more than ten at once cost another round trip on a new line.
-        visits = self.exchange([*(self.command("CWD", paths[i]) for i in refused), _HOME]) if refused else []
+        visits = self.exchange([*(self.command("CWD", paths[i]) for i in refused), HOME]) if refused else []
         for (i, reply), visit in zip(refused.items(), visits, strict=False):
             verdict: bool | FtpsyncdError
             try:
@@ -391,7 +252,7 @@ class Session:
 
     def _make(self, chain: Sequence[str]) -> bool:
         """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
-        commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1]), _HOME]
+        commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1]), HOME]
         self.assure(chain[-1])
         *_, made, visit, _home = self.exchange(commands)
         return self._made(chain[-1], made, visit)
@@ -477,11 +338,12 @@ class Session:
 
     def make_ready(self) -> None:
         """See `port.RemoteSession.make_ready`: the data connection is agreed on."""
-        if self._is_passive and (self._ahead is None or time.monotonic() >= self._ahead_until):
+        if self.is_passive and (self._ahead is None or time.monotonic() >= self._ahead_until):
             command, listener = transfer.prepare(self)
-            self._keep_ready(transfer.agree(self, self.exchange([command])[0], listener))
+            self.keep_ready(transfer.agree(self, self.exchange([command])[0], listener))
 
-    def _keep_ready(self, offer: transfer.Offer) -> None:
+    def keep_ready(self, offer: transfer.Offer) -> None:
+        """Remember a data connection that was agreed on for the next file."""
         self._ahead = offer
         self._ahead_until = time.monotonic() + AHEAD_LASTS_S
 

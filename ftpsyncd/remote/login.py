@@ -1,0 +1,97 @@
+"""How a session begins: greeting, protection, login, and what is agreed on.
+
+`account` begins sessions with it.
+
+Sources: RFC 959 §5.4, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import NameNotSendableError
+from ftpsyncd.remote import replies, transfer
+from ftpsyncd.remote.profile import reads_in_turn
+from ftpsyncd.remote.replies import Reply
+from ftpsyncd.specs import TlsMode
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+
+def begin(session: Session) -> None:
+    """Greet, protect, log in, agree on binary and UTF-8."""
+    account, spec = session.account, session.account.spec
+    context, refusals = account.context, account.refusals
+    if spec.tls is TlsMode.IMPLICIT and context is not None:
+        session.control.secure(context)
+    (greeting,) = session.finals(1)
+    if not greeting.good:
+        raise session.error(greeting, "")
+    session.greeting = greeting.text
+    session.profile.greeted(session.greeting)
+    if spec.tls is TlsMode.EXPLICIT and context is not None:
+        # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
+        session.expect("AUTH", b"AUTH TLS", 234)
+        session.control.secure(context)
+    account.greeted()
+    reply = session.exchange([_secret("USER", spec.user)])[0]
+    if reply.code != 331:
+        _judge(session, reply)
+        _agree(session)
+        return
+    together = session.profile.pipelining and reads_in_turn(session.greeting)
+    with account.entrance(refusals):
+        password = spec.password()
+        session.control.hide(password.encode(errors="surrogateescape"))
+        login = _secret("PASS", password)
+        if together:
+            _agree(session, login)
+        else:
+            _judge(session, session.exchange([login])[0])
+    if not together:
+        _agree(session)
+
+
+def _agree(session: Session, *login: bytes) -> None:
+    """Agree on protection, features, binary, UTF-8 and the first data connection; with ``login`` in one go."""
+    account, profile = session.account, session.profile
+    protect = [b"PBSZ 0", b"PROT P"] if session.control.context is not None else []
+    # Where another session has just asked, the answer is known: at some servers it is more packets than TCP sends
+    # at once on a new line.
+    known = account.met_lately(session.greeting)
+    ask = [] if known else [b"FEAT"]
+    ahead = [transfer.prepare(session)[0]] if account.ahead and session.is_passive and profile.pipelining else []
+    commands = [*login, *protect, *ask, b"TYPE I", b"OPTS UTF8 ON", *ahead]
+    with contextlib.closing(session.answers(commands)) as coming:
+        for _ in login:
+            _judge(session, next(coming))
+        answers = list(coming)
+    agreed = answers.pop() if ahead else None
+    *protected, binary, utf8 = answers
+    features = None if known else protected.pop()
+    if protected and not protected[-1].good:
+        # Without PROT P the data would travel in clear text.
+        raise session.error(protected[-1], "PROT")
+    if not binary.good:
+        raise session.error(binary, "TYPE")
+    if features is not None:
+        profile.met(session.greeting, replies.parse_feat(features))
+        account.met(session.greeting)
+    profile.utf8 = "UTF8" in profile.features or utf8.good
+    # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
+    if agreed is not None and agreed.code in {227, 229}:
+        session.keep_ready(transfer.agree(session, agreed, None))
+
+
+def _judge(session: Session, reply: Reply) -> None:
+    if not reply.good:
+        # 332 wants an account, which no server of today has: a person must look.
+        raise session.error(reply._replace(code=530) if reply.more else reply, "PASS", session.account.spec.user)
+
+
+def _secret(verb: str, word: str) -> bytes:
+    if any(c in word for c in "\r\n\0"):
+        raise NameNotSendableError(f"The argument of {verb} holds a line break or NUL.", remedy="Correct it.")
+    return f"{verb} {word}".encode(errors="surrogateescape")

@@ -1,0 +1,99 @@
+"""What is there: one path, many, or a directory, with MLST where there is, else with what every server has.
+
+`session` looks with it.
+
+Sources: RFC 959 §4.1.3 (LIST), RFC 3659 (SIZE, MDTM, MLST).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import NameNotSendableError, NameRefusedError, NotFoundError, ProtocolError
+from ftpsyncd.model import Kind, basename
+from ftpsyncd.remote import replies, transfer
+from ftpsyncd.remote.port import RemoteEntry
+from ftpsyncd.remote.replies import Reply
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+HOME = b"CWD /"
+"""Follows every visit: pure-ftpd ends a session whose working directory was removed."""
+
+
+def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
+    """See :meth:`ftpsyncd.remote.port.RemoteSession.stat_many`."""
+    if session.profile.mlst:
+        answers = session.exchange([session.command("MLST", path) for path in paths])
+        return [_entry(session, path, reply) for path, reply in zip(paths, answers, strict=True)]
+    commands = [session.command(verb, path) for path in paths for verb in ("SIZE", "MDTM")]
+    answers = session.exchange(commands)
+    entries: list[RemoteEntry | None] = []
+    for path, size, date in zip(paths, answers[::2], answers[1::2], strict=True):
+        _sane(session, size, "SIZE", {213})
+        known = replies.parse_size(size)
+        if known is not None:
+            entries.append(RemoteEntry(basename(path), Kind.FILE, known, replies.parse_mdtm(date)))
+        else:
+            entries.append(None)
+    unknown = [i for i, entry in enumerate(entries) if entry is None]
+    # What has no size may be a directory: one can go there.
+    visits = session.exchange([*(session.command("CWD", paths[i] or "/") for i in unknown), HOME]) if unknown else []
+    for i, visit in zip(unknown, visits, strict=False):
+        if visit.good:
+            entries[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
+    return entries
+
+
+def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:
+    """A success code of another command means that replies and commands are out of step."""
+    if reply.code < 400 and reply.code not in codes:
+        session.profile.doubt()
+        session.abandon()
+        raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
+
+
+def _entry(session: Session, path: str, reply: Reply) -> RemoteEntry | None:
+    _sane(session, reply, "MLST", {250})
+    if reply.code == 250:
+        entry = replies.parse_mlst(reply, session.account.spec.encoding)
+        if entry is None:
+            raise session.error(Reply(599, reply.lines), "")
+        return entry._replace(name=basename(path))
+    error = session.error(reply, "MLST", path)
+    if isinstance(error, NameRefusedError) and "denied" not in reply.text:
+        return None
+    raise error
+
+
+def list_dir(session: Session, path: str) -> list[RemoteEntry]:
+    """See :meth:`ftpsyncd.remote.port.RemoteSession.list_dir`."""
+    encoding = session.account.spec.encoding
+    if session.profile.mlst:
+        text = transfer.read_all(session, session.command("MLSD", path), "MLSD", path)
+        facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
+        return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
+    there = entries(session, path)
+    asked: dict[str, bytes] = {}
+    for entry in there:
+        # What cannot be asked for has no date; the other names have theirs.
+        with contextlib.suppress(NameNotSendableError):
+            if entry.kind is Kind.FILE:
+                asked[entry.name] = session.command("MDTM", f"{path.rstrip('/')}/{entry.name}")
+    dates = dict(zip(asked, map(replies.parse_mdtm, session.exchange(list(asked.values()))), strict=True))
+    return [entry._replace(mtime_s=dates.get(entry.name)) for entry in there]
+
+
+def entries(session: Session, path: str) -> list[RemoteEntry]:
+    """The entries as LIST shows them, without dates."""
+    # LIST with a name would be parsed as options and patterns: go there and list without one.
+    visit = session.exchange([session.command("CWD", path)])[0]
+    if not visit.good:
+        error = session.error(visit, "CWD", path)
+        raise NotFoundError(error.message, reply=error.reply) if isinstance(error, NameRefusedError) else error
+    text = transfer.read_all(session, b"LIST -a", "LIST", path)
+    session.exchange([HOME])
+    return list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), session.account.spec.encoding))
