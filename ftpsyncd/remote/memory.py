@@ -437,10 +437,8 @@ class MemorySession:
             return None
 
         def act() -> RemoteError | None:
-            if target in server.dirs:
-                return AlreadyExistsError(f"Is a directory: {target!r}", reply="550 Is a directory.")
             # Known again: somebody may have been faster.
-            refusal = self._refusal(target) or self._refusal(source) or known()
+            refusal = self._in_the_way(source, target) or self._refusal(target) or self._refusal(source) or known()
             if refusal is not None:
                 return refusal
             if source in server.dirs:
@@ -451,11 +449,19 @@ class MemorySession:
             return None
 
         self._do("RNFR", source, known)
-        if target in server.files and not server.replaces:
+        if source in server.files and target in server.files and not server.replaces:
             for verdict in self.delete_many([target]):
                 if verdict is not None:
                     raise verdict
         self._do("RNTO", target, act)
+
+    def _in_the_way(self, source: str, target: str) -> RemoteError | None:
+        """Why what is at ``target`` cannot be replaced."""
+        if target in self._server.dirs:
+            return AlreadyExistsError(f"Is a directory: {target!r}", reply="550 Is a directory.")
+        if source in self._server.dirs and target in self._server.files:
+            return NameRefusedError(f"Not a directory: {target!r}", reply="550 Not a directory.")
+        return None
 
     def _move_tree(self, source: str, target: str) -> None:
         server = self._server

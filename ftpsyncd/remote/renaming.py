@@ -43,8 +43,8 @@ def rename(session: Session, source: str, target: str) -> None:
 def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
     """Delete the file that stands at ``target`` and rename again; raise where that is not the reason.
 
-    The target is deleted only if it is a file and the source is there: for a moment neither name is, but
-    nothing is lost.
+    The target is deleted only if both are files: for a moment neither name is there, but nothing is lost. A directory
+    that is renamed takes nobody's place.
     """
     error = session.error(refusal, "RNTO", target)
     if not session.usable:
@@ -56,7 +56,10 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
         raise AlreadyExistsError(
             f"{target!r} is a directory at the server: {refusal.text}", reply=refusal.text
         ) from error
-    if there is None or there.kind is not Kind.FILE or session.stat(source) is None:
+    if there is None or there.kind is not Kind.FILE:
+        raise error
+    comes = session.stat(source)
+    if comes is None or comes.kind is Kind.DIR:
         raise error
     session.expect("DELE", session.command("DELE", target), 250, 200, subject=target)
     began, ended = session.exchange([session.command("RNFR", source), session.command("RNTO", target)])

@@ -456,6 +456,15 @@ class TestChanging:
             session.rename(f"{remote.base}/a", f"{remote.base}/d")
         assert remote.names() == {"a", "d"}
 
+    def test_a_directory_takes_no_files_place(self, remote, session):
+        session.make_dirs(f"{remote.base}/d/e")
+        put(session, f"{remote.base}/a", b"a")
+        with pytest.raises(RemoteError):
+            session.rename(f"{remote.base}/d", f"{remote.base}/a")
+        assert remote.names() == {"a", "d"}
+        assert remote.read(f"{remote.base}/a") == b"a"
+        assert remote.names(f"{remote.base}/d") == {"e"}
+
     def test_deleting_has_a_verdict_for_each(self, remote, session):
         publish(session, *(job(f"{remote.base}/{n}") for n in range(0, 150, 2)))
         session.make_dir(f"{remote.base}/d")

@@ -53,6 +53,14 @@ def begun(*, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True,
     return world
 
 
+def put_foreign(world: World, path: str) -> str:
+    """Somebody else puts a file at the server, under a name that may be wanted here; its path there."""
+    content, remote = f"foreign {path}".encode(), f"{BASE}/{path}"
+    world.foreign[content] = remote
+    world.server.files[remote] = MemoryFile(content, 1)
+    return remote
+
+
 def tell(story: tuple[Op, ...], later: tuple[tuple[int, Op], ...] = ()) -> World:
     """Tell a story to its end, and compare; the caller closes the world."""
     world = begun()
@@ -345,6 +353,22 @@ def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
 def test_what_others_put_into_our_directories_stays():
     world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
     assert len(world.foreign) == 5
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+def test_a_directory_that_is_renamed_takes_no_foreign_files_place(replaces: bool):  # noqa: FBT001 - a case
+    world = begun(replaces=replaces)
+    try:
+        foreign = put_foreign(world, "c")
+        world.do(("rename", 1, "c"))
+        world.do(("go_on", 400.0))
+        assert world.server.files[foreign].content in world.foreign
+        world.foreign.clear()
+        del world.server.files[foreign]
+        world.come_to_rest()
+        assert f"{BASE}/c/1" in world.server.files
+    finally:
+        world.close()
 
 
 def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
