@@ -229,6 +229,8 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
     mirror.offered.pop(action.path, None)
+    if done.did is not Did.RENAMED:
+        _look_at_source(mirror, action, at)
     if done.did is Did.KEPT:
         words = _WORDS[Did.KEPT]
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
@@ -238,8 +240,6 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
     if done.did is Did.RENAMED and isinstance(action, Rename):
         mirror.ledger.move(mirror.id, action.source, action.path)
         mirror.removals.emptied(parent(action.source))
-    elif isinstance(action, Rename):
-        mirror.dirty.mark(action.source, at.now)
     _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))

@@ -371,6 +371,10 @@ class Publisher:
             temporary=action.temporary,
             left=action.left,
         )
+        target = self._remote(action.mapping, action.path)
+        # A file of this name may be protected: that is for an upload to say.
+        if spec.existing is ExistingPolicy.KEEP and not action.replaces and session.stat(target) is not None:
+            return upload
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
         if exists(local_path(spec, action.source)):
             return upload
@@ -378,7 +382,7 @@ class Publisher:
         if action.left:
             session.delete_many(action.left)
         try:
-            session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
+            session.rename(self._remote(action.mapping, action.source), target)
         except (NotFoundError, NameRefusedError):
             return upload
         return Did.RENAMED

@@ -261,10 +261,13 @@ def test_a_renamed_file_moves_in_the_ledger(story: Story):
     assert story.events[-1].source == "d/a"
 
 
-def test_a_rename_that_became_an_upload_leaves_the_old_path_to_another_look(story: Story):
+@pytest.mark.parametrize(("did", "recorded"), [(Did.PUBLISHED, ["b", "d/a"]), (Did.KEPT, ["d/a"])])
+def test_a_rename_that_became_an_upload_leaves_the_old_path_to_another_look(
+    story: Story, did: Did, recorded: list[str]
+):
     story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
-    story.apply(Done(Rename(M, "b", "d/a", A, SHA), Did.PUBLISHED, sha256=SHA))
-    assert [path for path, _ in story.ledger.walk(story.id)] == ["b", "d/a"]
+    story.apply(Done(Rename(M, "b", "d/a", A, SHA), did, sha256=SHA))
+    assert [path for path, _ in story.ledger.walk(story.id)] == recorded
     work = story.mirror.dirty.take(NOW)
     assert work is not None
     assert work.directory == "d"

@@ -11,7 +11,7 @@ import pytest
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
-from ftpsyncd.specs import DeletePolicy
+from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.figures import Figures
 from tests.model.world import BASE, Op, World
 
@@ -42,9 +42,15 @@ STEPS = 50
 """More than it takes to publish or to delete a file."""
 
 
-def begun(*, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True, empty_dirs: bool = False) -> World:
+def begun(
+    *,
+    deletes: DeletePolicy = DeletePolicy.MIRROR,
+    existing: ExistingPolicy = ExistingPolicy.ADOPT,
+    replaces: bool = True,
+    empty_dirs: bool = False,
+) -> World:
     """A daemon at rest, with four files published."""
-    world = World(deletes=deletes, replaces=replaces, empty_dirs=empty_dirs)
+    world = World(deletes=deletes, existing=existing, replaces=replaces, empty_dirs=empty_dirs)
     for path in ("a", "b", "a/b"):
         world.make_folder(path)
     for path in ("1", "a/1", "a/2", "b/1"):
@@ -367,6 +373,21 @@ def test_a_directory_that_is_renamed_takes_no_foreign_files_place(replaces: bool
         del world.server.files[foreign]
         world.come_to_rest()
         assert f"{BASE}/c/1" in world.server.files
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("op", [("write", "2", 20), ("rename", 0, "2")])
+def test_a_foreign_file_that_is_to_be_kept_is_replaced_by_nothing(op: Op):
+    world = begun(existing=ExistingPolicy.KEEP)
+    try:
+        foreign = put_foreign(world, "2")
+        world.do(op)
+        world.do(("go_on", 400.0))
+        assert world.events[-1].kind is (EventKind.KEPT if op[0] == "write" else EventKind.DELETED)
+        del world.server.files[foreign]
+        world.foreign.clear()
+        world.come_to_rest()
     finally:
         world.close()
 

@@ -49,7 +49,7 @@ from ftpsyncd.publish import Publisher
 from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.removals import Clock
-from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
+from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpec
 from tests.model.drop import Drop, Time
 
 M, SERVER, BASE = "gallery", "web", "/site"
@@ -257,7 +257,12 @@ class World:
     """Everything, and what may happen to it."""
 
     def __init__(
-        self, *, deletes: DeletePolicy = DeletePolicy.MIRROR, replaces: bool = True, empty_dirs: bool = False
+        self,
+        *,
+        deletes: DeletePolicy = DeletePolicy.MIRROR,
+        existing: ExistingPolicy = ExistingPolicy.ADOPT,
+        replaces: bool = True,
+        empty_dirs: bool = False,
     ) -> None:
         self.time = Time()
         self.drop = Drop(self.time, self._disk_changes)
@@ -277,6 +282,7 @@ class World:
             deletes=deletes,
             delete_after_s=5.0,
             max_deletes=DeleteLimit(MAX_DELETES),
+            existing=existing,
             rescan_s=NO_RESCAN_S,
             empty_dirs=empty_dirs,
         )
