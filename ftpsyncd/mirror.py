@@ -18,7 +18,7 @@ from ftpsyncd.errors import FileBusyError, LocalUnreadableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import CHANGED, Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Disk, Looks
 from ftpsyncd.model import (
@@ -507,9 +507,14 @@ class Mirror:
         self.ledger.clear_failure(self.id, path)
 
     def _moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
-        """A published file with this fingerprint that is known, or may well be, gone from its path."""
+        """A published file with this fingerprint that is known, or may well be, gone from its path.
+
+        Not one that somebody changed at the server: what is there is not what is to be published.
+        """
         for path, row in self.ledger.same_file(self.id, fingerprint):
-            if not self.queue.moves_from(self.spec.name, path):
+            failure = self.ledger.failure(self.id, path)
+            changed = failure is not None and failure.kind == CHANGED
+            if not changed and not self.queue.moves_from(self.spec.name, path):
                 return path, row
         return None
 

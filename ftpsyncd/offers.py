@@ -104,13 +104,18 @@ class Offers:
                 continue
             rows = self._site.ledger.rows(self._site.id, source)
             alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
-            if rows and 2 * alike >= len(rows) and self._stays_selected(source, path):
+            if rows and 2 * alike >= len(rows) and self._is_ours(source) and self._stays_selected(source, path):
                 self._queue.withdraw(self._name, source)
                 self._queue.withdraw_below(self._name, source)
                 self._spare(source)
                 self.offer(RenameDir(self._name, path, source, listing.inode))
                 return True
         return False
+
+    def _is_ours(self, directory: str) -> bool:
+        """Whether nothing in a directory is known to have been changed at the server: that would get the new names."""
+        changed = self._site.ledger.changed_at_server(self._site.id)
+        return not any(path.startswith(f"{directory}/") for path in changed)
 
     def _stays_selected(self, source: str, target: str) -> bool:
         """Whether all that is published below a directory is to be published under its new name, too.

@@ -10,7 +10,7 @@ import pytest
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger import CHANGED, Ledger
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.mirror import RESTLESS_S, Mirror
 from ftpsyncd.model import Action, Delete, Entry, Listing, MakeDir, Presence, Rename, RenameDir, Row, Upload
@@ -20,6 +20,7 @@ from tests.core.vocabulary import DISK, NOW, WALL, M, Without, failed, file, fol
 
 AT = Moment(NOW, WALL)
 PICTURE = file()
+CHANGED_THERE = failed(None, parked=True)._replace(kind=CHANGED)
 
 
 class Asked:
@@ -134,6 +135,21 @@ def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(st
     story.sees("", new=None)
     story.mirror.pump(AT)
     assert story.disk.names == []
+
+
+def test_a_file_that_was_changed_at_the_server_is_no_source_of_a_rename(story: Story):
+    """What is there would be found under the new name, and be taken for what was published."""
+    story.ledger.put_failure(story.id, "old/a", CHANGED_THERE)
+    story.sees("", b=PICTURE)
+    assert not story.queue.moves_from(M, "old/a")
+    assert "b" in story.mirror.pending
+
+
+def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(story: Story):
+    story.ledger.put_failure(story.id, "old/a", CHANGED_THERE)
+    story.mirror.on_listing(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    assert not story.queue.moves_from(M, "old")
+    assert "new/a" in story.mirror.pending
 
 
 # ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
