@@ -115,6 +115,8 @@ class Intents:
         unusual = "" if temporary == usual else temporary
         prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
         intent = Intent(Kind.FILE, temporary, source, prints, received, parts)
+        if action.ours != before.fingerprints:
+            action = action._replace(ours=before.fingerprints)
         if isinstance(action, Rename):
             # Should it become an upload, that is sent whole.
             left += parts

@@ -221,6 +221,8 @@ class Upload(NamedTuple):
     """Those of them that may hold the part to be continued: what is there is renamed to ``temporary`` before."""
     linked: bool = False
     """It has other names, which changed with it."""
+    ours: tuple[Fingerprint, ...] = ()
+    """Of files that earlier tries may have brought to its place: what agrees with one of them is no foreign file."""
 
 
 class Rename(NamedTuple):
@@ -236,6 +238,8 @@ class Rename(NamedTuple):
     temporary: str = ""
     """Of the upload, if it takes one: its temporary file, if it is not the usual one."""
     left: tuple[str, ...] = ()
+    """As in `Upload`."""
+    ours: tuple[Fingerprint, ...] = ()
     """As in `Upload`."""
 
 

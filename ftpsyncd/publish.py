@@ -224,7 +224,7 @@ class Publisher:
         """An outcome if nothing has to be sent, else None."""
         spec = self._folder(upload.mapping).spec
         if there is not None:
-            if spec.existing is ExistingPolicy.KEEP:
+            if spec.existing is ExistingPolicy.KEEP and _ours_of(there, upload.ours) is None:
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
@@ -370,6 +370,7 @@ class Publisher:
             why=f"copy of {action.source}",
             temporary=action.temporary,
             left=action.left,
+            ours=action.ours,
         )
         target = self._remote(action.mapping, action.path)
         # A file of this name may be protected: that is for an upload to say.
@@ -394,7 +395,7 @@ class Publisher:
             if there is not None and action.kind is there.kind is Kind.DIR:
                 did = Did.ADOPTED
             elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
-                did = _ours_of(there, action) or did
+                did = _ours_of(there, action.fingerprints) or did
         if action.temporary:
             _raise_first(session.delete_many([action.temporary]))
         return did
@@ -457,10 +458,10 @@ def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
     return group
 
 
-def _ours_of(there: RemoteEntry, sweep: Sweep) -> Fingerprint | None:
+def _ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:
     """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
     seen = (there.size, there.mtime_s)
-    return next((each for each in sweep.fingerprints if seen == (each.size, each.mtime_ns // 10**9)), None)
+    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)
 
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:

@@ -392,6 +392,24 @@ def test_a_foreign_file_that_is_to_be_kept_is_replaced_by_nothing(op: Op):
         world.close()
 
 
+@pytest.mark.parametrize("op", [("write", "2", 20), ("rename", 0, "2")])
+@pytest.mark.parametrize("trouble", [("crash",), ("fault_after", "*", "unavailable", 1)])
+def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, trouble: Op):
+    for steps in range(STEPS):
+        world = begun(existing=ExistingPolicy.KEEP)
+        try:
+            world.later(steps, trouble)
+            world.do(op)
+            world.do(("go_on", 30.0))
+            world.do(("start",))
+            world.do(("go_on", 30.0))
+            world.do(("write", "2", 40))
+            world.come_to_rest()
+            assert EventKind.KEPT not in {event.kind for event in world.events}
+        finally:
+            world.close()
+
+
 def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
     world = begun()
     try:
