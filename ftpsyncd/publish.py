@@ -405,7 +405,7 @@ class Publisher:
         if action.interrupted and self._is_renamed(session, action):
             return Did.RENAMED
         require_gone(self._folder(action.mapping), action.source, lambda _mode: True)
-        status = lstat(local_path(spec, action.path))
+        status = _stat(spec, action.path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             raise FileChangedError("The directory moved on.")
         session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
@@ -420,7 +420,7 @@ class Publisher:
         return remote_join(self._folder(mapping).spec.remote, path)
 
     def _require(self, spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
-        status = lstat(local_path(spec, path))
+        status = _stat(spec, path)
         if status is None or fingerprint_of(status) != fingerprint:
             raise FileChangedError("It changed since it was planned.")
 
@@ -497,14 +497,19 @@ def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
 
 def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
     """The open file is still the planned one, unchanged, and still under its name."""
-    path = local_path(spec, upload.path)
-    status = stat_of(path) if spec.follow_symlinks else lstat(path)
+    status = _stat(spec, upload.path)
     if (
         status is None
         or fingerprint_of(status) != upload.fingerprint
         or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
     ):
         raise FileChangedError("It changed while it was sent.")
+
+
+def _stat(spec: MappingSpec, path: str) -> os.stat_result | None:
+    """The stat of what is published under a path, as the scan has it; None if nothing is there."""
+    local = local_path(spec, path)
+    return stat_of(local) if spec.follow_symlinks else lstat(local)
 
 
 def _ctime_ns(spec: MappingSpec, upload: Upload) -> int:

@@ -1,0 +1,77 @@
+"""Actions that a worker performs, in a real folder, at a server in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.lastlook import Folder
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.model import Action, Did, Done, Fingerprint, Outcome, Rename, RenameDir, Upload
+from ftpsyncd.publish import FreshDirectories, Publisher
+from ftpsyncd.remote.memory import MemoryServer
+from ftpsyncd.specs import MappingSpec
+
+M, BASE = "gallery", "/site"
+
+
+class Actions:
+    """A stream of actions that were planned before."""
+
+    def __init__(self, *actions: Action) -> None:
+        self._actions = deque(actions)
+
+    def next(self) -> Action | None:
+        return self._actions.popleft() if self._actions else None
+
+    def put_back(self, action: Action) -> None:
+        self._actions.appendleft(action)
+
+
+class Worker:
+    """A worker of one mapping."""
+
+    def __init__(self, local: Path) -> None:
+        self.local = local
+        self.server = MemoryServer(dirs={"/", BASE})
+        self.spec = MappingSpec(M, local, "web", BASE, include=("*",))
+
+    def does(self, *actions: Action) -> list[Outcome]:
+        folder = Folder(self.spec, root_identity(self.local))
+        with self.server.connect() as session:
+            return list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Actions(*actions)))
+
+    def sees(self, path: str) -> Fingerprint:
+        return fingerprint_of((self.local / path).stat())
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Worker:
+    local = tmp_path / "drop"
+    local.mkdir()
+    return Worker(local)
+
+
+def did(outcomes: list[Outcome]) -> list[Did]:
+    assert all(isinstance(outcome, Done) for outcome in outcomes), outcomes
+    return [outcome.did for outcome in outcomes if isinstance(outcome, Done)]
+
+
+def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker):
+    worker.spec = worker.spec._replace(follow_symlinks=True)
+    (worker.local / "data").mkdir()
+    (worker.local / "data/x").write_bytes(b"content")
+    (worker.local / "a").symlink_to("data/x")
+    (worker.local / "d").symlink_to("data")
+    seen = worker.sees("a")
+    uploads = [Upload(M, "a", seen), Upload(M, "d/x", seen)]
+    worker.server.dirs.add(f"{BASE}/d")
+    assert did(worker.does(*uploads)) == [Did.PUBLISHED, Did.PUBLISHED]
+    (worker.local / "a").rename(worker.local / "b")
+    (worker.local / "d").rename(worker.local / "e")
+    renames: list[Action] = [Rename(M, "b", "a", seen, b""), RenameDir(M, "e", "d", worker.sees("e").inode)]
+    assert did(worker.does(*renames)) == [Did.RENAMED, Did.RENAMED]
+    assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
