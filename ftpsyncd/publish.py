@@ -235,8 +235,9 @@ class Publisher:
                 return None
             _require_same(file, spec, upload)
         remote = self._remote(upload.mapping, upload.path)
-        # The date at the server follows; should the file be gone from there, it has to be sent after all.
-        if session.stat(remote) is None:
+        # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
+        seen = session.stat(remote)
+        if seen is None or seen.kind is not Kind.FILE or seen.size not in {None, upload.fingerprint.size}:
             return None
         session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
         return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)

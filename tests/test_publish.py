@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Action, Did, Done, Fingerprint, Outcome, Rename, RenameDir, Upload
 from ftpsyncd.publish import FreshDirectories, Publisher
-from ftpsyncd.remote.memory import MemoryServer
+from ftpsyncd.remote.memory import MemoryFile, MemoryServer
 from ftpsyncd.specs import MappingSpec
 
 M, BASE = "gallery", "/site"
+CONTENT = b"content"
 
 
 class Actions:
@@ -63,7 +65,7 @@ def did(outcomes: list[Outcome]) -> list[Did]:
 def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker):
     worker.spec = worker.spec._replace(follow_symlinks=True)
     (worker.local / "data").mkdir()
-    (worker.local / "data/x").write_bytes(b"content")
+    (worker.local / "data/x").write_bytes(CONTENT)
     (worker.local / "a").symlink_to("data/x")
     (worker.local / "d").symlink_to("data")
     seen = worker.sees("a")
@@ -75,3 +77,14 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
     renames: list[Action] = [Rename(M, "b", "a", seen, b""), RenameDir(M, "e", "d", worker.sees("e").inode)]
     assert did(worker.does(*renames)) == [Did.RENAMED, Did.RENAMED]
     assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
+
+
+@pytest.mark.parametrize(("there", "becomes"), [(CONTENT, Did.UNCHANGED), (CONTENT[:3], Did.PUBLISHED)])
+def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_server(
+    worker: Worker, there: bytes, becomes: Did
+):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(there, 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
+    assert did(worker.does(again)) == [becomes]
+    assert worker.server.files[f"{BASE}/a"].content == CONTENT
