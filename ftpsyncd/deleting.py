@@ -11,10 +11,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ftpsyncd.core import names
-from ftpsyncd.errors import ChangedAtServerError, FtpsyncdError, NotFoundError, RemoteError, Retry
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    ChangedAtServerError,
+    FtpsyncdError,
+    NotFoundError,
+    RemoteError,
+    Retry,
+)
 from ftpsyncd.lastlook import Folder, require_gone
 from ftpsyncd.model import Delete, Did, Done, Failed, Kind, Outcome, RemoveDir, parent, remote_join
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+
+PLACES_AT_ONCE = 8
+"""In the trash, looked at in one round trip."""
+PLACES = 100 * PLACES_AT_ONCE
+"""For what is deleted under one path on one day: a server that says of every place that it is taken is not believed."""
 
 
 class Remover:
@@ -93,23 +105,35 @@ class Remover:
     def trash(self, session: RemoteSession, action: Delete) -> Did:
         """Move a file to where the deleted ones are kept at the server."""
         require_gone(self._folder(action.mapping), action.path, stat.S_ISREG)
-        if action.sizes:
-            changed = _changed(action, session.stat(self._remote(action.mapping, action.path)))
-            if changed is not None:
-                raise changed
         source = self._remote(action.mapping, action.path)
+        there, taken = session.stat_many([source, action.trash])
+        changed = _changed(action, there)
+        if changed is not None:
+            raise changed
         if action.left:
             session.delete_many(action.left)
-        try:
-            return _move(session, source, action.trash)
-        except RemoteError as error:
-            if not session.usable or error.retry not in {Retry.FILE, Retry.NAME}:
-                raise
-            # The same day, a directory of this name may have been moved there, or a file with that of one above.
-            return _move(session, source, names.trash_apart(action.trash))
+        # The same day, something of this name may have been moved there.
+        if taken is None:
+            try:
+                return _move(session, source, action.trash)
+            except RemoteError as error:
+                # Or a file with the name of a directory above.
+                if not session.usable or error.retry not in {Retry.FILE, Retry.NAME}:
+                    raise
+        return _move(session, source, _free_place(session, action.trash))
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def _free_place(session: RemoteSession, trash: str) -> str:
+    """A place apart in the trash in which nothing is."""
+    for first in range(1, PLACES, PLACES_AT_ONCE):
+        places = [names.trash_apart(trash, number) for number in range(first, first + PLACES_AT_ONCE)]
+        for place, there in zip(places, session.stat_many(places), strict=True):
+            if there is None:
+                return place
+    raise AlreadyExistsError(f"The trash has no more room for {trash!r}.")
 
 
 def _move(session: RemoteSession, source: str, trash: str) -> Did:

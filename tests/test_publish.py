@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from ftpsyncd.core import names
+from ftpsyncd.errors import AlreadyExistsError
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.model import Action, Did, Done, Fingerprint, Outcome, Rename, RenameDir, Upload
+from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, Rename, RenameDir, Upload
 from ftpsyncd.publish import FreshDirectories, Publisher
-from ftpsyncd.remote.memory import MemoryFile, MemoryServer
+from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
+from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.specs import MappingSpec
 
 M, BASE = "gallery", "/site"
@@ -88,3 +92,28 @@ def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_ser
     again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
     assert did(worker.does(again)) == [becomes]
     assert worker.server.files[f"{BASE}/a"].content == CONTENT
+
+
+@pytest.mark.parametrize("sizes", [(), (1,)])
+def test_what_is_deleted_several_times_on_one_day_is_all_in_the_trash(worker: Worker, sizes: tuple[int, ...]):
+    trash = names.trash(BASE, "2024-05-01", "a")
+    contents = [str(n).encode() for n in range(9)] + [b"x"]
+    for content in contents:
+        worker.server.files[f"{BASE}/a"] = MemoryFile(content, 1)
+        assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.TRASHED]
+    assert sorted(file.content for file in worker.server.files.values()) == contents
+    assert worker.server.files[trash].content == contents[0]
+    assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.DELETED]
+
+
+def test_a_trash_that_is_said_to_hold_everything_is_not_searched_for_ever(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    def everything(_session: MemorySession, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        return [RemoteEntry("a", Kind.FILE, 1, 1) for _ in paths]
+
+    monkeypatch.setattr(MemorySession, "stat_many", everything)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"1", 1)
+    [failed] = worker.does(Delete(M, "a", names.trash(BASE, "2024-05-01", "a")))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, AlreadyExistsError)

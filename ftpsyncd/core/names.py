@@ -44,8 +44,12 @@ def trash(base: str, day: str, path: str) -> str:
     return f"{base.rstrip('/')}/{TRASH}/{day}/{path}"
 
 
-def trash_apart(trash: str) -> str:
-    """Another place for what `trash` names, which no other path has: ``BASE/.ftpsyncd-trash/DAY.<8 hex>/path``."""
+def trash_apart(trash: str, number: int = 1) -> str:
+    """Another place for what `trash` names, which no other path has: ``BASE/.ftpsyncd-trash/DAY.<8 hex>/path``.
+
+    The second such place is in ``DAY.<8 hex>.2``, and so on.
+    """
     base, _, rest = trash.partition(f"/{TRASH}/")
     day, _, path = rest.partition("/")
-    return f"{base}/{TRASH}/{day}.{_seal('', path)}/{path}"
+    more = f".{number}" if number > 1 else ""
+    return f"{base}/{TRASH}/{day}.{_seal('', path)}{more}/{path}"

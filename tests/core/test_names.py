@@ -113,3 +113,9 @@ def test_what_finds_no_room_in_the_trash_gets_a_place_that_no_other_path_has(bas
     assert len({place.split(f"/{TRASH}/")[1].split("/")[0] for place in places}) == 4
     assert all(place.startswith(f"{base.rstrip('/')}/{TRASH}/2024-05-01.") for place in places)
     assert {place.split("/", base.count("/") + (base != "/") + 2)[-1] for place in places} == {"a", "a/1", "a/1/x", "b"}
+
+
+def test_there_is_a_place_apart_for_each_that_finds_no_room():
+    places = [trash_apart(trash("/site", "2024-05-01", path), number) for path in ("a", "b") for number in range(1, 9)]
+    assert len(set(places)) == len(places)
+    assert places[1] == places[0].replace("/a", ".2/a")
