@@ -279,13 +279,18 @@ class Intents:
         for doubtful in (path, intent.source):
             self.doubt_row(doubtful)
 
-    def doubt_row(self, path: str) -> bool:
-        """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none."""
+    def doubt_row(self, path: str, *, same_size: bool = False) -> bool:
+        """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none.
+
+        Args:
+            path: of the file.
+            same_size: nothing of ours can have replaced it, so that a file of another size is not the published one.
+        """
         ledger, mapping = self._site.ledger, self._site.id
         row = ledger.row(mapping, path)
         if row is None or row.kind is not Kind.FILE:
             return False
-        nothing_like_it = Fingerprint(row.fingerprint.size, 0, 0)
+        nothing_like_it = row.fingerprint.doubted(same_size=same_size)
         ledger.put(mapping, path, row._replace(fingerprint=nothing_like_it, sha256=b""))
         return True
 

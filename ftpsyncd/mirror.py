@@ -593,12 +593,14 @@ class Mirror:
     def publish_again(self, files: Collection[str], directories: Collection[str], at: Moment) -> int:
         """A person found that the server does not have these as they were published: mend that.
 
-        Nothing is deleted, and what the ledger does not know is passed over.
+        Nothing is deleted: what the ledger does not know is passed over, and so is what waits for a person because it
+        was changed at the server and is gone here.
 
         Returns:
             How many of them the ledger knows.
         """
         known = 0
+        held = set(self.ledger.changed_at_server(self.id))
         for path in directories:
             row = self.ledger.row(self.id, path)
             if row is not None and row.kind is Kind.DIR and not self.queue.occupied(self.spec.name, path):
@@ -607,7 +609,9 @@ class Mirror:
                 known += 1
         for path in files:
             # What runs right now makes it right by itself.
-            if not self.queue.occupied(self.spec.name, path) and self.intents.doubt_row(path):
+            if path in held or self.queue.occupied(self.spec.name, path):
+                continue
+            if self.intents.doubt_row(path, same_size=True):
                 self.ledger.clear_failure(self.id, path)
                 known += 1
         if known:

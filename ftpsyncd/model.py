@@ -49,6 +49,24 @@ class Fingerprint(NamedTuple):
     mtime_ns: int
     inode: int
 
+    @property
+    def size_is_known(self) -> bool:
+        """Whether the server is to have a file of this size; not so if an upload may have replaced it."""
+        return bool(self.mtime_ns or self.inode)
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether it is that of no file, so that whatever is on disk is published anew."""
+        return self.inode == 0 and self.mtime_ns in {0, 1}
+
+    def doubted(self, *, same_size: bool) -> Fingerprint:
+        """What is left of it when the server may not have the file any more, or has another one.
+
+        Args:
+            same_size: what the server has of ours, if it has it, still has this size.
+        """
+        return Fingerprint(self.size, int(same_size and self.size_is_known), 0)
+
 
 class Kind(Enum):
     """What a directory entry is, without following symlinks unless the mapping says so."""

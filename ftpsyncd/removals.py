@@ -299,9 +299,8 @@ class Removals:
         if spec.deletes is DeletePolicy.TRASH:
             trash = names.trash(spec.remote, self._site.today(), path)
         row = self._site.ledger.row(self._site.id, path)
-        # Of a row in doubt (`Intents`) nothing is known but that it is ours: after a crash the server may have either.
-        sure = row is not None and bool(row.fingerprint.mtime_ns or row.fingerprint.inode)
-        known = sure and path not in self._decided
+        # Of a row in doubt (`Intents`) it may be known only that it is ours: after a crash the server may have either.
+        known = row is not None and row.fingerprint.size_is_known and path not in self._decided
         return Delete(spec.name, path, trash, (row.fingerprint.size,) if row is not None and known else ())
 
     def _may_delete(self, path: str, at: Moment) -> bool:

@@ -117,3 +117,17 @@ def test_an_upload_that_was_cut_off_may_have_changed_the_size_there(story: Delet
     story.mirror.intents.begin(Upload(M, "d/a", newer, replaces=True))
     [first, _] = story.look(LATER)
     assert first == Delete(M, "d/a", sizes=(10, 99))
+
+
+def test_a_repair_leaves_what_was_changed_at_the_server_to_a_person(story: Deleting) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert story.mirror.publish_again(["d/a"], [], at(LATER)) == 0
+    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0, held=1)
+    assert story.look(LATER + 3600) == []
+
+
+def test_a_repair_of_a_file_that_is_gone_here_does_not_forget_its_size(story: Deleting) -> None:
+    assert story.mirror.publish_again(["d/a"], [], at(NOW)) == 1
+    assert story.look(LATER)[0] == Delete(M, "d/a", sizes=(10,))

@@ -32,7 +32,7 @@ class Seen(NamedTuple):
 
 def is_unsettled(row: Row) -> bool:
     """Whether the ledger itself doubts a file and will publish it anew."""
-    return row.kind is Kind.FILE and row.fingerprint.inode == row.fingerprint.mtime_ns == 0
+    return row.kind is Kind.FILE and row.fingerprint.is_doubted
 
 
 def judge(row: Row | None, seen: Seen | None) -> Drift | None:

@@ -14,6 +14,7 @@ EMPTY = Row(Kind.FILE, Fingerprint(0, 5, 7), b"", 1)
 FOLDER = Row(Kind.DIR, Fingerprint(0, 0, 8), b"", 1)
 MADE = Row(Kind.DIR, Fingerprint(0, 0, 0), b"", 1)
 DOUBTED = Row(Kind.FILE, Fingerprint(10, 0, 0), b"", 1)
+DELETED = Row(Kind.FILE, Fingerprint(10, 5, 7).doubted(same_size=True), b"", 1)
 
 TABLE = [
     (None, None, None),
@@ -40,7 +41,8 @@ def test_one_name(row: Row | None, seen: Seen | None, drift: Drift | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("row", "unsettled"), [(FILE, False), (EMPTY, False), (FOLDER, False), (MADE, False), (DOUBTED, True)]
+    ("row", "unsettled"),
+    [(FILE, False), (EMPTY, False), (FOLDER, False), (MADE, False), (DOUBTED, True), (DELETED, True)],
 )
 def test_what_the_ledger_doubts_is_a_file_without_a_fingerprint(row: Row, unsettled: bool) -> None:  # noqa: FBT001
     assert is_unsettled(row) is unsettled
