@@ -276,8 +276,9 @@ class Intents:
         if intent.kind is Kind.DIR and intent.source:
             self._ask_for_rename(path, intent)
             return
-        for doubtful in (path, intent.source):
-            self.doubt_row(doubtful)
+        # Only an upload, or a rename to this path, can have put something of ours there that has another size.
+        self.doubt_row(path, same_size=not intent.fingerprints)
+        self.doubt_row(intent.source, same_size=True)
 
     def doubt_row(self, path: str, *, same_size: bool = False) -> bool:
         """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none.

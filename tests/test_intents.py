@@ -165,6 +165,30 @@ def test_a_lost_connection_is_a_small_crash(story: Story):
     assert story.dirty.next_due() == NOW
 
 
+def test_a_delete_that_was_interrupted_still_knows_the_size(story: Story):
+    story.published("a")
+    story.intents.begin(Delete(M, "a"))
+    story.crash()
+    believed = story.believes("a")
+    assert believed is not None
+    assert believed.is_doubted
+    assert (believed.size, believed.size_is_known) == (A.size, True)
+
+
+@pytest.mark.parametrize("action", [Upload(M, "a", B, replaces=True), Rename(M, "a", "old", B, SHA)])
+def test_after_an_upload_that_was_interrupted_the_size_is_not_known_again(story: Story, action: Action):
+    story.published("a")
+    story.intents.begin(action)
+    story.crash()
+    for sweep in story.asked():
+        story.intents.end(sweep)
+    story.intents.begin(Delete(M, "a"))
+    story.crash()
+    believed = story.believes("a")
+    assert believed is not None
+    assert not believed.size_is_known
+
+
 def test_leftovers_move_with_their_directory_and_survive_what_follows_there(story: Story):
     story.intents.begin(Upload(M, "old/a", A))
     story.crash()

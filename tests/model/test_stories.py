@@ -10,6 +10,7 @@ import pytest
 
 from ftpsyncd.core.names import TRASH
 from ftpsyncd.events import EventKind
+from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.figures import Figures
@@ -330,6 +331,25 @@ def test_more_deletes_than_allowed_wait_for_a_person():
         assert world.server.files == {}
     finally:
         world.close()
+
+
+@pytest.mark.parametrize("trouble", [("crash",), ("offline",), ("lose_connections", "MLST", LOST_CONNECTIONS)])
+def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(trouble: Op):
+    for steps in range(STEPS):
+        world = begun()
+        try:
+            world.do(("edit_there", "1"))
+            world.do(("delete", 0))
+            # Just before its deletion.
+            world.do(("go_on", 4.9))
+            world.later(steps, trouble)
+            for op in (("go_on", 60.0), ("start",), ("online",), ("go_on", 400.0), ("start",), ("go_on", 400.0)):
+                world.do(op)
+            world.start()
+            assert f"{BASE}/1" in world.server.files
+            assert world._ledger.changed_at_server(world._mirror.id) == ["1"]
+        finally:
+            world.close()
 
 
 def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end():

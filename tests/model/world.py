@@ -481,8 +481,19 @@ class World:
         self.foreign[content] = path
         self.server.files[path] = MemoryFile(content, 0)
 
+    def edit_there(self, path: str) -> None:
+        """Somebody else writes over a published file at the server."""
+        file = self.server.files[f"{BASE}/{path}"]
+        self.drop.contents = {print_: had for print_, had in self.drop.contents.items() if had != file.content}
+        file.content = f"edited at the server instead of {len(file.content)} bytes".encode()
+        self.drop.finished.add(file.content)
+
     def fault(self, verb: str, kind: str, nth: int) -> None:
         self.server.fail(verb, FAULTS[kind](), nth=nth)
+
+    def lose_connections(self, verb: str, times: int) -> None:
+        """The connection ends whenever this command is sent, so many times."""
+        self.server.fail(verb, FAULTS["unavailable"](), times=times)
 
     def fault_after(self, verb: str, kind: str, nth: int) -> None:
         """The command is done, and its reply is lost."""
