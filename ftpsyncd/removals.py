@@ -22,7 +22,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.logs import one_line, quote
-from ftpsyncd.model import Delete, Hold, HoldKind, Kind, RemoveDir, RootIdentity, join, parent
+from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 
 QUEUE_ROOM = 1000
@@ -332,6 +332,12 @@ class Removals:
                     self._doomed.append(path)
             if not rows:
                 site.queue.offer(RemoveDir(site.spec.name, directory))
+
+    def seen(self, listing: Listing) -> None:
+        """What is on disk was not deleted: a decision about its deletion is over."""
+        if self._decided:
+            files = (name for name, entry in listing.entries.items() if entry.kind is Kind.FILE)
+            self._decided.difference_update([join(listing.directory, name) for name in files])
 
     def spare(self, directory: str) -> None:
         """A directory that is gone was found under another name: nothing in it is deleted."""

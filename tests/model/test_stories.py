@@ -352,6 +352,21 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
             world.close()
 
 
+@pytest.mark.parametrize("back", [("write", "1", 40), ("move_in", 0, "1")], ids=["another", "the same"])
+def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_file_is_back(back: Op):
+    world = begun()
+    try:
+        story: tuple[Op, ...] = (("edit_there", "1"), ("move_out", 0), ("go_on", 60.0))
+        for op in (*story, ("approve",), ("go_on", 1.0), back, ("go_on", 60.0), ("edit_there", "1")):
+            world.do(op)
+        for op in (("delete", 0), ("go_on", 60.0)):
+            world.do(op)
+        assert f"{BASE}/1" in world.server.files
+        assert world._ledger.changed_at_server(world._mirror.id) == ["1"]
+    finally:
+        world.close()
+
+
 def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end():
     tell((("delete", 1), ("fault", "DELE", "refused", 2), ("go_on", 60.0)))
 

@@ -537,10 +537,13 @@ class World:
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 
     def approve(self) -> None:
-        if self._engine is not None and not self._turning and self._mirror.removals.hold is not None:
+        if self._engine is None or self._turning:
+            return
+        held = self._mirror.removals.hold is not None
+        if held or self._ledger.changed_at_server(self._mirror.id):
             here = self.drop.files()
             self._approved += sum(1 for path in self._published() if path not in here)
-            self._may_accept = True
+            self._may_accept |= held
             self._mirror.removals.approve(self._engine._moment())
 
     def discard(self) -> None:
