@@ -178,7 +178,8 @@ class Removals:
         self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
         if self.hold is None:
             return
-        if self.hold.kind is HoldKind.MASS_DELETE and not self.absent.files:
+        keeps = self._site.spec.deletes is DeletePolicy.KEEP
+        if self.hold.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
             self._release("nothing is left to delete")
         elif self.hold.kind is not HoldKind.MASS_DELETE and self._same_source():
             self._release("the folder that was published before is back")
@@ -245,7 +246,7 @@ class Removals:
             # Something in it could not be deleted, or was there again for a moment.
             self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
-        if self.discarding or site.spec.deletes is DeletePolicy.KEEP:
+        if self.discarding:
             self.absent.back(path)
             return False
         known = self.absent.since(path) is not None
@@ -258,7 +259,16 @@ class Removals:
             site.dirty.mark(path, due)
         elif gone_s and not known:
             self._after_pass.add(path)
-        elif self.hold is None and self._within_limit(at):
+        elif self.hold is None:
+            return self._gone_for_good(path, kind, at)
+        return True
+
+    def _gone_for_good(self, path: str, kind: Kind, at: Moment) -> bool:
+        """Nothing is to be awaited any more; the answer is that of `gone`."""
+        if self._site.spec.deletes is DeletePolicy.KEEP:
+            self.absent.back(path)
+            return False
+        if self._within_limit(at):
             self.absent.admit(path, at.now)
             self._delete(path, kind)
         return True

@@ -18,6 +18,7 @@ from ftpsyncd.model import Sweep
 from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
+from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
 from ftpsyncd.survey import history, locate, why_from_ledger
 
@@ -173,5 +174,6 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
         if mirror.removals.hold is not None:
             return Why(path, name, "held", mirror.removals.hold.message)
         left_s = round(max(0.0, since + mirror.spec.delete_after_s - at.now), 1)
-        return Why(path, name, "settling", f"it is gone here; deleted at the server in {left_s} s", {"left_s": left_s})
+        what = "forgotten, and kept" if mirror.spec.deletes is DeletePolicy.KEEP else "deleted"
+        return Why(path, name, "settling", f"it is gone here; {what} at the server in {left_s} s", {"left_s": left_s})
     return None

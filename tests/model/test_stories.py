@@ -284,6 +284,55 @@ def test_what_was_asked_of_the_folder_while_another_was_in_its_place_is_asked_ag
         world.close()
 
 
+@pytest.mark.parametrize("where", ["nowhere", "beside", "disk"])
+def test_a_folder_that_is_not_the_one_it_was_makes_nothing_forgotten_that_is_kept(where: str):
+    world = begun(deletes=DeletePolicy.KEEP)
+    try:
+        world.do(("vanish", where))
+        world.do(("go_on", 400.0))
+        world.do(("pass_time", 10.0))
+        world.do(("turn",))
+        world.do(("go_on", 400.0))
+        assert world._ledger.totals(world._mirror.id).files == 4
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
+def test_where_deletes_are_kept_a_file_that_is_back_in_time_was_never_forgotten():
+    """Some programs save a file by deleting it first."""
+    world = begun(deletes=DeletePolicy.KEEP)
+    try:
+        world.do(("delete", 0))
+        world.do(("go_on", 4.0))
+        assert "kept at the server in" in world.why("1").sentence
+        world.do(("write", "1", 40))
+        world.do(("go_on", 30.0))
+        assert EventKind.FORGOTTEN not in {event.kind for event in world.events}
+        world.do(("delete", 0))
+        world.do(("go_on", 30.0))
+        assert [event.path for event in world.events if event.kind is EventKind.FORGOTTEN] == ["1"]
+        assert f"{BASE}/1" in world.server.files
+    finally:
+        world.close()
+
+
+def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == 4
+        world.spec = world.spec._replace(deletes=DeletePolicy.KEEP)
+        world.do(("restart",))
+        world.do(("go_on", 30.0))
+        assert world._ledger.hold(world._mirror.id) is None
+        assert world._ledger.totals(world._mirror.id).files == 0
+        assert len(world._published()) == 4
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("first", ["directory", "file"])
 def test_a_file_and_a_directory_of_one_name_find_room_in_the_trash_of_one_day(first: str):
     world = World(deletes=DeletePolicy.TRASH)
