@@ -380,9 +380,6 @@ class Mirror:
             sighting_of=self._sighting_of,
             moved_from=self._moved_from,
         )
-        gone_s = 0.0
-        if self._in_pass and trusted and listing.changed_wall_ns:
-            gone_s = max(0.0, (listing.taken_wall_ns - listing.changed_wall_ns) / 1e9)
         below: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
@@ -394,7 +391,7 @@ class Mirror:
                     self.ledger.bear_in_mind(self.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at)
                 case Gone(path, kind):
-                    self._gone(path, kind, at, gone_s)
+                    self._gone(path, kind, at, self._gone_s(listing) if trusted else 0.0)
                 case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
@@ -406,6 +403,19 @@ class Mirror:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
         self.dirty.push_deep(below)
+
+    def _gone_s(self, listing: Listing) -> float:
+        """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
+        if not (self._in_pass and listing.changed_wall_ns):
+            return 0.0
+        since_ns = listing.changed_wall_ns
+        if listing.directory:
+            # Its time says nothing about what was published from another directory of this path, also one further up.
+            row = self.ledger.row(self.id, listing.directory)
+            if row is None or row.fingerprint.inode != listing.inode:
+                return 0.0
+            since_ns = max(since_ns, row.published_ns)
+        return max(0.0, (listing.taken_wall_ns - since_ns) / 1e9)
 
     def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""

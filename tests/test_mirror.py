@@ -362,13 +362,21 @@ class TestWhatWasGoneBeforeItWasLookedFor:
         return story
 
     @staticmethod
-    def finds(story: Story, directory: str, entries: dict[str, Entry], changed_s_ago: float, at: Moment = AT) -> None:
+    def finds(
+        story: Story,
+        directory: str,
+        entries: dict[str, Entry],
+        changed_s_ago: float,
+        at: Moment = AT,
+        *,
+        inode: int = 50,
+    ) -> None:
         changed = at.wall_ns - round(changed_s_ago * 1e9)
         listing = Listing(
             directory,
             Presence.PRESENT,
             entries,
-            inode=50 if directory else 1,
+            inode=inode if directory else 1,
             device=DISK,
             taken_wall_ns=at.wall_ns,
             changed_wall_ns=changed,
@@ -411,6 +419,15 @@ class TestWhatWasGoneBeforeItWasLookedFor:
         self.finds(down, "", {"old": folder(50)}, 500, at)
         self.finds(down, "old", {}, 500, at)
         down.mirror.pump(at)
+        assert down.disk.names == []
+
+    @pytest.mark.parametrize("noticed", [True, False])
+    def test_not_if_another_directory_is_in_the_place_of_its_own(self, down: Story, *, noticed: bool):
+        if noticed:
+            self.finds(down, "", {"old": folder(51)}, 500)
+        self.finds(down, "old", {}, 500, inode=51)
+        down.mirror.pump(AT)
+        assert down.mirror.removals.absent.since("old/a") == NOW
         assert down.disk.names == []
 
 

@@ -206,7 +206,8 @@ def _decide_directory(
         # It was to be made again at a server that had lost it, and the server refused.
         yield _blocked(path, failure, look) or MakeDir(mapping, path, inode, mount_point, why="missing at the server")
     elif row.fingerprint.inode != inode:
-        renewed = row._replace(fingerprint=Fingerprint(0, 0, inode), device=int(mount_point))
+        # Nothing that it lacks was seen in it before now.
+        renewed = Row(Kind.DIR, Fingerprint(0, 0, inode), b"", look.wall_ns, int(mount_point))
         yield Adopt(mapping, path, renewed, "the directory was made anew")
         yield Enter(path, inode, known=False)
         return

@@ -341,7 +341,7 @@ DIRECTORIES = {
     "a directory made anew is recorded and entered": (
         Scene({"d": folder(51)}, {"d": made(50)}),
         [
-            Adopt(M, "d", RENEWED, "the directory was made anew"),
+            Adopt(M, "d", RENEWED._replace(published_ns=WALL), "the directory was made anew"),
             Enter("d", 51, known=False),
         ],
     ),
@@ -360,14 +360,14 @@ DIRECTORIES = {
     "another disk at the same mount point is made anew": (
         Scene({"d": mounted(60)}, {"d": made(50, mount_point=True)}),
         [
-            Adopt(M, "d", made(60, mount_point=True), "the directory was made anew"),
+            Adopt(M, "d", made(60, mount_point=True)._replace(published_ns=WALL), "the directory was made anew"),
             Enter("d", 60, known=False),
         ],
     ),
     "a directory that nobody has looked at since it was made is a mount point as well as not": (
         Scene({"d": mounted(60)}, {"d": made(0)}),
         [
-            Adopt(M, "d", made(60, mount_point=True), "the directory was made anew"),
+            Adopt(M, "d", made(60, mount_point=True)._replace(published_ns=WALL), "the directory was made anew"),
             Enter("d", 60, known=False),
         ],
     ),

@@ -522,6 +522,29 @@ def test_a_file_that_is_back_in_time_is_not_deleted():
         world.close()
 
 
+def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_that_is_gone():
+    """It was prepared an hour ago, and the published one was there until a moment ago."""
+    world = begun()
+    try:
+        world.spec = world.spec._replace(delete_after_s=600.0, exclude=("/new/",))
+        world.do(("restart",))
+        world.make_folder("new")
+        world.make_folder("new/b")
+        for path in ("a/b/1", "a/b/2", "new/1", "new/2", "new/b/1"):
+            world.write(path, 20)
+        world.do(("go_on", 3600.0))
+        world.drop.move_out("a")
+        world.drop.rename("new", "a")
+        world.do(("go_on", 500.0))
+        assert "a/b/2" in world._published()
+        assert world._published()["a/b/1"] == world.drop.files()["a/b/1"]
+        world.do(("go_on", 200.0))
+        assert "a/b/2" not in world._published()
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
 def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
     killed = 0
     for steps in range(STEPS):
