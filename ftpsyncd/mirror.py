@@ -512,6 +512,7 @@ class Mirror:
         if kind is Kind.DIR:
             self.queue.withdraw_below(self.spec.name, path)
             self.ledger.forget_tree(self.id, path)
+            self.offers.directory_gone(path)
         else:
             self.ledger.forget(self.id, path)
         self.ledger.clear_failure(self.id, path)

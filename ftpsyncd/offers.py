@@ -84,7 +84,7 @@ class Offers:
         return True
 
     def directory_gone(self, directory: str) -> None:
-        """A directory is not at the server any more under this path."""
+        """The ledger does not have a directory under this path any more."""
         prefix = f"{directory}/"
         self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
 

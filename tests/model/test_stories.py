@@ -317,6 +317,28 @@ def test_where_deletes_are_kept_a_file_that_is_back_in_time_was_never_forgotten(
         world.close()
 
 
+@pytest.mark.parametrize("deletes", [DeletePolicy.KEEP, DeletePolicy.MIRROR])
+def test_a_directory_that_was_forgotten_and_is_made_again_is_recorded_again(deletes: DeletePolicy):
+    world = begun(deletes=deletes)
+    try:
+        world.write("a/b/1", 20)
+        world.write("a/b/2", 20)
+        world.do(("go_on", 30.0))
+        world.drop.delete("a")
+        for op in (("go_on", 30.0), ("discard",), ("go_on", 30.0)):
+            world.do(op)
+        assert world._ledger.totals(world._mirror.id).files == 2
+        world.make_folder("a")
+        world.write("a/3", 20)
+        world.do(("go_on", 30.0))
+        assert world._ledger.row(world._mirror.id, "a") is not None
+        world.drop.delete("a")
+        world.do(("go_on", 30.0))
+        assert (f"{BASE}/a/3" in world.server.files) == (deletes is DeletePolicy.KEEP)
+    finally:
+        world.close()
+
+
 def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
     world = begun()
     try:
