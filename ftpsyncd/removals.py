@@ -102,8 +102,6 @@ class Removals:
         self.hold = site.ledger.hold(site.id)
         self.missing = ""
         """Why the source cannot be read; empty if it can."""
-        self.discarding = False
-        """Until the pass ends, what is gone is dropped from the ledger instead of being deleted at the server."""
         self._site = site
         self._root: RootIdentity | None = None
         self._published_root = site.ledger.root(site.id)
@@ -111,6 +109,12 @@ class Removals:
         self._decided: set[str] = set()
         """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._swapped: set[str] = set()
+        self._all_seen = False
+        """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
+        self._discarded = -math.inf
+        """What was gone by then (monotonic) is dropped from the ledger instead of being deleted at the server."""
+        self._discards_unseen = False
+        """So is, until the pass ends, what is found gone later: it may have been gone by then."""
 
     def __repr__(self) -> str:
         return f"<Removals {self.absent!r} hold={self.hold and self.hold.kind.value} missing={self.missing!r}>"
@@ -174,7 +178,7 @@ class Removals:
         for path in self._after_pass:
             self._site.dirty.mark(path, at.now)
         self._after_pass.clear()
-        self.discarding = False
+        self._discards_unseen, self._all_seen = False, True
         self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
         if self.hold is None:
             return
@@ -216,6 +220,7 @@ class Removals:
     def _stop(self) -> None:
         """Take back every delete that has not begun."""
         self.absent.clear()
+        self._all_seen = False
         self._after_pass.clear()
         self._doomed.clear()
         self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
@@ -246,14 +251,14 @@ class Removals:
             # Something in it could not be deleted, or was there again for a moment.
             self.absent.spare(path)
         site.queue.withdraw(site.spec.name, path)
-        if self.discarding:
-            self.absent.back(path)
-            return False
         known = self.absent.since(path) is not None
         if kind is Kind.FILE:
             since = self.absent.note(path, 1, at.now - gone_s)
         else:
             since = self.absent.note_directory(path, site.ledger.files_below(site.id, path), at.now - gone_s)
+        if since <= self._discarded or self._discards_unseen:
+            self.absent.back(path)
+            return False
         due = since + site.spec.delete_after_s
         if due > at.now:
             site.dirty.mark(path, due)
@@ -399,9 +404,11 @@ class Removals:
             self.emptied(parent(path))
         if self.hold is not None:
             files += self.absent.files
+            self._discarded = at.now
+            # Below a directory that another disk had taken the place of, nothing was looked for.
+            self._discards_unseen = not self._all_seen or bool(self._swapped)
             self._accept_source()
             self._release("discarded")
-            self.discarding = True
             site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {files} deletes discarded; the files stay at the server"
 

@@ -12,6 +12,7 @@ from ftpsyncd.core.names import TRASH
 from ftpsyncd.events import EventKind
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
+from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.figures import Figures
 from tests.model.world import BASE, Op, World
@@ -434,6 +435,58 @@ def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_f
             world.do(op)
         assert f"{BASE}/1" in world.server.files
         assert world._ledger.changed_at_server(world._mirror.id) == ["1"]
+    finally:
+        world.close()
+
+
+def test_what_is_deleted_after_a_discard_is_not_discarded():
+    """So much waits for the server that no pass ends."""
+    world = begun()
+
+    def half_a_minute() -> None:
+        for _ in range(10):
+            for op in (("pass_time", 3.0), ("deliver",), ("turn",), ("go_on", 0.1)):
+                world.do(op)
+
+    try:
+        for path in "2345":
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        world.do(("pause",))
+        world.make_folder("c")
+        for n in range(QUEUE_ROOM + 10):
+            world.write(f"c/{n}", 1)
+        half_a_minute()
+        for path in "2345":
+            world.drop.delete(path)
+        half_a_minute()
+        assert world._mirror.removals.held == 4
+        world.do(("discard",))
+        half_a_minute()
+        assert world._mirror.busy_looking(world.time.now)
+        assert world._ledger.row(world._mirror.id, "2") is None
+        world.drop.delete("1")
+        half_a_minute()
+        world.do(("resume",))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() & set("12345") == set("2345")
+    finally:
+        world.close()
+
+
+def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("go_on", 30.0))
+        # The hold is in the ledger; what it is about is found again by the pass, and no clock tells since when.
+        world.do(("restart",))
+        world.do(("set_clock", 100.0))
+        world.do(("discard",))
+        world.do(("pass_time", 1.0))
+        world.do(("go_on", 400.0))
+        assert len(world._published()) == 4
+        assert world._ledger.totals(world._mirror.id).files == 0
     finally:
         world.close()
 
