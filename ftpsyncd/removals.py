@@ -423,6 +423,7 @@ class Removals:
 
     def deleted(self, path: str) -> None:
         """A file is gone from the server."""
+        self.absent.deleted(path)
         self._decided.discard(path)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:

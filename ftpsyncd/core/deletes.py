@@ -9,6 +9,8 @@ Times are monotonic seconds; counts are files.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftpsyncd.model import parent
@@ -27,6 +29,18 @@ class Absence(NamedTuple):
     """How many of the files a person allowed to be deleted."""
 
 
+@dataclass(slots=True)
+class _Admission:
+    """A path whose deletion began without a person."""
+
+    path: str
+    at: float
+    files: int
+    """That count as deleted at once with others."""
+    open: int
+    """How many of them have not been deleted so far: they may be refused, and are gone again."""
+
+
 class Deletes:
     """The absences of one mapping and the guard over their deletion."""
 
@@ -35,7 +49,9 @@ class Deletes:
         self._below: dict[str, int] = {}
         """For each directory, how many absences are noted below it, so that few have to be searched for them."""
         self._files = 0
-        self._admitted: deque[tuple[float, int]] = deque()
+        self._admitted: deque[_Admission] = deque()
+        self._open: dict[str, _Admission] = {}
+        """Those of them of which not all is deleted."""
         self._approved = 0
         self._doomed: set[str] = set()
 
@@ -66,12 +82,14 @@ class Deletes:
 
     def note(self, path: str, files: int, now: float) -> float:
         """A file is gone; returns since when."""
+        self._take_back(path, files)
         before = self._absent.get(path, Absence(now, 0))
         self._put(path, Absence(before.since, files, min(before.approved, files)))
         return before.since
 
     def note_directory(self, path: str, files: int, now: float) -> float:
         """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
+        self._take_back(path, files)
         prefix = f"{path}/" if self._below.get(path) else ""
         below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)} if prefix else {}
         for inner in below:
@@ -116,17 +134,51 @@ class Deletes:
 
     def allowed(self, limit: int, now: float) -> bool:
         """Whether all that is gone may be deleted without a person."""
-        while self._admitted and self._admitted[0][0] <= now - WINDOW_S:
-            self._admitted.popleft()
+        while self._admitted and self._admitted[0].at <= now - WINDOW_S:
+            self._close(self._admitted.popleft())
         unapproved = self._files - self._approved
-        return not unapproved or unapproved + sum(files for _, files in self._admitted) <= limit
+        return not unapproved or unapproved + sum(each.files for each in self._admitted) <= limit
 
     def admit(self, path: str, now: float) -> None:
         """The deletion of an absent path begins."""
         absence = self._absent[path]
         self.back(path)
-        if absence.files > absence.approved:
-            self._admitted.append((now, absence.files - absence.approved))
+        files = absence.files - absence.approved
+        if files > 0:
+            admission = self._open[path] = _Admission(path, now, files, files)
+            self._admitted.append(admission)
+
+    def deleted(self, path: str) -> None:
+        """A file has been deleted: it counts for the whole of its minute."""
+        if admission := next(self._open_at(path), None):
+            self._settle(admission, 1)
+
+    def _take_back(self, path: str, files: int) -> None:
+        """What was admitted is gone from the disk still, or again: it was not deleted, and does not count twice."""
+        if not self._open or path in self._absent:
+            return
+        below = [each for inner, each in self._open.items() if inner.startswith(f"{path}/")]
+        for admission in (*self._open_at(path), *below):
+            taken = min(files, admission.open)
+            files -= taken
+            admission.files -= taken
+            self._settle(admission, taken)
+
+    def _open_at(self, path: str) -> Iterator[_Admission]:
+        """The admissions of a path and of the directories above it."""
+        while self._open and path:
+            if path in self._open:
+                yield self._open[path]
+            path = parent(path)
+
+    def _settle(self, admission: _Admission, files: int) -> None:
+        admission.open -= files
+        if not admission.open:
+            self._close(admission)
+
+    def _close(self, admission: _Admission) -> None:
+        if self._open.get(admission.path) is admission:
+            del self._open[admission.path]
 
     def approve(self) -> int:
         """A person allows everything that is gone now to be deleted; returns how many files that is."""

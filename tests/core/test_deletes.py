@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -153,6 +155,56 @@ def test_a_mass_delete_cannot_pass_in_portions():
     assert deletes.allowed(LIMIT, NOW + WINDOW_S)
 
 
+def test_what_was_not_deleted_and_is_gone_still_counts_once():
+    deletes = gone(*many(LIMIT))
+    for seconds in range(3):
+        admit_all(deletes, NOW + seconds)
+        for path in many(LIMIT):
+            deletes.note(path, 1, NOW + seconds + 1)
+        assert deletes.allowed(LIMIT, NOW + seconds + 1)
+        assert not deletes.allowed(LIMIT - 1, NOW + seconds + 1)
+
+
+def test_what_was_deleted_and_is_gone_again_counts_twice():
+    deletes = gone("a")
+    admit_all(deletes)
+    deletes.deleted("a")
+    deletes.note("a", 1, NOW + 1)
+    assert deletes.allowed(2, NOW + 1)
+    assert not deletes.allowed(1, NOW + 1)
+
+
+@pytest.mark.parametrize("left", ["d", "d/a"])
+def test_what_is_left_of_a_directory_that_was_deleted_in_part_counts_once(left: str):
+    deletes = Deletes()
+    deletes.note_directory("d", 30, NOW)
+    deletes.admit("d", NOW)
+    for n in range(29):
+        deletes.deleted(f"d/e/{n}")
+    if left == "d":
+        deletes.note_directory("d", 1, NOW + 1)
+    else:
+        deletes.note(left, 1, NOW + 1)
+    assert deletes.allowed(30, NOW + 1)
+    assert not deletes.allowed(29, NOW + 1)
+
+
+def test_a_file_that_was_not_deleted_does_not_count_again_with_its_directory():
+    deletes = gone("d/a", "d/b")
+    admit_all(deletes)
+    deletes.deleted("d/b")
+    deletes.note_directory("d", 1, NOW + 1)
+    assert deletes.allowed(2, NOW + 1)
+    assert not deletes.allowed(1, NOW + 1)
+
+
+def test_what_was_admitted_a_minute_ago_is_not_remembered():
+    deletes = gone("a")
+    admit_all(deletes)
+    assert deletes.allowed(0, NOW + WINDOW_S)
+    assert not deletes._open
+
+
 def test_every_delete_counts_for_its_own_minute():
     deletes = gone("a", "b", "c")
     deletes.admit("a", NOW)
@@ -279,36 +331,58 @@ STEPS = st.lists(
         st.tuples(st.just("approve"), st.just(""), st.just(0)),
         st.tuples(st.just("clear"), st.just(""), st.just(0)),
         st.tuples(st.just("admit"), st.just(""), st.integers(0, 5)),
+        st.tuples(st.just("delete"), st.just(""), st.integers(0, 5)),
         st.tuples(st.just("wait"), st.just(""), st.integers(0, 70)),
     ),
     max_size=40,
 )
 
 
+@dataclass
+class Deletion:
+    """A path that a guard let through."""
+
+    path: str
+    at: float
+    to_come: int
+
+
 class Guarded:
-    """A guard, and an account of what it knows and let through."""
+    """A guard, and an account of what it knows, let through, and what was deleted then."""
 
     def __init__(self, limit: int) -> None:
         self.deletes = Deletes()
         self.limit = limit
         self.now = NOW
         self.known: dict[str, int] = {}
-        self.admitted: list[tuple[float, int]] = []
+        self.begun: list[Deletion] = []
+        self.deleted: list[float] = []
+        """When the deletion of each deleted file had begun."""
         self.approved = 0
 
     def note(self, path: str, files: int) -> None:
         if not self._covered(path):
+            self._stop(path, files)
             self.deletes.note(path, files, self.now)
             self.known[path] = files
 
     def note_directory(self, path: str, files: int) -> None:
         if not self._covered(path):
+            self._stop(path, files)
             self.deletes.note_directory(path, files, self.now)
             self.known = {p: n for p, n in self.known.items() if not p.startswith(f"{path}/")} | {path: files}
 
     def _covered(self, path: str) -> bool:
         """Nothing below a directory that is gone is noted by itself."""
         return any(path.startswith(f"{known}/") for known in self.known)
+
+    def _stop(self, path: str, files: int) -> None:
+        """What is found gone anew has not been deleted."""
+        for each in reversed(self.begun if path not in self.known else []):
+            if f"{each.path}/".startswith(f"{path}/") or f"{path}/".startswith(f"{each.path}/"):
+                stopped = min(files, each.to_come)
+                files -= stopped
+                each.to_come -= stopped
 
     def back(self, path: str, _number: int) -> None:
         self.deletes.back(path)
@@ -325,14 +399,21 @@ class Guarded:
         if self.known and self.deletes.allowed(self.limit, self.now):
             path = list(self.known)[number % len(self.known)]
             self.deletes.admit(path, self.now)
-            self.admitted.append((self.now, self.known.pop(path)))
+            self.begun.append(Deletion(path, self.now, self.known.pop(path)))
+
+    def delete(self, _path: str, number: int) -> None:
+        if going_on := [each for each in self.begun if each.to_come]:
+            deletion = going_on[number % len(going_on)]
+            deletion.to_come -= 1
+            self.deleted.append(deletion.at)
+            self.deletes.deleted(deletion.path)
 
     def wait(self, _path: str, seconds: int) -> None:
         self.now += seconds
 
     @property
     def of_the_last_minute(self) -> int:
-        return sum(files for at, files in self.admitted if at > self.now - WINDOW_S)
+        return sum(at > self.now - WINDOW_S for at in self.deleted)
 
 
 @given(STEPS, st.integers(0, 6))

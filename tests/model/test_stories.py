@@ -15,7 +15,7 @@ from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.figures import Figures
-from tests.model.world import BASE, Op, World
+from tests.model.world import BASE, FAULTS, Op, World
 
 STORIES: dict[str, tuple[Op, ...]] = {
     "a file is written anew": (("write", "a/1", 200), ("go_on", 30.0)),
@@ -487,6 +487,19 @@ def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
         world.do(("go_on", 400.0))
         assert len(world._published()) == 4
         assert world._ledger.totals(world._mirror.id).files == 0
+    finally:
+        world.close()
+
+
+def test_deletes_that_are_refused_and_tried_again_do_not_make_a_mass_delete():
+    world = begun()
+    try:
+        for path in ("1", "a/1", "a/2"):
+            world.server.fail("DELE", FAULTS["broken"](), path=f"{BASE}/{path}", times=3)
+            world.drop.delete(path)
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {"b/1"}
+        assert EventKind.HELD not in {event.kind for event in world.events}
     finally:
         world.close()
 
