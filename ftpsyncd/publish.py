@@ -182,11 +182,10 @@ class Publisher:
 
     def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
         to_send: list[Upload] = []
-        present = self._look(session, uploads)
-        if isinstance(present, FtpsyncdError):
-            yield from (Failed(upload, present) for upload in uploads)
-            return
-        for upload, there in zip(uploads, present, strict=True):
+        for upload, there in zip(uploads, self._look(session, uploads), strict=True):
+            if isinstance(there, FtpsyncdError):
+                yield Failed(upload, there)
+                continue
             try:
                 did = self._needless(session, upload, there)
             except FtpsyncdError as error:
@@ -199,19 +198,23 @@ class Publisher:
         if to_send:
             yield from self._send(session, to_send)
 
-    def _look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | None] | FtpsyncdError:
+    def _look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | FtpsyncdError | None]:
         """What is at the server under the names of files that we never published."""
         asked = [i for i, upload in enumerate(uploads) if self._may_be_foreign(upload)]
-        found: list[RemoteEntry | None] = [None] * len(uploads)
+        found: list[RemoteEntry | FtpsyncdError | None] = [None] * len(uploads)
         try:
             paths = [self._remote(uploads[i].mapping, uploads[i].path) for i in asked]
             for i, entry in zip(asked, session.stat_many(paths) if paths else [], strict=True):
                 found[i] = entry
         except FtpsyncdError as error:
-            # A name that cannot even be asked for must not fail its neighbours.
             if not session.usable or len(uploads) == 1:
-                return error
-            return [None] * len(uploads)
+                return [error] * len(uploads)
+            # A name that cannot even be asked for must not fail its neighbours, nor cost them their protection.
+            policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
+            return [
+                self._look(session, [upload])[0] if policy is ExistingPolicy.KEEP else None
+                for upload, policy in zip(uploads, policies, strict=True)
+            ]
         return found
 
     def _may_be_foreign(self, upload: Upload) -> bool:

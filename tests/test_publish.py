@@ -18,7 +18,7 @@ from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind,
 from ftpsyncd.publish import FreshDirectories, Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteEntry
-from ftpsyncd.specs import MappingSpec
+from ftpsyncd.specs import ExistingPolicy, MappingSpec
 
 M, BASE = "gallery", "/site"
 CONTENT = b"content"
@@ -117,3 +117,15 @@ def test_a_trash_that_is_said_to_hold_everything_is_not_searched_for_ever(
     [failed] = worker.does(Delete(M, "a", names.trash(BASE, "2024-05-01", "a")))
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, AlreadyExistsError)
+
+
+@pytest.mark.parametrize("name", ["b", "b\nb"], ids=["fine", "one that cannot be asked for"])
+def test_a_foreign_file_is_kept_whatever_it_is_looked_at_with(worker: Worker, name: str):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    for each in ("a", name):
+        (worker.local / each).write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"somebody else's", 1)
+    first, second = worker.does(*(Upload(M, each, worker.sees(each)) for each in ("a", name)))
+    assert did([first]) == [Did.KEPT]
+    assert isinstance(second, Done if name == "b" else Failed)
+    assert worker.server.files[f"{BASE}/a"].content == b"somebody else's"
