@@ -23,6 +23,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     NameRefusedError,
     NotFoundError,
+    NotSupportedError,
 )
 from ftpsyncd.lastlook import Folder, exists, local_path, lstat, require_gone, stat_of
 from ftpsyncd.local.quiet import open_quietly, writer_present
@@ -388,7 +389,7 @@ class Publisher:
             session.delete_many(action.left)
         try:
             session.rename(self._remote(action.mapping, action.source), target)
-        except (NotFoundError, NameRefusedError):
+        except (NotFoundError, NameRefusedError, NotSupportedError):
             return upload
         return Did.RENAMED
 

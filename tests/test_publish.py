@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.core import names
-from ftpsyncd.errors import AlreadyExistsError
+from ftpsyncd.errors import AlreadyExistsError, NameRefusedError, NotFoundError, NotSupportedError, RemoteError
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
@@ -129,3 +129,12 @@ def test_a_foreign_file_is_kept_whatever_it_is_looked_at_with(worker: Worker, na
     assert did([first]) == [Did.KEPT]
     assert isinstance(second, Done if name == "b" else Failed)
     assert worker.server.files[f"{BASE}/a"].content == b"somebody else's"
+
+
+@pytest.mark.parametrize("refusal", [NameRefusedError("No."), NotFoundError("No."), NotSupportedError("No.")])
+def test_a_renamed_file_is_sent_where_the_server_does_not_rename(worker: Worker, refusal: RemoteError):
+    (worker.local / "b").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    worker.server.fail("RNFR", refusal, path=f"{BASE}/a")
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), b""))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/b"].content == CONTENT
