@@ -314,6 +314,7 @@ class Mirror:
     def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
         directory = listing.directory
         self._note_problems(listing)
+        self.removals.seen(listing)
         if listing.names is None:
             failures = self.ledger.failures(self.id, directory)
             rows, published = self.ledger.beside(self.id, directory, listing.entries)

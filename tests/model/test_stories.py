@@ -428,10 +428,10 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
 def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_file_is_back(back: Op):
     world = begun()
     try:
-        story: tuple[Op, ...] = (("edit_there", "1"), ("move_out", 0), ("go_on", 60.0))
-        for op in (*story, ("approve",), ("go_on", 1.0), back, ("go_on", 60.0), ("edit_there", "1")):
+        approved: tuple[Op, ...] = (("move_out", 0), ("go_on", 60.0), ("pause",), ("approve",), ("go_on", 30.0))
+        for op in (("edit_there", "1"), *approved, back, ("go_on", 60.0), ("resume",), ("go_on", 60.0)):
             world.do(op)
-        for op in (("delete", 0), ("go_on", 60.0)):
+        for op in (("edit_there", "1"), ("delete", 0), ("go_on", 60.0)):
             world.do(op)
         assert f"{BASE}/1" in world.server.files
         assert world._ledger.changed_at_server(world._mirror.id) == ["1"]
