@@ -504,6 +504,22 @@ def test_deletes_that_are_refused_and_tried_again_do_not_make_a_mass_delete():
         world.close()
 
 
+def test_files_that_are_deleted_twice_in_a_minute_count_twice():
+    world = begun()
+    try:
+        for _ in range(2):
+            for path in ("1", "a/1", "a/2"):
+                world.write(path, 20)
+            world.do(("go_on", 10.0))
+            for path in ("1", "a/1", "a/2"):
+                world.drop.delete(path)
+            world.do(("go_on", 10.0))
+        assert world._mirror.removals.held == 3
+        assert world.counts["deleted at the server"] == 3
+    finally:
+        world.close()
+
+
 def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end():
     tell((("delete", 1), ("fault", "DELE", "refused", 2), ("go_on", 60.0)))
 
