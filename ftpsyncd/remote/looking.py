@@ -64,7 +64,7 @@ def _entry(session: Session, path: str, reply: Reply) -> RemoteEntry | None:
             raise session.error(Reply(599, reply.lines), "")
         return entry._replace(name=basename(path))
     error = session.error(reply, "MLST", path)
-    if isinstance(error, NameRefusedError) and "denied" not in reply.text:
+    if isinstance(error, NameRefusedError) and not replies.says_denied(reply, path, session.account.spec.encoding):
         return None
     raise error
 

@@ -184,6 +184,12 @@ _MISSING = re.compile(
 )
 _EXISTS = re.compile(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
 _NOT_EMPTY = re.compile(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
+_DENIED = re.compile(r"denied", re.IGNORECASE)
+_MEANINGFUL = re.compile(
+    "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED)), re.IGNORECASE
+)
+"""Words that decide, whatever they decide."""
+_WORDY = re.compile(r"[A-Za-z' ]+")
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
 _TLS_VERBS = frozenset({"AUTH", "PBSZ", "PROT"})
 _PATH_VERBS = frozenset({
@@ -192,20 +198,44 @@ _PATH_VERBS = frozenset({
 })  # fmt: skip
 
 
-def says_not_empty(reply: Reply) -> bool:
+def says_not_empty(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
     """Whether a refused RMD was refused because the directory holds something."""
-    return bool(_NOT_EMPTY.search(reply.text))
+    return bool(_NOT_EMPTY.search(_told(reply, subject, encoding)))
 
 
-def error_of(reply: Reply, verb: str, subject: str = "") -> RemoteError:
+def says_denied(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
+    """Whether the reason is a lack of rights: then it tells nothing about what is there."""
+    return bool(_DENIED.search(_told(reply, subject, encoding)))
+
+
+def _told(reply: Reply, subject: str, encoding: str) -> str:
+    """What a server says, without the name that it repeats: a folder may be called ``not found``."""
+    text = b" ".join(reply.lines).decode(encoding, "surrogateescape")
+    if not _MEANINGFUL.search(subject):
+        return text
+    for name in {subject, subject.strip("/"), subject.replace('"', '""')}:
+        if "/" in name:
+            text = re.sub(re.escape(name) + r"(?!\w)", "*", text, flags=re.IGNORECASE)
+    for part in subject.split("/"):
+        if _MEANINGFUL.search(part):
+            name = re.escape(part)
+            if _WORDY.fullmatch(part):
+                # The server may say this by itself: it is the name only where it stands like one.
+                name = rf"(?<=[/\\\"'`(]){name}(?!\w)|(?<!\w){name}(?=[/\\\"'`:)])"
+            text = re.sub(name, "*", text)
+    return text
+
+
+def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8") -> RemoteError:
     """The typed error for a reply that is not the wanted one.
 
     Args:
         reply: what the server said.
         verb: the command it answers, upper case, ``""`` for the greeting.
         subject: what the message is about: a path, or the account.
+        encoding: of names at the server.
     """
-    kind = _kind_of(reply, verb)
+    kind = _kind_of(reply, verb, _told(reply, subject, encoding))
     about = f" {subject!r}" if subject else ""
     return kind(f"{_SAYS[kind]}{about}: {reply.text}", reply=reply.text)
 
@@ -225,8 +255,8 @@ _SAYS: Mapping[type[RemoteError], str] = {
 }
 
 
-def _kind_of(reply: Reply, verb: str) -> type[RemoteError]:  # noqa: C901, PLR0912 - the table of RFC 959 §4.2.1 in order
-    code, text = reply.code, reply.text
+def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: C901, PLR0912 - RFC 959 §4.2.1 in order
+    code = reply.code
     if code < 400 or code >= 600:
         return ProtocolError
     if _DIED.search(text) or (verb not in _LOGIN_VERBS and text.startswith("500 OOPS:")):

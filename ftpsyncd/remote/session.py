@@ -176,7 +176,7 @@ class Session:
 
     def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
         """The typed error for a reply; one that fits no command finishes the session."""
-        error = replies.error_of(reply, verb, subject)
+        error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
         if isinstance(error, ProtocolError):
             self.profile.doubt()
             self.abandon()
@@ -278,7 +278,7 @@ class Session:
         error = self.error(reply, "RMD", path)
         if not isinstance(error, NameRefusedError):
             raise error
-        if replies.says_not_empty(reply):
+        if replies.says_not_empty(reply, path, self.account.spec.encoding):
             return False
         there = self.stat(path)
         if there is None:

@@ -57,6 +57,24 @@ def test_a_server_without_write_permission_refuses_the_name(kind):
 
 
 @pytest.mark.root
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd", "pure-ftpd"])
+def test_a_folder_called_not_found_is_not_taken_for_the_reason(kind):
+    with running(kind) as server, Account(server.spec())() as session:
+        folder = server.home / "not found"
+        folder.mkdir(0o555)
+        (folder / "a.jpg").write_bytes(b"content")
+        (verdict,) = session.delete_many(["/not found/a.jpg"])
+        assert isinstance(verdict, NameRefusedError)
+        assert (folder / "a.jpg").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_called_denied_is_not_there(kind):
+    with running(kind) as server, Account(server.spec())() as session:
+        assert session.stat("/access-denied.jpg") is None
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("tls", ["off", "explicit"])
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd", "pure-ftpd"])
 def test_a_full_disk_shows_no_part_under_the_final_name(kind, tls):

@@ -172,6 +172,47 @@ class TestErrors:
         assert error.reply == text
         assert text in error.message
 
+    @pytest.mark.parametrize(
+        ("text", "verb", "path", "kind"),
+        [
+            ("550 /not found/a.jpg: Permission denied", "DELE", "/not found/a.jpg", E.NameRefusedError),
+            ("550 /srv/web/NOT FOUND/A.jpg: Permission denied", "DELE", "/not found/a.jpg", E.NameRefusedError),
+            ("550 not found/a.jpg: Permission denied", "DELE", "/not found/a.jpg", E.NameRefusedError),
+            ("550 not found: Permission denied", "MKD", "/x/not found", E.NameRefusedError),
+            ('550 "/a""not found""": Permission denied', "MKD", '/a"not found"', E.NameRefusedError),
+            ("550 /quota/a.jpg.0123abcd.filepart: Permission denied", "STOR", "/quota/a.jpg", E.NameRefusedError),
+            ("553 disk full.png: Permission denied", "STOR", "/x/disk full.png", E.NameRefusedError),
+            ("553 Could not create disk full.png", "STOR", "/x/disk full.png", E.NameRefusedError),
+            ("550 already exists: No such file or directory", "MKD", "/already exists", E.NotFoundError),
+            ("550 /no such: No such file or directory", "DELE", "/no such", E.NotFoundError),
+            ("553 quota exceeded", "STOR", "/quota/a.jpg", E.ServerFullError),
+            ("550 File not found", "RETR", "/not found/a.jpg", E.NotFoundError),
+            (f"550 /{'long/' * 100}: No such file", "DELE", f"/{'long/' * 100}", E.NotFoundError),
+        ],
+    )
+    def test_a_name_that_the_server_repeats_decides_nothing(self, text, verb, path, kind):
+        assert type(replies.error_of(reply(text), verb, path)) is kind
+
+    def test_nor_does_a_name_in_another_encoding(self):
+        echo = Reply(550, ("550 /é/not found/a: Permission denied".encode("latin-1"),))
+        assert type(replies.error_of(echo, "DELE", "/é/not found/a", "latin-1")) is errors.NameRefusedError
+
+    @pytest.mark.parametrize(
+        ("text", "path", "denied"),
+        [
+            ("550 '/access-denied.jpg' cannot be listed", "/access-denied.jpg", False),
+            ("550 Cannot list access-denied.jpg", "/a/access-denied.jpg", False),
+            ("550 '/access-denied.jpg': Permission Denied", "/access-denied.jpg", True),
+            ("550 Permission denied.", "/denied", True),
+            ("550 Access is denied.", "/a", True),
+        ],
+    )
+    def test_a_lack_of_rights_is_told_from_a_name(self, text, path, denied):
+        assert replies.says_denied(reply(text), path) is denied
+
+    def test_a_directory_of_that_name_is_not_therefore_full(self):
+        assert not replies.says_not_empty(reply("550 /not empty: Permission denied"), "/not empty")
+
     @given(
         st.integers(100, 699),
         st.sampled_from(["", "USER", "AUTH", "STOR", "MKD", "NOOP", "FEAT"]),
