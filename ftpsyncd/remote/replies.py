@@ -174,6 +174,12 @@ def _shown(line: bytes) -> str:
 # ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _CROWDED = re.compile(r"too many|maximum|already connected|try again|simultaneous|limit.{0,20}reached", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"password|incorrect|credential|(?<!connection )attempts|(?:failed|invalid|bad|wrong|unsuccessful) log-?in"
+    r"|(?:log-?in|authentication) failed(?!.*(?:connections|clients|sessions|users|simultaneous))",
+    re.IGNORECASE,
+)
+"""With a 530 it is not the crowd, even if there are "too many failed logins" or one may "try again"."""
 _DIED = re.compile(r"^500 OOPS: (?:priv_sock|child died)")
 """vsftpd's last words when one of its processes is gone; with others it refuses a login or ends the connection."""
 _FULL = re.compile(
@@ -261,8 +267,9 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return ProtocolError
     if _DIED.search(text) or (verb not in _LOGIN_VERBS and text.startswith("500 OOPS:")):
         return ServerUnavailableError
+    crowded = _CROWDED.search(text) and not (code >= 500 and _PASSWORD.search(text))
     if code == 421 or verb in _LOGIN_VERBS:
-        if _CROWDED.search(text):
+        if crowded:
             return TooManyConnectionsError
         if code == 421 or code < 500:
             return ServerUnavailableError
@@ -270,7 +277,7 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
     if verb in _TLS_VERBS or code in {431, 533, 534, 535, 536}:
         return TlsError
     if code == 530:
-        return TooManyConnectionsError if _CROWDED.search(text) else LoginRefusedError
+        return TooManyConnectionsError if crowded else LoginRefusedError
     if code in {452, 552} or _FULL.search(text):
         return ServerFullError
     if code < 500 or code == 522:
