@@ -45,9 +45,10 @@ class Account:
         self.ahead = False
         """Whether sessions agree on a data connection while they begin, since files follow at once."""
         self._door = threading.Lock()
-        self._let_in = False
         self.refusals = 0
         """How often a password was refused."""
+        self.admissions = 0
+        """How often one was accepted."""
         self._refusal = LoginRefusedError("")
         self._made: TlsContext | None = None
         self._met = ("", -math.inf)
@@ -101,42 +102,32 @@ class Account:
         return words == lasting(greeting) and time.monotonic() - at < FEATURES_LAST_S
 
     @contextlib.contextmanager
-    def entrance(self, known: int) -> Iterator[None]:
-        """Held while a password is told: until one session was let in, the others wait for what becomes of it.
+    def entrance(self, refusals: int, admissions: int) -> Iterator[None]:
+        """Held while a password is told: who saw nobody let in since it began waits for what becomes of another one.
 
         Args:
-            known: `refusals` when the session began.
+            refusals: `refusals` when the session began.
+            admissions: `admissions` when the session began.
 
         Raises:
             LoginRefusedError: it was refused meanwhile, as it would be again.
         """
-        if not self._let_in:
-            with self._door:
-                # Whoever has waited here finds out what became of it, and waits for nobody else.
-                if not self._let_in:
-                    with self._first(known):
-                        yield
-                    return
-        try:
-            yield
-        except LoginRefusedError:
-            # It was changed meanwhile.
-            self._let_in = False
-            raise
-
-    @contextlib.contextmanager
-    def _first(self, known: int) -> Iterator[None]:
-        """Nobody was let in yet: what becomes of this one counts for all who wait."""
-        if self.refusals > known:
-            last = self._refusal
-            raise LoginRefusedError(last.message, reply=last.reply, remedy=last.remedy)
-        try:
-            yield
-        except LoginRefusedError as error:
-            self.refused(error)
-            self.refusals, self._refusal = self.refusals + 1, error
-            raise
-        self._let_in = True
+        with contextlib.ExitStack() as door:
+            if self.admissions == admissions:
+                door.enter_context(self._door)
+                if self.admissions > admissions:
+                    # Whoever has waited here finds out what became of it, and waits for nobody else.
+                    door.close()
+            if self.refusals > refusals:
+                last = self._refusal
+                raise LoginRefusedError(last.message, reply=last.reply, remedy=last.remedy)
+            try:
+                yield
+            except LoginRefusedError as error:
+                self.refused(error)
+                self.refusals, self._refusal = self.refusals + 1, error
+                raise
+            self.admissions += 1
 
     def _one_at_a_time(self) -> Session:
         """Try again without batches; if that works, the server cannot take them, if not, it has another trouble."""

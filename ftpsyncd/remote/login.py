@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def begin(session: Session) -> None:
     """Greet, protect, log in, agree on binary and UTF-8."""
     account, spec = session.account, session.account.spec
-    context, refusals = account.context, account.refusals
+    context, refusals, admissions = account.context, account.refusals, account.admissions
     if spec.tls is TlsMode.IMPLICIT and context is not None:
         session.control.secure(context)
     (greeting,) = session.finals(1)
@@ -42,7 +42,7 @@ def begin(session: Session) -> None:
         _agree(session)
         return
     together = session.profile.pipelining and reads_in_turn(session.greeting)
-    with account.entrance(refusals):
+    with account.entrance(refusals, admissions):
         password = spec.password()
         session.control.hide(password.encode(errors="surrogateescape"))
         login = _secret("PASS", password)

@@ -66,6 +66,21 @@ def test_a_wrong_password_is_told_once(count):
         assert server.verbs().count("PASS") == count
 
 
+def test_one_that_was_changed_is_told_once():
+    """The one before was right: nobody knows better before the server has said so."""
+    keeper = Doorkeeper("530 Login incorrect.")
+    with Scripted(USER=keeper.user, PASS=["230 Welcome.", *[keeper.password] * SESSIONS]) as server:
+        account = Account(server.spec(), timeouts=PATIENT)
+        account().close()
+        keeper.names = 0
+        counted: list[int] = []
+        account.refused = lambda _error: counted.append(account.refusals)
+        found = together(account, keeper)
+        assert [type(each) for each in found] == [LoginRefusedError] * SESSIONS
+        assert server.verbs().count("PASS") == 2
+        assert (counted, account.refusals) == ([0], 1)
+
+
 def test_a_right_one_lets_all_in():
     keeper = Doorkeeper("230 Welcome.")
     with Scripted(USER=keeper.user, PASS=keeper.password) as server:
