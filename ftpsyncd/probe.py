@@ -12,7 +12,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ftpsyncd.errors import FtpsyncdError, RemoteError, ServerUnavailableError, TooManyConnectionsError
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    NameRefusedError,
+    RemoteError,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+)
 from ftpsyncd.remote import hashes, naming, replies, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Resuming
@@ -191,15 +197,21 @@ class Probing:
         return self.profile.beyond.value, "" if harmless else "harmless: SIZE is asked before anything is continued"
 
     def _names(self, session: Session) -> tuple[str, str]:
-        plain = self._keeps(session, "é 😀.{}")
+        changed, refused = [], []
+        if not self._keeps(session, "é 😀.{}"):
+            changed.append("letters beyond ASCII")
         for oddity in Oddity:
-            self.profile.keeps[oddity] = self._keeps(session, SAMPLES[oddity])
-        changed = [oddity.value for oddity in Oddity if not self.profile.keeps[oddity]]
-        if not plain:
-            changed.insert(0, "letters beyond ASCII")
-        kept = "all kept" if not changed else f"changes {', '.join(changed)}"
+            try:
+                self.profile.keeps[oddity] = self._keeps(session, SAMPLES[oddity])
+            except NameRefusedError:
+                refused.append(oddity.value)
+                continue
+            if not self.profile.keeps[oddity]:
+                changed.append(oddity.value)
+        told = {"changes": changed, "refuses": refused}
+        kept = "; ".join(f"{what} {', '.join(names)}" for what, names in told.items() if names) or "all kept"
         utf8 = "" if self.profile.utf8 else "the server does not say that names are UTF-8"
-        return kept, "; ".join(filter(None, [utf8, "files with such names are refused" if changed else ""]))
+        return kept, "; ".join(filter(None, [utf8, "files with such names are refused" if changed or refused else ""]))
 
     def _keeps(self, session: Session, sample: str) -> bool:
         self._directories.append(sample.format(f"{secrets.token_hex(4)}.filepart"))

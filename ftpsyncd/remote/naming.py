@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import NameRefusedError, NotFoundError
+from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
 from ftpsyncd.remote.profile import SAMPLES, Oddity, oddities
+from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -18,7 +19,7 @@ def assure(session: Session, path: str) -> None:
     Tried once per oddity with a directory of our own, beside the path.
 
     Raises:
-        NameRefusedError: the server would store it under another name.
+        NameRefusedError: the server would store it under another name, or this cannot be found out.
     """
     for oddity in oddities(path):
         if oddity not in session.profile.keeps:
@@ -34,27 +35,40 @@ def keeps(session: Session, oddity: Oddity, directory: str) -> bool:
     """Whether the server stores names with this oddity as they are.
 
     Raises:
-        NotFoundError: there is no such directory.
+        NameRefusedError: nothing can be stored there, or seen of it.
         RemoteError: the session ended.
     """
     return keeps_name(session, directory, SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart"))
 
 
 def keeps_name(session: Session, directory: str, name: str) -> bool:
-    """Whether the server stores a name, that holds 8 hexadecimal digits of our own and ``.filepart``, as it is."""
+    """Whether the server stores a name, that holds 8 hexadecimal digits of our own and ``.filepart``, as it is.
+
+    Tried with a directory, and with an empty file where none may be made.
+
+    Raises:
+        NameRefusedError: nothing can be stored there, or seen of it; a refusal changes no name.
+        RemoteError: the session ended.
+    """
+    path = f"{directory}/{name}"
     end = name.index(".filepart")
     token = name[end - 8 : end]
-    made = session.exchange([session.command("MKD", f"{directory}/{name}")])[0]
+    made = session.exchange([session.command("MKD", path)])[0]
     if not made.good:
-        error = session.error(made, "MKD", f"{directory}/{name}")
-        if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError):
+        error = session.error(made, "MKD", path)
+        if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError | NotSupportedError):
             raise error
-        return False
+        sent = deliver(session, "STOR", path, b"")
+        if not sent.good:
+            raise session.error(sent, "STOR", path)
     stored: set[str] = set()
     try:
         stored = {entry.name for entry in session.list_dir(directory or "/") if token in entry.name}
     finally:
         if session.usable:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
-            session.exchange([session.command("RMD", f"{directory}/{each}") for each in {name, *stored}])
+            verb = "RMD" if made.good else "DELE"
+            session.exchange([session.command(verb, f"{directory}/{each}") for each in {name, *stored}])
+    if not stored:
+        raise NameRefusedError(f"What the server stores as {path!r} is not in its listing: it may have another name.")
     return stored == {name}

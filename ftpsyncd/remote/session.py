@@ -32,7 +32,7 @@ from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, reads_in_turn
+from ftpsyncd.remote.profile import Dating, oddities, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode
@@ -253,6 +253,9 @@ class Session:
     def _make(self, chain: Sequence[str]) -> bool:
         """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
         commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1]), HOME]
+        if len(chain) > 1 and not self.profile.keeps.keys() >= set(oddities(chain[-1])):
+            # What is tried beside a name needs the directory that it stands in.
+            self._make(chain[:-1])
         self.assure(chain[-1])
         *_, made, visit, _home = self.exchange(commands)
         return self._made(chain[-1], made, visit)

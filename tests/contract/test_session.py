@@ -317,6 +317,13 @@ class TestNames:
         assert remote.names() == {name}
         assert [e.name for e in session.list_dir(f"{remote.base}/{name}")] == ["sub"]
 
+    def test_an_odd_one_can_be_made_below_a_new_one(self, remote, session):
+        assert session.make_dirs(f"{remote.base}/new/ odd/sub")
+        assert remote.names(f"{remote.base}/new") == {" odd"}
+        assert remote.names(f"{remote.base}/new/ odd") == {"sub"}
+        (result,) = publish(session, job(f"{remote.base}/ f"))
+        assert result.error is None
+
 
 class TestLooking:
     def test_a_file_has_size_and_date(self, remote, session):

@@ -22,7 +22,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Dating
+from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish
@@ -452,6 +452,54 @@ class TestRenaming:
             assert usable
             assert acc.profile.renames is False
             assert set(server.files) == {"/c"}
+
+
+async def lists(connection: Connection, _argument: str) -> None:
+    await connection.say("150 Here it comes.")
+    _, writer = await connection.data()
+    for path in connection.server.files:
+        writer.write(f"-rw-r--r-- 1 a b 5 Jan  1  2020 {path.rpartition('/')[2]}\r\n".encode("latin-1"))
+    await writer.drain()
+    await connection.end_data()
+    await connection.say("226 Done.")
+
+
+class TestOddNames:
+    """What is said of an odd name comes from having seen one."""
+
+    @pytest.mark.parametrize("reply", ["550 Permission denied.", "502 No MKD."])
+    def test_where_no_directory_may_be_made_a_file_shows_it(self, reply):
+        with Scripted(MKD=reply, LIST=lists) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/ a"))) == [None]
+            assert set(server.files) == {"/ a"}
+            assert acc.profile.keeps == {Oddity.LEADING_SPACE: True}
+
+    def test_a_server_that_changes_it_is_found_out_by_a_file_too(self):
+        async def trims(connection: Connection, path: str) -> None:
+            connection.server.files[path.replace("/ ", "/")] = await connection.receive()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(MKD="550 No.", LIST=lists, STOR=trims) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/ a"))) == [NameRefusedError]
+            assert server.files == {}
+            assert acc.profile.keeps == {Oddity.LEADING_SPACE: False}
+
+    @pytest.mark.parametrize(
+        "script",
+        [{"MKD": "550 Permission denied.", "STOR": "550 Permission denied."}, {"LIST": lists}],
+        ids=["refused", "not shown"],
+    )
+    def test_what_was_not_seen_is_not_learned(self, script):
+        with Scripted(script) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/ a"))) == [NameRefusedError]
+            assert acc.profile.keeps == {}
 
 
 class TestDates:
