@@ -363,9 +363,23 @@ _LAST_SECOND = 253_402_300_799
 """The end of the year 9999: file systems hold later dates, four digits do not."""
 
 
+KEPT_EVERYWHERE = range(calendar.timegm((1980, 1, 2, 0, 0, 0)), calendar.timegm((2038, 1, 1, 0, 0, 0)))
+"""Dates that every file system has: FAT begins with 1980, seconds in 32 bits end in 2038."""
+
+
 def format_time(mtime_s: int) -> str:
     """The time-val of RFC 3659 §2.3 for a date, in whole seconds, UTC; it has room for the years 1970 to 9999."""
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime(min(max(mtime_s, 0), _LAST_SECOND)))
+    return time.strftime("%Y%m%d%H%M%S", time.gmtime(_fitting(mtime_s)))
+
+
+def _fitting(mtime_s: int) -> int:
+    return min(max(mtime_s, 0), _LAST_SECOND)
+
+
+def shows_date(reply: Reply, mtime_s: int) -> bool:
+    """Whether the answer to MDTM is the date that was sent as `format_time`; FAT has even seconds only."""
+    sent, shown = _fitting(mtime_s), parse_mdtm(reply)
+    return shown is not None and (shown == sent or (shown % 2 == 0 and abs(shown - sent) <= 2))
 
 
 def parse_mdtm(reply: Reply) -> int | None:

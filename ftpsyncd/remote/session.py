@@ -328,10 +328,10 @@ class Session:
                 continue
             # A server that takes the command for something else may say yes: read back once.
             said, shown = self.exchange([dating(way, self.name(path), mtime_s), self.command("MDTM", path)])
-            if said.good and replies.parse_mdtm(shown) == mtime_s:
+            if said.good and replies.shows_date(shown, mtime_s):
                 self.profile.dating = way
                 return True
-        if self.stat(path) is not None:
+        if mtime_s in replies.KEPT_EVERYWHERE and self.stat(path) is not None:
             self.profile.dating = Dating.NONE
         return False
 

@@ -516,6 +516,28 @@ class TestDates:
             results, _, _ = publish_three(server)
             assert not any(r.dated for r in results)
 
+    @pytest.mark.parametrize("mtime_s", [-5, 253402300805])
+    def test_an_odd_date_tells_nothing_about_the_others(self, mtime_s):
+        async def no_such_date(connection: Connection, path: str) -> None:
+            await connection.say("550 No such date.")
+
+        with Scripted(MFMT=[no_such_date], SITE="500 What?") as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/odd", mtime_s=mtime_s))) == [None]
+                assert acc.profile.refusals() == set()
+                assert [r.dated for r in publish(session, job("/a"))] == [True]
+
+    def test_seconds_that_are_rounded_are_good_enough(self):
+        async def rounds(connection: Connection, argument: str) -> None:
+            stamp, _, path = argument.partition(" ")
+            await connection.server.do_mfmt(connection, f"{int(stamp) // 2 * 2} {path}")
+            await connection.say("213 Set.")
+
+        with Scripted(MFMT=rounds) as server, account(server)() as session:
+            assert session.set_time("/a", 1_600_000_001)
+            assert session.profile.dating is Dating.MFMT
+
     def test_what_another_session_learns_meanwhile_does_not_leave_a_file_undated(self):
         async def learn(connection: Connection, path: str) -> None:
             known.profile.dating = Dating.MFMT  # as a second session of the account would

@@ -330,6 +330,22 @@ class TestSizeAndDate:
     def test_a_date_survives_the_trip(self, seconds):
         assert replies.parse_time(replies.format_time(seconds).encode()) == seconds
 
+    @pytest.mark.parametrize(
+        ("mtime_s", "shown", "same"),
+        [
+            (1600000001, "213 20200913122641", True),
+            (1600000001, "213 20200913122640", True),
+            (1600000001, "213 20200913122642", True),
+            (1600000002, "213 20200913122643", False),
+            (1600000001, "213 20200913122644", False),
+            (-5, "213 19700101000000", True),
+            (253402300805, "213 99991231235959", True),
+            (0, "213 No.", False),
+        ],
+    )
+    def test_a_date_is_compared_with_what_was_sent(self, mtime_s, shown, same):
+        assert replies.shows_date(reply(shown), mtime_s) is same
+
 
 class TestPath:
     @pytest.mark.parametrize(
