@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError, NotFoundError, ProtocolError
-from ftpsyncd.model import Kind, basename
+from ftpsyncd.model import Kind, basename, parent
 from ftpsyncd.remote import replies, transfer
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
@@ -31,21 +31,43 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
         return [_entry(session, path, reply) for path, reply in zip(paths, answers, strict=True)]
     commands = [session.command(verb, path) for path in paths for verb in ("SIZE", "MDTM")]
     answers = session.exchange(commands)
-    entries: list[RemoteEntry | None] = []
+    found: list[RemoteEntry | None] = []
     for path, size, date in zip(paths, answers[::2], answers[1::2], strict=True):
         _sane(session, size, "SIZE", {213})
         known = replies.parse_size(size)
         if known is not None:
-            entries.append(RemoteEntry(basename(path), Kind.FILE, known, replies.parse_mdtm(date)))
+            found.append(RemoteEntry(basename(path), Kind.FILE, known, replies.parse_mdtm(date)))
         else:
-            entries.append(None)
-    unknown = [i for i, entry in enumerate(entries) if entry is None]
+            found.append(None)
+    unknown = [i for i, entry in enumerate(found) if entry is None]
     # What has no size may be a directory: one can go there.
     visits = session.exchange([*(session.command("CWD", paths[i] or "/") for i in unknown), HOME]) if unknown else []
+    listed: dict[str, dict[str, RemoteEntry]] = {}
     for i, visit in zip(unknown, visits, strict=False):
+        size, date = answers[2 * i : 2 * i + 2]
         if visit.good:
-            entries[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
-    return entries
+            found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
+        elif date.code == 213:
+            found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, replies.parse_mdtm(date))
+        elif not _absent(session, paths[i], size):
+            found[i] = _listed(session, paths[i], listed)
+    return found
+
+
+def _absent(session: Session, path: str, size: Reply) -> bool:
+    """Whether a refused SIZE says that there is no such file, and not that it may not be told."""
+    denied = replies.says_denied(size, path, session.account.spec.encoding)
+    return isinstance(session.error(size, "SIZE", path), NameRefusedError) and not denied
+
+
+def _listed(session: Session, path: str, known: dict[str, dict[str, RemoteEntry]]) -> RemoteEntry | None:
+    """A name as the listing of its directory shows it; ``known`` are those that were asked for."""
+    directory = parent(path) or "/"
+    if directory not in known:
+        known[directory] = {}
+        with contextlib.suppress(NotFoundError):
+            known[directory] = {entry.name: entry for entry in entries(session, directory)}
+    return known[directory].get(basename(path))
 
 
 def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:
@@ -93,7 +115,9 @@ def entries(session: Session, path: str) -> list[RemoteEntry]:
     visit = session.exchange([session.command("CWD", path)])[0]
     if not visit.good:
         error = session.error(visit, "CWD", path)
-        raise NotFoundError(error.message, reply=error.reply) if isinstance(error, NameRefusedError) else error
+        if isinstance(error, NameRefusedError) and not replies.says_denied(visit, path, session.account.spec.encoding):
+            error = NotFoundError(error.message, reply=error.reply)
+        raise error
     text = transfer.read_all(session, b"LIST -a", "LIST", path)
     session.exchange([HOME])
     return list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), session.account.spec.encoding))

@@ -21,6 +21,8 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
+from ftpsyncd.model import Kind
+from ftpsyncd.remote import RemoteEntry
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
@@ -560,6 +562,37 @@ class TestWithoutSize:
             results, _, _ = publish_three(server)
             assert errors_of(results) == [None] * 3
             assert server.verbs().count("SIZE") == 1
+
+    @pytest.mark.parametrize("reply", ["502 No SIZE.", "550 SIZE: Permission denied.", "550 SIZE is not for you."])
+    def test_what_has_a_date_is_there(self, reply):
+        with Scripted(SIZE=reply) as server, account(server)() as session:
+            server.dates["/a"] = "20200101000000"
+            assert session.stat("/a") == RemoteEntry("a", Kind.FILE, None, 1577836800)
+            server.dirs.add("/d")
+            server.dates["/d"] = "20200101000000"
+            assert session.stat("/d") == RemoteEntry("d", Kind.DIR, None, None)
+
+    @pytest.mark.parametrize("reply", ["502 No.", "500 What?", "550 Permission denied.", "451 Not now."])
+    def test_else_a_listing_shows_what_is_there(self, reply):
+        with Scripted(SIZE=reply, MDTM=reply, LIST=lists) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            found = session.stat_many(["/a", "/b", "/c", "/gone/d"])
+            assert found == [RemoteEntry("a", Kind.FILE, 5, None), None, None, None]
+            assert server.verbs().count("LIST") == 1
+
+    @pytest.mark.parametrize(
+        "script", [{"LIST": "550 Permission denied."}, {"CWD": "550 Permission denied."}], ids=["list", "go"]
+    )
+    def test_what_cannot_be_seen_is_not_absent(self, script):
+        with Scripted({"SIZE": "502 No.", "MDTM": "502 No.", **script}) as server, account(server)() as session:
+            with pytest.raises(NameRefusedError, match="denied"):
+                session.stat("/a")
+            session.noop()
+
+    def test_without_a_listing_nothing_is_asked_where_size_says_that_it_is_absent(self):
+        with Scripted() as server, account(server)() as session:
+            assert session.stat("/a") is None
+            assert "LIST" not in server.verbs()
 
 
 class TestPipelining:
