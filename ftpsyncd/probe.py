@@ -146,7 +146,7 @@ class Probing:
         names = {entry.name for entry in session.list_dir(self.directory or "/")}
         if self._path().rpartition("/")[2] not in names:
             return "incomplete", "a file of ours is missing in it; publishing does not need listings"
-        return ("MLSD", "") if self.profile.mlst else ("LIST", "dates are asked for one by one")
+        return ("MLSD", "") if self.profile.mlsd else ("LIST", "dates are asked for one by one")
 
     def _size(self, session: Session) -> tuple[str, str]:
         size = replies.parse_size(session.exchange([session.command("SIZE", self._path())])[0])

@@ -11,7 +11,13 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import NameNotSendableError, NameRefusedError, NotFoundError, ProtocolError
+from ftpsyncd.errors import (
+    NameNotSendableError,
+    NameRefusedError,
+    NotFoundError,
+    NotSupportedError,
+    ProtocolError,
+)
 from ftpsyncd.model import Kind, basename, parent
 from ftpsyncd.remote import replies, transfer
 from ftpsyncd.remote.port import RemoteEntry
@@ -28,7 +34,8 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
     """See :meth:`ftpsyncd.remote.port.RemoteSession.stat_many`."""
     if session.profile.mlst:
         answers = session.exchange([session.command("MLST", path) for path in paths])
-        return [_entry(session, path, reply) for path, reply in zip(paths, answers, strict=True)]
+        if not any(_unknown(session, reply, "MLST") for reply in answers) or _knows_mlst(session):
+            return [_entry(session, path, reply) for path, reply in zip(paths, answers, strict=True)]
     commands = [session.command(verb, path) for path in paths for verb in ("SIZE", "MDTM")]
     answers = session.exchange(commands)
     found: list[RemoteEntry | None] = []
@@ -52,6 +59,16 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
         elif not _absent(session, paths[i], size):
             found[i] = _listed(session, paths[i], listed)
     return found
+
+
+def _unknown(session: Session, reply: Reply, verb: str) -> bool:
+    return reply.code in {500, 502, 504} and isinstance(session.error(reply, verb), NotSupportedError)
+
+
+def _knows_mlst(session: Session) -> bool:
+    """Whether it was the path that was not understood, for its length perhaps: the root is asked for."""
+    session.profile.stats = not _unknown(session, session.exchange([b"MLST /"])[0], "MLST")
+    return session.profile.stats
 
 
 def _absent(session: Session, path: str, size: Reply) -> bool:
@@ -93,11 +110,21 @@ def _entry(session: Session, path: str, reply: Reply) -> RemoteEntry | None:
 
 def list_dir(session: Session, path: str) -> list[RemoteEntry]:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.list_dir`."""
-    encoding = session.account.spec.encoding
-    if session.profile.mlst:
+    if not session.profile.mlsd:
+        return _list_dir(session, path)
+    try:
         text = transfer.read_all(session, session.command("MLSD", path), "MLSD", path)
-        facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
-        return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
+    except NotSupportedError:
+        there = _list_dir(session, path)
+        session.profile.listings = False
+        return there
+    encoding = session.account.spec.encoding
+    facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
+    return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
+
+
+def _list_dir(session: Session, path: str) -> list[RemoteEntry]:
+    """With LIST, and MDTM for each file."""
     there = entries(session, path)
     asked: dict[str, bytes] = {}
     for entry in there:

@@ -125,6 +125,10 @@ class Profile:
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
     size: bool = True
+    stats: bool = True
+    """MLST is answered where FEAT offers it; a firewall may know better."""
+    listings: bool = True
+    """So is MLSD."""
     renames: bool = True
     """RNFR is known."""
     rename_over: bool | None = None
@@ -195,8 +199,13 @@ class Profile:
 
     @property
     def mlst(self) -> bool:
-        """Machine listings (RFC 3659 §7)."""
-        return "MLST" in self.features or "MLSD" in self.features
+        """What one path is can be asked for in words for machines (RFC 3659 §7)."""
+        return self.stats and ("MLST" in self.features or "MLSD" in self.features)
+
+    @property
+    def mlsd(self) -> bool:
+        """So can what is in a directory."""
+        return self.listings and ("MLST" in self.features or "MLSD" in self.features)
 
     def learned(self) -> dict[str, Any]:
         """What is worth keeping, as JSON knows it; what was not learned yet is left out."""
@@ -242,6 +251,8 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "overlapping": _flag,
     "epsv": _flag,
     "size": _flag,
+    "stats": _flag,
+    "listings": _flag,
     "renames": _flag,
     "rename_over": _flag,
     "dating": Dating,
@@ -259,6 +270,8 @@ _HOPELESS: Mapping[str, object] = {
     "overlapping": False,
     "epsv": False,
     "size": False,
+    "stats": False,
+    "listings": False,
     "renames": False,
     "rename_over": False,
     "dating": Dating.NONE,

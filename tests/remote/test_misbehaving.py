@@ -13,6 +13,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     NameRefusedError,
     NotFoundError,
+    NotSupportedError,
     ProtocolError,
     ServerFullError,
     ServerUnavailableError,
@@ -593,6 +594,45 @@ class TestWithoutSize:
         with Scripted() as server, account(server)() as session:
             assert session.stat("/a") is None
             assert "LIST" not in server.verbs()
+
+
+class TestMachineListings:
+    """Offered by FEAT, but a firewall lets them not pass, or one of the two is not there."""
+
+    @pytest.mark.parametrize("feature", ["MLST type*;size*;", "MLSD"])
+    @pytest.mark.parametrize("reply", ["500 What?", "502 No.", "504 No."])
+    def test_the_other_ways_are_gone(self, feature, reply):
+        feat = f"211-F\n {feature}\n SIZE\n EPSV\n211 End"
+        with Scripted(FEAT=feat, MLST=reply, MLSD=reply, LIST=lists) as server:
+            server.files["/a"] = b"12345"
+            server.dates["/a"] = "20200101000000"
+            there = RemoteEntry("a", Kind.FILE, 5, 1577836800)
+            acc = account(server)
+            with acc() as session:
+                for _ in range(2):
+                    assert session.stat_many(["/a", "/b"]) == [there, None]
+                    assert session.list_dir("/") == [there]
+                assert [line for line in server.log if line.startswith("ML")] == [
+                    "MLST /a",
+                    "MLST /b",
+                    "MLST /",
+                    "MLSD /",
+                ]
+            assert acc.profile.refusals() == {"stats", "listings"}
+
+    def test_a_path_that_is_too_long_says_nothing_about_the_others(self):
+        async def short(connection: Connection, path: str) -> None:
+            await connection.say("500 Too long." if len(path) > 200 else f"250-\n type=dir; {path}\n250 End")
+
+        with Scripted(
+            FEAT="211-F\n MLST type*;\n211 End", MLST=short, MLSD="500 Too long.", CWD="500 Too long."
+        ) as server:
+            acc = account(server)
+            with acc() as session:
+                for look in (session.stat, session.list_dir):
+                    with pytest.raises(NotSupportedError):
+                        look("/" + "x" * 250)
+            assert acc.profile.refusals() == set()
 
 
 class TestPipelining:

@@ -29,6 +29,8 @@ def hopeless() -> Profile:
         pipelining=False,
         epsv=False,
         size=False,
+        stats=False,
+        listings=False,
         renames=False,
         rename_over=False,
         dating=Dating.NONE,
@@ -144,7 +146,8 @@ class TestRefusals:
         for refusal in profile.refusals():
             profile.hope(refusal)
         blank = Profile()
-        for name in ("pipelining", "epsv", "size", "renames", "rename_over", "dating", "resuming", "hashing"):
+        names = "pipelining epsv size stats listings renames rename_over dating resuming hashing"
+        for name in names.split():
             assert getattr(profile, name) == getattr(blank, name), name
 
     def test_one_that_comes_again_starts_a_new_week(self):
