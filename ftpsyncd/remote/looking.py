@@ -56,7 +56,7 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
             found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
         elif date.code == 213:
             found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, replies.parse_mdtm(date))
-        elif not _absent(session, paths[i], size):
+        elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
             found[i] = _listed(session, paths[i], listed)
     return found
 
@@ -71,10 +71,10 @@ def _knows_mlst(session: Session) -> bool:
     return session.profile.stats
 
 
-def _absent(session: Session, path: str, size: Reply) -> bool:
-    """Whether a refused SIZE says that there is no such file, and not that it may not be told."""
-    denied = replies.says_denied(size, path, session.account.spec.encoding)
-    return isinstance(session.error(size, "SIZE", path), NameRefusedError) and not denied
+def _absent(session: Session, path: str, verb: str, refusal: Reply) -> bool:
+    """Whether it says that there is no such file, and not that the command is unknown or not allowed."""
+    denied = replies.says_denied(refusal, path, session.account.spec.encoding)
+    return isinstance(session.error(refusal, verb, path), NameRefusedError) and not denied
 
 
 def _listed(session: Session, path: str, known: dict[str, dict[str, RemoteEntry]]) -> RemoteEntry | None:

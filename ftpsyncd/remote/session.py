@@ -313,10 +313,19 @@ class Session:
                 if isinstance(refusal, NameRefusedError):
                     doubtful.append(i)
         # vsftpd says "Delete operation failed." for every reason: look which of them are there.
-        for i, entry in zip(doubtful, self.stat_many([paths[i] for i in doubtful]), strict=True):
+        for i, entry in zip(doubtful, self._seen([paths[i] for i in doubtful]), strict=False):
             if entry is None:
                 verdicts[i] = None
         return verdicts
+
+    def _seen(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        """`stat_many`; empty if the server does not let us look."""
+        try:
+            return self.stat_many(paths)
+        except RemoteError:
+            if not self.usable:
+                raise
+            return []
 
     def set_time(self, path: str, mtime_s: int, *, tried: Dating | None = None) -> bool:
         """See `port.RemoteSession.set_time`. ``tried``: a way that was tried just now, in vain."""
@@ -331,7 +340,7 @@ class Session:
             if said.good and replies.shows_date(shown, mtime_s):
                 self.profile.dating = way
                 return True
-        if mtime_s in replies.KEPT_EVERYWHERE and self.stat(path) is not None:
+        if mtime_s in replies.KEPT_EVERYWHERE and any(self._seen([path])):
             self.profile.dating = Dating.NONE
         return False
 

@@ -590,8 +590,18 @@ class TestWithoutSize:
                 session.stat("/a")
             session.noop()
 
-    def test_without_a_listing_nothing_is_asked_where_size_says_that_it_is_absent(self):
-        with Scripted() as server, account(server)() as session:
+    def test_a_refused_delete_stays_refused_where_nobody_may_look(self):
+        blind = dict.fromkeys(("SIZE", "MDTM", "LIST", "DELE", "MFMT", "SITE"), "550 Permission denied.")
+        with Scripted(blind) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [VerificationError]
+            (verdict,) = session.delete_many(["/a"])
+            assert isinstance(verdict, NameRefusedError)
+            assert not session.set_time("/a", 1_600_000_000)
+            assert session.profile.dating is None
+
+    @pytest.mark.parametrize("verb", ["SIZE", "MDTM"])
+    def test_one_that_says_that_it_is_absent_is_enough(self, verb):
+        with Scripted({verb: "502 No."}) as server, account(server)() as session:
             assert session.stat("/a") is None
             assert "LIST" not in server.verbs()
 
