@@ -7,6 +7,7 @@ Sources: RFC 959 §5.4, RFC 2228 and 4217 (TLS), RFC 2389 (FEAT), RFC 2640 (UTF-
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def begin(session: Session) -> None:
-    """Greet, protect, log in, agree on binary and UTF-8."""
+    """Greet, protect, log in, agree on binary and the encoding of names."""
     account, spec = session.account, session.account.spec
     context, refusals, admissions = account.context, account.refusals, account.admissions
     if spec.tls is TlsMode.IMPLICIT and context is not None:
@@ -63,13 +64,16 @@ def _agree(session: Session, *login: bytes) -> None:
     known = account.met_lately(session.greeting)
     ask = [] if known else [b"FEAT"]
     ahead = [transfer.prepare(session)[0]] if account.ahead and session.is_passive and profile.pipelining else []
-    commands = [*login, *protect, *ask, b"TYPE I", b"OPTS UTF8 ON", *ahead]
+    # proftpd would take names in another encoding for UTF-8 from then on.
+    names = [b"OPTS UTF8 ON"] if codecs.lookup(account.spec.encoding).name == "utf-8" else []
+    commands = [*login, *protect, *ask, b"TYPE I", *names, *ahead]
     with contextlib.closing(session.answers(commands)) as coming:
         for _ in login:
             _judge(session, next(coming))
         answers = list(coming)
     agreed = answers.pop() if ahead else None
-    *protected, binary, utf8 = answers
+    utf8 = bool(names) and answers.pop().good
+    *protected, binary = answers
     features = None if known else protected.pop()
     if protected and not protected[-1].good:
         # Without PROT P the data would travel in clear text.
@@ -79,7 +83,7 @@ def _agree(session: Session, *login: bytes) -> None:
     if features is not None:
         profile.met(session.greeting, replies.parse_feat(features))
         account.met(session.greeting)
-    profile.utf8 = "UTF8" in profile.features or utf8.good
+    profile.utf8 = "UTF8" in profile.features or utf8
     # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
     if agreed is not None and agreed.code in {227, 229}:
         session.keep_ready(transfer.agree(session, agreed, None))

@@ -108,6 +108,17 @@ def test_a_refusal_is_told_before_it_counts():
         assert account.refusals == 2
 
 
+@pytest.mark.parametrize(
+    ("encoding", "asked"),
+    [("utf-8", True), ("UTF8", True), ("latin-1", False)],
+)
+def test_utf8_is_agreed_on_where_names_are_in_it(encoding: str, asked: bool):  # noqa: FBT001
+    with Scripted() as server, Account(server.spec(encoding=encoding), timeouts=PATIENT)() as session:
+        session.noop()
+        assert ("OPTS UTF8 ON" in server.log) is asked
+        assert session.profile.utf8 is asked
+
+
 KNOWN = "220 (vsFTPd 3.0.3)"
 REST = ["FEAT", "TYPE I", "OPTS UTF8 ON"]
 
