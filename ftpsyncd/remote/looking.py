@@ -136,8 +136,8 @@ def _list_dir(session: Session, path: str) -> list[RemoteEntry]:
     return [entry._replace(mtime_s=dates.get(entry.name)) for entry in there]
 
 
-def entries(session: Session, path: str) -> list[RemoteEntry]:
-    """The entries as LIST shows them, without dates."""
+def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:
+    """The entries as LIST shows them, without dates; not ``strict``: as far as it is understood."""
     # LIST with a name would be parsed as options and patterns: go there and list without one.
     visit = session.exchange([session.command("CWD", path)])[0]
     if not visit.good:
@@ -147,4 +147,5 @@ def entries(session: Session, path: str) -> list[RemoteEntry]:
         raise error
     text = transfer.read_all(session, b"LIST -a", "LIST", path)
     session.exchange([HOME])
-    return list(replies.parse_list(iter(text.replace(b"\r\n", b"\n").split(b"\n")), session.account.spec.encoding))
+    lines = iter(text.replace(b"\r\n", b"\n").split(b"\n"))
+    return list(replies.parse_list(lines, session.account.spec.encoding, strict=strict))

@@ -458,28 +458,49 @@ _LS = re.compile(
     rb"[A-Za-z]{3}[ ]+\d{1,2}[ ]+(?:\d{1,2}:\d\d|\d{4})[ ](?P<name>.+)",
     re.DOTALL,
 )
-_DOS = re.compile(
-    rb"\d\d-\d\d-\d\d(?:\d\d)?[ ]+\d\d:\d\d(?:[AP]M)?[ ]+(?:(?P<dir><DIR>)|(?P<size>\d+))[ ](?P<name>.+)", re.DOTALL
+_LS_ODD = re.compile(
+    rb"(?P<type>[-A-Za-z?])(?:[-rwxsStTlL]{9}[+@.]?|[ ]*\[[-A-Z]{8}\])(?:[ ]+\d+|(?![ ]+\d+[ ]))[ ]+"
+    rb"[^ :][^:]{0,200}?[ ]{1,40}(?P<size>\d{1,19})[ ]{1,40}"
+    rb"(?:(?:%(month)s[ ]+%(day)s|%(day)s[ ]+%(month)s)[ ]+(?:\d{1,2}:\d\d|\d{4}(?![ ]+\d{1,2}:))"
+    rb"|\d{4}-\d\d-\d\d[ ]+\d\d:\d\d(?::\d\d(?:\.\d+[ ]+[-+]\d{4})?)?)[ ](?P<name>.+)"
+    % {b"month": rb"(?:[^\s\d:]{2,12}|\d{1,2}[\x80-\xff]{2,3})", b"day": rb"\d{1,2}(?:\.|[\x80-\xff]{2,3})?"},
+    re.DOTALL,
 )
+"""The same with spaces in owner or group, or without one of them; with the rights of NetWare; with months and dates in
+the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
+_DOS = re.compile(
+    rb"(?:\d\d-\d\d-\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[AP]M)?[ ]+"
+    rb"(?:<(?P<dir>DIR|JUNCTION|SYMLINKD?)>|(?P<size>\d+))[ ](?P<name>.+)",
+    re.DOTALL,
+)
+_NO_ENTRY = re.compile(rb"\s*|[^\s\d]+[ ]+\d[\d.,]*[ ]?[kKMGT]?B?\s*")
+"""``total 12``, in any language, or nothing."""
 
 
-def parse_list(lines: Iterator[bytes], encoding: str = "utf-8") -> Iterator[RemoteEntry]:
+def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool = True) -> Iterator[RemoteEntry]:
     """The entries of a LIST in the form of ``ls -l`` or of IIS, for servers without MLSD.
 
     Dates are left out: a listing gives them in the server's time zone and to the minute. The name begins after
     exactly one space, so that leading spaces survive.
+
+    Raises:
+        NotSupportedError: a line is not understood, and ``strict``: what it tells of would be taken for absent.
     """
     for line in lines:
-        if match := _LS.fullmatch(line):
+        if match := _LS.fullmatch(line) or _LS_ODD.fullmatch(line):
             kind = {b"-": Kind.FILE, b"d": Kind.DIR}.get(match["type"], Kind.OTHER)
             name = match["name"]
             if match["type"] == b"l":
                 name = name.partition(b" -> ")[0]
         elif match := _DOS.fullmatch(line):
-            kind = Kind.DIR if match["dir"] else Kind.FILE
+            kind = {None: Kind.FILE, b"DIR": Kind.DIR}.get(match["dir"], Kind.OTHER)
             name = match["name"].lstrip(b" ") if match["dir"] else match["name"]
-        else:
+            if kind is Kind.OTHER and name.endswith(b"]"):
+                name = name.rpartition(b" [")[0]
+        elif _NO_ENTRY.fullmatch(line) or not strict:
             continue
+        else:
+            raise NotSupportedError(f"A line of the server's listing is not understood: {_shown(line)}")
         if name in {b"", b".", b".."}:
             continue
         size = int(match["size"]) if kind is Kind.FILE else None

@@ -205,7 +205,8 @@ class Session:
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """See `port.RemoteSession.list_kinds`: LIST shows links on every server, MLSD of pyftpdlib does not."""
-        return {entry.name: entry.kind for entry in looking.entries(self, path)}
+        # What it does not understand has no kind: whoever asks leaves that alone.
+        return {entry.name: entry.kind for entry in looking.entries(self, path, strict=False)}
 
     # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -645,6 +645,25 @@ class TestMachineListings:
             assert acc.profile.refusals() == set()
 
 
+class TestListings:
+    async def odd(self, connection: Connection, _argument: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        writer.write(
+            b"total 2\r\ndrwxr-xr-x 2 a domain users 512 Jan  1  2020 d\r\nA.JPG;1 2/3 1-JAN-2020 12:00:00\r\n"
+        )
+        await writer.drain()
+        await connection.end_data()
+        await connection.say("226 Done.")
+
+    def test_a_line_that_is_not_understood_is_told(self):
+        with Scripted(LIST=self.odd) as server, account(server)() as session:
+            with pytest.raises(NotSupportedError, match=r"A\.JPG;1 2/3"):
+                session.list_dir("/")
+            session.noop()
+            assert session.list_kinds("/") == {"d": Kind.DIR}
+
+
 class TestPipelining:
     """A server that cannot take batches is finished one command at a time."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -419,6 +421,22 @@ class TestList:
             (b"prw-r--r--    1 0        0               0 Nov 22 23:00 p", ("p", Kind.OTHER, None, None)),
             (b"11-22-26  11:00PM       <DIR>          d e", ("d e", Kind.DIR, None, None)),
             (b"11-22-2026  11:00AM                 5 f g", ("f g", Kind.FILE, 5, None)),
+            (b"2026-11-22  11:00                   5 f g", ("f g", Kind.FILE, 5, None)),
+            (b"11-22-26  11:00PM       <JUNCTION>     j [C:\\x]", ("j", Kind.OTHER, None, None)),
+            (b"11-22-26  11:00PM       <SYMLINKD>     s", ("s", Kind.OTHER, None, None)),
+            (b"-rw-r--r--   1 alice    domain users     5 Jan 01 12:00 a", ("a", Kind.FILE, 5, None)),
+            (b"-rw-r--r--   1 D\\alice B D\\domain 7   5 Jan 01 12:00  a", (" a", Kind.FILE, 5, None)),
+            (b"-rw-r--r--   1 alice     5 Jan 01 12:00 a 7 Feb 02 12:00 b", ("a 7 Feb 02 12:00 b", Kind.FILE, 5, None)),
+            (b"-rw-r--r-- 1 a b 5 2024-05-06 07:08  a", (" a", Kind.FILE, 5, None)),
+            (b"-rw-r--r-- 1 a b 5 2024-05-06 07:08:09.123456789 +0200 a", ("a", Kind.FILE, 5, None)),
+            (b"-rw-r--r--   1 a b 5 29 Feb 2024 a", ("a", Kind.FILE, 5, None)),
+            (b"drwxr-xr-x   2 a b 5 29. Feb. 12:00 d", ("d", Kind.DIR, None, None)),
+            ("-rw-r--r-- 1 a 50 2048 Mär 01 12:00 a".encode(), ("a", Kind.FILE, 2048, None)),
+            ("-rw-r--r-- 1 a b 5 Mär 01 12:00 a".encode("latin-1"), ("a", Kind.FILE, 5, None)),
+            ("-rw-r--r-- 1 a b 5 5月  1 12:00 a".encode(), ("a", Kind.FILE, 5, None)),
+            (b"-[RWCEAFMS] alice 5 Jan 01 12:00 a", ("a", Kind.FILE, 5, None)),
+            (b"d [RWCEAFMS] alice 512 Jan 01 12:00 d", ("d", Kind.DIR, None, None)),
+            (b"crw-rw----   1 root tty 4, 64 Jan 01 12:00 t", ("t", Kind.OTHER, None, None)),
         ],
     )
     def test_a_line(self, line, entry):
@@ -427,7 +445,9 @@ class TestList:
     def test_what_is_no_entry_is_left_out(self):
         lines = [
             b"total 4",
+            b"insgesamt 1,2M",
             b"",
+            b" ",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 .",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 ..",
             b"11-22-26  11:00PM       <DIR>          ",
@@ -435,9 +455,26 @@ class TestList:
         ]
         assert list(replies.parse_list(iter(lines))) == []
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"ls: .: Permission denied",
+            b"+i8388621.48594,m825718503,r,s280,\ta",
+            b"-rw-r--r-- 1 a b 5 Jan 01 12:00:05 2024 a 7 Feb 03 10:00 x",
+            b"-rw-r--r-- 1 a b 5 6 May 2024 12:00 a",
+            b"-rw-r--r-- 1 a b 5 2024-05-06  a",
+            b"-rw-r--r-- " + b"1 " * 100_000,
+            b"-rw-r--r-- 1 a" + b" " * 10_000_000,
+        ],
+    )
+    def test_what_is_not_understood_is_an_error_that_quotes_it(self, line):
+        with pytest.raises(errors.NotSupportedError, match=re.escape(ascii(line[:60].decode())[1:-1])):
+            list(replies.parse_list(iter([b"total 1", line])))
+
     @given(st.binary(max_size=80))
     def test_no_line_breaks_it(self, line):
-        list(replies.parse_list(iter([line])))
+        with contextlib.suppress(errors.NotSupportedError):
+            list(replies.parse_list(iter([line])))
 
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
