@@ -119,7 +119,8 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
         session.profile.listings = False
         return there
     encoding = session.account.spec.encoding
-    facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n") if line]
+    # A name may hold a line feed, but not where every line ends with one.
+    facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n" if b"\r\n" in text else b"\n") if line]
     return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
 
 

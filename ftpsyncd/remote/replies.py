@@ -356,7 +356,8 @@ def parse_time(stamp: bytes) -> int | None:
     year, month, day, hour, minute, second = (int(g) for g in match.groups())
     if year < 1970 or not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
         return None
-    return calendar.timegm((year, month, day, hour, minute, second))
+    # A leap second at the end of the year 9999 would be in a year of five digits.
+    return min(calendar.timegm((year, month, day, hour, minute, second)), _LAST_SECOND)
 
 
 _LAST_SECOND = 253_402_300_799

@@ -656,6 +656,26 @@ class TestListings:
         await connection.end_data()
         await connection.say("226 Done.")
 
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            (b"type=file; a\ntype=file; b\n", ["a", "b"]),
+            (b"type=file; a\nb\r\ntype=file; c\r\n", ["a\nb", "c"]),
+            (b"type=file; a\nb\r\n", ["a\nb"]),
+        ],
+    )
+    def test_lines_may_end_with_a_line_feed_if_all_do(self, text, names):
+        async def tells(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(text)
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Done.")
+
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLSD=tells) as server, account(server)() as session:
+            assert [entry.name for entry in session.list_dir("/")] == names
+
     def test_a_line_that_is_not_understood_is_told(self):
         with Scripted(LIST=self.odd) as server, account(server)() as session:
             with pytest.raises(NotSupportedError, match=r"A\.JPG;1 2/3"):
