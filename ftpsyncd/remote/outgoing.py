@@ -63,6 +63,8 @@ class Outgoing:
     stored: bool = False
     """Something may be at the server under the temporary name."""
     dated: bool = False
+    alone: bool = False
+    """The file that it replaces is deleted already: there is no other version of it at the server."""
 
     @property
     def is_hidden(self) -> bool:
@@ -214,7 +216,7 @@ def rename(session: Session, upload: Outgoing) -> list[bytes]:
     if upload.temporary == job.path:
         return []
     commands = [b"RNFR " + names.temporary, b"RNTO " + names.final]
-    if session.profile.rename_over is False:
+    if session.profile.rename_over is False and session.renames:
         commands.insert(0, b"DELE " + names.final)
     return commands
 
@@ -226,9 +228,11 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
     if upload.error is not None:
         upload.stored = not answers[0].good
         return
-    *_, began, ended = answers
+    *before, began, ended = answers
+    upload.alone = not ended.good and any(reply.good for reply in before)
     if ended.code == 250:
         session.profile.trust()
+        session.renames = True
     elif ended.good:
         # Perhaps the words of another command: see what became of the names.
         upload.error = RenameUnclearError(ended)
@@ -256,12 +260,15 @@ def settle(session: Session, upload: Outgoing) -> None:
                 # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
                 session.profile.pipelining = False
                 session.rename(upload.temporary, job.path)
+            elif upload.alone:
+                session.renames = False
+                session.rename(upload.temporary, job.path)
             else:
                 renaming.refused(session, upload.temporary, job.path, refusal)
             upload.error = None
         except RemoteError as error:
             upload.error = error
-    if upload.error is not None:
+    if upload.error is not None and not upload.alone:
         remove(session, upload)
 
 

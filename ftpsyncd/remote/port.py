@@ -144,7 +144,7 @@ class RemoteSession(Protocol):
         """Remove an empty directory. True: removed or not there; False: it is not empty and stays."""
 
     def rename(self, source: str, target: str) -> None:
-        """Rename; a file at ``target`` is replaced (by DELE and RNTO where the server refuses to replace).
+        """Rename; a file at ``target`` is replaced (moved aside first where the server refuses to replace).
 
         Only a file takes another's place: a directory is refused where anything but an empty directory is.
         """

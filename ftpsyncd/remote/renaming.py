@@ -7,8 +7,11 @@ Sources: RFC 959 §4.1.3.
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 from typing import TYPE_CHECKING
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, ProtocolError, RemoteError, ServerUnavailableError
 from ftpsyncd.model import Kind
 from ftpsyncd.remote.replies import Reply
@@ -41,10 +44,11 @@ def rename(session: Session, source: str, target: str) -> None:
 
 
 def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
-    """Delete the file that stands at ``target`` and rename again; raise where that is not the reason.
+    """Move the file that stands at ``target`` aside and rename again; raise where that is not the reason.
 
-    The target is deleted only if both are files: for a moment neither name is there, but nothing is lost. A directory
-    that is renamed takes nobody's place.
+    Only if both are files: a directory that is renamed takes nobody's place. The target is not deleted before the
+    rename: a server that renames nothing would be left with neither version. Where it cannot even be moved aside, it
+    stays as it is.
     """
     error = session.error(refusal, "RNTO", target)
     if not session.usable:
@@ -61,11 +65,23 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
     comes = session.stat(source)
     if comes is None or comes.kind is Kind.DIR:
         raise error
-    session.expect("DELE", session.command("DELE", target), 250, 200, subject=target)
-    began, ended = session.exchange([session.command("RNFR", source), session.command("RNTO", target)])
-    if not began.more or not ended.good:
-        raise session.error(ended if began.more else began, "RNTO", target)
+    aside = names.temporary(target, secrets.token_hex(8))
+    if not _moved(session, target, aside).good:
+        raise error
+    ended = _moved(session, source, target)
+    if not ended.good:
+        _moved(session, aside, target)
+        raise session.error(ended, "RNTO", target)
     session.profile.rename_over = False
+    session.renames = True
+    with contextlib.suppress(RemoteError):  # the new version is published, whatever becomes of the old one
+        session.delete_many([aside])
+
+
+def _moved(session: Session, source: str, target: str) -> Reply:
+    """The answer to RNTO, or to RNFR where that was refused already."""
+    began, ended = session.exchange([session.command("RNFR", source), session.command("RNTO", target)])
+    return ended if began.more else began
 
 
 def unclear(session: Session, source: str, target: str, size: int, reply: Reply) -> FtpsyncdError | None:

@@ -57,6 +57,8 @@ class Session:
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
+        self.renames = False
+        """It has renamed a file: only then is one deleted to make room for another."""
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
         self._ahead: transfer.Offer | None = None

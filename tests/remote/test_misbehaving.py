@@ -28,7 +28,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
-from tests.contract.remotes import job, publish
+from tests.contract.remotes import job, publish, put
 from tests.remote.scripted import Connection, Scripted
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
@@ -435,12 +435,43 @@ class TestRenaming:
             assert set(server.files) == {"/a", "/b", "/c"}
 
     def test_a_refused_rename_keeps_the_old_file(self):
-        with Scripted(RNTO="550 Permission denied.", DELE="550 Permission denied.") as server:
+        with Scripted(RNTO="550 Permission denied.") as server:
             server.files["/a"] = b"content"
-            results, usable, _ = publish_three(server)
+            results, usable, acc = publish_three(server)
             assert errors_of(results) == [NameRefusedError] * 3
             assert usable
-            assert server.files["/a"] == b"content"
+            assert server.files == {"/a": b"content"}
+            assert acc.profile.rename_over is None
+
+    def test_the_old_file_comes_back_where_only_its_name_is_refused(self):
+        async def strict(connection: Connection, path: str) -> None:
+            if path == "/a" and connection.renaming == "/a.0123abcd.filepart":
+                await connection.say("550 Permission denied.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=strict) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [NameRefusedError, None]
+            assert server.files == {"/a": b"old", "/b": b"content"}
+
+    def test_nothing_is_deleted_before_a_connection_has_renamed_a_file(self):
+        with Scripted(RNTO="550 Permission denied.") as server:
+            server.files["/a"] = b"old"
+            acc = account(server)
+            acc.profile.rename_over = False  # learned before renames were forbidden
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [NameRefusedError]
+            assert server.files == {"/a": b"old"}
+
+    def test_the_only_version_at_the_server_stays_under_its_temporary_name(self):
+        with Scripted(RNTO=[None, "550 No more.", "550 No more."]) as server, account(server)() as session:
+            put(session, "/a")
+            session.profile.rename_over = False
+            assert errors_of(publish(session, job("/a", b"newer"))) == [NameRefusedError]
+            assert server.files == {"/a.0123abcd.filepart": b"newer"}
+            # Not once more over this connection.
+            assert not session.renames
 
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
