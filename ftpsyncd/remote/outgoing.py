@@ -175,7 +175,8 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
     # Asked for again: another session may have learned how since the commands were written.
     if upload.error is None and "date" not in verbs and not upload.dated and session.profile.dating is not Dating.NONE:
         tried = _first_way(session) if "try" in verbs else None
-        upload.dated = session.set_time(upload.temporary, upload.job.mtime_s, tried=tried)
+        with contextlib.suppress(RemoteError):  # a date is never fatal, and what comes next is never left out
+            upload.dated = session.set_time(upload.temporary, upload.job.mtime_s, tried=tried)
     if upload.error is None:
         try:
             upload.job.confirm(upload.file)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ftpsyncd.errors import (
+    FileChangedError,
     FtpsyncdError,
     NameRefusedError,
     NotFoundError,
@@ -28,7 +29,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
-from tests.contract.remotes import job, publish, put
+from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import Connection, Scripted
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
@@ -571,6 +572,16 @@ class TestDates:
         with Scripted(MFMT=rounds) as server, account(server)() as session:
             assert session.set_time("/a", 1_600_000_001)
             assert session.profile.dating is Dating.MFMT
+
+    @pytest.mark.parametrize("reply", ["550 Permission denied.", "502 Not here.", "451 Try later."])
+    def test_a_date_that_cannot_be_set_hides_no_change_of_the_file(self, reply):
+        script = dict.fromkeys(("MFMT", "MDTM", "SITE"), "500 What?")
+        features = "211-Features:\n MLST type*;size*;\n SIZE\n EPSV\n211 End"
+        with Scripted({**script, "FEAT": features, "MLST": reply}) as server, account(server)() as session:
+            changed = job("/a", confirm=raiser(FileChangedError("It changed.")))
+            results = publish(session, changed, job("/b"))
+            assert errors_of(results) == [FileChangedError, None]
+            assert set(server.files) == {"/b"}
 
     def test_what_another_session_learns_meanwhile_does_not_leave_a_file_undated(self):
         async def learn(connection: Connection, path: str) -> None:
