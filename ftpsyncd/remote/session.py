@@ -61,6 +61,8 @@ class Session:
         """It has renamed a file: only then is one deleted to make room for another."""
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
+        self.extended = False
+        """EPSV was sent for the last of them."""
         self._ahead: transfer.Offer | None = None
         """Agreed on before there was a file for it."""
         self._ahead_until = 0.0

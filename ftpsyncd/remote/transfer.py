@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftpsyncd.errors import (
+    NotSupportedError,
     ProtocolError,
     RemoteError,
+    ServerUnavailableError,
     TransferFailedError,
 )
 from ftpsyncd.remote import replies
@@ -66,7 +68,9 @@ def prepare(session: Session) -> tuple[bytes, Listener | None]:
     """The command that agrees on a data connection; the one agreed on before is void."""
     session.offers += 1
     if session.account.spec.mode is DataMode.PASSIVE:
-        return (b"EPSV" if session.profile.epsv else b"PASV"), None
+        # Another session may learn something else before the answer comes.
+        session.extended = session.profile.epsv
+        return (b"EPSV" if session.extended else b"PASV"), None
     listener = Listener(session.control)
     family = 2 if ":" in session.control.local else 1
     return f"EPRT |{family}|{session.control.local}|{listener.port}|".encode(), listener
@@ -84,14 +88,20 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
                 listener.close()
                 raise
         return Offer(listener=listener, number=session.offers)
-    if session.profile.epsv:
+    if session.extended:
         if reply.code == 229:
-            return Offer(replies.parse_epsv(reply), number=session.offers)
+            with contextlib.suppress(ProtocolError):  # no port in it: PASV may have one
+                return Offer(replies.parse_epsv(reply), number=session.offers)
         reply = session.exchange([b"PASV"])[0]
         # A server that is about to go away refuses both, which says nothing about EPSV.
-        session.profile.epsv = reply.code != 227
+        if reply.code == 227:
+            session.profile.epsv = False
     if reply.code != 227:
-        raise session.error(reply, "PASV")
+        error = session.error(reply, "PASV")
+        if isinstance(error, NotSupportedError) and reply.code not in {500, 502, 504}:
+            # Known, but not now: no port free, a firewall that is being changed.
+            raise ServerUnavailableError(f"The server offers no data connection: {reply.text}", reply=reply.text)
+        raise error
     return Offer(replies.parse_pasv(reply), number=session.offers)
 
 

@@ -396,7 +396,7 @@ class _Cycle:
             if not stored.good and reply.code in {226, 250}:
                 # The server has read it in the middle of the transfer, and refused.
                 stored, reply = reply, stored
-            if reply.code == 229:
+            if reply.code in {227, 229}:
                 self.offer = agree(session, reply, None)
                 return stored
         except RemoteError as error:

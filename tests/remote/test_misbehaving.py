@@ -16,6 +16,7 @@ from ftpsyncd.errors import (
     NotFoundError,
     NotSupportedError,
     ProtocolError,
+    Retry,
     ServerFullError,
     ServerUnavailableError,
     TlsError,
@@ -414,10 +415,38 @@ class TestPassiveMode:
             assert errors_of(results) == [None] * 3
 
     @pytest.mark.parametrize("reply", ["229 Here (|||0|)", "229 Here", "229 Here (|||99999|)"])
-    def test_a_port_that_is_none_ends_the_session(self, reply):
+    def test_pasv_follows_where_epsv_names_no_port(self, reply):
         with Scripted(EPSV=reply) as server:
             results, _, _ = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert server.verbs().count("EPSV") == 1
+
+    @pytest.mark.parametrize("reply", ["227 There (127,0,0,1,0,0)", "227 There", "227 There (127,0,0,1,256,1)"])
+    def test_a_port_that_is_none_ends_the_session(self, reply):
+        with Scripted(EPSV="500 What?", PASV=reply) as server:
+            results, _, _ = publish_three(server)
             assert errors_of(results)[0] is ProtocolError
+
+    def test_what_another_session_learns_meanwhile_does_not_leave_a_file_without_data_connection(self):
+        async def refuse(connection: Connection, _argument: str) -> None:
+            known.profile.epsv = False  # as a second session of the account would
+            await connection.say("502 Not here.")
+
+        with Scripted(EPSV=refuse) as server:
+            known = account(server)
+            with known() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert server.verbs().count("EPSV") == 1
+
+    @pytest.mark.parametrize(
+        ("reply", "retry"),
+        [("550 No port is free.", Retry.SERVER), ("425 Not now.", Retry.FILE), ("502 Not here.", Retry.NEVER)],
+    )
+    def test_a_refusal_that_may_pass_is_not_final(self, reply, retry):
+        with Scripted(EPSV=reply, PASV=reply) as server, account(server)() as session:
+            (result,) = publish(session, job("/a"))
+            assert result.error is not None
+            assert result.error.retry is retry
 
 
 class TestRenaming:
