@@ -31,8 +31,6 @@ IDLE_THREAD_S = 60.0
 STUCK_S = 1800.0
 """Far beyond every time-out of a session, and the time that reading a huge file takes."""
 
-_SERVER_WIDE = frozenset({Retry.SERVER, Retry.LOGIN})
-
 
 class Crew:
     """Workers and connections of one server.
@@ -190,7 +188,7 @@ class Crew:
 
     def _make_ready(self, session: RemoteSession) -> None:
         """Use the time until there is work; what fails is met again, and told, when there is."""
-        with suppress(FtpsyncdError):
+        with suppress(Exception):
             if not self._handed:
                 session.make_ready()
 
@@ -233,7 +231,7 @@ class Crew:
         except FtpsyncdError as failed:
             error = failed
         except Exception as bug:
-            error = InternalError(f"internal error: {type(bug).__name__}: {bug}")
+            error = _internal(bug)
         for action in taken:
             self._deliver(Failed(action, error))
 
@@ -243,8 +241,12 @@ class Crew:
             raise _NoSessionError(self._down)
         try:
             return stack.enter_context(self._pool.lease())
+        except _NoSessionError:
+            raise
         except FtpsyncdError as error:
             raise _NoSessionError(error) from error
+        except Exception as bug:
+            raise _NoSessionError(_internal(bug)) from bug
 
     def _connect_in_turn(self) -> RemoteSession:
         """One more connection.
@@ -259,15 +261,23 @@ class Crew:
             if self._greeted_at < wanted:
                 self._trying = me
         try:
-            if self._down is not None:
-                raise _NoSessionError(self._down)
-            return self._connect()
+            return self._open()
         except FtpsyncdError as error:
-            if error.retry in _SERVER_WIDE:
+            if _counts_for_all(error):
                 self._greeted_at, self._down = -math.inf, error
             raise
         finally:
             self._tried()
+
+    def _open(self) -> RemoteSession:
+        if self._down is not None:
+            raise _NoSessionError(self._down)
+        try:
+            return self._connect()
+        except (FtpsyncdError, _NoSessionError):
+            raise
+        except Exception as bug:
+            raise _internal(bug) from bug
 
     def greeted(self) -> None:
         """The server has greeted one who connects: the others can connect beside it.
@@ -297,9 +307,9 @@ class Crew:
         self._greeted_at, self._down = -math.inf, error
 
     def _without_session(self, error: FtpsyncdError) -> None:
-        """No connection: everything handed over comes back, or just one action if the others have connections."""
+        """No connection: everything handed over comes back, or just one action if the others may have connections."""
         with self._ready:
-            if error.retry in _SERVER_WIDE:
+            if _counts_for_all(error):
                 actions = list(self._handed)
                 self._handed.clear()
             else:
@@ -323,6 +333,15 @@ class Crew:
                 self._progress.pop(worker, None)
             else:
                 self._progress[worker] = progress
+
+
+def _counts_for_all(error: FtpsyncdError) -> bool:
+    """Whether what prevented one connection would prevent every other one; it cannot be the fault of a file."""
+    return error.retry is not Retry.CAP
+
+
+def _internal(bug: Exception) -> InternalError:
+    return InternalError(f"internal error: {type(bug).__name__}: {bug}")
 
 
 @dataclass(slots=True)

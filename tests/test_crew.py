@@ -10,7 +10,7 @@ import pytest
 
 from ftpsyncd import crew as crew_module
 from ftpsyncd.crew import STUCK_S, Crew
-from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
+from ftpsyncd.errors import ConfigError, InternalError, LoginRefusedError, ServerUnavailableError
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Done, Failed, Outcome, Probe
 from ftpsyncd.remote.memory import MemoryServer
@@ -161,6 +161,37 @@ def test_no_password_is_told_while_the_one_who_was_refused_is_on_its_way_back() 
         door.opened.set()
         assert crew.stop(10)
     assert door.told == 1
+
+
+class Broken:
+    """What no connection can be opened with, and why."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.tries = 0
+
+    def connect(self) -> RemoteSession:
+        self.tries += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ConfigError("The password file cannot be read."), OSError(107, "not connected")])
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_what_lets_nobody_connect_is_told_at_once_for_all_that_was_handed_over(error: Exception, ahead: int) -> None:
+    broken, outcomes = Broken(error), list[Outcome]()
+    crew = Crew("web", broken.connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    try:
+        crew.hand([], expected=ahead)
+        until(lambda: broken.tries == ahead, "the first try")
+        crew.hand([Probe("web") for _ in range(12)])
+        until(lambda: len(outcomes) == 12, "all come back")
+        for outcome in outcomes:
+            assert isinstance(outcome, Failed)
+            assert outcome.connecting
+            assert isinstance(outcome.error, ConfigError | InternalError)
+        assert broken.tries == 1
+    finally:
+        assert crew.stop(10)
 
 
 def later(passed_s: float) -> float:

@@ -100,8 +100,13 @@ class DataLine:
             TransferFailedError: the server refused by a reply, and closed the port.
             ServerUnavailableError: the port cannot be reached; nothing is wrong with the file.
         """
-        sock = _wrap(control, socket.socket(control.family, socket.SOCK_STREAM))
+        doing = f"opening the data connection to port {port}"
         try:
+            sock = socket.socket(control.family, socket.SOCK_STREAM)
+        except FAILURES as error:
+            raise translate(error, doing) from error
+        try:
+            sock = _wrap(control, sock)
             sock.settimeout(control.timeouts.connect_s)
             # The whole address: an IPv6 one carries its scope behind the port.
             sock.connect((control.peer, port, *control.peer_address[2:]))
@@ -111,7 +116,7 @@ class DataLine:
             # proftpd closes the port when it refuses the command: its words, then on their way, tell the reason.
             if control.await_answer(answer):
                 raise TransferFailedError("The server refused to open the data connection.") from error
-            raise translate(error, f"opening the data connection to port {port}") from error
+            raise translate(error, doing) from error
 
     def secure(self) -> None:
         """Begin TLS, resuming the control line's session, if the control line has TLS.

@@ -167,17 +167,22 @@ class Control:
         self._reader = ReplyReader()
         self._where = f"{host}:{port}"
         self._began = time.monotonic()
-        try:
-            self._sock: socket.socket = socket.create_connection((host, port), timeouts.connect_s)
-            hasten(self._sock)
-            keep_alive(self._sock)
-            end_by_reset(self._sock)
-            self._sock.settimeout(0)
-        except FAILURES as error:
-            raise translate(error, f"connecting to {self._where}") from error
-        self.peer_address: tuple[Any, ...] = self._sock.getpeername()
-        self.peer = str(self.peer_address[0])
-        self.local = str(self._sock.getsockname()[0])
+        with contextlib.ExitStack() as undo:
+            try:
+                self._sock: socket.socket = undo.enter_context(
+                    socket.create_connection((host, port), timeouts.connect_s)
+                )
+                hasten(self._sock)
+                keep_alive(self._sock)
+                end_by_reset(self._sock)
+                self._sock.settimeout(0)
+                # Not known any more where the peer has gone already.
+                self.peer_address: tuple[Any, ...] = self._sock.getpeername()
+                self.local_address: tuple[Any, ...] = self._sock.getsockname()
+            except FAILURES as error:
+                raise translate(error, f"connecting to {self._where}") from error
+            undo.pop_all()
+        self.peer, self.local = str(self.peer_address[0]), str(self.local_address[0])
         self.context: ssl.SSLContext | None = None
         self._protected: ssl.SSLSocket | None = None
         """The socket, once TLS has begun."""

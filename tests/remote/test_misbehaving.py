@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import re
+import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +29,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import RemoteEntry
+from ftpsyncd.remote import data
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
@@ -239,6 +243,14 @@ class TestAtAnyPoint:
 
 
 class TestTheDataConnection:
+    def test_no_descriptor_for_it_is_nothing_about_the_file(self, monkeypatch):
+        def none_left(*_: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with Scripted() as server, account(server)() as session:
+            monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
+            assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+
     def test_a_closed_port_is_the_servers_trouble(self):
         with Scripted(EPSV="229 Here (|||1|)") as server:
             results, usable, _ = publish_three(server)

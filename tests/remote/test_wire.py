@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import errors
-from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, tls_context, translate, undelivered
+from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, end_by_reset, tls_context, translate, undelivered
 from ftpsyncd.specs import ServerSpec
 from tests.waiting import until
 
@@ -39,6 +39,21 @@ LOWER = sorted(
     },
     key=lambda c: c.__name__,
 )
+
+
+def test_a_peer_that_resets_before_it_is_asked_for_its_address(monkeypatch):
+    def hasty(_address, _timeout) -> socket.socket:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            sock = socket.socket()
+            sock.connect(listener.getsockname())
+            peer, _ = listener.accept()
+        end_by_reset(peer)
+        peer.close()
+        return sock
+
+    monkeypatch.setattr(socket, "create_connection", hasty)
+    with pytest.raises(errors.ServerUnavailableError):
+        Control("h", 21, Timeouts())
 
 
 class TestTranslate:
