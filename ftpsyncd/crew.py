@@ -16,7 +16,14 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftpsyncd.errors import FileChangedError, FtpsyncdError, InternalError, LoginRefusedError, Retry
+from ftpsyncd.errors import (
+    FileChangedError,
+    FtpsyncdError,
+    InternalError,
+    LoginRefusedError,
+    Retry,
+    ServerUnavailableError,
+)
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Failed, Outcome, Upload
 from ftpsyncd.publish import FreshDirectories, Progress, Publisher
@@ -106,9 +113,17 @@ class Crew:
             for _ in range(min(wanted, self._connections - len(self._threads))):
                 thread = threading.Thread(target=self._work, name=f"ftpsyncd-{self.name}-worker", daemon=True)
                 self._threads.add(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # The system allows no further one now: those that there are do the work.
+                    self._threads.discard(thread)
+                    break
             if self._idle:
                 self._ready.notify(len(actions))
+            nobody = not self._threads
+        if nobody:
+            self._without_session(ServerUnavailableError("The system lets no thread begin that could connect."))
 
     def stuck(self, now: float) -> bool:
         """Whether every worker that is at work has shown no sign of it for `STUCK_S`: a new process would do better.

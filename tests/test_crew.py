@@ -10,7 +10,7 @@ import pytest
 
 from ftpsyncd import crew as crew_module
 from ftpsyncd.crew import STUCK_S, Crew
-from ftpsyncd.errors import ConfigError, InternalError, LoginRefusedError, ServerUnavailableError
+from ftpsyncd.errors import ConfigError, InternalError, LoginRefusedError, Retry, ServerUnavailableError
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Done, Failed, Outcome, Probe
 from ftpsyncd.remote.memory import MemoryServer
@@ -190,6 +190,29 @@ def test_what_lets_nobody_connect_is_told_at_once_for_all_that_was_handed_over(e
             assert outcome.connecting
             assert isinstance(outcome.error, ConfigError | InternalError)
         assert broken.tries == 1
+    finally:
+        assert crew.stop(10)
+
+
+def test_a_thread_that_cannot_begin_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = list[Outcome]()
+    crew = Crew("web", MemoryServer().connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    try:
+        with monkeypatch.context() as limits:
+            limits.setattr(threading.Thread, "start", refuse)
+            crew.hand([Probe("web")])
+        (outcome,) = outcomes
+        assert isinstance(outcome, Failed)
+        assert outcome.connecting
+        assert outcome.error.retry is Retry.SERVER
+        outcomes.clear()
+        crew.hand([Probe("web")], afresh=True)
+        until(lambda: outcomes, "it works again")
+        assert isinstance(outcomes[0], Done)
     finally:
         assert crew.stop(10)
 
