@@ -92,7 +92,7 @@ class Ftp:
 
     def _vacant(self, remote: str) -> None:
         if self.exists(remote):
-            raise AlreadyExistsError(f"{remote!r} is at the server already.", remedy="")
+            raise _taken(remote)
 
     def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
         def unreadable(why: str | None) -> LocalUnreadableError:
@@ -117,11 +117,15 @@ class Ftp:
             if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
                 raise FileChangedError(f"{str(path)!r} changed while it was sent.")
             if not overwrite:
-                self._vacant(remote)
+                there, ours = self.session.stat_many([remote, temporary])
+                # Where the server cannot rename, what is there is what was sent.
+                if there is not None and ours is not None:
+                    raise _taken(remote)
 
+        temporary = names.temporary(remote, secrets.token_hex(8))
         return PublishJob(
             remote,
-            names.temporary(remote, secrets.token_hex(8)),
+            temporary,
             before.st_size,
             before.st_mtime_ns // 1_000_000_000,
             opened,
@@ -380,3 +384,7 @@ class Ftp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _taken(remote: str) -> AlreadyExistsError:
+    return AlreadyExistsError(f"{remote!r} is at the server already.", remedy="")

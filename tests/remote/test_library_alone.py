@@ -1,0 +1,44 @@
+"""The library face at a scripted server: one that lacks something, or goes away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.errors import AlreadyExistsError
+from ftpsyncd.remote import Ftp
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.wire import Timeouts
+from tests.remote.scripted import Connection, Scripted
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"picture")
+    return path
+
+
+def test_what_was_sent_under_its_final_name_is_not_in_its_own_way(picture):
+    with Scripted(RNFR="502 Not here.") as server:
+        account = Account(server.spec(), timeouts=QUICK)
+        account.profile.renames = False
+        with Ftp(account()) as ftp:
+            ftp.upload(picture, "/p", overwrite=False)
+            assert server.files == {"/p": b"picture"}
+            with pytest.raises(AlreadyExistsError):
+                ftp.upload(picture, "/p", overwrite=False)
+
+
+def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
+    async def overtaken(connection: Connection, path: str) -> None:
+        connection.server.files["/p"] = b"of another one"
+        await connection.server.default(connection, f"STOR {path}")
+
+    with Scripted(STOR=overtaken) as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        with pytest.raises(AlreadyExistsError):
+            ftp.upload(picture, "/p", overwrite=False)
+        assert server.files == {"/p": b"of another one"}
