@@ -146,12 +146,14 @@ class Ftp:
             done = True
 
         try:
-            while not done:
+            lost = False
+            while not done and not lost:
                 for result in self.session.publish(noted()):
+                    lost = result.error is not None and not self.session.usable
                     if result.error is None or self.session.usable:
                         begun.discard(result.job.temporary)
                     yield result
-                if not done:
+                if not done and not lost:
                     # The session ended in order, before its TLS ticket expires, or was finished already.
                     self._renew()
         except GeneratorExit:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.errors import AlreadyExistsError
+from ftpsyncd.errors import AlreadyExistsError, ServerUnavailableError
 from ftpsyncd.remote import Ftp
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Timeouts
@@ -42,3 +42,15 @@ def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
         with pytest.raises(AlreadyExistsError):
             ftp.upload(picture, "/p", overwrite=False)
         assert server.files == {"/p": b"of another one"}
+
+
+def test_the_words_with_which_a_connection_ended_are_told(picture):
+    async def end(connection: Connection, _argument: str) -> None:
+        await connection.say("421 The disk is being replaced.")
+        await connection.hang_up()
+
+    with Scripted(STOR=end, GREETING=[None, "421 Too many users."]) as server:
+        account = Account(server.spec(), timeouts=QUICK)
+        with Ftp(account(), again=account) as ftp, pytest.raises(ServerUnavailableError, match="being replaced"):
+            ftp.upload(picture, "/p")
+        assert server.connections == 2  # the second one to clear up
