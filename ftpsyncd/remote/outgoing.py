@@ -197,6 +197,11 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
             # It tells nothing about the file, only that the server cannot say.
             upload.error = error
             return
+        if replies.says_denied(reply, upload.temporary, session.account.spec.encoding) and not isinstance(
+            error, NotFoundError
+        ):
+            # A box for what is dropped into it: nobody may look, and the server's last words count.
+            return
     if upload.kept.way:
         session.profile.resuming = Resuming.NONE
     upload.error = VerificationError(

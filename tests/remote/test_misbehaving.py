@@ -640,6 +640,15 @@ class TestDates:
 
 
 class TestWithoutSize:
+    def test_who_may_not_look_believes_the_last_words(self):
+        with Scripted(SIZE="550 Permission denied.") as server:
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert acc.profile.size
+        with Scripted(SIZE="550 Could not get file size.") as server:
+            results, _, _ = publish_three(server)
+            assert errors_of(results) == [VerificationError] * 3
+
     @pytest.mark.parametrize("reply", ["500 What?", "502 Not here."])
     def test_the_final_reply_must_do(self, reply):
         with Scripted(SIZE=reply) as server:
