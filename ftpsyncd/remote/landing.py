@@ -37,6 +37,7 @@ REPEATED = 1024 * 1024
 """Bytes before the end of a part that are fetched again and compared: it must be the beginning of this very file."""
 _ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -291,6 +292,16 @@ def _claimed(into: Directory, name: str) -> int | None:
         ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid() and same
     except (BlockingIOError, FileNotFoundError):
         ours = False
+    except OSError as error:
+        nothing = os.fstat(descriptor).st_size == 0
+        os.close(descriptor)
+        if error.errno not in _NO_LOCKS:
+            raise
+        # Nobody here can claim a part, so nobody loses one that is empty.
+        if nothing:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=into.descriptor)
+        return None
     except BaseException:
         os.close(descriptor)
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,17 @@ def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
         with pytest.raises(AlreadyExistsError):
             ftp.upload(picture, "/p", overwrite=False)
         assert server.files == {"/p": b"of another one"}
+
+
+def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
+        ftp.download("/p", tmp_path / "p")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p": b"picture"}
 
 
 def test_the_words_with_which_a_connection_ended_are_told(picture):
