@@ -29,6 +29,8 @@ from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.specs import ServerSpec
 
 _CHUNK = 64 * 1024
+_QUEUE_MAX = 1000
+"""Replies that may wait to be asked for: far more than there can be commands on their way."""
 _TICKET_CHECK_S = 60.0
 """A younger connection's ticket is not looked at: asking costs a quarter of a millisecond."""
 _TICKET_SHARE = 0.8
@@ -246,9 +248,12 @@ class Control:
 
         Raises:
             ServerUnavailableError: the line is broken.
+            ProtocolError: the server has said what nobody asked for; it would be taken for the answer to these.
         """
         if self.broken:
             raise ServerUnavailableError("The connection to the server is finished.")
+        if (self.queued or self._poll.poll(0)) and self._said_farewell():
+            return
         left = memoryview(b"\r\n".join([*commands, b""]))
         deadline = time.monotonic() + self.timeouts.reply_s
         try:
@@ -269,6 +274,17 @@ class Control:
             if self.queued and self.queued[-1].code == 421:
                 return
             raise translate(error, f"sending a command to {self._where}") from error
+
+    def _said_farewell(self) -> bool:
+        """Whether what is there, and answers nothing, is a 421; the line is over then, as after any other words."""
+        self.pump()
+        if not self.queued:
+            return False
+        self.broken = True
+        unasked = self.queued[0]
+        if unasked.code != 421:
+            raise ProtocolError(f"The server says what it was not asked for: {unasked.text}", reply=unasked.text)
+        return True
 
     def hide(self, secret: bytes) -> None:
         """From now on, no words of the server that people read hold this, should it repeat what it was told."""
@@ -330,10 +346,15 @@ class Control:
         self._reader.feed(data)
         try:
             while (reply := self._reader.next()) is not None:
-                self.queued.append(reply)
+                self._queue(reply)
         except ProtocolError:
             self.broken = True
             raise
+
+    def _queue(self, reply: Reply) -> None:
+        if len(self.queued) >= _QUEUE_MAX:
+            raise ProtocolError("The server sends replies without end.")
+        self.queued.append(reply)
 
     def pump(self) -> None:
         """Queue what has come, without waiting.

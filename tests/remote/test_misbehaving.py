@@ -36,6 +36,7 @@ from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import Connection, Scripted
+from tests.waiting import until
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 LARGE = 20_000_000
@@ -119,6 +120,44 @@ class TestHowRepliesArrive:
                 f"STOR /1{tail}",
                 f"SIZE /1{tail}",
             ]
+
+
+class TestRepliesThatNobodyAskedFor:
+    def test_they_are_not_taken_for_the_answers_to_what_follows(self):
+        async def twice(connection: Connection, path: str) -> None:
+            await connection.server.default(connection, f"RETR {path}")
+            await connection.say("226 Sent.")
+
+        with Scripted(RETR=twice) as server, account(server)() as session:
+            server.files.update({"/a": b"a", "/b": b"b"})
+            session.fetch("/a", io.BytesIO())
+            until(lambda: session.control.queued or session.control._poll.poll(0), "the second reply")
+            with pytest.raises(ProtocolError):
+                session.delete_many(["/none", "/b"])
+            assert not session.usable
+            assert set(server.files) == {"/a", "/b"}
+
+    def test_the_last_words_of_a_silent_connection_are_told(self):
+        async def rest(connection: Connection, _argument: str) -> None:
+            await connection.say("200 Yes.\n421 You were silent for too long.")
+            await connection.hang_up()
+
+        with Scripted(NOOP=rest) as server, account(server)() as session:
+            session.noop()
+            with pytest.raises(ServerUnavailableError, match="too long"):
+                session.noop()
+
+    def test_they_are_not_kept_without_bound(self):
+        async def flood(connection: Connection, _path: str) -> None:
+            await connection.say("150 Go on.")
+            await connection.data()
+            for _ in range(100):
+                await connection.send(b"150 Go on.\r\n" * 100)
+            await connection.hang_up()
+
+        with Scripted(STOR=flood) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a", b"x" * LARGE))) == [ProtocolError]
+            assert len(session.control.queued) < 2000
 
 
 class TestTheBeginning:
