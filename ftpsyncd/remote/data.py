@@ -42,7 +42,9 @@ class Listener:
     def __init__(self, control: Control) -> None:
         self._control = control
         try:
-            self._sock = socket.create_server((control.local, 0), family=control.family, backlog=1)
+            # The whole address, as in `DataLine.connect`.
+            here = (control.local, 0, *control.local_address[2:])
+            self._sock = socket.create_server(here, family=control.family, backlog=1)
         except FAILURES as error:
             raise translate(error, "listening for a data connection") from error
         self._sock.settimeout(0)

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ftpsyncd import errors
+from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, end_by_reset, tls_context, translate, undelivered
 from ftpsyncd.specs import ServerSpec
 from tests.waiting import until
@@ -54,6 +57,20 @@ def test_a_peer_that_resets_before_it_is_asked_for_its_address(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", hasty)
     with pytest.raises(errors.ServerUnavailableError):
         Control("h", 21, Timeouts())
+
+
+def test_an_address_of_one_link_is_listened_on_with_its_link(monkeypatch):
+    asked = []
+
+    def create_server(address, **_how) -> socket.socket:
+        asked.append(address)
+        return socket.socket()
+
+    monkeypatch.setattr(socket, "create_server", create_server)
+    for whole, family in [(("fe80::1", 4711, 0, 7), socket.AF_INET6), (("192.0.2.1", 4711), socket.AF_INET)]:
+        control: Any = SimpleNamespace(local=whole[0], local_address=whole, family=family)
+        Listener(control).close()
+    assert asked == [("fe80::1", 0, 0, 7), ("192.0.2.1", 0)]
 
 
 class TestTranslate:
