@@ -362,6 +362,15 @@ class Ledger:
             for parent, name, kind in self._read(sql, (mapping, *values)):
                 yield join(os.fsdecode(parent), os.fsdecode(name)), Kind.DIR if kind else Kind.FILE
 
+    def mount_points_below(self, mapping: int, directory: str) -> list[str]:
+        """The recorded directories below a directory, at any depth, that were mount points."""
+        found: list[str] = []
+        for where, values in inside(directory):
+            sql = f"SELECT dir, name FROM entry WHERE mapping=? AND kind=1 AND device<>0 AND {where}"  # noqa: S608 - a constant
+            rows = self._read(sql, (mapping, *values))
+            found += [join(os.fsdecode(parent), os.fsdecode(name)) for parent, name in rows]
+        return found
+
     def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
         """Published files with this fingerprint: candidates for the old path of a rename."""
         cursor = self._read(

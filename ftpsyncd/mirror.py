@@ -11,7 +11,18 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory, swapped_directory
+from ftpsyncd.core.plan import (
+    Enter,
+    Gone,
+    Look,
+    Selection,
+    Settled,
+    Swapped,
+    Wait,
+    plan_directory,
+    swapped_away,
+    swapped_directory,
+)
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError
@@ -39,7 +50,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.offers import Offers
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
-from ftpsyncd.specs import MappingSpec
+from ftpsyncd.specs import DeletePolicy, MappingSpec
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""
@@ -282,7 +293,7 @@ class Mirror:
         if swapped is None:
             self.removals.not_swapped(listing.directory)
         else:
-            self.removals.swapped(*swapped, at)
+            self.removals.swapped(swapped.path, swapped.why, at)
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -393,6 +404,8 @@ class Mirror:
                     self._offer_present(decision, listing, at)
                 case Gone(path, kind):
                     self._gone(path, kind, at, self._gone_s(listing) if trusted else 0.0)
+                case Swapped(path, gone=True):
+                    self._gone(path, Kind.DIR, at, self._gone_s(listing) if trusted else 0.0)
                 case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
                     # It may have been a directory: what failed below it is over as well.
                     self._nothing_below(path)
@@ -564,8 +577,21 @@ class Mirror:
             self._nothing_below(path)
             if not self.intents.clear_below(path):
                 return
+            if self._took_disks_away(path, at) and self.spec.deletes is DeletePolicy.KEEP:
+                # Dropped from the ledger, they would be sent again when the disk is back.
+                return
         if not self.removals.gone(path, kind, at, gone_s=gone_s):
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
+
+    def _took_disks_away(self, directory: str, at: Moment) -> bool:
+        """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
+        row = self.ledger.row(self.id, directory)
+        disks = self.ledger.mount_points_below(self.id, directory)
+        if row is not None and row.device:
+            disks.append(directory)
+        for disk in disks:
+            self.removals.swapped(disk, swapped_away(disk).why, at)
+        return bool(disks)
 
     # ── how long things wait ─────────────────────────────────────────────────────────────────────────────────
 

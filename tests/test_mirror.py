@@ -13,10 +13,36 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import CHANGED, Ledger
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.mirror import RESTLESS_S, Mirror
-from ftpsyncd.model import Action, Delete, Entry, Listing, MakeDir, Presence, Rename, RenameDir, Row, Upload
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Entry,
+    HoldKind,
+    Listing,
+    MakeDir,
+    Presence,
+    Rename,
+    RenameDir,
+    RootIdentity,
+    Row,
+    Upload,
+)
 from ftpsyncd.removals import Moment
-from ftpsyncd.specs import MappingSpec
-from tests.core.vocabulary import DISK, NOW, WALL, M, Without, failed, file, folder, made, published
+from ftpsyncd.specs import DeletePolicy, MappingSpec
+from tests.core.vocabulary import (
+    DISK,
+    NOW,
+    OTHER_DISK,
+    WALL,
+    M,
+    Without,
+    failed,
+    file,
+    folder,
+    made,
+    mounted,
+    published,
+)
 
 AT = Moment(NOW, WALL)
 PICTURE = file()
@@ -43,11 +69,13 @@ class Asked:
 class Story:
     """A mirror whose looks at the disk the test answers."""
 
-    def __init__(self, ledger: Ledger, *, delete_after_s: float = 0.0) -> None:
+    def __init__(
+        self, ledger: Ledger, *, delete_after_s: float = 0.0, deletes: DeletePolicy = DeletePolicy.MIRROR
+    ) -> None:
         self.events: list[Event] = []
         self.queue = Queue(4)
         self.disk = Asked()
-        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s)
+        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s, deletes=deletes)
         self.ledger = ledger
         self.id = ledger.mapping(M, "there")
         self.mirror = Mirror(
@@ -242,6 +270,60 @@ class TestADirectoryMadeAgainForARepair:
 
 
 # ── A directory that is being deleted ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("gone", ["disk", "disk/below"])
+class TestADiskThatTookItsMountPointWithIt:
+    """As autofs and udisks do, with the mount point's own directory perhaps."""
+
+    @pytest.fixture
+    def story(self, ledger: Ledger, gone: str) -> Story:
+        for path in ("disk", "disk/below"):
+            ledger.put(ledger.mapping(M, "there"), path, made(mount_point=path == gone))
+        ledger.put(ledger.mapping(M, "there"), "disk/below/a", published(PICTURE))
+        story = Story(ledger)
+        story.sees("", disk=None)
+        story.mirror.pump(AT)
+        return story
+
+    def test_nothing_on_it_is_deleted(self, story: Story):
+        hold = story.mirror.removals.hold
+        assert hold is not None
+        assert hold.kind is HoldKind.REPLACED_SOURCE
+        assert story.mirror.removals.held == 1
+        assert story.queue.take(NOW) is None
+
+    def test_it_is_deleted_when_a_person_says_so(self, story: Story):
+        story.mirror.removals.approve(AT)
+        story.sees("", disk=None)
+        story.mirror.pump(AT)
+        assert isinstance(story.queue.waiting(M, "disk/below/a"), Delete)
+
+    def test_it_is_kept_at_the_server_when_a_person_says_so(self, story: Story):
+        story.mirror.removals.discard(AT)
+        story.sees("", disk=None)
+        assert story.ledger.row(story.id, "disk/below/a") is None
+        assert story.queue.take(NOW) is None
+
+    def test_the_hold_ends_when_it_is_back(self, story: Story, gone: str):
+        story.mirror.removals._published_root = story.mirror.removals._root = RootIdentity(1, 1)
+        story.mirror.removals.pass_ended(AT)
+        assert [event.kind for event in story.events] == [EventKind.HELD]
+        back = Listing(gone, Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True)
+        story.mirror.on_listing(back, AT)
+        story.sees("", disk=mounted() if gone == "disk" else folder())
+        story.mirror.removals.pass_ended(AT)
+        assert [event.kind for event in story.events] == [EventKind.HELD, EventKind.RELEASED]
+        assert story.mirror.removals.absent.since("disk") is None
+
+
+def test_a_disk_that_took_its_mount_point_with_it_is_not_forgotten_where_deletes_are_kept(ledger: Ledger):
+    story = Story(ledger, deletes=DeletePolicy.KEEP)
+    for place in ("old", "old/below"):
+        ledger.put(story.id, "old", made(mount_point=place == "old"))
+        ledger.put(story.id, "old/below", made(mount_point=place == "old/below"))
+        story.sees("", old=None)
+        assert ledger.row(story.id, "old/a") is not None
 
 
 def test_a_file_spared_for_a_rename_that_is_taken_back_is_deleted_with_its_directory(story: Story):

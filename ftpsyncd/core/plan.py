@@ -56,6 +56,8 @@ class Swapped(NamedTuple):
 
     path: str
     why: str
+    gone: bool = False
+    """A mount point that is not there any more, as autofs and udisks leave none behind."""
 
 
 class Settled(NamedTuple):
@@ -136,6 +138,9 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
     # published once, excluded since: no longer ours to delete
     elif not _selected(path, row.kind, look):
         yield Forget(look.spec.name, path, row.kind, "no longer included")
+    # a disk that took its mount point with it
+    elif row.device:
+        yield swapped_away(path)
     # a delete that the server refused is tried again in its time
     elif failure is not None and failure.fingerprint is None and (blocked := _blocked(path, failure, look)):
         yield blocked
@@ -224,6 +229,11 @@ def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | No
         return None
     was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
     return Swapped(path, f"{path} was {was} when it was published and is {now} now")
+
+
+def swapped_away(path: str) -> Swapped:
+    """A published mount point is gone: its disk is most likely unmounted, not emptied."""
+    return Swapped(path, f"{path} was mounted when it was published and is not there now", gone=True)
 
 
 def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:

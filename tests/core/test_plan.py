@@ -349,6 +349,18 @@ DIRECTORIES = {
         Scene({"d": folder()}, {"d": made(mount_point=True)}),
         [Swapped("d", "d was mounted when it was published and is not mounted now")],
     ),
+    "a mount that took its mount point with it is no delete": (
+        Scene({}, {"d": made(mount_point=True)}, {"d": failed(None)}),
+        [Swapped("d", "d was mounted when it was published and is not there now", gone=True)],
+    ),
+    "nor is one in whose place there is a file": (
+        Scene({"d": A}, {"d": made(mount_point=True)}),
+        [Swapped("d", "d was mounted when it was published and is not there now", gone=True)],
+    ),
+    "a mount that is excluded is forgotten": (
+        Scene({}, {"d": made(mount_point=True)}, excluded={"d"}),
+        [Forget(M, "d", Kind.DIR, "no longer included")],
+    ),
     "a mount over a directory is no delete, and is entered by a deep scan": (
         Scene({"d": mounted(2)}, {"d": made(50)}, deep=True),
         [
@@ -543,6 +555,8 @@ def test_absent_paths_are_gone_if_included_and_forgotten_if_not(scene: Scene):
         decision = decisions[path]
         if not selected(scene, path, row.kind):
             assert decision == forget(row.kind, path)
+        elif row.device:
+            assert isinstance(decision, Swapped)
         elif (failure := scene.failures.get(name)) is not None and failure.fingerprint is None:
             assert isinstance(decision, Gone | Wait | Settled)
         else:

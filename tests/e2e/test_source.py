@@ -357,6 +357,33 @@ def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_relea
 
 @pytest.mark.root
 @as_root
+def test_a_disk_inside_the_source_that_goes_with_its_mount_point_deletes_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s:
+        (s.drop / "disk").mkdir()
+        (s.drop / "beside.jpg").write_bytes(b"beside")
+        with mounted(store, s.drop / "disk"):
+            fill(store)
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+            umount(s.drop / "disk")
+            (s.drop / "disk").rmdir()
+        s.until_state("held")
+        some_checks_later(s, 2)
+        assert_nothing_was_deleted(s, before)
+        (s.drop / "disk").mkdir()
+        with mounted(store, s.drop / "disk"):
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 def test_approve_accepts_that_a_disk_inside_the_source_is_gone(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
