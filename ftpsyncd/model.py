@@ -135,7 +135,9 @@ class Listing(NamedTuple):
     changed_wall_ns: int = 0
     """The directory's ctime after it was read: no name has left it since. 0: not told."""
     mount_point: bool = False
-    """The listed directory is on another device than the directory that holds it; never so for the root."""
+    """The listed directory is on another mount or device than the directory that holds it; never so for the root."""
+    mounted: frozenset[str] = frozenset()
+    """Names of directories that are on another mount, whatever their device: a bind mount's is the same."""
 
 
 # ── What the ledger remembers ────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from ftpsyncd.local import mounts
 from tests.figures import figures, pytest_runtest_makereport
 
 __all__ = ["figures", "pytest_runtest_makereport"]
@@ -26,6 +27,9 @@ settings.load_profile("patient")
 # Who starts tests in the background has their Ctrl-C ignored, and all that they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The descriptor by which the kernel tells of mounts is one for the life of the process.
+mounts.current()
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,7 +12,21 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
-from ftpsyncd.model import Adopt, Entry, Failure, Fingerprint, Forget, Kind, Listing, MakeDir, Rename, Row, Upload, join
+from ftpsyncd.model import (
+    Adopt,
+    Entry,
+    Failure,
+    Fingerprint,
+    Forget,
+    Kind,
+    Listing,
+    MakeDir,
+    Rename,
+    Row,
+    Upload,
+    basename,
+    join,
+)
 from ftpsyncd.specs import MappingSpec
 
 
@@ -193,7 +207,7 @@ def _decide_directory(
     listing: Listing, path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look
 ) -> Iterator[Decision]:
     mapping, inode = look.spec.name, entry.fingerprint.inode
-    mount_point = entry.device != listing.device
+    mount_point = entry.device != listing.device or basename(path) in listing.mounted
     # a directory where a file was: the server's file has to go first; an excluded one is as good as absent
     if (row is not None and row.kind is Kind.FILE) or not look.selection.descend(path):
         yield from _decide_absent(path, row, failure, look)

@@ -1,12 +1,16 @@
 """Which file system a path is on, and whether inotify sees everything that happens there.
 
-Comes in: a path. Goes out: a type, a mount id, the mounts below. Called by `watch`. Source: proc_pid_mountinfo(5).
+Comes in: a path. Goes out: a type, a mount id, the mounts below. Called by `watch` and `scan`. Source:
+proc_pid_mountinfo(5).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import select
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +74,34 @@ def read() -> list[Mount]:
         return []
 
 
+class _Table:
+    """The mounts of this process, parsed anew only when the kernel says that one came or went: it tells by poll(2)."""
+
+    def __init__(self) -> None:
+        self._using = threading.Lock()
+        self._poll: select.poll | None = None
+        self._mounts: Sequence[Mount] = ()
+
+    def mounts(self) -> Sequence[Mount]:
+        """Those of now; the same object for as long as nothing changes."""
+        with self._using:
+            if self._poll is None:
+                try:
+                    descriptor = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
+                except OSError:
+                    return self._mounts
+                self._poll = select.poll()
+                self._poll.register(descriptor, select.POLLPRI | select.POLLERR)
+                self._mounts = read()
+            elif self._poll.poll(0):
+                self._mounts = read()
+            return self._mounts
+
+
+current = _Table().mounts
+"""As `read`, at the cost of one system call while nothing changes."""
+
+
 def mount_id(path: Path) -> int | None:
     """The id of the mount that ``path`` is on; None if the path is absent or the system does not tell.
 
@@ -126,10 +158,17 @@ def is_network_filesystem(path: Path) -> bool:
 
 def below(path: Path) -> frozenset[Mount]:
     """Every mount inside the directory ``path``, with places relative to it; changes when one comes or goes."""
+    return frozenset(_inside(read(), path))
+
+
+def points_below(path: Path, table: Sequence[Mount]) -> frozenset[str]:
+    """Where, relative to the directory ``path``, something is mounted inside it."""
+    return frozenset(mount.point for mount in _inside(table, path))
+
+
+def _inside(table: Sequence[Mount], path: Path) -> list[Mount]:
     prefix = os.path.realpath(path).rstrip("/") + "/"
-    return frozenset(
-        mount._replace(point=mount.point.removeprefix(prefix)) for mount in read() if mount.point.startswith(prefix)
-    )
+    return [mount._replace(point=mount.point.removeprefix(prefix)) for mount in table if mount.point.startswith(prefix)]
 
 
 def _covering(mounts: list[Mount], path: str) -> str:

@@ -11,13 +11,13 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ftpsyncd.local import quiet, tree
-from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, join, parent
+from ftpsyncd.local import mounts, quiet, tree
+from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
 
 _INODE_MASK = (1 << 63) - 1
 """As `tree.fold`, spelled out here because a call per file would cost as much as the rest."""
@@ -53,6 +53,8 @@ class _Seen(NamedTuple):
     entries: dict[str, Entry]
     unreadable: dict[str, str]
     busy: frozenset[str] = frozenset()
+    targets: Mapping[str, str] = {}
+    """Where links that are followed lead to: real paths relative to the root."""
 
 
 class Scanner:
@@ -66,6 +68,9 @@ class Scanner:
     def __init__(self, root: Path, *, follow_symlinks: bool = False) -> None:
         self.root = root
         self.follow_symlinks = follow_symlinks
+        self._mounts: tuple[RootIdentity | None, Sequence[mounts.Mount]] = (None, ())
+        self._mount_points: frozenset[str] = frozenset()
+        """Inside the root, according to ``_mounts``."""
 
     def root_identity(self) -> RootIdentity | None:
         """Which folder is at the root now; None if it is absent, unreadable or not a directory."""
@@ -120,6 +125,7 @@ class Scanner:
             seen = look(_Opened(descriptor, directory, real, root_fd))
             # Not before: what left while it was read has to count as well.
             changed = os.fstat(descriptor).st_ctime_ns
+            mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
         except OSError as error:
             # Also a readdir that fails midway: a part of a directory proves nothing about the rest.
             return failed._replace(problem=f"{directory!r} could not be listed: {_words(error)}")
@@ -133,8 +139,35 @@ class Scanner:
             inode=status.st_ino & _INODE_MASK,
             device=status.st_dev,
             changed_wall_ns=changed,
-            mount_point=mount_point,
+            mount_point=mount_point or elsewhere,
+            mounted=mounted,
         )
+
+    def _mounted(self, opened: _Opened, seen: _Seen, root: RootIdentity | None) -> tuple[frozenset[str], bool]:
+        """Names in a directory that are on another mount than it, and whether itself is on another than its parent.
+
+        Asked after the look: what was seen on a mount that has gone since is not taken for the directory below it.
+        """
+        table = mounts.current()
+        if self._mounts[0] != root or self._mounts[1] is not table:
+            self._mounts, self._mount_points = (root, table), mounts.points_below(self.root, table)
+        if not self._mount_points:
+            return frozenset(), False
+        here = self._mount_of(opened.real)
+        names = {basename(point) for point in self._mount_points if parent(point) == opened.real}
+        names = {name for name in names if name not in seen.targets}
+        names |= {name for name, target in seen.targets.items() if self._mount_of(target) != here}
+        above = parent(opened.directory)
+        if opened.directory and self.follow_symlinks:
+            descriptor, above = tree.open_directory(self.root, opened.root_fd, above, follow_symlinks=True)
+            os.close(descriptor)
+        return frozenset(names), bool(opened.directory) and self._mount_of(above) != here
+
+    def _mount_of(self, path: str) -> str:
+        """The mount point inside the root that a real path is on; empty: it is on the root's own mount."""
+        while path and path not in self._mount_points:
+            path = parent(path)
+        return path
 
     def _above(self, directory: str, descriptor: int) -> int:
         """The device of the directory that holds an open one under the name by which it was asked for."""
@@ -168,7 +201,8 @@ class Scanner:
                 if stat.S_ISLNK(status.st_mode):
                     links.append(name)
         if self.follow_symlinks and links:
-            self._follow(opened, links, entries)
+            _, targets = self._follow(opened, links, entries)
+            return _Seen(entries, unreadable, targets=targets)
         return _Seen(entries, unreadable)
 
     def _some_entries(self, opened: _Opened, names: Collection[str]) -> _Seen:
@@ -176,6 +210,7 @@ class Scanner:
         unreadable: dict[str, str] = {}
         busy: set[str] = set()
         links: list[str] = []
+        targets: dict[str, str] = {}
         for name in names:
             try:
                 status = os.stat(name, dir_fd=opened.descriptor, follow_symlinks=False)
@@ -188,18 +223,24 @@ class Scanner:
             elif stat.S_ISREG(status.st_mode) and _is_busy(name, opened.descriptor):
                 busy.add(name)
         if self.follow_symlinks and links:
-            busy |= self._follow(opened, links, entries, ask_busy=True)
-        return _Seen(entries, unreadable, frozenset(busy))
+            written, targets = self._follow(opened, links, entries, ask_busy=True)
+            busy |= written
+        return _Seen(entries, unreadable, frozenset(busy), targets)
 
     def _follow(
         self, opened: _Opened, links: list[str], entries: dict[str, Entry], *, ask_busy: bool = False
-    ) -> set[str]:
-        """Replace the entries of links by what they lead to; returns the names whose target is being written."""
+    ) -> tuple[set[str], dict[str, str]]:
+        """Replace the entries of links by what they lead to.
+
+        Returns:
+            The names whose target is being written, and where each leads.
+        """
         busy: set[str] = set()
+        targets: dict[str, str] = {}
         try:
             circle = tree.places_on_the_way(self.root, opened.root_fd, opened.directory)
         except OSError:
-            return busy
+            return busy, targets
         for name in links:
             try:
                 target = tree.resolve_link(self.root, join(opened.real, name))
@@ -217,7 +258,8 @@ class Scanner:
                 entries[name] = entries[name]._replace(note=_words(error))
                 continue
             entries[name] = _entry_of(status)
-        return busy
+            targets[name] = target
+        return busy, targets
 
 
 def _entry_of(status: os.stat_result) -> Entry:

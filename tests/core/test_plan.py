@@ -357,6 +357,14 @@ DIRECTORIES = {
         Scene({"d": A}, {"d": made(mount_point=True)}),
         [Swapped("d", "d was mounted when it was published and is not there now", gone=True)],
     ),
+    "a bind mount has the device of what is around it": (
+        Scene({"d": folder(51)}, {"d": made(50)}, bound={"d"}),
+        [Swapped("d", "d was a plain directory when it was published and is a mount point now")],
+    ),
+    "and is recorded as a mount point": (
+        Scene({"d": folder()}, empty_dirs=True, bound={"d"}),
+        [MakeDir(M, "d", 50, mount_point=True), Enter("d", 50, known=False)],
+    ),
     "a mount that is excluded is forgotten": (
         Scene({}, {"d": made(mount_point=True)}, excluded={"d"}),
         [Forget(M, "d", Kind.DIR, "no longer included")],

@@ -140,6 +140,8 @@ class Scene:
     unreadable: Collection[str] = ()
     busy: Collection[str] = ()
     """Names of files that some program writes."""
+    bound: Collection[str] = ()
+    """Names of directories on which another one is mounted."""
     device: int = DISK
     excluded: Collection[str] = ()
     excluded_folders: Collection[str] = ()
@@ -167,5 +169,5 @@ class Scene:
             unreadable=self.unreadable,
             busy=self.busy,
             device=self.device,
-        )
+        )._replace(mounted=frozenset(self.bound))
         return list(plan_directory(shown, self.rows, self.failures, look))

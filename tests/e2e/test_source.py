@@ -384,6 +384,27 @@ def test_a_disk_inside_the_source_that_goes_with_its_mount_point_deletes_nothing
 
 @pytest.mark.root
 @as_root
+def test_a_folder_bound_into_the_source_that_is_unbound_deletes_nothing(server: Server, tmp_path: Path) -> None:
+    """It has the device of the folder around it."""
+    with site(server, tmp_path) as s:
+        fill(tmp_path / "elsewhere")
+        (s.drop / "bound").mkdir()
+        (s.drop / "beside.jpg").write_bytes(b"beside")
+        with mounted(tmp_path / "elsewhere", s.drop / "bound"):
+            s.start()
+            s.until_equal()
+            before = copies(s.published)
+        s.until_state("held")
+        some_checks_later(s, 2)
+        assert_nothing_was_deleted(s, before)
+        with mounted(tmp_path / "elsewhere", s.drop / "bound"):
+            s.until_state("in_sync")
+            assert_nothing_was_deleted(s, before)
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 def test_approve_accepts_that_a_disk_inside_the_source_is_gone(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path) as s:
         (s.drop / "disk").mkdir()

@@ -300,17 +300,43 @@ def test_an_unmounted_root_is_another_root(root: Path) -> None:
 
 @as_root
 @pytest.mark.parametrize("follow", [False, True])
-def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, follow: bool) -> None:
+@pytest.mark.parametrize("bind", [False, True])
+def test_a_listing_says_whether_its_directory_is_a_mount_point(root: Path, *, follow: bool, bind: bool) -> None:
+    """A bind mount has the device of the directory around it."""
     scanner = Scanner(root, follow_symlinks=follow)
     assert not scanner.list_dir("").mount_point
     assert not scanner.list_dir("sub").mount_point
-    if subprocess.run(["mount", "-t", "tmpfs", "none", root / "sub"], check=False).returncode:
+    (root.parent / "bound").mkdir()
+    what = ["--bind", root.parent / "bound"] if bind else ["-t", "tmpfs", "none"]
+    if subprocess.run(["mount", *what, root / "sub"], check=False).returncode:
         pytest.skip("cannot mount here")
     try:
         (root / "sub/inner").mkdir()
         assert scanner.list_dir("sub").mount_point
         assert scanner.probe("sub", {"inner"}).mount_point
+        assert scanner.list_dir("").mounted == scanner.probe("", {"a.jpg"}).mounted == {"sub"}
         assert not scanner.list_dir("sub/inner").mount_point
         assert not Scanner(root / "sub").list_dir("").mount_point, "of the root it is not asked"
     finally:
         subprocess.run(["umount", root / "sub"], check=True)
+    assert not scanner.list_dir("sub").mount_point
+    assert not scanner.list_dir("").mounted
+
+
+@as_root
+def test_a_link_to_a_bind_mount_is_one_as_well(root: Path) -> None:
+    scanner = Scanner(root, follow_symlinks=True)
+    (root / "sub/inner").mkdir()
+    (root / "link").symlink_to("sub/inner")
+    (root / "sub/beside").symlink_to("inner")
+    if subprocess.run(["mount", "--bind", root / "sub", root / "sub"], check=False).returncode:
+        pytest.skip("cannot mount here")
+    try:
+        assert scanner.list_dir("").mounted == {"sub", "link"}
+        assert scanner.list_dir("link").mount_point
+        assert not scanner.list_dir("sub").mounted
+        assert not scanner.list_dir("sub/beside").mount_point
+    finally:
+        subprocess.run(["umount", root / "sub"], check=True)
+    assert not scanner.list_dir("").mounted
+    assert not scanner.list_dir("link").mount_point
