@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, SourceMissingError
-from ftpsyncd.local.tree import root_identity
+from ftpsyncd.local.tree import look_through, root_identity
 from ftpsyncd.model import RootIdentity
 from ftpsyncd.specs import MappingSpec
 
@@ -32,12 +32,19 @@ def require_gone(folder: Folder, path: str, still_there: Callable[[int], bool]) 
         LocalUnreadableError: that cannot be found out.
         SourceMissingError: the root is absent, or another folder than the one that was published.
     """
-    status = lstat(local_path(folder.spec, path))
+    status = _seen(folder.spec, path)
     if status is not None and still_there(status.st_mode):
         raise FileChangedError("It is there again.")
     # The root after the path: a disk unmounted between the two looks is noticed.
     if folder.root is None or root_identity(folder.spec.local) != folder.root:
         raise SourceMissingError(f"The folder {folder.spec.local} is not there, or not the one it was.")
+
+
+def _seen(spec: MappingSpec, path: str) -> os.stat_result | None:
+    """What a scan would find there: where links are followed, what they lead to."""
+    if not spec.follow_symlinks:
+        return lstat(local_path(spec, path))
+    return _look_at(lambda relative: look_through(spec.local, relative), path)
 
 
 def local_path(spec: MappingSpec, path: str) -> str:
@@ -64,7 +71,7 @@ def stat_of(path: str) -> os.stat_result | None:
     return _look_at(os.stat, path)
 
 
-def _look_at(look: Callable[[str], os.stat_result], path: str) -> os.stat_result | None:
+def _look_at(look: Callable[[str], os.stat_result | None], path: str) -> os.stat_result | None:
     try:
         return look(path)
     except (FileNotFoundError, NotADirectoryError):

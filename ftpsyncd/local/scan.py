@@ -201,7 +201,7 @@ class Scanner:
                 if stat.S_ISLNK(status.st_mode):
                     links.append(name)
         if self.follow_symlinks and links:
-            _, targets = self._follow(opened, links, entries)
+            _, targets = self._follow(opened, links, entries, unreadable)
             return _Seen(entries, unreadable, targets=targets)
         return _Seen(entries, unreadable)
 
@@ -223,14 +223,20 @@ class Scanner:
             elif stat.S_ISREG(status.st_mode) and _is_busy(name, opened.descriptor):
                 busy.add(name)
         if self.follow_symlinks and links:
-            written, targets = self._follow(opened, links, entries, ask_busy=True)
+            written, targets = self._follow(opened, links, entries, unreadable, ask_busy=True)
             busy |= written
         return _Seen(entries, unreadable, frozenset(busy), targets)
 
     def _follow(
-        self, opened: _Opened, links: list[str], entries: dict[str, Entry], *, ask_busy: bool = False
+        self,
+        opened: _Opened,
+        links: list[str],
+        entries: dict[str, Entry],
+        unreadable: dict[str, str],
+        *,
+        ask_busy: bool = False,
     ) -> tuple[set[str], dict[str, str]]:
-        """Replace the entries of links by what they lead to.
+        """Replace the entries of links by what they lead to; where that cannot be told, they are unreadable.
 
         Returns:
             The names whose target is being written, and where each leads.
@@ -239,7 +245,10 @@ class Scanner:
         targets: dict[str, str] = {}
         try:
             circle = tree.places_on_the_way(self.root, opened.root_fd, opened.directory)
-        except OSError:
+        except OSError as error:
+            for name in links:
+                del entries[name]
+                unreadable[name] = _words(error)
             return busy, targets
         for name in links:
             try:
@@ -255,7 +264,11 @@ class Scanner:
                 finally:
                     os.close(fd)
             except OSError as error:
-                entries[name] = entries[name]._replace(note=_words(error))
+                if error.errno in tree.LEADS_NOWHERE:
+                    entries[name] = entries[name]._replace(note=_words(error))
+                else:
+                    del entries[name]
+                    unreadable[name] = _words(error)
                 continue
             entries[name] = _entry_of(status)
             targets[name] = target

@@ -25,6 +25,10 @@ GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 """What the kernel says when there is nothing at a path: the only proof of absence."""
 
 
+LEADS_NOWHERE = GONE | {errno.ELOOP, errno.EXDEV}
+"""As `GONE`, of a symbolic link that is followed: to nothing, in circles, or (in `LinkError`) out of the root."""
+
+
 class LinkError(OSError):
     """A symbolic link on the way is not followed: outside the root, in a loop, or to nothing."""
 
@@ -138,11 +142,14 @@ def resolve_link(root: Path, path: str) -> str:
 
     Raises:
         LinkError: it leads out of the root, in circles, or to nothing.
+        OSError: where it leads cannot be found out.
     """
     top = os.path.realpath(root)
     try:
         target = os.path.realpath(os.path.join(top, path), strict=True)  # noqa: PTH118 - bytes that are not UTF-8
     except OSError as error:
+        if error.errno not in LEADS_NOWHERE:
+            raise
         words = "a symbolic link in a loop" if error.errno == errno.ELOOP else "a symbolic link to nothing"
         raise LinkError(error.errno or errno.ENOENT, words) from error
     if target == top:
@@ -151,6 +158,48 @@ def resolve_link(root: Path, path: str) -> str:
     if not target.startswith(prefix):
         raise LinkError(errno.EXDEV, "a symbolic link to a place outside the folder")
     return target[len(prefix) :]
+
+
+def look_through(root: Path, path: str) -> os.stat_result | None:
+    """What is at ``path`` where links are followed; None if there is nothing, or a link that leads nowhere.
+
+    Raises:
+        OSError: that cannot be found out.
+    """
+    try:
+        root_fd = open_root(root)
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
+    try:
+        return _look_through(root, root_fd, path)
+    except OSError as error:
+        if error.errno in LEADS_NOWHERE:
+            return None
+        raise
+    finally:
+        os.close(root_fd)
+
+
+def _look_through(root: Path, root_fd: int, path: str) -> os.stat_result:
+    directory, _, name = path.rpartition("/")
+    descriptor, real = open_directory(root, root_fd, directory, follow_symlinks=True)
+    try:
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISLNK(status.st_mode):
+        return status
+    directory_of_target, _, last = resolve_link(root, join(real, name)).rpartition("/")
+    descriptor, _ = open_directory(root, root_fd, directory_of_target, follow_symlinks=False)
+    try:
+        status = os.stat(last or ".", dir_fd=descriptor, follow_symlinks=False)
+    finally:
+        os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode) and (status.st_dev, status.st_ino) in places_on_the_way(root, root_fd, directory):
+        raise LinkError(errno.ELOOP, "a symbolic link in a loop")
+    return status
 
 
 def _go_to_new(descriptor: int, seen: set[tuple[int, int]]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from ftpsyncd.local import tree
 from ftpsyncd.local.scan import Scanner, fingerprint_of
-from ftpsyncd.model import Kind, Listing, Presence
+from ftpsyncd.model import Kind, Listing, Presence, join
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -262,6 +262,51 @@ def test_links_inside_the_root_are_followed_if_wanted(root: Path, tmp_path: Path
     assert set(scanner.list_dir("to link").entries) == {"c.jpg", "up"}
     with (root / "sub" / "b.jpg").open("ab"):
         assert scanner.probe("", ["to file", "to dir"]).busy == {"to file"}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize("where", ["open_directory", "realpath", "places_on_the_way"])
+def test_a_link_whose_target_cannot_be_looked_at_is_unreadable(
+    root: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str
+) -> None:
+    """It says nothing of what was published under the link's name."""
+    (root / "link").symlink_to("sub/b.jpg")
+    scanner = Scanner(root, follow_symlinks=True)
+    owner = os.path if where == "realpath" else tree
+    real = getattr(owner, where)
+
+    def fail(*args, **more):
+        if where == "places_on_the_way" or more.get("strict") or args[-1] == "sub":
+            raise OSError(number, os.strerror(number))
+        return real(*args, **more)
+
+    monkeypatch.setattr(owner, where, fail)
+    for listing in (scanner.list_dir(""), scanner.probe("", ["link"])):
+        assert listing.presence is Presence.PRESENT
+        assert listing.unreadable == {"link": os.strerror(number)}
+        assert "link" not in listing.entries
+    if where != "places_on_the_way":
+        with pytest.raises(OSError, match=os.strerror(number)):
+            tree.look_through(root, "link")
+
+
+def test_a_last_look_sees_through_links_what_a_scan_sees(root: Path, tmp_path: Path) -> None:
+    """Else a delete would be planned and refused again and again, or go out for what is there."""
+    _links(root, tmp_path)
+    scanner = Scanner(root, follow_symlinks=True)
+    for directory in ("", "sub", "to dir", "to dir/up"):
+        entries = scanner.list_dir(directory).entries
+        assert entries
+        for name, entry in entries.items():
+            status = tree.look_through(root, join(directory, name))
+            if entry.kind is Kind.OTHER:
+                assert status is None, name
+            else:
+                assert status is not None
+                assert fingerprint_of(status) == entry.fingerprint
+    for path in ("gone", "gone/x", "out/x", "nothing/x", "itself/x", "a.jpg/x"):
+        assert tree.look_through(root, path) is None
+    assert tree.look_through(tmp_path / "absent", "x") is None
 
 
 def test_links_out_of_the_root_in_circles_or_to_nothing_are_not_followed(root: Path, tmp_path: Path) -> None:

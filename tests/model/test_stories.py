@@ -6,6 +6,8 @@ steps of the daemon at which the trouble may come.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ftpsyncd.core.names import TRASH
@@ -156,6 +158,23 @@ def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, d
             world.come_to_rest(arrived=False)
         finally:
             world.close()
+
+
+def test_a_link_whose_target_cannot_be_read_is_not_deleted():
+    world = World(follow_symlinks=True)
+    try:
+        world.make_folder("a")
+        world.write("a/1", 20)
+        Path(world.drop.local("link")).symlink_to("a/1")
+        world.go_on(10.0)
+        assert f"{BASE}/link" in world.server.files
+        world.drop.lock("a")
+        world.lose_events()
+        world.do(("go_on", 60.0))
+        assert f"{BASE}/link" in world.server.files
+        world.come_to_rest()
+    finally:
+        world.close()
 
 
 def test_what_waits_to_be_made_in_a_directory_that_is_gone_is_not_made():

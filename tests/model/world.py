@@ -194,7 +194,7 @@ class _Scanner(Scanner):
     """Looks at the real folder; the times are those of the test's clock."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.drop.root)
+        super().__init__(world.drop.root, follow_symlinks=world.spec.follow_symlinks)
         self._world = world
 
     def _listing(self, directory: str, names: frozenset[str] | None, look: Callable[..., object]) -> Listing:
@@ -263,6 +263,7 @@ class World:
         existing: ExistingPolicy = ExistingPolicy.ADOPT,
         replaces: bool = True,
         empty_dirs: bool = False,
+        follow_symlinks: bool = False,
     ) -> None:
         self.time = Time()
         self.drop = Drop(self.time, self._disk_changes)
@@ -285,6 +286,7 @@ class World:
             existing=existing,
             rescan_s=NO_RESCAN_S,
             empty_dirs=empty_dirs,
+            follow_symlinks=follow_symlinks,
         )
         self.counts: dict[str, int] = {}
         self.foreign: dict[bytes, str] = {}

@@ -1,0 +1,29 @@
+"""The last look at the disk before a delete."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.errors import FileChangedError
+from ftpsyncd.lastlook import Folder, require_gone
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.specs import MappingSpec
+from tests.core.vocabulary import M
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_link_is_there_for_as_long_as_what_it_leads_to_where_links_are_followed(tmp_path: Path, *, follow: bool):
+    spec = MappingSpec(M, tmp_path, "web", "/htdocs", follow_symlinks=follow)
+    folder = Folder(spec, root_identity(tmp_path))
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    if follow:
+        with pytest.raises(FileChangedError):
+            require_gone(folder, "link.jpg", stat.S_ISREG)
+    else:
+        require_gone(folder, "link.jpg", stat.S_ISREG)
+    (tmp_path / "a.jpg").unlink()
+    require_gone(folder, "link.jpg", stat.S_ISREG)
