@@ -201,7 +201,7 @@ class FileBusyError(LocalError):
 class LocalUnreadableError(LocalError):
     """The file is there but cannot be read."""
 
-    retry = Retry.NAME
+    retry = Retry.FILE
     remedy = "Let the service's user read the file; it is published when that changes."
 
 

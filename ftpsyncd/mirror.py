@@ -158,9 +158,12 @@ class Mirror:
             self.site.tell(EventKind.RESCAN, message=changes.reason)
 
     def look_at(self, path: str, now: float) -> None:
-        """Mark a path; one that is known to be unsettled has its next look already."""
+        """Mark a path; one that is known to be unsettled has its next look already.
+
+        One that failed has its next try, which what changed may bring forward.
+        """
         pending = self.pending.get(path)
-        if pending is None:
+        if pending is None or pending.sighting is None:
             self.dirty.mark(path, now)
         elif pending.busy:
             self.dirty.mark(path, now + min(LONGEST_GAP_S, LOOK_GAP_S * 2 ** min(pending.looks, 8)))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
+from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.model import (
     Adopt,
     Entry,
@@ -28,6 +29,8 @@ from ftpsyncd.model import (
     join,
 )
 from ftpsyncd.specs import MappingSpec
+
+_UNREADABLE = LocalUnreadableError.__name__
 
 
 class Selection(Protocol):
@@ -174,10 +177,10 @@ def _decide_file(
     if (row is not None and row.kind is Kind.DIR) or not look.selection.includes(path):
         yield from _decide_absent(path, row, failure, look)
         return
-    if failure is not None and failure.fingerprint == entry.fingerprint and (blocked := _blocked(path, failure, look)):
-        yield blocked
-        return
-    yield _publish(path, entry, row, look, busy=busy)
+    blocked = None
+    if failure is not None and failure.fingerprint == entry.fingerprint and not _may_be_read_now(entry, failure, look):
+        blocked = _blocked(path, failure, look)
+    yield blocked or _publish(path, entry, row, look, busy=busy)
 
 
 def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: bool) -> Decision:
@@ -258,6 +261,14 @@ def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:
     if wait_s > 0:
         return Wait(path, look.now + wait_s, f"the last try failed: {failure.message}")
     return None
+
+
+def _may_be_read_now(entry: Entry, failure: Failure, look: Look) -> bool:
+    """Whether a file that could not be read was changed since, by a chmod for instance: its fingerprint tells of none.
+
+    A time to come proves nothing: a file that keeps it would be tried again and again.
+    """
+    return failure.kind == _UNREADABLE and failure.failed_ns < entry.ctime_ns <= look.wall_ns
 
 
 def retry_in_s(failure: Failure, wall_ns: int) -> float:

@@ -17,6 +17,7 @@ from tests.core.vocabulary import (
     DISK,
     NOW,
     OTHER_DISK,
+    SETTLE_S,
     SHA,
     WALL,
     M,
@@ -40,6 +41,8 @@ A = file(size=10, mtime=1, inode=7)
 A_TOUCHED = file(size=10, mtime=2, inode=7)
 A_GROWN = file(size=11, mtime=2, inode=7)
 A_NOW = file(size=10, mtime=1, inode=7, changed_s_ago=0.5)
+A_SINCE = file(size=10, mtime=1, inode=7, changed_s_ago=SETTLE_S)
+"""Changed after what failed, and quiet since."""
 A_FROM_THE_FUTURE = file(size=10, mtime=1, inode=7, changed_s_ago=-3600)
 RENEWED = made(inode=51)
 
@@ -221,6 +224,22 @@ FAILURES = {
     "a parked file stays parked": (Scene({"a": A}, failures={"a": failed(A, parked=True)}), [settled()]),
     "a parked file that was published before stays parked": (
         Scene({"a": A_GROWN}, {"a": published(A)}, {"a": failed(A_GROWN, parked=True)}),
+        [settled()],
+    ),
+    "a file that could not be read is tried again when its rights changed": (
+        Scene({"a": A_SINCE}, failures={"a": failed(A, parked=True)._replace(kind="LocalUnreadableError")}),
+        [upload(A_SINCE)],
+    ),
+    "and not before": (
+        Scene({"a": A}, failures={"a": failed(A, parked=True)._replace(kind="LocalUnreadableError")}),
+        [settled()],
+    ),
+    "nor because its change is still to come": (
+        Scene({"a": A_FROM_THE_FUTURE}, failures={"a": failed(A)._replace(kind="LocalUnreadableError")}),
+        [retry_in(30)],
+    ),
+    "new rights mean nothing to a server": (
+        Scene({"a": A_SINCE}, failures={"a": failed(A, parked=True)}),
         [settled()],
     ),
     "a failed file waits for its next try": (Scene({"a": A}, failures={"a": failed(A)}), [retry_in(30)]),

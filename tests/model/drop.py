@@ -354,6 +354,12 @@ class Drop:
         self._changed({path for path, _ in self.walk()})
         self.point_to(self.folder)
 
+    def chmod(self, path: str, mode: int) -> None:
+        """Change who may read a file."""
+        Path(self.local(path)).chmod(mode)
+        self._note(self.local(path))
+        self._tell(path)
+
     def lock(self, path: str) -> None:
         """Take away the right to read a folder."""
         if path and self.is_folder(path):

@@ -7,12 +7,15 @@ steps of the daemon at which the trouble may come.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from ftpsyncd.core.names import TRASH
+from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.outcomes import LOST_CONNECTIONS
+from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
@@ -173,6 +176,32 @@ def test_a_link_whose_target_cannot_be_read_is_not_deleted():
         world.do(("go_on", 60.0))
         assert f"{BASE}/link" in world.server.files
         world.come_to_rest()
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("closed_s", [5.0, 60.0, 100_000.0], ids=["tried again", "tried hourly", "parked"])
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
+    closed_s: float, monkeypatch: pytest.MonkeyPatch, *, heard: bool
+):
+    def opened(root: Path, path: str, *, follow_symlinks: bool) -> BinaryIO:
+        if not (root / path).stat().st_mode & 0o400:
+            raise LocalUnreadableError(f"{path!r} cannot be read: Permission denied.")
+        return open_quietly(root, path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr("ftpsyncd.publish.open_quietly", opened)
+    world = begun()
+    try:
+        world.write("new", 20)
+        world.drop.chmod("new", 0)
+        world.do(("go_on", closed_s))
+        assert f"{BASE}/new" not in world.server.files
+        world.drop.chmod("new", 0o600)
+        if not heard:
+            world.lose_events()
+        world.do(("go_on", 5.0))
+        assert f"{BASE}/new" in world.server.files
     finally:
         world.close()
 
