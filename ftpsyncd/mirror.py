@@ -59,6 +59,9 @@ LOOK_GAP_S = 0.01
 LONGEST_GAP_S = 0.1
 SOON_S = 35.0
 """A `sync` waits for another try that comes within this time."""
+UNREADABLE_AGAIN_S = 1.0
+LONGEST_AGAIN_S = 300.0
+"""What cannot be read is looked at again after 1, 2, 4 … 300 seconds: nothing else need ever tell that it can be."""
 OFFERED_MAX = 2000
 """Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
 RESTLESS_S = 600.0
@@ -124,6 +127,8 @@ class Mirror:
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
         self.problems: dict[str, str] = {}
+        self._look_again_s: dict[str, float] = {}
+        """How long the problems wait for their next look."""
         self.offered: dict[str, float] = {}
         """Since when files wait for the server, the oldest first."""
         self.passes = 0
@@ -262,7 +267,7 @@ class Mirror:
             self.removals.source_present(listing.root, at)
         self._doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
-            self._note_problem(directory, listing.problem)
+            self._note_problem(directory, listing.problem, at, self.dirty.mark_directory)
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
             if directory:
@@ -307,27 +312,40 @@ class Mirror:
             directory = parent(directory)
         return None
 
-    def _note_problem(self, path: str, why: str) -> None:
-        if path not in self.problems and len(self.problems) < QUEUE_ROOM:
+    def _note_problem(self, path: str, why: str, at: Moment, mark: Callable[[str, float], None]) -> None:
+        if path not in self.problems:
+            if len(self.problems) >= QUEUE_ROOM:
+                return
             self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=LocalUnreadableError.__name__)
             self.problems[path] = why
+        if not self.one_pass:
+            pause_s = self._look_again_s.get(path, UNREADABLE_AGAIN_S)
+            self._look_again_s[path] = min(2 * pause_s, LONGEST_AGAIN_S)
+            mark(path, at.now + pause_s)
 
-    def _note_problems(self, listing: Listing) -> None:
+    def _problem_over(self, path: str) -> bool:
+        """Whether there was one."""
+        self._look_again_s.pop(path, None)
+        return self.problems.pop(path, None) is not None
+
+    def _note_problems(self, listing: Listing, at: Moment) -> None:
         """What cannot be read now, and what can be again; whether a directory can, its own listing alone tells."""
         directory = listing.directory
-        self.problems.pop(directory, None)
+        if self._problem_over(directory):
+            # Of what changed below it meanwhile nobody may have heard.
+            self.dirty.mark_deep(directory, at.now)
         for path in [p for p in self.problems if parent(p) == directory]:
             name = basename(path)
             entry = listing.entries.get(name)
             seen = (listing.names is None or name in listing.names) and name not in listing.unreadable
             if seen and (entry is None or entry.kind is not Kind.DIR):
-                del self.problems[path]
+                self._problem_over(path)
         for name, why in listing.unreadable.items():
-            self._note_problem(join(directory, name), why)
+            self._note_problem(join(directory, name), why, at, self.dirty.mark)
 
     def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
         directory = listing.directory
-        self._note_problems(listing)
+        self._note_problems(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
             failures = self.ledger.failures(self.id, directory)
@@ -519,7 +537,7 @@ class Mirror:
         if isinstance(decision, Adopt):
             self.ledger.put(self.id, decision.path, decision.row)
             return
-        self.problems.pop(decision.path, None)
+        self._problem_over(decision.path)
         self.forget(decision.path, decision.kind)
         self.site.tell(EventKind.FORGOTTEN, decision.path, decision.why)
 
@@ -562,7 +580,7 @@ class Mirror:
         """A directory is not there: neither is anything that was noted below it, or was to be published there."""
         self.queue.withdraw_below(self.spec.name, directory, MakeDir | Upload | Rename)
         prefix = f"{directory}/"
-        for noted in (self.pending, self.problems):
+        for noted in (self.pending, self.problems, self._look_again_s):
             for path in [p for p in noted if p.startswith(prefix)]:
                 del noted[path]
         if self.ledger.row(self.id, directory) is None:
@@ -571,7 +589,7 @@ class Mirror:
     def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         """A published path is not on disk, and has not been for so many seconds at least."""
         self.pending.pop(path, None)
-        self.problems.pop(path, None)
+        self._problem_over(path)
         self.offered.pop(path, None)
         if self.offers.moves_from(path) or self.queue.occupied(self.spec.name, path):
             self.offers.again.add(path)

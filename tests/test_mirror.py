@@ -421,6 +421,34 @@ def test_a_folder_that_cannot_be_read_is_told_once_however_often_the_one_above_i
     assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old", "old"]
 
 
+@pytest.mark.parametrize("what", ["a directory", "a name"])
+def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(story: Story, what: str):
+    closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Input/output error")
+    if what == "a name":
+        closed = Listing("", Presence.PRESENT, {}, frozenset({"old"}), unreadable={"old": "Input/output error"})
+    now, pauses = NOW, []
+    for _ in range(12):
+        story.mirror.on_listing(closed, Moment(now, WALL))
+        due = story.mirror.next_due()
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        story.mirror.pump(Moment(now, WALL))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    story.sees("", old=folder())
+    story.lists("old", a=PICTURE)
+    assert not story.mirror.problems
+    assert story.mirror.dirty._frontier == ["old"], "what is below it is looked at, too"
+    story.mirror.on_listing(closed, Moment(now, WALL))
+    assert story.mirror.dirty.due_by(now + 1)
+
+
+def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
+    story.mirror.one_pass = True
+    story.mirror.on_listing(Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied"), AT)
+    assert story.mirror.next_due() is None
+
+
 def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
     story = Story(story.ledger, delete_after_s=10.0)
     story.ledger.put(story.id, "a", published(PICTURE))

@@ -16,6 +16,7 @@ from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.local.quiet import open_quietly
+from ftpsyncd.mirror import LONGEST_AGAIN_S
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
@@ -176,6 +177,23 @@ def test_a_link_whose_target_cannot_be_read_is_not_deleted():
         world.do(("go_on", 60.0))
         assert f"{BASE}/link" in world.server.files
         world.come_to_rest()
+    finally:
+        world.close()
+
+
+def test_what_could_not_be_read_is_looked_at_again_though_nobody_tells():
+    """A disk that failed to answer once, a directory that was closed: what changed below it has had no event."""
+    world = begun()
+    try:
+        world.drop.lock("a")
+        world.do(("go_on", 10.0))
+        world.drop.locked.clear()
+        for path in ("a/3", "a/b/4"):
+            world.write(path, 20)
+        world.drop.heard.names.clear()
+        world.do(("go_on", LONGEST_AGAIN_S))
+        assert {f"{BASE}/a/3", f"{BASE}/a/b/4"} <= world.server.files.keys()
+        assert not world._mirror.problems
     finally:
         world.close()
 
