@@ -30,6 +30,8 @@ from ftpsyncd.model import (
     Row,
     Sweep,
     Upload,
+    basename,
+    join,
     parent,
 )
 from ftpsyncd.removals import Moment
@@ -179,6 +181,8 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
 def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     action, ledger, path = done.action, mirror.ledger, done.action.path
     before = _Before(ledger.tries(mirror.id, path), ledger.row(mirror.id, path) if isinstance(action, Delete) else None)
+    if mirror.spec.follow_symlinks:
+        _look_at_links(mirror, action, at)
     match action:
         case Upload() | Rename():
             _file_done(mirror, action, done, at)
@@ -252,6 +256,32 @@ def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> 
         for path, fingerprint in mirror.ledger.names_of(mirror.id, action.fingerprint.inode):
             if path != action.path and fingerprint != action.fingerprint:
                 mirror.dirty.mark(path, at.now)
+
+
+def _look_at_links(mirror: Mirror, action: Action, at: Moment) -> None:
+    """What is published under one name may be so under others, which lead to it or to a directory above it.
+
+    Where links are followed, the kernel tells of none of the other names. A name that leads to a directory has a row
+    with that directory's inode; whether something in it is new there, too, only a look can tell.
+    """
+    if isinstance(action, Sweep | Probe):
+        return
+    ledger, path = mirror.ledger, action.path
+    row, above = ledger.row(mirror.id, path), ledger.row(mirror.id, parent(path))
+    inodes = {row.fingerprint.inode} if row is not None else set()
+    if isinstance(action, Upload | Rename):
+        inodes.add(action.fingerprint.inode)
+    elif isinstance(action, RenameDir):
+        inodes.add(action.inode)
+    names: set[str] = set()
+    for inode in inodes - {0}:
+        names.update(name for name, _ in ledger.names_of(mirror.id, inode))
+        names.update(ledger.same_directory(mirror.id, inode))
+    if above is not None and above.fingerprint.inode:
+        places = ledger.same_directory(mirror.id, above.fingerprint.inode)
+        names.update(join(place, basename(path)) for place in places)
+    for name in names - {path}:
+        mirror.dirty.mark(name, at.now)
 
 
 def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int) -> None:

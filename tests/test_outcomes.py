@@ -45,6 +45,7 @@ from ftpsyncd.model import (
     Row,
     Sweep,
     Upload,
+    join,
 )
 from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
 from ftpsyncd.removals import Moment
@@ -189,12 +190,14 @@ def test_too_many_connections_at_a_cap_of_one_is_an_outage():
 class Story:
     """A mirror with a ledger, and what the log is told."""
 
-    def __init__(self, ledger: Ledger, *, name: str = M, queue: Queue | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, *, name: str = M, queue: Queue | None = None, follow_symlinks: bool = False
+    ) -> None:
         self.events: list[Event] = []
         self.ledger = ledger
         self.queue = queue or queue_in(Breaker.CLOSED)
         self.outcomes = Outcomes()
-        spec = MappingSpec(name, Path("/srv/gallery"), "web", "/htdocs")
+        spec = MappingSpec(name, Path("/srv/gallery"), "web", "/htdocs", follow_symlinks=follow_symlinks)
         self.id = ledger.mapping(name, "there")
         self.mirror = Mirror(
             spec,
@@ -227,6 +230,39 @@ def test_a_published_file_is_recorded_with_what_was_planned(story: Story):
     assert story.ledger.failure(story.id, "d/a") is None
     (event,) = story.events
     assert (event.kind, event.path, event.size, event.reply) == (EventKind.PUBLISHED, "d/a", 10, "226 Done.")
+
+
+DIRECTORY = Row(Kind.DIR, Fingerprint(0, 0, 50), b"", WALL)
+CHANGES: dict[str, tuple[Outcome, set[str]]] = {
+    "a file is written in place": (Done(UPLOAD._replace(fingerprint=A._replace(size=11)), Did.PUBLISHED), {"link"}),
+    "another file is put in its place": (
+        Done(UPLOAD._replace(fingerprint=Fingerprint(9, 2, 8)), Did.PUBLISHED),
+        {"link"},
+    ),
+    "a file is renamed": (Done(Rename(M, "d/b", "d/a", A, SHA), Did.RENAMED), {"link"}),
+    "a file is deleted": (Done(Delete(M, "d/a"), Did.DELETED), {"link"}),
+    "a directory is renamed": (Done(RenameDir(M, "e", "d", 50), Did.RENAMED), {"folder"}),
+    "a directory is removed": (Done(RemoveDir(M, "d"), Did.REMOVED), {"folder"}),
+    "a directory is made": (Done(MakeDir(M, "d/new", 60), Did.MADE), {"folder/new"}),
+    "a new file is published": (Done(Upload(M, "d/new", Fingerprint(9, 2, 8)), Did.PUBLISHED), {"folder/new"}),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("follow", [False, True])
+def test_names_that_lead_to_what_changed_are_looked_at_where_links_are_followed(change: str, *, follow: bool):
+    outcome, expected = CHANGES[change]
+    with Ledger(Path(":memory:")) as ledger:
+        story = Story(ledger, follow_symlinks=follow)
+        for path in ("d", "folder"):
+            ledger.put(story.id, path, DIRECTORY)
+        for path in ("d/a", "link"):
+            ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
+        story.apply(outcome)
+        looks = []
+        while (work := story.mirror.dirty.take(NOW)) is not None:
+            looks += [join(work.directory, name) for name in work.names or ()]
+        assert (expected <= set(looks)) is follow
 
 
 def test_a_file_published_in_a_directory_that_is_not_recorded_has_it_recorded(story: Story):

@@ -17,6 +17,7 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.mirror import LONGEST_AGAIN_S
+from ftpsyncd.model import parent
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
@@ -220,6 +221,30 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
             world.lose_events()
         world.do(("go_on", 5.0))
         assert f"{BASE}/new" in world.server.files
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("how", ["write", "swap"])
+def test_what_is_published_under_a_link_as_well_changes_under_both_names(how: str):
+    """A link to a file, and one to a directory; nobody tells of what is seen through them."""
+    world = World(follow_symlinks=True)
+    try:
+        for path in ("a", "a/b"):
+            world.make_folder(path)
+        for path in ("a/1", "a/b/2"):
+            world.write(path, 20)
+        Path(world.drop.local("file")).symlink_to("a/1")
+        Path(world.drop.local("folder")).symlink_to("a")
+        world.lose_events()
+        world.do(("go_on", 30.0))
+        for path in ("a/1", "a/b/2", "a/b/3", "a/c/4"):
+            world.make_folder(parent(path))
+            world.do((how, path, 30))
+        world.do(("go_on", 30.0))
+        published = world._published()
+        for path, other in {"file": "a/1", **{f"folder/{p}": f"a/{p}" for p in ("1", "b/2", "b/3", "c/4")}}.items():
+            assert published.get(path) == published[other] == Path(world.drop.local(other)).read_bytes(), path
     finally:
         world.close()
 
