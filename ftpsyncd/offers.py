@@ -143,6 +143,9 @@ class Offers:
         for path in self._queue.freed(self._name):
             self.again.discard(path)
             self._site.dirty.mark(path, now)
+            if self._site.spec.follow_symlinks and self.is_recorded(path):
+                # A directory that a link led to for a moment: what waited below it was taken back.
+                self._site.dirty.mark_deep(path, now)
 
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""

@@ -338,6 +338,9 @@ def _look_at_source(mirror: Mirror, action: Action, at: Moment) -> None:
     """What a rename was to take away is still at the server, and nobody else may care for it."""
     if isinstance(action, Rename | RenameDir):
         mirror.dirty.mark(action.source, at.now)
+    if isinstance(action, RenameDir):
+        # It may be here still, where a link that is followed leads to it: what waited below it was taken back.
+        mirror.dirty.mark_deep(action.source, at.now)
 
 
 def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:

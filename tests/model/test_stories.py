@@ -17,12 +17,12 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.mirror import LONGEST_AGAIN_S
-from ftpsyncd.model import parent
+from ftpsyncd.model import RenameDir, parent
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.figures import Figures
-from tests.model.world import BASE, FAULTS, Op, World
+from tests.model.world import BASE, FAULTS, M, Op, World
 
 STORIES: dict[str, tuple[Op, ...]] = {
     "a file is written anew": (("write", "a/1", 200), ("go_on", 30.0)),
@@ -245,6 +245,38 @@ def test_what_is_published_under_a_link_as_well_changes_under_both_names(how: st
         published = world._published()
         for path, other in {"file": "a/1", **{f"folder/{p}": f"a/{p}" for p in ("1", "b/2", "b/3", "c/4")}}.items():
             assert published.get(path) == published[other] == Path(world.drop.local(other)).read_bytes(), path
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize(("stops", "goes_on"), [("offline", "online"), ("pause", "resume")])
+def test_a_link_to_a_directory_takes_no_upload_away_from_it(stops: str, goes_on: str, *, removed: bool):
+    """It looks like that directory under a new name, until the last look before the rename."""
+    world = World(follow_symlinks=True)
+    try:
+        for path in ("a", "a/b"):
+            world.make_folder(path)
+        for path in ("a/1", "a/b/2"):
+            world.write(path, 20)
+        world.go_on(10.0)
+        world.do((stops,))
+        world.write("a/b/2", 30)
+        world.do(("go_on", 30.0))
+        link = Path(world.drop.local("link"))
+        link.symlink_to("a")
+        world.drop._tell("link")
+        world.do(("go_on", 30.0))
+        assert isinstance(world._mirror.queue.waiting(M, "link"), RenameDir)
+        if removed:
+            link.unlink()
+            world.drop._tell("link")
+            world.do(("go_on", 30.0))
+        world.do((goes_on,))
+        world.do(("go_on", 600.0))
+        published = world._published()
+        assert published["a/b/2"] == Path(world.drop.local("a/b/2")).read_bytes()
+        assert published.get("link/b/2") == (None if removed else published["a/b/2"])
     finally:
         world.close()
 
