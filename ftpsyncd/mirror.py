@@ -131,6 +131,8 @@ class Mirror:
         """How long the problems wait for their next look."""
         self.offered: dict[str, float] = {}
         """Since when files wait for the server, the oldest first."""
+        self.inherited = set(queue.running(spec.name))
+        """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self.passes = 0
         self._selection = selection
         self._disk: Disk | None = None

@@ -103,6 +103,12 @@ class Outcomes:
             if path in mirror.offers.again:
                 mirror.offers.again.discard(path)
                 mirror.dirty.mark(path, at.now)
+        if action.path in mirror.inherited:
+            # It was planned under settings that are over: what it was about is looked at under the new ones.
+            mirror.inherited.discard(action.path)
+            mirror.dirty.mark(action.path, at.now)
+            _look_at_source(mirror, action, at)
+            return False
         return requeue
 
     def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:

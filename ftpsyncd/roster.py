@@ -4,9 +4,9 @@ In: a configuration, at the start and at every reload. Out: parts registered wit
 calls it from its own thread; what concerns the engine's state is done on the engine's thread.
 
 A reload touches only what differs. A mapping whose settings changed, but not what it publishes where, goes on at once:
-its transfers run to their end under the new settings. One that publishes something else somewhere else, or is gone,
-starts nothing more, and what runs may end for `RETIRE_S`; if it does not, the connections of its server are given up,
-which is as harmless as an outage: the ledger knows what was begun.
+its transfers run to their end under the new settings, and are planned anew if they fail. One that publishes something
+else somewhere else, or is gone, starts nothing more, and what runs may end for `RETIRE_S`; if it does not, the
+connections of its server are given up, which is as harmless as an outage: the ledger knows what was begun.
 """
 
 from __future__ import annotations
@@ -223,9 +223,7 @@ class Roster:
                 mirror = self._engine.mirrors[name]
                 mirror.detach()
                 mirror.queue.suspend(name, suspended=True)
-                mirror.queue.withdraw_mapping(name)
-                for action in self._crews[mirror.spec.server].recall(name):
-                    mirror.queue.finish(action)
+                self._take_back(mirror)
 
         def running() -> set[str]:
             mirrors = self._engine.mirrors
@@ -241,6 +239,13 @@ class Roster:
                 return still
             self._engine.turned.wait(0.1)
         return set()
+
+    def _take_back(self, mirror: Mirror) -> None:
+        """Take back what waits of a mapping, and what was handed over and no worker has begun (engine's thread)."""
+        name = mirror.spec.name
+        mirror.queue.withdraw_mapping(name)
+        for action in self._crews[mirror.spec.server].recall(name):
+            mirror.queue.finish(action)
 
     def _drop(self, name: str) -> None:
         def drop() -> None:
@@ -262,7 +267,7 @@ class Roster:
         root = self._folders[name].root
 
         def swap() -> None:
-            self._engine.mirrors[name].queue.withdraw_mapping(name)
+            self._take_back(self._engine.mirrors[name])
             self._add_mapping(config, config.mappings[name], root)
 
         self._on_engine(swap)

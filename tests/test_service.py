@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -11,6 +12,18 @@ from ftpsyncd import engine, service
 from ftpsyncd.config import load
 from ftpsyncd.service import Service
 from tests.servers import PASSWORD, USER, running
+from tests.waiting import until
+
+
+def written(path: Path, port: int, mapping: str = "") -> Path:
+    """A configuration with one mapping, `m`."""
+    path.write_text(
+        f"servers: {{web: {{host: 127.0.0.1, port: {port}, user: {USER}, tls: 'off',"
+        " password: {env: FTP_PASSWORD}}}\n"
+        f"mappings: {{m: {{local: {path.parent}/in, remote: 'web:/m', settle: 0s{mapping}}}}}\n"
+        f"state_dir: {path.parent}/state\ncontrol: {{socket: {path.parent}/s}}\n"
+    )
+    return path
 
 
 @pytest.mark.parametrize("files", [0, 3])
@@ -22,13 +35,7 @@ def test_the_end_of_a_pass_is_told(files: int, tmp_path: Path, monkeypatch: pyte
     for i in range(files):
         (tmp_path / f"in/{i}.jpg").write_bytes(b"picture")
     with running("pyftpdlib") as server:
-        config = tmp_path / "config.yaml"
-        config.write_text(
-            f"servers: {{web: {{host: 127.0.0.1, port: {server.port}, user: {USER}, tls: 'off',"
-            " password: {env: FTP_PASSWORD}}}\n"
-            f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m', settle: 0s}}}}\nstate_dir: {tmp_path}/state\n"
-        )
-        one = Service(load(config), one_pass=True)
+        one = Service(load(written(tmp_path / "config.yaml", server.port)), one_pass=True)
         one.start()
         try:
             began = time.monotonic()
@@ -37,3 +44,23 @@ def test_the_end_of_a_pass_is_told(files: int, tmp_path: Path, monkeypatch: pyte
             assert one.progress().files_done == files
         finally:
             one.stop()
+
+
+def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(b"picture")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config, port = tmp_path / "config.yaml", silent.getsockname()[1]
+        service = Service(load(written(config, port)))
+        service.start()
+        try:
+            queue = service.engine.servers["web"].queue
+            until(lambda: queue.in_flight, "the file waits for the greeting", 20)
+            service.change(load(written(config, port, ", exclude: ['a.jpg']")))
+            assert not service.engine.ask(lambda _at: queue.in_flight)
+        finally:
+            silent.close()
+            service.stop()

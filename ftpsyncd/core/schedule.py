@@ -155,6 +155,10 @@ class Queue:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
 
+    def running(self, mapping: str) -> Iterator[str]:
+        """The paths of running actions, each under its own."""
+        return (own[1] for own, action in self._running.items() if own == (mapping, action.path))
+
     def makes(self, mapping: str, path: str) -> bool:
         """Whether a directory waits to be made under this path, or is being made."""
         key = (mapping, path)

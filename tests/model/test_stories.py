@@ -772,6 +772,35 @@ def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_tha
         world.close()
 
 
+def test_what_is_excluded_while_it_is_sent_is_not_sent_again():
+    world = begun()
+    try:
+        world.upon("STOR", ("exclude", ("2",)))
+        world.do(("fault", "STOR", "unavailable", 1))
+        world.do(("write", "2", 20))
+        world.do(("go_on", 60.0))
+        assert f"{BASE}/2" not in world.server.files
+        world.come_to_rest()
+        assert f"{BASE}/2" not in world.server.files
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("verb", ["MLST", "DELE"])
+def test_what_is_to_be_kept_while_it_is_being_deleted_is_not_tried_again(verb: str):
+    world = begun()
+    try:
+        world.upon(verb, ("keep",))
+        world.do(("fault", verb, "unavailable", 1))
+        world.do(("delete", 0))
+        world.do(("go_on", 60.0))
+        assert "keep" in world.counts
+        world.come_to_rest()
+        assert f"{BASE}/1" in world.server.files
+    finally:
+        world.close()
+
+
 def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
     killed = 0
     for steps in range(STEPS):

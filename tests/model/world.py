@@ -299,6 +299,7 @@ class World:
         """Steps of the daemon so far, each of them a place where something may happen."""
         self.steps_of_story = 0
         self._later: list[tuple[int, Op]] = []
+        self._upon: dict[str, Op] = {}
         self._depth = 0
         self._turning = self._looking = self._connecting = False
         self._shift: _Shift | None = None
@@ -362,6 +363,10 @@ class World:
         """Let something happen after so many steps of the daemon, whatever it is at then."""
         self._later.append((self.steps + steps, op))
 
+    def upon(self, what: str, op: Op) -> None:
+        """Let something happen right before the server is next told this."""
+        self._upon[what] = op
+
     def between(self, what: str, _path: str) -> None:
         """Two steps of the daemon: whatever is to happen here happens."""
         self.steps += 1
@@ -369,6 +374,8 @@ class World:
         if self._depth >= 3:
             return
         due = [op for at, op in self._later if at <= self.steps]
+        if what in self._upon:
+            due.append(self._upon.pop(what))
         if not due:
             return
         self._later = [(at, op) for at, op in self._later if at > self.steps]
@@ -530,10 +537,20 @@ class World:
         for path, content in [*self._published().items(), *self.drop.files().items()]:
             if not wanted.includes(path):
                 self.given_up.add(content)
+        self._reload(spec)
+
+    def keep(self) -> None:
+        """What is gone is to stay at the server from now on, by a reload."""
+        self.given_up |= self.drop.finished
+        self._reload(self.spec._replace(deletes=DeletePolicy.KEEP))
+
+    def _reload(self, spec: MappingSpec) -> None:
         self.spec, self._all_managed = spec, False
         if self._engine is not None and not (self._turning or self._looking):
-            root = self._folder.root
-            self._mirror.queue.withdraw_mapping(M)
+            root, queue = self._folder.root, self._mirror.queue
+            queue.withdraw_mapping(M)
+            for action in self._crew.recall(M):
+                queue.finish(action)
             self._attach(root)
 
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
