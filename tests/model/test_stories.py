@@ -801,6 +801,31 @@ def test_what_is_to_be_kept_while_it_is_being_deleted_is_not_tried_again(verb: s
         world.close()
 
 
+@pytest.mark.parametrize(
+    ("verb", "failing", "change"),
+    [
+        ("RNTO", ("write", "1", 20), ("write", "1", 30)),
+        ("RNTO", ("write", "1", 20), ("delete", 0)),
+        ("DELE", ("delete", 0), ("write", "1", 30)),
+    ],
+)
+def test_a_change_to_what_failed_is_not_left_until_its_next_try(verb: str, failing: Op, change: Op):
+    """Also when something had it looked at since, as a start does."""
+    world = begun()
+    try:
+        world.server.fail(verb, FAULTS["full"](), path=f"{BASE}/1")
+        world.do(failing)
+        world.do(("go_on", 10.0))
+        world.do(("restart",))
+        world.do(("go_on", 10.0))
+        assert "1" in world._mirror.pending
+        world.do(change)
+        world.do(("go_on", 30.0))
+        assert world._published().get("1") == world.drop.files().get("1")
+    finally:
+        world.close()
+
+
 def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
     killed = 0
     for steps in range(STEPS):
