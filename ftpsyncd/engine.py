@@ -418,7 +418,9 @@ class Engine:
         if q.idle and not q.only_additions:
             for mirror in self.mirrors.values():
                 # Not before the first pass: what it finds on disk goes on with what is there.
-                if mirror.queue is q and mirror.intents and mirror.passes and not mirror.busy_looking(at.now):
+                if mirror.queue is not q or mirror.paused or not mirror.intents:
+                    continue
+                if mirror.passes and not mirror.busy_looking(at.now):
                     mirror.intents.ask(mirror.pending, at.now)
         return taken, afresh
 

@@ -126,8 +126,8 @@ class Queue:
 
     @property
     def idle(self) -> bool:
-        """Nothing waits, nothing runs."""
-        return not self._waiting and not self._in_flight
+        """Nothing runs, and nothing waits but what is of suspended mappings."""
+        return not self._in_flight and len(self._waiting) == sum(self.load(name).waiting for name in self._suspended)
 
     @property
     def is_doubtful(self) -> bool:

@@ -364,6 +364,13 @@ def test_a_suspended_mapping_starts_nothing_and_loses_nothing():
     assert taken(queue) == [upload("a")]
 
 
+@pytest.mark.parametrize("suspended", [True, False])
+def test_what_waits_of_a_suspended_mapping_is_no_work(suspended: bool):  # noqa: FBT001 - a case
+    queue = queue_of(upload("a"))
+    queue.suspend(M, suspended=suspended)
+    assert queue.idle is suspended
+
+
 def test_large_files_leave_one_connection_to_small_ones():
     queue = queue_of(*(large(f"large{n}") for n in range(5)), upload("small"), connections=3)
     assert taken(queue) == [large("large0"), large("large1"), upload("small")]
@@ -830,7 +837,7 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self) -> None:
         assert self.queue.in_flight == len(self.running)
-        assert self.queue.idle == (not self.running and not self.queued)
+        assert self.queue.idle == (not self.running and all(mapping in self.suspended for mapping, _ in self.queued))
         for mapping in (M, OTHER):
             waits = sum(key[0] == mapping for key in self.queued)
             runs = sum(action.mapping == mapping for action in self.running)

@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 import pytest
 
-from ftpsyncd.core.names import TRASH
+from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.mirror import LONGEST_AGAIN_S
-from ftpsyncd.model import RenameDir, parent
+from ftpsyncd.model import MakeDir, RenameDir, parent
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
@@ -822,6 +822,40 @@ def test_a_change_to_what_failed_is_not_left_until_its_next_try(verb: str, faili
         world.do(change)
         world.do(("go_on", 30.0))
         assert world._published().get("1") == world.drop.files().get("1")
+    finally:
+        world.close()
+
+
+def test_a_leftover_is_swept_beside_a_mapping_that_is_paused():
+    world = begun()
+    try:
+        world.upon("RNTO", ("crash",))
+        world.do(("write", "2", 200))
+        world.do(("go_on", 30.0))
+        world.do(("delete", 1))
+        world.do(("start",))
+        queue = world._mirror.queue
+        queue.suspend("paused", suspended=True)
+        queue.offer(MakeDir("paused", "2", 1))
+        assert any(path.endswith(SUFFIX) for path in world.server.files)
+        world.do(("go_on", 300.0))
+        assert not any(path.endswith(SUFFIX) for path in world.server.files)
+    finally:
+        world.close()
+
+
+def test_a_leftover_of_a_mapping_that_is_paused_waits_for_its_end():
+    world = begun()
+    try:
+        world.upon("RNTO", ("crash",))
+        world.do(("write", "2", 200))
+        world.do(("go_on", 30.0))
+        world.do(("delete", 1))
+        world.do(("start",))
+        world.do(("pause",))
+        world.do(("go_on", 300.0))
+        assert world._mirror.queue.idle
+        world.come_to_rest()
     finally:
         world.close()
 
