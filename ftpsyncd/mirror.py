@@ -233,12 +233,13 @@ class Mirror:
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""
         load = self.queue.load(self.spec.name)
-        if self.removals.missing:
-            # Marks wait for the folder to come back; a pass does not.
+        if self.removals.missing or (self.paused and load.waiting >= QUEUE_ROOM):
+            # Marks wait for the folder to come back, or for room in the queue; a pass does not.
             return not load.running
         return (
             self.passes > 0
-            and not (load.waiting or load.running)
+            and not load.running
+            and (not load.waiting or self.paused)
             and not self.busy_looking(now)
             and not self.dirty.due_by(now + SOON_S)
             and not any(pending.sighting for pending in self.pending.values())

@@ -74,6 +74,8 @@ class Progress(NamedTuple):
     messages: tuple[str, ...]
     source_missing: bool = False
     """A folder is not there: nothing of it was compared."""
+    paused: int = 0
+    """Changes that wait for mappings to go on which a person paused."""
 
 
 class Service:
@@ -243,6 +245,7 @@ class Service:
         down = [s for s in engine.servers.values() if s.queue.state in {Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL}]
         unavailable = {server.name for server in down if not server.queue.in_flight}
         finished = all(m.finished(at.now) or m.spec.server in unavailable for m in engine.mirrors.values())
+        paused = [(m.spec.name, m.queue.load(m.spec.name).waiting) for m in engine.mirrors.values() if m.paused]
         counters = engine.counters
         failures = [engine.ledger.failure_counts(mirror.id) for mirror in engine.mirrors.values()]
         return Progress(
@@ -258,6 +261,7 @@ class Service:
             bool(unavailable),
             tuple(
                 [f"{server.name}: {server.queue.message}" for server in down]
+                + [f"{name}: {paused_message(name, waiting)}" for name, waiting in paused]
                 + [f"{m.spec.name}: {m.removals.missing}" for m in engine.mirrors.values() if m.removals.missing]
                 + [
                     f"{m.spec.name}: {m.removals.hold.message}"
@@ -271,7 +275,14 @@ class Service:
                 ]
             ),
             any(m.removals.missing for m in engine.mirrors.values()),
+            sum(waiting for _, waiting in paused),
         )
+
+
+def paused_message(name: str, waiting: int) -> str:
+    """What to tell of a mapping that a `sync` finds paused."""
+    waits = (", 1 change waits" if waiting == 1 else f", {waiting:,} changes wait") if waiting else ""
+    return f"paused by a person{waits}; `ftpsyncd resume {name}`, while the daemon runs, goes on"
 
 
 def _outside(reload: Callable[[], str] | None) -> Outside:

@@ -37,8 +37,8 @@ TURN_S = 0.25
 def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
     """Publish everything that waits, once, then end.
 
-    Exits with 1 if some files failed or are held, with 75 if a server is not available. Ctrl-C stops after the
-    current files; a second one ends at once.
+    Exits with 1 if some files failed or are held, or if something waits for a mapping that is paused, with 75 if a
+    server is not available. Ctrl-C stops after the current files; a second one ends at once.
     """
     start_log(given(), level="warning" if dry_run else "error")
     config = load_config(given())
@@ -92,10 +92,10 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
 
 
 def exit_code(progress: Progress) -> int:
-    """75 if a server could not be used, else 1 if something failed, is held or is missing, else 0."""
+    """75 if a server could not be used, else 1 if something failed, is held, is missing or waits paused, else 0."""
     if progress.unavailable:
         return ExitCode.TEMPFAIL
-    wanting = progress.failed or progress.held or progress.source_missing
+    wanting = progress.failed or progress.held or progress.source_missing or progress.paused
     return ExitCode.SOME_FAILED if wanting else ExitCode.DONE
 
 

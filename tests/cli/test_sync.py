@@ -12,6 +12,8 @@ import pytest
 
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.progress import Lines, Rate, summary, view
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.service import Progress
 from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, write_config
@@ -137,6 +139,23 @@ def test_files_that_fail_make_the_exit_code_one(ftpsyncd, config_of_real, real):
     ended = ftpsyncd("sync", "-c", config_of_real)
     assert ended.code == 1
     assert "1 file failed" in ended.out
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("files", "waits"), [(1, "1 change waits"), (2 * QUEUE_ROOM, "2,000 changes wait")])
+def test_a_pass_over_a_mapping_that_is_paused_ends_and_says_so(ftpsyncd, config_of_real, real, files, waits):
+    (config_of_real.parent / "gallery/a.jpg").touch()
+    ftpsyncd("sync", "-c", config_of_real)
+    with Ledger(config_of_real.parent / "state/ledger.db") as ledger:
+        ledger.set_paused(ledger.mapping(*ledger.all_mappings()[0][:2]), paused=True)
+    assert ftpsyncd("sync", "-c", config_of_real).code == 0
+    for index in range(files):
+        (config_of_real.parent / f"gallery/{index}.jpg").touch()
+    (config_of_real.parent / "shop/b.jpg").touch()
+    ended = ftpsyncd("sync", "-c", config_of_real)
+    assert ended.code == 1
+    assert f"gallery: paused by a person, {waits}; `ftpsyncd resume gallery`" in ended.out
+    assert {path.name for path in real.home.rglob("*.jpg")} == {"a.jpg", "b.jpg"}
 
 
 def test_an_interrupt_ends_a_pass_quietly(config_of_real):
