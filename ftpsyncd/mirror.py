@@ -58,7 +58,7 @@ LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
 LONGEST_GAP_S = 0.1
 SOON_S = 35.0
-"""A `sync` waits for another try that comes within this time."""
+"""A `sync` waits for another try, or for a delete, that comes within this time."""
 UNREADABLE_AGAIN_S = 1.0
 LONGEST_AGAIN_S = 300.0
 """What cannot be read is looked at again after 1, 2, 4 … 300 seconds: nothing else need ever tell that it can be."""
@@ -243,7 +243,6 @@ class Mirror:
             and not self.busy_looking(now)
             and not self.dirty.due_by(now + SOON_S)
             and not any(pending.sighting for pending in self.pending.values())
-            and (not self.removals.absent.files or self.removals.hold is not None)
         )
 
     def busy_looking(self, now: float) -> bool:

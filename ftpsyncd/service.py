@@ -246,6 +246,7 @@ class Service:
         unavailable = {server.name for server in down if not server.queue.in_flight}
         finished = all(m.finished(at.now) or m.spec.server in unavailable for m in engine.mirrors.values())
         paused = [(m.spec.name, m.queue.load(m.spec.name).waiting) for m in engine.mirrors.values() if m.paused]
+        later = [(m.spec.name, m.removals.absent.files) for m in engine.mirrors.values() if m.removals.hold is None]
         counters = engine.counters
         failures = [engine.ledger.failure_counts(mirror.id) for mirror in engine.mirrors.values()]
         return Progress(
@@ -262,6 +263,7 @@ class Service:
             tuple(
                 [f"{server.name}: {server.queue.message}" for server in down]
                 + [f"{name}: {paused_message(name, waiting)}" for name, waiting in paused]
+                + [f"{name}: {later_message(waiting)}" for name, waiting in later if waiting]
                 + [f"{m.spec.name}: {m.removals.missing}" for m in engine.mirrors.values() if m.removals.missing]
                 + [
                     f"{m.spec.name}: {m.removals.hold.message}"
@@ -283,6 +285,12 @@ def paused_message(name: str, waiting: int) -> str:
     """What to tell of a mapping that a `sync` finds paused."""
     waits = (", 1 change waits" if waiting == 1 else f", {waiting:,} changes wait") if waiting else ""
     return f"paused by a person{waits}; `ftpsyncd resume {name}`, while the daemon runs, goes on"
+
+
+def later_message(waiting: int) -> str:
+    """What to tell of deletes for which a `sync` does not wait."""
+    waits = "1 delete waits" if waiting == 1 else f"{waiting:,} deletes wait"
+    return f"{waits} for `delete_after`; a later `sync`, or the daemon, goes on"
 
 
 def _outside(reload: Callable[[], str] | None) -> Outside:

@@ -38,7 +38,8 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
     """Publish everything that waits, once, then end.
 
     Exits with 1 if some files failed or are held, or if something waits for a mapping that is paused, with 75 if a
-    server is not available. Ctrl-C stops after the current files; a second one ends at once.
+    server is not available. Deletes that come due within half a minute are awaited; the others are left to a later
+    `sync` or the daemon. Ctrl-C stops after the current files; a second one ends at once.
     """
     start_log(given(), level="warning" if dry_run else "error")
     config = load_config(given())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,6 +157,27 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_and_says_so(ftpsyncd, config_
     assert ended.code == 1
     assert f"gallery: paused by a person, {waits}; `ftpsyncd resume gallery`" in ended.out
     assert {path.name for path in real.home.rglob("*.jpg")} == {"a.jpg", "b.jpg"}
+
+
+@pytest.mark.timeout(60)
+def test_a_pass_leaves_deletes_that_come_due_much_later_to_a_later_one(ftpsyncd, config_of_real, real):
+    def wait_for(delete_after: str) -> None:
+        text = config_of_real.read_text()
+        config_of_real.write_text(re.sub("settle: 0s.*}", f"settle: 0s, delete_after: {delete_after}}}", text))
+
+    wait_for("1d")
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (config_of_real.parent / "gallery" / name).write_bytes(b"picture")
+    ftpsyncd("sync", "-c", config_of_real)
+    for name in ("a.jpg", "b.jpg"):
+        (config_of_real.parent / "gallery" / name).unlink()
+    ended = ftpsyncd("sync", "-c", config_of_real)
+    assert ended.code == 0
+    assert "gallery: 2 deletes wait for `delete_after`" in ended.out
+    assert len(list(real.home.rglob("*.jpg"))) == 3
+    wait_for("1s")
+    assert "2 files deleted" in ftpsyncd("sync", "-c", config_of_real).out
+    assert len(list(real.home.rglob("*.jpg"))) == 1
 
 
 def test_an_interrupt_ends_a_pass_quietly(config_of_real):
