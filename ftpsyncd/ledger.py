@@ -222,11 +222,15 @@ class Ledger:
         return found[0] if found else None
 
     def mapping(self, name: str, destination: str) -> int:
-        """The id of a mapping, made if it is new."""
+        """The id of a mapping, made if it is new; paused if it is under another destination."""
         found = self.find_mapping(name, destination)
         if found is not None:
             return found
-        self._write("INSERT INTO mapping(name, destination) VALUES(?, ?)", (name, destination))
+        self._write(
+            "INSERT INTO mapping(name, destination, paused)"
+            " SELECT ?, ?, ifnull(max(paused), 0) FROM mapping WHERE name=?",
+            (name, destination, name),
+        )
         self.commit()
         return self.mapping(name, destination)
 
@@ -266,8 +270,10 @@ class Ledger:
         return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
 
     def set_paused(self, mapping: int, *, paused: bool) -> None:
-        """Remember that a person paused or resumed this mapping."""
-        self._write("UPDATE mapping SET paused=? WHERE id=?", (int(paused), mapping))
+        """Remember that a person paused or resumed this mapping, wherever it publishes to."""
+        self._write(
+            "UPDATE mapping SET paused=? WHERE name=(SELECT name FROM mapping WHERE id=?)", (int(paused), mapping)
+        )
 
     # ── entries ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -234,6 +234,16 @@ def test_a_pause_is_kept(ledger: Ledger, mapping: int):
     assert not ledger.paused(mapping)
 
 
+def test_a_pause_is_that_of_the_name_wherever_it_publishes_to(ledger: Ledger):
+    here, other = ledger.mapping("gallery", "here"), ledger.mapping("shop", "here")
+    ledger.set_paused(here, paused=True)
+    there = ledger.mapping("gallery", "there")
+    assert ledger.paused(there)
+    assert not ledger.paused(other)
+    ledger.set_paused(there, paused=False)
+    assert not ledger.paused(here)
+
+
 def test_the_root_is_unknown_at_first(ledger: Ledger, mapping: int):
     assert ledger.root(mapping) is None
 
