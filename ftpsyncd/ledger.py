@@ -10,8 +10,9 @@ Paths are stored as the bytes the file system gives (BLOB), so every name that c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -57,6 +58,7 @@ LEDGER = "ledger.db"
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""
 
+_VALUES_AT_ONCE = 500
 _REMEMBERED = 10_000
 
 
@@ -394,6 +396,19 @@ class Ledger:
             (mapping, signed(inode)),
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
+
+    def files_among(self, mapping: int, directory: str, names: Collection[str]) -> list[str]:
+        """Those of some names that published files of one directory have."""
+        found: list[str] = []
+        waiting = iter(names)
+        while some := tuple(os.fsencode(name) for name in islice(waiting, _VALUES_AT_ONCE)):
+            marks = ",".join("?" * len(some))
+            cursor = self._read(
+                f"SELECT name FROM entry WHERE mapping=? AND dir=? AND kind=0 AND name IN ({marks})",  # noqa: S608 - marks only
+                (mapping, os.fsencode(directory), *some),
+            )
+            found += [os.fsdecode(r[0]) for r in cursor]
+        return found
 
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""

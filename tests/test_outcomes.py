@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -187,6 +187,22 @@ def test_too_many_connections_at_a_cap_of_one_is_an_outage():
 # ── What an outcome says about its path ──────────────────────────────────────────────────────────────────────────
 
 
+class Asked:
+    """A disk that only remembers which names it was asked for."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def list_dir(self, directory: str) -> None:
+        raise AssertionError("no directory has to be looked through")
+
+    def probe(self, _directory: str, names: Collection[str]) -> None:
+        self.names.update(names)
+
+    def check(self) -> None:
+        raise AssertionError("nobody had a reason to doubt the root")
+
+
 class Story:
     """A mirror with a ledger, and what the log is told."""
 
@@ -315,6 +331,20 @@ def test_a_deleted_file_is_looked_at_again_because_it_may_be_back(story: Story):
     story.apply(Done(Delete(M, "d/a"), Did.DELETED))
     assert story.ledger.is_empty(story.id)
     assert story.mirror.dirty.due_by(NOW)
+
+
+@pytest.mark.parametrize("did", [Did.DELETED, Did.TRASHED])
+def test_a_file_whose_name_differs_in_case_only_from_a_deleted_one_is_looked_for_at_the_server(story: Story, did: Did):
+    """Where they are one name, it is gone with the other."""
+    for path in ("d/IMG.JPG", "d/img.jpg", "d/img.png"):
+        story.ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
+    disk = Asked()
+    story.mirror.attach(disk)
+    story.apply(Done(Delete(M, "d/IMG.JPG"), did))
+    story.mirror.pump(Moment(NOW, WALL))
+    assert story.ledger.row(story.id, "d/img.jpg") == Row(Kind.FILE, Fingerprint(A.size, 0, 0), SHA, WALL)
+    assert story.ledger.row(story.id, "d/img.png") == Row(Kind.FILE, A, SHA, WALL)
+    assert disk.names == {"IMG.JPG", "img.jpg"}
 
 
 def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story):

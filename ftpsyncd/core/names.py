@@ -1,4 +1,4 @@
-"""Names at the server that are not the user's: temporary files and the trash. Pure."""
+"""Names at the server that are not the user's: temporary files and the trash; and what it may take for one. Pure."""
 
 from __future__ import annotations
 
@@ -53,3 +53,12 @@ def trash_apart(trash: str, number: int = 1) -> str:
     day, _, path = rest.partition("/")
     more = f".{number}" if number > 1 else ""
     return f"{base}/{TRASH}/{day}.{_seal('', path)}{more}/{path}"
+
+
+def other_cases(name: str) -> set[str]:
+    """How else a name is usually written: in upper and lower case, also of the extension alone."""
+    stem, dot, extension = name.rpartition(".")
+    if not stem:
+        stem, dot, extension = name, "", ""
+    stems = {stem, stem.lower(), stem.upper(), stem.capitalize()}
+    return {f"{s}{dot}{e}" for s in stems for e in (extension, extension.lower(), extension.upper())} - {name}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.names import TRASH, temporary, trash, trash_apart
+from ftpsyncd.core.names import TRASH, other_cases, temporary, trash, trash_apart
 from ftpsyncd.model import parent
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -105,6 +105,20 @@ def test_nothing_new_comes_into_a_name(name: str):
 )
 def test_the_trash_keeps_day_and_path(base: str, expected: str):
     assert trash(base, "2024-05-01", "d/a.jpg") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("IMG.JPG", {"img.jpg", "IMG.jpg", "img.JPG", "Img.JPG", "Img.jpg"}),
+        ("index", {"INDEX", "Index"}),
+        (".htaccess", {".HTACCESS"}),
+        ("2024.1", set()),
+        ("\udce4", set()),
+    ],
+)
+def test_a_name_in_other_cases(name: str, others: set[str]):
+    assert other_cases(name) == others
 
 
 @pytest.mark.parametrize("base", ["/", "/site"])
