@@ -14,10 +14,10 @@ import pytest
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
-from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.mirror import LONGEST_AGAIN_S
 from ftpsyncd.model import MakeDir, RenameDir, parent
+from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy

@@ -28,8 +28,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry
-from ftpsyncd.remote import data
+from ftpsyncd.remote import RemoteEntry, data
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
