@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given
+from ftpsyncd.cli.settings import load_config, start_log
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.moments import iso_utc
-from ftpsyncd.errors import DaemonNotRunningError
+from ftpsyncd.errors import ConfigError, DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.status import Status
@@ -50,44 +52,75 @@ def _client(socket: Path) -> ControlClient:
     return ControlClient(socket)
 
 
-def ask_status(config: Config) -> Status:
+def at_once(given: Given) -> ControlClient:
+    """The way to the daemon that runs with this configuration, whether or not the file is right by now.
+
+    A daemon that answers has validated the file when it started; that it was edited since must not keep anybody from
+    steering it, and validating it would take longer than all the rest.
+
+    Raises:
+        ConfigError: there is no configuration, or it does not say where the daemon listens.
+        DaemonNotRunningError: there is no socket.
+    """
+    path = configuration.find_config(given.config, os.environ)
+    socket = configuration.find_socket(path)
+    return client(configuration.load(path)) if socket is None else _client(socket)
+
+
+def ask_status(given: Given) -> Status:
     """How things are; ``daemon.running`` says who answered."""
     try:
-        return shapes.status_from_json(client(config).status())
+        return shapes.status_from_json(at_once(given).status())
     except DaemonNotRunningError:
         from ftpsyncd import survey  # noqa: PLC0415 - loads what a daemon consists of, to ask the ledger in its place
 
-        return survey.offline_status(config)
+        start_log(given, level="warning")
+        return survey.offline_status(load_config(given))
 
 
-def ask_running(given: Given) -> Status | None:
-    """How things are, if a daemon answers where the configuration plainly says it listens; else None.
+def edited_wrongly(given: Given, uptime_s: float) -> bool:
+    """Whether the file was edited since the daemon started, and could not be loaded now."""
+    path = configuration.find_config(given.config, os.environ)
+    try:
+        if time.time() - path.stat().st_ctime > uptime_s:
+            return False
+        configuration.load(path)
+    except (OSError, ConfigError):
+        return True
+    return False
+
+
+def refuse_unloaded(given: Given, mapping: str | None) -> None:
+    """Say so if the file has a mapping that the daemon lacks.
 
     Raises:
-        ConfigError: there is no configuration, or it is not YAML.
-        ControlError: a daemon is there, but cannot be asked.
+        UsageError: it does.
     """
-    socket = configuration.find_socket(configuration.find_config(given.config, os.environ))
     try:
-        return shapes.status_from_json(_client(socket).status()) if socket is not None else None
-    except DaemonNotRunningError:
-        return None
+        written = load_config(given).mappings
+    except ConfigError:
+        written = {}
+    if mapping in written:
+        raise UsageError(
+            f"The daemon does not know the mapping {mapping} yet.",
+            remedy="It is in the file: `ftpsyncd reload` puts it in force.",
+        )
 
 
-def ask_why(config: Config, path: str) -> Why:
+def ask_why(given: Given, path: str) -> Why:
     """Why the absolute local path is, or is not, at the server."""
     try:
-        return shapes.why_from_json(client(config).why(path))
+        return shapes.why_from_json(at_once(given).why(path))
     except DaemonNotRunningError:
         from ftpsyncd import survey  # noqa: PLC0415 - as above
 
-        return survey.why(config, path)
+        return survey.why(load_config(given), path)
 
 
-def ask_history(config: Config, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
+def ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
     """A page of receipts; ``path`` is an absolute local one, ``cursor`` what `next` of the page before was."""
     try:
-        answer = client(config).history(
+        answer = at_once(given).history(
             mapping=query.mapping,
             kinds=query.kinds,
             since=None if query.since_ns is None else iso_utc(query.since_ns),
@@ -96,8 +129,11 @@ def ask_history(config: Config, query: HistoryQuery, path: str | None, cursor: s
             limit=query.limit,
             before=cursor,
         )
+    except UnknownNameError:
+        refuse_unloaded(given, query.mapping)
+        raise
     except DaemonNotRunningError:
         from ftpsyncd import survey  # noqa: PLC0415 - as above
 
-        return survey.history(config, query, path, cursor)
+        return survey.history(load_config(given), query, path, cursor)
     return shapes.history_from_json(answer)

@@ -13,10 +13,9 @@ from datetime import datetime
 import click
 
 from ftpsyncd.cli.daemon import ask_history
-from ftpsyncd.cli.options import absolute, common_options, complete_mapping, examples, given, json_option
+from ftpsyncd.cli.options import Given, absolute, common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import duration, number, size
-from ftpsyncd.cli.settings import load_config, start_log
-from ftpsyncd.config import Config
+from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import UsageError
 from ftpsyncd.history import RECORDED
@@ -92,7 +91,7 @@ def history(
         until_ns=None if until is None else parse_moment(until, "--until", now_ns),
         limit=limit,
     )
-    pages = read(load_config(given()), query, None if path is None else absolute(path))
+    pages = read(given(), query, None if path is None else absolute(path))
     if as_json:
         print_json(pages)
     elif as_csv:
@@ -101,13 +100,13 @@ def history(
         print_lines(pages)
 
 
-def read(config: Config, query: HistoryQuery, path: str | None) -> Iterator[HistoryPage]:
+def read(given: Given, query: HistoryQuery, path: str | None) -> Iterator[HistoryPage]:
     """The pages that a query wants, one after the other: however many there are, one is held in memory."""
     left = query.limit or None
     cursor = None
     while True:
         wanted = PAGE if left is None else min(PAGE, left)
-        page = ask_history(config, query._replace(limit=wanted), path, cursor)
+        page = ask_history(given, query._replace(limit=wanted), path, cursor)
         yield page
         left = None if left is None else left - len(page.entries)
         cursor = page.next

@@ -10,13 +10,12 @@ import click
 from rich.console import RenderableType
 from rich.live import Live
 
-from ftpsyncd.cli.daemon import ask_running, ask_status
+from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
 from ftpsyncd.cli.interrupts import ended_by_person
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, marks
-from ftpsyncd.cli.settings import chosen, load_config, start_log
+from ftpsyncd.cli.settings import check_name
 from ftpsyncd.cli.status_view import only, view
-from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
 from ftpsyncd.status import Status
@@ -43,17 +42,18 @@ def status(mappings: Sequence[str], *, watch: bool, as_json: bool) -> None:
     """
     if watch and as_json:
         raise UsageError("--watch and --json exclude each other.", remedy="Run `ftpsyncd status --json` repeatedly.")
-    # Validating the configuration would take longer than all the rest; a daemon that answers has done so.
-    if not (watch or mappings) and (running := ask_running(given())) is not None:
-        show(running, as_json=as_json)
-        return
-    start_log(given(), level="warning")
-    config = load_config(given())
-    names = chosen(config, mappings) if mappings else []
+    found = ask_status(given())
+    for name in mappings:
+        known = [each.name for each in found.mappings]
+        if name not in known and found.daemon.running:
+            refuse_unloaded(given(), name)
+        check_name(name, known, "mapping")
     if watch:
-        keep_showing(config, names)
-    else:
-        show(only(ask_status(config), names), as_json=as_json)
+        keep_showing(mappings)
+        return
+    show(only(found, mappings), as_json=as_json)
+    if found.daemon.running and not as_json and edited_wrongly(given(), found.daemon.uptime_s):
+        click.echo("The configuration on disk is wrong, and not in force: `ftpsyncd check` says why.", err=True)
 
 
 def show(found: Status, *, as_json: bool) -> None:
@@ -65,12 +65,12 @@ def show(found: Status, *, as_json: bool) -> None:
         screen.print(view(found, datetime.now(UTC), marks(screen), screen.width))
 
 
-def keep_showing(config: Config, names: Sequence[str]) -> None:
+def keep_showing(names: Sequence[str]) -> None:
     """Show the status of these mappings, or of all, live until Ctrl-C."""
-    screen = console()
+    screen, asked = console(), given()
 
     def picture() -> RenderableType:
-        return view(only(ask_status(config), names), datetime.now(UTC), marks(screen), screen.width)
+        return view(only(ask_status(asked), names), datetime.now(UTC), marks(screen), screen.width)
 
     if not screen.is_terminal:
         screen.print(picture())

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ftpsyncd.cli.daemon import client
+from ftpsyncd.cli.daemon import at_once, refuse_unloaded
 from ftpsyncd.cli.options import (
     absolute,
     common_options,
@@ -19,7 +19,7 @@ from ftpsyncd.cli.options import (
 )
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
-from ftpsyncd.errors import UsageError
+from ftpsyncd.errors import DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import CommandName
 from ftpsyncd.quoting import one_line
 
@@ -36,13 +36,19 @@ def tell(
         raise UsageError(
             f"{' and '.join(named)} exclude each other.", remedy="Give one of them, or none for everything."
         )
-    config = load_config(given())
-    if mapping is not None:
-        check_name(mapping, config.mappings, "mapping")
-    if server is not None:
-        check_name(server, config.servers, "server")
     full = None if path is None else absolute(path)
-    done = client(config).command(name, mapping=mapping, server=server, path=full)
+    try:
+        done = at_once(given()).command(name, mapping=mapping, server=server, path=full)
+    except UnknownNameError:
+        refuse_unloaded(given(), mapping)
+        raise
+    except DaemonNotRunningError:
+        config = load_config(given())
+        if mapping is not None:
+            check_name(mapping, config.mappings, "mapping")
+        if server is not None:
+            check_name(server, config.servers, "server")
+        raise
     if as_json:
         emit({"command": name, "mapping": mapping, "server": server, "path": full, "message": done})
     else:

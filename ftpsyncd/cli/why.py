@@ -7,7 +7,7 @@ import click
 from ftpsyncd.cli.daemon import ask_why
 from ftpsyncd.cli.options import absolute, common_options, examples, given, json_option
 from ftpsyncd.cli.output import emit
-from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control import shapes
 from ftpsyncd.quoting import one_line
 
@@ -28,8 +28,7 @@ def why(path: str, *, as_json: bool) -> None:
     A running daemon answers; without one, the answer comes from the ledger and the disk.
     """
     start_log(given(), level="warning")
-    config = load_config(given())
-    answer = ask_why(config, absolute(path))
+    answer = ask_why(given(), absolute(path))
     if as_json:
         emit(shapes.why_to_json(answer))
     else:

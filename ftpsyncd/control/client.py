@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ftpsyncd.errors import CommandRefusedError, ControlError, DaemonNotRunningError, UsageError
+from ftpsyncd.errors import CommandRefusedError, ControlError, DaemonNotRunningError, UnknownNameError, UsageError
 
-_USAGE = {400, 404, 405, 413}
+_USAGE = {400, 405, 413}
+_UNKNOWN = 404
 _UNAVAILABLE = 503
 
 
@@ -105,6 +106,8 @@ class ControlClient:
             return answer
         message = str(answer.get("error") or f"The daemon answered {status} to {method} {target}.")
         remedy = str(answer["remedy"]) if answer.get("remedy") else None
+        if status == _UNKNOWN:
+            raise UnknownNameError(message, remedy=remedy)
         if status in _USAGE:
             raise UsageError(message, remedy=remedy)
         if status == _UNAVAILABLE:

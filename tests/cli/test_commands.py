@@ -211,3 +211,43 @@ def test_steering_without_a_daemon_says_so(ftpsyncd, config_file):
     ended = ftpsyncd("retry", "-c", config_file)
     assert ended.code == 75
     assert "No daemon answers" in ended.err
+
+
+@pytest.fixture
+def broken_file(config_file, daemon):
+    """The configuration of a daemon that runs, with a typo made since."""
+    config_file.write_text(config_file.read_text().replace("settle: 0s", "setle: 0s"))
+    return config_file
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["pause", "gallery"],
+        ["resume"],
+        ["approve", "gallery"],
+        ["rescan", "--server", "web"],
+        ["retry"],
+        ["why", "/srv/a.jpg"],
+        ["history", "--limit", "1", "gallery"],
+        ["status", "gallery"],
+        ["status", "--watch"],
+        ["status", "--json"],
+    ],
+)
+def test_a_daemon_is_asked_and_steered_while_the_file_on_disk_is_wrong(ftpsyncd, broken_file, words):
+    assert ftpsyncd(*words, "-c", broken_file).code == 0
+
+
+def test_status_mentions_that_the_file_on_disk_is_wrong(ftpsyncd, broken_file, daemon):
+    told = ftpsyncd("status", "-c", broken_file)
+    assert "ftpsyncd check" in told.err
+    daemon.answer = daemon.answer._replace(daemon=daemon.answer.daemon._replace(uptime_s=-1.0))
+    assert ftpsyncd("status", "-c", broken_file).err == ""  # the daemon read it later, so it took it
+
+
+@pytest.mark.parametrize("command", ["status", "pause", "approve", "retry"])
+def test_a_mapping_that_only_the_file_has_waits_for_a_reload(ftpsyncd, config_file, daemon, command):
+    ended = ftpsyncd(command, "shop", "-c", config_file)
+    assert (ended.code, ended.out) == (2, "")
+    assert "ftpsyncd reload" in ended.err
