@@ -52,12 +52,23 @@ def test_the_service_is_hardly_exposed(unit):
 
 def settings(name):
     """The settings of a unit, with the names of the template's instance made those of the single one."""
-    lines = (SYSTEMD / name).read_text().replace("/%i.yaml", "/config.yaml").replace("/%i", "").replace(" (%i)", "")
-    return [line for line in lines.splitlines() if line and not line.startswith("#")]
+    text = (SYSTEMD / name).read_text().replace("/%i.yaml", "/config.yaml")
+    for instance in ("/%i", "-%i", " (%i)"):
+        text = text.replace(instance, "")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def test_the_template_differs_in_its_names_only():
     assert settings("ftpsyncd@.service") == settings("ftpsyncd.service")
+
+
+def test_a_service_that_stops_takes_no_other_ones_socket_away():
+    """What is below a runtime directory is removed with it (systemd.exec(5))."""
+    single, template = (
+        re.findall(r"^RuntimeDirectory=(\S+)$", (SYSTEMD / name).read_text(), re.MULTILINE) for name in UNITS[:2]
+    )
+    assert single == ["ftpsyncd"]
+    assert [place.split("/")[0] for place in template] == ["ftpsyncd-%i"]
 
 
 def test_every_hardening_line_that_is_missing_is_explained():
