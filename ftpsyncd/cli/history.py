@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 import time
@@ -169,8 +170,10 @@ def local_time(moment: str) -> str:
 def print_json(pages: Iterable[HistoryPage]) -> None:
     """One document in the shape of ``GET /v1/history``."""
     count, page = 0, HistoryPage(())
+    pages = iter(pages)
+    first = list(itertools.islice(pages, 1))  # an error before it comes without half a document
     click.echo('{"entries": [', nl=False)
-    for page in pages:
+    for page in itertools.chain(first, pages):
         for receipt in page.entries:
             click.echo(f"{',' if count else ''}\n  {json.dumps(receipt._asdict())}", nl=False)
             count += 1
@@ -179,8 +182,10 @@ def print_json(pages: Iterable[HistoryPage]) -> None:
 
 def print_csv(pages: Iterable[HistoryPage]) -> None:
     """A table whose columns are the fields of a receipt."""
+    pages = iter(pages)
+    first = list(itertools.islice(pages, 1))
     click.echo(csv_row(Receipt._fields), nl=False)
-    for page in pages:
+    for page in itertools.chain(first, pages):
         for receipt in page.entries:
             click.echo(csv_row(receipt), nl=False)
 

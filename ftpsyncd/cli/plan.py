@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -47,8 +48,10 @@ def print_json(planned: Iterable[Planned]) -> None:
     """One document: ``{"planned": [{mapping, verb, path, size, why}, …], "totals": {verb: count, …}, "bytes": n}``."""
     totals: Counter[str] = Counter()
     total_bytes = 0
+    planned = iter(planned)
+    first = list(itertools.islice(planned, 1))  # an error before it comes without half a document
     click.echo('{"planned": [', nl=False)
-    for index, each in enumerate(planned):
+    for index, each in enumerate(itertools.chain(first, planned)):
         totals[each.verb] += 1
         total_bytes += each.size if each.verb == "upload" else 0
         record = {"mapping": each.mapping, "verb": each.verb, "path": each.path, "size": each.size, "why": each.why}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
-from ftpsyncd.errors import DaemonNotRunningError, ExitCode
+from ftpsyncd.errors import DaemonNotRunningError, ExitCode, FtpsyncdError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
@@ -318,17 +319,27 @@ def summary(compared: Comparison, checked: Checked) -> str:
 
 
 def print_json(config: Config, compared: Comparison, mender: Mender | None) -> int:
-    """One document, its findings printed as they are found: docs/control-api.md has the shape."""
+    """One document, its findings printed as they are found: docs/control-api.md has the shape.
+
+    Nothing is printed if the server does not even show its first directory; what breaks off later is closed.
+    """
     spec = config.mappings[compared.mapping]
     head = {"mapping": compared.mapping, "server": spec.server, "remote": spec.remote}
+    findings = compared.run()
+    first = list(itertools.islice(findings, 1))
     click.echo(f'{json.dumps(head)[:-1]}, "findings": [', nl=False)
-    for index, finding in enumerate(compared.run()):
-        if mender is not None:
-            mender.note(finding)
-        record = {**asdict(finding), "kind": finding.kind.value}
-        click.echo(f"{',' if index else ''}\n  {json.dumps(record)}", nl=False)
-    checked = compared.checked
-    left = mended(compared, mender)
+    try:
+        for index, finding in enumerate(itertools.chain(first, findings)):
+            if mender is not None:
+                mender.note(finding)
+            record = {**asdict(finding), "kind": finding.kind.value}
+            click.echo(f"{',' if index else ''}\n  {json.dumps(record)}", nl=False)
+        checked = compared.checked
+        left = mended(compared, mender)
+    except FtpsyncdError as error:
+        tail = {**counted(compared.checked), "repair": None, "exit_code": error.exit_code, "error": error.message}
+        click.echo(f"\n], {json.dumps(tail)[1:]}")
+        raise
     repair = None
     if mender is not None:
         after = left or checked
@@ -339,7 +350,12 @@ def print_json(config: Config, compared: Comparison, mender: Mender | None) -> i
             "unsettled": after.unsettled,
         }
     code = code_of(checked, left)
-    counts = {key: getattr(checked, key) for key in ("directories", "files", "hashed", "unsettled")}
-    tail = {"totals": checked.drift, "checked": counts, "repair": repair, "exit_code": code}
+    tail = {**counted(checked), "repair": repair, "exit_code": code}
     click.echo(f"\n], {json.dumps(tail)[1:]}")
     return code
+
+
+def counted(checked: Checked) -> dict[str, object]:
+    """The totals, for the document."""
+    counts = {key: getattr(checked, key) for key in ("directories", "files", "hashed", "unsettled")}
+    return {"totals": checked.drift, "checked": counts}

@@ -12,8 +12,11 @@ from collections.abc import Iterator
 import pytest
 
 from ftpsyncd.control.server import ControlServer
-from ftpsyncd.errors import CommandRefusedError
+from ftpsyncd.core.compare import Drift
+from ftpsyncd.errors import CommandRefusedError, ServerUnavailableError
+from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
+from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal
 from tests.control.fakes import FakeDaemon
 
@@ -251,3 +254,35 @@ def test_a_mapping_that_only_the_file_has_waits_for_a_reload(ftpsyncd, config_fi
     ended = ftpsyncd(command, "shop", "-c", config_file)
     assert (ended.code, ended.out) == (2, "")
     assert "ftpsyncd reload" in ended.err
+
+
+def test_verify_prints_no_half_document_while_the_server_is_away(ftpsyncd, config_file):
+    ended = ftpsyncd("verify", "gallery", "--json", "-c", config_file)
+    assert (ended.code, ended.out) == (75, "")
+
+
+def test_verify_closes_a_document_that_breaks_off(ftpsyncd, config_file, monkeypatch):
+    def run(_verification):
+        yield Finding(Drift.MISSING, "a.jpg", Kind.FILE, 10, None)
+        raise ServerUnavailableError("the line died")
+
+    monkeypatch.setattr("ftpsyncd.cli.verify.Verification.run", run)
+    ended = ftpsyncd("verify", "gallery", "--json", "-c", config_file)
+    document = json.loads(ended.out)
+    assert ended.code == document["exit_code"] == 75
+    assert [each["path"] for each in document["findings"]] == ["a.jpg"]
+    assert document["error"] == "the line died"
+
+
+@pytest.mark.parametrize("words", [["history", "--json", "galery"], ["history", "--csv", "galery"]])
+def test_an_error_comes_with_no_half_document(ftpsyncd, config_file, words):
+    ended = ftpsyncd(*words, "-c", config_file)
+    assert (ended.code, ended.out) == (2, "")
+
+
+def test_a_plan_of_a_ledger_that_cannot_be_read_is_no_half_document(ftpsyncd, config_file):
+    (config_file.parent / "state").mkdir()
+    (config_file.parent / "state" / "ledger.db").write_bytes(b"junk" * 1000)
+    ended = ftpsyncd("plan", "--json", "-c", config_file)
+    assert ended.code != 0
+    assert ended.out == ""
