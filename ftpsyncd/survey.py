@@ -177,23 +177,34 @@ class _Survey:
             moved_from=self._moved_from,
         )
         failures = self.failures(listing.directory)
+        for name, problem in listing.unreadable.items():
+            yield self._nothing(join(listing.directory, name), f"it cannot be read: {problem}")
         for decision in plan_directory(listing, rows, failures, look):
+            failure = failures.get(basename(decision.path))
             match decision:
                 case Gone(path, kind):
                     gone.append((path, kind))
-                case Enter(path):
+                case Enter(path, known=known):
+                    if failure is not None and failure.parked and not known:
+                        yield self._parked(path, failure)
                     below.append(path)
-                case Settled(path) if (failure := failures.get(basename(path))) and failure.kind == CHANGED:
-                    if basename(path) not in listing.entries:
-                        yield from self._deleted(path, Kind.FILE)
                 case Settled():
-                    pass
+                    if failure is not None:
+                        yield from self._failed(listing, decision, failure)
                 case _:
                     if isinstance(decision, Upload | Rename) and not made:
                         made = True
                         new = MakeDir(self.spec.name, listing.directory, listing.inode)
                         yield Planned(self.spec.name, new, "make_dir", listing.directory, 0, new.why)
                     yield self._planned(decision)
+
+    def _failed(self, listing: Listing, decision: Settled, failure: Failure) -> Iterator[Planned]:
+        """What failed earlier and is not tried again by itself."""
+        if failure.kind == CHANGED:
+            if basename(decision.path) not in listing.entries:
+                yield from self._deleted(decision.path, Kind.FILE)
+        elif not decision.had_failure:
+            yield self._parked(decision.path, failure)
 
     def _made(self, directory: str) -> bool:
         return self._ledger is not None and self._ledger.row(self._id, directory) is not None
@@ -246,6 +257,10 @@ class _Survey:
 
     def _nothing(self, path: str, why: str) -> Planned:
         return Planned(self.spec.name, None, "wait", path, 0, why)
+
+    def _parked(self, path: str, failure: Failure) -> Planned:
+        why = " ".join(filter(None, (failure.message, failure.remedy)))
+        return Planned(self.spec.name, None, "parked", path, 0, why)
 
 
 # ── why ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -62,21 +62,24 @@ def print_json(planned: Iterable[Planned]) -> None:
 def print_lines(planned: Iterable[Planned]) -> None:
     """One line for each action, then the totals."""
     totals: Counter[str] = Counter()
-    total_bytes = 0
+    total_bytes = parked = 0
     for each in planned:
-        # What is no longer managed is told, but nothing is done about it.
-        totals[each.verb] += each.verb != "unmanaged"
+        # What is no longer managed, or parked, is told, but nothing is done about it.
+        totals[each.verb] += each.verb not in {"unmanaged", "parked"}
+        parked += each.verb == "parked"
         total_bytes += each.size if each.verb == "upload" else 0
         amount = size(each.size) if each.verb == "upload" else ""
         verb = click.style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
         why = click.style(f"({one_line(each.why)})", dim=True)
         click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
+    if parked:
+        click.echo(f"{number(parked, 'path is', 'paths are')} parked: a person is needed, then `ftpsyncd retry`.")
     if not totals.total():
-        click.echo("Nothing to do: the servers have everything.")
+        click.echo("Nothing else to do." if parked else "Nothing to do: the servers have everything.")
         return
     counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
     tail = f"; {size(total_bytes)} to send" if total_bytes else ""
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
 
 
-COLOURS = {"upload": "green", "rename": "cyan", "delete": "red", "remove_dir": "red", "wait": "yellow"}
+COLOURS = {"upload": "green", "rename": "cyan", "delete": "red", "remove_dir": "red", "wait": "yellow", "parked": "red"}

@@ -1,0 +1,46 @@
+"""`plan` of folders on disk and a ledger that was filled by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ftpsyncd.config import load
+from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.model import Failure
+from ftpsyncd.specs import destination
+
+
+def park(config_file: Path, path: str, message: str) -> None:
+    """Have the ledger know that a file of the gallery, as it is now, is not tried again by itself."""
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    seen = fingerprint_of((spec.local / path).stat())
+    failure = Failure(seen, 1, True, 0, "LocalError", message, "", "Rename it.", 1)  # noqa: FBT003
+    config.state_dir.mkdir(exist_ok=True)
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        ledger.put_failure(ledger.mapping(spec.name, destination(spec, config.servers[spec.server])), path, failure)
+
+
+def planned(ended) -> list[tuple[str, str]]:
+    return [(each["verb"], each["path"]) for each in json.loads(ended.out)["planned"]]
+
+
+def test_what_is_parked_is_listed(ftpsyncd, config_file):
+    name = "a\nb.jpg"
+    (config_file.parent / "gallery" / name).write_text("x")
+    park(config_file, name, "It cannot be sent.")
+    assert planned(ftpsyncd("plan", "--json", "-c", config_file)) == [("parked", name)]
+    told = ftpsyncd("plan", "-c", config_file).out
+    assert "It cannot be sent. Rename it." in told
+    assert "1 path is parked" in told
+    assert "the servers have everything" not in told
+
+
+def test_what_is_parked_counts_as_no_action(ftpsyncd, config_file):
+    for name in ("a.jpg", "b.jpg"):
+        (config_file.parent / "gallery" / name).write_text("x")
+    park(config_file, "a.jpg", "It cannot be read.")
+    assert ("upload", "b.jpg") in planned(ftpsyncd("plan", "--json", "-c", config_file))
+    assert "1 path is parked" in ftpsyncd("plan", "-c", config_file).out
