@@ -5,6 +5,7 @@ In: a configuration. Out: plain records. Called by reading commands; opens the l
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -46,6 +47,9 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.report import changed_message, iso, problems_of
 from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
+
+ASKED = 1000
+"""Files of a directory that are looked at together, so that a plan of whatever length needs little memory."""
 
 
 class Planned(NamedTuple):
@@ -179,7 +183,7 @@ class _Survey:
         failures = self.failures(listing.directory)
         for name, problem in listing.unreadable.items():
             yield self._nothing(join(listing.directory, name), f"it cannot be read: {problem}")
-        for decision in plan_directory(listing, rows, failures, look):
+        for decision in self._asked(listing.directory, plan_directory(listing, rows, failures, look)):
             failure = failures.get(basename(decision.path))
             match decision:
                 case Gone(path, kind):
@@ -205,6 +209,15 @@ class _Survey:
                 yield from self._deleted(decision.path, Kind.FILE)
         elif not decision.had_failure:
             yield self._parked(decision.path, failure)
+
+    def _asked(self, directory: str, decisions: Iterator[Decision]) -> Iterator[Decision]:
+        """The decisions, but that files wait that a program writes: a listing does not tell that, so some are asked."""
+        while some := list(itertools.islice(decisions, ASKED)):
+            names = {basename(each.path) for each in some if isinstance(each, Upload)}
+            busy = self._scanner.probe(directory, names).busy if names else frozenset()
+            for each in some:
+                waits = isinstance(each, Upload) and basename(each.path) in busy
+                yield Wait(each.path, 0.0, "a program has it open for writing") if waits else each
 
     def _made(self, directory: str) -> bool:
         return self._ledger is not None and self._ledger.row(self._id, directory) is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from ftpsyncd.config import load
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.local.scan import fingerprint_of
@@ -44,3 +46,13 @@ def test_what_is_parked_counts_as_no_action(ftpsyncd, config_file):
     park(config_file, "a.jpg", "It cannot be read.")
     assert ("upload", "b.jpg") in planned(ftpsyncd("plan", "--json", "-c", config_file))
     assert "1 path is parked" in ftpsyncd("plan", "-c", config_file).out
+
+
+@pytest.mark.parametrize("names", [["a.jpg"], ["a.jpg", "b.jpg", "c.jpg"]])
+def test_a_file_that_a_program_writes_waits(ftpsyncd, config_file, names):
+    for name in names:
+        (config_file.parent / "gallery" / name).write_text("x")
+    with (config_file.parent / "gallery" / "a.jpg").open("a"):
+        found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert ("wait", "a.jpg") in found
+    assert [path for verb, path in found if verb == "upload"] == names[1:]
