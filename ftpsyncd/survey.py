@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 import time
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
@@ -20,11 +21,12 @@ from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wa
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
 from ftpsyncd.ledger import CHANGED, LEDGER, Ledger
-from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.scan import LINK, Scanner
 from ftpsyncd.model import (
     Action,
     Adopt,
     Delete,
+    Entry,
     Failure,
     Fingerprint,
     Forget,
@@ -42,7 +44,7 @@ from ftpsyncd.model import (
     parent,
 )
 from ftpsyncd.questions import Why
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.report import changed_message, iso, problems_of
 from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
@@ -279,6 +281,10 @@ class _Survey:
 # ── why ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+READABLE = "let the user that runs ftpsyncd read it, and what is in it is published"
+SKIPPED = "with `symlinks: follow` those are published that lead to something in the mapping's folder"
+
+
 def locate(config: Config, path: str) -> tuple[MappingSpec, str] | None:
     """The mapping that a local path belongs to, and the path relative to its root."""
     absolute = os.path.abspath(path)  # noqa: PTH100 - keeps symlinks as they are, unlike resolve()
@@ -337,27 +343,38 @@ class _Reason(NamedTuple):
         if listing.presence is Presence.ROOT_MISSING:
             return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it is back")
         if listing.presence is Presence.UNREADABLE:
-            return self._say("unreadable", listing.problem)
+            return self._say("unreadable", f"{listing.problem}; {READABLE}")
         entry = listing.entries.get(basename(self.relative))
         if entry is None:
             return self._absent(listing)
         if entry.kind is Kind.OTHER:
-            return self._say("ignored", f"it is {entry.note}, which is never published")
+            return self._say("ignored", self._why_ignored(entry))
         if entry.kind is Kind.DIR:
             return self._directory()
         return self._file(listing, entry.fingerprint, entry.ctime_ns)
 
     def _absent(self, listing: Listing) -> Why:
         if reason := listing.unreadable.get(basename(self.relative)):
-            return self._say("unreadable", reason)
+            return self._say("unreadable", f"{reason}; {READABLE}")
         if self.failure is not None and self.failure.kind == CHANGED:
             return self._say("held", f"{self.failure.message} {self.failure.remedy}")
         if self.row is None:
-            return self._say("absent", "there is no such file, and none was published under this name")
+            if not self.spec.follow_symlinks and os.path.lexists(self.spec.local / self.relative):
+                return self._say("ignored", f"a folder on the way to it is a symbolic link; {SKIPPED}")
+            return self._say(
+                "absent",
+                "there is no such file, and none of this name is at the server from here; whether one was, says"
+                f" `ftpsyncd history --path {one_line(shlex.quote(self.path))}`",
+            )
         return self._say(
             "pending",
             f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
         )
+
+    def _why_ignored(self, entry: Entry) -> str:
+        if entry.note == LINK and not self.spec.follow_symlinks:
+            return f"it is {LINK}; {SKIPPED}"
+        return f"it is {entry.note}, which is never published"
 
     def _directory(self) -> Why:
         if not Filter(self.spec.include, self.spec.exclude).descend(self.relative):

@@ -22,8 +22,9 @@ from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIden
 _INODE_MASK = (1 << 63) - 1
 """As `tree.fold`, spelled out here because a call per file would cost as much as the rest."""
 
+LINK = "a symbolic link"
 _NOTES = {
-    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFLNK: LINK,
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a character device",

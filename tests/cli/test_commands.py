@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -137,6 +138,36 @@ def test_why_answers_without_a_daemon(ftpsyncd, config_file):
     picture.write_text("x")
     document = json.loads(ftpsyncd("why", "--json", picture, "-c", config_file).out)
     assert (document["mapping"], document["state"]) == ("gallery", "ignored")
+
+
+def test_why_names_the_key_that_a_link_depends_on(ftpsyncd, config_file):
+    gallery = config_file.parent / "gallery"
+    (gallery / "folder").mkdir()
+    (gallery / "folder" / "a.jpg").write_text("x")
+    (gallery / "link.jpg").symlink_to("folder/a.jpg")
+    (gallery / "linked").symlink_to("folder")
+    for path in (gallery / "link.jpg", gallery / "linked" / "a.jpg"):
+        assert "`symlinks: follow`" in ftpsyncd("why", path, "-c", config_file).out
+    config_file.write_text(config_file.read_text().replace("settle: 0s", "settle: 0s, symlinks: follow"))
+    (gallery / "lost.jpg").symlink_to("nothing")
+    for path in (gallery / "link.jpg", gallery / "linked" / "a.jpg"):
+        assert "not published yet" in ftpsyncd("why", path, "-c", config_file).out
+    assert "to nothing, which is never published" in ftpsyncd("why", gallery / "lost.jpg", "-c", config_file).out
+
+
+def test_why_does_not_claim_that_a_file_that_is_gone_was_never_published(ftpsyncd, config_file):
+    told = ftpsyncd("why", config_file.parent / "gallery" / "gone.jpg", "-c", config_file).out
+    assert "none was published" not in told
+    assert f"`ftpsyncd history --path {config_file.parent}/gallery/gone.jpg`" in told
+
+
+def test_why_says_what_helps_below_a_folder_that_cannot_be_read(ftpsyncd, config_file, monkeypatch):
+    def refuse(*_words, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("ftpsyncd.local.tree.open_directory", refuse)
+    told = ftpsyncd("why", config_file.parent / "gallery" / "closed" / "a.jpg", "-c", config_file).out
+    assert "let the user that runs ftpsyncd read it" in told
 
 
 def test_plan_tells_what_would_be_done_and_why(ftpsyncd, config_file):
