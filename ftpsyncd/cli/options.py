@@ -42,7 +42,7 @@ def common_options(command: Decorated) -> Decorated:
     config = click.option(
         "-c",
         "--config",
-        type=click.Path(path_type=Path),
+        type=click.Path(path_type=Path, readable=False),  # a file that cannot be read is no wrong usage
         callback=_remember,
         expose_value=False,
         help="The configuration file.",

@@ -43,6 +43,9 @@ KEEP_HISTORY_S = 30 * 86400.0
 """How long receipts are kept where the file does not say."""
 
 
+_JOIN = "Use sudo, or join the group of the service: `usermod -aG ftpsyncd USER`, then log in again."
+
+
 class ControlSpec(NamedTuple):
     """Where a running daemon listens for commands."""
 
@@ -123,12 +126,12 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
     """The configuration file to use: ``-c``, else $FTPSYNCD_CONFIG, else the first that exists of the usual places.
 
     Raises:
-        ConfigError: nothing was found; the message lists the places. A file that was named explicitly is not replaced
-            by another one.
+        ConfigError: nothing was found; the message lists the places, or names the one that may not be looked at. A file
+            that was named explicitly is not replaced by another one.
     """
     named = explicit or (Path(environ["FTPSYNCD_CONFIG"]) if environ.get("FTPSYNCD_CONFIG") else None)
     if named is not None:
-        if os.path.exists(named):  # noqa: PTH110  # Path.exists raises on a directory that may not be searched
+        if _is_there(named):
             return named
         source = "" if explicit else " (named by $FTPSYNCD_CONFIG)"
         raise ConfigError(
@@ -136,13 +139,34 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
         )
     home = environ.get("HOME") or "~"
     usual = ["./config.yaml", f"{home}/.config/ftpsyncd/config.yaml", "/etc/ftpsyncd/config.yaml"]
-    for place in usual:
-        if os.path.exists(place):  # noqa: PTH110  # as above
-            return Path(place)
+    closed: ConfigError | None = None
+    for place in map(Path, usual):
+        try:
+            if _is_there(place):
+                return place
+        except ConfigError as error:
+            closed = error
+    if closed is not None:
+        raise closed
     raise ConfigError(
         f"no configuration found; looked at: $FTPSYNCD_CONFIG (not set), {', '.join(usual)}",
         remedy="Name a file with -c, or copy config.example.yaml to one of these places; `ftpsyncd demo` needs none.",
     )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        ConfigError: it lies where this user may not look.
+    """
+    try:
+        path.stat()
+    except PermissionError:
+        raise ConfigError(f"{path}: may not be looked at: Permission denied", remedy=_JOIN) from None
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def check_secrets(config: Config) -> list[str]:

@@ -224,7 +224,8 @@ def read(path: Path) -> Document:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file name"
         raise ConfigError(
-            f"{path}: cannot be read: {reason}", remedy="Let the user who runs ftpsyncd read it."
+            f"{path}: cannot be read: {reason}",
+            remedy="Let the user who runs ftpsyncd read it: use sudo, or join its group.",
         ) from None
     if len(raw) > _MAX_BYTES:
         raise ConfigError(f"{path}: larger than 1 MiB; this is no configuration file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -212,6 +213,22 @@ def test_no_configuration_is_a_configuration_error(tmp_path):
     assert ended.returncode == 78
     assert ended.stderr.startswith("ftpsyncd: error: ")
     assert ended.stdout == ""
+
+
+def test_a_configuration_that_cannot_be_read_is_no_wrong_usage(ftpsyncd, config_file, monkeypatch):
+    real = Path.open
+
+    def refuse(path, *words, **options):
+        if path == config_file:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *words, **options)
+
+    monkeypatch.setattr("os.access", lambda *_words, **_options: False)
+    monkeypatch.setattr(Path, "open", refuse)
+    ended = ftpsyncd("status", "-c", config_file)
+    assert ended.code == 78
+    assert "cannot be read: Permission denied" in ended.err
+    assert "use sudo, or join its group" in ended.err
 
 
 def test_colours_need_a_terminal(ftpsyncd, config_file):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -204,6 +206,29 @@ def test_the_usual_places_are_tried_in_order(tmp_path, monkeypatch):
     assert find_config(None, {"HOME": str(tmp_path / "home")}) == in_home
     Path("config.yaml").touch()
     assert find_config(None, {"HOME": str(tmp_path / "home")}) == Path("config.yaml")
+
+
+@pytest.fixture
+def closed_etc(monkeypatch):
+    """What who is not in the group of the service finds after `install-service`."""
+    real = os.stat
+
+    def look(path, **options):
+        if str(path).startswith("/etc/ftpsyncd/"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, **options)
+
+    monkeypatch.setattr("os.stat", look)
+
+
+@pytest.mark.parametrize("explicit", [None, Path("/etc/ftpsyncd/config.yaml")])
+def test_a_place_that_may_not_be_looked_at_is_told_as_that(tmp_path, monkeypatch, closed_etc, explicit):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="may not be looked at") as caught:
+        find_config(explicit, {"HOME": "/nobody"})
+    assert "join the group" in caught.value.remedy
+    Path("config.yaml").touch()
+    assert find_config(None, {"HOME": "/nobody"}) == Path("config.yaml")
 
 
 def test_without_any_file_all_places_are_named(tmp_path, monkeypatch):
