@@ -77,6 +77,8 @@ class Difference:
     """Other settings changed."""
     servers: list[str] = field(default_factory=list)
     """Servers whose account or limits changed."""
+    other: list[str] = field(default_factory=list)
+    """Keys of the file that concern no mapping, whose new values are in force."""
 
     @property
     def sentence(self) -> str:
@@ -89,6 +91,7 @@ class Difference:
                 ("moved", self.moved),
                 ("changed", self.adjusted),
                 ("connects anew to", self.servers),
+                ("took over the new", [f"`{key}`" for key in self.other]),
             )
             if names
         ]

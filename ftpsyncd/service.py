@@ -186,6 +186,8 @@ class Service:
         config = config._replace(state_dir=self.config.state_dir, control=self.config.control)
         self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
         found = self._roster.change(config)
+        others = (("log", "log"), ("history", "history_s"), ("alerts", "alerts"))
+        found.other = [key for key, name in others if getattr(config, name) != getattr(self.config, name)]
         self.config = config
         if self._outside is not None:
             self._outside.change(config, self.engine)

@@ -30,6 +30,10 @@ def test_nothing_is_nothing():
     assert compared([A], [A]).sentence == "nothing changed"
 
 
+def test_what_concerns_no_mapping_is_told_too():
+    assert Difference(added=["b"], other=["log", "alerts"]).sentence == "added b; took over the new `log`, `alerts`"
+
+
 def test_mappings_come_and_go():
     b = MappingSpec("b", Path("/b"), "web", "/b")
     assert compared([A], [A, b]).added == ["b"]

@@ -64,3 +64,29 @@ def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(
         finally:
             silent.close()
             service.stop()
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "nothing changed"),
+        ("log: {level: debug}", "took over the new `log`"),
+        ("history: 0s\nalerts: {command: [cat]}", "took over the new `history`, `alerts`"),
+        ("log: {format: text}\ncontrol: {socket: other}", "nothing changed; `control` from the next start on"),
+    ],
+)
+def test_a_reload_says_what_else_it_took_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "servers: {web: {host: 127.0.0.1, port: 1, user: u, tls: 'off', password: {env: FTP_PASSWORD}}}\n"
+        f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m'}}}}\nstate_dir: {tmp_path}/state\n"
+    )
+    running_one = Service(load(config), one_pass=True)
+    running_one.start()
+    try:
+        config.write_text(f"{config.read_text()}{text}\n")
+        assert running_one.change(load(config)) == said
+    finally:
+        running_one.stop()
