@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ftpsyncd import __version__
-from ftpsyncd.core.alarms import Alarms, Notice, conditions
+from ftpsyncd.core.alarms import OVER, Alarms, Notice, Step, conditions
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.logs import logger
 from ftpsyncd.specs import AlertSpec
@@ -194,7 +194,9 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 def body(notice: Notice) -> dict[str, Any]:
     """The message as it is delivered (docs/alerts.md)."""
     since = datetime.now(UTC) - timedelta(seconds=notice.lasted_s)
-    words = f"{notice.message}. {notice.remedy}".strip()
+    # The step says that it is over.
+    message = notice.message.removeprefix(OVER) if notice.step is Step.RECOVERED else notice.message
+    words = f"{message.rstrip('.')}. {notice.remedy}".strip()
     host = socket.gethostname()
     return {
         "step": notice.step.value,

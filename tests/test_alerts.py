@@ -16,6 +16,7 @@ from loguru import logger
 
 from ftpsyncd import alerts
 from ftpsyncd.alerts import Alerter
+from ftpsyncd.core.alarms import AlertKind, Notice, Step
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
@@ -28,6 +29,21 @@ LIMITS = AlertLimits(server_offline_s=0)
 def status(*mappings: MappingStatus, server: ServerState = ServerState.ONLINE) -> Status:
     daemon = DaemonStatus(running=True, pid=1, version="0", uptime_s=1)
     return Status(daemon, mappings, (ServerStatus("web", server, 1, "refused"),), ())
+
+
+@pytest.mark.parametrize(
+    ("step", "message", "expected"),
+    [
+        (Step.RAISED, "server web is offline: It is away.", "raised: server web is offline: It is away. Wait."),
+        (Step.RAISED, "a is paused", "raised: a is paused. Wait."),
+        (Step.RECOVERED, "over: a is paused", "recovered: a is paused."),
+    ],
+)
+def test_the_text_reads_as_people_write(step: Step, message: str, expected: str) -> None:
+    remedy = "" if step is Step.RECOVERED else "Wait."
+    shown = alerts.body(Notice(step, AlertKind.PAUSED, "a", message, remedy, 1.0))
+    assert shown["text"].partition("] ")[2] == expected
+    assert shown["message"] == message
 
 
 class Receiver:

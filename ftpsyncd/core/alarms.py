@@ -25,6 +25,10 @@ MOST = 30
 WINDOW_S = 3600.0
 
 
+OVER = "over: "
+"""Begins the message of a condition that is."""
+
+
 class AlertKind(StrEnum):
     """What an alert is about."""
 
@@ -95,12 +99,12 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
             )
         if mapping.held:
             found[AlertKind.HELD, name] = Condition(
-                f"{name}: {mapping.held} deletes are held: {mapping.message}",
+                f"{name}: {_count(mapping.held, 'delete is', 'deletes are')} held: {mapping.message}",
                 f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`.",
             )
         if mapping.parked:
             found[AlertKind.PARKED, name] = Condition(
-                f"{name}: {mapping.parked} files cannot be published and wait for you",
+                f"{name}: {_count(mapping.parked, 'file', 'files')} cannot be published without you",
                 f"`ftpsyncd status` names them with reasons; `ftpsyncd retry {name}` tries them again.",
             )
         if mapping.state is MappingState.PAUSED:
@@ -170,9 +174,13 @@ class Alarms:
     def _notice(self, step: Step, key: Key, seen: _Seen, now: float) -> Notice:
         self._told.append(now)
         until = seen.gone_since if step is Step.RECOVERED and seen.gone_since is not None else now
-        message = f"over: {seen.condition.message}" if step is Step.RECOVERED else seen.condition.message
+        message = f"{OVER}{seen.condition.message}" if step is Step.RECOVERED else seen.condition.message
         remedy = "" if step is Step.RECOVERED else seen.condition.remedy
         return Notice(step, *key, message, remedy, round(until - seen.since, 1))
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _span(seconds: float) -> str:

@@ -56,6 +56,20 @@ def test_a_mapping_that_needs_somebody(change: dict[str, Any], kind: AlertKind):
     assert conditions(status(WELL._replace(**change)), LIMITS).keys() == {(kind, "a")}
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"parked": 1}, "a: 1 file cannot be published without you"),
+        ({"parked": 2}, "a: 2 files cannot be published without you"),
+        ({"held": 1, "message": "why"}, "a: 1 delete is held: why"),
+        ({"held": 2, "message": "why"}, "a: 2 deletes are held: why"),
+    ],
+)
+def test_one_is_not_told_as_many(change: dict[str, Any], expected: str):
+    [condition] = conditions(status(WELL._replace(**change)), LIMITS).values()
+    assert condition.message == expected
+
+
 def test_a_paused_mapping_is_not_also_late():
     paused = WELL._replace(state=MappingState.PAUSED, oldest_pending_s=1e6)
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
