@@ -58,9 +58,11 @@ def _text(expected: str) -> Kind[str]:
     return Kind(values.text(expected), {"minLength": 1, "type": "string"})
 
 
-def _listing(entry: Kind[_Entry], *, least: int = 0) -> Kind[tuple[_Entry, ...]]:
+def _listing(
+    entry: Kind[_Entry], *, least: int = 0, example: str = '["@image", "*.pdf"]', everything: str = '"*" is everything'
+) -> Kind[tuple[_Entry, ...]]:
     schema = {"items": entry.schema, **({"minItems": least} if least else {}), "type": "array"}
-    return Kind(values.listing(entry.parse, least=least), schema)
+    return Kind(values.listing(entry.parse, least=least, example=example, everything=everything), schema)
 
 
 _FLAG = Kind(values.flag, {"type": "boolean"})
@@ -233,7 +235,7 @@ class AlertKeys(Section):
     __slots__ = ()
 
     command = optional(
-        _listing(_text("a word of a command"), least=1),
+        _listing(_text("a word of a command"), least=1, example='["/usr/local/bin/tell"]', everything=""),
         "A program and its arguments; it gets the message as JSON on its standard input.",
         examples=[["/usr/local/bin/tell-the-desk", "--urgent"]],
     )

@@ -116,7 +116,7 @@ class Variable(_Source):
         what = f"the environment variable {self._place}"
         if not secret:
             raise ConfigError(
-                f"{what} (for a password) is {'empty' if secret == '' else 'not set'}",
+                f"{what} is {'empty' if secret == '' else 'not set'}",
                 remedy=f"Set {self._place} in the environment of ftpsyncd, or refer to a file.",
             )
         return _checked(secret, what)
@@ -138,20 +138,20 @@ class File(_Source):
         Raises:
             ConfigError: it cannot be read, is empty, not UTF-8, or cannot be sent.
         """
-        what = f"the password file {self._place}"
+        what = f"the file {self._place}"
         try:
             with self.path.open("rb") as file:
                 raw = file.read(_MAX_BYTES + 1)
         except OSError as error:
             raise ConfigError(
                 f"{what} cannot be read: {error.strerror}",
-                remedy="Create it with the password as its only line, readable by the user who runs ftpsyncd only.",
+                remedy="Create it with the secret as its only line, readable by the user who runs ftpsyncd only.",
             ) from None
         if len(raw) > _MAX_BYTES:
-            raise ConfigError(f"{what} is larger than {_MAX_BYTES} bytes: this is no password")
+            raise ConfigError(f"{what} is larger than {_MAX_BYTES} bytes: this is no secret of one line")
         raw = raw.removesuffix(b"\n").removesuffix(b"\r")
         if not raw:
-            raise ConfigError(f"{what} is empty", remedy="Write the password into it.")
+            raise ConfigError(f"{what} is empty", remedy="Write the secret into it.")
         secret = raw.decode("utf-8", "replace")
         if "\N{REPLACEMENT CHARACTER}" in secret:
             raise ConfigError(f"{what} is not UTF-8 text", remedy="Save it as UTF-8.")
@@ -172,7 +172,7 @@ class Credential(_Source):
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise ConfigError(
-                f"the credential {self._place} (for a password) is not there: $CREDENTIALS_DIRECTORY is not set",
+                f"the credential {self._place} is not there: $CREDENTIALS_DIRECTORY is not set",
                 remedy=f"Run under systemd with LoadCredential={self._place}:/path/to/file, or use {{file: PATH}}.",
             )
         return File(str(Path(directory) / self._place))()
@@ -183,6 +183,6 @@ def _checked(secret: str, what: str) -> str:
     if _CONTROL.search(secret):
         raise ConfigError(
             f"{what} holds a line break or another control character",
-            remedy="A password is one line of visible characters.",
+            remedy="A secret is one line of visible characters.",
         )
     return secret

@@ -200,14 +200,16 @@ def word(words: type[_Words]) -> Callable[[object], _Words]:
     return parse
 
 
-def listing(entry: Callable[[object], _Entry], *, least: int = 0) -> Callable[[object], tuple[_Entry, ...]]:
+def listing(
+    entry: Callable[[object], _Entry], *, least: int = 0, example: str, everything: str = ""
+) -> Callable[[object], tuple[_Entry, ...]]:
     """A parser of lists, which looks at every entry even if one does not fit."""
 
     def parse(value: object) -> tuple[_Entry, ...]:
         if not isinstance(value, list):
-            raise Unfit('a list such as ["@image", "*.pdf"]')
+            raise Unfit(f"a list such as {example}")
         if len(value) < least:
-            raise Unfit("at least one entry", found="an empty list", hint='"*" is everything')
+            raise Unfit("at least one entry", found="an empty list", hint=everything)
         out: list[_Entry] = []
         unfit: dict[int, Unfit] = {}
         for index, each in enumerate(value):

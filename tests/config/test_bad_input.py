@@ -181,7 +181,7 @@ ONE_VALUE = [
         )
     ),
     (MINIMAL + "alerts: {remind: 1d}\n", "alerts: found neither `command` nor `webhook`"),
-    (MINIMAL + "alerts: {command: tell}\n", "alerts.command: found `tell`; expected a list"),
+    (MINIMAL + "alerts: {command: tell}\n", 'alerts.command: found `tell`; expected a list such as ["/'),
     (MINIMAL + "alerts: {command: []}\n", "alerts.command: found an empty list"),
     (MINIMAL + "alerts: {comand: [a], webhook: {env: X}}\n", "did you mean `command`?"),
     (MINIMAL + "alerts: {command: [a], webhook: {environ: X}}\n", "alerts.webhook: found an unknown key"),
