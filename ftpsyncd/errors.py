@@ -127,7 +127,10 @@ class LockHeldError(FtpsyncdError):
     """Another ftpsyncd works on the same state directory."""
 
     exit_code = ExitCode.TEMPFAIL
-    remedy = "Stop the other ftpsyncd, or give this one its own state_dir."
+    remedy = (
+        "If that is the daemon, it publishes already: `ftpsyncd rescan` has it compare now. Another configuration needs"
+        " a state_dir of its own."
+    )
 
 
 class LedgerError(FtpsyncdError):
@@ -239,7 +242,7 @@ class ServerUnavailableError(RemoteError):
 
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.SERVER
-    remedy = "It is tried again by itself; check host, port and network if it lasts."
+    remedy = "Check host, port and network if it lasts; a running daemon tries again by itself."
 
 
 class ProtocolError(ServerUnavailableError):
@@ -285,7 +288,7 @@ class ServerFullError(RemoteError):
     """No space or no quota left at the server (452, 552)."""
 
     retry = Retry.SPACE
-    remedy = "Free space at the server; it is tried again by itself."
+    remedy = "Free space at the server; a running daemon tries again by itself."
 
 
 class NameRefusedError(RemoteError):

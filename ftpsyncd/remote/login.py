@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameNotSendableError
@@ -19,6 +20,8 @@ from ftpsyncd.specs import TlsMode
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
+
+_WANTS_TLS = re.compile(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b", re.IGNORECASE)
 
 
 def begin(session: Session) -> None:
@@ -92,7 +95,10 @@ def _agree(session: Session, *login: bytes) -> None:
 def _judge(session: Session, reply: Reply) -> None:
     if not reply.good:
         # 332 wants an account, which no server of today has: a person must look.
-        raise session.error(reply._replace(code=530) if reply.more else reply, "PASS", session.account.spec.user)
+        error = session.error(reply._replace(code=530) if reply.more else reply, "PASS", session.account.spec.user)
+        if session.control.context is None and _WANTS_TLS.search(reply.text):
+            error.remedy = "Set `tls: explicit` for this server: it takes no login in clear text."
+        raise error
 
 
 def _secret(verb: str, word: str) -> bytes:

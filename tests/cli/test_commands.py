@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from ftpsyncd.config import load
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.compare import Drift
 from ftpsyncd.errors import CommandRefusedError, ServerUnavailableError
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
+from ftpsyncd.service import claim
 from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal
 from tests.control.fakes import FakeDaemon
@@ -317,3 +319,21 @@ def test_a_plan_of_a_ledger_that_cannot_be_read_is_no_half_document(ftpsyncd, co
     ended = ftpsyncd("plan", "--json", "-c", config_file)
     assert ended.code != 0
     assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["verify", "gallery"], ["probe", "web"], ["check"], ["ls", "web"], ["rm", "web:/x"], ["get", "web:/x"]]
+)
+def test_a_command_that_ends_does_not_promise_to_try_again(ftpsyncd, config_file, words):
+    ended = ftpsyncd(*words, "-c", config_file)
+    said = " ".join(f"{ended.out} {ended.err}".split())
+    assert ended.code == 75
+    assert "Check host, port and network" in said
+    assert "It is tried again by itself" not in said
+
+
+def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_file):
+    with claim(load(config_file).state_dir):
+        ended = ftpsyncd("sync", "-c", config_file)
+    assert ended.code == 75
+    assert "`ftpsyncd rescan`" in ended.err

@@ -140,8 +140,9 @@ class TestOneGo:
     def test_not_the_password_before_it_is_asked_for(self):
         """A server that wants TLS refuses the name, so that no password travels in clear text."""
         with Scripted(GREETING=KNOWN, USER="530 Non-anonymous sessions must use encryption.") as server:
-            with pytest.raises(LoginRefusedError, match="must use encryption"):
+            with pytest.raises(LoginRefusedError, match="must use encryption") as caught:
                 Account(server.spec(), timeouts=PATIENT)()
+            assert "`tls: explicit`" in caught.value.remedy
             assert server.log == ["USER u"]
 
     def test_another_server_is_told_one_thing_after_the_other(self):
