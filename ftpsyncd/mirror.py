@@ -666,7 +666,9 @@ class Mirror:
         if path is None:
             count = self.ledger.clear_failures(self.id)
             self.dirty.mark_deep("", at.now)
-            return f"{self.spec.name}: {count} failed paths are tried again"
+            if not count:
+                return f"{self.spec.name}: compared again, and {self.spec.server} is tried now; nothing had failed"
+            return f"{self.spec.name}: {count} failed {'path is' if count == 1 else 'paths are'} tried again"
         self.ledger.clear_failure(self.id, path)
         self.dirty.mark(path, at.now)
         return f"{self.spec.name}: {path} is tried again"

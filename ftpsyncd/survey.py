@@ -18,7 +18,7 @@ from ftpsyncd import __version__
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
-from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
+from ftpsyncd.errors import LedgerError, NameNotSendableError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
 from ftpsyncd.ledger import CHANGED, LEDGER, Ledger
 from ftpsyncd.local.scan import LINK, Scanner
@@ -405,11 +405,11 @@ class _Reason(NamedTuple):
         return self._say("pending", f"{verb}; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does")
 
     def _failed(self, failure: Failure) -> Why:
-        after = (
-            "it is tried again when it changes or after `ftpsyncd retry`"
-            if failure.parked
-            else f"it is tried again at {iso(failure.next_try_ns)}"
-        )
+        after = f"it is tried again at {iso(failure.next_try_ns)}"
+        if failure.parked:
+            after = "it is tried again when it changes or after `ftpsyncd retry`"
+            if failure.kind == NameNotSendableError.__name__:
+                after = "it is published under another name"
         said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
         tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
         sentence = f"{failure.message.rstrip('.')}{said}. {failure.remedy} After {tries}: {after}."

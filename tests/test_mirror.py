@@ -560,3 +560,16 @@ def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_neve
         assert len(told) == (second > RESTLESS_S)
     assert "has not come to rest for 10 minutes" in told[0].message
     assert RESTLESS_S == 600
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "nothing had failed"), (1, "1 failed path is tried again"), (2, "2 failed paths are tried again")],
+)
+def test_a_retry_says_what_it_tries(story: Story, count: int, said: str):
+    for number in range(count):
+        story.ledger.put_failure(story.id, f"{number}.jpg", failed(None))
+    story.ledger.commit()
+    told = story.mirror.retry(None, AT)
+    assert said in told
+    assert ("web is tried now" in told) == (not count)

@@ -98,7 +98,7 @@ def history(
     elif as_csv:
         print_csv(pages)
     else:
-        print_lines(pages)
+        print_lines(pages, filtered=any((mapping, kinds, since, until, path)))
 
 
 def read(given: Given, query: HistoryQuery, path: str | None) -> Iterator[HistoryPage]:
@@ -118,7 +118,7 @@ def read(given: Given, query: HistoryQuery, path: str | None) -> Iterator[Histor
 # ── For people ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def print_lines(pages: Iterable[HistoryPage]) -> None:
+def print_lines(pages: Iterable[HistoryPage], *, filtered: bool) -> None:
     """One line for each receipt."""
     count, page = 0, HistoryPage(())
     for page in pages:
@@ -126,7 +126,7 @@ def print_lines(pages: Iterable[HistoryPage]) -> None:
             count += 1
             click.echo(line(receipt))
     if not count:
-        click.echo("Nothing of that kind has happened.")
+        click.echo("Nothing of that kind has happened." if filtered else "There are no receipts.")
     elif page.next is not None:
         click.echo(f"These are the newest {number(count, 'receipt')}; --limit 0 shows all.", err=True)
 

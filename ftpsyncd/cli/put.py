@@ -28,7 +28,7 @@ from ftpsyncd.remote import Ftp, Step, TreeResult
         "ftpsyncd put -r gallery web:/htdocs/        a folder with all that is in it: /htdocs/gallery",
     )
 )
-@click.argument("sources", nargs=-1, required=True, metavar="LOCAL...", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, metavar="LOCAL...", type=click.Path(path_type=Path))
 @click.argument("target", metavar="SERVER:PATH", shell_complete=complete_place)
 @click.option("-r", "--recursive", is_flag=True, help="Send folders with all that is in them.")
 @click.option("-p", "--parents", is_flag=True, help="Make the remote directories that are not there.")
@@ -44,7 +44,12 @@ def put(
     otherwise PATH is the file's new name. Symbolic links inside of folders are skipped.
     """
     start_log(given(), level="error")
+    if not sources and ":" not in target:
+        example = f"For example: ftpsyncd put {target} web:/htdocs/"
+        raise UsageError(f"Where to shall {quote(target)} go?", remedy=example)
     where = place(target)
+    if not sources:
+        raise UsageError(f"What shall go to {where}?", remedy=f"For example: ftpsyncd put a.jpg {target}")
     for source in sources:
         if is_folder(source) and not recursive:
             raise UsageError(f"{quote(str(source))} is a directory.", remedy="-r sends it with all that is in it.")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.output import Marks, ago, bar, duration, name_text, number, size, until, words
+from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
@@ -132,10 +133,12 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         if each.parked:
             first = next((p for p in status.problems if p.parked and p.mapping == each.name), None)
             helps = f": {first.remedy}" if first and first.remedy and each.parked == 1 else ""
+            # Trying again would not help a name that cannot be sent.
+            hopeless = helps and first is not None and first.remedy == NameNotSendableError.remedy
             yield (
                 each.name,
                 f"{number(each.parked, 'file is', 'files are')} parked{helps}",
-                (f"ftpsyncd retry {each.name}",),
+                () if hopeless else (f"ftpsyncd retry {each.name}",),
             )
 
 
@@ -176,6 +179,8 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
     if waits and width < WIDE:
         return line
     published = "nothing published yet"
+    if each.last_publish is not None and not each.published_files:
+        published = f"nothing there now, last published {ago(each.last_publish, now)}"
     if each.published_files:
         published = f"{number(each.published_files, 'file')}, {size(each.published_bytes)}"
         published += f", last {ago(each.last_publish, now)}" if width >= NARROW else ""

@@ -45,7 +45,11 @@ def words_for_instances(every_s: float) -> str:
 
 def words_for_refused(unwatched: int, every_s: float) -> str:
     """Watches were refused for other reasons: permission, a very long path, a folder mounted at two places."""
-    return f"{_folders(unwatched)} looked at every {every_s:g} s because the kernel does not let them be watched"
+    them = "it" if unwatched == 1 else "them"
+    return (
+        f"{_folders(unwatched)} looked at every {every_s:g} s instead of watched: the user that runs ftpsyncd may not"
+        f" read {them}, or the kernel refuses {them} (a very long path, a folder mounted at two places)"
+    )
 
 
 def _folders(count: int) -> str:

@@ -16,6 +16,13 @@ from typing import NamedTuple
 
 from rich.console import Console, RenderableType
 
+from ftpsyncd.config import load
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.model import Failure
+from ftpsyncd.specs import destination
+
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
 CONFIG = """\
@@ -43,6 +50,26 @@ def write_config(root: Path, *, port: int) -> Path:
     path.write_text(CONFIG.format(root=root, port=port))
     path.chmod(0o600)
     return path
+
+
+def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
+    """Have the ledger know that a file of the gallery, as it is now, failed and is not tried again by itself."""
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    failure = Failure(
+        fingerprint_of((spec.local / path).stat()),
+        attempts=1,
+        parked=True,
+        next_try_ns=0,
+        kind=type(error).__name__,
+        message=error.message,
+        reply="",
+        remedy=error.remedy,
+        failed_ns=1,
+    )
+    config.state_dir.mkdir(exist_ok=True)
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        ledger.put_failure(ledger.mapping(spec.name, destination(spec, config.servers[spec.server])), path, failure)
 
 
 def drawn(picture: RenderableType, width: int) -> str:

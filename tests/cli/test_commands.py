@@ -15,12 +15,12 @@ import pytest
 from ftpsyncd.config import load
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.compare import Drift
-from ftpsyncd.errors import CommandRefusedError, ServerUnavailableError
+from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUnavailableError
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
 from ftpsyncd.service import claim
 from ftpsyncd.verify import Finding
-from tests.cli.terminal import on_a_terminal
+from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import FakeDaemon
 
 COLOURED = re.compile(r"\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
@@ -337,3 +337,12 @@ def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_
         ended = ftpsyncd("sync", "-c", config_file)
     assert ended.code == 75
     assert "`ftpsyncd rescan`" in ended.err
+
+
+def test_why_proposes_no_retry_for_a_name_that_cannot_be_sent(ftpsyncd, config_file):
+    name = "a\nb.jpg"
+    (config_file.parent / "gallery" / name).write_text("x")
+    park(config_file, name, NameNotSendableError("The name cannot be sent."))
+    told = ftpsyncd("why", config_file.parent / "gallery" / name, "-c", config_file).out
+    assert "Rename the file." in told
+    assert "retry" not in told

@@ -381,6 +381,18 @@ def test_a_server_that_is_not_in_the_configuration(ftpsyncd, here, words, monkey
     assert "No such server: wbe. Did you mean 'web'?" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["put", "a.jpg"], "Where to shall a.jpg go?"), (["put", "web:/x"], "What shall go to web:/x?")],
+)
+def test_put_says_which_of_its_two_arguments_is_missing(ftpsyncd, here, words, said, monkeypatch):
+    monkeypatch.chdir(here)
+    ended = ftpsyncd(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert "For example: ftpsyncd put a.jpg web:/" in ended.err
+
+
 @pytest.mark.parametrize("words", [["ls", "web"], ["put", "a.jpg", "web:/"], ["get", "web:/x"], ["rm", "web:/x"]])
 def test_a_server_that_is_not_there_is_not_available_now(ftpsyncd, here, words, monkeypatch):
     monkeypatch.chdir(here)

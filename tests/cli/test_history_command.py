@@ -112,7 +112,7 @@ def test_where_nothing_happened_that_is_said(ftpsyncd, config_file, ledger):
 
 
 def test_before_the_first_publish_there_is_no_history(ftpsyncd, config_file):
-    assert ftpsyncd("history", "-c", config_file).out == "Nothing of that kind has happened.\n"
+    assert ftpsyncd("history", "-c", config_file).out == "There are no receipts.\n"
 
 
 # ── Which ones ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import load
-from ftpsyncd.ledger import LEDGER, Ledger
-from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import Failure
-from ftpsyncd.specs import destination
-
-
-def park(config_file: Path, path: str, message: str) -> None:
-    """Have the ledger know that a file of the gallery, as it is now, is not tried again by itself."""
-    config = load(config_file)
-    spec = config.mappings["gallery"]
-    seen = fingerprint_of((spec.local / path).stat())
-    failure = Failure(seen, 1, True, 0, "LocalError", message, "", "Rename it.", 1)  # noqa: FBT003
-    config.state_dir.mkdir(exist_ok=True)
-    with Ledger(config.state_dir / LEDGER) as ledger:
-        ledger.put_failure(ledger.mapping(spec.name, destination(spec, config.servers[spec.server])), path, failure)
+from ftpsyncd.errors import LocalUnreadableError, NameNotSendableError
+from tests.cli.terminal import park
 
 
 def planned(ended) -> list[tuple[str, str]]:
@@ -32,10 +17,10 @@ def planned(ended) -> list[tuple[str, str]]:
 def test_what_is_parked_is_listed(ftpsyncd, config_file):
     name = "a\nb.jpg"
     (config_file.parent / "gallery" / name).write_text("x")
-    park(config_file, name, "It cannot be sent.")
+    park(config_file, name, NameNotSendableError("It cannot be sent."))
     assert planned(ftpsyncd("plan", "--json", "-c", config_file)) == [("parked", name)]
     told = ftpsyncd("plan", "-c", config_file).out
-    assert "It cannot be sent. Rename it." in told
+    assert "It cannot be sent. Rename the file." in told
     assert "1 path is parked" in told
     assert "the servers have everything" not in told
 
@@ -43,7 +28,7 @@ def test_what_is_parked_is_listed(ftpsyncd, config_file):
 def test_what_is_parked_counts_as_no_action(ftpsyncd, config_file):
     for name in ("a.jpg", "b.jpg"):
         (config_file.parent / "gallery" / name).write_text("x")
-    park(config_file, "a.jpg", "It cannot be read.")
+    park(config_file, "a.jpg", LocalUnreadableError("It cannot be read."))
     assert ("upload", "b.jpg") in planned(ftpsyncd("plan", "--json", "-c", config_file))
     assert "1 path is parked" in ftpsyncd("plan", "-c", config_file).out
 

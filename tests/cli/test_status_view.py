@@ -8,6 +8,7 @@ import pytest
 
 from ftpsyncd.cli.output import ASCII, UNICODE
 from ftpsyncd.cli.status_view import calling, only, view
+from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.status import (
     DaemonStatus,
     MappingState,
@@ -155,6 +156,19 @@ def test_everything_that_needs_a_person_names_a_command():
         "ftpsyncd check",
     ):
         assert command in text
+
+
+def test_where_all_was_deleted_again_something_was_published():
+    gone = WELL._replace(mappings=(GOOD._replace(published_files=0, published_bytes=0),))
+    assert "nothing there now, last published 2 min ago" in drawn(view(gone, NOW, UNICODE, 100), 100)
+
+
+def test_to_try_again_is_not_proposed_for_a_name_that_cannot_be_sent():
+    nameless = Problem("gallery", "a\nb.jpg", True, 1, "It cannot be sent.", "", NameNotSendableError.remedy, None)  # noqa: FBT003
+    parked = WELL._replace(mappings=(GOOD._replace(parked=1),), problems=(nameless,))
+    text = drawn(view(parked, NOW, UNICODE, 100), 100)
+    assert "1 file is parked: Rename the file." in text
+    assert "ftpsyncd retry" not in text
 
 
 def test_names_are_never_markup_and_stay_on_one_line():

@@ -288,3 +288,8 @@ def _cpu_share(seconds: float) -> float:
     began = time.process_time()
     threading.Event().wait(seconds)
     return (time.process_time() - began) / seconds
+
+
+@pytest.mark.parametrize(("count", "them"), [(1, "it"), (2, "them")])
+def test_a_folder_that_may_not_be_watched_is_not_blamed_on_the_kernel_alone(count: int, them: str) -> None:
+    assert f"the user that runs ftpsyncd may not read {them}, or" in limits.words_for_refused(count, 30.0)
