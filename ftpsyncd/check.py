@@ -6,9 +6,11 @@ again at once, and directories that had to be made for it, which are removed.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,15 +20,18 @@ from typing import BinaryIO
 
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core import names
-from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError
+from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
 from ftpsyncd.model import parent, remote_join
+from ftpsyncd.quoting import quote
 from ftpsyncd.remote.account import connect as connect_session
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import make_missing
+from ftpsyncd.remote.wire import tls_context
 from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode
 
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
+SOME_BYTES = 65536
 INOTIFY = Path("/proc/sys/fs/inotify")
 
 Connect = Callable[[ServerSpec], RemoteSession]
@@ -79,6 +84,7 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
         connect: opens a session; raises a RemoteError.
     """
     yield from _config(config)
+    yield from _alerts(config)
     yield from _state_dir(config.state_dir)
     for mapping in config.mappings.values():
         yield _folder(mapping)
@@ -105,8 +111,32 @@ def _config(config: Config) -> Iterator[Finding]:
         yield Finding(
             Level.ERROR, Area.CONFIG, "secrets", str(problem), "Provide the secret where the configuration says."
         )
+    for server in config.servers.values() if not missing else ():
+        if server.tls_ca is not None or server.client_cert is not None:
+            yield from _certificates(server)
     if not missing and config.servers:
         yield Finding(Level.OK, Area.CONFIG, "secrets", "All passwords can be read.")
+
+
+def _certificates(server: ServerSpec) -> Iterator[Finding]:
+    try:
+        tls_context(server)
+    except TlsFileError as error:
+        yield Finding(Level.ERROR, Area.CONFIG, f"server {server.name}", error.message, error.remedy)
+
+
+def _alerts(config: Config) -> Iterator[Finding]:
+    if config.alerts is None or not config.alerts.command:
+        return
+    program = config.alerts.command[0]
+    if shutil.which(program) is None:
+        yield Finding(
+            Level.ERROR,
+            Area.CONFIG,
+            "alerts",
+            f"There is no program {quote(program)} that can be run.",
+            "Correct the first word of `alerts.command`, or make the file executable.",
+        )
 
 
 # ── This machine ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -115,15 +145,18 @@ def _config(config: Config) -> Iterator[Finding]:
 def _state_dir(state_dir: Path) -> Iterator[Finding]:
     place = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
+        with tempfile.TemporaryFile(dir=place) as scratch:
+            # A full disk takes an empty file.
+            scratch.write(bytes(SOME_BYTES))
     except OSError as error:
         yield Finding(
             Level.ERROR,
             Area.MACHINE,
             "state_dir",
             f"{state_dir} cannot be written: {_reason(error)}.",
-            "Make it writable for the user that runs ftpsyncd, or set state_dir.",
+            "Free space on that disk."
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}
+            else "Make it writable for the user that runs ftpsyncd, or set state_dir.",
         )
     else:
         made = "" if place == state_dir else " (it is made at the first start)"

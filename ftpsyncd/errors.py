@@ -30,6 +30,7 @@ engine, and the remedy shown to people.
         ├── TooManyConnectionsError   the server's connection cap is reached
         ├── LoginRefusedError         wrong user or password
         ├── TlsError                  no TLS, or a certificate that does not verify
+        │   └── TlsFileError          an anchor, certificate or key of the configuration cannot be loaded
         ├── TransferFailedError       this transfer failed; another try may pass
         │   └── VerificationError     the server holds something else than was sent
         ├── ServerFullError           no space or quota (452, 552)
@@ -274,6 +275,13 @@ class TlsError(RemoteError):
         "Check `host`, `tls`, `tls_ca` and, if the server wants one, `client_cert` of this server; nothing is sent"
         " without verified TLS."
     )
+
+
+class TlsFileError(TlsError):
+    """An anchor, certificate or key that the configuration names cannot be loaded."""
+
+    exit_code = ExitCode.CONFIG
+    remedy = "Correct `tls_ca`, `client_cert` or `client_key` of this server, then run `ftpsyncd check`."
 
 
 class TransferFailedError(RemoteError):

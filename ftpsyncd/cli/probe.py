@@ -53,7 +53,7 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
         measures = list(Probing(account, place).run())
     except RemoteError as error:
         tell(error)
-        ctx.exit(ExitCode.TEMPFAIL)
+        ctx.exit(ExitCode.CONFIG if error.exit_code == ExitCode.CONFIG else ExitCode.TEMPFAIL)
     stored, message = _keep(config, account)
     if as_json:
         profile = account.profile.learned()

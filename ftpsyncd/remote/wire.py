@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError, TlsFileError
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.specs import ServerSpec
 
@@ -98,7 +98,7 @@ def tls_context(spec: ServerSpec) -> ssl.SSLContext:
     """One TLS context for an account; sessions can only be resumed within it.
 
     Raises:
-        TlsError: an anchor, certificate or key cannot be loaded.
+        TlsFileError: an anchor, certificate or key cannot be loaded.
     """
     try:
         context = ssl.create_default_context()
@@ -108,7 +108,7 @@ def tls_context(spec: ServerSpec) -> ssl.SSLContext:
             context.load_cert_chain(spec.client_cert, spec.client_key)
     except OSError as error:  # ssl.SSLError is one
         what = spec.tls_ca or spec.client_cert
-        raise TlsError(f"{what} cannot be loaded: {error.strerror or error}.") from error
+        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.") from error
     if not spec.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -94,6 +94,7 @@ def test_wrong_words_are_usage_errors(ftpsyncd, words, said):
         (errors.ServerUnavailableError("x"), 75),
         (errors.LoginRefusedError("x"), 75),
         (errors.TlsError("x"), 75),
+        (errors.TlsFileError("x"), 78),
         (errors.ServerFullError("x"), 1),
         (KeyboardInterrupt(), 130),
         (BrokenPipeError(), 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -11,7 +12,7 @@ from ftpsyncd.check import Area, Finding, Level, check, exit_code
 from ftpsyncd.config import Config, load
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
 from ftpsyncd.remote.memory import MemoryServer
-from ftpsyncd.specs import PublishMode, TlsMode
+from ftpsyncd.specs import AlertSpec, PublishMode, TlsMode
 from tests.cli.terminal import write_config
 from tests.servers import running
 
@@ -192,6 +193,35 @@ def test_a_state_dir_that_cannot_be_written_is_an_error(config):
     findings = list(check(config._replace(state_dir=Path("/proc/ftpsyncd")), offline=True))
     assert [subject for subject, _ in errors(findings)] == ["state_dir"]
     assert exit_code(findings) == 78
+
+
+def test_a_full_disk_is_no_writable_state_dir(config, monkeypatch):
+    def on_a_full_disk(**_where: object) -> IO[bytes]:
+        return Path("/dev/full").open("wb")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", on_a_full_disk)
+    findings = list(check(config, offline=True))
+    [full] = [each for each in findings if each.level is Level.ERROR]
+    assert (full.subject, full.remedy) == ("state_dir", "Free space on that disk.")
+
+
+@pytest.mark.parametrize(
+    ("command", "subjects"), [("/nowhere/tell", ["alerts"]), ("no-such-program", ["alerts"]), ("cat", [])]
+)
+def test_an_alert_command_that_is_not_there_is_an_error(config, command, subjects):
+    findings = list(check(config._replace(alerts=AlertSpec((command, "x"))), offline=True))
+    assert [subject for subject, _ in errors(findings)] == subjects
+    assert exit_code(findings) == (78 if subjects else 0)
+
+
+@pytest.mark.parametrize("keys", ["tls_ca: junk.pem", "client_cert: junk.pem, client_key: junk.pem"])
+def test_a_certificate_that_is_none_is_an_error_of_the_configuration(config_file, ftpsyncd, keys):
+    (config_file.parent / "junk.pem").write_text("no certificate\n")
+    config_file.write_text(config_file.read_text().replace('tls: "off"', f"tls: implicit, {keys}"))
+    ended = ftpsyncd("check", "--offline", "-c", config_file)
+    assert ended.code == 78
+    assert "junk.pem" in ended.out
+    assert ftpsyncd("ls", "web", "-c", config_file).code == 78
 
 
 def test_a_missing_password_is_an_error_of_the_configuration(tmp_path, config_file, ftpsyncd, monkeypatch):
