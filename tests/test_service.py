@@ -65,6 +65,7 @@ def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(
             silent.close()
             service.stop()
 
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
