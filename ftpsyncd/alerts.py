@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import threading
@@ -17,14 +19,15 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from ftpsyncd import __version__
 from ftpsyncd.core.alarms import OVER, Alarms, Notice, Step, conditions
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.logs import logger
+from ftpsyncd.logs import logger, one_line
 from ftpsyncd.specs import AlertSpec
 from ftpsyncd.status import Status
 
@@ -37,6 +40,10 @@ FIRST_PAUSE_S = 2.0
 WAITING = 50
 """Messages that may wait to be delivered."""
 _REPLY_MAX = 2000
+_READ_BYTES = 65536
+_LOOK_S = 0.1
+"""How often a delivery that runs is asked whether it is done."""
+_KILLED_S = 1.0
 
 
 class Alerter:
@@ -65,7 +72,8 @@ class Alerter:
         self._ended = threading.Event()
         self._ready = threading.Condition()
         self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING)
-        self._running: subprocess.Popen[bytes] | None = None
+        self._call: threading.Thread | None = None
+        """Calls the webhook; one that was given up may still hang."""
         self._threads = [
             threading.Thread(target=self._watch, name="ftpsyncd-alerts", daemon=True),
             threading.Thread(target=self._deliver_all, name="ftpsyncd-alerts-delivery", daemon=True),
@@ -81,8 +89,6 @@ class Alerter:
         self._ended.set()
         with self._ready:
             self._ready.notify_all()
-            if self._running is not None:
-                self._running.kill()
         for thread in self._threads:
             thread.join(WEBHOOK_S)
 
@@ -126,59 +132,96 @@ class Alerter:
         """Run the command with the message on its standard input; what went wrong, or nothing."""
         if not self._spec.command:
             return ""
-        environ = {**os.environ, **{f"FTPSYNCD_ALERT_{key.upper()}": str(value) for key, value in message.items()}}
+        environ = {f"FTPSYNCD_ALERT_{key.upper()}": one_line(str(value)) for key, value in message.items()}
         try:
-            with self._ready:
-                if self._ended.is_set():
-                    return ""
-                self._running = process = subprocess.Popen(  # noqa: S603 - the configuration's own command, without a shell
+            # In memory: whoever does not read it does not keep us waiting.
+            with os.fdopen(os.memfd_create("alert"), "w+b") as words:
+                words.write(json.dumps(message).encode("ascii") + b"\n")
+                words.seek(0)
+                process = subprocess.Popen(  # noqa: S603 - the configuration's own command, without a shell
                     self._spec.command,
-                    stdin=subprocess.PIPE,
+                    stdin=words,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env=environ,
+                    env={**os.environ, **environ},
                     start_new_session=True,
                 )
-            said, _ = process.communicate(json.dumps(message).encode("ascii") + b"\n", COMMAND_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        except (OSError, ValueError) as error:
+            return f"the command cannot be run: {getattr(error, 'strerror', None) or type(error).__name__}"
+        said = self._await(process)
+        if said is None:
             return f"the command did not end within {COMMAND_S:g} s"
-        except OSError as error:
-            return f"the command cannot be run: {error.strerror}"
-        finally:
-            with self._ready:
-                self._running = None
         if process.returncode:
-            words = " ".join(said[:_REPLY_MAX].decode("utf-8", "replace").split())
-            return f"the command ended with {process.returncode}: {words}"
+            return f"the command ended with {process.returncode}: {' '.join(said.decode('utf-8', 'replace').split())}"
         return ""
 
+    def _await(self, process: subprocess.Popen[bytes]) -> bytes | None:
+        """The beginning of what a command says until it ends; None if that takes too long, and it was killed.
+
+        What it leaves behind may keep its output open: its own end counts.
+        """
+        said, deadline = b"", time.monotonic() + COMMAND_S
+        with cast("BinaryIO", process.stdout) as output:
+            readable, ended = [output], False
+            while not ended:
+                if time.monotonic() > deadline or self._ended.is_set():
+                    # Nobody has waited for it yet, so its number is still that of its group.
+                    with suppress(PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_KILLED_S)
+                    return None
+                ready, _, _ = select.select(readable, [], [], _LOOK_S)
+                # What it said before its end is in the pipe by then.
+                ended = process.poll() is not None
+                if ready:
+                    more = os.read(output.fileno(), _READ_BYTES)
+                    said = (said + more)[:_REPLY_MAX]
+                    readable = [output] if more else []
+        return said
+
     def _call_webhook(self, message: Mapping[str, Any]) -> str:
-        """POST the message; what went wrong, or nothing. The address is a secret and is not told."""
+        """POST the message; what went wrong, or nothing. The address is a secret and is not told.
+
+        The limits of sockets begin anew with every byte: one for the whole needs a thread that can be given up.
+        """
         if self._spec.webhook is None:
             return ""
-        try:
-            url = self._spec.webhook()
-            if urlsplit(url).scheme not in {"http", "https"}:
-                return "the webhook's address does not begin with https://"
-            request = urllib.request.Request(  # noqa: S310 - checked above
-                url,
-                json.dumps(message).encode("ascii"),
-                {"Content-Type": "application/json", "User-Agent": f"ftpsyncd/{__version__}"},
-            )
-            with _OPENER.open(request, timeout=WEBHOOK_S) as response:
-                response.read(_REPLY_MAX)
-        except ConfigError as error:
-            return error.message
-        except urllib.error.HTTPError as error:
-            error.close()
-            return f"the webhook answered {error.code}"
-        except urllib.error.URLError as error:
-            return f"the webhook cannot be reached: {getattr(error.reason, 'strerror', None) or error.reason}"
-        except (OSError, ValueError) as error:
-            return f"the webhook cannot be reached: {type(error).__name__}"
-        return ""
+        if self._call is not None and self._call.is_alive():
+            return "the last call of the webhook has not ended"
+        said: list[str] = []
+        webhook = self._spec.webhook
+        name = "ftpsyncd-alerts-webhook"
+        self._call = threading.Thread(target=lambda: said.append(_post(webhook, message)), name=name, daemon=True)
+        self._call.start()
+        deadline = time.monotonic() + WEBHOOK_S
+        while self._call.is_alive() and time.monotonic() < deadline and not self._ended.is_set():
+            self._call.join(_LOOK_S)
+        return said[0] if said else f"the webhook did not answer within {WEBHOOK_S:g} s"
+
+
+def _post(webhook: Callable[[], str], message: Mapping[str, Any]) -> str:
+    try:
+        url = webhook()
+        if urlsplit(url).scheme not in {"http", "https"}:
+            return "the webhook's address does not begin with https://"
+        request = urllib.request.Request(  # noqa: S310 - checked above
+            url,
+            json.dumps(message).encode("ascii"),
+            {"Content-Type": "application/json", "User-Agent": f"ftpsyncd/{__version__}"},
+        )
+        with _OPENER.open(request, timeout=WEBHOOK_S):
+            return ""
+    except ConfigError as error:
+        return error.message
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"the webhook answered {error.code}"
+    except urllib.error.URLError as error:
+        reason = str(getattr(error.reason, "strerror", None) or error.reason)
+        return f"the webhook cannot be reached: {reason.replace(urlsplit(url).hostname or url, '…')}"
+    except Exception as error:  # whatever it is: its words may hold the address
+        return f"the webhook cannot be called: {type(error).__name__}"
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

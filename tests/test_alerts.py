@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
+import os
+import resource
+import signal
+import socket
 import sys
 import threading
 import time
@@ -187,7 +192,7 @@ def unset() -> str:
     [
         (lambda: "http://127.0.0.1:1/SECRET", "refused"),
         (lambda: "file:///etc/SECRET", "does not begin with https://"),
-        (lambda: "http://[SECRET", "cannot be reached"),
+        (lambda: "http://[SECRET", "cannot be called"),
         (unset, "ALERT_URL is not set"),
     ],
 )
@@ -231,3 +236,122 @@ def test_two_mappings_are_two_messages(tmp_path: Path, alerter: Callable[..., Al
     alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
     until(lambda: len(lines(out)) == 2, "both messages")
     assert {json.loads(line.partition("\t")[0])["subject"] for line in lines(out)} == {"gallery", "shop"}
+
+
+@pytest.fixture
+def odd_webhook() -> Iterator[Callable[..., str]]:
+    """The address of a webhook that answers every call with these bytes, one after the other if it shall drip."""
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+    listeners: list[socket.socket] = []
+
+    def make(answer: bytes, *, drip_s: float = 0.0) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve() -> None:
+            while not ended.is_set():
+                connection, _ = listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(65536)
+                    for step in [answer] if not drip_s else [answer[at : at + 1] for at in range(len(answer))]:
+                        connection.sendall(step)
+                        if ended.wait(drip_s):
+                            break
+
+        threads.append(threading.Thread(target=serve))
+        threads[-1].start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/SECRET"
+
+    yield make
+    ended.set()
+    for listener in listeners:
+        with contextlib.suppress(OSError):
+            socket.create_connection(listener.getsockname()).close()
+    for thread in threads:
+        thread.join()
+    for listener in listeners:
+        listener.close()
+
+
+def failures(log: list[str]) -> list[str]:
+    return [line for line in log if line.startswith("ERROR")]
+
+
+def test_a_webhook_that_answers_no_http_is_called_again_for_the_next_message(
+    alerter: Callable[..., Alerter], odd_webhook: Callable[..., str], log: list[str]
+) -> None:
+    url = odd_webhook(b"hello\r\n\r\n")
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), webhook=lambda: url)
+    until(lambda: len(failures(log)) == 2, "both are given up")
+    assert "the webhook cannot be called: BadStatusLine" in "".join(log)
+    assert "SECRET" not in "".join(log)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:80SECRET/", "http://127.0.0.1:1/SECRET word", "http://SECRET/é"])
+def test_an_address_that_is_none_is_in_no_words(
+    alerter: Callable[..., Alerter], log: list[str], capfd: pytest.CaptureFixture[str], url: str
+) -> None:
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), webhook=lambda: url)
+    until(lambda: len(failures(log)) == 2, "both are given up")
+    assert "SECRET" not in "".join([*log, *capfd.readouterr()])
+
+
+def test_a_webhook_that_drips_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+    alerter: Callable[..., Alerter],
+    odd_webhook: Callable[..., str],
+    log: list[str],
+) -> None:
+    monkeypatch.setattr(alerts, "WEBHOOK_S", 0.3)
+    url = odd_webhook(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2000, drip_s=0.02)
+    started = alerter(lambda: status(HELD), webhook=lambda: url)
+    until(lambda: failures(log), "it gives up")
+    assert "the webhook did not answer within 0.3 s" in "".join(log)
+    before = time.monotonic()
+    started.stop()
+    assert time.monotonic() - before < 5
+
+
+def test_what_a_command_leaves_behind_keeps_no_message_waiting(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
+    out = tmp_path / "out"
+    command = ("sh", "-c", f"cat >> {out}; sleep 100 & echo $! > {tmp_path}/pid")
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
+    until(lambda: len(lines(out)) == 2, "both messages")
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_a_command_that_takes_too_long_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    monkeypatch.setattr(alerts, "COMMAND_S", 1.0)
+    pid = tmp_path / "pid"
+    alerter(lambda: status(HELD), command=("sh", "-c", f"sleep 100 & echo $! > {pid}; wait"))
+    until(lambda: "the command did not end within 1 s" in "".join(log), "it is given up")
+    state = Path(f"/proc/{pid.read_text().strip()}/stat")
+    until(lambda: not state.exists() or state.read_text().split()[2] == "Z", "its child is gone")
+
+
+def test_a_command_that_says_much_does_not_fill_the_memory(alerter: Callable[..., Alerter], log: list[str]) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    flood = "head -c 200000000 /dev/zero | tr '\\0' x; exit 3"
+    alerter(lambda: status(HELD), command=("sh", "-c", flood))
+    until(lambda: failures(log), "it gives up", 60)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+    assert "the command ended with 3: xxx" in "".join(log)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud83d"])
+def test_a_message_with_what_no_variable_can_hold_is_delivered(
+    tmp_path: Path, alerter: Callable[..., Alerter], name: str
+) -> None:
+    command, out = noting(tmp_path)
+    alerter(lambda: status(HELD._replace(name=name)), command=command)
+    until(lambda: lines(out), "the message")
+    assert json.loads(lines(out)[0].partition("\t")[0])["subject"] == name
+
+
+def test_a_command_that_cannot_be_one_is_in_the_log(alerter: Callable[..., Alerter], log: list[str]) -> None:
+    alerter(lambda: status(HELD), command=("a\0b",))
+    until(lambda: failures(log), "it gives up")
+    assert "the command cannot be run: ValueError" in "".join(log)
