@@ -160,6 +160,9 @@ def outcome(arguments: Sequence[str] | None) -> int:
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
+    except SystemExit as end:
+        # A signal (`interrupts.tidy_end`), or a library.
+        return end.code if isinstance(end.code, int) else ExitCode.SOME_FAILED if end.code else ExitCode.DONE
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE

@@ -268,6 +268,24 @@ with tidy_end():
     assert (ended.returncode, ended.stdout) == (128 + number, "put away\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_no_signal_waits_for_a_disk_that_does_not_answer(number):
+    program = f"""
+import os
+from concurrent.futures import ThreadPoolExecutor
+from ftpsyncd.cli import app
+from ftpsyncd.cli.interrupts import tidy_end
+def perform(_arguments):
+    ThreadPoolExecutor(1).submit(os.read, os.pipe()[0], 1)
+    with tidy_end():
+        os.kill(os.getpid(), {int(number)})
+app.perform = perform
+app.run([])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr) == (128 + number, "")
+
+
 def test_a_shell_completes_commands_and_mappings(ftpsyncd, config_file, monkeypatch):
     monkeypatch.setenv("_FTPSYNCD_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", "ftpsyncd re")
