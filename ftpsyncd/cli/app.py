@@ -12,13 +12,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from ftpsyncd import __version__
 from ftpsyncd.cli.options import common_options
+from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
 from ftpsyncd.errors import ExitCode, FtpsyncdError
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
@@ -53,6 +53,9 @@ COMMANDS = {
     "schema": ("ftpsyncd.cli.schema", "Print the JSON Schema of the configuration."),
 }
 """Name: (module that has a function of this name, line for the list of commands)."""
+
+PRINTERS = frozenset({"demo", "plan", "status", "why", "history", "ls", "schema"})
+"""Commands that do nothing but show: they end when nobody reads any more. All others have work to finish."""
 
 EXAMPLES = """\b
 Examples:
@@ -89,6 +92,8 @@ class LazyGroup(click.Group):
             # `main` switched it off while there was nothing to be found.
             gc.freeze()
             gc.enable()
+        if cmd_name in PRINTERS:
+            end_with_reader()
         if not isinstance(command, click.Command):
             message = f"{module}.{cmd_name} is not a command"
             raise TypeError(message)
@@ -148,6 +153,8 @@ def leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
+        except BrokenPipeError:
+            pass  # the reader of a list had enough of it
         except OSError:
             code = code or ExitCode.SOME_FAILED
     os._exit(code)
@@ -169,7 +176,7 @@ def outcome(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        silence_stdout()
+        silence(sys.stdout.fileno())
         return ExitCode.DONE
     except FtpsyncdError as error:
         tell(error)
@@ -239,29 +246,3 @@ def colour() -> bool | None:
 def debugging() -> bool:
     """Whether the person asked for tracebacks."""
     return bool(os.environ.get("FTPSYNCD_DEBUG"))
-
-
-def open_streams() -> None:
-    """Read from and write to nothing where the caller has closed a stream (``>&-``).
-
-    Python says None there, and the next file or connection would get the number that everybody takes for a stream.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            # The lowest number that is free, so that of this stream: nothing else was opened yet.
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - as long as the process
-
-
-def make_streams_forgiving() -> None:
-    """Let names that the terminal's encoding lacks print as escapes instead of ending the command."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
-
-
-def silence_stdout() -> None:
-    """Point stdout at nothing: the reader has gone, and Python would complain when it flushes at exit."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)

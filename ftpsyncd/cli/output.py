@@ -34,7 +34,12 @@ def console(*, stderr: bool = False) -> Console:
     """Where people read: colours only on a terminal and without NO_COLOR, names never taken for markup."""
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            # Rich would end the process with 1; `app.outcome` knows better.
+            raise BrokenPipeError
+
+    return Screen(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def is_drawn(stream: TextIO) -> bool:

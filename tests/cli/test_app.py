@@ -107,7 +107,7 @@ def test_the_exit_code_is_that_of_the_error(monkeypatch, capfd, error, code):
         raise error
 
     # The stdout of this process is to survive the pipe's end.
-    monkeypatch.setattr("ftpsyncd.cli.app.silence_stdout", lambda: None)
+    monkeypatch.setattr("ftpsyncd.cli.app.silence", lambda _number: None)
     monkeypatch.setattr("ftpsyncd.config.schema", fail)
     assert outcome(["schema"]) == code
     out, err = capfd.readouterr()
@@ -153,14 +153,34 @@ def test_a_bug_shows_its_traceback_to_those_who_ask(monkeypatch, ftpsyncd):
     assert "Traceback" in ftpsyncd("schema").err
 
 
-def test_a_reader_who_leaves_early_is_no_error():
+def unread(*arguments: object) -> tuple[int, str]:
+    """The exit code of a command whose stdout nobody reads, and its words on stderr."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "ftpsyncd", *map(str, arguments)]
+    with os.fdopen(writing, "wb") as nobody:
+        ended = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    return ended.returncode, ended.stderr
+
+
+@pytest.mark.parametrize("words", ["schema", "--help", "status", "status --json", "plan", "history", "ls --help"])
+def test_a_reader_who_leaves_early_is_no_error(config_file, words):
+    options = ["-c", config_file] if words[0] != "-" else []
+    assert unread(*options, *words.split()) == (0, "")
+
+
+@pytest.mark.parametrize(("words", "code"), [("check --offline", 0), ("check", 75), ("sync", 75)])
+def test_a_command_that_works_has_its_own_exit_code_without_a_reader(config_file, words, code):
+    (config_file.parent / "gallery" / "a.jpg").write_bytes(b"picture")
+    assert unread("-c", config_file, *words.split()) == (code, "")
+
+
+def test_an_error_has_its_exit_code_where_nobody_reads_it():
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as nobody:
-        ended = subprocess.run(
-            [sys.executable, "-m", "ftpsyncd", "schema"], stdout=nobody, stderr=subprocess.PIPE, timeout=60, check=False
-        )
-    assert (ended.returncode, ended.stderr) == (0, b"")
+        command = [sys.executable, "-m", "ftpsyncd", "plan", "-c", "/nowhere"]
+        assert subprocess.run(command, stdout=nobody, stderr=nobody, timeout=60, check=False).returncode == 78
 
 
 def test_output_that_cannot_be_written_is_told():
@@ -190,7 +210,7 @@ import os, sys
 for number in range(3):
     os.close(number)
 sys.stdin = sys.stdout = sys.stderr = None
-from ftpsyncd.cli.app import open_streams
+from ftpsyncd.cli.streams import open_streams
 open_streams()
 assert [os.readlink(f"/proc/self/fd/{number}") for number in range(3)] == ["/dev/null"] * 3
 print("into nothing")

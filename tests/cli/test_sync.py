@@ -76,6 +76,40 @@ def test_one_pass_publishes_everything(ftpsyncd, config_of_real, real):
     assert "1 file (7 B) published" in ended.out
 
 
+def test_a_sync_goes_on_when_nobody_hears_of_it_any_more(config_of_real, real):
+    """Its first line about progress comes while files are still to be sent."""
+    config_of_real.write_text(config_of_real.read_text().replace("{host:", "{bandwidth: 1 MB/s, host:", 1))
+    for index in range(20):
+        (config_of_real.parent / "gallery" / f"{index}.jpg").write_bytes(b"picture" * 10_000)
+    program = """
+import sys
+from ftpsyncd.cli import app, progress
+progress.LINE_EVERY_S = 0.0
+app.run(sys.argv[1:])
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        words = [sys.executable, "-c", program, "sync", "-c", str(config_of_real)]
+        ended = subprocess.run(words, stdout=nobody, stderr=nobody, timeout=60, check=False)
+    assert ended.returncode == 0
+    assert len(list((real.home / "gallery").iterdir())) == 20
+
+
+def test_a_repair_goes_on_when_nobody_hears_of_it_any_more(ftpsyncd, config_of_real, real):
+    for name in ("a.jpg", "b.jpg"):
+        (config_of_real.parent / "gallery" / name).write_bytes(b"picture")
+    assert ftpsyncd("sync", "-c", config_of_real).code == 0
+    (real.home / "gallery/a.jpg").unlink()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        words = [sys.executable, "-m", "ftpsyncd", "verify", "gallery", "--repair", "-c", str(config_of_real)]
+        ended = subprocess.run(words, stdout=nobody, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert ended.returncode == 0
+    assert (real.home / "gallery/a.jpg").exists()
+
+
 def test_a_sync_loads_nothing_that_only_a_daemon_or_a_terminal_needs(config_of_real):
     (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
     program = (
