@@ -84,12 +84,13 @@ class Herald:
         systemd.status(headline(self._service.status()))
 
 
-def run(config: Config, again: Callable[[], Config]) -> int:
+def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config], None] = lambda _config: None) -> int:
     """Run the daemon in the foreground until a signal ends it.
 
     Args:
         config: what to run.
         again: reads the configuration anew, for SIGHUP and ``reload``.
+        adopted: is told what is in force from now on, after a reload.
 
     Returns:
         The exit code.
@@ -111,14 +112,14 @@ def run(config: Config, again: Callable[[], Config]) -> int:
     service = Service(config, reload=ask_for_reload)
     service.start()
     try:
-        return _supervise(service, wishes, again)
+        return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer))
     finally:
         systemd.stopping()
         service.stop()
         logger.bind(event="stopped").info("stopped")
 
 
-def _supervise(service: Service, wishes: Wishes, again: Callable[[], Config]) -> int:
+def _supervise(service: Service, wishes: Wishes, reload: Callable[[Future[str] | None], None]) -> int:
     """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
@@ -129,13 +130,18 @@ def _supervise(service: Service, wishes: Wishes, again: Callable[[], Config]) ->
             wish, answer = wishes.get(timeout=interval_s if herald.ready else 0.05)
             if wish is Wish.STOP:
                 return ExitCode.DONE
-            _reload(service, again, answer)
+            reload(answer)
             herald.ready = True
         service.require_engine()
         herald.beat(time.monotonic())
 
 
-def _reload(service: Service, again: Callable[[], Config], answer: Future[str] | None) -> None:
+def _reload(
+    service: Service,
+    again: Callable[[], Config],
+    adopted: Callable[[Config], None],
+    answer: Future[str] | None,
+) -> None:
     """Read the configuration again and run it; if it is wrong, everything stays as it is."""
     systemd.reloading()
     try:
@@ -147,6 +153,7 @@ def _reload(service: Service, again: Callable[[], Config], answer: Future[str] |
         if answer is not None:
             answer.set_exception(error)
     else:
+        adopted(config)
         # What fails from here on ends the daemon: half of a configuration is none.
         said = f"reloaded: {service.change(config)}"
         logger.bind(event="reload").info("{}", said)

@@ -27,10 +27,12 @@ def run(ctx: click.Context) -> None:
     start_log(given_here, level=config.log.level, log_format=config.log.format)
 
     def again() -> Config:
-        nonlocal config
-        before, config = config, load_config(given_here)
-        if config.log != before.log:
-            start_log(given_here, level=config.log.level, log_format=config.log.format)
-        return config
+        return load_config(given_here)
 
-    ctx.exit(daemon.run(config, again))
+    def adopted(fresh: Config) -> None:
+        nonlocal config
+        if fresh.log != config.log:
+            start_log(given_here, level=fresh.log.level, log_format=fresh.log.format)
+        config = fresh
+
+    ctx.exit(daemon.run(config, again, adopted))

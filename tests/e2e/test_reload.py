@@ -134,6 +134,17 @@ def test_a_move_gives_up_a_transfer_that_does_not_end_and_nothing_is_lost(server
         until(lambda: contents(s.server.home / "elsewhere") == contents(s.drop), "it is published anew", 40)
 
 
+def test_a_reload_that_is_refused_leaves_the_log_as_it_is(running: Site) -> None:
+    s = running
+    config = json.loads(s.config.read_text())
+    config["servers"]["web"]["password"] = {"env": "NOT_SET_ANYWHERE"}
+    s.config.write_text(json.dumps({**config, "log": {"level": "error"}}))
+    assert "NOT_SET_ANYWHERE" in s.command("reload", ok=False).stderr
+    (s.drop / "a.jpg").write_bytes(b"a")
+    s.until_equal()
+    until(lambda: "published a.jpg" in s.log(), "it is in the log")
+
+
 def test_a_rotated_password_is_used_at_once(server: Server, tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("wrong")
