@@ -6,7 +6,7 @@ import click
 
 from ftpsyncd import daemon
 from ftpsyncd.cli.options import common_options, examples, given
-from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.cli.settings import load_config, secrets, start_log
 from ftpsyncd.config import Config
 
 
@@ -27,7 +27,10 @@ def run(ctx: click.Context) -> None:
     start_log(given_here, level=config.log.level, log_format=config.log.format)
 
     def again() -> Config:
-        return load_config(given_here)
+        fresh = load_config(given_here)
+        # Here, where nobody waits but who asked for it.
+        secrets()
+        return fresh
 
     def adopted(fresh: Config) -> None:
         nonlocal config

@@ -12,13 +12,40 @@ from ftpsyncd.config import Config
 from ftpsyncd.errors import UsageError
 
 
+class Secrets:
+    """What no record of the log may show: of every configuration that this process has used, also an earlier one.
+
+    Read once, and where nothing is logged not at all.
+    """
+
+    def __init__(self) -> None:
+        self._unread: list[Config] = []
+        self._known: tuple[str, ...] = ()
+
+    def add(self, config: Config) -> None:
+        """This configuration is used."""
+        self._unread.append(config)
+
+    def __call__(self) -> tuple[str, ...]:
+        """All that can be read; the same object as long as nothing was added."""
+        while self._unread:
+            config = self._unread.pop()
+            self._known = tuple({*self._known, *configuration.known_secrets(config)})
+        return self._known
+
+
+secrets = Secrets()
+
+
 def load_config(given: Given) -> Config:
     """The configuration that ``-c``, the environment or the usual places name.
 
     Raises:
         ConfigError: there is none, or it cannot be used.
     """
-    return configuration.load(configuration.find_config(given.config, os.environ))
+    config = configuration.load(configuration.find_config(given.config, os.environ))
+    secrets.add(config)
+    return config
 
 
 def start_log(given: Given, *, level: str, log_format: str = "text") -> None:
@@ -31,7 +58,7 @@ def start_log(given: Given, *, level: str, log_format: str = "text") -> None:
     """
     from ftpsyncd import logs  # noqa: PLC0415 - `status` need not wait for it while a daemon answers
 
-    logs.configure(given.log_level or level, given.log_format or log_format, journal=systemd.journal)
+    logs.configure(given.log_level or level, given.log_format or log_format, journal=systemd.journal, secrets=secrets)
 
 
 def chosen(config: Config, names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ __all__ = [
     "check_secrets",
     "find_config",
     "find_socket",
+    "known_secrets",
     "load",
     "schema",
 ]
@@ -167,6 +169,20 @@ def _is_there(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def known_secrets(config: Config) -> set[str]:
+    """The passwords and the webhook's address, as far as they can be read, and read again by whoever needs them."""
+    sources = [server.password for server in config.servers.values()]
+    if config.alerts is not None and config.alerts.webhook is not None:
+        sources.append(config.alerts.webhook)
+    found = set()
+    for source in sources:
+        if getattr(source, "once", False):
+            continue
+        with suppress(ConfigError):
+            found.add(source())
+    return found
 
 
 def check_secrets(config: Config) -> list[str]:

@@ -132,6 +132,11 @@ class File(_Source):
         """Which file."""
         return Path(self._place)
 
+    @property
+    def once(self) -> bool:
+        """Whether it may be read but once: a pipe."""
+        return not os.path.isfile(self._place)  # noqa: PTH113 - Path.is_file raises where a folder is closed
+
     def __call__(self) -> str:
         """Read it.
 

@@ -1,0 +1,73 @@
+"""What the commands make of the shared options: a log that shows no secret of the configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd import logs
+from ftpsyncd.cli import settings
+from ftpsyncd.cli.options import Given
+from ftpsyncd.logs import logger
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(settings, "secrets", settings.Secrets())
+    yield
+    logs.reset()
+
+
+def use(folder: Path, password: str) -> None:
+    """Load a configuration whose server has this password, as it stands in the file."""
+    (folder / "in").mkdir(exist_ok=True)
+    config = folder / "config.yaml"
+    config.write_text(
+        f"servers: {{web: {{host: h, user: u, password: {password}}}}}\n"
+        f"mappings: {{m: {{local: {folder}/in, remote: 'web:/'}}}}\n"
+        f"state_dir: {folder}/state\n"
+        f"alerts: {{webhook: {{file: {folder}/hook}}}}\n"
+    )
+    settings.load_config(Given(config=config))
+
+
+def test_the_log_shows_no_password_and_no_address_of_a_webhook(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hook").write_text("https://chat.example.com/hunter23\n")
+    settings.start_log(Given(), level="info")
+    use(tmp_path, "hunter22")
+    logger.bind(reply="530 hunter22").info("hunter22 at https://chat.example.com/hunter23")
+    assert capsys.readouterr().err.endswith("*** at ***\n")
+
+
+def test_the_log_shows_no_earlier_password_after_a_reload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.start_log(Given(), level="info")
+    use(tmp_path, "hunter22")
+    logger.info("hunter22")
+    use(tmp_path, "hunter24")
+    logger.info("hunter22 and hunter24")
+    assert capsys.readouterr().err.endswith("*** and ***\n")
+
+
+def test_a_password_file_is_read_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "password").write_text("hunter22\n")
+    settings.start_log(Given(), level="info")
+    use(tmp_path, f"{{file: {tmp_path}/password}}")
+    logger.info("one")
+    (tmp_path / "password").unlink()
+    logger.info("hunter22")
+    assert capsys.readouterr().err.endswith("***\n")
+
+
+def test_a_password_that_comes_through_a_pipe_is_left_to_who_needs_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "password")
+    settings.start_log(Given(), level="info")
+    use(tmp_path, f"{{file: {tmp_path}/password}}")
+    logger.info("goes on")
+    assert capsys.readouterr().err.endswith("goes on\n")
