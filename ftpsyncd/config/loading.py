@@ -63,7 +63,7 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Config:
     control = _control(document, places, _entries(document, top, "control"), state_dir)
     log = _fit(document, LogKeys, ("log",), _entries(document, top, "log")) or LogKeys({})
     alerts = _alerts(document, places, environ, _entries(document, top, "alerts"))
-    rules.check(document, servers, mappings, state_dir, control)
+    rules.check(document, servers, mappings, state_dir, control, alerts)
     if document.problems:
         raise ConfigError("\n".join(document.line(problem) for problem in sorted(document.problems)))
     return Config(

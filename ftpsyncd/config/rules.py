@@ -18,7 +18,7 @@ from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.config.unfit import closest
 from ftpsyncd.core.filters import Filter
-from ftpsyncd.specs import MappingSpec, ServerSpec
+from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 _Mappings = list[MappingSpec]
 
@@ -29,6 +29,7 @@ def check(
     mappings: Mapping[str, MappingSpec | None],
     state_dir: Path,
     control: ControlSpec,
+    alerts: AlertSpec | None,
 ) -> None:
     """Complain about everything that only shows when the parts are seen together."""
     known = [mapping for mapping in mappings.values() if mapping is not None]
@@ -40,7 +41,7 @@ def check(
     local = [mapping for mapping in known if _has_local(mapping)]
     real = {mapping.name: Path(os.path.realpath(mapping.local)) for mapping in local}
     _check_own_files(document, local, real, state_dir, control)
-    _check_secret_files(document, local, real, [server for server in servers.values() if server])
+    _check_secret_files(document, local, real, [server for server in servers.values() if server], alerts)
 
 
 def _loc(mapping: MappingSpec, key: str) -> Loc:
@@ -182,10 +183,14 @@ def _check_own_files(
 
 
 def _check_secret_files(
-    document: Document, mappings: _Mappings, real: Mapping[str, Path], servers: list[ServerSpec]
+    document: Document,
+    mappings: _Mappings,
+    real: Mapping[str, Path],
+    servers: list[ServerSpec],
+    alerts: AlertSpec | None,
 ) -> None:
     """A file with a secret in it must not be published by one of our own mappings."""
-    for loc, path in _secret_files(document, servers):
+    for loc, path in _secret_files(document, servers, alerts):
         place = Path(os.path.realpath(path))
         for mapping in mappings:
             if not place.is_relative_to(real[mapping.name]):
@@ -198,8 +203,12 @@ def _check_secret_files(
                 document.complain(loc, text)
 
 
-def _secret_files(document: Document, servers: list[ServerSpec]) -> Iterator[tuple[Loc, Path]]:
+def _secret_files(
+    document: Document, servers: list[ServerSpec], alerts: AlertSpec | None
+) -> Iterator[tuple[Loc, Path]]:
     yield (), document.path
+    if alerts is not None and isinstance(alerts.webhook, File):
+        yield ("alerts", "webhook"), alerts.webhook.path
     for server in servers:
         if isinstance(server.password, File):
             yield ("servers", server.name, "password"), server.password.path

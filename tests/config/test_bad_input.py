@@ -312,7 +312,9 @@ def test_secrets_must_not_be_published(refused, home):
         servers: {web: {host: h, user: u, password: {file: drop/pw.txt}}}
         mappings: {g: {local: ., remote: "web:/", include: ["*"]}}
         state_dir: /var/lib/nowhere
+        alerts: {webhook: {file: drop/url}}
         """)
+    assert any("alerts.webhook: found `drop/url`, which mapping g would publish" in line for line in lines)
     assert any("found `config.yaml`, which mapping g would publish" in line for line in lines)
     assert any("servers.web.password: found `drop/pw.txt`, which mapping g would publish" in line for line in lines)
 
