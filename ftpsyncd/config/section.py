@@ -126,7 +126,11 @@ def subsection(keys: type[Section], description: str = "") -> Below:
 
 def named_subsections(keys: type[Section], description: str) -> Below:
     """A key with sections ``keys`` below it, each with a name; at least one."""
-    schema = {"minProperties": 1, "patternProperties": {NAME_PATTERN: _reference(keys)}, "type": "object"}
+    one = _reference(keys)
+    if not any(entry.required for entry in keys.known.values()):
+        # A name alone: all of it may stand elsewhere (`defaults`).
+        one = {"anyOf": [one, {"type": "null"}]}
+    schema = {"minProperties": 1, "patternProperties": {NAME_PATTERN: one}, "type": "object"}
     return Below(keys, description, schema, required=True)
 
 

@@ -149,6 +149,14 @@ def test_the_schema_allows_empty_sections_and_shared_keys():
     assert "required" not in SECTIONS["MappingKeys"]
 
 
+def test_the_schema_allows_a_mapping_whose_keys_are_all_shared(loaded):
+    text = f"servers: {{s: {{host: h, user: u}}}}\ndefaults: {{local: {Path.cwd()}, remote: 's:/'}}\nmappings: {{m: }}\n"
+    assert loaded(text).mappings["m"].remote == "/"
+    [mapping] = SCHEMA["properties"]["mappings"]["patternProperties"].values()
+    assert {"type": "null"} in mapping["anyOf"]
+
+
+
 def test_the_schema_knows_the_three_references_to_a_password():
     options = SECTIONS["ServerKeys"]["properties"]["password"]["anyOf"]
     assert [list(option["properties"]) for option in options if option.get("type") == "object"] == [
