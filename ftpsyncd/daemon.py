@@ -100,8 +100,15 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
     """
     ignore_lease_signals()
     wishes: Wishes = SimpleQueue()
+    asked_at: float | None = None
+
+    def ask_for_end(*_: object) -> None:
+        nonlocal asked_at
+        asked_at = asked_at or time.monotonic()
+        wishes.put((Wish.STOP, None))
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: wishes.put((Wish.STOP, None)))
+        signal.signal(number, ask_for_end)
     signal.signal(signal.SIGHUP, lambda *_: wishes.put((Wish.RELOAD, None)))
 
     def ask_for_reload() -> str:
@@ -115,7 +122,8 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer))
     finally:
         systemd.stopping()
-        service.stop()
+        # From when it was asked for: a reload may have been under way.
+        service.stop(asked_at)
         logger.bind(event="stopped").info("stopped")
 
 

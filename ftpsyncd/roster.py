@@ -151,15 +151,22 @@ class Roster:
         for disk in self._disks.values():
             disk.start()
 
-    def stop_disks(self) -> None:
-        """End watching and looking."""
+    def interrupt(self) -> None:
+        """Have all parts begin nothing more; what runs goes on."""
         for disk in self._disks.values():
-            disk.stop()
+            disk.stop(0.0)
+        for crew in self._crews.values():
+            crew.interrupt()
+
+    def stop_disks(self, timeout_s: float) -> None:
+        """End watching and looking, ``timeout_s`` later at the latest."""
+        deadline = time.monotonic() + timeout_s
+        for disk in self._disks.values():
+            disk.stop(max(0.0, deadline - time.monotonic()))
 
     def stop_crews(self, timeout_s: float) -> None:
         """Let running transfers end for ``timeout_s``; those that do not are abandoned."""
-        for crew in self._crews.values():
-            crew.interrupt()
+        self.interrupt()
         deadline = time.monotonic() + timeout_s
         for crew in self._crews.values():
             rest_s = max(0.1, deadline - time.monotonic())

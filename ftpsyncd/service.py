@@ -22,6 +22,7 @@ from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
+from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import changed_message
@@ -32,8 +33,8 @@ from ftpsyncd.together import Together
 if TYPE_CHECKING:
     from ftpsyncd.outside import Outside
 
-STOP_S = 20.0
-"""How long running transfers may take when the service stops; TimeoutStopSec of the unit is longer."""
+STOP_S = 25.0
+"""How long the service may take to stop, with its running transfers; TimeoutStopSec of the unit is longer."""
 LOOK_AGAIN_S = 0.25
 """Who waits for the end of a pass looks so often: each look keeps the engine from its work, and the end is told."""
 
@@ -112,6 +113,7 @@ class Service:
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._roster: Roster | None = None
+        self._stop_by: float | None = None
 
     @property
     def engine(self) -> Engine:
@@ -144,10 +146,10 @@ class Service:
             engine = self._engine = Engine(ledger, self._emit, self._show, together=Together())
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
-            stack.callback(engine.stop)
+            stack.callback(lambda: engine.stop(self._left_s()))
             engine.start()
-            stack.callback(roster.stop_crews, STOP_S)
-            stack.callback(roster.stop_disks)
+            stack.callback(lambda: roster.stop_crews(self._left_s()))
+            stack.callback(lambda: roster.stop_disks(min(STOP_WAIT_S, self._left_s())))
             roster.start()
             if self._outside is not None:
                 if ledger.in_order:
@@ -157,9 +159,23 @@ class Service:
                 self._outside.start(self.config, engine)
             self._stack = stack.pop_all()
 
-    def stop(self) -> None:
-        """Stop everything; transfers that do not end in time are done again at the next start."""
+    def stop(self, asked_at: float | None = None) -> None:
+        """Stop everything; transfers that do not end in time are done again at the next start.
+
+        Args:
+            asked_at: monotonic seconds; `STOP_S` later all must be over. None: now.
+        """
+        self._stop_by = (time.monotonic() if asked_at is None else asked_at) + STOP_S
+        if self._roster is not None:
+            self._roster.interrupt()
         self._stack.close()
+
+    def _left_s(self) -> float:
+        """How much of the time to stop is left; a moment in any case."""
+        now = time.monotonic()
+        if self._stop_by is None:
+            self._stop_by = now + STOP_S
+        return max(0.1, self._stop_by - now)
 
     def _emit(self, event: Event) -> None:
         self._journal(event)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from ftpsyncd import engine, service
+from ftpsyncd import engine, roster, service
 from ftpsyncd.config import load
 from ftpsyncd.service import Service
 from tests.servers import PASSWORD, USER, running
@@ -91,3 +93,41 @@ def test_a_reload_says_what_else_it_took_over(
         assert running_one.change(load(config)) == said
     finally:
         running_one.stop()
+
+def test_disks_that_do_not_answer_are_awaited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(roster.Unwatched, "check", lambda _self: answers.wait())
+    monkeypatch.setattr(service, "STOP_WAIT_S", 1.0, raising=False)
+    names = "abcd"
+    for name in names:
+        (tmp_path / name).mkdir()
+    mappings = ", ".join(f"{name}: {{local: {tmp_path}/{name}, remote: 'web:/{name}'}}" for name in names)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "servers: {web: {host: 127.0.0.1, port: 1, user: u}}\n"
+        f"mappings: {{{mappings}}}\nstate_dir: {tmp_path}/state\n"
+    )
+    one = Service(load(config), one_pass=True)
+    one.start()
+    began = time.monotonic()
+    one.stop()
+    assert time.monotonic() - began < 4
+    answers.set()
+
+
+def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/film.mov").write_bytes(os.urandom(5_000_000))
+    with running("pyftpdlib") as server:
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            f"servers: {{web: {{host: 127.0.0.1, port: {server.port}, user: {USER}, tls: 'off',"
+            f" password: {PASSWORD}, bandwidth: 100 kB/s}}}}\n"
+            f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m', settle: 0s}}}}\nstate_dir: {tmp_path}/state\n"
+        )
+        one = Service(load(config), one_pass=True)
+        one.start()
+        until(lambda: one.status().transfers, "the transfer runs")
+        began = time.monotonic()
+        one.stop(began - service.STOP_S)
+        assert time.monotonic() - began < 5

@@ -150,11 +150,12 @@ def test_the_schema_allows_empty_sections_and_shared_keys():
 
 
 def test_the_schema_allows_a_mapping_whose_keys_are_all_shared(loaded):
-    text = f"servers: {{s: {{host: h, user: u}}}}\ndefaults: {{local: {Path.cwd()}, remote: 's:/'}}\nmappings: {{m: }}\n"
+    text = (
+        f"servers: {{s: {{host: h, user: u}}}}\ndefaults: {{local: {Path.cwd()}, remote: 's:/'}}\nmappings: {{m: }}\n"
+    )
     assert loaded(text).mappings["m"].remote == "/"
     [mapping] = SCHEMA["properties"]["mappings"]["patternProperties"].values()
     assert {"type": "null"} in mapping["anyOf"]
-
 
 
 def test_the_schema_knows_the_three_references_to_a_password():
