@@ -48,8 +48,8 @@ class Outside:
         """How it is now."""
         self._feed.show(status)
 
-    def start(self, config: Config, engine: Engine) -> None:
-        """Begin to answer and to alert; what was told before is not lost.
+    def listen(self, config: Config, engine: Engine) -> None:
+        """Take the control socket, before anything is done that it would be in vain for.
 
         Raises:
             ControlError: the control socket cannot be made.
@@ -66,8 +66,17 @@ class Outside:
                 http=config.control.http,
                 token_file=config.state_dir / "control.token",
             )
-            server.start()
+            server.listen()
             self._server = server
+
+    def start(self, config: Config, engine: Engine) -> None:
+        """Begin to answer and to alert; what was told before is not lost.
+
+        Raises:
+            ControlError: nobody can be answered.
+        """
+        if self._server is not None:
+            self._server.start()
         self._start_alerts(config, engine)
 
     def change(self, config: Config, engine: Engine) -> None:

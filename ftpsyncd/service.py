@@ -1,8 +1,8 @@
 """The composition root: from a configuration to a running service, and its orderly end.
 
-Order of start: lock, ledger, engine, workers, disks (each starts its watcher), control socket. Order of stop: control
-socket, disks, workers (transfers end or are abandoned), engine, ledger, lock. Nothing below this module knows the
-configuration's classes.
+Order of start: lock, ledger, control socket (nobody is answered yet), engine, workers, disks (each starts its watcher),
+answers at the control socket. Order of stop: control socket, disks, workers (transfers end or are abandoned), engine,
+ledger, lock. Nothing below this module knows the configuration's classes.
 """
 
 from __future__ import annotations
@@ -146,6 +146,9 @@ class Service:
             engine = self._engine = Engine(ledger, self._emit, self._show, together=Together())
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
+            if self._outside is not None:
+                stack.callback(self._outside.stop)
+                self._outside.listen(self.config, engine)
             stack.callback(lambda: engine.stop(self._left_s()))
             engine.start()
             stack.callback(lambda: roster.stop_crews(self._left_s()))

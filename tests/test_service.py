@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from ftpsyncd import engine, roster, service
 from ftpsyncd.config import load
+from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.service import Service
 from tests.servers import PASSWORD, USER, running
 from tests.waiting import until
@@ -131,3 +133,21 @@ def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path) -> N
         began = time.monotonic()
         one.stop(began - service.STOP_S)
         assert time.monotonic() - began < 5
+
+
+def test_a_start_without_its_port_does_nothing_at_a_server(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(b"picture")
+    with running("pyftpdlib") as server, socket.create_server(("127.0.0.1", 0)) as other:
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            f"servers: {{web: {{host: 127.0.0.1, port: {server.port}, user: {USER}, tls: 'off', password: {PASSWORD}}}}}\n"
+            f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m', settle: 0s}}}}\nstate_dir: {tmp_path}/state\n"
+            f"control: {{socket: {tmp_path}/socket, http: '127.0.0.1:{other.getsockname()[1]}'}}\n"
+        )
+        one = Service(load(config))
+        with pytest.raises(ControlSocketError, match="Address already in use"):
+            one.start()
+        assert not one.engine.alive
+        assert one.engine.last_turn == one.engine.started
+        assert not (tmp_path / "socket").exists()

@@ -1,6 +1,7 @@
 """Serves the control API on a Unix socket, and on a TCP port of the loopback if that is wanted, in a thread of its own.
 
-The service starts it once the engine runs and stops it before the engine ends. While nobody asks, nothing here wakes.
+The service has it listen before the engine runs, starts it afterwards, and stops it before the engine ends. While
+nobody asks, nothing here wakes.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class ControlServer:
         self._http = http
         self._token_file = token_file or socket_path.with_name("control.token")
         self._made: tuple[int, int] | None = None
+        self._token = ""
+        self._listeners: list[socket.socket] = []
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -83,25 +86,35 @@ class ControlServer:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
-        """Returns when requests are answered.
+    def listen(self) -> None:
+        """Take the socket, and the port; who asks from now on waits until the start.
 
         Raises:
             ControlSocketError: the socket cannot be made, or another daemon answers on it.
         """
         with ExitStack() as stack:
             listeners = []
-            token = ""
             if self._http is not None:
-                token = token_in(self._token_file)
+                self._token = token_in(self._token_file)
                 listeners.append(stack.enter_context(_listen_tcp(*self._http)))
             listeners.append(stack.enter_context(_listen(self._path)))
             stack.pop_all()
+        self._listeners = listeners
         self._made = _identity(self._path)
+
+    def start(self) -> None:
+        """Returns when requests are answered.
+
+        Raises:
+            ControlSocketError: as `listen`, which is done here if it was not before; or nobody can be answered.
+        """
+        if not self._listeners:
+            self.listen()
+        listeners, self._listeners = self._listeners, []
         broadcast = Broadcast(self._feed)
         app: ASGIApp = create_app(self._daemon, broadcast, Metrics(self._daemon, self._meter, fresh_s=_FRESH_S))
         if self._http is not None:
-            app = Guard(app, *self._http, token)
+            app = Guard(app, *self._http, self._token)
         self._server = _Server(app, broadcast)
         self._thread = threading.Thread(target=self._server.serve_on, args=(listeners,), name="control", daemon=True)
         self._thread.start()
@@ -112,17 +125,18 @@ class ControlServer:
 
     def stop(self) -> None:
         """Lets answers on their way end, for two seconds at most, and removes the socket; may be called again."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.finish()
-        self._thread.join(_STOP_S)
-        if self._thread.is_alive():  # a call of the daemon hangs; the thread dies with the process
-            logger.bind(event="control").warning("The control API did not stop in time.")
+        if self._server is not None and self._thread is not None:
+            self._server.finish()
+            self._thread.join(_STOP_S)
+            if self._thread.is_alive():  # a call of the daemon hangs; the thread dies with the process
+                logger.bind(event="control").warning("The control API did not stop in time.")
+        for listener in self._listeners:
+            listener.close()
         # Only our own: another daemon may have put its socket there since.
         if self._made is not None and _identity(self._path) == self._made:
             with suppress(OSError):
                 self._path.unlink()
-        self._server = self._thread = None
+        self._listeners, self._made, self._server, self._thread = [], None, None, None
 
 
 class _Server(uvicorn.Server):
