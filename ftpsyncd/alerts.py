@@ -236,7 +236,7 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 def body(notice: Notice) -> dict[str, Any]:
     """The message as it is delivered (docs/alerts.md)."""
-    since = datetime.now(UTC) - timedelta(seconds=notice.lasted_s)
+    since = datetime.now(UTC) - timedelta(seconds=notice.lasted_s + notice.over_s)
     # The step says that it is over.
     message = notice.message.removeprefix(OVER) if notice.step is Step.RECOVERED else notice.message
     words = f"{message.rstrip('.')}. {notice.remedy}".strip()

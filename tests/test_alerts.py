@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from loguru import logger
 
 from ftpsyncd import alerts
 from ftpsyncd.alerts import Alerter
-from ftpsyncd.core.alarms import AlertKind, Notice, Step
+from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
@@ -229,6 +230,16 @@ def test_a_command_that_hangs_does_not_keep_the_end_waiting(tmp_path: Path, aler
     before = time.monotonic()
     started.stop()
     assert time.monotonic() - before < 5
+
+
+def test_what_is_over_says_when_it_was_first_seen() -> None:
+    alarms = Alarms(LIMITS)
+    [raised] = alarms.judge(conditions(status(HELD), LIMITS), 0.0)
+    assert alarms.judge({}, 100.0) == []
+    [recovered] = alarms.judge({}, 100.0 + CALM_S)
+    first, last = (datetime.fromisoformat(alerts.body(notice)["since"]) for notice in (raised, recovered))
+    assert timedelta(seconds=-3) < last + timedelta(seconds=100.0 + CALM_S) - first < timedelta(seconds=3)
+    assert alerts.body(recovered)["lasted_s"] == 100.0
 
 
 def test_two_mappings_are_two_messages(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import os
 import socket
 import threading
@@ -95,6 +94,7 @@ def test_a_reload_says_what_else_it_took_over(
         assert running_one.change(load(config)) == said
     finally:
         running_one.stop()
+
 
 def test_disks_that_do_not_answer_are_awaited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()

@@ -71,7 +71,9 @@ class Notice(NamedTuple):
     message: str
     remedy: str
     lasted_s: float
-    """Since it was first seen."""
+    """Since it was first seen, until it was over."""
+    over_s: float = 0.0
+    """How long it has been over."""
 
 
 def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
@@ -176,7 +178,7 @@ class Alarms:
         until = seen.gone_since if step is Step.RECOVERED and seen.gone_since is not None else now
         message = f"{OVER}{seen.condition.message}" if step is Step.RECOVERED else seen.condition.message
         remedy = "" if step is Step.RECOVERED else seen.condition.remedy
-        return Notice(step, *key, message, remedy, round(until - seen.since, 1))
+        return Notice(step, *key, message, remedy, round(until - seen.since, 1), now - until)
 
 
 def _count(count: int, one: str, many: str) -> str:
