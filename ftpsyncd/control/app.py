@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -189,6 +189,8 @@ def _guarded(endpoint: _Endpoint) -> _Endpoint:
             # The rest of a body that is too large is not waited for.
             headers = {"Connection": "close"} if status == 413 else None
             return refusal(status, problem.message, problem.remedy, headers)
+        except ClientDisconnect:
+            return refusal(400, "The body ended early.", DOCS)  # nobody hears it
         except Exception:  # a mistake of ours: the daemon goes on, the log has the trace
             logger.bind(event="control").exception(f"{request.method} {quote(request.scope['path'])} failed")
             return refusal(500, "The daemon made a mistake; its log says which.", "Please report it.")

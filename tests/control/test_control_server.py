@@ -224,6 +224,17 @@ def test_nothing_wakes_while_nobody_asks(path):
         assert switches() - before <= 1
 
 
+def test_who_leaves_in_the_middle_of_a_body_is_no_mistake_of_the_daemon(path, said):
+    with ControlServer(FakeDaemon(), path), socket.socket(socket.AF_UNIX) as other:
+        other.connect(str(path))
+        other.sendall(b"POST /v1/pause HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n")
+        assert other.recv(100).startswith(b"HTTP/1.1 100 ")  # the body is awaited
+        other.sendall(b"{")
+        other.close()
+        ControlClient(path).healthy()
+    assert said == []
+
+
 # ── The client, where no daemon answers as it should ─────────────────────────────────────────────────────────────
 
 
