@@ -143,7 +143,8 @@ def _alerts(config: Config) -> Iterator[Finding]:
 
 
 def _state_dir(state_dir: Path) -> Iterator[Finding]:
-    place = next(folder for folder in (state_dir, *state_dir.parents) if folder.exists())
+    above = (state_dir, *state_dir.parents)
+    place = next(folder for folder in above if os.path.exists(folder))  # noqa: PTH110 - Path.exists raises: one is closed
     try:
         with tempfile.TemporaryFile(dir=place) as scratch:
             # A full disk takes an empty file.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +27,21 @@ def config(config_file) -> Config:
 @pytest.fixture
 def server() -> MemoryServer:
     return MemoryServer(dirs={"/", "/gallery", "/shop"})
+
+
+@pytest.fixture
+def as_nobody():
+    @contextlib.contextmanager
+    def powerless():
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    if os.geteuid() != 0:
+        pytest.skip("not root")
+    return powerless
 
 
 def found(config: Config, server: MemoryServer, **options) -> list[Finding]:
@@ -187,6 +204,14 @@ def test_a_folder_that_is_a_file_is_an_error(config):
     findings = list(check(config, offline=True))
     assert [subject for subject, _ in errors(findings)] == ["mapping gallery"]
     assert exit_code(findings) == 78
+
+
+@pytest.mark.root
+def test_a_state_dir_behind_a_closed_folder_is_an_error(config, tmp_path, as_nobody):
+    (tmp_path / "closed").mkdir(mode=0o700)
+    with as_nobody():
+        findings = list(check(config._replace(state_dir=tmp_path / "closed" / "state"), offline=True))
+    assert "state_dir" in [subject for subject, _ in errors(findings)]
 
 
 def test_a_state_dir_that_cannot_be_written_is_an_error(config):
