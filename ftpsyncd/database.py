@@ -31,6 +31,7 @@ _OPEN, _CLOSED = 0x66747001, 0x66747000
 """Values of ``PRAGMA application_id``: somebody works with the file; it was closed in order."""
 _UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for the files that belong to it."""
 
@@ -92,9 +93,11 @@ class Database:
         """Everything since the last commit."""
         self._retry_at = 0.0
         self._distrusted = False
+        self._alone_since: int | None = None
+        """Read without any lock, since nobody writes: when it was written last."""
         with self._errors("open"):
             if read_only:
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+                self._db = self._reader()
             else:
                 # The engine's thread uses it; the service's start thread opened it.
                 self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -105,6 +108,25 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
+
+    def _reader(self) -> sqlite3.Connection:
+        """A connection that only reads, also for who may not make the files by which readers and writers agree."""
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        db = sqlite3.connect(uri, uri=True, isolation_level=None)
+        try:
+            db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            db.close()
+            if _code(error) not in _NOT_OURS:
+                raise
+            self._alone_since = _written_at(self.path)
+            if self.path.with_name(f"{self.path.name}-wal").exists():
+                raise LedgerError(
+                    f"cannot open the ledger {self.path}: it was not closed in order, and you may not write beside it",
+                    remedy="Use sudo, or start the daemon, which answers in its place.",
+                ) from error
+            return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+        return db
 
     def _known_version(self, newest: int) -> int:
         version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -139,6 +161,10 @@ class Database:
             raise self._error(doing, error) from error
 
     def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
+        if self._alone_since not in {None, _written_at(self.path)}:
+            return LedgerError(
+                f"the ledger {self.path} was written while it was read", remedy="A daemon was started: ask again."
+            )
         if _code(error) in _DAMAGED:
             self._distrusted = True
             return self._damaged(str(error))
@@ -254,6 +280,13 @@ def _code(error: sqlite3.Error) -> int | None:
     """The kind of an error, without its finer distinctions; None where it is not SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def _written_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _problem_of(db: sqlite3.Connection) -> str:

@@ -8,7 +8,8 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -338,3 +339,55 @@ def test_an_error_that_is_no_lack_of_space_is_an_error(path: Path):
     assert not db.trouble
     assert db.read("SELECT count(*) FROM t", ()).fetchone() == (1,)
     db.close()
+
+
+@pytest.fixture
+def as_nobody(path: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Without any right to write: everybody may read the ledger."""
+    opened = [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
+    modes = {folder: folder.stat().st_mode for folder in opened}
+    for folder in opened:
+        folder.chmod(0o755)
+
+    @contextmanager
+    def powerless() -> Iterator[None]:
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    yield powerless
+    for folder, mode in modes.items():
+        folder.chmod(mode)
+
+
+@as_root
+def test_who_may_only_read_reads_a_ledger_that_nobody_uses(
+    filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with as_nobody(), Ledger(filled, read_only=True) as ledger:
+        assert ledger.find_mapping("gallery", "here") is not None
+    assert list(filled.parent.iterdir()) == [filled]
+
+
+@as_root
+def test_who_may_only_read_is_told_why_after_a_crash(
+    filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    filled.with_name("ledger.db-wal").write_bytes(b"")
+    with as_nobody(), pytest.raises(LedgerError, match="not closed in order") as caught:
+        Ledger(filled, read_only=True)
+    assert "sudo" in caught.value.remedy
+
+
+@as_root
+def test_who_reads_while_a_daemon_starts_finds_no_damage(
+    filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with as_nobody():
+        reading = Database(filled, [""] * 99, read_only=True)
+    filled.write_bytes(b"SQLite format 3\0" + bytes(100_000))
+    with pytest.raises(LedgerError, match="was written while it was read"):
+        reading.read("SELECT * FROM entry", ()).fetchall()
+    reading.close()
