@@ -162,7 +162,7 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
             case "SIZE":
                 _sized(session, upload, reply)
             case "shown":
-                upload.dated = upload.dated and replies.parse_mdtm(reply) == upload.job.mtime_s
+                upload.dated = upload.dated and replies.shows_date(reply, upload.job.mtime_s)
                 if upload.dated:
                     session.profile.dating = _first_way(session)
             case _:
