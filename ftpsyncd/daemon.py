@@ -26,6 +26,8 @@ from ftpsyncd.service import Service, require_secrets
 from ftpsyncd.status import ServerState, Status
 
 EXTEND_EVERY_S = 15.0
+DISKS_S = 30.0
+"""Longer is not waited for disks that do not answer at all before the start counts as done."""
 RELOAD_ANSWER_S = 18.0
 """How long who asked for a reload waits to hear of it; less than the control API's own patience."""
 
@@ -53,6 +55,9 @@ class Watched(Protocol):
     def watching(self) -> bool:
         """Whether every mapping's watcher is up, or its folder known to be missing."""
 
+    def silent(self) -> bool:
+        """Whether all watchers that are not up wait for disks that do not answer."""
+
     def status(self) -> Status:
         """Everything at this moment."""
 
@@ -68,11 +73,11 @@ class Herald:
     def __init__(self, service: Watched, now: float) -> None:
         self.ready = False
         self._service = service
-        self._extended_at = now
+        self._extended_at = self._began_at = now
 
     def beat(self, now: float) -> None:
         """Say whatever is to be said now."""
-        if not self.ready and self._service.watching():
+        if not self.ready and (self._service.watching() or (now - self._began_at > DISKS_S and self._service.silent())):
             self.ready = True
             systemd.ready()
         if self._service.turning() and not self._service.stuck():
@@ -131,15 +136,22 @@ def _supervise(service: Service, wishes: Wishes, reload: Callable[[Future[str] |
     """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
-    herald = Herald(service, time.monotonic())
+    began_at = time.monotonic()
+    herald = Herald(service, began_at)
     interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
     while True:
+        # A start is soon over, or takes long.
+        pause_s = interval_s if herald.ready else min(interval_s, max(0.05, (time.monotonic() - began_at) / 10))
         with suppress(Empty):
-            wish, answer = wishes.get(timeout=interval_s if herald.ready else 0.05)
+            wish, answer = wishes.get(timeout=pause_s)
             if wish is Wish.STOP:
                 return ExitCode.DONE
+            # A start that is not over is not ended by a reload.
+            if herald.ready:
+                systemd.reloading()
             reload(answer)
-            herald.ready = True
+            if herald.ready:
+                systemd.ready()
         service.require_engine()
         herald.beat(time.monotonic())
 
@@ -151,7 +163,6 @@ def _reload(
     answer: Future[str] | None,
 ) -> None:
     """Read the configuration again and run it; if it is wrong, everything stays as it is."""
-    systemd.reloading()
     try:
         config = again()
         require_secrets(config)
@@ -167,7 +178,6 @@ def _reload(
         logger.bind(event="reload").info("{}", said)
         if answer is not None:
             answer.set_result(said)
-    systemd.ready()
 
 
 def headline(status: Status) -> str:

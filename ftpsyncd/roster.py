@@ -177,6 +177,11 @@ class Roster:
         now = time.monotonic()
         return any(crew.stuck(now) for crew in list(self._crews.values()))
 
+    def silent(self) -> bool:
+        """Whether all disks that are not watched yet do not answer; asked again and again, it finds out."""
+        answers = [disk.answers() for disk in self._disks.values() if not disk.begun]
+        return bool(answers) and not any(answers)
+
     # ── reload ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def change(self, config: Config) -> Difference:

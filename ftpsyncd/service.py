@@ -222,6 +222,10 @@ class Service:
         """Whether every mapping's watcher is up (or its folder is known to be missing)."""
         return self.engine.watching.is_set()
 
+    def silent(self) -> bool:
+        """Whether all watchers that are not up wait for disks that do not answer."""
+        return self._roster is not None and self._roster.silent()
+
     def require_engine(self) -> None:
         """Raises what ended the engine, if something did."""
         if self.engine.failure is not None:

@@ -6,10 +6,16 @@ import socket
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from ftpsyncd.daemon import EXTEND_EVERY_S, Herald
+from ftpsyncd.config import Config
+from ftpsyncd.daemon import DISKS_S, EXTEND_EVERY_S, Herald, Wish, Wishes, _reload, _supervise
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.service import Service
 from ftpsyncd.status import DaemonStatus, Status
 
 Told = Callable[[], list[str]]
@@ -22,6 +28,7 @@ class Fake:
         self.engine_turns = True
         self.workers_hang = False
         self.watchers_up = False
+        self.disks_silent = False
 
     def turning(self) -> bool:
         return self.engine_turns
@@ -31,6 +38,9 @@ class Fake:
 
     def watching(self) -> bool:
         return self.watchers_up
+
+    def silent(self) -> bool:
+        return self.disks_silent
 
     def status(self) -> Status:
         return Status(DaemonStatus(running=True, pid=1, version="0", uptime_s=0.0), (), (), ())
@@ -102,6 +112,34 @@ def test_a_long_first_look_asks_for_more_time_again_and_again_before_it_is_over(
     for second in range(61, 121):
         herald.beat(float(second))
         assert not [line for line in told() if line.startswith("EXTEND")]
+
+
+def test_disks_that_do_not_answer_are_not_waited_for_any_longer(told: Told) -> None:
+    service = Fake()
+    service.disks_silent = True
+    herald = Herald(service, 0.0)
+    herald.beat(DISKS_S - 1)
+    assert "READY=1" not in told()
+    herald.beat(DISKS_S + 1)
+    assert "READY=1" in told()
+
+
+def test_a_reload_does_not_end_a_start(told: Told) -> None:
+    class Starting(Fake):
+        config = SimpleNamespace(mappings={})
+
+        def require_engine(self) -> None:
+            pass
+
+    def again() -> Config:
+        raise ConfigError("it is wrong")
+
+    service = cast("Service", Starting())
+    wishes: Wishes = SimpleQueue()
+    wishes.put((Wish.RELOAD, None))
+    wishes.put((Wish.STOP, None))
+    _supervise(service, wishes, lambda answer: _reload(service, again, lambda _config: None, answer))
+    assert told() == ["WATCHDOG=1"]
 
 
 def test_a_first_look_that_hangs_gets_no_more_time(told: Told) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Protocol
 
 from ftpsyncd.local.changes import WatchReport
@@ -19,6 +20,8 @@ Delivery = Listing | WatchReport
 
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
+ANSWER_S = 5.0
+"""A disk that has not told in this time what the root is does not answer."""
 
 
 class Watcher(Protocol):
@@ -58,6 +61,10 @@ class DiskThread(threading.Thread):
         self._listings: dict[str, None] = {}
         self._check = False
         self._stopping = False
+        self.begun = False
+        """Watching has begun, or it is known why it has not."""
+        self._question: threading.Thread | None = None
+        self._asked_at = 0.0
 
     def list_dir(self, directory: str) -> None:
         """Ask for the whole of a directory."""
@@ -77,6 +84,21 @@ class DiskThread(threading.Thread):
             self._check = True
             self._asked.notify()
 
+    def answers(self) -> bool:
+        """Whether the disk answers, as far as is known; does not wait: ask again later.
+
+        To begin to watch a large tree takes its time also at a disk that does.
+        """
+        if self._question is None or not self._question.is_alive():
+            self._asked_at = time.monotonic()
+            self._question = threading.Thread(target=self._look_at_root, name=f"{self.name}, asked", daemon=True)
+            self._question.start()
+        return time.monotonic() - self._asked_at < ANSWER_S
+
+    def _look_at_root(self) -> None:
+        with suppress(OSError):
+            self._scanner.root_identity()
+
     def stop(self, timeout_s: float = STOP_WAIT_S) -> bool:
         """Stop the watcher and the thread; what was asked and not begun is dropped. Idempotent.
 
@@ -95,6 +117,7 @@ class DiskThread(threading.Thread):
         """Start the watcher, then answer until stopped."""
         try:
             self._report(self._watcher.start)
+            self.begun = True
             while (request := self._next()) is not None:
                 request()
         finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ftpsyncd.local import disk
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import Delivery, DiskThread
 from ftpsyncd.local.scan import Scanner
@@ -124,3 +126,41 @@ def test_stopping_does_not_wait_for_a_hung_disk(setup: _Setup) -> None:
 
 def test_a_thread_that_never_started_can_be_stopped(tmp_path: Path) -> None:
     assert _Setup(tmp_path).thread.stop()
+
+
+class _Waiting:
+    """A watcher that has much to look at."""
+
+    def __init__(self, goes_on: threading.Event) -> None:
+        self._goes_on = goes_on
+
+    def start(self) -> WatchReport:
+        self._goes_on.wait(20)
+        return WatchReport("native", None, "", 0)
+
+    check = start
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("hung", [False, True])
+def test_a_disk_that_does_not_answer_is_told_from_one_with_much_on_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hung: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+    goes_on = threading.Event()
+    scanner = Scanner(tmp_path)
+    if hung:
+        monkeypatch.setattr(scanner, "root_identity", lambda: goes_on.wait(20))
+    thread = DiskThread("test", scanner, _Waiting(goes_on), lambda _delivery: None)
+    thread.start()
+    began = time.monotonic()
+    assert thread.answers()
+    until(lambda: time.monotonic() - began > 0.3)
+    assert (thread.begun, thread.answers()) == (False, not hung)
+    goes_on.set()
+    until(lambda: thread.begun and thread.answers())
+    assert thread.stop()
