@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ftpsyncd.errors import LocalUnreadableError, NameNotSendableError
+from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from tests.cli.terminal import park
 
 
@@ -28,7 +28,7 @@ def test_what_is_parked_is_listed(ftpsyncd, config_file):
 def test_what_is_parked_counts_as_no_action(ftpsyncd, config_file):
     for name in ("a.jpg", "b.jpg"):
         (config_file.parent / "gallery" / name).write_text("x")
-    park(config_file, "a.jpg", LocalUnreadableError("It cannot be read."))
+    park(config_file, "a.jpg", NameRefusedError("No."))
     assert ("upload", "b.jpg") in planned(ftpsyncd("plan", "--json", "-c", config_file))
     assert "1 path is parked" in ftpsyncd("plan", "-c", config_file).out
 
