@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 STOP_S = 25.0
 """How long the service may take to stop, with its running transfers; TimeoutStopSec of the unit is longer."""
+RECORD_S = 4.0
+"""The engine has at least so long to record what was done, also where all that time is over."""
 LOOK_AGAIN_S = 0.25
 """Who waits for the end of a pass looks so often: each look keeps the engine from its work, and the end is told."""
 
@@ -149,7 +151,7 @@ class Service:
             if self._outside is not None:
                 stack.callback(self._outside.stop)
                 self._outside.listen(self.config, engine)
-            stack.callback(lambda: engine.stop(self._left_s()))
+            stack.callback(lambda: engine.stop(max(RECORD_S, self._left_s())))
             engine.start()
             stack.callback(lambda: roster.stop_crews(self._left_s()))
             stack.callback(lambda: roster.stop_disks(min(STOP_WAIT_S, self._left_s())))
