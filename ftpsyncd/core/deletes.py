@@ -9,7 +9,7 @@ Times are monotonic seconds; counts are files.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,6 +50,8 @@ class Deletes:
         """For each directory, how many absences are noted below it, so that few have to be searched for them."""
         self._files = 0
         self._admitted: deque[_Admission] = deque()
+        self._recent = 0
+        """The sum of their files."""
         self._open: dict[str, _Admission] = {}
         """Those of them of which not all is deleted."""
         self._approved = 0
@@ -82,14 +84,17 @@ class Deletes:
 
     def note(self, path: str, files: int, now: float) -> float:
         """A file is gone; returns since when."""
-        self._take_back(path, files)
+        if self._open and path not in self._absent:
+            self._take_back(self._open_at(path), files)
         before = self._absent.get(path, Absence(now, 0))
         self._put(path, Absence(before.since, files, min(before.approved, files)))
         return before.since
 
     def note_directory(self, path: str, files: int, now: float) -> float:
         """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
-        self._take_back(path, files)
+        if self._open and path not in self._absent:
+            inside = [admission for inner, admission in self._open.items() if inner.startswith(f"{path}/")]
+            self._take_back((*self._open_at(path), *inside), files)
         prefix = f"{path}/" if self._below.get(path) else ""
         below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)} if prefix else {}
         for inner in below:
@@ -135,9 +140,11 @@ class Deletes:
     def allowed(self, limit: int, now: float) -> bool:
         """Whether all that is gone may be deleted without a person."""
         while self._admitted and self._admitted[0].at <= now - WINDOW_S:
-            self._close(self._admitted.popleft())
+            over = self._admitted.popleft()
+            self._recent -= over.files
+            self._close(over)
         unapproved = self._files - self._approved
-        return not unapproved or unapproved + sum(each.files for each in self._admitted) <= limit
+        return not unapproved or unapproved + self._recent <= limit
 
     def admit(self, path: str, now: float) -> None:
         """The deletion of an absent path begins."""
@@ -147,21 +154,20 @@ class Deletes:
         if files > 0:
             admission = self._open[path] = _Admission(path, now, files, files)
             self._admitted.append(admission)
+            self._recent += files
 
     def deleted(self, path: str) -> None:
         """A file has been deleted: it counts for the whole of its minute."""
         if admission := next(self._open_at(path), None):
             self._settle(admission, 1)
 
-    def _take_back(self, path: str, files: int) -> None:
+    def _take_back(self, admissions: Iterable[_Admission], files: int) -> None:
         """What was admitted is gone from the disk still, or again: it was not deleted, and does not count twice."""
-        if not self._open or path in self._absent:
-            return
-        below = [each for inner, each in self._open.items() if inner.startswith(f"{path}/")]
-        for admission in (*self._open_at(path), *below):
+        for admission in tuple(admissions):
             taken = min(files, admission.open)
             files -= taken
             admission.files -= taken
+            self._recent -= taken
             self._settle(admission, taken)
 
     def _open_at(self, path: str) -> Iterator[_Admission]:
