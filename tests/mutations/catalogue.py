@@ -192,7 +192,7 @@ MUTATIONS = (
         "G4",
         "max_deletes is not asked",
         "core/deletes.py",
-        "        return not unapproved or unapproved + sum(each.files for each in self._admitted) <= limit\n",
+        "        return not unapproved or unapproved + self._recent <= limit\n",
         "        return True\n",
         f"{STORIES}::test_more_deletes_than_allowed_wait_for_a_person",
     ),
