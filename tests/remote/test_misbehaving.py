@@ -152,7 +152,7 @@ class TestRepliesThatNobodyAskedFor:
             await connection.data()
             for _ in range(100):
                 await connection.send(b"150 Go on.\r\n" * 100)
-            await connection.hang_up()
+            await silence(connection, _path)
 
         with Scripted(STOR=flood) as server, account(server)() as session:
             assert errors_of(publish(session, job("/a", b"x" * LARGE))) == [ProtocolError]
