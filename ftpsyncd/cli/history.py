@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import re
 import time
@@ -15,7 +14,7 @@ import click
 
 from ftpsyncd.cli.daemon import ask_history
 from ftpsyncd.cli.options import Given, absolute, common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import duration, number, size
+from ftpsyncd.cli.output import begun, duration, number, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import UsageError
@@ -170,10 +169,9 @@ def local_time(moment: str) -> str:
 def print_json(pages: Iterable[HistoryPage]) -> None:
     """One document in the shape of ``GET /v1/history``."""
     count, page = 0, HistoryPage(())
-    pages = iter(pages)
-    first = list(itertools.islice(pages, 1))  # an error before it comes without half a document
+    pages = begun(pages)
     click.echo('{"entries": [', nl=False)
-    for page in itertools.chain(first, pages):
+    for page in pages:
         for receipt in page.entries:
             click.echo(f"{',' if count else ''}\n  {json.dumps(receipt._asdict())}", nl=False)
             count += 1
@@ -182,10 +180,9 @@ def print_json(pages: Iterable[HistoryPage]) -> None:
 
 def print_csv(pages: Iterable[HistoryPage]) -> None:
     """A table whose columns are the fields of a receipt."""
-    pages = iter(pages)
-    first = list(itertools.islice(pages, 1))
+    pages = begun(pages)
     click.echo(csv_row(Receipt._fields), nl=False)
-    for page in itertools.chain(first, pages):
+    for page in pages:
         for receipt in page.entries:
             click.echo(csv_row(receipt), nl=False)
 

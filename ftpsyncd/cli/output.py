@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 
@@ -16,6 +18,8 @@ from ftpsyncd.quoting import one_line, quote
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
+
+_Item = TypeVar("_Item")
 
 
 def emit(document: Any) -> None:
@@ -28,6 +32,12 @@ def emit(document: Any) -> None:
         document: of what JSON knows, and dataclasses.
     """
     click.echo(json.dumps(document, indent=2, default=asdict))
+
+
+def begun(items: Iterable[_Item]) -> Iterator[_Item]:
+    """The same items, the first one taken already: an error before it comes without half a document."""
+    iterator = iter(items)
+    return itertools.chain(list(itertools.islice(iterator, 1)), iterator)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ import click
 
 from ftpsyncd import survey
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import number, size
+from ftpsyncd.cli.output import begun, number, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
 from ftpsyncd.quoting import one_line, quote
@@ -48,10 +47,9 @@ def print_json(planned: Iterable[Planned]) -> None:
     """One document: ``{"planned": [{mapping, verb, path, size, why}, …], "totals": {verb: count, …}, "bytes": n}``."""
     totals: Counter[str] = Counter()
     total_bytes = 0
-    planned = iter(planned)
-    first = list(itertools.islice(planned, 1))  # an error before it comes without half a document
+    planned = begun(planned)
     click.echo('{"planned": [', nl=False)
-    for index, each in enumerate(itertools.chain(first, planned)):
+    for index, each in enumerate(planned):
         totals[each.verb] += 1
         total_bytes += each.size if each.verb == "upload" else 0
         record = {"mapping": each.mapping, "verb": each.verb, "path": each.path, "size": each.size, "why": each.why}

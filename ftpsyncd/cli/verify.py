@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import click
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import number, size
+from ftpsyncd.cli.output import begun, number, size
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
@@ -325,11 +324,10 @@ def print_json(config: Config, compared: Comparison, mender: Mender | None) -> i
     """
     spec = config.mappings[compared.mapping]
     head = {"mapping": compared.mapping, "server": spec.server, "remote": spec.remote}
-    findings = compared.run()
-    first = list(itertools.islice(findings, 1))
+    findings = begun(compared.run())
     click.echo(f'{json.dumps(head)[:-1]}, "findings": [', nl=False)
     try:
-        for index, finding in enumerate(itertools.chain(first, findings)):
+        for index, finding in enumerate(findings):
             if mender is not None:
                 mender.note(finding)
             record = {**asdict(finding), "kind": finding.kind.value}
