@@ -174,7 +174,7 @@ class Probing:
         if not over:
             self.profile.rename_over = False
         deliver(session, "STOR", source, trials.CONTENT)
-        return ("replaces", "") if over else ("does not replace", "an old file is deleted first")
+        return ("replaces", "") if over else ("does not replace", "an old file is moved aside, or deleted, first")
 
     def _hash(self, session: Session) -> tuple[str, str]:
         right: list[Hashing] = []
