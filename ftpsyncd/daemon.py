@@ -123,6 +123,8 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
 
     service = Service(config, reload=ask_for_reload)
     service.start()
+    for problem in service.unalerted:
+        logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)
     try:
         return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer))
     finally:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from ftpsyncd import __version__
-from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.schedule import Breaker, Queue
 from ftpsyncd.errors import LedgerDamagedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
@@ -163,6 +163,11 @@ class Engine:
     def start(self) -> None:
         """Start the engine's thread."""
         self._thread.start()
+
+    def without(self, server: str, message: str) -> None:
+        """Before the start: something is known to be missing, without which a server cannot be used yet."""
+        if self.servers[server].queue.server_failed(self._clock.monotonic(), Breaker.OFFLINE, message):
+            self.emit(Event(EventKind.SERVER_OFFLINE, server=server, message=message))
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """End the loop after the turn that runs; what workers still deliver is dropped."""

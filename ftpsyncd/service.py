@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from ftpsyncd.config import Config, check_secrets
+from ftpsyncd.config import Config, check_secrets, missing_secrets
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
@@ -116,6 +116,8 @@ class Service:
         self._engine: Engine | None = None
         self._roster: Roster | None = None
         self._stop_by: float | None = None
+        self.unalerted: list[str] = []
+        """Why alerts cannot be delivered, found at the start."""
 
     @property
     def engine(self) -> Engine:
@@ -132,10 +134,10 @@ class Service:
         Raises:
             LockHeldError: another ftpsyncd works on the same state directory.
             LedgerError: the ledger cannot be opened.
-            ConfigError: a password is missing.
+            ConfigError: a password is missing at every server that is needed.
             ControlError: the control socket cannot be made.
         """
-        require_secrets(self.config)
+        missing = self._missing_secrets()
         with ExitStack() as stack:
             self._stack = stack
             stack.enter_context(claim(self.config.state_dir))
@@ -151,6 +153,8 @@ class Service:
             if self._outside is not None:
                 stack.callback(self._outside.stop)
                 self._outside.listen(self.config, engine)
+            for server, problems in missing.items():
+                engine.without(server, " | ".join(problems))
             stack.callback(lambda: engine.stop(max(RECORD_S, self._left_s())))
             engine.start()
             stack.callback(lambda: roster.stop_crews(self._left_s()))
@@ -163,6 +167,19 @@ class Service:
                 stack.callback(self._outside.stop)
                 self._outside.start(self.config, engine)
             self._stack = stack.pop_all()
+
+    def _missing_secrets(self) -> dict[str, list[str]]:
+        """The servers that have to wait for a secret; the others need not.
+
+        Raises:
+            ConfigError: none is left; names all that is missing.
+        """
+        missing = missing_secrets(self.config)
+        needed = {self.config.mappings[name].server for name in self._names}
+        if needed and needed <= missing.keys():
+            raise ConfigError("\n".join(problem for problems in missing.values() for problem in problems))
+        self.unalerted = missing.get("", [])
+        return {name: problems for name, problems in missing.items() if name in needed}
 
     def stop(self, asked_at: float | None = None) -> None:
         """Stop everything; transfers that do not end in time are done again at the next start.

@@ -12,7 +12,7 @@ configuration does not pay for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +32,7 @@ __all__ = [
     "find_socket",
     "known_secrets",
     "load",
+    "missing_secrets",
     "schema",
 ]
 
@@ -191,17 +192,16 @@ def check_secrets(config: Config) -> list[str]:
     Returns:
         One sentence per problem, none with a secret in it; empty if all is there.
     """
-    problems = []
+    return [problem for problems in missing_secrets(config).values() for problem in problems]
+
+
+def missing_secrets(config: Config) -> dict[str, list[str]]:
+    """What is missing, of each server that lacks something; of the alerts under an empty name, which comes first."""
+    found: dict[str, list[str]] = {}
     if config.alerts is not None and config.alerts.webhook is not None:
-        try:
-            config.alerts.webhook()
-        except ConfigError as error:
-            problems.append(f"alerts.webhook: {error.message}; {error.remedy}")
+        found[""] = [f"alerts.webhook: {problem}" for problem in _unreadable(config.alerts.webhook)]
     for name, server in config.servers.items():
-        try:
-            server.password()
-        except ConfigError as error:
-            problems.append(f"servers.{name}.password: {error.message}; {error.remedy}")
+        problems = found[name] = [f"servers.{name}.password: {problem}" for problem in _unreadable(server.password)]
         for key in ("tls_ca", "client_cert", "client_key"):
             file: Path | None = getattr(server, key)
             if file is None:
@@ -211,4 +211,12 @@ def check_secrets(config: Config) -> list[str]:
                     pass
             except OSError as error:
                 problems.append(f"servers.{name}.{key}: cannot read {file}: {error.strerror}")
-    return problems
+    return {name: problems for name, problems in found.items() if problems}
+
+
+def _unreadable(secret: Callable[[], str]) -> list[str]:
+    try:
+        secret()
+    except ConfigError as error:
+        return [f"{error.message}; {error.remedy}"]
+    return []

@@ -309,6 +309,59 @@ def test_a_corrected_password_is_used_after_retry(server: Server, tmp_path: Path
         assert "server web: online" in s.log()
 
 
+@pytest.fixture
+def lacking(server: Server, tmp_path: Path) -> Iterator[Site]:
+    """A site of two servers, of which one's password is missing; each has a file to publish."""
+    with site(server, tmp_path) as s:
+        config = json.loads(s.config.read_text())
+        config["servers"]["shop"] = {**config["servers"]["web"], "password": {"file": str(tmp_path / "later")}}
+        (tmp_path / "other").mkdir()
+        config["mappings"]["other"] = {
+            **config["mappings"]["drop"],
+            "local": str(tmp_path / "other"),
+            "remote": "shop:/shop",
+        }
+        s.config.write_text(json.dumps(config))
+        (s.drop / "a.jpg").write_bytes(b"a")
+        (tmp_path / "other" / "b.jpg").write_bytes(b"b")
+        yield s
+
+
+def test_a_password_that_is_missing_keeps_no_other_server_waiting(lacking: Site, tmp_path: Path) -> None:
+    lacking.start()
+    until(lambda: b"site/a.jpg" in contents(lacking.server.home), "the other server's file is published")
+    (shop,) = [each for each in lacking.status()["servers"] if each["name"] == "shop"]
+    assert shop["state"] == "offline"
+    assert "cannot be read" in shop["message"]
+    assert str(tmp_path / "later") in lacking.log()
+    assert b"shop/b.jpg" not in contents(lacking.server.home)
+    (tmp_path / "later").write_text(PASSWORD + "\n")
+    lacking.command("retry", "--server", "shop")
+    until(lambda: b"shop/b.jpg" in contents(lacking.server.home), "it is published as soon as its password is there")
+    assert lacking.stop() == 0
+
+
+def test_a_sync_without_one_of_its_passwords_publishes_the_rest_and_ends_with_75(lacking: Site) -> None:
+    done = lacking.command("sync", ok=False)
+    assert done.returncode == 75, done.stderr
+    assert "shop: servers.shop.password: the file" in done.stdout + done.stderr
+    assert set(contents(lacking.server.home)) == {b"site/a.jpg"}
+    alone = lacking.command("sync", "other", ok=False)
+    assert alone.returncode == 78
+    assert "Create it with the secret" in alone.stderr
+
+
+def test_an_address_for_alerts_that_is_missing_keeps_nothing_from_being_published(s: Site, tmp_path: Path) -> None:
+    config = json.loads(s.config.read_text())
+    config["alerts"] = {"webhook": {"file": str(tmp_path / "no-address")}}
+    s.config.write_text(json.dumps(config))
+    (s.drop / "a.jpg").write_bytes(b"a")
+    s.start()
+    s.until_equal()
+    assert s.stop() == 0
+    assert "alerts cannot be delivered: alerts.webhook: the file" in s.log()
+
+
 def test_the_daemon_lives_on_with_an_unknown_host_and_says_so(s: Site) -> None:
     s.server_keys["host"] = "no-such-host.invalid"
     s.write_config()
