@@ -111,11 +111,19 @@ def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path 
         None if that takes `load`.
 
     Raises:
-        ConfigError: the file cannot be read, or is not YAML.
+        ConfigError: the file cannot be read, or is not YAML, and does not say plainly all the same where that is.
     """
     from ftpsyncd.config import document, places  # noqa: PLC0415  # as in `load`
 
-    return places.socket_at_a_glance(document.read(Path(os.path.abspath(path))), environ)  # noqa: PTH100  # as there
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # as there
+    try:
+        found = document.read(path)
+    except ConfigError:
+        salvaged = document.salvage(path, places.OF_THE_SOCKET)
+        if salvaged is None:
+            raise
+        found = salvaged
+    return places.socket_at_a_glance(found, environ)
 
 
 def schema() -> dict[str, Any]:

@@ -9,7 +9,7 @@ Scalars follow YAML 1.2: only ``true`` and ``false`` are booleans, so ``tls: off
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -244,6 +244,33 @@ def read(path: Path) -> Document:
         found = "a list" if isinstance(document.data, list) else "a single value"
         raise ConfigError(f"{path}:1: found {found} at the top; expected keys such as `servers:` and `mappings:`")
     return document
+
+
+def salvage(path: Path, keys: Collection[str]) -> Document | None:
+    """Some entries of a file that is wrong as a whole: those that begin at the margin with these keys.
+
+    Returns:
+        None where that is not sure: such a key stands elsewhere, too, or its entry is wrong itself.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES).decode("utf-8-sig", "replace")
+    except (OSError, ValueError):
+        return None
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    named = re.compile(rf"""["']?(?:{"|".join(map(re.escape, keys))})["']?\s*:""")
+    wanted, inside = [], False
+    for line in lines:
+        if line[:1].strip():
+            inside = named.match(line) is not None
+        if inside:
+            wanted.append(line)
+    if sum(len(named.findall(line)) for line in lines) != sum(named.match(line) is not None for line in wanted):
+        return None
+    try:
+        return Document(path, "\n".join(wanted))
+    except ConfigError:
+        return None
 
 
 def _compose(path: Path, text: str) -> yaml.Node | None:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from ftpsyncd.config.document import Document, Loc
 
+OF_THE_SOCKET = ("state_dir", "control")
+"""The entries that say where a daemon listens."""
 _LONGEST_SOCKET = 107
 """Bytes; sun_path of unix(7) without its NUL."""
 

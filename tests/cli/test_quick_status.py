@@ -13,6 +13,7 @@ import pytest
 from ftpsyncd.config import find_socket
 from ftpsyncd.control import shapes
 from ftpsyncd.control.server import ControlServer
+from ftpsyncd.errors import ConfigError
 from tests.control.fakes import FakeDaemon
 
 CONFIG = """
@@ -96,3 +97,48 @@ def test_the_socket_is_the_one_that_loading_finds(
     path = tmp_path / "config.yaml"
     path.write_text(text + "\n")
     assert find_socket(path, environ=environ) == (None if expected is None else tmp_path / expected)
+
+
+_BROKEN = "servers:\n  web: {host: x\nmappings:\n\tdrop: [\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "expected"),
+    [
+        (_BROKEN, {"RUNTIME_DIRECTORY": "/run/a"}, "/run/a/control.sock"),
+        (_BROKEN + "state_dir: /state  # there\n", {}, "/state/control.sock"),
+        ("control:\n  # here\n  socket: own.sock\n\n" + _BROKEN, {}, "own.sock"),
+        ("'control': {socket: own.sock}\n# state_dir: other\n" + _BROKEN, {}, "own.sock"),
+        ("", {"RUNTIME_DIRECTORY": "/run/a"}, "/run/a/control.sock"),
+    ],
+)
+def test_a_file_that_is_no_yaml_still_says_where_the_daemon_listens(
+    tmp_path: Path, text: str, environ: dict[str, str], expected: str
+):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert find_socket(path, environ=environ) == tmp_path / expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{control: {socket: own.sock}, " + _BROKEN,
+        "  state_dir: /indented\n" + _BROKEN,
+        "control: {socket: own.sock\n" + _BROKEN,
+        "state_dir: /a\nstate_dir: [\n" + _BROKEN,
+    ],
+)
+def test_where_that_is_not_sure_the_mistake_is_told(tmp_path: Path, text: str):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        find_socket(path, environ={"HOME": "/home/me"})
+
+
+def test_a_daemon_is_asked_although_the_file_is_no_yaml_by_now(daemon: FakeDaemon, config: Path):
+    config.write_text(config.read_text() + "servers: {web: [\n")
+    done = status(config)
+    assert done.returncode == 0, done.stderr
+    assert "gallery" in done.stdout
+    assert "The configuration on disk is wrong" in done.stderr
