@@ -325,11 +325,13 @@ def test_a_webhook_that_drips_is_given_up(
 
 
 def test_what_a_command_leaves_behind_keeps_no_message_waiting(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
-    out = tmp_path / "out"
-    command = ("sh", "-c", f"cat >> {out}; sleep 100 & echo $! > {tmp_path}/pid")
+    out, pids = tmp_path / "out", tmp_path / "pids"
+    command = ("sh", "-c", f"cat >> {out}; sleep 100 & echo $! >> {pids}")
     alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
     until(lambda: len(lines(out)) == 2, "both messages")
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    until(lambda: len(lines(pids)) == 2, "what both leave behind")
+    for pid in pids.read_text().split():
+        os.kill(int(pid), signal.SIGKILL)
 
 
 def test_a_command_that_takes_too_long_is_ended_with_its_children(

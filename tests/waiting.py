@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 
 def until(condition: Callable[[], object], what: str = "", timeout_s: float = 10.0) -> None:
-    """Return as soon as ``condition()`` is true; fail after ``timeout_s`` seconds, saying ``what`` was waited for."""
-    deadline = time.monotonic() + timeout_s
+    """Return soon after ``condition()`` has become true; fail after ``timeout_s``, saying ``what`` was waited for.
+
+    The longer it takes, the less often it looks: who is waited for, and the tests beside, need the processor.
+    """
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - began
+        if waited_s > timeout_s:
             raise AssertionError(f"not within {timeout_s:g} s: {what or condition}")
-        time.sleep(0.005)
+        time.sleep(min(0.05, max(0.005, waited_s / 20)))

@@ -345,10 +345,11 @@ class TestTheDataConnection:
 
         with (
             Scripted(STOR=crawl) as server,
-            Account(server.spec(), timeouts=QUICK._replace(reply_s=20, final_s=20))() as session,
+            Account(server.spec(), timeouts=QUICK._replace(reply_s=20, stall_s=2, final_s=20))() as session,
         ):
             (result,) = publish(session, job("/a", b"x" * LARGE))
             assert result.error is None
+            assert result.duration_s > 2
             assert len(server.files["/a"]) == LARGE
 
     @pytest.mark.parametrize(
