@@ -421,7 +421,7 @@ class Engine:
                 if mirror.queue is not q or mirror.paused or not mirror.intents:
                     continue
                 if mirror.passes and not mirror.busy_looking(at.now):
-                    mirror.intents.ask(mirror.pending, at.now)
+                    mirror.intents.ask(mirror.waits.pending, at.now)
         return taken, afresh
 
     @staticmethod

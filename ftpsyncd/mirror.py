@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from ftpsyncd.core import names
 from ftpsyncd.core.plan import (
@@ -25,8 +24,8 @@ from ftpsyncd.core.plan import (
     swapped_directory,
 )
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.core.settle import BUSY_AGAIN_S, Dirty, Sighting
-from ftpsyncd.errors import FileBusyError, LocalUnreadableError
+from ftpsyncd.core.settle import Dirty
+from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
@@ -52,37 +51,13 @@ from ftpsyncd.model import (
 from ftpsyncd.offers import Offers
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.waits import SOON_S, Waits
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""
-LOOK_GAP_S = 0.01
-"""A path that keeps changing is looked at no more often than this, and ever more rarely."""
-LONGEST_GAP_S = 0.1
-SOON_S = 35.0
-"""A `sync` waits for another try, or for a delete, that comes within this time."""
 UNREADABLE_AGAIN_S = 1.0
 LONGEST_AGAIN_S = 300.0
 """What cannot be read is looked at again after 1, 2, 4 … 300 seconds: nothing else need ever tell that it can be."""
-OFFERED_MAX = 2000
-"""Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
-RESTLESS_S = 600.0
-"""A file that does not come to rest for so long is reported."""
-
-
-@dataclass(slots=True)
-class Pending:
-    """A path that is not to be acted on yet, and why."""
-
-    why: str
-    first: float
-    sighting: Sighting | None = None
-    looks: int = 0
-    reported: bool = False
-
-    @property
-    def busy(self) -> bool:
-        """A program has it open for writing."""
-        return self.sighting is not None and self.sighting.busy
 
 
 class Mirror:
@@ -117,21 +92,18 @@ class Mirror:
         self.id = mapping_id
         self.ledger = ledger
         self.queue = queue
-        self.one_pass = one_pass
         self.dirty = Dirty()
-        self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today)
+        self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today, one_pass)
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
-        self.pending: dict[str, Pending] = {}
+        self.waits = Waits(self.site, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
         self.problems: dict[str, str] = {}
         self._look_again_s: dict[str, float] = {}
         """How long the problems wait for their next look."""
-        self.offered: dict[str, float] = {}
-        """Since when files wait for the server, the oldest first."""
         self.inherited = set(queue.running(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self.passes = 0
@@ -144,7 +116,7 @@ class Mirror:
         queue.suspend(spec.name, suspended=self.paused)
 
     def __repr__(self) -> str:
-        return f"<Mirror {self.spec.name} {self.dirty!r} {self.removals!r} pending={len(self.pending)}>"
+        return f"<Mirror {self.spec.name} {self.dirty!r} {self.removals!r} {self.waits!r}>"
 
     def attach(self, disk: Disk) -> None:
         """Tell the mirror where to ask for looks."""
@@ -159,26 +131,13 @@ class Mirror:
     def on_changes(self, changes: Changes, at: Moment) -> None:
         """Paths may differ."""
         for path in changes.paths:
-            self.look_at(path, at.now)
+            self.waits.look_at(path, at.now)
         for directory in changes.deep:
             self.dirty.mark_deep(directory, at.now)
             if directory:
                 self.dirty.mark(directory, at.now)
         if changes.reason:
             self.site.tell(EventKind.RESCAN, message=changes.reason)
-
-    def look_at(self, path: str, now: float) -> None:
-        """Mark a path; one that is known to be unsettled has its next look already.
-
-        One that failed has its next try, which what changed may bring forward.
-        """
-        pending = self.pending.get(path)
-        if pending is None or pending.sighting is None:
-            self.dirty.mark(path, now)
-        elif pending.busy:
-            self.dirty.mark(path, now + min(LONGEST_GAP_S, LOOK_GAP_S * 2 ** min(pending.looks, 8)))
-        elif self.spec.settle_s <= LONGEST_GAP_S:
-            self.dirty.mark(path, now + LOOK_GAP_S)
 
     def on_report(self, report: WatchReport, at: Moment) -> None:
         """The watcher told how it is."""
@@ -195,8 +154,7 @@ class Mirror:
     def source_missing(self, why: str) -> None:
         """The root cannot be read: nothing can be concluded, nothing is deleted."""
         self.removals.source_missing(why)
-        self.pending.clear()
-        self.offered.clear()
+        self.waits.clear()
         self.dirty.clear()
         self._looks.drop_next()
 
@@ -246,7 +204,7 @@ class Mirror:
             and (not load.waiting or self.paused)
             and not self.busy_looking(now)
             and not self.dirty.due_by(now + SOON_S)
-            and not any(pending.sighting for pending in self.pending.values())
+            and not self.waits.any_unsettled()
         )
 
     def busy_looking(self, now: float) -> bool:
@@ -256,7 +214,7 @@ class Mirror:
     def _pass_ended(self, at: Moment) -> None:
         self._in_pass = False
         self.passes += 1
-        if not self.one_pass:
+        if not self.site.one_pass:
             # Spread, so that many mappings do not scan in step.
             self.dirty.mark_deep("", at.now + self.spec.rescan_s * random.uniform(0.75, 1.25))  # noqa: S311
         self.removals.pass_ended(at)
@@ -324,7 +282,7 @@ class Mirror:
                 return
             self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=LocalUnreadableError.__name__)
             self.problems[path] = why
-        if not self.one_pass:
+        if not self.site.one_pass:
             pause_s = self._look_again_s.get(path, UNREADABLE_AGAIN_S)
             self._look_again_s[path] = min(2 * pause_s, LONGEST_AGAIN_S)
             mark(path, at.now + pause_s)
@@ -378,8 +336,8 @@ class Mirror:
         """
         prefix = f"{listing.directory}/" if listing.directory else ""
         includes, entries = self._selection.includes, listing.entries
-        if failures or not self._nothing_noted():
-            rest = {name for name in published if name in failures or self._is_noted(prefix + name)}
+        if failures or not self.waits.nothing_noted():
+            rest = {name for name in published if name in failures or self.waits.is_noted(prefix + name)}
         else:
             rest = set()
         rest.update([name for name in published if not includes(prefix + name)])
@@ -392,19 +350,6 @@ class Mirror:
         left = {name: entry for name, entry in entries.items() if name not in published or name in rest}
         return rows, listing._replace(entries=left)
 
-    def _nothing_noted(self) -> bool:
-        """Whether nothing is noted about any path; cheap."""
-        return not (self.pending or self.offered or self.removals.absent or self.queue.load(self.spec.name).waiting)
-
-    def _is_noted(self, path: str) -> bool:
-        """Whether something is noted about a path that is over when it is found settled."""
-        return (
-            path in self.pending
-            or path in self.offered
-            or self.removals.absent.knows(path)
-            or self.queue.waiting(self.spec.name, path) is not None
-        )
-
     def _plan(
         self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment, *, deep: bool
     ) -> None:
@@ -416,14 +361,14 @@ class Mirror:
             wall_ns=at.wall_ns,
             stamp_ns=listing.taken_wall_ns if trusted else None,
             deep=deep,
-            sighting_of=self._sighting_of,
+            sighting_of=self.waits.sighting_of,
             moved_from=self._moved_from,
         )
         below: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
-                    self._present(path)
+                    self.waits.present(path)
                     if deep or not known:
                         below.append(path)
                 case Upload() | Rename() | MakeDir():
@@ -439,7 +384,7 @@ class Mirror:
                     self._note(decision, at)
                 case Adopt(path=path) if self.queue.makes(self.spec.name, path):
                     # A row with an inode says that it is there; the outcome has it looked at again.
-                    self._present(path)
+                    self.waits.present(path)
                 case _:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
@@ -462,11 +407,11 @@ class Mirror:
         """What needs no action at the server, or not yet."""
         match decision:
             case Settled(path, had_failure):
-                self._settled(path, had_failure=had_failure)
+                self.waits.settled(path, had_failure=had_failure)
             case Wait(path, due, why, sighting):
-                self._wait(path, due, why, sighting, at)
+                self.waits.wait(path, due, why, sighting, at)
             case Swapped(path, why):
-                self._present(path)
+                self.waits.present(path)
                 self.removals.swapped(path, why, at)
             case Forget() | Adopt():
                 self._record(decision)
@@ -482,64 +427,9 @@ class Mirror:
             if rows[name].kind is Kind.DIR or self.ledger.row(self.id, path) is None:
                 self.dirty.mark_directory(path, at.now)
 
-    def _settled(self, path: str, *, had_failure: bool) -> None:
-        self._present(path)
-        self.offered.pop(path, None)
-        self.queue.withdraw(self.spec.name, path)
-        if had_failure:
-            self.ledger.clear_failure(self.id, path)
-
-    def _sighting_of(self, path: str) -> Sighting | None:
-        pending = self.pending.get(path)
-        return pending.sighting if pending else None
-
-    def _present(self, path: str) -> None:
-        """A path is on disk: it neither waits nor is it gone."""
-        self.pending.pop(path, None)
-        self.removals.absent.back(path)
-
-    def _wait(self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment) -> None:
-        self.removals.absent.back(path)
-        self.queue.withdraw(self.spec.name, path)
-        pending = Pending(why, at.now, sighting)
-        before = self.pending.get(path)
-        if before is not None:
-            pending.first, pending.looks, pending.reported = before.first, before.looks + 1, before.reported
-        if self._is_given_up(pending, at):
-            self._present(path)
-            self._report_not_ready(path, pending, at)
-            return
-        self.pending[path] = pending
-        self._report_restless(path, pending, at)
-        self.dirty.mark(path, due)
-
-    def _is_given_up(self, pending: Pending, at: Moment) -> bool:
-        """Whether a pass that ends does not wait for this file: somebody writes it, or it keeps changing."""
-        restless = pending.sighting is not None and at.now - pending.first > self.spec.settle_s + SOON_S
-        return self.one_pass and (pending.busy or restless)
-
-    def _report_not_ready(self, path: str, pending: Pending, at: Moment) -> None:
-        fingerprint = pending.sighting.fingerprint if pending.sighting else None
-        remedy = FileBusyError.remedy if pending.busy else "It is published when it comes to rest."
-        failure = Failure(fingerprint, 1, False, at.wall_ns, "FileBusyError", pending.why, "", remedy, at.wall_ns)  # noqa: FBT003
-        self.ledger.put_failure(self.id, path, failure)
-        self.site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
-
-    def wait_for_writer(self, path: str, fingerprint: Fingerprint, at: Moment) -> None:
-        """A worker found that a program has the file open for writing."""
-        sighting = Sighting(fingerprint, 0, at.now, at.now, busy=True, written=True)
-        due = at.now + max(BUSY_AGAIN_S, self.spec.settle_s)
-        self._wait(path, due, "a program has it open for writing", sighting, at)
-
-    def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
-        if at.now - pending.first > RESTLESS_S and not pending.reported:
-            pending.reported = True
-            why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
-            self.site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__)
-
     def _record(self, decision: Forget | Adopt) -> None:
         """What concerns only the ledger."""
-        self._present(decision.path)
+        self.waits.present(decision.path)
         if isinstance(decision, Adopt):
             self.ledger.put(self.id, decision.path, decision.row)
             return
@@ -573,10 +463,10 @@ class Mirror:
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
     def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment) -> None:
-        pending = self.pending.get(action.path)
-        if not isinstance(action, MakeDir) and len(self.offered) < OFFERED_MAX:
-            self.offered.setdefault(action.path, pending.first if pending else at.now)
-        self._present(action.path)
+        if isinstance(action, MakeDir):
+            self.waits.present(action.path)
+        else:
+            self.waits.for_server(action.path, at.now)
         if isinstance(action, Rename):
             self.queue.withdraw(self.spec.name, action.source)
             self.removals.absent.back(action.source)
@@ -586,7 +476,8 @@ class Mirror:
         """A directory is not there: neither is anything that was noted below it, or was to be published there."""
         self.queue.withdraw_below(self.spec.name, directory, MakeDir | Upload | Rename)
         prefix = f"{directory}/"
-        for noted in (self.pending, self.problems, self._look_again_s):
+        self.waits.nothing_below(directory)
+        for noted in (self.problems, self._look_again_s):
             for path in [p for p in noted if p.startswith(prefix)]:
                 del noted[path]
         if self.ledger.row(self.id, directory) is None:
@@ -594,9 +485,9 @@ class Mirror:
 
     def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         """A published path is not on disk, and has not been for so many seconds at least."""
-        self.pending.pop(path, None)
-        self._problem_over(path)
-        self.offered.pop(path, None)
+        self.waits.gone(path)
+        if path in self.problems:
+            self._problem_over(path)
         if self.offers.moves_from(path) or self.queue.occupied(self.spec.name, path):
             self.offers.again.add(path)
             return
@@ -635,27 +526,6 @@ class Mirror:
                 if not self.removals.absent.knows(path) and not self.queue.occupied(self.spec.name, path):
                     self.intents.doubt_row(path, same_size=True, whole=False)
                     self.dirty.mark(path, at.now)
-
-    # ── how long things wait ─────────────────────────────────────────────────────────────────────────────────
-
-    def oldest_wait(self, now: float) -> float | None:
-        """For how many seconds the file that waits longest has been waiting; None if none waits."""
-        while self.offered:
-            path, since = next(iter(self.offered.items()))
-            if self._still_waits(path):
-                break
-            del self.offered[path]
-        else:
-            since = now
-        if self.pending:
-            since = min(since, *(pending.first for pending in self.pending.values()))
-        return now - since if self.offered or self.pending else None
-
-    def _still_waits(self, path: str) -> bool:
-        if self.queue.waiting(self.spec.name, path) is not None or self.queue.occupied(self.spec.name, path):
-            return True
-        failure = self.ledger.failure(self.id, path)
-        return path in self.pending or (failure is not None and not failure.parked)
 
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -66,6 +66,8 @@ class Site(NamedTuple):
     emit: Callable[[Event], None]
     today: Callable[[], str]
     """The date under which ``deletes: trash`` files things."""
+    one_pass: bool = False
+    """A `sync` that ends: files that are not ready are reported, not awaited."""
 
     def tell(
         self,

@@ -48,13 +48,14 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     totals = mirror.ledger.totals(mirror.id)
     failures = mirror.ledger.failure_counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
-    oldest = mirror.oldest_wait(at.now)
+    oldest = mirror.waits.oldest(at.now)
+    gone = 0 if mirror.removals.hold else mirror.removals.absent.files
     return MappingStatus(
         name=mirror.spec.name,
         local=str(mirror.spec.local),
         remote=f"{mirror.spec.server}:{mirror.spec.remote}",
         state=state,
-        pending=load.waiting + len(mirror.pending) + (0 if mirror.removals.hold else mirror.removals.absent.files),
+        pending=load.waiting + len(mirror.waits.pending) + gone,
         in_flight=load.running,
         failed=failures.retrying + len(mirror.problems),
         parked=failures.parked,
@@ -102,8 +103,8 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
 
 def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
     """The state while nothing is under way."""
-    if mirror.pending:
-        path, pending = next(iter(mirror.pending.items()))
+    if mirror.waits.pending:
+        path, pending = next(iter(mirror.waits.pending.items()))
         return MappingState.SETTLING, f"{path}: {pending.why}"
     if mirror.removals.absent.files:
         return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"

@@ -15,10 +15,11 @@ from ftpsyncd.core.settle import Work
 from ftpsyncd.events import Event
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.mirror import Mirror, Pending
+from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Delete, Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row, Upload, join
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import MappingSpec
+from ftpsyncd.waits import Pending
 from tests.core.vocabulary import NOW, SHA, WALL, M
 
 ROOT = RootIdentity(1, 2)
@@ -86,9 +87,9 @@ def outcome(
     return (
         sorted(events, key=repr),
         {path: queue.waiting(M, path) for path in paths},
-        mirror.pending,
+        mirror.waits.pending,
         mirror.problems,
-        list(mirror.offered),
+        list(mirror.waits.offered),
         {path: (absent.since(path), absent.is_doomed(path)) for path in paths},
         {path: ledger.failure(mapping, path) for path in paths},
         {path: ledger.row(mapping, path) for path in paths},
@@ -108,11 +109,11 @@ class Nobody:
 def note(mirror: Mirror, what: str, path: str, fingerprint: Fingerprint) -> None:
     match what:
         case "pending":
-            mirror.pending[path] = Pending("it changed a moment ago", NOW - 1)
+            mirror.waits.pending[path] = Pending("it changed a moment ago", NOW - 1)
         case "problems":
             mirror.problems[path] = "it cannot be read"
         case "offered":
-            mirror.offered[path] = NOW - 1
+            mirror.waits.offered[path] = NOW - 1
         case "absent":
             mirror.removals.absent.note(path, 1, NOW - 1)
         case "doomed":

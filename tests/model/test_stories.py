@@ -818,7 +818,7 @@ def test_a_change_to_what_failed_is_not_left_until_its_next_try(verb: str, faili
         world.do(("go_on", 10.0))
         world.do(("restart",))
         world.do(("go_on", 10.0))
-        assert "1" in world._mirror.pending
+        assert "1" in world._mirror.waits.pending
         world.do(change)
         world.do(("go_on", 30.0))
         assert world._published().get("1") == world.drop.files().get("1")
