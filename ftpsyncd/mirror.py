@@ -25,7 +25,6 @@ from ftpsyncd.core.plan import (
 )
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
-from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
@@ -51,13 +50,11 @@ from ftpsyncd.model import (
 from ftpsyncd.offers import Offers
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.unreadable import Unreadable
 from ftpsyncd.waits import SOON_S, Waits
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""
-UNREADABLE_AGAIN_S = 1.0
-LONGEST_AGAIN_S = 300.0
-"""What cannot be read is looked at again after 1, 2, 4 … 300 seconds: nothing else need ever tell that it can be."""
 
 
 class Mirror:
@@ -98,12 +95,10 @@ class Mirror:
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
         self.waits = Waits(self.site, self.removals.absent)
+        self.unreadable = Unreadable(self.site)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
-        self.problems: dict[str, str] = {}
-        self._look_again_s: dict[str, float] = {}
-        """How long the problems wait for their next look."""
         self.inherited = set(queue.running(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self.passes = 0
@@ -231,7 +226,7 @@ class Mirror:
             self.removals.source_present(listing.root, at)
         self._doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
-            self._note_problem(directory, listing.problem, at, self.dirty.mark_directory)
+            self.unreadable.note_directory(directory, listing.problem, at)
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
             if directory:
@@ -276,40 +271,9 @@ class Mirror:
             directory = parent(directory)
         return None
 
-    def _note_problem(self, path: str, why: str, at: Moment, mark: Callable[[str, float], None]) -> None:
-        if path not in self.problems:
-            if len(self.problems) >= QUEUE_ROOM:
-                return
-            self.site.tell(EventKind.FAILED, path, f"it cannot be read: {why}", error=LocalUnreadableError.__name__)
-            self.problems[path] = why
-        if not self.site.one_pass:
-            pause_s = self._look_again_s.get(path, UNREADABLE_AGAIN_S)
-            self._look_again_s[path] = min(2 * pause_s, LONGEST_AGAIN_S)
-            mark(path, at.now + pause_s)
-
-    def _problem_over(self, path: str) -> bool:
-        """Whether there was one."""
-        self._look_again_s.pop(path, None)
-        return self.problems.pop(path, None) is not None
-
-    def _note_problems(self, listing: Listing, at: Moment) -> None:
-        """What cannot be read now, and what can be again; whether a directory can, its own listing alone tells."""
-        directory = listing.directory
-        if self._problem_over(directory):
-            # Of what changed below it meanwhile nobody may have heard.
-            self.dirty.mark_deep(directory, at.now)
-        for path in [p for p in self.problems if parent(p) == directory]:
-            name = basename(path)
-            entry = listing.entries.get(name)
-            seen = (listing.names is None or name in listing.names) and name not in listing.unreadable
-            if seen and (entry is None or entry.kind is not Kind.DIR):
-                self._problem_over(path)
-        for name, why in listing.unreadable.items():
-            self._note_problem(join(directory, name), why, at, self.dirty.mark)
-
     def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
         directory = listing.directory
-        self._note_problems(listing, at)
+        self.unreadable.listed(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
             failures = self.ledger.failures(self.id, directory)
@@ -433,7 +397,7 @@ class Mirror:
         if isinstance(decision, Adopt):
             self.ledger.put(self.id, decision.path, decision.row)
             return
-        self._problem_over(decision.path)
+        self.unreadable.over(decision.path)
         self.forget(decision.path, decision.kind)
         self.site.tell(EventKind.FORGOTTEN, decision.path, decision.why)
 
@@ -475,19 +439,16 @@ class Mirror:
     def _nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything that was noted below it, or was to be published there."""
         self.queue.withdraw_below(self.spec.name, directory, MakeDir | Upload | Rename)
-        prefix = f"{directory}/"
         self.waits.nothing_below(directory)
-        for noted in (self.problems, self._look_again_s):
-            for path in [p for p in noted if p.startswith(prefix)]:
-                del noted[path]
+        self.unreadable.nothing_below(directory)
         if self.ledger.row(self.id, directory) is None:
             self.ledger.clear_failures_below(self.id, directory)
 
     def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         """A published path is not on disk, and has not been for so many seconds at least."""
         self.waits.gone(path)
-        if path in self.problems:
-            self._problem_over(path)
+        if path in self.unreadable.problems:
+            self.unreadable.over(path)
         if self.offers.moves_from(path) or self.queue.occupied(self.spec.name, path):
             self.offers.again.add(path)
             return

@@ -57,7 +57,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         state=state,
         pending=load.waiting + len(mirror.waits.pending) + gone,
         in_flight=load.running,
-        failed=failures.retrying + len(mirror.problems),
+        failed=failures.retrying + len(mirror.unreadable.problems),
         parked=failures.parked,
         held=mirror.removals.held + failures.held,
         published_files=totals.files,
@@ -116,10 +116,10 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
 
 def _unreadable(mirror: Mirror) -> str:
     """What cannot be compared, in words; empty if everything can."""
-    if not mirror.problems:
+    if not mirror.unreadable.problems:
         return ""
-    path, why = next(iter(mirror.problems.items()))
-    more = f", and {len(mirror.problems) - 1} more" if len(mirror.problems) > 1 else ""
+    path, why = next(iter(mirror.unreadable.problems.items()))
+    more = f", and {len(mirror.unreadable.problems) - 1} more" if len(mirror.unreadable.problems) > 1 else ""
     return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
 
 
@@ -153,7 +153,7 @@ def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
     found = (
         Problem(mirror.spec.name, path, False, 1, f"It cannot be read: {why}.", "", LocalUnreadableError.remedy, None)  # noqa: FBT003
         for mirror in mirrors
-        for path, why in mirror.problems.items()
+        for path, why in mirror.unreadable.problems.items()
     )
     return tuple(islice(found, PROBLEMS_SHOWN))
 

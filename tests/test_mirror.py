@@ -444,7 +444,7 @@ def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(st
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     story.sees("", old=folder())
     story.lists("old", a=PICTURE)
-    assert not story.mirror.problems
+    assert not story.mirror.unreadable.problems
     assert story.mirror.dirty._frontier == ["old"], "what is below it is looked at, too"
     story.mirror.on_listing(closed, Moment(now, WALL))
     assert story.mirror.dirty.due_by(now + 1)

@@ -88,7 +88,7 @@ def outcome(
         sorted(events, key=repr),
         {path: queue.waiting(M, path) for path in paths},
         mirror.waits.pending,
-        mirror.problems,
+        mirror.unreadable.problems,
         list(mirror.waits.offered),
         {path: (absent.since(path), absent.is_doomed(path)) for path in paths},
         {path: ledger.failure(mapping, path) for path in paths},
@@ -111,7 +111,7 @@ def note(mirror: Mirror, what: str, path: str, fingerprint: Fingerprint) -> None
         case "pending":
             mirror.waits.pending[path] = Pending("it changed a moment ago", NOW - 1)
         case "problems":
-            mirror.problems[path] = "it cannot be read"
+            mirror.unreadable.problems[path] = "it cannot be read"
         case "offered":
             mirror.waits.offered[path] = NOW - 1
         case "absent":
