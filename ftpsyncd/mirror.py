@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection
 
-from ftpsyncd.core import names
 from ftpsyncd.core.plan import (
     Enter,
     Gone,
@@ -48,6 +47,7 @@ from ftpsyncd.model import (
     parent,
 )
 from ftpsyncd.offers import Offers
+from ftpsyncd.othercases import OtherCases
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.unreadable import Unreadable
@@ -96,6 +96,7 @@ class Mirror:
         self.intents = Intents(self.site, sweep_twice=not one_pass)
         self.waits = Waits(self.site, self.removals.absent)
         self.unreadable = Unreadable(self.site)
+        self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.paused = ledger.paused(mapping_id)
         self.watcher = WatchReport("none", None, "", 0)
@@ -106,8 +107,6 @@ class Mirror:
         self._disk: Disk | None = None
         self._looks = Looks()
         self._in_pass = False
-        self._other_cases: dict[str, set[str]] = {}
-        """Names of files that may be gone from the server with those that were deleted, by directory."""
         queue.suspend(spec.name, suspended=self.paused)
 
     def __repr__(self) -> str:
@@ -165,7 +164,7 @@ class Mirror:
         if self._disk is None or self.removals.missing:
             return
         self.offers.take_over(at.now)
-        self._look_at_other_cases(at)
+        self.other_cases.look_at_them(at)
         self.removals.go_on(at)
         while len(self._looks) < LOOKS_AT_ONCE:
             waiting = self.queue.load(self.spec.name).waiting
@@ -471,22 +470,6 @@ class Mirror:
         for disk in disks:
             self.removals.swapped(disk, swapped_away(disk).why, at)
         return bool(disks)
-
-    def deleted(self, path: str) -> None:
-        """A file is gone from the server; where upper and lower case are one, perhaps that of another name with it."""
-        directory = parent(path)
-        if not self.removals.absent.is_doomed(directory):
-            self._other_cases.setdefault(directory, set()).update(names.other_cases(basename(path)))
-
-    def _look_at_other_cases(self, at: Moment) -> None:
-        """Have what may be gone with what was deleted looked for at the server, and sent if it is not there."""
-        while self._other_cases:
-            directory, others = self._other_cases.popitem()
-            for name in self.ledger.files_among(self.id, directory, others):
-                path = join(directory, name)
-                if not self.removals.absent.knows(path) and not self.queue.occupied(self.spec.name, path):
-                    self.intents.doubt_row(path, same_size=True, whole=False)
-                    self.dirty.mark(path, at.now)
 
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 

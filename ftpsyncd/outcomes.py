@@ -223,7 +223,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
     if isinstance(action, Delete):
         mirror.removals.deleted(path)
         mirror.ledger.forget(mirror.id, path)
-        mirror.deleted(path)
+        mirror.other_cases.deleted(path)
     elif did is Did.LEFT and mirror.ledger.holds_any(mirror.id, path):
         # Something was published in it meanwhile: that goes first.
         mirror.removals.absent.back(path)
