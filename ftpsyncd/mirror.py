@@ -19,15 +19,13 @@ from ftpsyncd.core.plan import (
     Swapped,
     Wait,
     plan_directory,
-    swapped_away,
-    swapped_directory,
 )
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Disk, Looks
 from ftpsyncd.model import (
@@ -223,7 +221,7 @@ class Mirror:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self.removals.source_present(listing.root, at)
-        self._doubt_arrivals(listing)
+        self.offers.doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
             self.unreadable.note_directory(directory, listing.problem, at)
         elif listing.presence is Presence.ABSENT:
@@ -235,31 +233,8 @@ class Mirror:
             # The server's file goes first; when it is gone, the directory is entered.
             self.dirty.mark(file, at.now)
         elif not (whole and self.offers.offer_directory_rename(listing)):
-            self._require_same_disk(listing, at)
+            self.removals.require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
-
-    def _doubt_arrivals(self, listing: Listing) -> None:
-        """What arrives at the server and is not on disk any more has no row yet by which it could be found gone."""
-        directory, prefix = listing.directory, f"{listing.directory}/"
-        for path in self.queue.arriving(self.spec.name):
-            if listing.presence is Presence.ABSENT:
-                gone = path.startswith(prefix)
-            else:
-                asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
-                gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
-            if gone:
-                self.offers.again.add(path)
-
-    def _require_same_disk(self, listing: Listing, at: Moment) -> None:
-        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
-        row = self.ledger.row(self.id, listing.directory) if listing.directory else None
-        if row is None or row.kind is not Kind.DIR:
-            return
-        swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
-        if swapped is None:
-            self.removals.not_swapped(listing.directory)
-        else:
-            self.removals.swapped(swapped.path, swapped.why, at)
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -325,7 +300,7 @@ class Mirror:
             stamp_ns=listing.taken_wall_ns if trusted else None,
             deep=deep,
             sighting_of=self.waits.sighting_of,
-            moved_from=self._moved_from,
+            moved_from=self.offers.moved_from,
         )
         below: list[str] = []
         for decision in plan_directory(listing, rows, failures, look):
@@ -411,18 +386,6 @@ class Mirror:
             self.ledger.forget(self.id, path)
         self.ledger.clear_failure(self.id, path)
 
-    def _moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
-        """A published file with this fingerprint that is known, or may well be, gone from its path.
-
-        Not one that somebody changed at the server: what is there is not what is to be published.
-        """
-        for path, row in self.ledger.same_file(self.id, fingerprint):
-            failure = self.ledger.failure(self.id, path)
-            changed = failure is not None and failure.kind == CHANGED
-            if not changed and not self.queue.moves_from(self.spec.name, path):
-                return path, row
-        return None
-
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
     def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment) -> None:
@@ -455,21 +418,11 @@ class Mirror:
             self._nothing_below(path)
             if not self.intents.clear_below(path):
                 return
-            if self._took_disks_away(path, at) and self.spec.deletes is DeletePolicy.KEEP:
+            if self.removals.took_disks_away(path, at) and self.spec.deletes is DeletePolicy.KEEP:
                 # Dropped from the ledger, they would be sent again when the disk is back.
                 return
         if not self.removals.gone(path, kind, at, gone_s=gone_s):
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
-
-    def _took_disks_away(self, directory: str, at: Moment) -> bool:
-        """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
-        row = self.ledger.row(self.id, directory)
-        disks = self.ledger.mount_points_below(self.id, directory)
-        if row is not None and row.device:
-            disks.append(directory)
-        for disk in disks:
-            self.removals.swapped(disk, swapped_away(disk).why, at)
-        return bool(disks)
 
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 
