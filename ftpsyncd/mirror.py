@@ -7,7 +7,6 @@ engine owns all mirrors. The decisions are the pure core's; this module carries 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection
 
 from ftpsyncd.core.plan import (
@@ -27,7 +26,7 @@ from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
-from ftpsyncd.looks import Disk, Looks
+from ftpsyncd.looks import Looks
 from ftpsyncd.model import (
     Adopt,
     Failure,
@@ -50,9 +49,6 @@ from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.unreadable import Unreadable
 from ftpsyncd.waits import SOON_S, Waits
-
-LOOKS_AT_ONCE = 4
-"""Requests to the disk under way."""
 
 
 class Mirror:
@@ -92,6 +88,7 @@ class Mirror:
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
+        self.looks = Looks(self.site)
         self.waits = Waits(self.site, self.removals.absent)
         self.unreadable = Unreadable(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
@@ -100,23 +97,11 @@ class Mirror:
         self.watcher = WatchReport("none", None, "", 0)
         self.inherited = set(queue.running(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
-        self.passes = 0
         self._selection = selection
-        self._disk: Disk | None = None
-        self._looks = Looks()
-        self._in_pass = False
         queue.suspend(spec.name, suspended=self.paused)
 
     def __repr__(self) -> str:
         return f"<Mirror {self.spec.name} {self.dirty!r} {self.removals!r} {self.waits!r}>"
-
-    def attach(self, disk: Disk) -> None:
-        """Tell the mirror where to ask for looks."""
-        self._disk = disk
-
-    def detach(self) -> None:
-        """It is going: ask for nothing more."""
-        self._disk = None
 
     # ── what comes in from the watcher ───────────────────────────────────────────────────────────────────────
 
@@ -148,41 +133,24 @@ class Mirror:
         self.removals.source_missing(why)
         self.waits.clear()
         self.dirty.clear()
-        self._looks.drop_next()
-
-    def check_source(self) -> None:
-        """Somebody found the root missing: look now."""
-        if self._disk is not None:
-            self._disk.check()
+        self.looks.drop_next()
 
     # ── looks at the disk ────────────────────────────────────────────────────────────────────────────────────
 
     def pump(self, at: Moment) -> None:
         """Ask for the looks that are due, as far as the queue has room for what they may bring."""
-        if self._disk is None or self.removals.missing:
+        if self.looks.disk is None or self.removals.missing:
             return
         self.offers.take_over(at.now)
         self.other_cases.look_at_them(at)
         self.removals.go_on(at)
-        while len(self._looks) < LOOKS_AT_ONCE:
-            waiting = self.queue.load(self.spec.name).waiting
-            if waiting >= 2 * QUEUE_ROOM:
-                return
-            work = self.dirty.take(at.now, marked_only=waiting >= QUEUE_ROOM)
-            if work is None:
-                break
-            self._in_pass |= work.deep
-            self._looks.ask(self._disk, work)
-        if self._in_pass and not self.busy_looking(at.now):
-            self._pass_ended(at)
+        if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
+            self.looks.pass_ended(at)
+            self.removals.pass_ended(at)
 
     def next_due(self) -> float | None:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
-        if self.removals.missing or len(self._looks) >= LOOKS_AT_ONCE:
-            return None
-        if self.queue.load(self.spec.name).waiting >= QUEUE_ROOM:
-            return None
-        return self.dirty.next_due()
+        return None if self.removals.missing else self.looks.next_due()
 
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""
@@ -191,7 +159,7 @@ class Mirror:
             # Marks wait for the folder to come back, or for room in the queue; a pass does not.
             return not load.running
         return (
-            self.passes > 0
+            self.looks.passes > 0
             and not load.running
             and (not load.waiting or self.paused)
             and not self.busy_looking(now)
@@ -201,20 +169,12 @@ class Mirror:
 
     def busy_looking(self, now: float) -> bool:
         """Whether a deep scan or any look is under way."""
-        return bool(self._looks) or self.removals.working or self.dirty.scanning_deep(now)
-
-    def _pass_ended(self, at: Moment) -> None:
-        self._in_pass = False
-        self.passes += 1
-        if not self.site.one_pass:
-            # Spread, so that many mappings do not scan in step.
-            self.dirty.mark_deep("", at.now + self.spec.rescan_s * random.uniform(0.75, 1.25))  # noqa: S311
-        self.removals.pass_ended(at)
+        return bool(self.looks) or self.removals.working or self.dirty.scanning_deep(now)
 
     def on_listing(self, listing: Listing, at: Moment) -> None:
         """The disk answered: compare with the ledger, offer what follows."""
         directory, whole = listing.directory, listing.names is None
-        deep = self._looks.answered(listing, self._disk)
+        deep = self.looks.answered(listing)
         if listing.presence is Presence.ROOT_MISSING:
             self.source_missing(listing.problem or f"the folder {self.spec.local} is not there")
         if self.removals.missing:
@@ -330,7 +290,7 @@ class Mirror:
 
     def _gone_s(self, listing: Listing) -> float:
         """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
-        if not (self._in_pass and listing.changed_wall_ns):
+        if not (self.looks.in_pass and listing.changed_wall_ns):
             return 0.0
         since_ns = listing.changed_wall_ns
         if listing.directory:

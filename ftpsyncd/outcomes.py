@@ -331,7 +331,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     _refused(mirror, action)
     _look_at_source(mirror, action, at)
     if isinstance(error, SourceMissingError):
-        mirror.check_source()
+        mirror.looks.check_source()
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
         mirror.waits.for_writer(action.path, action.fingerprint, at)
         return

@@ -94,7 +94,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)
     elif queued and mirror.queue.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
-    elif queued or mirror.busy_looking(at.now) or not mirror.passes:
+    elif queued or mirror.busy_looking(at.now) or not mirror.looks.passes:
         state = MappingState.SYNCING, mirror.watcher.problem
     else:
         state = _state_of_rest(mirror, at.now)

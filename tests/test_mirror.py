@@ -95,7 +95,7 @@ class Story:
             today=lambda: "2024-05-01",
             one_pass=one_pass,
         )
-        self.mirror.attach(self.disk)
+        self.mirror.looks.attach(self.disk)
 
     def absent(self, directory: str) -> None:
         """The disk was asked for something in a directory that is not there."""
@@ -221,7 +221,7 @@ def test_a_mapping_that_goes_asks_for_nothing_more(story: Story):
     for name in "ab":
         story.mirror.dirty.mark(f"old/{name}", NOW)
         story.mirror.pump(AT)
-    story.mirror.detach()
+    story.mirror.looks.detach()
     story.sees("old", a=PICTURE)
     assert len(story.disk.names) == 1
 

@@ -339,7 +339,7 @@ def test_a_file_whose_name_differs_in_case_only_from_a_deleted_one_is_looked_for
     for path in ("d/IMG.JPG", "d/img.jpg", "d/img.png"):
         story.ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
     disk = Asked()
-    story.mirror.attach(disk)
+    story.mirror.looks.attach(disk)
     story.apply(Done(Delete(M, "d/IMG.JPG"), did))
     story.mirror.pump(Moment(NOW, WALL))
     assert story.ledger.row(story.id, "d/img.jpg") == Row(Kind.FILE, A.doubted(same_size=True), SHA, WALL)
@@ -480,7 +480,7 @@ def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
 
 
 def test_nobody_is_told_that_all_is_in_sync_before_a_stale_plan_was_looked_at_again(story: Story):
-    story.mirror.passes = 1
+    story.mirror.looks.passes = 1
     story.mirror.dirty.clear()
     assert mapping_status(story.mirror, Moment(NOW, WALL)).state is MappingState.IN_SYNC
     story.apply(failed(FileChangedError("It changed.")))

@@ -59,7 +59,7 @@ def outcome(
     mirror = kind(
         spec, Filter(spec.include, spec.exclude), mapping, ledger, queue, Folder(spec), events.append, today=lambda: ""
     )
-    mirror.attach(Nobody())
+    mirror.looks.attach(Nobody())
     at = Moment(NOW, WALL)
     mirror.removals.source_present(ROOT, at)
     ledger.put(mapping, "", Row(Kind.DIR, Fingerprint(0, 0, 1), b"", WALL))
@@ -80,7 +80,7 @@ def outcome(
             queue.offer(Delete(M, path))
     listing = Listing(directory, Presence.PRESENT, entries, root=ROOT, inode=5, device=9, taken_wall_ns=WALL)
     if deep:
-        mirror._looks.ask(Nobody(), Work(directory, None, deep=True))
+        mirror.looks.ask(Work(directory, None, deep=True))
     mirror.on_listing(listing, at)
     paths = [join(directory, name) for name in NAMES]
     absent = mirror.removals.absent
