@@ -1,24 +1,16 @@
-"""The state of one mapping: what may differ, what waits, what is gone; and how looks at the disk become actions.
+"""One mapping at work: how looks at the disk become actions.
 
-In: changes from the watcher, listings from the disk thread, outcomes from the workers, the passing of time. Out:
-requests to the disk, actions to the server's queue, rows to the ledger, events. Used by the engine's thread only; the
-engine owns all mirrors. The decisions are the pure core's; this module carries them to the places they concern.
+In: changes from the watcher, listings from the disk thread, what people say, the passing of time. Out: requests to the
+disk, actions to the server's queue, rows to the ledger, events. The decisions are the pure core's; what is noted from
+one to the next belongs to the parts (`waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`);
+this module tells each what concerns it. Used by the engine's thread only; the engine owns all mirrors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from ftpsyncd.core.plan import (
-    Enter,
-    Gone,
-    Look,
-    Selection,
-    Settled,
-    Swapped,
-    Wait,
-    plan_directory,
-)
+from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
@@ -107,8 +99,9 @@ class Mirror:
 
     def on_changes(self, changes: Changes, at: Moment) -> None:
         """Paths may differ."""
+        look_at = self.waits.look_at
         for path in changes.paths:
-            self.waits.look_at(path, at.now)
+            look_at(path, at.now)
         for directory in changes.deep:
             self.dirty.mark_deep(directory, at.now)
             if directory:
