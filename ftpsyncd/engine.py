@@ -345,7 +345,7 @@ class Engine:
         for name, mirror in self.mirrors.items():
             if self._check_at.get(name, 0.0) <= at.now:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
-                mirror.check_source()
+                mirror.looks.check_source()
             if not self.ledger.overfull:
                 mirror.pump(at)
 
@@ -425,8 +425,8 @@ class Engine:
                 # Not before the first pass: what it finds on disk goes on with what is there.
                 if mirror.queue is not q or mirror.paused or not mirror.intents:
                     continue
-                if mirror.passes and not mirror.busy_looking(at.now):
-                    mirror.intents.ask(mirror.pending, at.now)
+                if mirror.looks.passes and not mirror.busy_looking(at.now):
+                    mirror.intents.ask(mirror.waits.pending, at.now)
         return taken, afresh
 
     @staticmethod

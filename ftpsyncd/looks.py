@@ -1,17 +1,22 @@
-"""The looks of one mapping at its disk that are under way.
+"""The looks of one mapping at its disk: those that are under way, and the passes that they make up.
 
-In: pieces of work that are due, listings that answer them. Out: requests to the disk. An answer says which directory it
-is about, not which request it answers, and requests that wait are merged there; so that each answer means one thing, a
-directory is asked for again only when its last answer has come. Used by the engine's thread only.
+In: what is due, listings that answer. Out: requests to the disk. An answer says which directory it is about, not which
+request it answers, and requests that wait are merged there; so that each answer means one thing, a directory is asked
+for again only when its last answer has come. One per mapping, used by its `mirror` on the engine's thread.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection
 from typing import Protocol
 
 from ftpsyncd.core.settle import Work
 from ftpsyncd.model import Listing
+from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
+
+LOOKS_AT_ONCE = 4
+"""Requests to the disk under way."""
 
 
 class Disk(Protocol):
@@ -28,17 +33,75 @@ class Disk(Protocol):
 
 
 class Looks:
-    """What was asked and is not answered; its length is the number of such requests."""
+    """What was asked and is not answered; true while there is any.
 
-    def __init__(self) -> None:
+    Args:
+        site: the mapping.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.passes = 0
+        """How often everything was compared."""
+        self.in_pass = False
+        self.disk: Disk | None = None
+        """Where looks are asked for; None: the mapping is not there yet, or it is going, and nothing is asked."""
+        self._site = site
         self._asked: dict[tuple[str, bool], Work] = {}
         self._next: dict[tuple[str, bool], Work] = {}
 
-    def __len__(self) -> int:
-        return len(self._asked)
+    def __bool__(self) -> bool:
+        return bool(self._asked)
 
-    def ask(self, disk: Disk, work: Work) -> None:
+    def attach(self, disk: Disk) -> None:
+        """Ask this disk from now on."""
+        self.disk = disk
+
+    def detach(self) -> None:
+        """The mapping is going: ask for nothing more."""
+        self.disk = None
+
+    def check_source(self) -> None:
+        """Somebody found the root missing: look now."""
+        if self.disk is not None:
+            self.disk.check()
+
+    def ask_what_is_due(self, at: Moment) -> bool:
+        """Ask for the looks that are due, as far as the queue has room for what they may bring.
+
+        Returns:
+            False if it has none at all.
+        """
+        site = self._site
+        while len(self._asked) < LOOKS_AT_ONCE:
+            waiting = site.queue.load(site.spec.name).waiting
+            if waiting >= 2 * QUEUE_ROOM:
+                return False
+            work = site.dirty.take(at.now, marked_only=waiting >= QUEUE_ROOM)
+            if work is None:
+                break
+            self.in_pass |= work.deep
+            self.ask(work)
+        return True
+
+    def next_due(self) -> float | None:
+        """When there will be something to ask although nothing happens; None if only an event can help."""
+        if len(self._asked) >= LOOKS_AT_ONCE or self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
+            return None
+        return self._site.dirty.next_due()
+
+    def pass_ended(self, at: Moment) -> None:
+        """Everything that was to be compared has been: the next pass comes in its time."""
+        self.in_pass = False
+        self.passes += 1
+        if not self._site.one_pass:
+            # Spread, so that many mappings do not scan in step.
+            spread = random.uniform(0.75, 1.25)  # noqa: S311
+            self._site.dirty.mark_deep("", at.now + self._site.spec.rescan_s * spread)
+
+    def ask(self, work: Work) -> None:
         """Ask for a look, or put it behind the one at the same directory that is under way."""
+        if self.disk is None:
+            return
         key = (work.directory, work.names is None)
         if key in self._asked:
             before = self._next.get(key)
@@ -46,16 +109,12 @@ class Looks:
             return
         self._asked[key] = work
         if work.names is None:
-            disk.list_dir(work.directory)
+            self.disk.list_dir(work.directory)
         else:
-            disk.probe(work.directory, work.names)
+            self.disk.probe(work.directory, work.names)
 
-    def answered(self, listing: Listing, disk: Disk | None) -> bool:
+    def answered(self, listing: Listing) -> bool:
         """A look is over; what was put behind it is asked for now.
-
-        Args:
-            listing: the answer.
-            disk: where to ask; None: the mapping is going, nothing more is asked.
 
         Returns:
             Whether subdirectories are to be entered.
@@ -63,8 +122,8 @@ class Looks:
         key = (listing.directory, listing.names is None)
         work = self._asked.pop(key, None)
         again = self._next.pop(key, None)
-        if again is not None and disk is not None:
-            self.ask(disk, again)
+        if again is not None:
+            self.ask(again)
         return work is not None and work.deep
 
     def drop_next(self) -> None:

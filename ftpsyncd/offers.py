@@ -1,4 +1,4 @@
-"""What is offered to the server's queue: actions with the directories they need, and directories that were renamed.
+"""What is offered to the server's queue: actions with the directories they need, and what was renamed.
 
 In: decisions of the plan, listings. Out: actions for the queue, marks on what has to be looked at again. One per
 mapping, used by its `mirror` on the engine's thread.
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import keys_of
 from ftpsyncd.intents import Intents
-from ftpsyncd.model import Action, Kind, Listing, MakeDir, RenameDir, Row, parent
+from ftpsyncd.ledger import CHANGED
+from ftpsyncd.model import Action, Fingerprint, Kind, Listing, MakeDir, Presence, RenameDir, Row, basename, parent
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
 
 
@@ -146,6 +147,31 @@ class Offers:
             if self._site.spec.follow_symlinks and self.is_recorded(path):
                 # A directory that a link led to for a moment: what waited below it was taken back.
                 self._site.dirty.mark_deep(path, now)
+
+    def doubt_arrivals(self, listing: Listing) -> None:
+        """What arrives at the server and is not on disk any more has no row yet by which it could be found gone."""
+        directory, prefix = listing.directory, f"{listing.directory}/"
+        for path in self._queue.arriving(self._name):
+            if listing.presence is Presence.ABSENT:
+                gone = path.startswith(prefix)
+            else:
+                asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
+                gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
+            if gone:
+                self.again.add(path)
+
+    def moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
+        """A published file with this fingerprint that is known, or may well be, gone from its path.
+
+        Not one that somebody changed at the server: what is there is not what is to be published.
+        """
+        ledger, mapping = self._site.ledger, self._site.id
+        for path, row in ledger.same_file(mapping, fingerprint):
+            failure = ledger.failure(mapping, path)
+            changed = failure is not None and failure.kind == CHANGED
+            if not changed and not self._queue.moves_from(self._name, path):
+                return path, row
+        return None
 
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""

@@ -223,7 +223,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
     if isinstance(action, Delete):
         mirror.removals.deleted(path)
         mirror.ledger.forget(mirror.id, path)
-        mirror.deleted(path)
+        mirror.other_cases.deleted(path)
     elif did is Did.LEFT and mirror.ledger.holds_any(mirror.id, path):
         # Something was published in it meanwhile: that goes first.
         mirror.removals.absent.back(path)
@@ -239,7 +239,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
-    mirror.offered.pop(action.path, None)
+    mirror.waits.offered.pop(action.path, None)
     if done.did is not Did.RENAMED:
         _look_at_source(mirror, action, at)
     if done.did is Did.KEPT:
@@ -331,9 +331,9 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     _refused(mirror, action)
     _look_at_source(mirror, action, at)
     if isinstance(error, SourceMissingError):
-        mirror.check_source()
+        mirror.looks.check_source()
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
-        mirror.wait_for_writer(action.path, action.fingerprint, at)
+        mirror.waits.for_writer(action.path, action.fingerprint, at)
         return
     if isinstance(action, RenameDir):
         mirror.offers.not_renamed.add(action.path)

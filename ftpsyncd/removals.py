@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
-from ftpsyncd.core.plan import retry_in_s
+from ftpsyncd.core.plan import retry_in_s, swapped_away, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
@@ -66,6 +66,8 @@ class Site(NamedTuple):
     emit: Callable[[Event], None]
     today: Callable[[], str]
     """The date under which ``deletes: trash`` files things."""
+    one_pass: bool = False
+    """A `sync` that ends: files that are not ready are reported, not awaited."""
 
     def tell(
         self,
@@ -169,9 +171,27 @@ class Removals:
                 at,
             )
 
-    def not_swapped(self, path: str) -> None:
-        """A directory is on the file system that it was on; `pass_ended` draws the conclusion."""
-        self._swapped.discard(path)
+    def require_same_disk(self, listing: Listing, at: Moment) -> None:
+        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
+        row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
+        if row is None or row.kind is not Kind.DIR:
+            return
+        swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
+        if swapped is None:
+            # `pass_ended` draws the conclusion.
+            self._swapped.discard(listing.directory)
+        else:
+            self.swapped(swapped.path, swapped.why, at)
+
+    def took_disks_away(self, directory: str, at: Moment) -> bool:
+        """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
+        row = self._site.ledger.row(self._site.id, directory)
+        disks = self._site.ledger.mount_points_below(self._site.id, directory)
+        if row is not None and row.device:
+            disks.append(directory)
+        for disk in disks:
+            self.swapped(disk, swapped_away(disk).why, at)
+        return bool(disks)
 
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""

@@ -48,15 +48,16 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     totals = mirror.ledger.totals(mirror.id)
     failures = mirror.ledger.failure_counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
-    oldest = mirror.oldest_wait(at.now)
+    oldest = mirror.waits.oldest(at.now)
+    gone = 0 if mirror.removals.hold else mirror.removals.absent.files
     return MappingStatus(
         name=mirror.spec.name,
         local=str(mirror.spec.local),
         remote=f"{mirror.spec.server}:{mirror.spec.remote}",
         state=state,
-        pending=load.waiting + len(mirror.pending) + (0 if mirror.removals.hold else mirror.removals.absent.files),
+        pending=load.waiting + len(mirror.waits.pending) + gone,
         in_flight=load.running,
-        failed=failures.retrying + len(mirror.problems),
+        failed=failures.retrying + len(mirror.unreadable.problems),
         parked=failures.parked,
         held=mirror.removals.held + failures.held,
         published_files=totals.files,
@@ -93,7 +94,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)
     elif queued and mirror.queue.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
-    elif queued or mirror.busy_looking(at.now) or not mirror.passes:
+    elif queued or mirror.busy_looking(at.now) or not mirror.looks.passes:
         state = MappingState.SYNCING, mirror.watcher.problem
     else:
         state = _state_of_rest(mirror, at.now)
@@ -102,8 +103,8 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
 
 def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
     """The state while nothing is under way."""
-    if mirror.pending:
-        path, pending = next(iter(mirror.pending.items()))
+    if mirror.waits.pending:
+        path, pending = next(iter(mirror.waits.pending.items()))
         return MappingState.SETTLING, f"{path}: {pending.why}"
     if mirror.removals.absent.files:
         return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
@@ -115,10 +116,10 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
 
 def _unreadable(mirror: Mirror) -> str:
     """What cannot be compared, in words; empty if everything can."""
-    if not mirror.problems:
+    if not mirror.unreadable.problems:
         return ""
-    path, why = next(iter(mirror.problems.items()))
-    more = f", and {len(mirror.problems) - 1} more" if len(mirror.problems) > 1 else ""
+    path, why = next(iter(mirror.unreadable.problems.items()))
+    more = f", and {len(mirror.unreadable.problems) - 1} more" if len(mirror.unreadable.problems) > 1 else ""
     return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
 
 
@@ -152,7 +153,7 @@ def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
     found = (
         Problem(mirror.spec.name, path, False, 1, f"It cannot be read: {why}.", "", LocalUnreadableError.remedy, None)  # noqa: FBT003
         for mirror in mirrors
-        for path, why in mirror.problems.items()
+        for path, why in mirror.unreadable.problems.items()
     )
     return tuple(islice(found, PROBLEMS_SHOWN))
 

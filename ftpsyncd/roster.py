@@ -236,7 +236,7 @@ class Roster:
         def suspend() -> None:
             for name in names:
                 mirror = self._engine.mirrors[name]
-                mirror.detach()
+                mirror.looks.detach()
                 mirror.queue.suspend(name, suspended=True)
                 self._take_back(mirror)
 
@@ -366,7 +366,7 @@ class Roster:
             )
         disk = DiskThread(spec.name, scanner, watcher, answered)
         self._disks[spec.name] = disk
-        mirror.attach(disk)
+        mirror.looks.attach(disk)
         engine.mirrors[spec.name] = mirror
 
 

@@ -300,7 +300,7 @@ class Service:
             counters.bytes + size,
             counters.deletes,
             sum(count.retrying + count.parked for count in failures)
-            + sum(len(mirror.problems) for mirror in engine.mirrors.values()),
+            + sum(len(mirror.unreadable.problems) for mirror in engine.mirrors.values()),
             sum(mirror.removals.held for mirror in engine.mirrors.values()) + sum(count.held for count in failures),
             finished,
             bool(unavailable),

@@ -148,7 +148,7 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
 def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
     """What only the running daemon knows about a path; None if the ledger tells it all."""
     name, queue = mirror.spec.name, mirror.queue
-    pending = mirror.pending.get(relative)
+    pending = mirror.waits.pending.get(relative)
     since = mirror.removals.absent.since(relative)
     details: dict[str, str | int | float | bool | None] = {}
     if mirror.removals.missing:

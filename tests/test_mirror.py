@@ -12,7 +12,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import CHANGED, Ledger
 from ftpsyncd.local.changes import WatchReport
-from ftpsyncd.mirror import RESTLESS_S, Mirror
+from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
     Delete,
@@ -29,6 +29,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.waits import RESTLESS_S
 from tests.core.vocabulary import (
     DISK,
     NOW,
@@ -70,7 +71,12 @@ class Story:
     """A mirror whose looks at the disk the test answers."""
 
     def __init__(
-        self, ledger: Ledger, *, delete_after_s: float = 0.0, deletes: DeletePolicy = DeletePolicy.MIRROR
+        self,
+        ledger: Ledger,
+        *,
+        delete_after_s: float = 0.0,
+        deletes: DeletePolicy = DeletePolicy.MIRROR,
+        one_pass: bool = False,
     ) -> None:
         self.events: list[Event] = []
         self.queue = Queue(4)
@@ -87,8 +93,9 @@ class Story:
             Folder(spec),
             self.events.append,
             today=lambda: "2024-05-01",
+            one_pass=one_pass,
         )
-        self.mirror.attach(self.disk)
+        self.mirror.looks.attach(self.disk)
 
     def absent(self, directory: str) -> None:
         """The disk was asked for something in a directory that is not there."""
@@ -170,14 +177,14 @@ def test_a_file_that_was_changed_at_the_server_is_no_source_of_a_rename(story: S
     story.ledger.put_failure(story.id, "old/a", CHANGED_THERE)
     story.sees("", b=PICTURE)
     assert not story.queue.moves_from(M, "old/a")
-    assert "b" in story.mirror.pending
+    assert "b" in story.mirror.waits.pending
 
 
 def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(story: Story):
     story.ledger.put_failure(story.id, "old/a", CHANGED_THERE)
     story.mirror.on_listing(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
     assert not story.queue.moves_from(M, "old")
-    assert "new/a" in story.mirror.pending
+    assert "new/a" in story.mirror.waits.pending
 
 
 # ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +221,7 @@ def test_a_mapping_that_goes_asks_for_nothing_more(story: Story):
     for name in "ab":
         story.mirror.dirty.mark(f"old/{name}", NOW)
         story.mirror.pump(AT)
-    story.mirror.detach()
+    story.mirror.looks.detach()
     story.sees("old", a=PICTURE)
     assert len(story.disk.names) == 1
 
@@ -259,7 +266,7 @@ class TestADirectoryMadeAgainForARepair:
         repair.ledger.put_failure(repair.id, "old", failed(None, next_try_s=5.0))
         repair.sees("", old=folder())
         assert repair.queue.waiting(M, "old") is None
-        assert "old" in repair.mirror.pending
+        assert "old" in repair.mirror.waits.pending
         repair.ledger.put_failure(repair.id, "old", failed(None, next_try_s=-1.0))
         repair.lists("", old=folder())
         assert isinstance(repair.queue.waiting(M, "old"), MakeDir)
@@ -437,14 +444,14 @@ def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(st
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     story.sees("", old=folder())
     story.lists("old", a=PICTURE)
-    assert not story.mirror.problems
+    assert not story.mirror.unreadable.problems
     assert story.mirror.dirty._frontier == ["old"], "what is below it is looked at, too"
     story.mirror.on_listing(closed, Moment(now, WALL))
     assert story.mirror.dirty.due_by(now + 1)
 
 
 def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
-    story.mirror.one_pass = True
+    story = Story(story.ledger, one_pass=True)
     story.mirror.on_listing(Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied"), AT)
     assert story.mirror.next_due() is None
 

@@ -339,7 +339,7 @@ def test_a_file_whose_name_differs_in_case_only_from_a_deleted_one_is_looked_for
     for path in ("d/IMG.JPG", "d/img.jpg", "d/img.png"):
         story.ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
     disk = Asked()
-    story.mirror.attach(disk)
+    story.mirror.looks.attach(disk)
     story.apply(Done(Delete(M, "d/IMG.JPG"), did))
     story.mirror.pump(Moment(NOW, WALL))
     assert story.ledger.row(story.id, "d/img.jpg") == Row(Kind.FILE, A.doubted(same_size=True), SHA, WALL)
@@ -480,7 +480,7 @@ def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
 
 
 def test_nobody_is_told_that_all_is_in_sync_before_a_stale_plan_was_looked_at_again(story: Story):
-    story.mirror.passes = 1
+    story.mirror.looks.passes = 1
     story.mirror.dirty.clear()
     assert mapping_status(story.mirror, Moment(NOW, WALL)).state is MappingState.IN_SYNC
     story.apply(failed(FileChangedError("It changed.")))
@@ -561,39 +561,39 @@ def _any_failure() -> Failure:
 
 def test_the_oldest_wait_is_that_of_a_file_that_still_waits(story: Story):
     mirror = story.mirror
-    assert mirror.oldest_wait(NOW) is None
-    mirror.offered = {"vanished": NOW - 50, "d/a": NOW - 10, "b": NOW - 5}
+    assert mirror.waits.oldest(NOW) is None
+    mirror.waits.offered = {"vanished": NOW - 50, "d/a": NOW - 10, "b": NOW - 5}
     story.queue.offer(UPLOAD)
     story.queue.offer(other_file())
-    assert mirror.oldest_wait(NOW) == 10
-    assert "vanished" not in mirror.offered
+    assert mirror.waits.oldest(NOW) == 10
+    assert "vanished" not in mirror.waits.offered
     story.apply(Failed(UPLOAD, BROKEN))
     story.queue.withdraw(M, "d/a")
-    assert mirror.oldest_wait(NOW) == 10  # it is tried again
+    assert mirror.waits.oldest(NOW) == 10  # it is tried again
     story.apply(Done(UPLOAD, Did.PUBLISHED))
-    assert mirror.oldest_wait(NOW) == 5
+    assert mirror.waits.oldest(NOW) == 5
     story.queue.withdraw(M, "b")
-    assert mirror.oldest_wait(NOW) is None
+    assert mirror.waits.oldest(NOW) is None
 
 
 def test_a_parked_file_waits_for_a_person_and_is_not_pending(story: Story):
-    story.mirror.offered = {"d/a": NOW - 10}
+    story.mirror.waits.offered = {"d/a": NOW - 10}
     story.apply(Failed(UPLOAD, NameNotSendableError("No.")))
-    assert story.mirror.oldest_wait(NOW) is None
+    assert story.mirror.waits.oldest(NOW) is None
 
 
 def test_a_file_that_settles_waits_too(story: Story):
     mirror = story.mirror
-    mirror.wait_for_writer("b", A, Moment(NOW, WALL))
-    mirror.wait_for_writer("b", A, Moment(NOW + 20, WALL))
-    assert mirror.oldest_wait(NOW + 30) == 30
-    mirror.offered = {"d/a": NOW - 10}
+    mirror.waits.for_writer("b", A, Moment(NOW, WALL))
+    mirror.waits.for_writer("b", A, Moment(NOW + 20, WALL))
+    assert mirror.waits.oldest(NOW + 30) == 30
+    mirror.waits.offered = {"d/a": NOW - 10}
     story.queue.offer(UPLOAD)
-    assert mirror.oldest_wait(NOW + 30) == 40
+    assert mirror.waits.oldest(NOW + 30) == 40
 
 
 def test_a_missing_source_has_nothing_that_waits(story: Story):
-    story.mirror.offered = {"d/a": NOW - 10}
+    story.mirror.waits.offered = {"d/a": NOW - 10}
     story.queue.offer(UPLOAD)
     story.mirror.source_missing("not there")
-    assert story.mirror.offered == {}
+    assert story.mirror.waits.offered == {}

@@ -15,10 +15,11 @@ from ftpsyncd.core.settle import Work
 from ftpsyncd.events import Event
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.mirror import Mirror, Pending
+from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Delete, Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row, Upload, join
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import MappingSpec
+from ftpsyncd.waits import Pending
 from tests.core.vocabulary import NOW, SHA, WALL, M
 
 ROOT = RootIdentity(1, 2)
@@ -58,7 +59,7 @@ def outcome(
     mirror = kind(
         spec, Filter(spec.include, spec.exclude), mapping, ledger, queue, Folder(spec), events.append, today=lambda: ""
     )
-    mirror.attach(Nobody())
+    mirror.looks.attach(Nobody())
     at = Moment(NOW, WALL)
     mirror.removals.source_present(ROOT, at)
     ledger.put(mapping, "", Row(Kind.DIR, Fingerprint(0, 0, 1), b"", WALL))
@@ -79,16 +80,16 @@ def outcome(
             queue.offer(Delete(M, path))
     listing = Listing(directory, Presence.PRESENT, entries, root=ROOT, inode=5, device=9, taken_wall_ns=WALL)
     if deep:
-        mirror._looks.ask(Nobody(), Work(directory, None, deep=True))
+        mirror.looks.ask(Work(directory, None, deep=True))
     mirror.on_listing(listing, at)
     paths = [join(directory, name) for name in NAMES]
     absent = mirror.removals.absent
     return (
         sorted(events, key=repr),
         {path: queue.waiting(M, path) for path in paths},
-        mirror.pending,
-        mirror.problems,
-        list(mirror.offered),
+        mirror.waits.pending,
+        mirror.unreadable.problems,
+        list(mirror.waits.offered),
         {path: (absent.since(path), absent.is_doomed(path)) for path in paths},
         {path: ledger.failure(mapping, path) for path in paths},
         {path: ledger.row(mapping, path) for path in paths},
@@ -108,11 +109,11 @@ class Nobody:
 def note(mirror: Mirror, what: str, path: str, fingerprint: Fingerprint) -> None:
     match what:
         case "pending":
-            mirror.pending[path] = Pending("it changed a moment ago", NOW - 1)
+            mirror.waits.pending[path] = Pending("it changed a moment ago", NOW - 1)
         case "problems":
-            mirror.problems[path] = "it cannot be read"
+            mirror.unreadable.problems[path] = "it cannot be read"
         case "offered":
-            mirror.offered[path] = NOW - 1
+            mirror.waits.offered[path] = NOW - 1
         case "absent":
             mirror.removals.absent.note(path, 1, NOW - 1)
         case "doomed":

@@ -15,12 +15,12 @@ from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.local.quiet import open_quietly
-from ftpsyncd.mirror import LONGEST_AGAIN_S
 from ftpsyncd.model import MakeDir, RenameDir, parent
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
+from ftpsyncd.unreadable import LONGEST_AGAIN_S
 from tests.figures import Figures
 from tests.model.world import BASE, FAULTS, M, Op, World
 
@@ -194,7 +194,7 @@ def test_what_could_not_be_read_is_looked_at_again_though_nobody_tells():
         world.drop.heard.names.clear()
         world.do(("go_on", LONGEST_AGAIN_S))
         assert {f"{BASE}/a/3", f"{BASE}/a/b/4"} <= world.server.files.keys()
-        assert not world._mirror.problems
+        assert not world._mirror.unreadable.problems
     finally:
         world.close()
 
@@ -818,7 +818,7 @@ def test_a_change_to_what_failed_is_not_left_until_its_next_try(verb: str, faili
         world.do(("go_on", 10.0))
         world.do(("restart",))
         world.do(("go_on", 10.0))
-        assert "1" in world._mirror.pending
+        assert "1" in world._mirror.waits.pending
         world.do(change)
         world.do(("go_on", 30.0))
         assert world._published().get("1") == world.drop.files().get("1")

@@ -633,7 +633,7 @@ class World:
             today=lambda: "today",
         )
         disk = DiskThread(M, _Scanner(self), _Watcher(self), lambda answer: engine.answered(M, answer))
-        mirror.attach(disk)
+        mirror.looks.attach(disk)
         self._disk, self._mirror = disk, mirror
         engine.mirrors[M] = mirror
         disk._report(disk._watcher.start)
