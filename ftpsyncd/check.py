@@ -297,6 +297,15 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     if trouble is not None:
         raise trouble
     how = " (the directory is made at the first publish)" if made else ""
+    if temporary != path and isinstance(session, Session) and not session.profile.renames:
+        return Finding(
+            Level.WARNING,
+            Area.SERVER,
+            f"mapping {mapping.name}",
+            f"{mapping.remote} takes and deletes files, but renames none{how}: they are sent under their final names, "
+            "and seen there before they are complete.",
+            "Have the server allow RNFR and RNTO.",
+        )
     return Finding(
         Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
     )

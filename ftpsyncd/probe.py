@@ -19,7 +19,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     TooManyConnectionsError,
 )
-from ftpsyncd.remote import hashes, naming, replies, trials
+from ftpsyncd.remote import hashes, naming, renaming, replies, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Resuming
 from ftpsyncd.remote.session import Session
@@ -165,16 +165,20 @@ class Probing:
     def _rename(self, session: Session) -> tuple[str, str]:
         source, target = self._path(), self._path("ftpsyncd-2")
         deliver(session, "STOR", target, b"in the way")
-        began = session.exchange([session.command("RNFR", source)])[0]
-        if not began.more:
-            self.profile.renames = began.code not in {500, 502, 504}
-            return "none", "files are sent under their final names"
-        ended = session.exchange([session.command("RNTO", target)])[0]
-        over = ended.good and trials.holds(session, target, trials.CONTENT)
-        if not over:
+        over = renaming.one_by_one(session, source, target)
+        if not over.good:
+            session.delete_many([target])
+            alone = renaming.one_by_one(session, source, target)
+            if trials.forbids_renaming(session, alone):
+                self.profile.renames = False
+                return "none", "files are sent under their final names"
+            if not alone.good:
+                raise session.error(alone, "RNTO", target)
+        replaces = over.good and trials.holds(session, target, trials.CONTENT)
+        if not replaces:
             self.profile.rename_over = False
         deliver(session, "STOR", source, trials.CONTENT)
-        return ("replaces", "") if over else ("does not replace", "an old file is moved aside, or deleted, first")
+        return ("replaces", "") if replaces else ("does not replace", "an old file is moved aside, or deleted, first")
 
     def _hash(self, session: Session) -> tuple[str, str]:
         right: list[Hashing] = []

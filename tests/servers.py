@@ -127,6 +127,8 @@ class Server:
     """Configuration, log, pid file."""
     digests: bool = False
     client_certificate: bool = False
+    denied: tuple[str, ...] = ()
+    """Commands that are refused, whatever they are about."""
     pam: Path | None = None
     """The PAM service that was written for it."""
     _process: subprocess.Popen[bytes] | None = None
@@ -233,6 +235,8 @@ class Server:
                 "force_local_logins_ssl": "YES", "require_ssl_reuse": "YES", "ssl_ciphers": "HIGH",
                 "implicit_ssl": "YES" if self.tls == "implicit" else "NO",
             }  # fmt: skip
+        if self.denied:
+            settings |= {"cmds_denied": ",".join(self.denied)}
         if self.client_certificate:
             settings |= {"require_cert": "YES", "validate_cert": "YES", "ca_certs_file": certificates().ca}
         path = self.scratch / "vsftpd.conf"
@@ -274,6 +278,8 @@ WtmpLog off
 TransferLog none
 SystemLog {self.scratch}/proftpd.log
 """
+        if self.denied:
+            text += f"<Limit {' '.join(self.denied)}>\nDenyAll\n</Limit>\n"
         if self.digests:
             text += "LoadModule mod_digest.c\nDigestEngine on\n"
         if self.tls != "off":
@@ -369,6 +375,7 @@ def running(
     host: str = "127.0.0.1",
     digests: bool = False,
     client_certificate: bool = False,
+    denied: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """A running server, ended and removed afterwards.
 
@@ -383,6 +390,7 @@ def running(
         host: loopback address to listen on.
         digests: offer hashes of files (proftpd).
         client_certificate: require one from the CA (not pure-ftpd); `certificates().client` is one.
+        denied: commands that are refused to everybody (vsftpd, proftpd).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
 
@@ -398,7 +406,7 @@ def running(
         options = f"size={home_bytes}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
     server = Server(kind, tls, place, _free_port(host), host, max_clients, writable, idle_s, scratch)
-    server.digests, server.client_certificate = digests, client_certificate
+    server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
     try:
         if os.geteuid() == 0 and kind != "pyftpdlib":
             os.chown(place, _UID if writable else 0, _UID if writable else 0)

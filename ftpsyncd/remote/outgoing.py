@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FtpsyncdError,
     LocalUnreadableError,
@@ -23,10 +24,11 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import renaming, replies, resume
+from ftpsyncd.model import Kind
+from ftpsyncd.remote import renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Dating, Resuming
-from ftpsyncd.remote.renaming import RenameRefusedError, RenameUnclearError
+from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
 
@@ -216,14 +218,14 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
 
 def rename(session: Session, upload: Outgoing) -> list[bytes]:
     """What ends an upload: the rename, or the removal of what must not be seen."""
-    job, names = upload.job, upload.names
+    temporary, final = upload.names
     if upload.error is not None:
-        return [b"DELE " + names.temporary]
-    if upload.temporary == job.path:
+        return [b"DELE " + temporary]
+    if not upload.is_hidden:
         return []
-    commands = [b"RNFR " + names.temporary, b"RNTO " + names.final]
+    commands = [b"RNFR " + temporary, b"RNTO " + final]
     if session.profile.rename_over is False and session.renames:
-        commands.insert(0, b"DELE " + names.final)
+        commands.insert(0, b"DELE " + final)
     return commands
 
 
@@ -246,36 +248,84 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         upload.error = RenameRefusedError(ended)
     elif began.code in {500, 502, 504}:
         session.profile.renames = False
-        upload.error = TransferFailedError(
-            f"The server cannot rename; files are sent under their final names from now on: {began.text}",
-            reply=began.text,
-        )
+        upload.error = NoRenameError(began.text)
     else:
-        upload.error = session.error(began, "RNFR", upload.temporary)
+        error = session.error(began, "RNFR", upload.temporary)
+        upload.error = RenameRefusedError(began, error) if type(error) in trials.FORBIDDEN else error
 
 
 def settle(session: Session, upload: Outgoing) -> None:
-    """After the transfer that was going on: mend a refused rename, remove what must not stay."""
+    """After the transfer that was going on: mend a refused rename, remove what must not stay.
+
+    After a `NoRenameError` nothing is removed: the file is sent under its final name, and that comes before.
+    """
     if isinstance(upload.error, RenameUnclearError):
         job = upload.job
         upload.error = renaming.unclear(session, upload.temporary, job.path, job.size, upload.error.refusal)
     elif isinstance(upload.error, RenameRefusedError):
-        refusal, job = upload.error.refusal, upload.job
-        try:
-            if refusal.code in _OUT_OF_STEP and session.profile.pipelining:
-                # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
-                session.profile.pipelining = False
-                session.rename(upload.temporary, job.path)
-            elif upload.alone:
-                session.renames = False
-                session.rename(upload.temporary, job.path)
-            else:
-                renaming.refused(session, upload.temporary, job.path, refusal)
-            upload.error = None
-        except RemoteError as error:
-            upload.error = error
-    if upload.error is not None and not upload.alone:
+        upload.error = _mended(session, upload, upload.error)
+    if upload.error is not None and not upload.alone and not isinstance(upload.error, NoRenameError):
         remove(session, upload)
+
+
+def _mended(session: Session, upload: Outgoing, refused: RenameRefusedError) -> FtpsyncdError | None:
+    """Rename after all; what is wrong if that cannot be done."""
+    if upload.alone:
+        session.renames = False
+    try:
+        _rename_otherwise(session, upload, refused)
+    except RemoteError as error:
+        failure = error
+    else:
+        return None
+    try:
+        return NoRenameError(failure.reply) if _renames_nothing(session, upload, failure) else failure
+    except RemoteError as error:
+        return failure if session.usable else error
+
+
+def _rename_otherwise(session: Session, upload: Outgoing, refused: RenameRefusedError) -> None:
+    """Rename one command at a time, or with what stands there moved aside.
+
+    Raises:
+        RemoteError: that is refused, too.
+    """
+    if refused.error is not None:
+        raise refused.error
+    refusal, path = refused.refusal, upload.job.path
+    if refusal.code in _OUT_OF_STEP and session.profile.pipelining:
+        refusal = renaming.one_by_one(session, upload.temporary, path)
+        if refusal.code not in _OUT_OF_STEP:
+            # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
+            session.profile.pipelining = False
+    if refusal.good:
+        session.renames = True
+    elif upload.alone:
+        session.rename(upload.temporary, path)
+    else:
+        renaming.refused(session, upload.temporary, path, refusal)
+
+
+def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -> bool:
+    """Whether the server renames nothing, so that a refusal tells nothing about the name; the profile learns it.
+
+    Not where a file is missing, busy or in the way, a name not allowed, or this connection has renamed anything: a
+    small file of our own must be refused another name, too.
+
+    Raises:
+        RemoteError: nobody may look, or the session ended.
+    """
+    if type(failure) not in trials.FORBIDDEN or upload.alone or session.renames or not session.usable:
+        return False
+    there, comes = session.stat_many([upload.job.path, upload.temporary])
+    if comes is None or comes.kind is not Kind.FILE or comes.size not in {None, upload.job.size}:
+        return False
+    if there is not None and there.kind is not Kind.FILE:
+        return False
+    if session.profile.renames:
+        small = names.trial(upload.temporary)
+        trials.learn_renaming(session, small, names.trial(small))
+    return not session.profile.renames
 
 
 def remove(session: Session, upload: Outgoing) -> None:

@@ -44,7 +44,8 @@ class PublishJob(NamedTuple):
             then the job's result; nothing was sent in that case.
         confirm: called after the last byte was sent and the server confirmed, before the rename, with the file
             object from ``open``; raises FileChangedError when the file is not the one that was opened. Then the
-            temporary file is deleted at the server and the error is the job's result.
+            temporary file is deleted at the server and the error is the job's result. Called again where the server
+            turns out to rename nothing: before the file is sent under ``path``, and after that.
         progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
         resume: ``temporary``, if it is there, holds a part of this very content, for which the caller vouches: it is
             continued where the server can be trusted to do so, else sent anew.

@@ -130,7 +130,7 @@ class Profile:
     listings: bool = True
     """So is MLSD."""
     renames: bool = True
-    """RNFR is known."""
+    """RNFR and RNTO are known and allowed; else files are sent under their final names."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
     dating: Dating | None = None

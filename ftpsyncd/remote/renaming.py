@@ -12,7 +12,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names
-from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, ProtocolError, RemoteError, ServerUnavailableError
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    FtpsyncdError,
+    ProtocolError,
+    RemoteError,
+    ServerUnavailableError,
+    TransferFailedError,
+)
 from ftpsyncd.model import Kind
 from ftpsyncd.remote.replies import Reply
 
@@ -21,11 +28,22 @@ if TYPE_CHECKING:
 
 
 class RenameRefusedError(RemoteError):
-    """RNTO was refused while a transfer was going on; it is looked into after that."""
+    """RNFR or RNTO was refused while a transfer was going on; it is looked into after that."""
 
-    def __init__(self, refusal: Reply) -> None:
+    def __init__(self, refusal: Reply, error: RemoteError | None = None) -> None:
         super().__init__("The rename was refused.", reply=refusal.text)
         self.refusal = refusal
+        self.error = error
+        """Of RNFR; None: RNTO was refused."""
+
+
+class NoRenameError(TransferFailedError):
+    """The server renames nothing, which the profile knows by now: the file is to be sent under its final name."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__(
+            f"The server cannot rename; files are sent under their final names from now on: {reply}", reply=reply
+        )
 
 
 class RenameUnclearError(RenameRefusedError):
@@ -41,6 +59,7 @@ def rename(session: Session, source: str, target: str) -> None:
         raise session.error(began, "RNFR", source)
     if not ended.good:
         refused(session, source, target, ended)
+    session.renames = True
 
 
 def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
@@ -68,12 +87,12 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
     aside = names.temporary(target, secrets.token_hex(8))
     if not _moved(session, target, aside).good:
         raise error
+    session.renames = True
     ended = _moved(session, source, target)
     if not ended.good:
         _moved(session, aside, target)
         raise session.error(ended, "RNTO", target)
     session.profile.rename_over = False
-    session.renames = True
     with contextlib.suppress(RemoteError):  # the new version is published, whatever becomes of the old one
         session.delete_many([aside])
 
@@ -82,6 +101,12 @@ def _moved(session: Session, source: str, target: str) -> Reply:
     """The answer to RNTO, or to RNFR where that was refused already."""
     began, ended = session.exchange([session.command("RNFR", source), session.command("RNTO", target)])
     return ended if began.more else began
+
+
+def one_by_one(session: Session, source: str, target: str) -> Reply:
+    """Rename with each command in a write of its own; the answer to RNTO, or to RNFR where that was refused already."""
+    began = session.exchange([session.command("RNFR", source)])[0]
+    return session.exchange([session.command("RNTO", target)])[0] if began.more else began
 
 
 def unclear(session: Session, source: str, target: str, size: int, reply: Reply) -> FtpsyncdError | None:

@@ -58,7 +58,8 @@ class Session:
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
         self.renames = False
-        """It has renamed a file: only then is one deleted to make room for another."""
+        """It has renamed something: only then is a file deleted to make room for another, and only else may a refused
+        rename mean that the server renames nothing."""
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
         self.extended = False

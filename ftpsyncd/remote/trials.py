@@ -1,7 +1,7 @@
 """Experiments at a server with small files of our own: what FEAT does not tell, or tells wrongly.
 
 Each leaves nothing behind as long as the session lives. `resume` needs the answers before it continues a file for the
-first time; `probe` asks for all of them.
+first time, `outgoing` when a rename is refused; `probe` asks for all of them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, RemoteError
+from ftpsyncd.errors import FtpsyncdError, NameRefusedError, NotSupportedError, RemoteError
 from ftpsyncd.model import parent
-from ftpsyncd.remote import hashes, replies
+from ftpsyncd.remote import hashes, renaming, replies
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.profile import Beyond, Hashing, Resuming
+from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ INSIDE = 2000
 """Where REST continues: before the end, as `resume` does it."""
 GAP = 1000
 """How far beyond the end a REST is tried."""
+FORBIDDEN = (NameRefusedError, NotSupportedError)
+"""What a rename may be refused with where none is allowed; those derived from them are about the names."""
 MOST_TRIALS = 2
 """A server that ends the session so often under a trial is not tried again."""
 
@@ -113,6 +116,35 @@ def learn_resuming(session: Session, path: str) -> None:
             if profile.trials >= MOST_TRIALS:
                 profile.resuming = Resuming.NONE
         raise
+
+
+def learn_renaming(session: Session, path: str, other: str) -> None:
+    """Find out whether the server renames anything; the profile remembers if not, the session if so.
+
+    A server that cannot be tried now, because it is full for instance, is tried another time.
+
+    Args:
+        session: at the server.
+        path: of the small file.
+        other: its other name, in the same directory.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    with scratch(session, path), scratch(session, other):
+        session.delete_many([other])
+        if not deliver(session, "STOR", path, CONTENT[:PART]).good:
+            return
+        reply = renaming.one_by_one(session, path, other)
+        if reply.good:
+            session.renames = True
+        elif forbids_renaming(session, reply):
+            session.profile.renames = False
+
+
+def forbids_renaming(session: Session, reply: Reply) -> bool:
+    """Whether a rename of a file that is there to a name that is free is refused for good: no command, or no right."""
+    return type(replies.error_of(reply, "RNTO", "", session.account.spec.encoding)) in FORBIDDEN
 
 
 def hashing(session: Session, path: str, content: bytes) -> Hashing:

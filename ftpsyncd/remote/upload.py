@@ -37,6 +37,7 @@ from ftpsyncd.remote.outgoing import Names, Outgoing, checked, checks, opened, r
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
 from ftpsyncd.remote.pour import pour
 from ftpsyncd.remote.profile import Resuming
+from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
 from ftpsyncd.remote.transfer import Offer, agree, prepare
@@ -55,6 +56,38 @@ def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishRes
         yield from cycle.run(jobs)
     finally:
         cycle.close()
+
+
+def _settled(session: Session, upload: Outgoing) -> PublishResult:
+    """Mend what can be mended after the rename; the outcome."""
+    settle(session, upload)
+    if not isinstance(upload.error, NoRenameError):
+        return upload.result()
+    with contextlib.closing(upload.file):
+        return _directly(session, upload)
+
+
+def _directly(session: Session, upload: Outgoing) -> PublishResult:
+    """Send once more, under its final name, a file that the server would not rename."""
+    job = upload.job
+    try:
+        # Not over a file that has come there meanwhile and must stay, nor anything but the file that was planned.
+        job.confirm(upload.file)
+        left = None if upload.alone else session.delete_many([upload.temporary])[0]
+    except FtpsyncdError as error:
+        left = error
+        remove(session, upload)
+    if left is not None:
+        upload.error = left
+        return upload.result()
+    upload.file.seek(0)
+    again = job._replace(temporary=job.path, open=lambda: upload.file, resume=False, parts=(), left=(), keep_part=False)
+    for result in list(publish(session, [again])):
+        if result.error is None and upload.alone:
+            remove(session, upload)
+        return result._replace(job=job, duration_s=time.monotonic() - upload.started)
+    upload.error = ServerUnavailableError("The connection ended before the file was sent under its final name.")
+    return upload.result()
 
 
 @dataclass(slots=True)
@@ -96,8 +129,7 @@ class _Cycle:
                 if not (upload.worth_continuing and resume.worthwhile(self.session, job)):
                     remove(self.session, upload)
             if ended is not None:
-                settle(self.session, ended)
-                yield ended.result()
+                yield _settled(self.session, ended)
             if failed or upload.kept.size:
                 # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
                 yield from self._flush()
@@ -114,13 +146,16 @@ class _Cycle:
             FtpsyncdError: this job cannot be started; nothing was sent of it.
         """
         session = self.session
+        if job.size > SMALL or job.resume:
+            # Before anything else: the rename of the file before may show that there is none.
+            yield from self._flush()
         temporary = job.temporary if session.profile.renames else job.path
         names = Names(session.name(temporary), session.name(job.path))
         session.assure(job.path)
-        if job.size > SMALL or job.resume:
-            yield from self._flush()
-        if job.left:
-            session.delete_many(job.left)
+        # A part that will not be continued here goes with what has to go.
+        left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left
+        if left:
+            session.delete_many(left)
         if job.resume and temporary == job.temporary != job.path:
             return (yield from self._continue(job, names))
         yield from self._agree()
@@ -154,7 +189,7 @@ class _Cycle:
         if self.offer is not None and self.offer.number != self.session.offers:
             # Something else has used data connections meanwhile: the server forgot this one.
             self._drop_offer()
-        if self.offer is None:
+        while self.offer is None:
             yield from self._verify(another=True)
 
     def _drop_offer(self) -> None:
@@ -205,14 +240,15 @@ class _Cycle:
         except RemoteError as error:
             last.error = error
         self.verified = None
-        settle(self.session, last)
-        yield last.result()
+        yield _settled(self.session, last)
         yield from self._lost()
 
     # Round trip 1
 
     def _verify(self, *, another: bool) -> Iterator[PublishResult]:
         """SIZE and date of the file before, and a data connection for the next, in one write.
+
+        There is no such connection where another was used meanwhile, since that makes it void.
 
         Raises:
             RemoteError: no data connection can be had, or the session ended.
@@ -225,6 +261,7 @@ class _Cycle:
         if another:
             command, listener = prepare(session)
             commands.append(command)
+        number = session.offers
         try:
             answers = session.exchange(commands)
         except RemoteError:
@@ -234,13 +271,14 @@ class _Cycle:
         if ended is not None:
             self.verified = None
             renamed(session, ended, answers[: len(renames)])
-            settle(session, ended)
-            yield ended.result()
+            yield _settled(session, ended)
         if before is not None:
             self.before, self.verified = None, before
             checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
-        if another:
+        if another and session.offers == number:
             self.offer = agree(session, answers[-1], listener)
+        elif listener is not None:
+            listener.close()
 
     # Round trips 2 and 3
 

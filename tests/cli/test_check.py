@@ -143,6 +143,21 @@ def test_a_real_server_is_found_good(kind, tmp_path, ftpsyncd, config_file):
     assert any("The server offers" in each["message"] for each in document["findings"])
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+def test_a_server_that_renames_nothing_is_a_warning(config, kind):
+    with running(kind, denied=("RNTO",)) as real:
+        servers = {"web": real.spec(name="web")}
+        findings = list(check(config._replace(servers=servers), offline=False))
+        assert errors(findings) == []
+        assert exit_code(findings) == 0
+        told = {each.subject: each for each in findings if "under their final names" in each.message}
+        assert told.keys() == {"mapping gallery", "mapping shop"}
+        assert {each.level for each in told.values()} == {Level.WARNING}
+        assert list(real.home.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
 def test_a_real_server_with_tls_is_found_good_and_with_a_stranger_certificate_is_not(kind, config):
     with running(kind, tls="explicit", host="127.0.0.1") as real:

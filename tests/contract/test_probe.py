@@ -79,6 +79,18 @@ def test_a_directory_that_cannot_be_written_is_an_error(kind: str):
         values(Account(server.spec()))
 
 
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize("denied", ["RNFR", "RNTO"])
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+def test_one_where_nothing_may_be_renamed(kind: str, denied: str):
+    with running(kind, denied=(denied,)) as server:
+        account = Account(server.spec())
+        assert values(account)["rename"] == "none"
+        assert "renames" in account.profile.refusals()
+        assert list(server.home.iterdir()) == []
+
+
 class TestServersThatLack:
     def probed(
         self, script: Mapping[str, Behaviour] | None = None, **options
@@ -114,6 +126,21 @@ class TestServersThatLack:
         found, server, profile = self.probed(RNTO=refuse)
         assert found["rename"] == "does not replace"
         assert profile.rename_over is False
+        assert server.files == {}
+
+    @pytest.mark.parametrize("reply", ["502 No.", "550 Permission denied."])
+    @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
+    def test_one_that_renames_nothing(self, verb: str, reply: str):
+        found, server, profile = self.probed({verb: reply})
+        assert found["rename"] == "none"
+        assert (profile.renames, profile.rename_over) == (False, None)
+        assert server.files == {}
+
+    @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
+    def test_one_that_does_not_rename_now(self, verb: str):
+        found, server, profile = self.probed({verb: "450 Not now."})
+        assert found["rename"] == "not measured"
+        assert profile.refusals() & {"renames", "rename_over"} == set()
         assert server.files == {}
 
     def test_a_pasv_that_names_another_address_is_told(self):

@@ -273,6 +273,22 @@ def test_one_command_at_a_time_gives_the_same(kind):
             assert session.remove_dir("/a/b")
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("mode", list(DataMode))
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+@pytest.mark.parametrize("denied", ["RNFR", "RNTO"])
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+def test_where_nothing_may_be_renamed_files_are_sent_under_their_final_names(kind, denied, tls, mode):
+    large = b"x" * 3_000_000
+    with running(kind, tls=tls, denied=(denied,)) as server, Account(server.spec(mode=mode))() as session:
+        put(session, "/first")
+        results = publish(session, *(job(f"/{n}") for n in range(5)), job("/large", large), job("/first", b"second"))
+        assert [result.error for result in results] == [None] * 7
+        assert session.profile.renames is False
+        found = {path.name: path.read_bytes() for path in server.home.iterdir()}
+        assert found == {**dict.fromkeys("01234", b"content"), "large": large, "first": b"second"}
+
+
 def test_a_host_that_does_not_answer_is_unavailable():
     with socket.create_server(("127.0.0.1", 0)) as silent, running("pyftpdlib") as server:
         spec = server.spec()._replace(port=silent.getsockname()[1])

@@ -305,6 +305,7 @@ class Scripted:
         return "250 Renamed."
 
     async def do_dele(self, _c: Connection, path: str) -> str:
+        self.dates.pop(path, None)
         return "250 Deleted." if self.files.pop(path, None) is not None else "550 No such file."
 
     async def do_mkd(self, _c: Connection, path: str) -> str:

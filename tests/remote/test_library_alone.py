@@ -46,6 +46,24 @@ def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
         assert server.files == {"/p": b"of another one"}
 
 
+@pytest.mark.parametrize("script", [{"RNFR": "502 Not here."}, {"RNTO": "550 Permission denied."}])
+def test_one_file_arrives_where_nothing_may_be_renamed(picture, script):
+    with Scripted(script) as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        ftp.upload(picture, "/p", overwrite=False)
+        assert server.files == {"/p": b"picture"}
+
+
+def test_nor_is_one_replaced_that_is_made_while_a_rename_is_refused(picture):
+    async def overtaken(connection: Connection, _path: str) -> None:
+        connection.server.files["/p"] = b"of another one"
+        await connection.say("550 Permission denied.")
+
+    with Scripted(RNTO=overtaken) as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        with pytest.raises(AlreadyExistsError):
+            ftp.upload(picture, "/p", overwrite=False)
+        assert server.files == {"/p": b"of another one"}
+
+
 def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
     def refuse(_descriptor: int, _operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")

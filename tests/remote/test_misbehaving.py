@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import io
 import re
 import socket
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from ftpsyncd.errors import (
+    AlreadyExistsError,
     FileChangedError,
     FtpsyncdError,
     NameRefusedError,
@@ -30,7 +32,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import RemoteEntry, data
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Dating, Oddity
+from ftpsyncd.remote.profile import Dating, Keeper, Oddity
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -523,13 +525,18 @@ class TestRenaming:
             assert set(server.files) == {"/a", "/b", "/c"}
 
     def test_a_refused_rename_keeps_the_old_file(self):
-        with Scripted(RNTO="550 Permission denied.") as server:
-            server.files["/a"] = b"content"
-            results, usable, acc = publish_three(server)
-            assert errors_of(results) == [NameRefusedError] * 3
-            assert usable
-            assert server.files == {"/a": b"content"}
-            assert acc.profile.rename_over is None
+        async def careful(connection: Connection, path: str) -> None:
+            if connection.server.files.get(path) == b"old":
+                await connection.say("550 Permission denied.")
+            else:
+                await connection.server.default(connection, f"STOR {path}")
+
+        with Scripted(RNTO="550 Permission denied.", STOR=careful) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/a"))) == [NameRefusedError]
+            assert session.usable
+            assert server.files == {"/a": b"old"}
+            assert session.profile.rename_over is None
 
     def test_the_old_file_comes_back_where_only_its_name_is_refused(self):
         async def strict(connection: Connection, path: str) -> None:
@@ -549,8 +556,9 @@ class TestRenaming:
             acc = account(server)
             acc.profile.rename_over = False  # learned before renames were forbidden
             with acc() as session:
-                assert errors_of(publish(session, job("/a"))) == [NameRefusedError]
-            assert server.files == {"/a": b"old"}
+                publish(session, job("/a"))
+            assert "DELE /a" not in server.log
+            assert server.files == {"/a": b"content"}
 
     def test_the_only_version_at_the_server_stays_under_its_temporary_name(self):
         with Scripted(RNTO=[None, "550 No more.", "550 No more."]) as server, account(server)() as session:
@@ -566,14 +574,187 @@ class TestRenaming:
             results, _, _ = publish_three(server)
             assert errors_of(results) == [None, NotFoundError, None]
 
-    def test_a_server_that_cannot_rename_is_served_directly_from_then_on(self):
-        with Scripted(RNFR="502 Not here.") as server:
-            results, usable, acc = publish_three(server)
-            # The second was on its way under its temporary name when the first one's rename was refused.
-            assert errors_of(results) == [TransferFailedError, TransferFailedError, None]
-            assert usable
+
+async def busy(connection: Connection, path: str) -> None:
+    """A file that somebody has open cannot be renamed; the small one of a trial can."""
+    if "/ftpsyncd." in path:
+        await connection.server.default(connection, f"RNTO {path}")
+    else:
+        await connection.say("550 Permission denied.")
+
+
+class TestNoRename:
+    """A server that renames nothing is told from one that refuses a name."""
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            {"RNFR": "502 Not here."},
+            {"RNFR": "550 Permission denied."},
+            {"RNTO": "500 What?"},
+            {"RNTO": "502 Not here."},
+            {"RNTO": "550 Permission denied."},
+            {"RNTO": "553 Not allowed."},
+        ],
+        ids=lambda script: " ".join(f"{verb} {reply[:3]}" for verb, reply in script.items()),
+    )
+    @pytest.mark.parametrize("greeting", ["220 Hello.", "220 (vsFTPd 3)", "220 Microsoft FTP Service"])
+    def test_it_gets_files_under_their_final_names(self, script, greeting):
+        with Scripted(script, GREETING=greeting) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, *map(job, ("/a", "/b", "/c", "/d")))
+                assert session.usable
+            assert errors_of(results) == [None] * 4
+            assert [result.job.path for result in results] == ["/a", "/b", "/c", "/d"]
             assert acc.profile.renames is False
-            assert set(server.files) == {"/c"}
+            assert acc.profile.pipelining is (not greeting.endswith("Service"))
+            assert server.files == dict.fromkeys(("/a", "/b", "/c", "/d"), b"content")
+            # It was known by then.
+            assert [line for line in server.log if line.startswith("STOR /d")] == ["STOR /d"]
+
+    @pytest.mark.parametrize("size", [0, 10, 2 * 1024 * 1024])
+    def test_each_size(self, size):
+        content = b"x" * size
+        with Scripted(RNTO="550 Permission denied.") as server:
+            with account(server)() as session:
+                results = publish(session, job("/a", content), job("/b", content))
+            assert errors_of(results) == [None, None]
+            # A large one is not sent twice: the rename of the one before is over when it begins.
+            assert ("STOR /b.0123abcd.filepart" in server.log) is (size < 1024 * 1024)
+            assert {result.sha256 for result in results} == {hashlib.sha256(content).digest()}
+            assert server.files == {"/a": content, "/b": content}
+
+    def test_what_is_there_is_written_over(self):
+        with Scripted(RNTO="550 Permission denied.") as server:
+            server.files.update({"/a": b"old", "/theirs": b"content"})
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert (acc.profile.renames, acc.profile.rename_over) == (False, None)
+            assert not [line for line in server.log if line in {"DELE /a", "DELE /theirs"}]
+            assert set(server.files) == {"/a", "/b", "/c", "/theirs"}
+
+    @pytest.mark.parametrize("reply", ["550 Permission denied.", "553 Name not allowed.", "501 Invalid name."])
+    def test_a_name_that_is_refused_is_that_names_trouble(self, reply):
+        async def strict(connection: Connection, path: str) -> None:
+            if path == "/b":
+                await connection.say(reply)
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=strict) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/b"))) == [NameRefusedError]
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None, NameRefusedError]
+            assert session.profile.renames is True
+            assert session.profile.pipelining is True
+            assert server.files == {"/a": b"content"}
+
+    def test_a_file_that_is_busy_is_that_files_trouble(self):
+        with Scripted(RNTO=busy) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [NameRefusedError]
+            assert session.profile.renames is True
+            assert server.files == {}
+
+    def test_a_connection_that_has_renamed_learns_nothing(self):
+        with Scripted() as server, account(server)() as session:
+            put(session, "/a")
+            server.script["RNTO"] = "550 Permission denied."
+            assert errors_of(publish(session, job("/b"))) == [NameRefusedError]
+            assert session.profile.renames is True
+            assert server.files == {"/a": b"content"}
+
+    def test_nor_one_that_has_renamed_at_somebodys_word(self):
+        with Scripted() as server, account(server)() as session:
+            server.files["/old"] = b"content"
+            session.rename("/old", "/new")
+            server.script["RNTO"] = "550 Permission denied."
+            assert errors_of(publish(session, job("/b"))) == [NameRefusedError]
+            assert session.profile.renames is True
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            {"RNTO": "450 Not now."},
+            {"RNTO": "451 Not now."},
+            {"RNTO": "552 Over quota."},
+            {"RNTO": "550 No such file."},
+            {"RNTO": "550 File exists."},
+            {"RNTO": ["550 Permission denied.", "451 Not now."]},
+            {"RNTO": "550 Permission denied.", "STOR": [None, "553 No more."]},
+            {"RNTO": "550 Permission denied.", "SIZE": [None] * 3 + ["550 No such file."], "MDTM": "550 No such file."},
+            {"RNTO": "550 Permission denied.", "SIZE": [None] * 3 + ["213 3"]},
+            {"RNTO": "550 Permission denied.", "SIZE": [None, "450 Not now.", "450 Not now."], "MDTM": "450 Not now."},
+        ],
+    )
+    def test_what_may_have_another_reason_teaches_nothing(self, script):
+        with Scripted(script) as server, account(server)() as session:
+            session.profile.dating = Dating.MFMT
+            (result,) = publish(session, job("/a"))
+            assert result.error is not None
+            assert session.usable
+            assert session.profile.renames is True
+            assert server.files == {}
+
+    def test_a_connection_that_is_lost_meanwhile_teaches_nothing(self):
+        with Scripted(RNTO=["550 Permission denied.", hang_up]) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+            assert session.profile.renames is True
+
+    def test_a_folder_in_the_way_is_left_alone(self):
+        with Scripted(RNTO="550 Permission denied.") as server, account(server)() as session:
+            server.dirs.add("/a")
+            assert errors_of(publish(session, job("/a"))) == [AlreadyExistsError]
+            assert session.profile.renames is True
+
+    def test_the_local_file_is_looked_at_before_it_is_sent_again(self):
+        verdicts = [None, FileChangedError("It changed.")]
+
+        def confirm(_file) -> None:
+            if (verdict := verdicts.pop(0)) is not None:
+                raise verdict
+
+        with Scripted(RNTO="550 Permission denied.") as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a", confirm=confirm))) == [FileChangedError]
+            assert server.files == {}
+            assert "STOR /a" not in server.log
+
+    def test_the_temporary_file_goes_first_or_nothing_is_sent_again(self):
+        with Scripted(RNTO="550 Permission denied.", DELE="550 Permission denied.") as server:
+            with account(server)() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"), job("/c"))) == [
+                    NameRefusedError, NameRefusedError, None,
+                ]  # fmt: skip
+            assert "/a" not in server.files
+            assert server.files["/c"] == b"content"
+
+    def test_a_second_transfer_that_fails_is_the_result(self):
+        with Scripted(RNTO="550 Permission denied.", STOR=[None, None, None, "452 Full."]) as server:
+            with account(server)() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [ServerFullError, None]
+            assert server.files == {"/b": b"content"}
+
+    def test_parts_that_will_not_be_continued_are_removed(self):
+        with Scripted() as server, account(server)() as session:
+            session.profile.renames = False
+            it = job("/a", resume=True, parts=["/a.00000000.filepart"])
+            server.files.update(dict.fromkeys([it.temporary, *it.parts], b"part"))
+            assert errors_of(publish(session, it)) == [None]
+            assert server.files == {"/a": b"content"}
+
+    def test_it_is_tried_again_when_the_refusal_is_old(self):
+        with Scripted(RNTO="550 Permission denied.") as server:
+            acc = account(server)
+            keeper = Keeper(acc.profile, "", 0.0)
+            with acc() as session:
+                put(session, "/a")
+            assert keeper.tend(0.0) is not None
+            keeper.tend(8 * 86400.0)
+            assert acc.profile.renames is True
+            server.script.clear()
+            with acc() as session:
+                put(session, "/b")
+            assert "RNTO /b" in server.log
+            assert set(server.files) == {"/a", "/b"}
 
 
 async def lists(connection: Connection, _argument: str) -> None:
@@ -893,6 +1074,22 @@ class TestPipelining:
             assert usable
             assert acc.profile.pipelining is False
             assert server.verbs().count("STOR") == 3
+
+    def test_found_out_while_renaming_over_what_may_not_be_replaced(self):
+        async def forgetful(connection: Connection, path: str) -> None:
+            if connection.server.batches[-2] > 1:
+                await connection.say("503 RNFR first.")
+            elif path in connection.server.files:
+                await connection.say("550 File exists.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=forgetful) as server:
+            server.files["/a"] = b"old"
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert (acc.profile.pipelining, acc.profile.rename_over, acc.profile.renames) == (False, False, True)
+            assert set(server.files) == {"/a", "/b", "/c"}
 
     def test_found_out_by_sessions_that_end(self):
         async def choke(connection: Connection, path: str) -> None:
