@@ -45,6 +45,15 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console  # noqa: PLC0415 - see above
 
     class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            """Print; for who reads no terminal without the blanks that fill the lines."""
+            if self.is_terminal:
+                super().print(*objects, **options)
+                return
+            with self.capture() as caught:
+                super().print(*objects, **options)
+            self.file.write("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+
         def on_broken_pipe(self) -> None:
             # Rich would end the process with 1; `app.outcome` knows better.
             raise BrokenPipeError

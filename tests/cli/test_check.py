@@ -277,3 +277,12 @@ def test_findings_are_printed_with_what_helps(ftpsyncd, config_file):
     assert "✗ server web: " in ended.out
     assert "\n  → " in ended.out
     assert ended.out.splitlines()[-1].startswith("✗ 1 error")
+
+
+def test_a_finding_is_one_line_for_who_reads_no_terminal(ftpsyncd, config_file):
+    """`grep` finds it, and a command that it names is not broken in two."""
+    config_file.chmod(0o644)
+    ended = ftpsyncd("check", "--offline", "-c", config_file)
+    (line,) = [line for line in ended.out.splitlines() if "every user of this machine can read it" in line]
+    assert line.endswith("or use {file: PATH}")
+    assert [line for line in ended.out.splitlines() if line != line.rstrip()] == []
