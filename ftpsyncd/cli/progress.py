@@ -23,6 +23,9 @@ RATE_OVER_S = 5.0
 """The rate is that of the last seconds: it follows the line, and does not jump."""
 TRANSFERS_SHOWN = 4
 MESSAGES_SHOWN = 10
+ECHO = 2
+"""Columns that stay free for the ``^C`` that a terminal echoes: in a full line it would begin another one, and the
+picture's first line would stay behind."""
 
 
 class Rate:
@@ -118,6 +121,7 @@ def view(
 ) -> RenderableType:
     """The bar, the numbers, and the files on their way. Pure."""
     from rich.console import Group  # noqa: PLC0415 - see above
+    from rich.padding import Padding  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
@@ -134,7 +138,8 @@ def view(
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
         table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
-    return Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
+    picture = Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
+    return Padding(picture, (0, ECHO, 0, 0), expand=False)
 
 
 def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
