@@ -196,12 +196,12 @@ def check_secrets(config: Config) -> list[str]:
         try:
             config.alerts.webhook()
         except ConfigError as error:
-            problems.append(f"alerts.webhook: {error.message}; {error.remedy}")
+            problems.append(f"alerts.webhook: {_sentences(error)}")
     for name, server in config.servers.items():
         try:
             server.password()
         except ConfigError as error:
-            problems.append(f"servers.{name}.password: {error.message}; {error.remedy}")
+            problems.append(f"servers.{name}.password: {_sentences(error)}")
         for key in ("tls_ca", "client_cert", "client_key"):
             file: Path | None = getattr(server, key)
             if file is None:
@@ -212,3 +212,7 @@ def check_secrets(config: Config) -> list[str]:
             except OSError as error:
                 problems.append(f"servers.{name}.{key}: cannot read {file}: {error.strerror}")
     return problems
+
+
+def _sentences(error: ConfigError) -> str:
+    return f"{error.message}. {error.remedy}" if error.remedy else error.message
