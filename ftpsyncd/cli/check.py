@@ -54,10 +54,8 @@ def show(found: Iterable[Finding]) -> list[Finding]:
     for each in found:
         findings.append(each)
         for indent, line in lines(each, signs):
-            if screen.is_terminal:
-                screen.print(Padding(line, (0, 0, 0, indent)))
-            else:
-                screen.print(Text(" " * indent).append_text(line), soft_wrap=True)
+            # On a terminal the lines that it is folded into are indented, too.
+            screen.print(Padding(line, (0, 0, 0, indent)) if screen.is_terminal else Text(" " * indent) + line)
     screen.print()
     screen.print(verdict(findings, signs))
     return findings

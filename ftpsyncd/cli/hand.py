@@ -12,8 +12,8 @@ from typing import NamedTuple, Self
 
 import click
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -122,9 +122,7 @@ def remedy(error: FtpsyncdError) -> str:
     if "remedy" in vars(error):
         return error.remedy
     if isinstance(error, ServerUnavailableError):
-        return (
-            "Check host, port and network, then give the command again: what is complete is not moved twice by `get`."
-        )
+        return "Check host, port and network, then give the command again."
     if isinstance(error, TooManyConnectionsError):
         return "Wait until another connection has ended: the daemon may be using them."
     return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy
@@ -214,7 +212,7 @@ def view(name: str, done: int, total: int | None, said: str, signs: Marks, width
         share = min(1.0, done / total)
         table.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{share:4.0%}", style="bold"))
     picture = Group(table, Text(said, overflow="fold"), name_text(name, "bright_black"))
-    return Padding(picture, (0, ECHO, 0, 0), expand=False)
+    return Constrain(picture, width - ECHO)
 
 
 def moving(*, files: int = 0, total: int = 0) -> Moving:

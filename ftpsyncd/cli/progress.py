@@ -121,7 +121,7 @@ def view(
 ) -> RenderableType:
     """The bar, the numbers, and the files on their way. Pure."""
     from rich.console import Group  # noqa: PLC0415 - see above
-    from rich.padding import Padding  # noqa: PLC0415 - see above
+    from rich.constrain import Constrain  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
@@ -139,7 +139,7 @@ def view(
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
         table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
     picture = Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
-    return Padding(picture, (0, ECHO, 0, 0), expand=False)
+    return Constrain(picture, width - ECHO)
 
 
 def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:

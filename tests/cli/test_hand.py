@@ -21,7 +21,7 @@ import pytest
 from ftpsyncd.cli.hand import Place, place, view
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.errors import UsageError
-from tests.cli.terminal import Ended, drawn, write_config
+from tests.cli.terminal import Ended, drawn, longest, write_config
 from tests.servers import KINDS, running
 from tests.waiting import until
 
@@ -456,8 +456,8 @@ def test_progress_on_a_terminal(here, home):
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_picture_leaves_room_for_what_the_terminal_echoes(width):
     """`^C` in a full line would begin another one, and leave the picture's first line behind."""
-    text = drawn(view("/htdocs/" + "x" * 200, 25, 100, "1 of 4 files", UNICODE, width), width)
-    assert max(map(len, text.splitlines())) <= width - 2
+    said = "1 of 4 files, 25 B of 100 B, 5 B/s, 15 s left"
+    assert longest(view("/htdocs/" + "x" * 200, 25, 100, said, UNICODE, width), width) <= width - 2
 
 
 @pytest.mark.parametrize("width", [40, 80])

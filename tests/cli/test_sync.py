@@ -17,7 +17,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.service import Progress
 from ftpsyncd.status import DaemonStatus, Status, Transfer
-from tests.cli.terminal import check_snapshot, drawn, write_config
+from tests.cli.terminal import check_snapshot, drawn, longest, write_config
 from tests.servers import running
 
 NOT_FOR_A_SYNC = [
@@ -239,9 +239,9 @@ def test_an_interrupt_ends_a_pass_quietly(config_of_real):
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_progress_looks_like_its_snapshot(width):
     transfers = (Transfer("gallery", "2024/a long name of a picture.jpg", 3_000, 12_000, 2.1e6),)
-    text = drawn(view(progress(failed=2), transfers, 12_500_000, UNICODE, width), width)
-    assert max(map(len, text.splitlines())) <= width - 2, "no room for the ^C that a terminal echoes"
-    check_snapshot(f"sync-{width}", text)
+    picture = view(progress(failed=2), transfers, 12_500_000, UNICODE, width)
+    assert longest(picture, width) <= width - 2, "no room for the ^C that a terminal echoes"
+    check_snapshot(f"sync-{width}", drawn(picture, width))
 
 
 def test_progress_before_anything_is_known_is_no_error():
