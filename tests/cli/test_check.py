@@ -273,6 +273,8 @@ def test_the_configuration_is_worse_than_a_server():
 def test_findings_are_printed_with_what_helps(ftpsyncd, config_file):
     ended = ftpsyncd("check", "-c", config_file)
     assert ended.code == 75
+    assert "is valid: 1 server, 2 mappings." in ended.out
+    assert "✓ inotify: 2 folders to watch" in ended.out
     assert "✓ state_dir: " in ended.out
     assert "✗ server web: " in ended.out
     assert "\n  → " in ended.out
