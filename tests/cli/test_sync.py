@@ -267,6 +267,11 @@ def test_the_summary_names_what_is_held_and_what_went_wrong():
     assert "and 2 more messages" in text
 
 
+def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
+    text = drawn(summary(progress(files_done=0, files_total=0, source_missing=True), NOBODY, 0.1, UNICODE), 100)
+    assert text == "! nothing published in 0 s.\n"
+
+
 def test_lines_are_occasional(monkeypatch, capsys):
     now = iter((0.0, 1.0, 11.0, 12.0))
     monkeypatch.setattr("ftpsyncd.cli.progress.time.monotonic", lambda: next(now))
