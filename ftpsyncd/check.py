@@ -100,7 +100,7 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
 
 
 def _config(config: Config) -> Iterator[Finding]:
-    counts = f"{len(config.servers)} server(s), {len(config.mappings)} mapping(s)"
+    counts = f"{_number(len(config.servers), 'server')}, {_number(len(config.mappings), 'mapping')}"
     yield Finding(Level.OK, Area.CONFIG, "config", f"{config.path} is valid: {counts}.")
     for warning in config.warnings:
         yield Finding(Level.WARNING, Area.CONFIG, "config", str(warning))
@@ -205,7 +205,8 @@ def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
             f"Allow more: sysctl fs.inotify.max_user_watches={limit * 4}",
         )
     elif watched:
-        yield Finding(Level.OK, Area.MACHINE, "inotify", f"{found:,} folder(s) to watch; the system allows {limit:,}.")
+        message = f"{_number(found, 'folder')} to watch; the system allows {limit:,}."
+        yield Finding(Level.OK, Area.MACHINE, "inotify", message)
 
 
 def _reason(error: OSError) -> str:
@@ -335,3 +336,7 @@ def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError
     if isinstance(error, NameRefusedError):
         error.message = f"The remote directory {parent(path)} cannot be written: {error.message}"
     return error
+
+
+def _number(count: int, one: str) -> str:
+    return f"{count:,} {one}{'' if count == 1 else 's'}"

@@ -7,7 +7,9 @@ ledger, lock. Nothing below this module knows the configuration's classes.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -52,7 +54,9 @@ def claim(directory: Path) -> IO[str]:
         directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         lock: IO[str] = (directory / "lock").open("a")
     except OSError as error:
-        raise LedgerError(f"the state directory {directory} cannot be used: {error.strerror}") from error
+        # "File exists" is what `mkdir` says of a file there.
+        why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
+        raise LedgerError(f"the state directory {directory} cannot be used: {why}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -20,7 +20,7 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
-from ftpsyncd.survey import history, locate, why_from_ledger
+from ftpsyncd.survey import history, in_no_mapping, locate, why_from_ledger
 
 
 class Steering(Daemon):
@@ -76,7 +76,7 @@ class Steering(Daemon):
         if path is not None:
             found = locate(self.config, path)
             if found is None:
-                raise UsageError(f"{path} is in no mapping")
+                raise in_no_mapping(self.config, path)
             if name not in {CommandName.RETRY, CommandName.RESCAN}:
                 raise UsageError(f"{name.value} works on mappings and servers, not on single paths")
             mapping, relative = found[0].name, found[1]

@@ -297,6 +297,12 @@ def locate(config: Config, path: str) -> tuple[MappingSpec, str] | None:
     return best
 
 
+def in_no_mapping(config: Config, path: str) -> UsageError:
+    """What is said of a path that `locate` does not find."""
+    folders = ", ".join(quote(str(spec.local)) for spec in config.mappings.values())
+    return UsageError(f"{quote(path)} is in no mapping.", remedy=f"The folders are: {folders}.")
+
+
 def why(config: Config, path: str) -> Why:
     """Why a path is, or is not, at the server, from disk and ledger alone."""
     ledger = open_ledger(config)
@@ -445,7 +451,7 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
     if path is not None:
         found = locate(config, path)
         if found is None:
-            raise UsageError(f"{quote(path)} is in no mapping.", remedy="`ftpsyncd status` lists the folders.")
+            raise in_no_mapping(config, path)
         if query.mapping not in {None, found[0].name}:
             raise UsageError(f"{quote(path)} is in the mapping {found[0].name}.", remedy="Leave out one of the two.")
         query = query._replace(mapping=found[0].name, path=found[1])

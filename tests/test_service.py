@@ -12,8 +12,8 @@ import pytest
 
 from ftpsyncd import engine, roster, service
 from ftpsyncd.config import load
-from ftpsyncd.errors import ControlSocketError
-from ftpsyncd.service import Service
+from ftpsyncd.errors import ControlSocketError, LedgerError
+from ftpsyncd.service import Service, claim
 from tests.servers import PASSWORD, USER, running
 from tests.waiting import until
 
@@ -151,3 +151,10 @@ def test_a_start_without_its_port_does_nothing_at_a_server(tmp_path: Path) -> No
         assert not one.engine.alive
         assert one.engine.last_turn == one.engine.started
         assert not (tmp_path / "socket").exists()
+
+
+def test_a_file_in_the_place_of_the_state_directory_is_called_that(tmp_path: Path) -> None:
+    place = tmp_path / "state"
+    place.touch()
+    with pytest.raises(LedgerError, match=r"state cannot be used: Not a directory$"):
+        claim(place)

@@ -14,6 +14,7 @@ from ftpsyncd.engine import Engine
 from ftpsyncd.errors import UnknownNameError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.questions import CommandName
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.report import iso
 from ftpsyncd.specs import MappingSpec
@@ -88,3 +89,11 @@ def test_what_is_asked_of_the_history_is_checked(config: Config):
             daemon.history(HistoryQuery(), "/else where")
         with pytest.raises(UsageError, match="is in the mapping gallery"):
             daemon.history(HistoryQuery("old"), str(config.mappings["gallery"].local / "x"))
+
+
+def test_a_path_that_is_in_no_mapping_is_refused_with_the_folders_that_there_are(config: Config):
+    with Ledger(config.state_dir / "ledger.db") as ledger:
+        daemon = Steering(config, Engine(ledger, lambda _event: None))
+        with pytest.raises(UsageError, match=r"^/elsewhere/a is in no mapping\.$") as caught:
+            daemon.command(CommandName.RETRY, mapping=None, server=None, path="/elsewhere/a")
+        assert caught.value.remedy == f"The folders are: {config.mappings['gallery'].local}."

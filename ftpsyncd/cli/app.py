@@ -9,6 +9,7 @@ import errno
 import gc
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,10 +20,11 @@ import click
 from ftpsyncd import __version__
 from ftpsyncd.cli.options import common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
-from ftpsyncd.errors import ExitCode, FtpsyncdError
+from ftpsyncd.errors import ExitCode, FtpsyncdError, UsageError
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
 """The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
+_EMPTY_VALUE = re.compile(r"--[a-z-]+=")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 INTERRUPTED = 130
 """128 + SIGINT, as shells expect it."""
@@ -201,6 +203,11 @@ def perform(arguments: list[str]) -> int:
         from click.shell_completion import shell_complete  # noqa: PLC0415 - shells only
 
         return shell_complete(cli, {}, "ftpsyncd", COMPLETION, instruction)
+    if any(not word or _EMPTY_VALUE.fullmatch(word) for word in arguments):
+        # No path and no name is empty; as a path it would be the current folder.
+        raise UsageError(
+            "One of the words of the command is empty.", remedy="Quotes around a variable that is not set make one."
+        )
     with cli.make_context("ftpsyncd", arguments) as ctx:
         ctx.color = colour()
         cli.invoke(ctx)

@@ -53,21 +53,22 @@ def show(found: Iterable[Finding]) -> list[Finding]:
     findings: list[Finding] = []
     for each in found:
         findings.append(each)
-        for line in lines(each, signs):
-            screen.print(line)
+        for indent, line in lines(each, signs):
+            # On a terminal the lines that it is folded into are indented, too.
+            screen.print(Padding(line, (0, 0, 0, indent)) if screen.is_terminal else Text(" " * indent) + line)
     screen.print()
     screen.print(verdict(findings, signs))
     return findings
 
 
-def lines(finding: Finding, signs: Marks) -> Iterator[Padding]:
-    """A finding and, below it, what helps."""
+def lines(finding: Finding, signs: Marks) -> Iterator[tuple[int, Text]]:
+    """A finding and, below it, what helps; each with the columns that it is indented by."""
     sign, style = LOOKS[finding.level]
     subject = words(finding.subject, "bold")
     text = Text.assemble((f"{getattr(signs, sign)} ", style), subject, ": ", words(finding.message), overflow="fold")
-    yield Padding(text, 0)
+    yield 0, text
     if finding.remedy:
-        yield Padding(Text(f"{signs.arrow} ").append_text(words(finding.remedy, "cyan")), (0, 0, 0, 2))
+        yield 2, Text(f"{signs.arrow} ").append_text(words(finding.remedy, "cyan"))
 
 
 def verdict(findings: Iterable[Finding], signs: Marks) -> Text:

@@ -53,9 +53,9 @@ def demo(ctx: click.Context, *, seconds: float | None) -> None:
         if seconds is not None:
             raise
         # Without an end of its own, Ctrl-C is the way to end the demo.
-        screen.print(farewell(marks(screen)))
+        screen.print(farewell(marks(screen)), soft_wrap=not screen.is_terminal)
         return
-    screen.print(verdict_view(verdict, marks(screen)))
+    screen.print(verdict_view(verdict, marks(screen)), soft_wrap=not screen.is_terminal)
     ctx.exit(ExitCode.DONE if verdict.good else ExitCode.SOME_FAILED)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ftpsyncd.cli.hand import Place, Tally, complete_place, config_for, connected, moving, place
+from ftpsyncd.cli.hand import Place, Tally, complete_place, config_for, connected, is_folder, moving, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.output import size
@@ -69,7 +69,7 @@ def fetch_file(ftp: Ftp, where: Place, local: str | None, *, overwrite: bool) ->
     if entry.kind is Kind.DIR:
         raise UsageError(f"{where} is a directory.", remedy="With a slash at the end, all that is in it is fetched.")
     path = Path(local or basename(where.path))
-    if local is not None and (local.endswith("/") or path.is_dir()):
+    if local is not None and (local.endswith("/") or is_folder(path)):
         path /= basename(where.path)
     total = entry.size
     with moving(files=1 if total else 0, total=total or 0) as show:

@@ -6,18 +6,20 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import click
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.options import complete_server, given
 from ftpsyncd.cli.output import Marks, bar, console, duration, marks, name_text, number, size
-from ftpsyncd.cli.progress import Rate
+from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config
 from ftpsyncd.errors import (
@@ -93,6 +95,14 @@ def config_for(places: Iterable[Place]) -> Config:
     return config
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, as far as that can be seen."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def connected(config: Config, server: str) -> Iterator[Ftp]:
     """A connection to a server of the configuration.
@@ -112,9 +122,7 @@ def remedy(error: FtpsyncdError) -> str:
     if "remedy" in vars(error):
         return error.remedy
     if isinstance(error, ServerUnavailableError):
-        return (
-            "Check host, port and network, then give the command again: what is complete is not moved twice by `get`."
-        )
+        return "Check host, port and network, then give the command again."
     if isinstance(error, TooManyConnectionsError):
         return "Wait until another connection has ended: the daemon may be using them."
     return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy
@@ -203,7 +211,8 @@ def view(name: str, done: int, total: int | None, said: str, signs: Marks, width
     if total:
         share = min(1.0, done / total)
         table.add_row(bar(share, max(10, min(40, width - 50)), signs), Text(f"{share:4.0%}", style="bold"))
-    return Group(table, Text(said, overflow="fold"), name_text(name, "bright_black"))
+    picture = Group(table, Text(said, overflow="fold"), name_text(name, "bright_black"))
+    return Constrain(picture, width - ECHO)
 
 
 def moving(*, files: int = 0, total: int = 0) -> Moving:

@@ -52,7 +52,7 @@ def common_options(command: Decorated) -> Decorated:
         type=click.Choice(LOG_LEVELS),
         callback=_remember,
         expose_value=False,
-        help="How much to log to stderr; the configuration's by default.",
+        help="How much to log to stderr; `run` takes the configuration's by default, others tell what goes wrong.",
     )
     form = click.option(
         "--log-format",

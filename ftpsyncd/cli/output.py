@@ -43,8 +43,21 @@ def begun(items: Iterable[_Item]) -> Iterator[_Item]:
 def console(*, stderr: bool = False) -> Console:
     """Where people read: colours only on a terminal and without NO_COLOR, names never taken for markup."""
     from rich.console import Console  # noqa: PLC0415 - see above
+    from rich.text import Text  # noqa: PLC0415 - see above
 
     class Screen(Console):
+        def print(self, *objects: Any, **options: Any) -> None:
+            """Print; for who reads no terminal sentences are not wrapped, and lines are not filled with blanks."""
+            if self.is_terminal:
+                super().print(*objects, **options)
+                return
+            if all(isinstance(each, str | Text) for each in objects):
+                options.setdefault("soft_wrap", True)
+            with self.capture() as caught:
+                super().print(*objects, **options)
+            self.file.write("".join(f"{line.rstrip()}\n" for line in caught.get().splitlines()))
+            self.file.flush()
+
         def on_broken_pipe(self) -> None:
             # Rich would end the process with 1; `app.outcome` knows better.
             raise BrokenPipeError

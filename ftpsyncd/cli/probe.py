@@ -9,14 +9,23 @@ from rich.table import Table
 
 from ftpsyncd.cli.app import tell
 from ftpsyncd.cli.daemon import client
+from ftpsyncd.cli.hand import remedy
 from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, LockHeldError, RemoteError, UsageError
+from ftpsyncd.errors import (
+    ExitCode,
+    FtpsyncdError,
+    LedgerError,
+    LockHeldError,
+    NameRefusedError,
+    RemoteError,
+    UsageError,
+)
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.probe import Measure, Probing
-from ftpsyncd.quoting import one_line
+from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import kept
 from ftpsyncd.service import claim
@@ -47,11 +56,13 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
     check_name(server, config.servers, "server")
     place = directory or _directory_of(config, server)
     if not place.startswith("/"):
-        raise UsageError(f"{place!r} is no absolute path.", remedy="Begin it with a slash.")
+        raise UsageError(f"{quote(place)} is no absolute path.", remedy="Begin it with a slash.")
     account = Account(config.servers[server])
     try:
         measures = list(Probing(account, place).run())
     except RemoteError as error:
+        refused = isinstance(error, NameRefusedError)
+        error.remedy = "Name a directory that this account may write to with --directory." if refused else remedy(error)
         tell(error)
         ctx.exit(ExitCode.CONFIG if error.exit_code == ExitCode.CONFIG else ExitCode.TEMPFAIL)
     stored, message = _keep(config, account)

@@ -23,6 +23,9 @@ RATE_OVER_S = 5.0
 """The rate is that of the last seconds: it follows the line, and does not jump."""
 TRANSFERS_SHOWN = 4
 MESSAGES_SHOWN = 10
+ECHO = 2
+"""Columns that stay free for the ``^C`` that a terminal echoes: in a full line it would begin another one, and the
+picture's first line would stay behind."""
 
 
 class Rate:
@@ -118,6 +121,7 @@ def view(
 ) -> RenderableType:
     """The bar, the numbers, and the files on their way. Pure."""
     from rich.console import Group  # noqa: PLC0415 - see above
+    from rich.constrain import Constrain  # noqa: PLC0415 - see above
     from rich.table import Table  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
@@ -134,7 +138,8 @@ def view(
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
         table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
-    return Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
+    picture = Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
+    return Constrain(picture, width - ECHO)
 
 
 def sent_bytes(progress: Progress, transfers: Sequence[Transfer]) -> int:
@@ -176,8 +181,9 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
-    nothing = "nothing published" if progress.unavailable or progress.paused else "nothing to publish"
-    well = not (progress.failed or progress.held or progress.unavailable or progress.paused)
+    unknown = progress.unavailable or progress.paused or progress.source_missing
+    nothing = "nothing published" if unknown else "nothing to publish"
+    well = not (progress.failed or progress.held or unknown)
     sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
     lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
     waiting = progress.files_total - progress.files_done

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ftpsyncd.cli.hand import Moving, Place, Tally, complete_place, config_for, connected, moving, place
+from ftpsyncd.cli.hand import Moving, Place, Tally, complete_place, config_for, connected, is_folder, moving, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
@@ -136,11 +136,3 @@ def below(folder: Path) -> Iterator[Path]:
     for directory, _, names in os.walk(folder):
         for name in names:
             yield Path(directory, name)
-
-
-def is_folder(path: Path) -> bool:
-    """Whether it is a folder, as far as that can be seen."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False

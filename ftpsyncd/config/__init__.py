@@ -226,5 +226,5 @@ def _unreadable(secret: Callable[[], str]) -> list[str]:
     try:
         secret()
     except ConfigError as error:
-        return [f"{error.message}; {error.remedy}"]
+        return [f"{error.message}. {error.remedy}" if error.remedy else error.message]
     return []

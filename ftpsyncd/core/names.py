@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 
 from ftpsyncd.model import parent
@@ -10,6 +11,7 @@ from ftpsyncd.model import parent
 SUFFIX = ".filepart"
 TRASH = ".ftpsyncd-trash"
 _NAME_MAX = 255
+_TAIL = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(SUFFIX)}\Z")
 
 
 @lru_cache(maxsize=1024)  # asked for when a file is handed out, when it is sent, and when a leftover is looked for
@@ -25,6 +27,11 @@ def temporary(remote: str, owner: str) -> str:
     while len(name.encode("utf-8", "surrogateescape")) + len(tail) > _NAME_MAX:
         name = name[:-1]
     return f"{directory}/{name}{tail}"
+
+
+def final(remote: str) -> str:
+    """A remote path without the tail that `temporary` gives it; a long name may have lost more."""
+    return _TAIL.sub("", remote)
 
 
 def trial(temporary: str) -> str:

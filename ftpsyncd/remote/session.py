@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
@@ -28,6 +29,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import quote
 from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
@@ -115,11 +117,11 @@ class Session:
             name = path.encode(self.account.spec.encoding, "surrogateescape")
         except UnicodeEncodeError as error:
             raise NameNotSendableError(
-                f"The name {path!r} cannot be written in the server's encoding {self.account.spec.encoding}."
+                f"The name {_called(path)} cannot be written in the server's encoding {self.account.spec.encoding}."
             ) from error
         if _IAC in name:
             # Telnet's escape (RFC 854): proftpd wants it doubled, vsftpd and pyftpdlib would store the doubled byte.
-            raise NameNotSendableError(f"The name {path!r} holds the byte 0xFF, which servers read differently.")
+            raise NameNotSendableError(f"The name {_called(path)} holds the byte 0xFF, which servers read differently.")
         return name
 
     def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
@@ -402,3 +404,8 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _called(path: str) -> str:
+    """A path for people: that of the file, where it is its temporary one."""
+    return quote(names.final(path))

@@ -74,11 +74,20 @@ def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
 
 def drawn(picture: RenderableType, width: int) -> str:
     """What a view looks like on a terminal of this width, without colours and trailing blanks."""
+    lines = _lines(picture, width)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def longest(picture: RenderableType, width: int) -> int:
+    """The columns of the longest line of a view on a terminal of this width, with its trailing blanks."""
+    return max(map(len, _lines(picture, width)))
+
+
+def _lines(picture: RenderableType, width: int) -> list[str]:
     paper = StringIO()
     screen = Console(file=paper, width=width, color_system=None, markup=False, highlight=False, emoji=False)
     screen.print(picture)
-    text = paper.getvalue()
-    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return paper.getvalue().splitlines()
 
 
 def on_a_terminal(*words: object, width: int = 80, until: str = "", **environ: str) -> str:

@@ -73,6 +73,10 @@ def test_without_a_command_the_help_is_shown_as_a_usage_error(ftpsyncd):
         (["why"], "Missing argument"),
         (["demo", "--seconds", "soon"], "is not a valid float"),
         (["status", "--watch", "--json"], "exclude each other"),
+        (["put", "-r", "", "web:/"], "One of the words of the command is empty."),
+        (["get", "web:/a.jpg", ""], "Quotes around a variable that is not set"),
+        (["retry", "--path", ""], "is empty."),
+        (["rescan", "--path="], "is empty."),
     ],
 )
 def test_wrong_words_are_usage_errors(ftpsyncd, words, said):

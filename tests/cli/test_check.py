@@ -288,7 +288,18 @@ def test_the_configuration_is_worse_than_a_server():
 def test_findings_are_printed_with_what_helps(ftpsyncd, config_file):
     ended = ftpsyncd("check", "-c", config_file)
     assert ended.code == 75
+    assert "is valid: 1 server, 2 mappings." in ended.out
+    assert "✓ inotify: 2 folders to watch" in ended.out
     assert "✓ state_dir: " in ended.out
     assert "✗ server web: " in ended.out
     assert "\n  → " in ended.out
     assert ended.out.splitlines()[-1].startswith("✗ 1 error")
+
+
+def test_a_finding_is_one_line_for_who_reads_no_terminal(ftpsyncd, config_file):
+    """`grep` finds it, and a command that it names is not broken in two."""
+    config_file.chmod(0o644)
+    ended = ftpsyncd("check", "--offline", "-c", config_file)
+    (line,) = [line for line in ended.out.splitlines() if "every user of this machine can read it" in line]
+    assert line.endswith("or use {file: PATH}")
+    assert [line for line in ended.out.splitlines() if line != line.rstrip()] == []

@@ -21,7 +21,7 @@ import pytest
 from ftpsyncd.cli.hand import Place, place, view
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.errors import UsageError
-from tests.cli.terminal import Ended, drawn, write_config
+from tests.cli.terminal import Ended, drawn, longest, write_config
 from tests.servers import KINDS, running
 from tests.waiting import until
 
@@ -243,6 +243,14 @@ class TestGet:
         assert "\x1b" not in ended.err
         assert files(here / "d") == {"a": b"a"}
 
+    @pytest.mark.parametrize("target", ["{}", "{}/a.jpg", "{}/"])
+    def test_a_local_name_that_is_too_long(self, typed, home, target):
+        (home / "a.jpg").write_bytes(b"picture")
+        for what in ("web:/a.jpg", "web:/"):
+            ended = typed("get", what, target.format("x" * 300))
+            assert (ended.code, ended.out.replace("0 files (0 B) fetched, 1 failed.\n", "")) == (1, "")
+            assert re.fullmatch(r"ftpsyncd: error: 'x+(/a.jpg)?' cannot be written: File name too long\.\n", ended.err)
+
     def test_what_is_not_there(self, typed, here):
         before = files(here)
         for words in (["web:/no"], ["web:/no/"]):
@@ -443,6 +451,13 @@ def test_progress_on_a_terminal(here, home):
     assert code == 0
     assert re.search(r"1 file, [\d.]+ MB, .*/s", seen)
     assert (here / "back" / "big").stat().st_size == 300_000_000
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_picture_leaves_room_for_what_the_terminal_echoes(width):
+    """`^C` in a full line would begin another one, and leave the picture's first line behind."""
+    said = "1 of 4 files, 25 B of 100 B, 5 B/s, 15 s left"
+    assert longest(view("/htdocs/" + "x" * 200, 25, 100, said, UNICODE, width), width) <= width - 2
 
 
 @pytest.mark.parametrize("width", [40, 80])

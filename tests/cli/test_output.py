@@ -8,6 +8,8 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, size, until
 
@@ -98,3 +100,15 @@ def test_a_terminal_without_utf_8_gets_plain_signs():
 def test_names_in_brackets_are_no_markup(capsys):
     console().print("[red]name[/red]")
     assert capsys.readouterr().out == "[red]name[/red]\n"
+
+
+def test_what_is_no_terminal_gets_no_blanks_to_the_right(capsys):
+    table = Table.grid(expand=True)
+    table.add_row("gallery", "")
+    console().print(table)
+    assert capsys.readouterr().out == "gallery\n"
+
+
+def test_a_sentence_for_who_reads_no_terminal_is_one_line(capsys):
+    console().print(Text("word " * 30))
+    assert capsys.readouterr().out == " ".join(["word"] * 30) + "\n"

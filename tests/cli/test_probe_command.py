@@ -154,6 +154,7 @@ def test_a_server_that_cannot_be_reached_is_75(ftpsyncd, config_file):
     ended = ftpsyncd("probe", "web", "-c", config_file)
     assert ended.code == 75
     assert "refused" in ended.err
+    assert "give the command again" in ended.err
     assert ended.out == ""
 
 
@@ -164,6 +165,7 @@ def test_a_directory_that_cannot_be_written_is_75(ftpsyncd, tmp_path):
         ended = ftpsyncd("probe", "web", "--directory", "/", "-c", write_config(tmp_path, port=locked.port))
     assert ended.code == 75
     assert "550" in ended.err
+    assert ended.err.splitlines()[-1] == "Name a directory that this account may write to with --directory."
 
 
 def test_a_bad_configuration_is_78(ftpsyncd, config_file):

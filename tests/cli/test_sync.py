@@ -17,7 +17,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.service import Progress
 from ftpsyncd.status import DaemonStatus, Status, Transfer
-from tests.cli.terminal import check_snapshot, drawn, write_config
+from tests.cli.terminal import check_snapshot, drawn, longest, write_config
 from tests.servers import running
 
 NOT_FOR_A_SYNC = [
@@ -239,9 +239,9 @@ def test_an_interrupt_ends_a_pass_quietly(config_of_real):
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_progress_looks_like_its_snapshot(width):
     transfers = (Transfer("gallery", "2024/a long name of a picture.jpg", 3_000, 12_000, 2.1e6),)
-    text = drawn(view(progress(failed=2), transfers, 12_500_000, UNICODE, width), width)
-    assert max(map(len, text.splitlines())) <= width
-    check_snapshot(f"sync-{width}", text)
+    picture = view(progress(failed=2), transfers, 12_500_000, UNICODE, width)
+    assert longest(picture, width) <= width - 2, "no room for the ^C that a terminal echoes"
+    check_snapshot(f"sync-{width}", drawn(picture, width))
 
 
 def test_progress_before_anything_is_known_is_no_error():
@@ -265,6 +265,11 @@ def test_the_summary_names_what_is_held_and_what_went_wrong():
     assert "1 file failed: ftpsyncd status" in text
     assert "3 deletes are held" in text
     assert "and 2 more messages" in text
+
+
+def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
+    text = drawn(summary(progress(files_done=0, files_total=0, source_missing=True), NOBODY, 0.1, UNICODE), 100)
+    assert text == "! nothing published in 0 s.\n"
 
 
 def test_lines_are_occasional(monkeypatch, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.errors import AlreadyExistsError, ServerUnavailableError
+from ftpsyncd.errors import AlreadyExistsError, NameNotSendableError, ServerUnavailableError
 from ftpsyncd.remote import Ftp
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Timeouts
@@ -85,3 +85,18 @@ def test_the_words_with_which_a_connection_ended_are_told(picture):
         with Ftp(account(), again=account) as ftp, pytest.raises(ServerUnavailableError, match="being replaced"):
             ftp.upload(picture, "/p")
         assert server.connections == 2  # the second one to clear up
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "said"),
+    [
+        ("/\udcff.jpg", "utf-8", r'The name "/\xff.jpg" holds the byte 0xFF, which servers read differently.'),
+        ("/\u0151.jpg", "latin-1", "The name /\u0151.jpg cannot be written in the server's encoding latin-1."),
+    ],
+)
+def test_a_name_that_cannot_be_sent_is_called_as_the_file_is_called(picture, name, encoding, said):
+    """And not with the tail of the temporary name that it is sent under."""
+    with Scripted() as server, Ftp(Account(server.spec(encoding=encoding), timeouts=QUICK)()) as ftp:
+        with pytest.raises(NameNotSendableError) as caught:
+            ftp.upload(picture, name)
+        assert str(caught.value) == said
