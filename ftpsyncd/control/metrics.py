@@ -104,7 +104,9 @@ def _counters(counts: Counts, places: list[Place], servers: list[str]) -> Iterat
     text = "Times a server was found not to work."
     yield _counter("server_outages", text, ("server",), {(name,): counts.outages[name] for name in servers})
     durations = HistogramMetricFamily(
-        "ftpsyncd_transfer_duration_seconds", "Time from the first command to the final name.", labels=_PLACE
+        "ftpsyncd_transfer_duration_seconds",
+        "Time from opening a file to the server's word for its last byte.",
+        labels=_PLACE,
     )
     for place, measured in {**{place: Durations() for place in places}, **counts.durations}.items():
         durations.add_metric(place, list(_buckets(measured)), measured.sum_s)

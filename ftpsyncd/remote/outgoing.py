@@ -56,6 +56,7 @@ class Outgoing:
     names: Names
     file: BinaryIO
     started: float
+    """Monotonic seconds, as `slow_after` and `ended`."""
     kept: Kept = NOTHING
     """What is there from an earlier try and is not sent again."""
     digest: Any = field(default_factory=hashlib.sha256)
@@ -65,6 +66,10 @@ class Outgoing:
     stored: bool = False
     """Something may be at the server under the temporary name."""
     dated: bool = False
+    slow_after: float = 0.0
+    """When its transfer takes long, for this line."""
+    ended: float = 0.0
+    """When the server had confirmed the last byte; 0.0: it has not."""
     alone: bool = False
     """The file that it replaces is deleted already: there is no other version of it at the server."""
 
@@ -96,7 +101,7 @@ class Outgoing:
             self.job,
             self.error,
             self.digest.digest() if self.sent == self.job.size else b"",
-            time.monotonic() - self.started,
+            (self.ended or time.monotonic()) - self.started,
             self.reply,
             self.dated and not self.error,
             self.kept.size,

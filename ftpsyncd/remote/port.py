@@ -80,6 +80,7 @@ class PublishResult(NamedTuple):
     sha256: bytes = b""
     """Of the bytes that were sent."""
     duration_s: float = 0.0
+    """From opening the file until the server had confirmed its last byte; the rename comes after that."""
     reply: str = ""
     """The server's final words about the transfer."""
     dated: bool = False

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 SMALL = 1024 * 1024
 """Files up to this size are begun together with the end of the file before; larger ones wait for it."""
+SLOW_S = 1.0
+SLOW_ROUND_TRIPS = 16
+"""After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
 
 
 def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
@@ -99,6 +102,8 @@ class _Cycle:
     """Complete under its temporary name; its rename is still to come."""
     offer: Offer | None = None
     opened: Outgoing | None = None
+    slow: bool = False
+    """The last transfer took so long that its final name, two round trips away, shall not wait for another one."""
 
     def run(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         source = iter(jobs)
@@ -146,7 +151,7 @@ class _Cycle:
             FtpsyncdError: this job cannot be started; nothing was sent of it.
         """
         session = self.session
-        if job.size > SMALL or job.resume:
+        if job.size > SMALL or job.resume or self.slow:
             # Before anything else: the rename of the file before may show that there is none.
             yield from self._flush()
         temporary = job.temporary if session.profile.renames else job.path
@@ -342,6 +347,7 @@ class _Cycle:
         def answer() -> Reply | None:
             return next((reply for reply in list(queued)[ahead:] if not reply.preliminary), None)
 
+        began = time.monotonic()
         try:
             line = offer.open(session, answer)
         except TransferFailedError as error:
@@ -351,6 +357,7 @@ class _Cycle:
             upload.stored = True
             return error
         upload.stored = True
+        upload.slow_after = (now := time.monotonic()) + max(SLOW_S, SLOW_ROUND_TRIPS * (now - began))
         self._announce(upload, ahead)
         try:
             job = upload.job
@@ -415,6 +422,8 @@ class _Cycle:
         if another:
             reply = self._offered(reply, None if in_order else timeouts.close_s)
         upload.reply = reply.text
+        upload.ended = time.monotonic()
+        self.slow = upload.ended > upload.slow_after
         upload.stored = first.preliminary
         if failure is not None and not isinstance(failure, RemoteError):
             upload.error = failure

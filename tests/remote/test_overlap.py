@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
+from ftpsyncd.remote import upload
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile, reads_in_turn
 from ftpsyncd.remote.wire import Timeouts
@@ -64,6 +68,48 @@ class TestTheCycle:
                 *[f"RNFR /3{TAIL}", "RNTO /3"],
                 "QUIT",
             ]
+
+    @pytest.mark.parametrize("greeting", [KNOWN, "220 Hello."])
+    @pytest.mark.parametrize(("limit_s", "waits"), [(0.0, True), (60.0, False)])
+    def test_on_a_slow_line_a_name_does_not_wait_for_the_next_file(self, monkeypatch, greeting, limit_s, waits):
+        monkeypatch.setattr(upload, "SLOW_S", limit_s)
+        monkeypatch.setattr(upload, "SLOW_ROUND_TRIPS", 0)
+        with Scripted(GREETING=greeting) as server:
+            told: list[str] = []
+
+            def noted(name: str):
+                def opened():
+                    told.append(name)
+                    return io.BytesIO(b"x" * 1000)
+
+                return opened
+
+            jobs = [job(f"/{name}", b"x" * 1000, open=noted(name)) for name in ("0", "1", "2")]
+            with account(server)() as session:
+                for result in session.publish(jobs):
+                    assert result.error is None
+                    told.append(f"{result.job.path} is there")
+                    assert "/0" in server.files
+            order = [line for line in server.log if line.startswith(("STOR", "RNTO"))]
+        if waits:
+            assert told == ["0", "/0 is there", "1", "/1 is there", "2", "/2 is there"]
+            assert order == [f"STOR /0{TAIL}", "RNTO /0", f"STOR /1{TAIL}", "RNTO /1", f"STOR /2{TAIL}", "RNTO /2"]
+        else:
+            assert told[:2] == ["0", "1"]
+
+    def test_the_time_of_a_transfer_is_its_own(self):
+        async def slow(connection: Connection, path: str) -> None:
+            connection.server.files[path] = await connection.receive()
+            await connection.end_data()
+            await asyncio.sleep(1.0)
+            await connection.say("226 Stored.")
+
+        with Scripted(GREETING=KNOWN, STOR=[None, slow]) as server:
+            acc = Account(server.spec(), timeouts=QUICK._replace(final_s=20))
+            with acc() as session:
+                first, second = publish(session, *paths("0", "1"))
+        assert (first.error, second.error) == (None, None)
+        assert second.duration_s >= 1.0 > first.duration_s
 
     def test_nothing_but_epsv_travels_with_stor(self):
         with Scripted(GREETING=KNOWN) as server, account(server)() as session:
