@@ -881,6 +881,60 @@ def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
     assert killed > 5
 
 
+def test_of_what_was_published_there_is_the_receipt_and_of_what_failed_the_servers_words():
+    world = begun()
+    try:
+        said = world.why("1")
+        assert said.receipt is not None
+        size = len(world.server.files[f"{BASE}/1"].content)
+        assert (said.receipt.kind, said.receipt.path, said.receipt.size) == ("published", "1", size)
+        assert said.sentence.startswith(f"published {said.receipt.at}, {size} bytes")
+        assert said.sentence.endswith(f", sha256 {said.receipt.sha256}")
+        assert len(said.receipt.sha256) == 64
+        world.do(("rename", 0, "2"))
+        world.do(("go_on", 30.0))
+        said = world.why("2")
+        assert said.receipt is not None
+        assert (said.receipt.kind, said.receipt.source) == ("renamed", "1")
+        assert said.sentence.startswith(f"published as 1, renamed {said.receipt.at}, {size} bytes, sha256 ")
+        world.do(("lose_history",))
+        said = world.why("2")
+        assert (said.state, said.receipt) == ("published", None)
+        assert f", {size} bytes, sha256 " in said.sentence
+        world.server.fail("STOR", FAULTS["broken"](), times=3)
+        world.do(("write", "2", 40))
+        world.do(("go_on", 5.0))
+        said = world.why("2")
+        assert said.state == "failed"
+        assert "(the server said: 426 Aborted.)" in said.sentence
+        assert said.receipt is not None
+        assert (said.receipt.kind, said.receipt.attempts) == ("failed", said.details["attempts"])
+        world.do(("write", "2", 60))
+        world.do(("go_on", 0.5))
+        said = world.why("2")
+        assert said.state == "settling"
+        assert "(the server said: 426 Aborted.)" in said.sentence
+        world.do(("go_on", 60.0))
+        said = world.why("2")
+        assert said.state == "published"
+        assert said.receipt is not None
+        assert said.receipt.attempts > 1
+        assert f", after {said.receipt.attempts} tries, " in said.sentence
+        world.server.fail("DELE", FAULTS["broken"](), times=4)
+        world.do(("delete", 0))
+        world.do(("go_on", 5.5))
+        said = world.why("2")
+        assert said.state == "failed"
+        assert said.sentence.startswith("it is gone here, and still at the server: ")
+        assert "(the server said: 426 Aborted.)" in said.sentence
+        world.do(("go_on", 2.0))
+        said = world.why("2")
+        assert said.state == "settling"
+        assert "(the server said: 426 Aborted.)" in said.sentence
+    finally:
+        world.close()
+
+
 def test_for_every_delay_there_is_a_sentence():
     world = begun()
     try:

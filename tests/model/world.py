@@ -553,6 +553,10 @@ class World:
                 queue.finish(action)
             self._attach(root)
 
+    def lose_history(self) -> None:
+        """All receipts are too old."""
+        self._ledger.history.prune(self.time.wall_ns() + 10**18, 1000)
+
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 
     def approve(self) -> None:
@@ -787,8 +791,7 @@ class World:
         """What a person is told who asks for a path."""
         assert self._engine is not None
         live = steering._live_reason(self._mirror, path, path, self._engine._moment())
-        row, failure = self._ledger.row(self._mirror.id, path), self._ledger.failure(self._mirror.id, path)
-        return live or survey._Reason(self.spec, path, path, row, failure).find()
+        return live or survey.reason(self.spec, path, path, self._ledger, self._mirror.id)
 
     def ask(self, which: int) -> None:
         """A person asks for a path."""
