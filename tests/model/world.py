@@ -250,7 +250,8 @@ class _Ledger(Ledger):
 
     def die(self) -> None:
         """What was not committed is lost."""
-        self._db.close()
+        # Not the database's own way to close, which commits.
+        self._db._db.close()
 
 
 class World:
