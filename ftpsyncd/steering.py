@@ -87,7 +87,11 @@ class Steering(Daemon):
                 for mirror in engine.mirrors.values()
                 if (mapping is None or mirror.spec.name == mapping) and (server is None or mirror.spec.server == server)
             ]
-            return "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
+            said = "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
+            # What a person was told is done outlives whatever happens next.
+            engine.ledger.commit()
+            trouble = engine.ledger.trouble
+            return f"{said}; not recorded yet, because {trouble}" if trouble else said
 
         return engine.ask(act)
 

@@ -614,6 +614,86 @@ def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
         world.close()
 
 
+@pytest.mark.parametrize("home", ["the same", "another"])
+def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: str):
+    """What is left of it is few enough by then to be deleted without a person."""
+    died = 0
+    for steps in range(30):
+        world = begun()
+        try:
+            if home == "another":
+                world.do(("vanish", "beside"))
+                world.do(("go_on", 10.0))
+                world.write("1", 40)
+            else:
+                world.do(("delete_all",))
+            world.do(("go_on", 30.0))
+            assert world._ledger.hold(world._mirror.id) is not None
+            world.do(("discard",))
+            told = len(world.events)
+            world.later(steps, ("crash",))
+            world.do(("go_on", 5.0))
+            died += not world.running
+            for op in (("start",), ("go_on", 400.0)):
+                world.do(op)
+            world._later.clear()
+            for op in (("start",), ("go_on", 400.0)):
+                world.do(op)
+            assert set(world._published()) == {"1", "a/1", "a/2", "b/1"}, steps
+            assert EventKind.HELD not in {event.kind for event in world.events[told:]}
+            assert world._ledger.hold(world._mirror.id) is None
+            assert world._ledger.totals(world._mirror.id).files == (home == "another")
+            # It is over: what is deleted now is deleted at the server.
+            world.write("2", 20)
+            world.do(("go_on", 30.0))
+            world.do(("restart",))
+            world.do(("go_on", 30.0))
+            world.drop.delete("2")
+            world.do(("go_on", 30.0))
+            assert "2" not in world._published()
+        finally:
+            world.close()
+    assert died > 5
+
+
+def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mounted():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.write("2", 20)
+        world.do(("go_on", 30.0))
+        world.do(("discard",))
+        world.do(("crash",))
+        world.do(("vanish", "disk"))
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert world._ledger.totals(world._mirror.id).files == 5
+        world.do(("come_back",))
+        world.do(("go_on", 400.0))
+        assert world._ledger.totals(world._mirror.id).files == 1
+        assert world._published().keys() == {"1", "a/1", "a/2", "b/1", "2"}
+    finally:
+        world.close()
+
+
+def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("go_on", 30.0))
+        world.do(("discard",))
+        world.do(("vanish", "nowhere"))
+        # No clock tells any more since when they are gone.
+        world.do(("set_clock", 100.0))
+        world.do(("go_on", 30.0))
+        world.do(("come_back",))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
+        assert world._ledger.totals(world._mirror.id).files == 0
+    finally:
+        world.close()
+
+
 def test_deletes_that_are_refused_and_tried_again_do_not_make_a_mass_delete():
     world = begun()
     try:

@@ -576,6 +576,8 @@ class World:
             self._all_managed = False
             self._may_accept = True
             self._mirror.removals.discard(self._engine._moment())
+            # As `Steering` does before it answers.
+            self._ledger.commit()
 
     def retry(self) -> None:
         if self._engine is not None and not self._turning:
