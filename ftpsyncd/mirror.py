@@ -123,6 +123,7 @@ class Mirror:
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
+        self.removals.forgotten = self.intents.forgotten
         self.pending: dict[str, Pending] = {}
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.paused = ledger.paused(mapping_id)
@@ -556,6 +557,7 @@ class Mirror:
             self.offers.directory_gone(path)
         else:
             self.ledger.forget(self.id, path)
+        self.intents.forgotten(path)
         self.ledger.clear_failure(self.id, path)
 
     def _moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:

@@ -283,7 +283,7 @@ class Delete(NamedTuple):
     trash: str = ""
     """Remote path to rename it to instead of deleting it; empty: delete."""
     sizes: tuple[int, ...] = ()
-    """Bytes that the file has at the server if it is ours; empty: that is not known, or a person decided."""
+    """Bytes that the file may have at the server if it is ours; empty: a person decided."""
     why: str = "deleted locally"
     left: tuple[str, ...] = ()
     """As in `Upload`: none of them may come to the file's place afterwards."""

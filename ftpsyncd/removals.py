@@ -97,6 +97,8 @@ class Removals:
 
     def __init__(self, site: Site) -> None:
         self.absent = Deletes()
+        self.forgotten: Callable[[str], None] = lambda _path: None
+        """Is told what a person wants to stay at the server although it is gone here."""
         self._after_pass: set[str] = set()
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
         self.hold = site.ledger.hold(site.id)
@@ -334,9 +336,9 @@ class Removals:
         if spec.deletes is DeletePolicy.TRASH:
             trash = names.trash(spec.remote, self._site.today(), path)
         row = self._site.ledger.row(self._site.id, path)
-        # Of a row in doubt (`Intents`) it may be known only that it is ours: after a crash the server may have either.
-        known = row is not None and row.fingerprint.size_is_known and path not in self._decided
-        return Delete(spec.name, path, trash, (row.fingerprint.size,) if row is not None and known else ())
+        # Of a row in doubt the open intent tells which others it may have after a crash (`Intents.begin`).
+        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()
+        return Delete(spec.name, path, trash, sizes)
 
     def _may_delete(self, path: str, at: Moment) -> bool:
         """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
@@ -423,6 +425,7 @@ class Removals:
         files = len(changed)
         for path in changed:
             site.ledger.forget(site.id, path)
+            self.forgotten(path)
             site.ledger.clear_failure(site.id, path)
             site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
             self.emptied(parent(path))

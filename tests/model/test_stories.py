@@ -547,6 +547,43 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
             world.close()
 
 
+@pytest.mark.parametrize("edited", [True, False])
+@pytest.mark.parametrize("again", [4, 8, 12, 16, 20])
+def test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off(again: int, *, edited: bool):
+    """Of one that nobody edited the server has what was published first or what was sent last: it is deleted."""
+    for steps in range(0, 30, 2):
+        world = begun()
+        try:
+            world.write("1", 60)
+            world.later(steps, ("crash",))
+            world.do(("go_on", 30.0))
+            world._later.clear()
+            if not world.running:
+                world.drop.delete("1")
+                if edited:
+                    world.do(("edit_there", "1"))
+                world.do(("start",))
+                world.do(("go_on", 4.9))
+                world.later(again, ("crash",))
+                for op in (("go_on", 60.0), ("start",), ("go_on", 400.0)):
+                    world.do(op)
+                world._later.clear()
+                world.do(("start",))
+                world.do(("go_on", 400.0))
+                assert (f"{BASE}/1" in world.server.files) == edited, steps
+                assert world._ledger.changed_at_server(world._mirror.id) == ["1"] * edited, steps
+                if edited:
+                    world.discard()
+                    world.do(("go_on", 400.0))
+                    world.do(("restart",))
+                    world.do(("go_on", 400.0))
+                    assert f"{BASE}/1" in world.server.files
+                    assert world._ledger.row(world._mirror.id, "1") is None
+                assert not world._mirror.intents
+        finally:
+            world.close()
+
+
 @pytest.mark.parametrize("back", [("write", "1", 40), ("move_in", 0, "1")], ids=["another", "the same"])
 def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_file_is_back(back: Op):
     world = begun()

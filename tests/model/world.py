@@ -571,7 +571,9 @@ class World:
             self._mirror.removals.approve(self._engine._moment())
 
     def discard(self) -> None:
-        if self._engine is not None and not self._turning and self._mirror.removals.hold is not None:
+        if self._engine is None or self._turning:
+            return
+        if self._mirror.removals.hold is not None or self._ledger.changed_at_server(self._mirror.id):
             self.given_up |= self.drop.finished
             self._all_managed = False
             self._may_accept = True
