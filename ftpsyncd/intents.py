@@ -301,24 +301,23 @@ class Intents:
         if intent.kind is Kind.DIR and intent.source:
             self._ask_for_rename(path, intent)
             return
-        # Only an upload, or a rename to this path, can have put something of ours there that has another size.
-        self.doubt_row(path, same_size=not intent.fingerprints)
-        self.doubt_row(intent.source, same_size=True)
+        self.doubt_row(path)
+        self.doubt_row(intent.source)
 
-    def doubt_row(self, path: str, *, same_size: bool = False, whole: bool = True) -> bool:
+    def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none.
 
         Args:
             path: of the file.
-            same_size: nothing of ours can have replaced it, so that a file of another size is not the published one.
             whole: what it holds there is in doubt; else only whether it is there, and it is sent only if not.
         """
         ledger, mapping = self._site.ledger, self._site.id
         row = ledger.row(mapping, path)
         if row is None or row.kind is not Kind.FILE:
             return False
-        nothing_like_it = row.fingerprint.doubted(same_size=same_size)
-        ledger.put(mapping, path, row._replace(fingerprint=nothing_like_it, sha256=b"" if whole else row.sha256))
+        ledger.put(
+            mapping, path, row._replace(fingerprint=row.fingerprint.doubted(), sha256=b"" if whole else row.sha256)
+        )
         return True
 
     def ask(self, unsettled: Container[str], now: float) -> None:

@@ -635,7 +635,7 @@ class Mirror:
             for name in self.ledger.files_among(self.id, directory, others):
                 path = join(directory, name)
                 if not self.removals.absent.knows(path) and not self.queue.occupied(self.spec.name, path):
-                    self.intents.doubt_row(path, same_size=True, whole=False)
+                    self.intents.doubt_row(path, whole=False)
                     self.dirty.mark(path, at.now)
 
     # ── how long things wait ─────────────────────────────────────────────────────────────────────────────────
@@ -696,7 +696,7 @@ class Mirror:
             # What runs right now makes it right by itself.
             if path in held or self.queue.occupied(self.spec.name, path):
                 continue
-            if self.intents.doubt_row(path, same_size=True):
+            if self.intents.doubt_row(path):
                 self.ledger.clear_failure(self.id, path)
                 known += 1
         if known:

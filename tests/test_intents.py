@@ -67,9 +67,13 @@ def story(tmp_path: Path) -> Iterator[Story]:
         yield Story(ledger)
 
 
-def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(story: Story):
+NEWER = Fingerprint(60, 3, 8)
+
+
+@pytest.mark.parametrize("action", [Upload(M, "d/a", NEWER, replaces=True), Rename(M, "d/a", "old", NEWER, SHA)])
+def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(story: Story, action: Action):
     story.published("d/a")
-    story.intents.begin(Upload(M, "d/a", Fingerprint(60, 3, 8), replaces=True))
+    story.intents.begin(action)
     story.crash(one_pass=True)
     assert story.asked() == [Sweep(M, "d/a", partial("d/a"))]
     story.intents.end(Sweep(M, "d/a", partial("d/a")))
@@ -202,21 +206,7 @@ def test_a_delete_that_was_interrupted_still_knows_the_size(story: Story):
     believed = story.believes("a")
     assert believed is not None
     assert believed.is_doubted
-    assert (believed.size, believed.size_is_known) == (A.size, True)
-
-
-@pytest.mark.parametrize("action", [Upload(M, "a", B, replaces=True), Rename(M, "a", "old", B, SHA)])
-def test_after_an_upload_that_was_interrupted_the_size_is_not_known_again(story: Story, action: Action):
-    story.published("a")
-    story.intents.begin(action)
-    story.crash()
-    for sweep in story.asked():
-        story.intents.end(sweep)
-    story.intents.begin(Delete(M, "a"))
-    story.crash()
-    believed = story.believes("a")
-    assert believed is not None
-    assert not believed.size_is_known
+    assert believed.size == A.size
 
 
 def test_leftovers_move_with_their_directory_and_survive_what_follows_there(story: Story):
