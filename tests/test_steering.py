@@ -96,12 +96,17 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
         # The rest of that turn, with its own commit.
         monkeypatch.setattr(engine, "_look", lambda _at: mirror.removals.hold is None and let_go.wait(30))
         engine.start()
-        said = Steering(config, engine).command(CommandName.DISCARD, mapping=None, server=None, path=None)
+        daemon = Steering(config, engine)
+        said = daemon.command(CommandName.DISCARD, mapping=None, server=None, path=None)
         assert "discarded" in said
         with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
             assert recorded.hold(mapping) is None
             assert recorded.discarding(mapping)
         let_go.set()
+        monkeypatch.setattr(Ledger, "trouble", "its disk is full")
+        said = daemon.command(CommandName.PAUSE, mapping=None, server=None, path=None)
+        assert said == "gallery: paused; not recorded yet, because its disk is full"
+        monkeypatch.undo()
         engine.stop()
 
 
