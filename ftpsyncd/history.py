@@ -60,6 +60,9 @@ RECORDED = frozenset(
 )
 """What has a receipt."""
 
+ARRIVED = (EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED)
+"""What is written together with a file's row."""
+
 COUNTED = frozenset({EventKind.FAILED, EventKind.PARKED, EventKind.KEPT})
 """What is counted while it goes on, instead of being written each time."""
 
@@ -226,6 +229,34 @@ class History:
         # SQLite promises no order within a group.
         found.sort(key=lambda recorded: (recorded.at_ns, recorded.id), reverse=True)
         return found
+
+    def of_arrival(self, mapping: int, path: str, at_ns: int) -> Recorded | None:
+        """How a file came to be at the server as its row says; none if that is older than the history.
+
+        Args:
+            mapping: its number in the ledger.
+            path: of the file.
+            at_ns: since when its row says that it is there, which was written together with the receipt.
+        """
+        kinds = ",".join(f"'{kind.value}'" for kind in ARRIVED)
+        # Few things are recorded in one moment, and the times have an index: paths need none for this.
+        return self._one(
+            "history_time", f"h.at_ns=? AND h.mapping=? AND h.path=? AND h.kind IN ({kinds})", at_ns, mapping, path
+        )
+
+    def of_failure(self, mapping: int, path: str) -> Recorded | None:
+        """The latest tries of a path whose failure is open."""
+        return self._one("history_open", "h.open AND h.mapping=? AND h.path=?", mapping, path)
+
+    def _one(self, index: str, condition: str, *values: int | str) -> Recorded | None:
+        """The latest receipt that fits; the path is the last of the values."""
+        self.flush()
+        sql = (
+            f"SELECT {_COLUMNS} FROM history h INDEXED BY {index} CROSS JOIN mapping m ON m.id=h.mapping"  # noqa: S608 - constants
+            f" WHERE {condition} ORDER BY h.last_ns DESC, h.id DESC LIMIT 1"
+        )
+        found = self._read(sql, (*values[:-1], os.fsencode(str(values[-1])))).fetchall()
+        return _recorded(list(found[0])) if found else None
 
     def mappings(self) -> list[str]:
         """The names of all mappings that the ledger knows, also those that are no longer configured."""

@@ -191,18 +191,43 @@ class Intents:
             action: it is over.
             sent: an upload was sent, and so took the place of what an earlier one had left.
         """
-        path = action.path
+        path, before = action.path, self._open.get(action.path)
         replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._temporary_of(path)
         self._left.discard(path)
         late = self._temporary_of(path) if path in self._cut_off and self._sweep_twice else ""
         self._drop(path)
-        if temporary:
-            self._put(path, Intent(Kind.FILE, temporary))
+        # A sweep that asked for the file has told which it is.
+        asked = isinstance(action, Sweep) and bool(action.fingerprints)
+        prints = before.fingerprints if before is not None and not asked and self._is_in_doubt(path) else ()
+        if temporary or prints:
+            self._put(path, Intent(Kind.FILE, temporary, fingerprints=prints))
         if late:
             self._sweep_later(late)
             self._late[self._path_of(late)] = None
         self._go_on_removing()
+
+    def _is_in_doubt(self, path: str) -> bool:
+        """Whether the server may have something else than the ledger says of a file: one of the open intent's files."""
+        row = self._site.ledger.row(self._site.id, path)
+        return row is not None and row.kind is Kind.FILE and row.fingerprint.is_doubted
+
+    def _only_tells(self, path: str) -> bool:
+        """Whether an intent has nothing to be asked, and only tells which files of ours may be there."""
+        intent = self._open[path]
+        return bool(intent.fingerprints) and not intent.temporary and not intent.parts and self._is_in_doubt(path)
+
+    def forgotten(self, path: str) -> None:
+        """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more."""
+        prefix, queue, name = f"{path}/", self._site.queue, self._site.spec.name
+        for each, intent in list(self._open.items()):
+            about = each == path or each.startswith(prefix)
+            if not about or not intent.fingerprints or queue.occupied(name, each):
+                continue
+            if intent.temporary:
+                self._put(each, intent._replace(fingerprints=(), received=0, parts=()))
+            else:
+                self._drop(each)
 
     def put_off(self, sweep: Sweep) -> None:
         """The server refused to settle this, and asking again at once would be asking for ever."""
@@ -276,24 +301,23 @@ class Intents:
         if intent.kind is Kind.DIR and intent.source:
             self._ask_for_rename(path, intent)
             return
-        # Only an upload, or a rename to this path, can have put something of ours there that has another size.
-        self.doubt_row(path, same_size=not intent.fingerprints)
-        self.doubt_row(intent.source, same_size=True)
+        self.doubt_row(path)
+        self.doubt_row(intent.source)
 
-    def doubt_row(self, path: str, *, same_size: bool = False, whole: bool = True) -> bool:
+    def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none.
 
         Args:
             path: of the file.
-            same_size: nothing of ours can have replaced it, so that a file of another size is not the published one.
             whole: what it holds there is in doubt; else only whether it is there, and it is sent only if not.
         """
         ledger, mapping = self._site.ledger, self._site.id
         row = ledger.row(mapping, path)
         if row is None or row.kind is not Kind.FILE:
             return False
-        nothing_like_it = row.fingerprint.doubted(same_size=same_size)
-        ledger.put(mapping, path, row._replace(fingerprint=nothing_like_it, sha256=b"" if whole else row.sha256))
+        ledger.put(
+            mapping, path, row._replace(fingerprint=row.fingerprint.doubted(), sha256=b"" if whole else row.sha256)
+        )
         return True
 
     def ask(self, unsettled: Container[str], now: float) -> None:
@@ -343,9 +367,12 @@ class Intents:
 
     def _open_below(self, directory: str) -> list[str]:
         asked = self._put_off.keys() | self._late.keys()
-        return [path for path in self._open if path.startswith(f"{directory}/") and path not in asked]
+        below = [path for path in self._open if path.startswith(f"{directory}/") and path not in asked]
+        return [path for path in below if not self._only_tells(path)]
 
     def _ask(self, path: str) -> None:
+        if self._only_tells(path):
+            return
         intent = self._open[path]
         if intent.kind is Kind.DIR and intent.source:
             self._ask_for_rename(path, intent)

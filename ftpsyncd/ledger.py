@@ -267,6 +267,14 @@ class Ledger:
             (kind, since, message, mapping),
         )
 
+    def discarding(self, mapping: int) -> bool:
+        """Whether a person discarded this mapping's deletes, and not all that is gone has been forgotten yet."""
+        return bool(self._read("SELECT discarding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_discarding(self, mapping: int, *, discarding: bool) -> None:
+        """Remember that a person discarded this mapping's deletes, until all that is gone has been forgotten."""
+        self._write("UPDATE mapping SET discarding=? WHERE id=?", (int(discarding), mapping))
+
     def paused(self, mapping: int) -> bool:
         """Whether a person paused this mapping."""
         return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])

@@ -80,6 +80,7 @@ class Mirror:
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
+        self.removals.forgotten = self.intents.forgotten
         self.looks = Looks(self.site)
         self.waits = Waits(self.site, self.removals.absent)
         self.unreadable = Unreadable(self.site)
@@ -337,6 +338,7 @@ class Mirror:
             self.offers.directory_gone(path)
         else:
             self.ledger.forget(self.id, path)
+        self.intents.forgotten(path)
         self.ledger.clear_failure(self.id, path)
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
@@ -414,7 +416,7 @@ class Mirror:
             # What runs right now makes it right by itself.
             if path in held or self.queue.occupied(self.spec.name, path):
                 continue
-            if self.intents.doubt_row(path, same_size=True):
+            if self.intents.doubt_row(path):
                 self.ledger.clear_failure(self.id, path)
                 known += 1
         if known:

@@ -50,22 +50,14 @@ class Fingerprint(NamedTuple):
     inode: int
 
     @property
-    def size_is_known(self) -> bool:
-        """Whether the server is to have a file of this size; not so if an upload may have replaced it."""
-        return bool(self.mtime_ns or self.inode)
-
-    @property
     def is_doubted(self) -> bool:
         """Whether it is that of no file, so that whatever is on disk is published anew."""
+        # Ledgers have 1 from when it said that no upload could have changed the size.
         return self.inode == 0 and self.mtime_ns in {0, 1}
 
-    def doubted(self, *, same_size: bool) -> Fingerprint:
-        """What is left of it when the server may not have the file any more, or has another one.
-
-        Args:
-            same_size: what the server has of ours, if it has it, still has this size.
-        """
-        return Fingerprint(self.size, int(same_size and self.size_is_known), 0)
+    def doubted(self) -> Fingerprint:
+        """What is left of it when the server may not have the file any more, or has another one."""
+        return Fingerprint(self.size, 0, 0)
 
 
 class Kind(Enum):
@@ -283,7 +275,7 @@ class Delete(NamedTuple):
     trash: str = ""
     """Remote path to rename it to instead of deleting it; empty: delete."""
     sizes: tuple[int, ...] = ()
-    """Bytes that the file has at the server if it is ours; empty: that is not known, or a person decided."""
+    """Bytes that the file may have at the server if it is ours; empty: a person decided."""
     why: str = "deleted locally"
     left: tuple[str, ...] = ()
     """As in `Upload`: none of them may come to the file's place afterwards."""

@@ -43,5 +43,5 @@ class OtherCases:
             for name in site.ledger.files_among(site.id, directory, others):
                 path = join(directory, name)
                 if not self._absent.knows(path) and not site.queue.occupied(site.spec.name, path):
-                    self._intents.doubt_row(path, same_size=True, whole=False)
+                    self._intents.doubt_row(path, whole=False)
                     site.dirty.mark(path, at.now)

@@ -1,6 +1,6 @@
 """What a person asks a daemon or tells it to do, and what it answers. Immutable; the shapes of docs/control-api.md.
 
-Imported by every command that asks a daemon, so it imports nothing of ours. Nobody asks a `sync`.
+Imported by every command that asks a daemon, so it imports no more of ours than receipts. Nobody asks a `sync`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
+
+from ftpsyncd.receipts import Receipt
 
 
 class CommandName(StrEnum):
@@ -47,3 +49,5 @@ class Why(NamedTuple):
     """For people: the reason, and what would change it."""
     details: Mapping[str, str | int | float | bool | None] = MappingProxyType({})
     """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""
+    receipt: Receipt | None = None
+    """Of how a published file came to the server, or of the failed tries that the sentence tells of."""

@@ -99,6 +99,8 @@ class Removals:
 
     def __init__(self, site: Site) -> None:
         self.absent = Deletes()
+        self.forgotten: Callable[[str], None] = lambda _path: None
+        """Is told what a person wants to stay at the server although it is gone here."""
         self._after_pass: set[str] = set()
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
         self.hold = site.ledger.hold(site.id)
@@ -115,7 +117,9 @@ class Removals:
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._discarded = -math.inf
         """What was gone by then (monotonic) is dropped from the ledger instead of being deleted at the server."""
-        self._discards_unseen = False
+        self._discarding = site.ledger.discarding(site.id)
+        """Not all of it has been dropped yet. The ledger says so, too: the decision is for good, whatever happens."""
+        self._discards_unseen = self._discarding
         """So is, until the pass ends, what is found gone later: it may have been gone by then."""
 
     def __repr__(self) -> str:
@@ -198,7 +202,10 @@ class Removals:
         for path in self._after_pass:
             self._site.dirty.mark(path, at.now)
         self._after_pass.clear()
-        self._discards_unseen, self._all_seen = False, True
+        self._all_seen = True
+        if self._is_published_source():
+            self._discards_unseen = False
+            self._end_discard()
         self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
         if self.hold is None:
             return
@@ -207,6 +214,19 @@ class Removals:
             self._release("nothing is left to delete")
         elif self.hold.kind is not HoldKind.MASS_DELETE and self._same_source():
             self._release("the folder that was published before is back")
+
+    def _is_published_source(self) -> bool:
+        """Whether what is not in this folder is gone: no other folder or disk is in its place."""
+        return self.hold is None or self.hold.kind is HoldKind.MASS_DELETE
+
+    def _end_discard(self) -> None:
+        """Have done with a decision once nothing is left that it is about."""
+        if self._discarding and not self._discards_unseen and not self.absent.any_since(self._discarded):
+            self._keep_discarding(discarding=False)
+
+    def _keep_discarding(self, *, discarding: bool) -> None:
+        self._discarding = discarding
+        self._site.ledger.set_discarding(self._site.id, discarding=discarding)
 
     def _same_source(self) -> bool:
         """Whether everything is mounted as it was when it was published."""
@@ -241,6 +261,7 @@ class Removals:
         """Take back every delete that has not begun."""
         self.absent.clear()
         self._all_seen = False
+        self._discards_unseen |= self._discarding
         self._after_pass.clear()
         self._doomed.clear()
         self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
@@ -276,8 +297,9 @@ class Removals:
             since = self.absent.note(path, 1, at.now - gone_s)
         else:
             since = self.absent.note_directory(path, site.ledger.files_below(site.id, path), at.now - gone_s)
-        if since <= self._discarded or self._discards_unseen:
+        if since <= self._discarded or (self._discards_unseen and self._is_published_source()):
             self.absent.back(path)
+            self._end_discard()
             return False
         due = since + site.spec.delete_after_s
         if due > at.now:
@@ -334,9 +356,9 @@ class Removals:
         if spec.deletes is DeletePolicy.TRASH:
             trash = names.trash(spec.remote, self._site.today(), path)
         row = self._site.ledger.row(self._site.id, path)
-        # Of a row in doubt (`Intents`) it may be known only that it is ours: after a crash the server may have either.
-        known = row is not None and row.fingerprint.size_is_known and path not in self._decided
-        return Delete(spec.name, path, trash, (row.fingerprint.size,) if row is not None and known else ())
+        # Of a row in doubt the open intent tells which others it may have after a crash (`Intents.begin`).
+        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()
+        return Delete(spec.name, path, trash, sizes)
 
     def _may_delete(self, path: str, at: Moment) -> bool:
         """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
@@ -405,6 +427,10 @@ class Removals:
             site.ledger.clear_failure(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
+            if self._discards_unseen:
+                # The later decision is about all that is gone.
+                self._discards_unseen = False
+                self._end_discard()
             self._accept_source()
             self._release("approved")
         site.dirty.mark_deep("", at.now)
@@ -419,12 +445,14 @@ class Removals:
         files = len(changed)
         for path in changed:
             site.ledger.forget(site.id, path)
+            self.forgotten(path)
             site.ledger.clear_failure(site.id, path)
             site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
             self.emptied(parent(path))
         if self.hold is not None:
             files += self.absent.files
             self._discarded = at.now
+            self._keep_discarding(discarding=True)
             # Below a directory that another disk had taken the place of, nothing was looked for.
             self._discards_unseen = not self._all_seen or bool(self._swapped)
             self._accept_source()

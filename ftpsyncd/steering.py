@@ -20,7 +20,7 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
-from ftpsyncd.survey import history, in_no_mapping, locate, why_from_ledger
+from ftpsyncd.survey import failed_lately, history, in_no_mapping, locate, reason, why_from_ledger
 
 
 class Steering(Daemon):
@@ -63,7 +63,7 @@ class Steering(Daemon):
         def ask(at: Moment) -> Why:
             mirror = engine.mirrors[spec.name]
             live = _live_reason(mirror, path, relative, at)
-            return live or why_from_ledger(config, path, engine.ledger, mirror.id)
+            return live or reason(spec, path, relative, engine.ledger, mirror.id)
 
         return engine.ask(ask)
 
@@ -87,7 +87,11 @@ class Steering(Daemon):
                 for mirror in engine.mirrors.values()
                 if (mapping is None or mirror.spec.name == mapping) and (server is None or mirror.spec.server == server)
             ]
-            return "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
+            said = "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
+            # What a person was told is done outlives whatever happens next.
+            engine.ledger.commit()
+            trouble = engine.ledger.trouble
+            return f"{said}; not recorded yet, because {trouble}" if trouble else said
 
         return engine.ask(act)
 
@@ -155,25 +159,36 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
         return Why(
             path, name, "source_missing", f"{mirror.removals.missing}; nothing changes at the server until it is back"
         )
-    if pending is not None:
+    last, receipt = failed_lately(mirror.ledger, mirror.id, relative)
+    last = last and f"; the last try failed: {last}"
+    # What only waits for its next try is in the ledger, with what it failed of.
+    if pending is not None and pending.sighting is not None:
         waited_s = round(at.now - pending.first, 1)
         details = {"waited_s": waited_s, "settle_s": mirror.spec.settle_s}
-        return Why(path, name, "settling", f"not published yet, because {pending.why} (for {waited_s} s)", details)
+        return Why(
+            path,
+            name,
+            "settling",
+            f"not published yet, because {pending.why} (for {waited_s} s){last}",
+            details,
+            receipt,
+        )
     if queue.occupied(name, relative):
-        return Why(path, name, "in_flight", "it is being published right now")
+        return Why(path, name, "in_flight", f"it is being published right now{last}", receipt=receipt)
     action = queue.waiting(name, relative)
     # A leftover that is going to be swept says nothing about the file itself.
     if action is not None and not isinstance(action, Sweep):
-        reason = f"waits in the queue of {mirror.spec.server} ({action.why})"
+        sentence = f"waits in the queue of {mirror.spec.server} ({action.why})"
         if queue.message:
-            reason += f": {queue.message}"
+            sentence += f": {queue.message}"
         if mirror.paused:
-            reason += f"; {name} is paused, `ftpsyncd resume {name}` goes on"
-        return Why(path, name, "pending", reason, {"action": type(action).__name__.lower()})
+            sentence += f"; {name} is paused, `ftpsyncd resume {name}` goes on"
+        return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
     if since is not None:
         if mirror.removals.hold is not None:
             return Why(path, name, "held", mirror.removals.hold.message)
         left_s = round(max(0.0, since + mirror.spec.delete_after_s - at.now), 1)
         what = "forgotten, and kept" if mirror.spec.deletes is DeletePolicy.KEEP else "deleted"
-        return Why(path, name, "settling", f"it is gone here; {what} at the server in {left_s} s", {"left_s": left_s})
+        sentence = f"it is gone here; {what} at the server in {left_s} s{last}"
+        return Why(path, name, "settling", sentence, {"left_s": left_s}, receipt)
     return None

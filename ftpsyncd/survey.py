@@ -19,6 +19,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.errors import LedgerError, NameNotSendableError, UnknownNameError, UsageError
+from ftpsyncd.events import EventKind
 from ftpsyncd.history import Recorded
 from ftpsyncd.ledger import CHANGED, LEDGER, Ledger
 from ftpsyncd.local.scan import LINK, Scanner
@@ -324,10 +325,36 @@ def why_from_ledger(config: Config, path: str, ledger: Ledger | None, mapping_id
         roots = ", ".join(str(spec.local) for spec in config.mappings.values())
         return Why(path, None, "unmanaged", f"it is in no mapping's folder ({roots})")
     spec, relative = found
-    row = failure = None
-    if ledger is not None and mapping_id is not None:
-        row, failure = ledger.row(mapping_id, relative), ledger.failure(mapping_id, relative)
-    return _Reason(spec, path, relative, row, failure).find()
+    return reason(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+
+
+def reason(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Why:
+    """Why a path of one mapping is, or is not, at the server; ``ledger`` is None if that does not know the mapping."""
+    if ledger is None:
+        return _Reason(spec, path, relative).find()
+    row, failure = ledger.row(mapping_id, relative), ledger.failure(mapping_id, relative)
+    arrival = None
+    if row is not None and ledger.has_history:
+        arrival = _receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
+    return _Reason(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative)).find()
+
+
+def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
+    """What the last try of a path failed of, in words, and the receipt of that; empty if it did not fail."""
+    failure = ledger.failure(mapping_id, relative)
+    if failure is None:
+        return "", None
+    return _words(failure), _of_failure(ledger, mapping_id, relative)
+
+
+def _of_failure(ledger: Ledger, mapping_id: int, relative: str) -> Receipt | None:
+    return _receipt_if(ledger.history.of_failure(mapping_id, relative)) if ledger.has_history else None
+
+
+def _words(failure: Failure) -> str:
+    """What went wrong, and the server's own words where they are not the same."""
+    said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
+    return " ".join((failure.message.rstrip(".") + said).split())
 
 
 class _Reason(NamedTuple):
@@ -336,8 +363,12 @@ class _Reason(NamedTuple):
     spec: MappingSpec
     path: str
     relative: str
-    row: Row | None
-    failure: Failure | None
+    row: Row | None = None
+    failure: Failure | None = None
+    arrival: Receipt | None = None
+    """How it came to be at the server as the row says."""
+    failed: Receipt | None = None
+    """The tries of its last failure, which may be over."""
 
     def find(self) -> Why:
         """The first reason that applies."""
@@ -363,7 +394,8 @@ class _Reason(NamedTuple):
         if reason := listing.unreadable.get(basename(self.relative)):
             return self._say("unreadable", f"{reason}; {READABLE}")
         if self.failure is not None and self.failure.kind == CHANGED:
-            return self._say("held", f"{self.failure.message} {self.failure.remedy}")
+            said = self._say("held", f"{self.failure.message} {self.failure.remedy}")
+            return said._replace(receipt=self.failed)
         if self.row is None:
             if not self.spec.follow_symlinks and os.path.lexists(self.spec.local / self.relative):
                 return self._say("ignored", f"a folder on the way to it is a symbolic link; {SKIPPED}")
@@ -372,6 +404,8 @@ class _Reason(NamedTuple):
                 "there is no such file, and none of this name is at the server from here; whether one was, says"
                 f" `ftpsyncd history --path {one_line(shlex.quote(self.path))}`",
             )
+        if self.failure is not None and self.failure.fingerprint is None:
+            return self._failed(self.failure, "it is gone here, and still at the server: ")
         return self._say(
             "pending",
             f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
@@ -385,6 +419,8 @@ class _Reason(NamedTuple):
     def _directory(self) -> Why:
         if not Filter(self.spec.include, self.spec.exclude).descend(self.relative):
             return self._say("ignored", "this directory is excluded")
+        if self.failure is not None:
+            return self._failed(self.failure)
         if self.row is None:
             return self._say("directory", "a directory is made at the server when there is something to publish in it")
         return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
@@ -393,39 +429,67 @@ class _Reason(NamedTuple):
         if reason := Filter(self.spec.include, self.spec.exclude).why_not(self.relative):
             return self._say("ignored", reason)
         if self.row is not None and self.row.fingerprint == fingerprint:
-            when = iso(self.row.published_ns)
-            size = fingerprint.size
-            sentence = f"published {when}, {size:,} bytes"
-            return self._say("published", sentence, size=size, at=when, sha256=self.row.sha256.hex())
+            return self._published(self.row)
         if self.failure is not None and self.failure.fingerprint == fingerprint:
             return self._failed(self.failure)
+        return self._not_yet(listing, ctime_ns)._replace(receipt=self.failed if self.failure is not None else None)
+
+    def _not_yet(self, listing: Listing, ctime_ns: int) -> Why:
+        """It is not at the server in this form; that it failed in another one is worth telling."""
+        last = f"; the last try failed: {_words(self.failure)}" if self.failure is not None else ""
         if basename(self.relative) in listing.busy:
             return self._say(
-                "settling", "a program has it open for writing; it is published when that program closes it"
+                "settling", f"a program has it open for writing; it is published when that program closes it{last}"
             )
         age_s = (time.time_ns() - ctime_ns) / 1e9
         if age_s < self.spec.settle_s:
-            sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s"
+            sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"
             return self._say("settling", sentence, age_s=round(age_s, 3))
         verb = "changed since it was published" if self.row is not None else "not published yet"
-        return self._say("pending", f"{verb}; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does")
+        return self._say("pending", f"{verb}; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does{last}")
 
-    def _failed(self, failure: Failure) -> Why:
+    def _published(self, row: Row) -> Why:
+        """When, how large, how long it took, and what: as far as row and receipt tell."""
+        when, how, size = iso(row.published_ns), self.arrival, row.fingerprint.size
+        facts = [f"{size:,} bytes"]
+        if how is not None and how.kind == EventKind.PUBLISHED:
+            if how.duration_s:
+                facts[0] += f" in {how.duration_s:.2f} s" if how.duration_s >= 0.01 else " in less than 0.01 s"
+            if how.attempts > 1:
+                facts.append(f"after {how.attempts} tries")
+        if row.sha256:
+            facts.append(f"sha256 {row.sha256.hex()}")
+        sentence = ", ".join((_arrived(how, when), *facts))
+        said = self._say("published", sentence, size=size, at=when, sha256=row.sha256.hex())
+        return said._replace(receipt=how)
+
+    def _failed(self, failure: Failure, before: str = "") -> Why:
         after = f"it is tried again at {iso(failure.next_try_ns)}"
         if failure.parked:
             after = "it is tried again when it changes or after `ftpsyncd retry`"
             if failure.kind == NameNotSendableError.__name__:
                 after = "it is published under another name"
-        said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
         tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
-        sentence = f"{failure.message.rstrip('.')}{said}. {failure.remedy} After {tries}: {after}."
+        sentence = f"{before}{_words(failure)}. {failure.remedy} After {tries}: {after}."
         state = "parked" if failure.parked else "failed"
-        return self._say(
+        said = self._say(
             state, " ".join(sentence.split()), reply=failure.reply, attempts=failure.attempts, error=failure.kind
         )
+        return said._replace(receipt=self.failed)
 
     def _say(self, state: str, sentence: str, **details: str | float) -> Why:
         return Why(self.path, self.spec.name, state, sentence, details)
+
+
+def _arrived(how: Receipt | None, when: str) -> str:
+    """How a file came to be at the server; without a receipt, all that is known is since when."""
+    if how is not None and how.kind == EventKind.RENAMED:
+        return f"published as {quote(how.source)}, renamed {when}"
+    if how is not None and how.kind == EventKind.ADOPTED:
+        return f"not sent, because the server had it already {when} with the same size and date"
+    if how is not None and how.kind == EventKind.UNCHANGED:
+        return f"published before, and not sent again {when} because its content was the same"
+    return f"published {when}"
 
 
 # ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -475,6 +539,10 @@ def _unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
     close = get_close_matches(name, known, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(known)) or 'none'}."
     return UnknownNameError(f"There is no mapping {quote(name)}.", remedy=remedy)
+
+
+def _receipt_if(found: Recorded | None) -> Receipt | None:
+    return None if found is None else _receipt(found)
 
 
 def _receipt(found: Recorded) -> Receipt:

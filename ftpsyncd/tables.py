@@ -81,7 +81,11 @@ _PARTS = """
 ALTER TABLE intent ADD COLUMN parts BLOB NOT NULL DEFAULT x'';     -- remote paths, separated by NUL
 """
 
-MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS)
+_DISCARDING = """
+ALTER TABLE mapping ADD COLUMN discarding INTEGER NOT NULL DEFAULT 0;  -- 1: what is gone is being forgotten
+"""
+
+MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE = 2, 3, 4

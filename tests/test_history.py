@@ -282,6 +282,51 @@ def test_a_page_comes_from_the_index(filled: Ledger):
         assert "TEMP B-TREE" not in plan
 
 
+def test_what_is_asked_of_one_path_comes_from_an_index(filled: Ledger):
+    mapping = filled.find_mapping(M, "there")
+    assert mapping is not None
+    filled.history.flush()
+    statements: list[str] = []
+    filled._db._db.set_trace_callback(statements.append)
+    filled.history.of_arrival(mapping, "d/a", WALL)
+    filled.history.of_failure(mapping, "d/a")
+    filled._db._db.set_trace_callback(None)
+    plans = [[row[3] for row in filled._db._db.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in statements]
+    assert [plan[0] for plan in plans] == [
+        "SEARCH h USING INDEX history_time (at_ns=?)",
+        "SEARCH h USING INDEX history_open (mapping=? AND path=?)",
+    ]
+    assert all(step.startswith(("SEARCH", "USE TEMP")) for plan in plans for step in plan)
+
+
+def test_the_receipt_of_how_a_file_came_to_the_server_belongs_to_its_row(story: Story):
+    def arrived(path: str) -> str | None:
+        row = story.ledger.row(story.id, path)
+        found = story.ledger.history.of_arrival(story.id, path, row.published_ns if row else 0)
+        return found and found.kind
+
+    story.apply(Done(Upload(M, "a", A), Did.PUBLISHED, sha256=SHA))
+    assert (arrived("a"), arrived("b")) == ("published", None)
+    story.apply(Failed(Upload(M, "a", A._replace(inode=8)), REFUSED), NOW + 1)
+    assert arrived("a") == "published"
+    story.apply(Done(Upload(M, "a", A._replace(inode=8)), Did.UNCHANGED), NOW + 2)
+    assert arrived("a") == "unchanged"
+    story.apply(Done(Rename(M, "b", "a", A._replace(inode=8), SHA), Did.RENAMED), NOW + 3)
+    assert (arrived("a"), arrived("b")) == (None, "renamed")
+
+
+def test_the_receipt_of_a_failure_is_the_latest_of_its_tries(story: Story):
+    def failed() -> tuple[str, int] | None:
+        found = story.ledger.history.of_failure(story.id, "a")
+        return found and (found.kind, found.attempts)
+
+    assert failed() is None
+    story.apply(Failed(Upload(M, "a", A), REFUSED))
+    assert failed() == ("failed", 1)
+    story.apply(Failed(Upload(M, "a", A), REFUSED))
+    assert failed() == ("parked", 2)
+
+
 # ── What goes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -67,6 +67,40 @@ def story(tmp_path: Path) -> Iterator[Story]:
         yield Story(ledger)
 
 
+NEWER = Fingerprint(60, 3, 8)
+
+
+@pytest.mark.parametrize("action", [Upload(M, "d/a", NEWER, replaces=True), Rename(M, "d/a", "old", NEWER, SHA)])
+def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(story: Story, action: Action):
+    story.published("d/a")
+    story.intents.begin(action)
+    story.crash(one_pass=True)
+    assert story.asked() == [Sweep(M, "d/a", partial("d/a"))]
+    story.intents.end(Sweep(M, "d/a", partial("d/a")))
+    planned, begun = Delete(M, "d/a", sizes=(10,)), Delete(M, "d/a", sizes=(10, 60))
+    for _ in range(2):
+        story.crash(one_pass=True)
+        assert story.asked() == [], "there is nothing to be swept"
+        assert story.intents.clear_below("d"), "and nothing to be waited for"
+        assert story.intents.begin(planned) == begun
+    story.intents.end(begun)
+    assert story.intents.begin(planned) == begun, "it had been refused"
+    story.ledger.forget(story.id, "d/a")
+    story.intents.end(begun)
+    assert not story.intents
+
+
+def test_nothing_is_asked_about_what_was_forgotten(story: Story):
+    story.published("a")
+    story.intents.begin(Upload(M, "a", B, replaces=True))
+    story.intents.begin(Upload(M, "d/b", B))
+    story.crash()
+    story.ledger.forget(story.id, "a")
+    for path in ("a", "d"):
+        story.intents.forgotten(path)
+    assert story.asked() == [Sweep(M, "a", partial("a")), Sweep(M, "d/b", partial("d/b"))]
+
+
 def partial(path: str, tries: int = 1) -> str:
     """The temporary file of the first try, or of one that follows others that were cut off."""
     name = M
@@ -172,21 +206,7 @@ def test_a_delete_that_was_interrupted_still_knows_the_size(story: Story):
     believed = story.believes("a")
     assert believed is not None
     assert believed.is_doubted
-    assert (believed.size, believed.size_is_known) == (A.size, True)
-
-
-@pytest.mark.parametrize("action", [Upload(M, "a", B, replaces=True), Rename(M, "a", "old", B, SHA)])
-def test_after_an_upload_that_was_interrupted_the_size_is_not_known_again(story: Story, action: Action):
-    story.published("a")
-    story.intents.begin(action)
-    story.crash()
-    for sweep in story.asked():
-        story.intents.end(sweep)
-    story.intents.begin(Delete(M, "a"))
-    story.crash()
-    believed = story.believes("a")
-    assert believed is not None
-    assert not believed.size_is_known
+    assert believed.size == A.size
 
 
 def test_leftovers_move_with_their_directory_and_survive_what_follows_there(story: Story):

@@ -342,7 +342,7 @@ def test_a_file_whose_name_differs_in_case_only_from_a_deleted_one_is_looked_for
     story.mirror.looks.attach(disk)
     story.apply(Done(Delete(M, "d/IMG.JPG"), did))
     story.mirror.pump(Moment(NOW, WALL))
-    assert story.ledger.row(story.id, "d/img.jpg") == Row(Kind.FILE, A.doubted(same_size=True), SHA, WALL)
+    assert story.ledger.row(story.id, "d/img.jpg") == Row(Kind.FILE, A.doubted(), SHA, WALL)
     assert story.ledger.row(story.id, "d/img.png") == Row(Kind.FILE, A, SHA, WALL)
     assert disk.names == {"IMG.JPG", "img.jpg"}
 

@@ -103,11 +103,9 @@ def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
     assert isinstance(last, RemoveDir), "which the server refuses while the file is in it"
 
 
-def test_a_file_of_which_nothing_is_known_but_that_it_is_ours_is_deleted_without_a_look(story: Deleting) -> None:
-    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(0, 0, 0), b"", WALL))
-    assert story.mirror.removals._delete_action("d/a").sizes == ()
+def test_a_file_that_a_crash_left_in_doubt_has_a_size_too(story: Deleting) -> None:
     story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 0, 0), b"", WALL))
-    assert story.mirror.removals._delete_action("d/a").sizes == (), "in doubt after a crash: it may have another by now"
+    assert story.mirror.removals._delete_action("d/a").sizes == (10,)
     story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(0, 5, 7), b"", WALL))
     assert story.mirror.removals._delete_action("d/a").sizes == (0,), "an empty file has a size, too"
 

@@ -10,15 +10,21 @@ import pytest
 
 from ftpsyncd import steering
 from ftpsyncd.config import Config, ControlSpec
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import UnknownNameError, UsageError
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import HoldKind
 from ftpsyncd.questions import CommandName
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
+from ftpsyncd.removals import Moment
 from ftpsyncd.report import iso
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.steering import Steering
+from tests.core.vocabulary import Without
 from tests.waiting import until
 
 
@@ -73,6 +79,34 @@ def test_history_is_read_beside_an_engine_that_hangs(config: Config):
         assert [(entry.path, entry.at) for entry in page.entries] == [("a.jpg", iso(now_ns))]
         let_go.set()
         asking.join(30)
+        engine.stop()
+
+
+def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, monkeypatch: pytest.MonkeyPatch):
+    with Ledger(config.state_dir / "ledger.db") as ledger:
+        engine = Engine(ledger, lambda _event: None)
+        spec = config.mappings["gallery"]
+        folder, queue = Folder(spec), Queue(1)
+        mapping = ledger.mapping("gallery", "there")
+        mirror = Mirror(spec, Without(), mapping, ledger, queue, folder, lambda _event: None, today=lambda: "today")
+        engine.mirrors["gallery"] = mirror
+        mirror.removals._put_on_hold(HoldKind.MASS_DELETE, "60 files were deleted at once", Moment(0.0, 1))
+        ledger.commit()
+        let_go = threading.Event()
+        # The rest of that turn, with its own commit.
+        monkeypatch.setattr(engine, "_look", lambda _at: mirror.removals.hold is None and let_go.wait(30))
+        engine.start()
+        daemon = Steering(config, engine)
+        said = daemon.command(CommandName.DISCARD, mapping=None, server=None, path=None)
+        assert "discarded" in said
+        with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
+            assert recorded.hold(mapping) is None
+            assert recorded.discarding(mapping)
+        let_go.set()
+        monkeypatch.setattr(Ledger, "trouble", "its disk is full")
+        said = daemon.command(CommandName.PAUSE, mapping=None, server=None, path=None)
+        assert said == "gallery: paused; not recorded yet, because its disk is full"
+        monkeypatch.undo()
         engine.stop()
 
 

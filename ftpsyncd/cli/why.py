@@ -16,7 +16,7 @@ from ftpsyncd.quoting import one_line
     epilog=examples(
         "ftpsyncd why /srv/drop/gallery/sunset.jpg",
         "ftpsyncd why sunset.jpg                     below the current folder",
-        "ftpsyncd why --json sunset.jpg              with the server's reply, size and time",
+        "ftpsyncd why --json sunset.jpg              with its receipt: the server's reply, size, time, sha256",
     )
 )
 @click.argument("path")
@@ -24,6 +24,9 @@ from ftpsyncd.quoting import one_line
 @common_options
 def why(path: str, *, as_json: bool) -> None:
     """Say why PATH is published, waits, failed or is ignored, and what would change it.
+
+    Of a published file it says when, how large it is, how long that took, and its sha256; of one that failed, what the
+    server said.
 
     A running daemon answers; without one, the answer comes from the ledger and the disk.
     """

@@ -69,6 +69,7 @@ def why_to_json(why: Why) -> dict[str, Any]:
         "state": why.state,
         "sentence": why.sentence,
         "details": dict(why.details),
+        "receipt": None if why.receipt is None else record_to_json(why.receipt),
     }
 
 
@@ -114,7 +115,7 @@ def why_from_json(data: object) -> Why:
     Raises:
         ControlError: ``data`` has another shape.
     """
-    return _record(Why, data)
+    return _record(Why, data, receipt=lambda item: None if item is None else _record(Receipt, item))
 
 
 def _record(kind: Callable[..., _Made], data: object, **converters: Callable[[Any], object]) -> _Made:

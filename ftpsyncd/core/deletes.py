@@ -135,6 +135,10 @@ class Deletes:
             self._files += absence.files
             self._approved += absence.approved
 
+    def any_since(self, moment: float) -> bool:
+        """Whether anything is noted that was gone by then already."""
+        return any(absence.since <= moment for absence in self._absent.values())
+
     # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────
 
     def allowed(self, limit: int, now: float) -> bool:

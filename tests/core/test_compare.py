@@ -14,7 +14,7 @@ EMPTY = Row(Kind.FILE, Fingerprint(0, 5, 7), b"", 1)
 FOLDER = Row(Kind.DIR, Fingerprint(0, 0, 8), b"", 1)
 MADE = Row(Kind.DIR, Fingerprint(0, 0, 0), b"", 1)
 DOUBTED = Row(Kind.FILE, Fingerprint(10, 0, 0), b"", 1)
-DELETED = Row(Kind.FILE, Fingerprint(10, 5, 7).doubted(same_size=True), b"", 1)
+DELETED = Row(Kind.FILE, Fingerprint(10, 5, 7).doubted(), b"", 1)
 
 TABLE = [
     (None, None, None),

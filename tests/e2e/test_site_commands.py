@@ -37,6 +37,10 @@ def why(s: Site, path: Path) -> dict[str, Any]:
     return dict(json.loads(s.command("why", path, "--json").stdout))
 
 
+def history(s: Site, *words: object) -> list[dict[str, Any]]:
+    return list(json.loads(s.command("history", *words, "--json").stdout)["entries"])
+
+
 # ── one pass ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,9 +175,18 @@ def test_why_explains_every_state(s: Site) -> None:
     (s.published / "failed.jpg").mkdir(parents=True)
     s.start()
     until(lambda: why(s, published)["state"] == "published", "it is published")
-    assert why(s, published)["details"]["size"] == 5
+    told = why(s, published)
+    assert told["details"]["size"] == 5
+    receipt = told["receipt"]
+    assert (receipt["kind"], receipt["path"], receipt["size"], receipt["at"]) == (
+        "published", published.name, 5, told["details"]["at"],
+    )  # fmt: skip
+    assert receipt == history(s, "--path", published)[0]
+    assert told["sentence"].startswith(f"published {receipt['at']}, 5 bytes in ")
+    assert told["sentence"].endswith(f" s, sha256 {receipt['sha256']}")
     until(lambda: why(s, failed)["state"] == "parked", "it is parked")
     assert "550" in why(s, failed)["sentence"]
+    assert why(s, failed)["receipt"]["kind"] == "parked"
     s.command("pause", MAPPING)
     pending = drop(s, "pending.jpg")
     until(lambda: why(s, pending)["state"] == "pending", "it waits")
@@ -186,10 +199,12 @@ def test_why_answers_without_a_daemon_too(s: Site) -> None:
     new, excluded = drop(s, "new.jpg"), drop(s, "new.jpg.part")
     assert why(s, published)["state"] == "published"
     assert "5 bytes" in why(s, published)["sentence"]
+    assert why(s, published)["receipt"] == history(s, "--path", published)[0]
     assert "not matched by include: @media" in why(s, ignored)["sentence"]
     assert why(s, excluded)["state"] == "ignored"
     assert why(s, new)["state"] in {"pending", "settling"}
     assert why(s, s.drop / "never.jpg")["state"] == "absent"
+    assert why(s, s.drop / "never.jpg")["receipt"] is None
     published.unlink()
     assert "still at the server" in why(s, published)["sentence"]
     assert why(s, s.base / "elsewhere.jpg")["state"] == "unmanaged"

@@ -474,6 +474,20 @@ def test_discard_keeps_a_mass_delete_at_the_server_for_good(server: Server, tmp_
         assert copies(s.published) == {path: copy for path, copy in before.items() if path != "a.jpg"}
 
 
+def test_discard_is_for_good_when_the_daemon_is_killed_right_after_its_answer(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, max_deletes=5) as s:
+        before = delete_too_many(s)
+        assert "deletes discarded; the files stay at the server" in s.command("discard", "drop").stdout
+        s.kill()
+        s.start()
+        until(lambda: s.mapping_status()["published_files"] == 1, "the files are no longer ours")
+        s.until_state("in_sync")
+        some_checks_later(s)
+        assert_nothing_was_deleted(s, before)
+        (s.drop / "a.jpg").unlink()
+        until(lambda: not (s.published / "a.jpg").exists(), "deletes after that go out again")
+
+
 def test_files_put_back_end_the_hold_of_a_mass_delete(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, max_deletes=5) as s:
         delete_too_many(s)

@@ -547,6 +547,43 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
             world.close()
 
 
+@pytest.mark.parametrize("edited", [True, False])
+@pytest.mark.parametrize("again", [4, 8, 12, 16, 20])
+def test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off(again: int, *, edited: bool):
+    """Of one that nobody edited the server has what was published first or what was sent last: it is deleted."""
+    for steps in range(0, 30, 2):
+        world = begun()
+        try:
+            world.write("1", 60)
+            world.later(steps, ("crash",))
+            world.do(("go_on", 30.0))
+            world._later.clear()
+            if not world.running:
+                world.drop.delete("1")
+                if edited:
+                    world.do(("edit_there", "1"))
+                world.do(("start",))
+                world.do(("go_on", 4.9))
+                world.later(again, ("crash",))
+                for op in (("go_on", 60.0), ("start",), ("go_on", 400.0)):
+                    world.do(op)
+                world._later.clear()
+                world.do(("start",))
+                world.do(("go_on", 400.0))
+                assert (f"{BASE}/1" in world.server.files) == edited, steps
+                assert world._ledger.changed_at_server(world._mirror.id) == ["1"] * edited, steps
+                if edited:
+                    world.discard()
+                    world.do(("go_on", 400.0))
+                    world.do(("restart",))
+                    world.do(("go_on", 400.0))
+                    assert f"{BASE}/1" in world.server.files
+                    assert world._ledger.row(world._mirror.id, "1") is None
+                assert not world._mirror.intents
+        finally:
+            world.close()
+
+
 @pytest.mark.parametrize("back", [("write", "1", 40), ("move_in", 0, "1")], ids=["another", "the same"])
 def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_file_is_back(back: Op):
     world = begun()
@@ -609,6 +646,86 @@ def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
         world.do(("pass_time", 1.0))
         world.do(("go_on", 400.0))
         assert len(world._published()) == 4
+        assert world._ledger.totals(world._mirror.id).files == 0
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("home", ["the same", "another"])
+def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: str):
+    """What is left of it is few enough by then to be deleted without a person."""
+    died = 0
+    for steps in range(30):
+        world = begun()
+        try:
+            if home == "another":
+                world.do(("vanish", "beside"))
+                world.do(("go_on", 10.0))
+                world.write("1", 40)
+            else:
+                world.do(("delete_all",))
+            world.do(("go_on", 30.0))
+            assert world._ledger.hold(world._mirror.id) is not None
+            world.do(("discard",))
+            told = len(world.events)
+            world.later(steps, ("crash",))
+            world.do(("go_on", 5.0))
+            died += not world.running
+            for op in (("start",), ("go_on", 400.0)):
+                world.do(op)
+            world._later.clear()
+            for op in (("start",), ("go_on", 400.0)):
+                world.do(op)
+            assert set(world._published()) == {"1", "a/1", "a/2", "b/1"}, steps
+            assert EventKind.HELD not in {event.kind for event in world.events[told:]}
+            assert world._ledger.hold(world._mirror.id) is None
+            assert world._ledger.totals(world._mirror.id).files == (home == "another")
+            # It is over: what is deleted now is deleted at the server.
+            world.write("2", 20)
+            world.do(("go_on", 30.0))
+            world.do(("restart",))
+            world.do(("go_on", 30.0))
+            world.drop.delete("2")
+            world.do(("go_on", 30.0))
+            assert "2" not in world._published()
+        finally:
+            world.close()
+    assert died > 5
+
+
+def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mounted():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.write("2", 20)
+        world.do(("go_on", 30.0))
+        world.do(("discard",))
+        world.do(("crash",))
+        world.do(("vanish", "disk"))
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert world._ledger.totals(world._mirror.id).files == 5
+        world.do(("come_back",))
+        world.do(("go_on", 400.0))
+        assert world._ledger.totals(world._mirror.id).files == 1
+        assert world._published().keys() == {"1", "a/1", "a/2", "b/1", "2"}
+    finally:
+        world.close()
+
+
+def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("go_on", 30.0))
+        world.do(("discard",))
+        world.do(("vanish", "nowhere"))
+        # No clock tells any more since when they are gone.
+        world.do(("set_clock", 100.0))
+        world.do(("go_on", 30.0))
+        world.do(("come_back",))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
         assert world._ledger.totals(world._mirror.id).files == 0
     finally:
         world.close()
@@ -879,6 +996,60 @@ def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
         finally:
             world.close()
     assert killed > 5
+
+
+def test_of_what_was_published_there_is_the_receipt_and_of_what_failed_the_servers_words():
+    world = begun()
+    try:
+        said = world.why("1")
+        assert said.receipt is not None
+        size = len(world.server.files[f"{BASE}/1"].content)
+        assert (said.receipt.kind, said.receipt.path, said.receipt.size) == ("published", "1", size)
+        assert said.sentence.startswith(f"published {said.receipt.at}, {size} bytes")
+        assert said.sentence.endswith(f", sha256 {said.receipt.sha256}")
+        assert len(said.receipt.sha256) == 64
+        world.do(("rename", 0, "2"))
+        world.do(("go_on", 30.0))
+        said = world.why("2")
+        assert said.receipt is not None
+        assert (said.receipt.kind, said.receipt.source) == ("renamed", "1")
+        assert said.sentence.startswith(f"published as 1, renamed {said.receipt.at}, {size} bytes, sha256 ")
+        world.do(("lose_history",))
+        said = world.why("2")
+        assert (said.state, said.receipt) == ("published", None)
+        assert f", {size} bytes, sha256 " in said.sentence
+        world.server.fail("STOR", FAULTS["broken"](), times=3)
+        world.do(("write", "2", 40))
+        world.do(("go_on", 5.0))
+        said = world.why("2")
+        assert said.state == "failed"
+        assert "(the server said: 426 Aborted.)" in said.sentence
+        assert said.receipt is not None
+        assert (said.receipt.kind, said.receipt.attempts) == ("failed", said.details["attempts"])
+        world.do(("write", "2", 60))
+        world.do(("go_on", 0.5))
+        said = world.why("2")
+        assert said.state == "settling"
+        assert "(the server said: 426 Aborted.)" in said.sentence
+        world.do(("go_on", 60.0))
+        said = world.why("2")
+        assert said.state == "published"
+        assert said.receipt is not None
+        assert said.receipt.attempts > 1
+        assert f", after {said.receipt.attempts} tries, " in said.sentence
+        world.server.fail("DELE", FAULTS["broken"](), times=4)
+        world.do(("delete", 0))
+        world.do(("go_on", 5.5))
+        said = world.why("2")
+        assert said.state == "failed"
+        assert said.sentence.startswith("it is gone here, and still at the server: ")
+        assert "(the server said: 426 Aborted.)" in said.sentence
+        world.do(("go_on", 2.0))
+        said = world.why("2")
+        assert said.state == "settling"
+        assert "(the server said: 426 Aborted.)" in said.sentence
+    finally:
+        world.close()
 
 
 def test_for_every_delay_there_is_a_sentence():

@@ -250,7 +250,8 @@ class _Ledger(Ledger):
 
     def die(self) -> None:
         """What was not committed is lost."""
-        self._db.close()
+        # Not the database's own way to close, which commits.
+        self._db._db.close()
 
 
 class World:
@@ -553,6 +554,10 @@ class World:
                 queue.finish(action)
             self._attach(root)
 
+    def lose_history(self) -> None:
+        """All receipts are too old."""
+        self._ledger.history.prune(self.time.wall_ns() + 10**18, 1000)
+
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
 
     def approve(self) -> None:
@@ -566,11 +571,15 @@ class World:
             self._mirror.removals.approve(self._engine._moment())
 
     def discard(self) -> None:
-        if self._engine is not None and not self._turning and self._mirror.removals.hold is not None:
+        if self._engine is None or self._turning:
+            return
+        if self._mirror.removals.hold is not None or self._ledger.changed_at_server(self._mirror.id):
             self.given_up |= self.drop.finished
             self._all_managed = False
             self._may_accept = True
             self._mirror.removals.discard(self._engine._moment())
+            # As `Steering` does before it answers.
+            self._ledger.commit()
 
     def retry(self) -> None:
         if self._engine is not None and not self._turning:
@@ -787,8 +796,7 @@ class World:
         """What a person is told who asks for a path."""
         assert self._engine is not None
         live = steering._live_reason(self._mirror, path, path, self._engine._moment())
-        row, failure = self._ledger.row(self._mirror.id, path), self._ledger.failure(self._mirror.id, path)
-        return live or survey._Reason(self.spec, path, path, row, failure).find()
+        return live or survey.reason(self.spec, path, path, self._ledger, self._mirror.id)
 
     def ask(self, which: int) -> None:
         """A person asks for a path."""
