@@ -65,6 +65,8 @@ class Planned(NamedTuple):
     path: str
     size: int
     why: str
+    held: bool = False
+    """A delete that waits, or would wait, for a person."""
 
 
 def open_ledger(config: Config) -> Ledger | None:
@@ -131,7 +133,10 @@ class _Survey:
         self._filter = Filter(spec.include, spec.exclude)
         self._scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
         self._renamed: set[str] = set()
-        self._held = self._ledger.hold(self._id) if self._ledger else None
+        self._held = ""
+        """Why deletes wait for a person; empty if they do not."""
+        if self._ledger is not None and self._ledger.hold(self._id) is not None:
+            self._held = f"held for `ftpsyncd approve {spec.name}`"
 
     def rows(self, directory: str) -> dict[str, Row]:
         return self._ledger.rows(self._id, directory) if self._ledger else {}
@@ -145,8 +150,12 @@ class _Survey:
         if root is None:
             yield self._nothing("", f"{self.spec.local} is not there; nothing is deleted at the server meanwhile")
             return
+        if self._ledger is not None and self._ledger.paused(self._id):
+            why = f"a person paused it; `ftpsyncd resume {self.spec.name}`, while the daemon runs, goes on"
+            yield Planned(self.spec.name, None, "paused", "", 0, why)
         known = self._ledger.root(self._id) if self._ledger else None
         if known is not None and known != root:
+            self._held = self._held or "held: this is another folder"
             yield self._nothing("", f"{self.spec.local} is not the folder that was published before: deletes are held")
         made = self._made("")
         for planned in self._walk_below():
@@ -167,11 +176,23 @@ class _Survey:
             below: list[str] = []
             yield from self._directory(listing, gone, below)
             stack.extend(reversed(below))
+        gone = [(path, kind) for path, kind in gone if path not in self._renamed]
+        self._held = self._held or self._beyond_limit(gone)
         for path, kind in gone:
-            if path not in self._renamed:
-                yield from self._deleted(path, kind)
+            yield from self._deleted(path, kind)
+
+    def _beyond_limit(self, gone: Sequence[tuple[str, Kind]]) -> str:
+        """Why all of this, if it goes at once, waits for a person; empty if it may go."""
+        if self._ledger is None or self.spec.deletes is DeletePolicy.KEEP:
+            return ""
+        directories = {path for path, kind in gone if kind is Kind.DIR}
+        files = len(gone) - len(directories) - sum(_is_below(path, directories) for path in self._renamed)
+        files += sum(self._ledger.files_below(self._id, path) for path in directories)
+        limit = self.spec.max_deletes.of(self._ledger.totals(self._id).files)
+        return f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows" if files > limit else ""
 
     def _directory(self, listing: Listing, gone: list[tuple[str, Kind]], below: list[str]) -> Iterator[Planned]:
+        listing = listing._replace(entries=dict(sorted(listing.entries.items())))
         rows = self.rows(listing.directory)
         made = bool(rows) or listing.directory == "" or self._made(listing.directory)
         look = Look(
@@ -257,19 +278,20 @@ class _Survey:
         if kind is Kind.FILE:
             delete = Delete(self.spec.name, path)
             verb = "trash" if self.spec.deletes is DeletePolicy.TRASH else "delete"
-            yield Planned(self.spec.name, delete, verb, path, 0, self._why_deleted(path, delete.why))
+            yield self._unless_held(verb, delete)
             return
-        for name, row in self.rows(path).items():
+        for name, row in sorted(self.rows(path).items()):
             if join(path, name) not in self._renamed:
                 yield from self._deleted(join(path, name), row.kind)
-        remove = RemoveDir(self.spec.name, path)
-        yield Planned(self.spec.name, remove, "remove_dir", path, 0, remove.why)
+        yield self._unless_held("remove_dir", RemoveDir(self.spec.name, path))
 
-    def _why_deleted(self, path: str, why: str) -> str:
-        failure = self._ledger.failure(self._id, path) if self._ledger else None
+    def _unless_held(self, verb: str, action: Delete | RemoveDir) -> Planned:
+        failure = self._ledger.failure(self._id, action.path) if self._ledger else None
         if failure is not None and failure.kind == CHANGED:
-            return "held: it was changed at the server"
-        return f"{why}; held for `ftpsyncd approve {self.spec.name}`" if self._held else why
+            return Planned(self.spec.name, None, verb, action.path, 0, "held: it was changed at the server", held=True)
+        if self._held:
+            return Planned(self.spec.name, None, verb, action.path, 0, f"{action.why}; {self._held}", held=True)
+        return Planned(self.spec.name, action, verb, action.path, 0, action.why)
 
     def _nothing(self, path: str, why: str) -> Planned:
         return Planned(self.spec.name, None, "wait", path, 0, why)
@@ -277,6 +299,13 @@ class _Survey:
     def _parked(self, path: str, failure: Failure) -> Planned:
         why = " ".join(filter(None, (failure.message, failure.remedy)))
         return Planned(self.spec.name, None, "parked", path, 0, why)
+
+
+def _is_below(path: str, directories: Collection[str]) -> bool:
+    while path := parent(path):
+        if path in directories:
+            return True
+    return False
 
 
 # ── why ──────────────────────────────────────────────────────────────────────────────────────────────────────────

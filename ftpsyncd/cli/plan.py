@@ -44,7 +44,7 @@ def show(config: Config, mappings: Sequence[str], *, as_json: bool) -> None:
 
 
 def print_json(planned: Iterable[Planned]) -> None:
-    """One document: ``{"planned": [{mapping, verb, path, size, why}, …], "totals": {verb: count, …}, "bytes": n}``."""
+    """One document: ``{"planned": [{mapping, verb, path, size, why, held}…], "totals": {verb: count}, "bytes": n}``."""
     totals: Counter[str] = Counter()
     total_bytes = 0
     planned = begun(planned)
@@ -52,7 +52,7 @@ def print_json(planned: Iterable[Planned]) -> None:
     for index, each in enumerate(planned):
         totals[each.verb] += 1
         total_bytes += each.size if each.verb == "upload" else 0
-        record = {"mapping": each.mapping, "verb": each.verb, "path": each.path, "size": each.size, "why": each.why}
+        record = {name: getattr(each, name) for name in ("mapping", "verb", "path", "size", "why", "held")}
         click.echo(f"{',' if index else ''}\n  {json.dumps(record)}", nl=False)
     click.echo(f'\n], "totals": {json.dumps(totals)}, "bytes": {total_bytes}}}')
 
@@ -60,24 +60,40 @@ def print_json(planned: Iterable[Planned]) -> None:
 def print_lines(planned: Iterable[Planned]) -> None:
     """One line for each action, then the totals."""
     totals: Counter[str] = Counter()
-    total_bytes = parked = 0
+    held: Counter[str] = Counter()
+    total_bytes = parked = waiting = 0
     for each in planned:
-        # What is no longer managed, or parked, is told, but nothing is done about it.
-        totals[each.verb] += each.verb not in {"unmanaged", "parked"}
+        # What is no longer managed, waits, or is parked, is told, but nothing is done about it.
+        totals[each.verb] += each.verb not in NO_ACTIONS and not each.held
+        held[each.mapping] += each.held
         parked += each.verb == "parked"
+        waiting += each.verb == "wait"
         total_bytes += each.size if each.verb == "upload" else 0
         amount = size(each.size) if each.verb == "upload" else ""
         verb = click.style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
         why = click.style(f"({one_line(each.why)})", dim=True)
         click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
+    for name in +held:
+        waits = f"{number(held[name], 'delete waits', 'deletes wait')} for a person"
+        click.echo(f"{name}: {waits}: `ftpsyncd approve {name}` or `ftpsyncd discard {name}` decides.")
     if parked:
         click.echo(f"{number(parked, 'path is', 'paths are')} parked: a person is needed, then `ftpsyncd retry`.")
     if not totals.total():
-        click.echo("Nothing else to do." if parked else "Nothing to do: the servers have everything.")
+        left = parked or waiting or held.total()
+        click.echo("Nothing else to do." if left else "Nothing to do: the servers have everything.")
         return
     counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
     tail = f"; {size(total_bytes)} to send" if total_bytes else ""
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
 
 
-COLOURS = {"upload": "green", "rename": "cyan", "delete": "red", "remove_dir": "red", "wait": "yellow", "parked": "red"}
+NO_ACTIONS = frozenset({"unmanaged", "parked", "wait", "paused"})
+COLOURS = {
+    "upload": "green",
+    "rename": "cyan",
+    "delete": "red",
+    "remove_dir": "red",
+    "wait": "yellow",
+    "paused": "yellow",
+    "parked": "red",
+}

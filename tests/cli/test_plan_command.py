@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from ftpsyncd.config import load
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
+from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
+from ftpsyncd.specs import destination
 from tests.cli.terminal import park
 
 
@@ -41,3 +46,77 @@ def test_a_file_that_a_program_writes_waits(ftpsyncd, config_file, names):
         found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert ("wait", "a.jpg") in found
     assert [path for verb, path in found if verb == "upload"] == names[1:]
+
+
+def publish(config_file: Path, paths: list[str], *, held: bool = False, paused: bool = False, root: int = 0) -> None:
+    """Have the ledger know files of the gallery, none of which is on disk, of directories that are known, too."""
+    config = load(config_file)
+    spec = config.mappings["gallery"]
+    config.state_dir.mkdir(exist_ok=True)
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mapping(spec.name, destination(spec, config.servers[spec.server]))
+        for directory in {path.rpartition("/")[0] for path in paths}:
+            ledger.put(mapping, directory, Row(Kind.DIR, Fingerprint(0, 0, 1), b"", 1))
+        for path in paths:
+            ledger.put(mapping, path, Row(Kind.FILE, Fingerprint(1, 1, 1), b"", 1))
+        if held:
+            ledger.set_hold(mapping, Hold(HoldKind.MASS_DELETE, 1, "Too many."))
+        if root:
+            ledger.set_root(mapping, RootIdentity(root, root))
+        ledger.set_paused(mapping, paused=paused)
+
+
+def limit_deletes(config_file: Path, most: int) -> None:
+    text = config_file.read_text()
+    config_file.write_text(text.replace("settle: 0s}", f"settle: 0s, max_deletes: {most}}}"))
+
+
+PATHS = ["c.jpg", "sub/a.jpg", "sub/b.jpg"]
+GONE = [("delete", "c.jpg"), ("delete", "sub/a.jpg"), ("delete", "sub/b.jpg"), ("remove_dir", "sub")]
+
+
+def test_deletes_that_may_go_are_actions(ftpsyncd, config_file):
+    publish(config_file, PATHS)
+    limit_deletes(config_file, 3)
+    assert planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file)) == GONE
+    told = ftpsyncd("plan", "gallery", "-c", config_file).out
+    assert "4 actions: 3 delete, 1 remove_dir" in told
+    assert "approve" not in told
+
+
+@pytest.mark.parametrize(
+    ("how", "limit", "why"),
+    [
+        ({"held": True}, 100, "held for `ftpsyncd approve gallery`"),
+        ({}, 2, "held: 3 files at once are more than max_deletes (2) allows"),
+        ({"root": 7}, 100, "held: this is another folder"),
+    ],
+)
+def test_held_deletes_are_listed_and_no_actions(ftpsyncd, config_file, how, limit, why):
+    publish(config_file, PATHS, **how)
+    limit_deletes(config_file, limit)
+    document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
+    found = [each for each in document["planned"] if each["verb"] != "wait"]
+    assert [(each["verb"], each["path"]) for each in found] == GONE
+    assert all(each["held"] and each["why"].endswith(why) for each in found)
+    told = ftpsyncd("plan", "gallery", "-c", config_file).out
+    assert "4 deletes wait for a person: `ftpsyncd approve gallery` or `ftpsyncd discard gallery` decides." in told
+    assert told.endswith("Nothing else to do.\n")
+
+
+def test_a_paused_mapping_says_so(ftpsyncd, config_file):
+    publish(config_file, [], paused=True)
+    (config_file.parent / "gallery" / "b.jpg").write_text("x")
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert found == [("paused", ""), ("make_dir", ""), ("upload", "a.jpg"), ("upload", "b.jpg")]
+    told = ftpsyncd("plan", "gallery", "-c", config_file).out
+    assert "`ftpsyncd resume gallery`" in told
+    assert "3 actions: 2 upload, 1 make_dir" in told
+
+
+def test_what_waits_is_no_action(ftpsyncd, config_file):
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    with (config_file.parent / "gallery" / "a.jpg").open("a"):
+        told = ftpsyncd("plan", "gallery", "-c", config_file).out
+    assert told.endswith("Nothing else to do.\n")
