@@ -24,6 +24,8 @@ from tests.waiting import until
 NOT_FOR_A_SYNC = [
     "ftpsyncd.outside",
     "ftpsyncd.steering",
+    "ftpsyncd.preview",
+    "ftpsyncd.reasons",
     "ftpsyncd.survey",
     "ftpsyncd.receipts",
     "ftpsyncd.questions",
