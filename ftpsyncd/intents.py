@@ -197,9 +197,9 @@ class Intents:
         self._left.discard(path)
         late = self._temporary_of(path) if path in self._cut_off and self._sweep_twice else ""
         self._drop(path)
-        # A sweep that asked for the file has told which it is.
-        asked = isinstance(action, Sweep) and bool(action.fingerprints)
-        prints = before.fingerprints if before is not None and not asked and self._is_in_doubt(path) else ()
+        # What was sent is what is there, and a sweep that asked for the file has told which it is.
+        known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
+        prints = before.fingerprints if before is not None and not known and self._is_in_doubt(path) else ()
         if temporary or prints:
             self._put(path, Intent(Kind.FILE, temporary, fingerprints=prints))
         if late:

@@ -16,11 +16,12 @@ from ftpsyncd.errors import CommandRefusedError, UsageError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
 from ftpsyncd.questions import CommandName, Health, Why
+from ftpsyncd.reasons import failed_lately, reason, why_from_ledger
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
-from ftpsyncd.survey import failed_lately, history, in_no_mapping, locate, reason, why_from_ledger
+from ftpsyncd.survey import history, in_no_mapping, locate
 
 
 class Steering(Daemon):

@@ -112,9 +112,9 @@ def ask_why(given: Given, path: str) -> Why:
     try:
         return shapes.why_from_json(at_once(given).why(path))
     except DaemonNotRunningError:
-        from ftpsyncd import survey  # noqa: PLC0415 - as above
+        from ftpsyncd import reasons  # noqa: PLC0415 - as above
 
-        return survey.why(load_config(given), path)
+        return reasons.why(load_config(given), path)
 
 
 def ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:

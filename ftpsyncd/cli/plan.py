@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from ftpsyncd import survey
+from ftpsyncd import preview
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import begun, number, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
+from ftpsyncd.preview import Planned
 from ftpsyncd.quoting import one_line, quote
-from ftpsyncd.survey import Planned
 
 
 @click.command(
@@ -36,7 +36,7 @@ def plan(mappings: Sequence[str], *, as_json: bool) -> None:
 
 def show(config: Config, mappings: Sequence[str], *, as_json: bool) -> None:
     """Print the plan as it is found: however long it is, it is not held in memory."""
-    planned = survey.plan(config, mappings)
+    planned = preview.plan(config, mappings)
     if as_json:
         print_json(planned)
     else:

@@ -10,9 +10,10 @@ import click
 
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import console, emit, is_drawn, marks
+from ftpsyncd.cli.output import console, emit, is_drawn, marks, number, size
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log
+from ftpsyncd.engine import Counters
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.service import Progress, Service
@@ -85,11 +86,22 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
                 show.update(progress, service.status().transfers)
             show.update(progress, ())
         return progress, service.status()
-    except KeyboardInterrupt:
-        click.echo("Stopping after the current files; Ctrl-C again ends at once.", err=True)
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, KeyboardInterrupt):
+            click.echo("Stopping after the current files; Ctrl-C again ends at once.", err=True)
+        service.stop()
+        click.echo(left_off(service.engine.counters), err=True)
         raise
     finally:
         service.stop()
+
+
+def left_off(counters: Counters) -> str:
+    """What a pass has done that somebody ended."""
+    parts = [f"{number(counters.files, 'file')} published ({size(counters.bytes)})"]
+    if counters.deletes:
+        parts.append(f"{counters.deletes:,} deleted")
+    return f"Stopped: {', '.join(parts)}; another `sync`, or the daemon, goes on from there."
 
 
 def exit_code(progress: Progress) -> int:

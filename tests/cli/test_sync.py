@@ -19,10 +19,13 @@ from ftpsyncd.service import Progress
 from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, write_config
 from tests.servers import running
+from tests.waiting import until
 
 NOT_FOR_A_SYNC = [
     "ftpsyncd.outside",
     "ftpsyncd.steering",
+    "ftpsyncd.preview",
+    "ftpsyncd.reasons",
     "ftpsyncd.survey",
     "ftpsyncd.receipts",
     "ftpsyncd.questions",
@@ -234,6 +237,27 @@ def test_an_interrupt_ends_a_pass_quietly(config_of_real):
     assert sync.returncode == 130
     assert out == ""
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_a_pass_is_told_what_it_has_done(config_of_real, real, number):
+    text = config_of_real.read_text()
+    config_of_real.write_text(text.replace("timeout: 5s", "timeout: 5s, bandwidth: 100kB/s, connections: 1"))
+    for name in range(20):
+        (config_of_real.parent / "gallery" / f"{name}.jpg").write_bytes(b"x" * 100_000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "ftpsyncd", "sync", "-c", config_of_real],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as sync:
+        until(lambda: list(real.home.rglob("*.jpg")), "one is published", 30)
+        sync.send_signal(number)
+        _, err = sync.communicate(timeout=60)
+    assert sync.returncode == 128 + number
+    count = len(list(real.home.rglob("*.jpg")))
+    assert 0 < count < 20
+    assert f"Stopped: {count} file{'s' if count > 1 else ''} published ({count * 100} kB); another `sync`" in err
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -977,7 +977,8 @@ def test_a_leftover_of_a_mapping_that_is_paused_waits_for_its_end():
         world.close()
 
 
-def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
+@pytest.mark.parametrize("content", [b"somebody else's", b"somebody else's file!"], ids=["another size", "another date"])
+def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays(content: bytes):
     killed = 0
     for steps in range(STEPS):
         world = begun()
@@ -989,10 +990,10 @@ def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays():
                 killed += 1
                 world.do(("delete", 1))
                 assert not world.drop.exists("2")
-                world.server.files[f"{BASE}/2"] = MemoryFile(b"somebody else's", 1)
+                world.server.files[f"{BASE}/2"] = MemoryFile(content, 1)
                 world.do(("start",))
                 world.do(("go_on", 400.0))
-                assert world.server.files[f"{BASE}/2"].content == b"somebody else's"
+                assert world.server.files[f"{BASE}/2"].content == content
         finally:
             world.close()
     assert killed > 5

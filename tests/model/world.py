@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
-from ftpsyncd import lastlook, steering, survey
+from ftpsyncd import lastlook, reasons, steering
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
@@ -796,7 +796,7 @@ class World:
         """What a person is told who asks for a path."""
         assert self._engine is not None
         live = steering._live_reason(self._mirror, path, path, self._engine._moment())
-        return live or survey.reason(self.spec, path, path, self._ledger, self._mirror.id)
+        return live or reasons.reason(self.spec, path, path, self._ledger, self._mirror.id)
 
     def ask(self, which: int) -> None:
         """A person asks for a path."""

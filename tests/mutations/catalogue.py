@@ -75,6 +75,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G1",
+        "a name that is refused has all files sent under their final names",
+        "remote/outgoing.py",
+        "        trials.learn_renaming(session, small, names.trial(small))\n",
+        "        session.profile.renames = not small\n",
+        f"{SCRIPTED}::TestNoRename::test_a_name_that_is_refused_is_that_names_trouble",
+    ),
+    Mutation(
+        "G1",
         "the server is not asked for the size",
         "remote/outgoing.py",
         'commands = [("SIZE", b"SIZE " + name)] if session.profile.size else []',
@@ -260,6 +268,23 @@ MUTATIONS = (
         "    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)",
         "    return next(iter(brought), None)",
         f"{STORIES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
+    ),
+    Mutation(
+        "G4",
+        "a discard is forgotten when the daemon dies",
+        "removals.py",
+        "            self._keep_discarding(discarding=True)\n",
+        "            self._discarding = True\n",
+        f"{STORIES}::test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer",
+    ),
+    Mutation(
+        "G4",
+        "what a crash cut off is deleted whatever its size",
+        "removals.py",
+        "        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()\n",
+        "        asked = row is not None and not row.fingerprint.is_doubted and path not in self._decided\n"
+        "        sizes = (row.fingerprint.size,) if row is not None and asked else ()\n",
+        f"{STORIES}::test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off",
     ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(

@@ -1,0 +1,283 @@
+"""What a pass would do (`plan`): each mapping compared with the ledger, directory by directory; nothing is touched.
+
+In: a configuration. Out: plain records. Called by reading commands; no connection is opened.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from ftpsyncd.config import Config
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.errors import UsageError
+from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.model import (
+    Action,
+    Adopt,
+    Delete,
+    Failure,
+    Fingerprint,
+    Forget,
+    Kind,
+    Listing,
+    MakeDir,
+    Presence,
+    RemoveDir,
+    Rename,
+    Row,
+    Upload,
+    basename,
+    join,
+    parent,
+)
+from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
+from ftpsyncd.survey import open_ledger
+
+ASKED = 1000
+"""Files of a directory that are looked at together, so that a plan of whatever length needs little memory."""
+
+
+class Planned(NamedTuple):
+    """One thing that a pass would do, or would not do and why."""
+
+    mapping: str
+    action: Action | None
+    """None where nothing would be done yet."""
+    verb: str
+    path: str
+    size: int
+    why: str
+    held: bool = False
+    """A delete that waits, or would wait, for a person."""
+
+
+def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
+    """What a pass would do now; touches neither disk nor ledger nor server.
+
+    Args:
+        config: the configuration.
+        mappings: names; all if empty.
+
+    Raises:
+        UsageError: there is no such mapping.
+        LedgerError: the ledger cannot be read.
+    """
+    for name in mappings:
+        if name not in config.mappings:
+            raise UsageError(f"there is no mapping {name!r}; there are: {', '.join(sorted(config.mappings))}")
+    ledger = open_ledger(config)
+    try:
+        for name in mappings or config.mappings:
+            spec = config.mappings[name]
+            mapping_id = None
+            if ledger is not None:
+                mapping_id = ledger.find_mapping(name, destination(spec, config.servers[spec.server]))
+            yield from _Survey(spec, ledger, mapping_id).walk()
+        if ledger is not None:
+            yield from _unmanaged(config, ledger, mappings)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Iterator[Planned]:
+    """What was published once and belongs to no mapping any more: it stays where it is."""
+    managed = {(name, destination(spec, config.servers[spec.server])) for name, spec in config.mappings.items()}
+    for name, place, files, size in ledger.all_mappings():
+        asked = name in mappings or not mappings or set(mappings) == config.mappings.keys()
+        if (name, place) in managed or not files or not asked:
+            continue
+        since = "publishes to another place now" if name in config.mappings else "is no longer in the configuration"
+        why = f"{files:,} files at {place}: this mapping {since}; they stay there"
+        yield Planned(name, None, "unmanaged", "", size, why)
+
+
+class _Survey:
+    """One mapping compared with the ledger, directory by directory."""
+
+    def __init__(self, spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None) -> None:
+        self.spec = spec
+        self._ledger = ledger if mapping_id is not None else None
+        self._id = mapping_id or 0
+        self._filter = Filter(spec.include, spec.exclude)
+        self._scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
+        self._renamed: set[str] = set()
+        self._held = ""
+        """Why deletes wait for a person; empty if they do not."""
+        if self._ledger is not None and self._ledger.hold(self._id) is not None:
+            self._held = f"held for `ftpsyncd approve {spec.name}`"
+
+    def rows(self, directory: str) -> dict[str, Row]:
+        return self._ledger.rows(self._id, directory) if self._ledger else {}
+
+    def failures(self, directory: str) -> dict[str, Failure]:
+        return self._ledger.failures(self._id, directory) if self._ledger else {}
+
+    def walk(self) -> Iterator[Planned]:
+        """Everything that a pass would do, directories before what is in them, deletes as they are found."""
+        root = self._scanner.root_identity()
+        if root is None:
+            yield self._nothing("", f"{self.spec.local} is not there; nothing is deleted at the server meanwhile")
+            return
+        if self._ledger is not None and self._ledger.paused(self._id):
+            why = f"a person paused it; `ftpsyncd resume {self.spec.name}`, while the daemon runs, goes on"
+            yield Planned(self.spec.name, None, "paused", "", 0, why)
+        known = self._ledger.root(self._id) if self._ledger else None
+        if known is not None and known != root:
+            self._held = self._held or "held: this is another folder"
+            yield self._nothing("", f"{self.spec.local} is not the folder that was published before: deletes are held")
+        made = self._made("")
+        for planned in self._walk_below():
+            if not made and isinstance(planned.action, Upload | MakeDir):
+                made = True
+                yield Planned(self.spec.name, MakeDir(self.spec.name, "", 0), "make_dir", "", 0, "new directory")
+            yield planned
+
+    def _walk_below(self) -> Iterator[Planned]:
+        gone: list[tuple[str, Kind]] = []
+        stack = [""]
+        while stack:
+            directory = stack.pop()
+            listing = self._scanner.list_dir(directory)
+            if listing.presence is not Presence.PRESENT:
+                yield self._nothing(directory, listing.problem)
+                continue
+            below: list[str] = []
+            yield from self._directory(listing, gone, below)
+            stack.extend(reversed(below))
+        gone = [(path, kind) for path, kind in gone if path not in self._renamed]
+        self._held = self._held or self._beyond_limit(gone)
+        for path, kind in gone:
+            yield from self._deleted(path, kind)
+
+    def _beyond_limit(self, gone: Sequence[tuple[str, Kind]]) -> str:
+        """Why all of this, if it goes at once, waits for a person; empty if it may go."""
+        if self._ledger is None or self.spec.deletes is DeletePolicy.KEEP:
+            return ""
+        directories = {path for path, kind in gone if kind is Kind.DIR}
+        files = len(gone) - len(directories) - sum(_is_below(path, directories) for path in self._renamed)
+        files += sum(self._ledger.files_below(self._id, path) for path in directories)
+        limit = self.spec.max_deletes.of(self._ledger.totals(self._id).files)
+        return f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows" if files > limit else ""
+
+    def _directory(self, listing: Listing, gone: list[tuple[str, Kind]], below: list[str]) -> Iterator[Planned]:
+        listing = listing._replace(entries=dict(sorted(listing.entries.items())))
+        rows = self.rows(listing.directory)
+        made = bool(rows) or listing.directory == "" or self._made(listing.directory)
+        look = Look(
+            self.spec,
+            self._filter,
+            now=time.monotonic(),
+            wall_ns=time.time_ns(),
+            stamp_ns=listing.taken_wall_ns,
+            deep=True,
+            moved_from=self._moved_from,
+        )
+        failures = self.failures(listing.directory)
+        for name, problem in listing.unreadable.items():
+            yield self._nothing(join(listing.directory, name), f"it cannot be read: {problem}")
+        for decision in self._asked(listing.directory, plan_directory(listing, rows, failures, look)):
+            failure = failures.get(basename(decision.path))
+            match decision:
+                case Gone(path, kind):
+                    gone.append((path, kind))
+                case Enter(path, known=known):
+                    if failure is not None and failure.parked and not known:
+                        yield self._parked(path, failure)
+                    below.append(path)
+                case Settled():
+                    if failure is not None:
+                        yield from self._failed(listing, decision, failure)
+                case _:
+                    if isinstance(decision, Upload | Rename) and not made:
+                        made = True
+                        new = MakeDir(self.spec.name, listing.directory, listing.inode)
+                        yield Planned(self.spec.name, new, "make_dir", listing.directory, 0, new.why)
+                    yield self._planned(decision)
+
+    def _failed(self, listing: Listing, decision: Settled, failure: Failure) -> Iterator[Planned]:
+        """What failed earlier and is not tried again by itself."""
+        if failure.kind == CHANGED:
+            if basename(decision.path) not in listing.entries:
+                yield from self._deleted(decision.path, Kind.FILE)
+        elif not decision.had_failure:
+            yield self._parked(decision.path, failure)
+
+    def _asked(self, directory: str, decisions: Iterator[Decision]) -> Iterator[Decision]:
+        """The decisions, but that files wait that a program writes: a listing does not tell that, so some are asked."""
+        while some := list(itertools.islice(decisions, ASKED)):
+            names = {basename(each.path) for each in some if isinstance(each, Upload)}
+            busy = self._scanner.probe(directory, names).busy if names else frozenset()
+            for each in some:
+                waits = isinstance(each, Upload) and basename(each.path) in busy
+                yield Wait(each.path, 0.0, "a program has it open for writing") if waits else each
+
+    def _made(self, directory: str) -> bool:
+        return self._ledger is not None and self._ledger.row(self._id, directory) is not None
+
+    def _planned(self, decision: Decision) -> Planned:
+        match decision:
+            case Upload() | Rename():
+                size = decision.fingerprint.size
+                if isinstance(decision, Rename):
+                    self._renamed.add(decision.source)
+                verb = type(decision).__name__.lower()
+                return Planned(self.spec.name, decision, verb, decision.path, size, decision.why)
+            case MakeDir() | Forget() | Adopt():
+                verb = {MakeDir: "make_dir", Forget: "forget", Adopt: "adopt"}[type(decision)]
+                return Planned(self.spec.name, decision, verb, decision.path, 0, decision.why)
+            case Wait() | Swapped():
+                return self._nothing(decision.path, decision.why)
+            case _:
+                raise AssertionError(decision)
+
+    def _moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
+        if self._ledger is None:
+            return None
+        for path, row in self._ledger.same_file(self._id, fingerprint):
+            if not os.path.lexists(self.spec.local / path):
+                return path, row
+        return None
+
+    def _deleted(self, path: str, kind: Kind) -> Iterator[Planned]:
+        if self.spec.deletes is DeletePolicy.KEEP:
+            forget = Forget(self.spec.name, path, kind, "deleted locally; deletes: keep")
+            yield Planned(self.spec.name, forget, "forget", path, 0, forget.why)
+            return
+        if kind is Kind.FILE:
+            delete = Delete(self.spec.name, path)
+            verb = "trash" if self.spec.deletes is DeletePolicy.TRASH else "delete"
+            yield self._unless_held(verb, delete)
+            return
+        for name, row in sorted(self.rows(path).items()):
+            if join(path, name) not in self._renamed:
+                yield from self._deleted(join(path, name), row.kind)
+        yield self._unless_held("remove_dir", RemoveDir(self.spec.name, path))
+
+    def _unless_held(self, verb: str, action: Delete | RemoveDir) -> Planned:
+        failure = self._ledger.failure(self._id, action.path) if self._ledger else None
+        if failure is not None and failure.kind == CHANGED:
+            return Planned(self.spec.name, None, verb, action.path, 0, "held: it was changed at the server", held=True)
+        if self._held:
+            return Planned(self.spec.name, None, verb, action.path, 0, f"{action.why}; {self._held}", held=True)
+        return Planned(self.spec.name, action, verb, action.path, 0, action.why)
+
+    def _nothing(self, path: str, why: str) -> Planned:
+        return Planned(self.spec.name, None, "wait", path, 0, why)
+
+    def _parked(self, path: str, failure: Failure) -> Planned:
+        why = " ".join(filter(None, (failure.message, failure.remedy)))
+        return Planned(self.spec.name, None, "parked", path, 0, why)
+
+
+def _is_below(path: str, directories: Collection[str]) -> bool:
+    while path := parent(path):
+        if path in directories:
+            return True
+    return False

@@ -1,0 +1,226 @@
+"""Why a path is, or is not, at the server: from the disk and the ledger alone.
+
+In: a local path. Out: one sentence with what is behind it. `steering` puts before it what only a daemon knows.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from typing import NamedTuple
+
+from ftpsyncd.config import Config
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.errors import NameNotSendableError
+from ftpsyncd.events import EventKind
+from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.local.scan import LINK, Scanner
+from ftpsyncd.model import (
+    Entry,
+    Failure,
+    Fingerprint,
+    Kind,
+    Listing,
+    Presence,
+    Row,
+    basename,
+    parent,
+)
+from ftpsyncd.questions import Why
+from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.receipts import Receipt
+from ftpsyncd.report import iso
+from ftpsyncd.specs import MappingSpec, destination
+from ftpsyncd.survey import locate, open_ledger, receipt_if
+
+READABLE = "let the user that runs ftpsyncd read it, and what is in it is published"
+SKIPPED = "with `symlinks: follow` those are published that lead to something in the mapping's folder"
+
+
+def why(config: Config, path: str) -> Why:
+    """Why a path is, or is not, at the server, from disk and ledger alone."""
+    ledger = open_ledger(config)
+    try:
+        found = locate(config, path)
+        mapping_id = None
+        if ledger is not None and found is not None:
+            mapping_id = ledger.find_mapping(found[0].name, destination(found[0], config.servers[found[0].server]))
+        return why_from_ledger(config, path, ledger, mapping_id)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def why_from_ledger(config: Config, path: str, ledger: Ledger | None, mapping_id: int | None) -> Why:
+    """As `why`, with a ledger that is open already."""
+    found = locate(config, path)
+    if found is None:
+        roots = ", ".join(str(spec.local) for spec in config.mappings.values())
+        return Why(path, None, "unmanaged", f"it is in no mapping's folder ({roots})")
+    spec, relative = found
+    return reason(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+
+
+def reason(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Why:
+    """Why a path of one mapping is, or is not, at the server; ``ledger`` is None if that does not know the mapping."""
+    if ledger is None:
+        return _Reason(spec, path, relative).find()
+    row, failure = ledger.row(mapping_id, relative), ledger.failure(mapping_id, relative)
+    arrival = None
+    if row is not None and ledger.has_history:
+        arrival = receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
+    return _Reason(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative)).find()
+
+
+def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
+    """What the last try of a path failed of, in words, and the receipt of that; empty if it did not fail."""
+    failure = ledger.failure(mapping_id, relative)
+    if failure is None:
+        return "", None
+    return _words(failure), _of_failure(ledger, mapping_id, relative)
+
+
+def _of_failure(ledger: Ledger, mapping_id: int, relative: str) -> Receipt | None:
+    return receipt_if(ledger.history.of_failure(mapping_id, relative)) if ledger.has_history else None
+
+
+def _words(failure: Failure) -> str:
+    """What went wrong, and the server's own words where they are not the same."""
+    said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
+    return " ".join((failure.message.rstrip(".") + said).split())
+
+
+class _Reason(NamedTuple):
+    """What is known about one path."""
+
+    spec: MappingSpec
+    path: str
+    relative: str
+    row: Row | None = None
+    failure: Failure | None = None
+    arrival: Receipt | None = None
+    """How it came to be at the server as the row says."""
+    failed: Receipt | None = None
+    """The tries of its last failure, which may be over."""
+
+    def find(self) -> Why:
+        """The first reason that applies."""
+        listing = Scanner(self.spec.local, follow_symlinks=self.spec.follow_symlinks).probe(
+            parent(self.relative), {basename(self.relative)}
+        )
+        if not self.relative:
+            return self._say("directory", "it is the root of the mapping; ask for a file in it")
+        if listing.presence is Presence.ROOT_MISSING:
+            return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it is back")
+        if listing.presence is Presence.UNREADABLE:
+            return self._say("unreadable", f"{listing.problem}; {READABLE}")
+        entry = listing.entries.get(basename(self.relative))
+        if entry is None:
+            return self._absent(listing)
+        if entry.kind is Kind.OTHER:
+            return self._say("ignored", self._why_ignored(entry))
+        if entry.kind is Kind.DIR:
+            return self._directory()
+        return self._file(listing, entry.fingerprint, entry.ctime_ns)
+
+    def _absent(self, listing: Listing) -> Why:
+        if reason := listing.unreadable.get(basename(self.relative)):
+            return self._say("unreadable", f"{reason}; {READABLE}")
+        if self.failure is not None and self.failure.kind == CHANGED:
+            said = self._say("held", f"{self.failure.message} {self.failure.remedy}")
+            return said._replace(receipt=self.failed)
+        if self.row is None:
+            if not self.spec.follow_symlinks and os.path.lexists(self.spec.local / self.relative):
+                return self._say("ignored", f"a folder on the way to it is a symbolic link; {SKIPPED}")
+            return self._say(
+                "absent",
+                "there is no such file, and none of this name is at the server from here; whether one was, says"
+                f" `ftpsyncd history --path {one_line(shlex.quote(self.path))}`",
+            )
+        if self.failure is not None and self.failure.fingerprint is None:
+            return self._failed(self.failure, "it is gone here, and still at the server: ")
+        return self._say(
+            "pending",
+            f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
+        )
+
+    def _why_ignored(self, entry: Entry) -> str:
+        if entry.note == LINK and not self.spec.follow_symlinks:
+            return f"it is {LINK}; {SKIPPED}"
+        return f"it is {entry.note}, which is never published"
+
+    def _directory(self) -> Why:
+        if not Filter(self.spec.include, self.spec.exclude).descend(self.relative):
+            return self._say("ignored", "this directory is excluded")
+        if self.failure is not None:
+            return self._failed(self.failure)
+        if self.row is None:
+            return self._say("directory", "a directory is made at the server when there is something to publish in it")
+        return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
+
+    def _file(self, listing: Listing, fingerprint: Fingerprint, ctime_ns: int) -> Why:
+        if reason := Filter(self.spec.include, self.spec.exclude).why_not(self.relative):
+            return self._say("ignored", reason)
+        if self.row is not None and self.row.fingerprint == fingerprint:
+            return self._published(self.row)
+        if self.failure is not None and self.failure.fingerprint == fingerprint:
+            return self._failed(self.failure)
+        return self._not_yet(listing, ctime_ns)._replace(receipt=self.failed if self.failure is not None else None)
+
+    def _not_yet(self, listing: Listing, ctime_ns: int) -> Why:
+        """It is not at the server in this form; that it failed in another one is worth telling."""
+        last = f"; the last try failed: {_words(self.failure)}" if self.failure is not None else ""
+        if basename(self.relative) in listing.busy:
+            return self._say(
+                "settling", f"a program has it open for writing; it is published when that program closes it{last}"
+            )
+        age_s = (time.time_ns() - ctime_ns) / 1e9
+        if age_s < self.spec.settle_s:
+            sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"
+            return self._say("settling", sentence, age_s=round(age_s, 3))
+        verb = "changed since it was published" if self.row is not None else "not published yet"
+        return self._say("pending", f"{verb}; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does{last}")
+
+    def _published(self, row: Row) -> Why:
+        """When, how large, how long it took, and what: as far as row and receipt tell."""
+        when, how, size = iso(row.published_ns), self.arrival, row.fingerprint.size
+        facts = [f"{size:,} bytes"]
+        if how is not None and how.kind == EventKind.PUBLISHED:
+            if how.duration_s:
+                facts[0] += f" in {how.duration_s:.2f} s" if how.duration_s >= 0.01 else " in less than 0.01 s"
+            if how.attempts > 1:
+                facts.append(f"after {how.attempts} tries")
+        if row.sha256:
+            facts.append(f"sha256 {row.sha256.hex()}")
+        sentence = ", ".join((_arrived(how, when), *facts))
+        said = self._say("published", sentence, size=size, at=when, sha256=row.sha256.hex())
+        return said._replace(receipt=how)
+
+    def _failed(self, failure: Failure, before: str = "") -> Why:
+        after = f"it is tried again at {iso(failure.next_try_ns)}"
+        if failure.parked:
+            after = "it is tried again when it changes or after `ftpsyncd retry`"
+            if failure.kind == NameNotSendableError.__name__:
+                after = "it is published under another name"
+        tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
+        sentence = f"{before}{_words(failure)}. {failure.remedy} After {tries}: {after}."
+        state = "parked" if failure.parked else "failed"
+        said = self._say(
+            state, " ".join(sentence.split()), reply=failure.reply, attempts=failure.attempts, error=failure.kind
+        )
+        return said._replace(receipt=self.failed)
+
+    def _say(self, state: str, sentence: str, **details: str | float) -> Why:
+        return Why(self.path, self.spec.name, state, sentence, details)
+
+
+def _arrived(how: Receipt | None, when: str) -> str:
+    """How a file came to be at the server; without a receipt, all that is known is since when."""
+    if how is not None and how.kind == EventKind.RENAMED:
+        return f"published as {quote(how.source)}, renamed {when}"
+    if how is not None and how.kind == EventKind.ADOPTED:
+        return f"not sent, because the server had it already {when} with the same size and date"
+    if how is not None and how.kind == EventKind.UNCHANGED:
+        return f"published before, and not sent again {when} because its content was the same"
+    return f"published {when}"
