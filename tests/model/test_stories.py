@@ -977,7 +977,9 @@ def test_a_leftover_of_a_mapping_that_is_paused_waits_for_its_end():
         world.close()
 
 
-@pytest.mark.parametrize("content", [b"somebody else's", b"somebody else's file!"], ids=["another size", "another date"])
+@pytest.mark.parametrize(
+    "content", [b"somebody else's", b"somebody else's file!"], ids=["another size", "another date"]
+)
 def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays(content: bytes):
     killed = 0
     for steps in range(STEPS):
