@@ -28,7 +28,7 @@ from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.remote.wire import tls_context
-from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode
+from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode
 
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 SOME_BYTES = 65536
@@ -299,12 +299,13 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
         raise trouble
     how = " (the directory is made at the first publish)" if made else ""
     if temporary != path and isinstance(session, Session) and not session.profile.renames:
+        trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
             Level.WARNING,
             Area.SERVER,
             f"mapping {mapping.name}",
             f"{mapping.remote} takes and deletes files, but renames none{how}: they are sent under their final names, "
-            "and seen there before they are complete.",
+            f"and seen there before they are complete{trash}.",
             "Have the server allow RNFR and RNTO.",
         )
     return Finding(

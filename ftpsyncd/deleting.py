@@ -21,6 +21,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.lastlook import Folder, require_gone
 from ftpsyncd.model import Delete, Did, Done, Failed, Kind, Outcome, RemoveDir, parent, remote_join
+from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
 PLACES_AT_ONCE = 8
@@ -133,7 +134,7 @@ def _free_place(session: RemoteSession, trash: str) -> str:
         for place, there in zip(places, session.stat_many(places), strict=True):
             if there is None:
                 return place
-    raise AlreadyExistsError(f"The trash has no more room for {trash!r}.")
+    raise AlreadyExistsError(f"The trash has no more room for {named(trash)}.")
 
 
 def _move(session: RemoteSession, source: str, trash: str) -> Did:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNQUOTED = str.maketrans(dict.fromkeys(' "\\'))
+_PLAIN = str.maketrans(dict.fromkeys("'\"\\"))
 _QUOTED = {'"': '\\"', "\\": "\\\\"}
 
 
@@ -20,6 +21,12 @@ def quote(path: str) -> str:
     if path and path.isprintable() and path == path.translate(_UNQUOTED):
         return path
     return f'"{quoted(path)}"'
+
+
+def named(path: object) -> str:
+    """A path (a `str` or `Path`) within a sentence: always in quotation marks, else as `quote` has it."""
+    text = str(path)
+    return f"'{text}'" if text.isprintable() and text == text.translate(_PLAIN) else f'"{quoted(text)}"'
 
 
 def one_line(text: str) -> str:

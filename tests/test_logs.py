@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from ftpsyncd import logs
+from ftpsyncd.quoting import named
 
 NASTY = "a\nb\r\tc\x1b[31m\x85\u2028\u202ed\u200b\udcff{}{x}<red>%s\\\"'"
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -105,6 +107,22 @@ def test_quote_is_one_printable_line_and_unambiguous(path):
     shown = logs.quote(path)
     assert shown.isprintable()
     assert unquote(shown) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("my photo.jpg", "'my photo.jpg'"),
+        (Path("/a/é.jpg"), "'/a/é.jpg'"),
+        ("it's.jpg", '"it\'s.jpg"'),
+        ("a\\b", r'"a\\b"'),
+        ("caf\udce9.jpg", r'"caf\xe9.jpg"'),
+        ("a\nb", r'"a\nb"'),
+        ("", "''"),
+    ],
+)
+def test_a_name_within_a_sentence_has_quotation_marks(path, expected):
+    assert named(path) == expected
 
 
 # ── Records ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import basename
+from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
 REPEATED = 1024 * 1024
@@ -84,7 +85,7 @@ class Directory:
         there = self.look(name)
         if there is not None and not stat.S_ISDIR(there.st_mode):
             what = "a symbolic link, which is not followed" if stat.S_ISLNK(there.st_mode) else "no directory"
-            raise LocalUnwritableError(f"{str(path)!r} is {what}.")
+            raise LocalUnwritableError(f"{named(path)} is {what}.")
         try:
             if there is None:
                 os.mkdir(name, dir_fd=self.descriptor)
@@ -120,7 +121,7 @@ class Directory:
 
 def unwritable(path: Path, error: OSError) -> LocalUnwritableError:
     """The typed error for what the local file system says."""
-    return LocalUnwritableError(f"{str(path)!r} cannot be written: {error.strerror}.")
+    return LocalUnwritableError(f"{named(path)} cannot be written: {error.strerror}.")
 
 
 def fetch(
@@ -180,9 +181,9 @@ def _vacant(into: Directory, name: str, *, overwrite: bool) -> None:
     if there is None:
         return
     if not overwrite:
-        raise AlreadyExistsError(f"{str(into.path / name)!r} exists already.", remedy="")
+        raise AlreadyExistsError(f"{named(into.path / name)} exists already.", remedy="")
     if stat.S_ISDIR(there.st_mode):
-        raise LocalUnwritableError(f"{str(into.path / name)!r} is a directory.")
+        raise LocalUnwritableError(f"{named(into.path / name)} is a directory.")
 
 
 class _Part:
@@ -222,7 +223,7 @@ class _Part:
         self.file.flush()
         size = self.length()
         if entry.size is not None and size != entry.size:
-            raise VerificationError(f"{size} of {entry.size} bytes of {str(self.into.path / self.name)!r} were kept.")
+            raise VerificationError(f"{size} of {entry.size} bytes of {named(self.into.path / self.name)} were kept.")
         if entry.mtime_s is not None:
             os.utime(self.file.fileno(), (entry.mtime_s, entry.mtime_s))
         # Else a power cut could leave the final name without the content.
@@ -239,11 +240,11 @@ class _Part:
             # Unlike a rename, a link never replaces, whoever was quicker.
             os.link(self.name, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
         except FileExistsError as error:
-            raise AlreadyExistsError(f"{str(self.into.path / name)!r} exists already.", remedy="") from error
+            raise AlreadyExistsError(f"{named(self.into.path / name)} exists already.", remedy="") from error
         except OSError as error:
             if error.errno in _NO_LINKS:
                 raise LocalUnwritableError(
-                    f"{str(self.into.path / name)!r} cannot be written: its file system cannot promise not to replace.",
+                    f"{named(self.into.path / name)} cannot be written: its file system cannot promise not to replace.",
                     remedy="Allow to replace, or choose another file system.",
                 ) from error
             raise
@@ -338,7 +339,7 @@ def _fill(session: RemoteSession, remote: str, entry: RemoteEntry, part: _Part, 
         run.fetch(0, 0)
     except RemoteError as error:
         if run.unlike:
-            raise VerificationError(f"More than the {entry.size} bytes of {remote!r} came.") from error
+            raise VerificationError(f"More than the {entry.size} bytes of {named(remote)} came.") from error
         raise
     return 0
 
@@ -380,9 +381,9 @@ class _Run:
         self._compare(count)
         if self.unlike:
             # Not said in the middle: pure-ftpd never answers to a TLS data connection that is broken off.
-            raise TransferFailedError(f"What was here of {self._remote!r} is not its beginning.")
+            raise TransferFailedError(f"What was here of {named(self._remote)} is not its beginning.")
         if self._size is not None and count != self._size:
-            raise VerificationError(f"{count} of {self._size} bytes of {self._remote!r} came.")
+            raise VerificationError(f"{count} of {self._size} bytes of {named(self._remote)} came.")
 
     def _seen(self, count: int) -> None:
         self.got = True

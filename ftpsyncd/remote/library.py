@@ -32,6 +32,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind, remote_join
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing, trees
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.landing import Directory, Fetched
@@ -96,7 +97,7 @@ class Ftp:
 
     def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
         def unreadable(why: str | None) -> LocalUnreadableError:
-            return LocalUnreadableError(f"{str(path)!r} cannot be read: {why}.")
+            return LocalUnreadableError(f"{named(path)} cannot be read: {why}.")
 
         try:
             before = path.stat()
@@ -115,7 +116,7 @@ class Ftp:
         def confirm(file: BinaryIO) -> None:
             now = os.fstat(file.fileno())
             if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
-                raise FileChangedError(f"{str(path)!r} changed while it was sent.")
+                raise FileChangedError(f"{named(path)} changed while it was sent.")
             if not overwrite:
                 there, ours = self.session.stat_many([remote, temporary])
                 # Where the server cannot rename, what is there is what was sent.
@@ -204,7 +205,7 @@ class Ftp:
         self, local: Path, remote: str, depth: int, *, overwrite: bool, progress: Moved
     ) -> Iterator[TreeResult]:
         if depth > trees.DEEPEST:
-            raise NameRefusedError(f"{str(local)!r} is more than {trees.DEEPEST} directories deep.", remedy="")
+            raise NameRefusedError(f"{named(local)} is more than {trees.DEEPEST} directories deep.", remedy="")
         found = trees.folder(local)
         if remote.strip("/"):
             self.session.make_dir(remote)
@@ -284,9 +285,9 @@ class Ftp:
         """
         entry = self.stat(remote)
         if entry.kind is Kind.DIR:
-            raise NotFoundError(f"{remote!r} is a directory at the server.", remedy="")
+            raise NotFoundError(f"{named(remote)} is a directory at the server.", remedy="")
         if not path.name:
-            raise LocalUnwritableError(f"{str(path)!r} is no name of a file.", remedy="")
+            raise LocalUnwritableError(f"{named(path)} is no name of a file.", remedy="")
         with Directory.opened(path.parent) as into:
             return landing.fetch(
                 self.session,
@@ -343,7 +344,7 @@ class Ftp:
             AlreadyExistsError: it still holds something.
         """
         if not self.session.remove_dir(remote):
-            raise AlreadyExistsError(f"{remote!r} is not empty.")
+            raise AlreadyExistsError(f"{named(remote)} is not empty.")
 
     def delete_tree(self, remote: str) -> Iterator[TreeResult]:
         """Delete a directory with all that is in it (or a file), and yield what became of each name.
@@ -368,7 +369,7 @@ class Ftp:
         """
         entry = self.session.stat(remote)
         if entry is None:
-            raise NotFoundError(f"{remote!r} is not at the server.")
+            raise NotFoundError(f"{named(remote)} is not at the server.")
         return entry
 
     def exists(self, remote: str) -> bool:
@@ -389,4 +390,4 @@ class Ftp:
 
 
 def _taken(remote: str) -> AlreadyExistsError:
-    return AlreadyExistsError(f"{remote!r} is at the server already.", remedy="")
+    return AlreadyExistsError(f"{named(remote)} is at the server already.", remedy="")

@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
+from ftpsyncd.quoting import named
 from ftpsyncd.remote.profile import SAMPLES, Oddity, oddities
 from ftpsyncd.remote.transfer import deliver
 
@@ -26,7 +27,7 @@ def assure(session: Session, path: str) -> None:
             session.profile.keeps[oddity] = keeps(session, oddity, path.rpartition("/")[0])
         if not session.profile.keeps[oddity]:
             raise NameRefusedError(
-                f"The server would store {path!r} under another name: it changes {oddity.value}.",
+                f"The server would store {named(path)} under another name: it changes {oddity.value}.",
                 remedy="Rename the file.",
             )
 
@@ -70,5 +71,7 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
             verb = "RMD" if made.good else "DELE"
             session.exchange([session.command(verb, f"{directory}/{each}") for each in {name, *stored}])
     if not stored:
-        raise NameRefusedError(f"What the server stores as {path!r} is not in its listing: it may have another name.")
+        raise NameRefusedError(
+            f"The server does not list {named(path)}, which it has stored: it may have another name."
+        )
     return stored == {name}

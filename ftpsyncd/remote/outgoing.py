@@ -25,6 +25,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Dating, Resuming
@@ -213,7 +214,7 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
         session.profile.resuming = Resuming.NONE
     upload.error = VerificationError(
         f"The server holds {'nothing' if size is None else f'{size} bytes'} of the {upload.job.size} bytes of "
-        f"{upload.job.path!r} that it confirmed: {upload.reply}",
+        f"{named(upload.job.path)} that it confirmed: {upload.reply}",
         reply=reply.text,
     )
 

@@ -21,6 +21,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import named
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
     there = session.stat(target)
     if there is not None and there.kind is Kind.DIR:
         raise AlreadyExistsError(
-            f"{target!r} is a directory at the server: {refusal.text}", reply=refusal.text
+            f"{named(target)} is a directory at the server: {refusal.text}", reply=refusal.text
         ) from error
     if there is None or there.kind is not Kind.FILE:
         raise error

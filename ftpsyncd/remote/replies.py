@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.quoting import named
 from ftpsyncd.remote.port import RemoteEntry
 
 MAX_LINE = 16 * 1024
@@ -242,7 +243,7 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
         encoding: of names at the server.
     """
     kind = _kind_of(reply, verb, _told(reply, subject, encoding))
-    about = f" {subject!r}" if subject else ""
+    about = f" {named(subject)}" if subject else ""
     return kind(f"{_SAYS[kind]}{about}: {reply.text}", reply=reply.text)
 
 

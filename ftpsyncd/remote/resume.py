@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import FileChangedError, VerificationError
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import hashes, replies, trials
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Resuming
@@ -124,6 +125,6 @@ def verify(session: Session, job: PublishJob, file: BinaryIO, sha256: str) -> No
     if told.digits != ours:
         session.profile.resuming = Resuming.NONE
         raise VerificationError(
-            f"The server's {told.algorithm} of {job.path!r}, which was not sent in one piece, is not that of the file.",
+            f"The server's {told.algorithm} of {named(job.path)}, not sent in one piece, is not that of the file.",
             remedy="It is sent whole.",
         )

@@ -29,7 +29,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import named, quote
 from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
@@ -112,7 +112,7 @@ class Session:
             NameNotSendableError: the path holds CR, LF or NUL, or characters that the server's encoding lacks.
         """
         if not path.isprintable() and any(c in path for c in "\r\n\0"):
-            raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
+            raise NameNotSendableError(f"The name {named(path)} holds a line break or NUL, which FTP cannot carry.")
         try:
             name = path.encode(self.account.spec.encoding, "surrogateescape")
         except UnicodeEncodeError as error:
@@ -277,7 +277,7 @@ class Session:
         error = self.error(made, "MKD", path)
         if isinstance(error, AlreadyExistsError):
             raise NameRefusedError(
-                f"{path!r} is at the server already and is no directory: {made.text}", reply=made.text
+                f"{named(path)} is at the server already and is no directory: {made.text}", reply=made.text
             )
         raise error
 

@@ -19,6 +19,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     TransferFailedError,
 )
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import replies
 from ftpsyncd.remote.data import DataLine, Listener
 from ftpsyncd.remote.replies import Reply
@@ -167,7 +168,7 @@ def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
 
     def bounded(count: int) -> None:
         if count > LISTING_MAX:
-            raise ProtocolError(f"The listing of {path!r} has more than {LISTING_MAX} bytes.")
+            raise ProtocolError(f"The listing of {named(path)} has more than {LISTING_MAX} bytes.")
 
     _retrieve(session, command, verb, path, parts.append, 0, bounded)
     return b"".join(parts)

@@ -29,6 +29,7 @@ from ftpsyncd.errors import (
     NotFoundError,
 )
 from ftpsyncd.model import Kind, basename, parent, remote_join
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing
 from ftpsyncd.remote.landing import Directory
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
@@ -102,7 +103,7 @@ class _Depth:
         if depth > DEEPEST:
             self._found += 1
             raise NameRefusedError(
-                f"{remote[:200]!r}… is more than {DEEPEST} directories deep; the server may list one within itself.",
+                f"{named(remote[:200])}… is more than {DEEPEST} directories deep; perhaps it is listed within itself.",
                 remedy="",
             )
 
@@ -161,7 +162,7 @@ class Fetching:
             try:
                 if reason := unfit(entry.name, longest):
                     raise LocalUnwritableError(
-                        f"The server's name {entry.name[:300]!r} is refused: {reason}.", remedy=""
+                        f"The server's name {named(entry.name[:300])} is refused: {reason}.", remedy=""
                     )
                 if kind is Kind.OTHER:
                     yield TreeResult(path, Step.SKIPPED, note="a symbolic link or no regular file")
@@ -215,7 +216,7 @@ def _distinct(into: Directory, name: str, landed: set[tuple[int, int]]) -> os.st
     there = into.look(name)
     if there is not None and (there.st_dev, there.st_ino) in landed:
         raise AlreadyExistsError(
-            f"{str(into.path / name)!r} is what another name of this directory at the server became: "
+            f"{named(into.path / name)} is what another name of this directory at the server became: "
             "both were listed, and here they are one.",
             remedy="",
         )
@@ -251,7 +252,7 @@ class Deleting:
         entry = self.session.stat(remote)
         kind = kinds.get(basename(remote), None if entry is None else entry.kind)
         if kind is None:
-            raise NotFoundError(f"{remote!r} is not at the server.", remedy="")
+            raise NotFoundError(f"{named(remote)} is not at the server.", remedy="")
         if kind is Kind.DIR:
             yield from self._tree(remote, kinds, 0)
         else:
@@ -268,7 +269,7 @@ class Deleting:
         try:
             if siblings.get(basename(remote)) is not Kind.DIR:
                 raise NameRefusedError(
-                    f"{remote!r} is left alone: the server does not say whether it is a directory or a link to one.",
+                    f"{named(remote)} is left alone: it may be a directory or a link to one, the server does not say.",
                     remedy="",
                 )
             self.depth.check(remote, depth)
@@ -277,7 +278,9 @@ class Deleting:
             found = {entry.name: entry.kind for entry in self.session.list_dir(remote)} | kinds
             wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
             if wrong is not None:
-                raise NameRefusedError(f"{remote!r} is left alone: the server lists {wrong!r} in it.", remedy="")
+                raise NameRefusedError(
+                    f"{named(remote)} is left alone: the server lists {named(wrong)} in it.", remedy=""
+                )
             files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
             empty = yield from self._files(files)
             for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
@@ -288,7 +291,7 @@ class Deleting:
             if not empty:
                 return False  # what stays was told
             if not self.session.remove_dir(remote):
-                raise AlreadyExistsError(f"{remote!r} is not empty.", remedy="")
+                raise AlreadyExistsError(f"{named(remote)} is not empty.", remedy="")
         except FtpsyncdError as error:
             if not self.session.usable:
                 raise
@@ -328,7 +331,7 @@ def folder(local: Path) -> Folder:
                 else:
                     found.others.append(entry.name)
     except OSError as error:
-        raise LocalUnreadableError(f"{str(local)!r} cannot be read: {error.strerror}.") from error
+        raise LocalUnreadableError(f"{named(local)} cannot be read: {error.strerror}.") from error
     for part in (found.files, found.dirs, found.others):
         part.sort()
     return found

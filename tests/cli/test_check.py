@@ -14,7 +14,7 @@ from ftpsyncd.check import Area, Finding, Level, check, exit_code
 from ftpsyncd.config import Config, load
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
 from ftpsyncd.remote.memory import MemoryServer
-from ftpsyncd.specs import AlertSpec, PublishMode, TlsMode
+from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
 from tests.servers import running
 
@@ -149,12 +149,15 @@ def test_a_real_server_is_found_good(kind, tmp_path, ftpsyncd, config_file):
 def test_a_server_that_renames_nothing_is_a_warning(config, kind):
     with running(kind, denied=("RNTO",)) as real:
         servers = {"web": real.spec(name="web")}
-        findings = list(check(config._replace(servers=servers), offline=False))
+        trash = config.mappings["shop"]._replace(deletes=DeletePolicy.TRASH)
+        mappings = {**config.mappings, "shop": trash}
+        findings = list(check(config._replace(servers=servers, mappings=mappings), offline=False))
         assert errors(findings) == []
         assert exit_code(findings) == 0
         told = {each.subject: each for each in findings if "under their final names" in each.message}
         assert told.keys() == {"mapping gallery", "mapping shop"}
         assert {each.level for each in told.values()} == {Level.WARNING}
+        assert ["trash" in told[f"mapping {name}"].message for name in ("gallery", "shop")] == [False, True]
         assert list(real.home.iterdir()) == []
 
 

@@ -203,6 +203,10 @@ class TestErrors:
     def test_a_name_that_the_server_repeats_decides_nothing(self, text, verb, path, kind):
         assert type(replies.error_of(reply(text), verb, path)) is kind
 
+    def test_a_name_is_told_as_everywhere(self):
+        error = replies.error_of(reply("550 File not found"), "RETR", "/caf\udce9.jpg")
+        assert r'"/caf\xe9.jpg"' in error.message
+
     def test_nor_does_a_name_in_another_encoding(self):
         echo = Reply(550, ("550 /é/not found/a: Permission denied".encode("latin-1"),))
         assert type(replies.error_of(echo, "DELE", "/é/not found/a", "latin-1")) is errors.NameRefusedError
