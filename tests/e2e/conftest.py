@@ -6,13 +6,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.servers import Server, running
+from tests.servers import Server, missing, running
 
 
 @pytest.fixture(params=["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A running server with a home of its own."""
     with running(request.param) as started:
+        yield started
+
+
+@pytest.fixture
+def some_server() -> Iterator[Server]:
+    """A running server, for tests of what happens on this side: a real one, where there is one.
+
+    A module that takes it for its ``server`` runs once, not once for each kind.
+    """
+    with running("pyftpdlib" if missing("vsftpd") else "vsftpd") as started:
         yield started
 
 

@@ -17,6 +17,12 @@ from tests.waiting import until
 
 
 @pytest.fixture
+def server(some_server: Server) -> Server:
+    """What is tested here happens on this side, whichever the server is."""
+    return some_server
+
+
+@pytest.fixture
 def running(server: Server, tmp_path: Path) -> Iterator[Site]:
     with site(server, tmp_path) as s:
         s.start()

@@ -12,6 +12,13 @@ from tests.e2e.site import contents, site
 from tests.servers import Server
 from tests.waiting import until
 
+
+@pytest.fixture
+def server(some_server: Server) -> Server:
+    """What is tested here happens on this side, whichever the server is."""
+    return some_server
+
+
 FILES = 10_000
 DIRECTORIES = 20
 MEMORY_MIB = 120

@@ -17,6 +17,13 @@ from tests.e2e.site import Site, contents, site
 from tests.servers import Server
 from tests.waiting import until
 
+
+@pytest.fixture
+def server(some_server: Server) -> Server:
+    """What is tested here happens on this side, whichever the server is."""
+    return some_server
+
+
 pytestmark = pytest.mark.lasting
 
 DELETE_AFTER_S = 0.5

@@ -19,6 +19,13 @@ from tests.e2e.site import Site, Spy, contents, digest, site, tools_missing, wai
 from tests.servers import Server
 from tests.waiting import until
 
+
+@pytest.fixture
+def server(some_server: Server) -> Server:
+    """What is tested here happens on this side, whichever the server is."""
+    return some_server
+
+
 OLD_S = 1_300_000_000
 """A date long ago."""
 VIDEO_SETTLE_S = 1.0
