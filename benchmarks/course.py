@@ -55,8 +55,13 @@ class Ground:
         """The way to the servers."""
         if scenario.rtt_ms is None:
             return loopback()
-        rate = self.rate_bytes_per_s
-        return linked(self.link_program, rtt_ms=scenario.rtt_ms, mtu=self.mtu, rate_bytes_per_s=rate)
+        return linked(
+            self.link_program,
+            rtt_ms=scenario.rtt_ms,
+            mtu=self.mtu,
+            rate_bytes_per_s=self.rate_bytes_per_s,
+            first_window=scenario.first_window,
+        )
 
     def source(self, spec: TreeSpec) -> Path:
         """The tree of a spec, made if it is not there."""

@@ -21,16 +21,18 @@ vsftpd closes the data connection with a linger, and so confirms when its own en
 """
 
 
-def windows(size: int, mtu: int) -> int:
+def windows(size: int, mtu: int, first: int = INITIAL_WINDOW) -> int:
     """How often TCP waits for acknowledgements until all is sent: the window doubles each time (slow start)."""
     packets = -(-size // (mtu - HEADERS_BYTES))
-    sent, window, count = 0, INITIAL_WINDOW, 0
+    sent, window, count = 0, first, 0
     while sent < packets:
         sent, window, count = sent + window, 2 * window, count + 1
     return max(1, count)
 
 
-def least_s(sizes: Iterable[int], server: str, *, connections: int, rtt_ms: float, mtu: int) -> float:
+def least_s(
+    sizes: Iterable[int], server: str, *, connections: int, rtt_ms: float, mtu: int, first: int = INITIAL_WINDOW
+) -> float:
     """Seconds for all files, if no connection ever waits for anything else and all end at the same moment."""
-    trips = sum(EACH[server] - 1 + windows(size, mtu) for size in sizes)
+    trips = sum(EACH[server] - 1 + windows(size, mtu, first) for size in sizes)
     return trips * rtt_ms / 1000 / connections

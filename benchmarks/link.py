@@ -15,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.least import INITIAL_WINDOW
+
 HERE = Path(__file__).parent
 _NEAR_ADDRESS = "10.77.0.1"
 _FAR_ADDRESS = "10.77.0.2"
@@ -96,7 +98,9 @@ def loopback() -> Iterator[Network]:
 
 
 @contextmanager
-def linked(program: Path, *, rtt_ms: float, mtu: int, rate_bytes_per_s: int = 0) -> Iterator[Network]:
+def linked(
+    program: Path, *, rtt_ms: float, mtu: int, rate_bytes_per_s: int = 0, first_window: int = INITIAL_WINDOW
+) -> Iterator[Network]:
     """Make two namespaces and a link; all are gone afterwards.
 
     Args:
@@ -104,6 +108,7 @@ def linked(program: Path, *, rtt_ms: float, mtu: int, rate_bytes_per_s: int = 0)
         rtt_ms: round-trip time; half of it each way.
         mtu: bytes in a packet.
         rate_bytes_per_s: of each direction; 0: as fast as the machine.
+        first_window: packets that the near end sends before the first acknowledgement.
     """
     with ExitStack() as stack:
         near, far = _namespace("near", stack), _namespace("far", stack)
@@ -123,6 +128,8 @@ def linked(program: Path, *, rtt_ms: float, mtu: int, rate_bytes_per_s: int = 0)
             length = str(_QUEUE_PACKETS)
             _ip("-n", namespace, "address", "add", f"{address}/24", "dev", _INTERFACE)
             _ip("-n", namespace, "link", "set", "dev", _INTERFACE, "mtu", str(mtu), "txqueuelen", length, "up")
+        window = ("initcwnd", str(first_window))
+        _ip("-n", near, "route", "replace", f"{_FAR_ADDRESS}/32", "dev", _INTERFACE, "src", _NEAR_ADDRESS, *window)
         yield Network(near, far, _FAR_ADDRESS, process)
 
 

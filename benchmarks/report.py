@@ -159,7 +159,8 @@ def _least(scenario: Scenario, cases: Sequence[Case]) -> str:
 def _least_of(scenario: Scenario, case: Case) -> str:
     sizes = layout(scenario.tree).values()
     rtt_ms, mtu = case.measured_rtt_ms, case.mtu or STANDARD_MTU
-    least = least_s(sizes, case.server, connections=case.connections, rtt_ms=rtt_ms, mtu=mtu)
+    first = scenario.first_window
+    least = least_s(sizes, case.server, connections=case.connections, rtt_ms=rtt_ms, mtu=mtu, first=first)
     beside = f", {least / case.median('lftp'):.2f} of lftp's time" if "lftp" in case.measured else ""
     return f"{case.server} {least:.2f} s{beside}"
 

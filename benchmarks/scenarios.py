@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from benchmarks.contenders import OURS, Action
+from benchmarks.least import INITIAL_WINDOW
 from benchmarks.trees import TreeSpec
 
 GIB = 1 << 30
@@ -43,6 +44,8 @@ class Scenario:
     tls: tuple[str, ...] = ("off",)
     action: Action = "upload"
     targets: tuple[Target, ...] = ()
+    first_window: int = INITIAL_WINDOW
+    """Packets that the clients' side sends before the first acknowledgement: the route's ``initcwnd`` (ip-route(8))."""
     gone_s: float = 0.0
     """For how long what is to be deleted has been gone when the contenders start."""
 
@@ -106,13 +109,23 @@ SCENARIOS = (
         targets=(Target("time", ("lftp",), 0.1),),
         gone_s=11.0,  # the default of delete_after, and one more
     ),
+    Scenario(
+        "f",
+        "The pictures of (a) over a route with `initcwnd 44`",
+        _PICTURES,
+        connections=8,
+        rtt_ms=50,
+        servers=DAEMONS,
+        contenders=(OURS, "lftp"),
+        first_window=44,
+    ),
 )
 
 
 def quick(scenario: Scenario) -> Scenario:
     """A small version, to try things out with one server."""
     tree = scenario.tree
-    files = {"a": 20, "b": 20, "c": 1, "d": 200, "e": 20}[scenario.key]
+    files = {"a": 20, "b": 20, "c": 1, "d": 200, "e": 20, "f": 20}[scenario.key]
     size = min(tree.smallest, 64 * MIB), min(tree.largest, 64 * MIB)
     small = replace(tree, files=files, smallest=size[0], largest=size[1], directories=min(tree.directories, 4))
     return replace(scenario, tree=small, servers=("proftpd",), title=f"{scenario.title} (quick: {files} files)")

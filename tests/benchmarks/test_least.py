@@ -15,6 +15,13 @@ def test_the_window_doubles_from_ten_packets(size: int, count: int):
     assert windows(size, 1500) == count
 
 
+@pytest.mark.parametrize(
+    ("size", "count"), [(44 * 1448, 1), (44 * 1448 + 1, 2), (3 * 44 * 1448, 2), (3 * 44 * 1448 + 1, 3)]
+)
+def test_it_begins_with_as_many_packets_as_the_route_says(size: int, count: int):
+    assert windows(size, 1500, 44) == count
+
+
 @pytest.mark.parametrize(("server", "seconds"), [("proftpd", 0.25), ("pure-ftpd", 0.25), ("vsftpd", 0.35)])
 def test_the_files_share_the_connections(server: str, seconds: float):
     # Two and three round trips, one more each at vsftpd, on two connections.
