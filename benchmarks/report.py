@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders import CONTENDERS, OURS
-from benchmarks.least import EACH, STANDARD_MTU, least_s
+from benchmarks.least import FEWEST, STANDARD_MTU, least_s
 from benchmarks.record import Case, Quantity, Results
 from benchmarks.scenarios import Scenario, Target
 from benchmarks.trees import layout
@@ -149,10 +149,11 @@ def _least(scenario: Scenario, cases: Sequence[Case]) -> str:
     """What the line itself takes, beside the targets."""
     if scenario.action != "upload" or scenario.rtt_ms is None:
         return ""
-    trips = ", ".join(f"{EACH[case.server]} at {case.server}" for case in cases)
+    fewest = ", ".join(f"{FEWEST[case.server]} at {case.server}" for case in cases)
     return (
-        f"The round trips of these transfers alone ({trips}; one more each time that TCP's window has to grow),"
-        f" with nothing before, between and after: {'; '.join(_least_of(scenario, case) for case in cases)}."
+        "The round trips of these transfers alone (one for the data connection and one for each time that TCP's window"
+        f" is filled, but at least {fewest}), with nothing before, between and after:"
+        f" {'; '.join(_least_of(scenario, case) for case in cases)}."
     )
 
 

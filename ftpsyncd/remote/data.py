@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ftpsyncd.errors import RemoteError, ServerUnavailableError, TransferFailedError
+from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import FAILURES, Control, end_by_reset, hasten, keep_alive, translate
 
@@ -208,13 +209,21 @@ class DataLine:
             if refused(self._answer):
                 raise TransferFailedError("The server ended the transfer.")
 
-    def finish(self) -> None:
-        """End the stream in order and close. Never raises: the control reply says what arrived.
+    def finish(self, begun: Callable[[], bool] | None = None) -> bool:
+        """End the stream and close. Never raises: the control reply says what arrived.
 
         Under TLS close_notify is sent and the peer's awaited, but no longer than the close time and only until the
         final reply is there: some servers never send theirs, some cut the line if ours is missing.
+
+        Args:
+            begun: whether the server has said that it receives the file; asked if a reset right behind the end
+                would be welcome (`parting`).
+
+        Returns:
+            Whether it was so.
         """
-        if self._protected is not None:
+        parted = begun is not None and self._part(begun)
+        if self._protected is not None and not parted:
             deadline = time.monotonic() + self._control.timeouts.close_s
             with contextlib.suppress(RemoteError, *FAILURES):
                 while self._answer() is None and not self._control.broken:
@@ -222,10 +231,37 @@ class DataLine:
                         self._protected.unwrap()
                         break
                     except ssl.SSLWantReadError:
+                        # Ours is sent. proftpd waits for the end of the stream when it has sent its own. (The method
+                        # of SSLSocket would forget TLS.)
+                        socket.socket.shutdown(self._protected, socket.SHUT_WR)
                         self._control.wait(self._sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
                     except ssl.SSLWantWriteError:
                         self._control.wait(self._sock, select.POLLOUT, max(0.0, deadline - time.monotonic()))
         self._sock.close()
+        return parted
+
+    def _part(self, begun: Callable[[], bool]) -> bool:
+        stall_s = self._control.timeouts.stall_s
+
+        def await_room() -> bool:
+            self._control.wait(self._sock, select.POLLOUT, stall_s)
+            return self._answer() is None
+
+        def last_words() -> bool:
+            self._control.pump()
+            if not begun() or self._answer() is not None:
+                return False
+            if self._protected is not None:
+                with contextlib.suppress(ssl.SSLWantReadError):  # ours is sent, the peer's is not awaited
+                    self._protected.unwrap()
+                    self._protected = None
+                    return False
+            return True
+
+        try:
+            return part(self._sock, await_room, last_words)
+        except (RemoteError, *FAILURES):
+            return False
 
     def abort(self) -> None:
         """Reset the connection: an orderly end would make the server take the part for the whole (226)."""

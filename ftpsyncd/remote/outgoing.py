@@ -71,6 +71,8 @@ class Outgoing:
     """When its transfer takes long, for this line."""
     ended: float = 0.0
     """When the server had confirmed the last byte; 0.0: it has not."""
+    parted: bool = False
+    """Its data connection was reset right behind its end (`parting`)."""
     alone: bool = False
     """The file that it replaces is deleted already: there is no other version of it at the server."""
 
@@ -195,8 +197,13 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     size = replies.parse_size(reply)
     if size == upload.job.size:
+        if upload.parted:
+            session.profile.parted(well=True)
         return
-    if size is None:
+    if upload.parted:
+        # The size alone can tell that nothing of it was lost.
+        session.profile.parting = False
+    elif size is None:
         error = session.error(reply, "SIZE", upload.temporary)
         if isinstance(error, NotSupportedError):
             session.profile.size = False

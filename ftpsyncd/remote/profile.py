@@ -106,6 +106,22 @@ def reads_in_turn(banner: str) -> bool:
     return _READS_IN_TURN.search(banner) is not None
 
 
+_LINGERS = re.compile(r"vsFTPd")
+"""Servers known to confirm a file only when their end of the data connection was acknowledged, and to read to the end
+what came before a reset."""
+
+
+def lingers(banner: str) -> bool:
+    """Whether a reset behind the end of a file saves a round trip, judged by the greeting (`parting`)."""
+    return _LINGERS.search(banner) is not None
+
+
+_CREDIT = 16
+_CREDIT_MOST = 64
+_CREDIT_LOST = 16
+"""A file that has to be sent twice costs about as much as so many saved round trips: with more losses than that, the
+credit is used up, and at once where it never works."""
+
 LONGEST_SILENCE_S = 30.0
 
 
@@ -121,6 +137,10 @@ class Profile:
     """Several commands may be sent in one write."""
     overlapping: bool = True
     """EPSV behind STOR was answered after the transfer; asked only of servers that are known for it."""
+    parting: bool = True
+    """A data connection may be reset right behind its end; done only with servers that gain by it."""
+    credit: int = _CREDIT
+    """How well that has gone lately."""
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
@@ -192,6 +212,12 @@ class Profile:
         """A file was published by batches."""
         self.doubts = 0
 
+    def parted(self, *, well: bool) -> None:
+        """A file arrived whose data connection was reset behind its end, or did not."""
+        self.credit = min(self.credit + 1, _CREDIT_MOST) if well else self.credit - _CREDIT_LOST
+        if self.credit < 0:
+            self.parting, self.credit = False, _CREDIT
+
     @property
     def silence_s(self) -> float:
         """How long a session may be silent: half of what the server bears, where it told, and at most 30 s."""
@@ -249,6 +275,7 @@ def _count(value: object) -> int | None:
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "pipelining": _flag,
     "overlapping": _flag,
+    "parting": _flag,
     "epsv": _flag,
     "size": _flag,
     "stats": _flag,
@@ -268,6 +295,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 _HOPELESS: Mapping[str, object] = {
     "pipelining": False,
     "overlapping": False,
+    "parting": False,
     "epsv": False,
     "size": False,
     "stats": False,
@@ -301,7 +329,7 @@ def lasting(banner: str) -> str:
     return " ".join(_FLEETING.sub("#", text).split())
 
 
-_NOT_MEASURED = frozenset({"cap", "overlapping"})
+_NOT_MEASURED = frozenset({"cap", "overlapping", "parting"})
 
 REFUSALS_LAST_S = 7 * 86400.0
 """A refusal that is older is tried anew."""

@@ -34,7 +34,7 @@ from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, oddities, reads_in_turn
+from ftpsyncd.remote.profile import Dating, lingers, oddities, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode
@@ -85,6 +85,12 @@ class Session:
         if not (profile.overlapping and profile.pipelining and profile.epsv and reads_in_turn(self.greeting)):
             return False
         return self.is_passive
+
+    @property
+    def parts(self) -> bool:
+        """Whether a data connection may be reset right behind its end (`parting`): its size has to be told then."""
+        profile = self.profile
+        return profile.parting and profile.size and lingers(self.greeting)
 
     @property
     def is_passive(self) -> bool:

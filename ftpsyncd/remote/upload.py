@@ -13,6 +13,9 @@ Servers that are known to read the control line only after a transfer (`profile.
 the same write, the EPSV for the next file, which depends on no transfer. That saves the first round trip: SIZE and date
 of the file before travel with STOR, its rename follows once their answers are judged, with the STOR after that.
 
+Servers that linger (`profile.lingers`) get a reset behind the end of a small file, which saves a round trip, too
+(`parting`). If that went wrong, the file is sent once more before anybody is told.
+
 Sources: RFC 959 §4.1.3, RFC 3659 §4 (SIZE).
 """
 
@@ -21,8 +24,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import (
@@ -31,6 +35,7 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
     TransferFailedError,
+    VerificationError,
 )
 from ftpsyncd.remote import resume
 from ftpsyncd.remote.outgoing import Names, Outgoing, checked, checks, opened, remove, rename, renamed, settle
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
 
 SMALL = 1024 * 1024
 """Files up to this size are begun together with the end of the file before; larger ones wait for it."""
+PARTING_S = 0.002
+"""How long opening a data connection must have taken for it to be ended in haste: a round trip is worth it then."""
 SLOW_S = 1.0
 SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
@@ -102,6 +109,8 @@ class _Cycle:
     """Complete under its temporary name; its rename is still to come."""
     offer: Offer | None = None
     opened: Outgoing | None = None
+    again: deque[Outgoing] = field(default_factory=deque)
+    """To be sent once more: their data connections were ended in haste, and they did not arrive."""
     slow: bool = False
     """The last transfer took so long that its final name, two round trips away, shall not wait for another one."""
 
@@ -109,42 +118,71 @@ class _Cycle:
         source = iter(jobs)
         while self.session.usable:
             expiring = self.session.control.ticket_expiring
-            job = None if expiring else next(source, None)
-            if job is None:
-                yield from self._flush()
+            again = self.again.popleft() if self.again else None
+            job = again.job if again is not None else None if expiring else next(source, None)
+            if job is not None:
+                yield from self._one(job, again)
+                continue
+            yield from self._flush()
+            if not self.again:
                 if expiring:
                     self.session.close()
                 return
-            try:
-                upload = yield from self._begin(job)
-            except FtpsyncdError as error:
-                # Nothing of this job was sent. The files before are ended first: results come in order.
-                yield from self._flush()
-                yield PublishResult(job, error)
-                continue
-            yield from self._lost()
-            self.opened = upload
-            ended = self._transfer(upload)
-            self.opened = None
-            failed = upload.error is not None
-            if not failed:
-                self.before = upload
-            else:
-                upload.file.close()
-                if not (upload.worth_continuing and resume.worthwhile(self.session, job)):
-                    remove(self.session, upload)
-            if ended is not None:
-                yield _settled(self.session, ended)
-            if failed or upload.kept.size:
-                # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
-                yield from self._flush()
-            if failed:
-                yield upload.result()
-            else:
-                yield from self._lost()
         yield from self._lost()
 
-    def _begin(self, job: PublishJob) -> Generator[PublishResult, None, Outgoing]:
+    def _one(self, job: PublishJob, again: Outgoing | None) -> Iterator[PublishResult]:
+        """Send one file, together with what the ones before it still need.
+
+        Args:
+            job: the file.
+            again: its last try; the file is open still.
+        """
+        try:
+            upload = yield from self._begin(job, again)
+        except FtpsyncdError as error:
+            # Nothing of this job was sent. The files before are ended first: results come in order.
+            if again is not None:
+                again.file.close()
+            yield from self._flush()
+            yield PublishResult(job, error)
+            return
+        yield from self._lost()
+        self.opened = upload
+        ended = self._transfer(upload)
+        self.opened = None
+        failed, repeats = upload.error is not None, self._repeats(upload)
+        if not failed:
+            self.before = upload
+        elif repeats:
+            remove(self.session, upload)
+        else:
+            upload.file.close()
+            if not (upload.worth_continuing and resume.worthwhile(self.session, job)):
+                remove(self.session, upload)
+        if ended is not None:
+            yield from self._settled(ended)
+        if failed or upload.kept.size:
+            # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
+            yield from self._flush()
+        if failed and not repeats:
+            yield upload.result()
+        else:
+            yield from self._lost()
+
+    def _repeats(self, upload: Outgoing) -> bool:
+        """Whether a file that did not arrive is sent once more, since its data connection was ended in haste."""
+        if not (upload.parted and type(upload.error) in {TransferFailedError, VerificationError}):
+            return False
+        self.session.profile.parted(well=False)
+        self.again.append(upload)
+        return True
+
+    def _settled(self, upload: Outgoing) -> Iterator[PublishResult]:
+        """The outcome of a file after the words that ended it, if it is known by now."""
+        if not self._repeats(upload):
+            yield _settled(self.session, upload)
+
+    def _begin(self, job: PublishJob, again: Outgoing | None) -> Generator[PublishResult, None, Outgoing]:
         """All that comes before STOR.
 
         Raises:
@@ -164,7 +202,10 @@ class _Cycle:
         if job.resume and temporary == job.temporary != job.path:
             return (yield from self._continue(job, names))
         yield from self._agree()
-        return Outgoing(job, temporary, names, opened(job), time.monotonic())
+        if again is None:
+            return Outgoing(job, temporary, names, opened(job), time.monotonic())
+        again.file.seek(0)
+        return Outgoing(job, temporary, names, again.file, again.started)
 
     def _continue(self, job: PublishJob, names: Names) -> Generator[PublishResult, None, Outgoing]:
         """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
@@ -209,7 +250,7 @@ class _Cycle:
             self.session.abandon()
             self.opened.file.close()
         self._drop_offer()
-        for upload in (self.verified, self.before):
+        for upload in (self.verified, self.before, *self.again):
             if upload is not None:
                 remove(self.session, upload)
                 upload.file.close()
@@ -220,11 +261,15 @@ class _Cycle:
         if verified is not None and self._is_lost(verified):
             self.verified = None
             remove(self.session, verified)
-            yield verified.result()
+            if not self._repeats(verified):
+                yield verified.result()
         if before is not None and self._is_lost(before):
             self.before = None
             remove(self.session, before)
-            yield before.result()
+            if not self._repeats(before):
+                yield before.result()
+        while self.again and not self.session.usable:
+            yield self.again.popleft().result()
 
     def _is_lost(self, upload: Outgoing) -> bool:
         if upload.error is None and not self.session.usable:
@@ -245,7 +290,7 @@ class _Cycle:
         except RemoteError as error:
             last.error = error
         self.verified = None
-        yield _settled(self.session, last)
+        yield from self._settled(last)
         yield from self._lost()
 
     # Round trip 1
@@ -276,7 +321,7 @@ class _Cycle:
         if ended is not None:
             self.verified = None
             renamed(session, ended, answers[: len(renames)])
-            yield _settled(session, ended)
+            yield from self._settled(ended)
         if before is not None:
             self.before, self.verified = None, before
             checked(session, before, [verb for verb, _ in asked], answers[len(renames) :])
@@ -347,6 +392,10 @@ class _Cycle:
         def answer() -> Reply | None:
             return next((reply for reply in list(queued)[ahead:] if not reply.preliminary), None)
 
+        def begun() -> bool:
+            reply = next(iter(list(queued)[ahead:]), None)
+            return reply is not None and reply.preliminary
+
         began = time.monotonic()
         try:
             line = offer.open(session, answer)
@@ -384,7 +433,8 @@ class _Cycle:
                 return error
             session.abandon()
             raise
-        line.finish()
+        haste = session.parts and upload.is_hidden and job.size <= SMALL and not job.resume
+        upload.parted = line.finish(begun if haste and now - began > PARTING_S else None)
         return None
 
     def _announce(self, upload: Outgoing, ahead: int) -> None:
@@ -418,6 +468,8 @@ class _Cycle:
             reply = session.check(first, timeouts.after(upload.job.size) if in_order else timeouts.close_s)
         except RemoteError as error:
             upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
+            if upload.parted and error.reply[:3] != "421":
+                session.profile.parted(well=False)
             return
         if another:
             reply = self._offered(reply, None if in_order else timeouts.close_s)

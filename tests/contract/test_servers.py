@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,11 +22,15 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
+from ftpsyncd.remote import upload
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.data import DataLine
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put
 from tests.servers import KINDS, certificates, running
+from tests.waiting import until
 
 pytestmark = pytest.mark.real_server
 QUICK = Timeouts(connect_s=5, reply_s=10, stall_s=5, final_s=10, close_s=2)
@@ -248,6 +255,49 @@ def test_active_mode_works(kind, tls):
         into = io.BytesIO()
         session.fetch("/0", into)
         assert into.getvalue() == b"content"
+
+
+@contextmanager
+def after_us(pid: int) -> Iterator[None]:
+    """A process and its children to come run where we do, and not while we do: their answers take time."""
+    ours = os.sched_getaffinity(0)
+    os.sched_setaffinity(pid, {min(ours)})
+    os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
+    os.sched_setaffinity(0, {min(ours)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, ours)
+
+
+@pytest.mark.parametrize("mode", DataMode)
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_vsftpd_reads_all_that_came_before_a_reset(tls, mode, monkeypatch):
+    """On loopback, where it wins nothing: each arrives whole, and none has to be sent twice."""
+    monkeypatch.setattr(upload, "PARTING_S", -1.0)
+    decided: list[bool] = []
+    in_haste = DataLine._part
+    contents = {f"/{n}": bytes([n]) * (n * 1117) for n in range(60)}
+    with running("vsftpd", tls=tls) as server, after_us(server.pid):
+
+        def noted(line, begun) -> bool:
+            def spoke() -> bool:
+                line._control.pump()
+                return begun() or line._answer() is not None
+
+            until(spoke, "vsftpd says that it has the connection")
+            decided.append(in_haste(line, begun))
+            return decided[-1]
+
+        monkeypatch.setattr(DataLine, "_part", noted)
+        account = Account(server.spec(mode=mode))
+        with account() as session:
+            results = publish(session, *(job(path, content) for path, content in contents.items()))
+        assert [r.error for r in results] == [None] * len(contents)
+        assert {f"/{path.name}": path.read_bytes() for path in server.home.iterdir()} == contents
+    assert len(decided) == len(contents), "none was sent twice"
+    assert decided.count(True) > len(contents) * 3 // 4, "else the end has to wait for its turn"
+    assert account.profile.credit > Profile().credit
 
 
 @pytest.mark.parametrize("kind", KINDS)

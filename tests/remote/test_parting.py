@@ -1,0 +1,432 @@
+"""A reset right behind the end of a file: nothing is lost by it, and what it breaks is sent once more, unseen."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import select
+import socket
+import struct
+
+import pytest
+
+from ftpsyncd.errors import ServerUnavailableError, TransferFailedError
+from ftpsyncd.remote import parting, upload
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.data import DataLine
+from ftpsyncd.remote.parting import part
+from ftpsyncd.remote.profile import Keeper, Profile, lingers
+from ftpsyncd.remote.wire import Timeouts
+from tests.contract.remotes import job, publish, raiser
+from tests.remote.scripted import Connection, Scripted
+from tests.waiting import until
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+KNOWN = "220 (vsFTPd 3.0.3)"
+TAIL = ".0123abcd.filepart"
+CREDIT = Profile().credit
+SIOCOUTQNSD = 0x894B
+
+
+@pytest.fixture
+def line():
+    """Both ends of a connection: ours and the server's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    with ours, theirs:
+        ours.settimeout(0)
+        theirs.settimeout(5)
+        yield ours, theirs
+
+
+def wait_for(sock: socket.socket, events: int) -> bool:
+    poll = select.poll()
+    poll.register(sock, events)
+    return bool(poll.poll(5000))
+
+
+def never() -> bool:
+    raise AssertionError("nothing has to be waited for")
+
+
+def yes() -> bool:
+    return True
+
+
+def to_the_end(sock: socket.socket) -> bytes:
+    content = b""
+    while block := sock.recv(65536):
+        content += block
+    return content
+
+
+def fill(sock: socket.socket) -> int:
+    """Write as much as the kernel takes; how much that is."""
+    count = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            count += sock.send(b"x" * 65536)
+    return count
+
+
+def is_reset(sock: socket.socket) -> bool:
+    """Whether the peer's end of the connection is gone altogether, not only its stream ended."""
+    poll = select.poll()
+    poll.register(sock, 0)
+    return bool(poll.poll(1000))
+
+
+class TestTheEnd:
+    @pytest.mark.parametrize("size", [0, 1, 20_000, 60_000])
+    def test_all_that_came_before_is_there_and_then_the_end(self, line, size):
+        ours, theirs = line
+        if size:
+            ours.sendall(b"x" * size)
+        assert part(ours, never, yes)
+        ours.close()
+        assert is_reset(theirs)
+        assert to_the_end(theirs) == b"x" * size
+
+    def test_it_is_not_said_before_all_is_sent(self, line):
+        ours, theirs = line
+        count = fill(ours)
+        asked: list[int] = []
+        got = bytearray()
+
+        def read_all() -> bool:
+            asked.append(parting._state(ours).unsent)
+            while len(got) < count:
+                got.extend(theirs.recv(count))
+            return wait_for(ours, select.POLLOUT)
+
+        assert part(ours, read_all, yes)
+        ours.close()
+        assert asked[0] > 0
+        assert to_the_end(theirs) == b""
+
+    @pytest.mark.parametrize("gives_up", [lambda: False, raiser(TimeoutError())])
+    def test_who_waits_no_longer_ends_in_order(self, line, gives_up):
+        ours, theirs = line
+        count = fill(ours)
+        with contextlib.suppress(TimeoutError):
+            assert not part(ours, gives_up, yes)
+        ours.close()
+        assert len(to_the_end(theirs)) == count
+
+    def test_an_end_that_has_to_wait_for_its_turn_is_not_taken_back(self, line, monkeypatch):
+        ours, theirs = line
+        ours.sendall(b"x" * 1000)
+        fine = parting._state(ours)._replace(unsent=0)
+        told = iter([fine, fine._replace(unsent=1)])
+        monkeypatch.setattr(parting, "_state", lambda _sock: next(told))
+        assert not part(ours, never, yes)
+        ours.close()
+        assert not is_reset(theirs)
+        assert to_the_end(theirs) == b"x" * 1000
+
+    @pytest.mark.parametrize("fault", [{"sacked": 1}, {"retransmitted": 1}])
+    def test_not_on_a_line_that_loses(self, line, monkeypatch, fault):
+        ours, theirs = line
+        told = parting._state(ours)._replace(**fault)
+        monkeypatch.setattr(parting, "_state", lambda _sock: told)
+        assert not part(ours, never, yes)
+        ours.close()
+        assert not is_reset(theirs)
+
+    def test_not_before_the_server_has_accepted_it(self, line):
+        ours, theirs = line
+        ours.sendall(b"x" * 1000)
+        assert not part(ours, never, lambda: False)
+        ours.close()
+        assert to_the_end(theirs) == b"x" * 1000
+        assert not is_reset(theirs)
+
+    def test_not_to_a_peer_that_has_ended(self, line):
+        ours, theirs = line
+        fill(ours)
+        theirs.shutdown(socket.SHUT_WR)
+        assert wait_for(ours, select.POLLIN)
+        assert ours.recv(1) == b""
+        assert not part(ours, never, yes)
+
+    def test_not_where_the_kernel_cannot_tell(self, line, monkeypatch):
+        ours, _ = line
+        monkeypatch.setattr(parting, "_INFO", None)
+        assert not part(ours, never, yes)
+
+    def test_a_kernel_that_tells_too_little_is_an_error(self, line, monkeypatch):
+        monkeypatch.setattr(parting, "_LAYOUT", struct.Struct("1000x"))
+        with pytest.raises(OSError, match="does not tell"):
+            parting._state(line[0])
+
+    def test_what_is_unsent_is_what_the_kernel_calls_so(self, line):
+        ours, _ = line
+        fill(ours)
+        (unsent,) = struct.unpack("i", fcntl.ioctl(ours, SIOCOUTQNSD, struct.pack("i", 0)))
+        assert parting._state(ours).unsent == unsent > 0
+
+
+@pytest.mark.parametrize(
+    ("greeting", "gains"),
+    [("220 (vsFTPd 3.0.3)", True), ("220 ProFTPD Server", False), ("220 Pure-FTPd", False), ("220 Hello.", False)],
+)
+def test_who_gains_by_it(greeting, gains):
+    assert lingers(greeting) is gains
+
+
+def test_credit_is_used_up_by_many_losses_only():
+    profile = Profile()
+    for _ in range(1000):
+        for _ in range(20):
+            profile.parted(well=True)
+        profile.parted(well=False)
+    assert profile.parting
+    files = 0
+    while profile.parting and files < 1000:
+        files += 11
+        for _ in range(10):
+            profile.parted(well=True)
+        profile.parted(well=False)
+    assert files < 200
+    assert profile.credit == CREDIT, "after a week it begins anew"
+
+
+def test_two_losses_at_first_are_enough():
+    profile = Profile()
+    seen = []
+    for _ in range(2):
+        profile.parted(well=False)
+        seen.append(profile.parting)
+    assert seen == [True, False]
+    assert "parting" in profile.refusals()
+
+
+def test_that_it_does_not_work_is_remembered_for_a_week():
+    profile = Profile(parting=False)
+    keeper = Keeper(Profile(), "", 0)
+    keeper.profile = profile
+    text = keeper.tend(0)
+    assert text is not None
+    again = Profile()
+    week = 7 * 86400
+    Keeper(again, text, week - 1).tend(week - 1)
+    assert not again.parting
+    Keeper(again, text, week + 1).tend(week + 1)
+    assert again.parting
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Every line is long enough; what `part` decided, one after the other."""
+    monkeypatch.setattr(upload, "PARTING_S", -1.0)
+    decided: list[bool] = []
+
+    whole = DataLine._part
+
+    def noted(line, begun) -> bool:
+        def spoke() -> bool:
+            line._control.pump()
+            return begun() or line._answer() is not None
+
+        until(spoke, "the server says that it has the connection")
+        decided.append(whole(line, begun))
+        return decided[-1]
+
+    monkeypatch.setattr(DataLine, "_part", noted)
+    return decided
+
+
+def account(server: Scripted, **changes) -> Account:
+    return Account(server.spec(**changes), timeouts=QUICK)
+
+
+async def broken(connection: Connection, path: str) -> None:
+    """Only a part of the file arrives."""
+    connection.server.files[path] = (await connection.receive())[:5]
+    await connection.end_data()
+    await connection.say("426 Failure reading network stream.")
+
+
+def stored(server: Scripted) -> list[str]:
+    return [line.removeprefix("STOR ").removesuffix(TAIL) for line in server.log if line.startswith("STOR")]
+
+
+class TestFiles:
+    def test_each_arrives_whole(self, hasty):
+        contents = {f"/{n}": bytes([n]) * (n * 3001) for n in range(40)}
+        with Scripted(GREETING=KNOWN) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, *(job(path, content) for path, content in contents.items()))
+            assert [r.error for r in results] == [None] * 40
+            assert server.files == contents
+        assert hasty == [True] * 40
+        assert acc.profile.credit == CREDIT + 40
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_one_that_breaks_is_sent_once_more(self, hasty, place):
+        opened: list[str] = []
+
+        def noted(path: str):
+            def open_it() -> io.BytesIO:
+                opened.append(path)
+                return io.BytesIO(b"content")
+
+            return open_it
+
+        names = ["/a", "/b", "/c"]
+        with Scripted(GREETING=KNOWN, STOR=[None] * place + [broken]) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, *(job(path, open=noted(path)) for path in names))
+                assert session.usable
+            assert [(r.job.path, r.error, len(r.sha256)) for r in results] == [(path, None, 32) for path in names]
+            assert server.files == dict.fromkeys(names, b"content")
+            assert stored(server) == [*names[: place + 1], *names[place:]]
+            assert opened == names, "a job's file is opened once"
+        assert acc.profile.parting
+        assert acc.profile.credit < CREDIT
+
+    def test_where_all_break_none_is_hasty_in_the_end(self, hasty):
+        with Scripted(GREETING=KNOWN, STOR=[broken, broken]) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a"), job("/b"), job("/c"))
+            assert [r.error for r in results] == [None] * 3
+            assert stored(server) == ["/a", "/a", "/a", "/b", "/c"]
+        assert hasty == [True, True]
+        assert not acc.profile.parting
+
+    @pytest.mark.parametrize("size", ["213 3", "550 Not now.", "502 No."])
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_one_whose_size_is_not_confirmed_is_sent_once_more_in_order(self, hasty, size, place):
+        names = ["/a", "/b", "/c"]
+        with Scripted(GREETING=KNOWN, SIZE=[None] * place + [size]) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, *map(job, names))
+                assert session.usable
+            assert {r.job.path: r.error for r in results} == dict.fromkeys(names)
+            assert server.files == dict.fromkeys(names, b"content")
+            assert stored(server).count(names[place]) == 2
+        assert not acc.profile.parting
+        assert acc.profile.size, "a word about a hasty file tells nothing about the command"
+
+    def test_another_failure_is_told(self, hasty):
+        with Scripted(GREETING=KNOWN, STOR=["553 No.", None]) as server:
+            acc = account(server)
+            with acc() as session:
+                first, second = publish(session, job("/a"), job("/b"))
+            assert first.error is not None
+            assert not isinstance(first.error, TransferFailedError)
+            assert second.error is None
+            assert stored(server) == ["/a", "/b"]
+
+    def test_a_connection_that_ends_meanwhile_has_an_outcome_for_each(self, hasty):
+        with Scripted(GREETING=KNOWN, STOR=[None, broken], DELE="421 Enough.") as server:
+            with account(server)() as session:
+                results = publish(session, job("/a"), job("/b"), job("/c"))
+                assert not session.usable
+            assert [r.job.path for r in results] == ["/a", "/b"]
+            assert all(r.error is not None for r in results)
+
+    def test_a_connection_that_dies_of_it_counts(self, hasty):
+        async def die(connection: Connection, _path: str) -> None:
+            await connection.receive()
+            await connection.hang_up()
+
+        with Scripted(GREETING=KNOWN, STOR=[die]) as server:
+            acc = account(server)
+            with acc() as session:
+                (result,) = publish(session, job("/a"))
+            assert isinstance(result.error, ServerUnavailableError)
+        assert acc.profile.credit == 0
+
+    def test_an_iteration_that_is_left_closes_its_files(self, hasty):
+        files: list[io.BytesIO] = []
+
+        def opened() -> io.BytesIO:
+            files.append(io.BytesIO(b"content"))
+            return files[-1]
+
+        with Scripted(GREETING=KNOWN, STOR=[None, broken]) as server:
+            with account(server)() as session:
+                results = session.publish([job("/a", open=opened), job("/b", open=opened), job("/c", open=opened)])
+                assert next(iter(results)).error is None
+                results.close()  # type: ignore[attr-defined]
+            assert len(files) == 2
+            assert all(file.closed for file in files)
+
+    def test_what_can_no_longer_be_sent_is_told(self, hasty, monkeypatch):
+        """The second try needs a data connection, too."""
+        with Scripted(GREETING=KNOWN, STOR=[broken], EPSV=[None, "229 Nowhere.", "550 No."], PASV="550 No.") as server:
+            files: list[io.BytesIO] = []
+
+            def opened() -> io.BytesIO:
+                files.append(io.BytesIO(b"content"))
+                return files[-1]
+
+            acc = account(server)
+            acc.profile.overlapping = False
+            with acc() as session:
+                (result,) = publish(session, job("/a", open=opened))
+            assert result.error is not None
+            assert [file.closed for file in files] == [True]
+
+
+class TestNotHasty:
+    def test_before_the_server_says_that_it_has_the_connection(self, monkeypatch):
+        """A reset that comes before that is a connection that never was (425 at vsftpd)."""
+        monkeypatch.setattr(upload, "PARTING_S", -1.0)
+        decided: list[bool] = []
+        in_haste = DataLine._part
+
+        def noted(line, begun) -> bool:
+            decided.append(in_haste(line, begun))
+            return decided[-1]
+
+        monkeypatch.setattr(DataLine, "_part", noted)
+
+        async def late(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("150 Go on.\n226 Stored.")
+
+        with Scripted(GREETING=KNOWN, STOR=late) as server:
+            with account(server)() as session:
+                (result,) = publish(session, job("/a"))
+            assert result.error is None
+            assert server.files == {"/a": b"content"}
+        assert decided == [False]
+
+    def test_a_server_that_is_not_known_for_it(self, hasty):
+        with Scripted() as server, account(server)() as session:
+            publish(session, job("/a"))
+        assert hasty == []
+
+    def test_a_file_under_its_final_name(self, hasty):
+        with Scripted(GREETING=KNOWN) as server, account(server)() as session:
+            publish(session, job("/a", temporary="/a"))
+        assert hasty == []
+
+    def test_a_large_file(self, hasty):
+        with Scripted(GREETING=KNOWN) as server, account(server)() as session:
+            publish(session, job("/a", b"x" * (upload.SMALL + 1)))
+        assert hasty == []
+
+    def test_where_no_size_can_be_asked_for(self, hasty):
+        with Scripted(GREETING=KNOWN, SIZE="502 No.") as server:
+            acc = account(server)
+            acc.profile.size = False
+            with acc() as session:
+                publish(session, job("/a"))
+        assert hasty == []
+
+    def test_on_a_short_line(self, hasty, monkeypatch):
+        monkeypatch.setattr(upload, "PARTING_S", 60.0)
+        with Scripted(GREETING=KNOWN) as server, account(server)() as session:
+            publish(session, job("/a"))
+        assert hasty == []
