@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError
+from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError, TlsError
 from ftpsyncd.remote import login
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
@@ -50,7 +50,8 @@ class Account:
         self.admissions = 0
         """How often one was accepted."""
         self._refusal = LoginRefusedError("")
-        self._made: TlsContext | None = None
+        self._made: tuple[str, TlsContext] | None = None
+        """With the only group that it offers."""
         self._met = ("", -math.inf)
 
     @property
@@ -60,14 +61,19 @@ class Account:
 
     @property
     def context(self) -> TlsContext | None:
-        """The TLS context, made when it is first needed; None without TLS.
+        """The TLS context, made when it is first needed, or another group is; None without TLS.
+
+        One that is in use is never changed: other threads begin connections with it.
 
         Raises:
             TlsError: an anchor, certificate or key cannot be loaded.
         """
-        if self._made is None and self.spec.tls is not TlsMode.OFF:
-            self._made = tls_context(self.spec)
-        return self._made
+        if self.spec.tls is TlsMode.OFF:
+            return None
+        group, made = self.profile.group, self._made
+        if made is None or made[0] != group:
+            self._made = made = group, tls_context(self.spec, group)
+        return made[1]
 
     def __repr__(self) -> str:
         return f"Account({self.spec.user}@{self.spec.host}:{self.spec.port}, tls={self.spec.tls})"
@@ -87,6 +93,13 @@ class Account:
             if not session.batching or not self.profile.pipelining or error.reply[:3] == "421":
                 raise
             return self._one_at_a_time()
+        except TlsError:
+            session.abandon()
+            if not self.profile.group:
+                raise
+            # Perhaps it takes this group no longer.
+            self.profile.group = ""
+            return self()
         except BaseException:
             session.abandon()
             raise

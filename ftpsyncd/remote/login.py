@@ -16,6 +16,7 @@ from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.remote import replies, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.wire import TlsContext
 from ftpsyncd.specs import TlsMode
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def begin(session: Session) -> None:
     account, spec = session.account, session.account.spec
     context, refusals, admissions = account.context, account.refusals, account.admissions
     if spec.tls is TlsMode.IMPLICIT and context is not None:
-        session.control.secure(context)
+        _protect(session, context)
     (greeting,) = session.finals(1)
     if not greeting.good:
         raise session.error(greeting, "")
@@ -38,7 +39,7 @@ def begin(session: Session) -> None:
     if spec.tls is TlsMode.EXPLICIT and context is not None:
         # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
         session.expect("AUTH", b"AUTH TLS", 234)
-        session.control.secure(context)
+        _protect(session, context)
     account.greeted()
     reply = session.exchange([_secret("USER", spec.user)])[0]
     if reply.code != 331:
@@ -56,6 +57,13 @@ def begin(session: Session) -> None:
             _judge(session, session.exchange([login])[0])
     if not together:
         _agree(session)
+
+
+def _protect(session: Session, context: TlsContext) -> None:
+    session.control.secure(context)
+    if session.control.group:
+        # The handshake that followed has proved that the server has said this.
+        session.profile.group = session.control.group
 
 
 def _agree(session: Session, *login: bytes) -> None:

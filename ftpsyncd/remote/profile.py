@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ftpsyncd.remote import hello
+
 
 class Dating(StrEnum):
     """How a server lets a file's date be set, in the order in which the ways are tried."""
@@ -164,6 +166,8 @@ class Profile:
     """A way that gave the right hash of a small file; None: not tried yet."""
     utf8: bool | None = None
     """The server says that it takes names as UTF-8 (RFC 2640)."""
+    group: str = ""
+    """The only one that the server takes of those that TLS 1.3 offers a key for (`hello`); empty: it never asked."""
     cap: int = 0
     """Connections it allowed when it allowed no more; 0: it never refused one."""
     idle_s: int = 0
@@ -255,12 +259,16 @@ class Profile:
     def refusals(self) -> set[str]:
         """What the server refused or lacks: the names of fields, and of oddities that it does not keep."""
         refused = {name for name, hopeless in _HOPELESS.items() if getattr(self, name) == hopeless}
+        if self.group:
+            refused.add("group")
         return refused | {f"keeps {oddity}" for oddity, kept in self.keeps.items() if not kept}
 
     def hope(self, refusal: str) -> None:
         """Forget one of `refusals`: it is tried anew."""
         if refusal in _HOPELESS:
             setattr(self, refusal, getattr(Profile(), refusal))
+        if refusal == "group":
+            self.group = ""
         self.keeps = {oddity: kept for oddity, kept in self.keeps.items() if f"keeps {oddity}" != refusal}
 
 
@@ -270,6 +278,10 @@ def _flag(value: object) -> bool | None:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
+
+
+def _group(value: object) -> str | None:
+    return value if isinstance(value, str) and value in hello.GROUPS.values() else None
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
@@ -287,6 +299,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "beyond": Beyond,
     "hashing": Hashing,
     "utf8": _flag,
+    "group": _group,
     "cap": _count,
     "idle_s": _count,
 }

@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError, TlsFileError
+from ftpsyncd.remote import hello
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.specs import ServerSpec
 
@@ -94,8 +95,12 @@ FAILURES = (OSError, EOFError, ValueError)
 """What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
 
 
-def tls_context(spec: ServerSpec) -> ssl.SSLContext:
+def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     """One TLS context for an account; sessions can only be resumed within it.
+
+    Args:
+        spec: the account.
+        group: the only one that is offered (`hello.GROUPS`); empty: those of OpenSSL.
 
     Raises:
         TlsFileError: an anchor, certificate or key cannot be loaded.
@@ -115,6 +120,8 @@ def tls_context(spec: ServerSpec) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if spec.tls_max == "1.2":
         context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if group:
+        context.set_ecdh_curve(group)
     return context
 
 
@@ -164,6 +171,8 @@ class Control:
         self.broken = False
         self.data_resumed = False
         """The last protected data connection resumed this line's TLS session."""
+        self.group = ""
+        """The server asked for this one, since it takes no other that was offered (`hello`)."""
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
@@ -230,9 +239,10 @@ class Control:
         if self._reader.pending or self.queued:
             raise TlsError("The server sent text before TLS began; it could come from somebody in between.")
         try:
-            self._sock.settimeout(self.timeouts.connect_s)
-            self._sock = self._protected = context.wrap_socket(self._sock, server_hostname=self.host)
-            self._sock.settimeout(0)
+            self._sock = self._protected = context.wrap_socket(
+                self._sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self.group = self._shake_hands(self._protected)
         except FAILURES as error:
             self.broken = True
             failure = translate(error, f"beginning TLS with {self._where}")
@@ -242,6 +252,20 @@ class Control:
                 raise TlsError(failure.message) from error
             raise failure from error
         self.context = context
+
+    def _shake_hands(self, sock: ssl.SSLSocket) -> str:
+        """The handshake; returns the group that the server has asked for, if it has."""
+        deadline = time.monotonic() + self.timeouts.connect_s
+        answer = b""
+        while True:
+            try:
+                sock.do_handshake()
+            except _NOT_NOW as wish:
+                self._await(wish, select.POLLIN, deadline)
+                # What TLS will read; the method of SSLSocket cannot peek.
+                answer = answer or socket.socket.recv(sock, hello.LONGEST, socket.MSG_PEEK)
+            else:
+                return hello.wanted_group(answer)
 
     def send(self, commands: Sequence[bytes]) -> None:
         """Send commands in one write; each is without its line end.

@@ -225,6 +225,41 @@ class TestTls:
             assert all(reused)
         made.clear()
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_key_that_a_server_asks_for_is_offered_at_once_from_then_on(self, kind):
+        with running(kind, tls="explicit") as server:
+            account = Account(server.spec())
+            asked: list[str] = []
+            # On loopback an answer may be there before anybody can look at it.
+            while not account.profile.group and len(asked) < 30:
+                with account() as session:
+                    asked.append(session.control.group)
+                    put(session, "/f")
+            only = {"vsftpd": "prime256v1", "pure-ftpd": "prime256v1"}.get(kind, "")
+            assert account.profile.group == asked[-1] == only
+            for _ in range(3):
+                with account() as session:
+                    assert session.control.group == ""
+                    put(session, "/f")
+            assert account.profile.group == only
+
+    @pytest.mark.parametrize("kind", ["vsftpd", "pure-ftpd"])
+    def test_a_key_that_it_takes_no_longer_is_not_insisted_on(self, kind):
+        with running(kind, tls="explicit") as server:
+            account = Account(server.spec())
+            account.profile.group = "secp521r1"
+            with account() as session:
+                put(session, "/f")
+        assert account.profile.group != "secp521r1"
+
+    def test_another_trouble_with_tls_is_told_after_one_more_try(self):
+        with running("vsftpd", tls="explicit") as server:
+            account = Account(server.spec(tls_ca=None))
+            account.profile.group = "prime256v1"
+            with pytest.raises(TlsError, match="does not verify"):
+                account()
+            assert account.profile.group == ""
+
     def test_a_session_whose_ticket_expires_soon_ends_in_order(self, monkeypatch):
         with running("proftpd", tls="explicit") as server, Account(server.spec())() as session:
 
