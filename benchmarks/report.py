@@ -147,7 +147,7 @@ def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
 
 def _least(scenario: Scenario, cases: Sequence[Case]) -> str:
     """What the line itself takes, beside the targets."""
-    if scenario.action != "upload" or scenario.rtt_ms is None:
+    if scenario.action != "upload" or scenario.rtt_ms is None or scenario.tls != ("off",):
         return ""
     fewest = ", ".join(f"{FEWEST[case.server]} at {case.server}" for case in cases)
     return (

@@ -119,13 +119,23 @@ SCENARIOS = (
         contenders=(OURS, "lftp"),
         first_window=44,
     ),
+    Scenario(
+        "g",
+        "The pictures of (a) with TLS",
+        _PICTURES,
+        connections=8,
+        rtt_ms=50,
+        servers=DAEMONS,
+        contenders=(OURS,),
+        tls=("explicit",),
+    ),
 )
 
 
 def quick(scenario: Scenario) -> Scenario:
     """A small version, to try things out with one server."""
     tree = scenario.tree
-    files = {"a": 20, "b": 20, "c": 1, "d": 200, "e": 20, "f": 20}[scenario.key]
+    files = {"a": 20, "b": 20, "c": 1, "d": 200, "e": 20, "f": 20, "g": 20}[scenario.key]
     size = min(tree.smallest, 64 * MIB), min(tree.largest, 64 * MIB)
     small = replace(tree, files=files, smallest=size[0], largest=size[1], directories=min(tree.directories, 4))
     return replace(scenario, tree=small, servers=("proftpd",), title=f"{scenario.title} (quick: {files} files)")

@@ -44,6 +44,8 @@ from typing import IO, Any
 USER = "ftpu"
 PASSWORD = "secret"
 KINDS = ("vsftpd", "proftpd", "pure-ftpd", "pyftpdlib")
+BENCH = "10.77.0.2"
+"""Where `benchmarks.link` has servers."""
 _UID = 1
 """User and group daemon: in every Debian, and with a home that exists (vsftpd enters it before `local_root`)."""
 _MD5_CRYPT = "$1$ftpsyncd$BV/0E.lAbUu/41kWR4WMC0"
@@ -90,7 +92,7 @@ class Certificates:
 
 @functools.cache
 def certificates() -> Certificates:
-    """A CA and a certificate for localhost and 127.0.0.1, made once per test run."""
+    """A CA and a certificate for localhost, 127.0.0.1 and the server's end of the benchmark's link, made once per test run."""
     import atexit  # noqa: PLC0415 - only if TLS is tested
 
     import trustme  # noqa: PLC0415 - takes a quarter of a second to import
@@ -98,7 +100,7 @@ def certificates() -> Certificates:
     directory = Path(tempfile.mkdtemp(prefix="ftpsyncd-certificates-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     ca = trustme.CA()
-    issued = ca.issue_cert("localhost", "127.0.0.1", key_type=trustme.KeyType.RSA)
+    issued = ca.issue_cert("localhost", "127.0.0.1", BENCH, key_type=trustme.KeyType.RSA)
     paths = Certificates(*(directory / f"{name}.pem" for name in ("ca", "server", "key", "chain", "client")))
     ca.cert_pem.write_to_path(paths.ca)
     issued.private_key_and_cert_chain_pem.write_to_path(paths.server)
