@@ -200,11 +200,11 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
         if upload.parted:
             session.profile.parted(well=True)
         return
-    if upload.parted:
+    error = session.error(reply, "SIZE", upload.temporary) if size is None else None
+    if upload.parted and session.usable:
         # The size alone can tell that nothing of it was lost.
         session.profile.parting = False
-    elif size is None:
-        error = session.error(reply, "SIZE", upload.temporary)
+    elif error is not None:
         if isinstance(error, NotSupportedError):
             session.profile.size = False
             return

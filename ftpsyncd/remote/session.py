@@ -87,7 +87,7 @@ class Session:
         return self.is_passive
 
     @property
-    def parts(self) -> bool:
+    def may_part(self) -> bool:
         """Whether a data connection may be reset right behind its end (`parting`): its size has to be told then."""
         profile = self.profile
         return profile.parting and profile.size and lingers(self.greeting)

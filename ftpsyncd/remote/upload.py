@@ -433,7 +433,7 @@ class _Cycle:
                 return error
             session.abandon()
             raise
-        haste = session.parts and upload.is_hidden and job.size <= SMALL and not job.resume
+        haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
         upload.parted = line.finish(begun if haste and now - began > PARTING_S else None)
         return None
 

@@ -263,7 +263,8 @@ class Control:
             except _NOT_NOW as wish:
                 self._await(wish, select.POLLIN, deadline)
                 # What TLS will read; the method of SSLSocket cannot peek.
-                answer = answer or socket.socket.recv(sock, hello.LONGEST, socket.MSG_PEEK)
+                with contextlib.suppress(BlockingIOError):
+                    answer = answer or socket.socket.recv(sock, hello.LONGEST, socket.MSG_PEEK)
             else:
                 return hello.wanted_group(answer)
 

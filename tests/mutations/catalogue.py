@@ -43,6 +43,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G1",
+        "the end of a file is taken back by the reset behind it",
+        "remote/parting.py",
+        "    if _state(sock).unsent:\n",
+        "    if False:\n",
+        "tests/remote/test_parting.py::TestTheEnd::test_an_end_that_has_to_wait_for_its_turn_is_not_taken_back",
+    ),
+    Mutation(
+        "G1",
         "what was cut off is sent again under the same temporary name",
         "intents.py",
         "if before.temporary and path not in self._cut_off:",

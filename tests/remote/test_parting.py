@@ -11,7 +11,7 @@ import struct
 
 import pytest
 
-from ftpsyncd.errors import ServerUnavailableError, TransferFailedError
+from ftpsyncd.errors import ProtocolError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote import parting, upload
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import DataLine
@@ -313,6 +313,16 @@ class TestFiles:
             assert stored(server).count(names[place]) == 2
         assert not acc.profile.parting
         assert acc.profile.size, "a word about a hasty file tells nothing about the command"
+
+    def test_an_answer_to_something_else_ends_the_session(self, hasty):
+        """What follows would be taken for the answers to other commands."""
+        with Scripted(GREETING=KNOWN, SIZE="226 Stored.") as server:
+            acc = account(server)
+            with acc() as session:
+                (result,) = publish(session, job("/a"))
+                assert not session.usable
+            assert isinstance(result.error, ProtocolError)
+            assert stored(server) == ["/a"]
 
     def test_another_failure_is_told(self, hasty):
         with Scripted(GREETING=KNOWN, STOR=["553 No.", None]) as server:
