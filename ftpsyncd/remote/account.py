@@ -70,7 +70,7 @@ class Account:
         """
         if self.spec.tls is TlsMode.OFF:
             return None
-        group, made = self.profile.group, self._made
+        group, made = self.profile.tls_group, self._made
         if made is None or made[0] != group:
             self._made = made = group, tls_context(self.spec, group)
         return made[1]
@@ -95,10 +95,10 @@ class Account:
             return self._one_at_a_time()
         except TlsError:
             session.abandon()
-            if not self.profile.group:
+            if not self.profile.tls_group:
                 raise
             # Perhaps it takes this group no longer.
-            self.profile.group = ""
+            self.profile.tls_group = ""
             return self()
         except BaseException:
             session.abandon()

@@ -241,6 +241,7 @@ class DataLine:
         return parted
 
     def _part(self, begun: Callable[[], bool]) -> bool:
+        """See `finish`; False: nothing but, perhaps, our own last words was said, and an orderly end is due."""
         stall_s = self._control.timeouts.stall_s
 
         def await_room() -> bool:

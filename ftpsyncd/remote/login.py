@@ -61,9 +61,9 @@ def begin(session: Session) -> None:
 
 def _protect(session: Session, context: TlsContext) -> None:
     session.control.secure(context)
-    if session.control.group:
+    if session.control.wanted_group:
         # The handshake that followed has proved that the server has said this.
-        session.profile.group = session.control.group
+        session.profile.tls_group = session.control.wanted_group
 
 
 def _agree(session: Session, *login: bytes) -> None:

@@ -141,7 +141,7 @@ class Profile:
     """EPSV behind STOR was answered after the transfer; asked only of servers that are known for it."""
     parting: bool = True
     """A data connection may be reset right behind its end; done only with servers that gain by it."""
-    credit: int = _CREDIT
+    parting_credit: int = _CREDIT
     """How well that has gone lately."""
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
@@ -166,7 +166,7 @@ class Profile:
     """A way that gave the right hash of a small file; None: not tried yet."""
     utf8: bool | None = None
     """The server says that it takes names as UTF-8 (RFC 2640)."""
-    group: str = ""
+    tls_group: str = ""
     """The only one that the server takes of those that TLS 1.3 offers a key for (`hello`); empty: it never asked."""
     cap: int = 0
     """Connections it allowed when it allowed no more; 0: it never refused one."""
@@ -218,9 +218,9 @@ class Profile:
 
     def parted(self, *, well: bool) -> None:
         """A file arrived whose data connection was reset behind its end, or did not."""
-        self.credit = min(self.credit + 1, _CREDIT_MOST) if well else self.credit - _CREDIT_LOST
-        if self.credit < 0:
-            self.parting, self.credit = False, _CREDIT
+        self.parting_credit = min(self.parting_credit + 1, _CREDIT_MOST) if well else self.parting_credit - _CREDIT_LOST
+        if self.parting_credit < 0:
+            self.parting, self.parting_credit = False, _CREDIT
 
     @property
     def silence_s(self) -> float:
@@ -259,16 +259,16 @@ class Profile:
     def refusals(self) -> set[str]:
         """What the server refused or lacks: the names of fields, and of oddities that it does not keep."""
         refused = {name for name, hopeless in _HOPELESS.items() if getattr(self, name) == hopeless}
-        if self.group:
-            refused.add("group")
+        if self.tls_group:
+            refused.add("tls_group")
         return refused | {f"keeps {oddity}" for oddity, kept in self.keeps.items() if not kept}
 
     def hope(self, refusal: str) -> None:
         """Forget one of `refusals`: it is tried anew."""
         if refusal in _HOPELESS:
             setattr(self, refusal, getattr(Profile(), refusal))
-        if refusal == "group":
-            self.group = ""
+        if refusal == "tls_group":
+            self.tls_group = ""
         self.keeps = {oddity: kept for oddity, kept in self.keeps.items() if f"keeps {oddity}" != refusal}
 
 
@@ -299,7 +299,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "beyond": Beyond,
     "hashing": Hashing,
     "utf8": _flag,
-    "group": _group,
+    "tls_group": _group,
     "cap": _count,
     "idle_s": _count,
 }

@@ -393,8 +393,7 @@ class _Cycle:
             return next((reply for reply in list(queued)[ahead:] if not reply.preliminary), None)
 
         def begun() -> bool:
-            reply = next(iter(list(queued)[ahead:]), None)
-            return reply is not None and reply.preliminary
+            return self._is_begun(ahead)
 
         began = time.monotonic()
         try:
@@ -427,7 +426,7 @@ class _Cycle:
                 line.finish()
                 return error
             # A reset before the server has taken the connection would leave it waiting for one.
-            session.control.await_answer(lambda: next(iter(list(queued)[ahead:]), None))
+            session.control.await_answer(lambda: self._first(ahead))
             line.abort()
             if isinstance(error, FtpsyncdError):
                 return error
@@ -441,16 +440,19 @@ class _Cycle:
         """Say that a large file is on its way, once the server has said so: an older part is gone then."""
         if not upload.is_hidden or upload.job.size < RESUMABLE:
             return
-        queued = self.session.control.queued
-
-        def first() -> Reply | None:
-            return next(iter(list(queued)[ahead:]), None)
-
         # It costs a large file one round trip.
-        self.session.control.await_answer(first)
-        reply = first()
-        if reply is not None and reply.preliminary:
+        self.session.control.await_answer(lambda: self._first(ahead))
+        if self._is_begun(ahead):
             upload.job.begun(upload.may_be_continued)
+
+    def _first(self, ahead: int) -> Reply | None:
+        """The first answer to STOR that has come, behind those to as many commands ahead of it."""
+        return next(iter(list(self.session.control.queued)[ahead:]), None)
+
+    def _is_begun(self, ahead: int) -> bool:
+        """Whether the server has said that it receives the file."""
+        reply = self._first(ahead)
+        return reply is not None and reply.preliminary
 
     def _stored(self, upload: Outgoing, failure: FtpsyncdError | None, *, another: bool) -> None:
         """Read the replies to STOR, and to an EPSV behind it, and judge: the server's words go before what we saw."""

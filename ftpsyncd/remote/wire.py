@@ -171,8 +171,8 @@ class Control:
         self.broken = False
         self.data_resumed = False
         """The last protected data connection resumed this line's TLS session."""
-        self.group = ""
-        """The server asked for this one, since it takes no other that was offered (`hello`)."""
+        self.wanted_group = ""
+        """The server asked for this group of keys (`hello`), since it takes no other that was offered a key for."""
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
@@ -242,7 +242,7 @@ class Control:
             self._sock = self._protected = context.wrap_socket(
                 self._sock, server_hostname=self.host, do_handshake_on_connect=False
             )
-            self.group = self._shake_hands(self._protected)
+            self.wanted_group = self._shake_hands(self._protected)
         except FAILURES as error:
             self.broken = True
             failure = translate(error, f"beginning TLS with {self._where}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from ftpsyncd.errors import FtpsyncdError
-from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession
+from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession, upload
+from ftpsyncd.remote.data import DataLine
 from tests.servers import KINDS, Server
+from tests.waiting import until
 
 REMOTES = ["memory"] + [
     f"{kind}-{tls}"
@@ -85,6 +89,31 @@ def make_many(session, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
     verdicts = dict(found)
     assert sorted(i for i, _ in found) == list(range(len(paths)))
     return [verdicts[i] for i in range(len(paths))]
+
+
+def ends_in_haste(monkeypatch: pytest.MonkeyPatch, *, patient: bool = True) -> list[bool]:
+    """Every line is long enough for a reset behind the end; whether each end became one, one after the other.
+
+    Args:
+        monkeypatch: undoes it.
+        patient: an end waits until the server has answered STOR: on loopback it would always be too early.
+    """
+    monkeypatch.setattr(upload, "PARTING_S", -1.0)
+    decided: list[bool] = []
+    part = DataLine._part
+
+    def noted(line: DataLine, begun: Callable[[], bool]) -> bool:
+        def spoke() -> bool:
+            line._control.pump()
+            return begun() or line._answer() is not None
+
+        if patient:
+            until(spoke, "the server answers STOR")
+        decided.append(part(line, begun))
+        return decided[-1]
+
+    monkeypatch.setattr(DataLine, "_part", noted)
+    return decided
 
 
 def put(session, path: str, content: bytes = b"content") -> None:

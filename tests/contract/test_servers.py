@@ -22,15 +22,12 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.remote import upload
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
-from tests.contract.remotes import job, publish, put
+from tests.contract.remotes import ends_in_haste, job, publish, put
 from tests.servers import KINDS, certificates, running
-from tests.waiting import until
 
 pytestmark = pytest.mark.real_server
 QUICK = Timeouts(connect_s=5, reply_s=10, stall_s=5, final_s=10, close_s=2)
@@ -231,34 +228,34 @@ class TestTls:
             account = Account(server.spec())
             asked: list[str] = []
             # On loopback an answer may be there before anybody can look at it.
-            while not account.profile.group and len(asked) < 30:
+            while not account.profile.tls_group and len(asked) < 30:
                 with account() as session:
-                    asked.append(session.control.group)
+                    asked.append(session.control.wanted_group)
                     put(session, "/f")
             only = {"vsftpd": "prime256v1", "pure-ftpd": "prime256v1"}.get(kind, "")
-            assert account.profile.group == asked[-1] == only
+            assert account.profile.tls_group == asked[-1] == only
             for _ in range(3):
                 with account() as session:
-                    assert session.control.group == ""
+                    assert session.control.wanted_group == ""
                     put(session, "/f")
-            assert account.profile.group == only
+            assert account.profile.tls_group == only
 
     @pytest.mark.parametrize("kind", ["vsftpd", "pure-ftpd"])
     def test_a_key_that_it_takes_no_longer_is_not_insisted_on(self, kind):
         with running(kind, tls="explicit") as server:
             account = Account(server.spec())
-            account.profile.group = "secp521r1"
+            account.profile.tls_group = "secp521r1"
             with account() as session:
                 put(session, "/f")
-        assert account.profile.group != "secp521r1"
+        assert account.profile.tls_group != "secp521r1"
 
     def test_another_trouble_with_tls_is_told_after_one_more_try(self):
         with running("vsftpd", tls="explicit") as server:
             account = Account(server.spec(tls_ca=None))
-            account.profile.group = "prime256v1"
+            account.profile.tls_group = "prime256v1"
             with pytest.raises(TlsError, match="does not verify"):
                 account()
-            assert account.profile.group == ""
+            assert account.profile.tls_group == ""
 
     def test_a_session_whose_ticket_expires_soon_ends_in_order(self, monkeypatch):
         with running("proftpd", tls="explicit") as server, Account(server.spec())() as session:
@@ -309,22 +306,9 @@ def after_us(pid: int) -> Iterator[None]:
 @pytest.mark.parametrize("tls", ["off", "explicit"])
 def test_vsftpd_reads_all_that_came_before_a_reset(tls, mode, monkeypatch):
     """On loopback, where it wins nothing: each arrives whole, and none has to be sent twice."""
-    monkeypatch.setattr(upload, "PARTING_S", -1.0)
-    decided: list[bool] = []
-    in_haste = DataLine._part
+    decided = ends_in_haste(monkeypatch)
     contents = {f"/{n}": bytes([n]) * (n * 1117) for n in range(60)}
     with running("vsftpd", tls=tls) as server, after_us(server.pid):
-
-        def noted(line, begun) -> bool:
-            def spoke() -> bool:
-                line._control.pump()
-                return begun() or line._answer() is not None
-
-            until(spoke, "vsftpd says that it has the connection")
-            decided.append(in_haste(line, begun))
-            return decided[-1]
-
-        monkeypatch.setattr(DataLine, "_part", noted)
         account = Account(server.spec(mode=mode))
         with account() as session:
             results = publish(session, *(job(path, content) for path, content in contents.items()))
@@ -332,7 +316,7 @@ def test_vsftpd_reads_all_that_came_before_a_reset(tls, mode, monkeypatch):
         assert {f"/{path.name}": path.read_bytes() for path in server.home.iterdir()} == contents
     assert len(decided) == len(contents), "none was sent twice"
     assert decided.count(True) > len(contents) * 3 // 4, "else the end has to wait for its turn"
-    assert account.profile.credit > Profile().credit
+    assert account.profile.parting_credit > Profile().parting_credit
 
 
 @pytest.mark.parametrize("kind", KINDS)

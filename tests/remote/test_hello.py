@@ -75,14 +75,14 @@ def test_python_knows_the_names(name):
 
 def test_it_is_remembered_for_a_week_and_no_other_word_is():
     keeper = Keeper(Profile(), "", 0)
-    keeper.profile = Profile(group="prime256v1")
+    keeper.profile = Profile(tls_group="prime256v1")
     text = keeper.tend(0)
     assert text is not None
 
     def later(text: str, at: float) -> str:
         profile = Profile()
         Keeper(profile, text, at).tend(at)
-        return profile.group
+        return profile.tls_group
 
     assert later(text, WEEK_S - 1) == "prime256v1"
     assert later(text, WEEK_S + 1) == ""

@@ -14,18 +14,16 @@ import pytest
 from ftpsyncd.errors import ProtocolError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote import parting, upload
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.profile import Keeper, Profile, lingers
 from ftpsyncd.remote.wire import Timeouts
-from tests.contract.remotes import job, publish, raiser
+from tests.contract.remotes import ends_in_haste, job, publish, raiser
 from tests.remote.scripted import Connection, Scripted
-from tests.waiting import until
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 KNOWN = "220 (vsFTPd 3.0.3)"
 TAIL = ".0123abcd.filepart"
-CREDIT = Profile().credit
+CREDIT = Profile().parting_credit
 SIOCOUTQNSD = 0x894B
 
 
@@ -190,7 +188,7 @@ def test_credit_is_used_up_by_many_losses_only():
             profile.parted(well=True)
         profile.parted(well=False)
     assert files < 200
-    assert profile.credit == CREDIT, "after a week it begins anew"
+    assert profile.parting_credit == CREDIT, "after a week it begins anew"
 
 
 def test_two_losses_at_first_are_enough():
@@ -219,23 +217,8 @@ def test_that_it_does_not_work_is_remembered_for_a_week():
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Every line is long enough; what `part` decided, one after the other."""
-    monkeypatch.setattr(upload, "PARTING_S", -1.0)
-    decided: list[bool] = []
-
-    whole = DataLine._part
-
-    def noted(line, begun) -> bool:
-        def spoke() -> bool:
-            line._control.pump()
-            return begun() or line._answer() is not None
-
-        until(spoke, "the server says that it has the connection")
-        decided.append(whole(line, begun))
-        return decided[-1]
-
-    monkeypatch.setattr(DataLine, "_part", noted)
-    return decided
+    """Data connections end in haste if they may; whether each did."""
+    return ends_in_haste(monkeypatch)
 
 
 def account(server: Scripted, **changes) -> Account:
@@ -263,7 +246,7 @@ class TestFiles:
             assert [r.error for r in results] == [None] * 40
             assert server.files == contents
         assert hasty == [True] * 40
-        assert acc.profile.credit == CREDIT + 40
+        assert acc.profile.parting_credit == CREDIT + 40
 
     @pytest.mark.parametrize("place", [0, 1, 2])
     def test_one_that_breaks_is_sent_once_more(self, hasty, place):
@@ -287,7 +270,7 @@ class TestFiles:
             assert stored(server) == [*names[: place + 1], *names[place:]]
             assert opened == names, "a job's file is opened once"
         assert acc.profile.parting
-        assert acc.profile.credit < CREDIT
+        assert acc.profile.parting_credit < CREDIT
 
     def test_where_all_break_none_is_hasty_in_the_end(self, hasty):
         with Scripted(GREETING=KNOWN, STOR=[broken, broken]) as server:
@@ -352,7 +335,7 @@ class TestFiles:
             with acc() as session:
                 (result,) = publish(session, job("/a"))
             assert isinstance(result.error, ServerUnavailableError)
-        assert acc.profile.credit == 0
+        assert acc.profile.parting_credit == 0
 
     def test_an_iteration_that_is_left_closes_its_files(self, hasty):
         files: list[io.BytesIO] = []
@@ -389,15 +372,7 @@ class TestFiles:
 class TestNotHasty:
     def test_before_the_server_says_that_it_has_the_connection(self, monkeypatch):
         """A reset that comes before that is a connection that never was (425 at vsftpd)."""
-        monkeypatch.setattr(upload, "PARTING_S", -1.0)
-        decided: list[bool] = []
-        in_haste = DataLine._part
-
-        def noted(line, begun) -> bool:
-            decided.append(in_haste(line, begun))
-            return decided[-1]
-
-        monkeypatch.setattr(DataLine, "_part", noted)
+        decided = ends_in_haste(monkeypatch, patient=False)
 
         async def late(connection: Connection, path: str) -> None:
             reader, _ = await connection.data()
