@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.site import contents, site
 from tests.servers import Server, running
+from tests.waiting import until
 
 
 def test_files_and_directories_new_changed_renamed_and_deleted_are_published(server: Server, tmp_path: Path) -> None:
@@ -41,7 +42,8 @@ def test_what_happened_while_the_daemon_was_down_is_caught_up_with(server: Serve
         (s.drop / "new.jpg").write_bytes(b"new")
         s.start()
         s.until_equal()
-        assert "renamed 1.jpg" in s.log()
+        # The server has it before the daemon has written so.
+        until(lambda: "renamed 1.jpg" in s.log(), "the rename is in the log")
 
 
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
