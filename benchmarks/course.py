@@ -157,9 +157,10 @@ class _Course:
             time.sleep(max(0.0, self._source.stat().st_ctime + self._scenario.gone_s - time.time()))
         present = []
         for contender in (CONTENDERS[name] for name in self._scenario.contenders):
-            if contender.missing:
-                case.left_out[contender.name] = contender.missing
-                say(f"{where}: {contender.name} is left out: {contender.missing}")
+            reason = contender.missing or self._scenario.unable.get((contender.name, self._kind), "")
+            if reason:
+                case.left_out[contender.name] = reason
+                say(f"{where}: {contender.name} is left out: {reason}")
             else:
                 present.append(contender)
                 case.runs[contender.name] = []

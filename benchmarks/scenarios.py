@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from benchmarks.contenders import OURS, Action
@@ -48,6 +49,8 @@ class Scenario:
     """Packets that the clients' side sends before the first acknowledgement: the route's ``initcwnd`` (ip-route(8))."""
     gone_s: float = 0.0
     """For how long what is to be deleted has been gone when the contenders start."""
+    unable: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """Contender and server that do not get on, and what happens: left out, and said so."""
 
 
 _PICTURES = TreeSpec(files=500, smallest=5_000, largest=60_000, directories=20)
@@ -126,8 +129,11 @@ SCENARIOS = (
         connections=8,
         rtt_ms=50,
         servers=DAEMONS,
-        contenders=(OURS,),
+        contenders=(OURS, "lftp"),
         tls=("explicit",),
+        unable={
+            ("lftp", "vsftpd"): "many of its uploads are answered with 426, and sent again without end",
+        },
     ),
 )
 

@@ -181,6 +181,10 @@ def test_every_scenario_has_a_small_version_and_targets_that_can_be_judged(scena
         assert set(target.peers) <= set(scenario.contenders)
         assert set(target.tls) & set(scenario.tls)
         assert set(target.servers) & set(scenario.servers)
+    for contender, server in scenario.unable:
+        assert contender in scenario.contenders
+        assert server in scenario.servers
+        assert not any(contender in target.peers and server in target.servers for target in scenario.targets)
 
 
 def test_what_the_line_takes_is_said_beside_a_case_with_a_round_trip() -> None:
