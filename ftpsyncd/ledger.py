@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from ftpsyncd.database import Cursor, Database
-from ftpsyncd.errors import ChangedAtServerError, LedgerError
+from ftpsyncd.errors import LedgerError
+from ftpsyncd.failures import Failures
 from ftpsyncd.history import History
 from ftpsyncd.model import (
     Entry,
-    Failure,
     Fingerprint,
     Hold,
     HoldKind,
@@ -39,7 +39,6 @@ from ftpsyncd.tables import (
     MIGRATIONS,
     PARTS_SINCE,
     RECEIVED_SINCE,
-    failure_of,
     inside,
     intent_of,
     intent_values,
@@ -55,9 +54,6 @@ from ftpsyncd.tables import (
 LEDGER = "ledger.db"
 """The file's name in the state directory."""
 
-CHANGED = ChangedAtServerError.__name__
-"""The kind of failures that wait for `approve` or `discard`."""
-
 _VALUES_AT_ONCE = 500
 _REMEMBERED = 10_000
 
@@ -68,15 +64,6 @@ class Totals(NamedTuple):
     files: int
     bytes: int
     last_publish_ns: int | None
-
-
-class FailureCounts(NamedTuple):
-    """How many paths of a mapping failed."""
-
-    retrying: int
-    parked: int
-    held: int = 0
-    """Files that are to be deleted and were changed at the server."""
 
 
 @dataclass(slots=True)
@@ -104,6 +91,7 @@ class Ledger:
         self.path = path
         self._db = Database(path, MIGRATIONS, read_only=read_only)
         self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
+        self.failures = Failures(self._write, self._read)
         self._read_only = read_only
         self._rows: dict[tuple[int, str], Row | None] = {}
         """Rows that were read or written lately: an action asks for the same one several times."""
@@ -113,11 +101,9 @@ class Ledger:
         """What the totals of mappings change by at the next commit."""
         self._intended: dict[tuple[int, str], Intent | None] = {}
         """Intents to be written at the next commit; None: to be removed."""
-        self._failing: set[int] = set()
-        """Mappings that have, or had, failures."""
         if not read_only:
             try:
-                self._failing = {mapping for (mapping,) in self._read("SELECT DISTINCT mapping FROM failure", ())}
+                self.failures.load()
             except BaseException:
                 self._db.close()
                 raise
@@ -450,7 +436,7 @@ class Ledger:
             self._count(mapping, -files, -size)
             self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
         self._rows.clear()
-        self.clear_failures_below(mapping, directory)
+        self.failures.clear_below(mapping, directory)
         self.forget(mapping, directory)
 
     def _count_out(self, mapping: int, path: str) -> None:
@@ -486,96 +472,6 @@ class Ledger:
                 f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
                 (target, len(source) + 1, mapping, *values),
             )
-
-    # ── failures ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    def failures(self, mapping: int, directory: str) -> dict[str, Failure]:
-        """The failures of one directory, by name."""
-        cursor = self._read(
-            "SELECT name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
-            " FROM failure WHERE mapping=? AND dir=?",
-            (mapping, os.fsencode(directory)),
-        )
-        return {os.fsdecode(r[0]): failure_of(r[1:]) for r in cursor}
-
-    def failure(self, mapping: int, path: str) -> Failure | None:
-        """The failure of one path."""
-        found = self._read(
-            "SELECT size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
-            " FROM failure WHERE mapping=? AND dir=? AND name=?",
-            (mapping, *key_of(path)),
-        ).fetchone()
-        return failure_of(found) if found else None
-
-    def worst_failures(self, mapping: int, limit: int) -> list[tuple[str, Failure]]:
-        """Some failures of a mapping, parked ones first."""
-        cursor = self._read(
-            "SELECT dir, name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy,"
-            " failed_ns FROM failure WHERE mapping=? ORDER BY parked DESC, failed_ns LIMIT ?",
-            (mapping, limit),
-        )
-        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor]
-
-    def failure_counts(self, mapping: int) -> FailureCounts:
-        """How many paths wait for another try, and how many are parked."""
-        sql = (
-            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?2),0), ifnull(sum(parked AND kind=?2),0)"
-            " FROM failure WHERE mapping=?1"
-        )
-        return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
-
-    def changed_at_server(self, mapping: int) -> list[str]:
-        """Files that are to be deleted and were changed at the server: they wait for a person."""
-        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=?"
-        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED))]
-
-    def put_failure(self, mapping: int, path: str, failure: Failure) -> None:
-        """Record that a path failed."""
-        self._failing.add(mapping)
-        size, mtime_ns, inode = failure.fingerprint or (None, None, None)
-        self._write(
-            "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-            (
-                mapping,
-                *key_of(path),
-                size,
-                None if mtime_ns is None else stored(mtime_ns),
-                None if inode is None else signed(inode),
-                failure.attempts,
-                int(failure.parked),
-                failure.next_try_ns,
-                failure.kind,
-                failure.message,
-                failure.reply,
-                failure.remedy,
-                failure.failed_ns,
-            ),
-        )
-
-    def tries(self, mapping: int, path: str) -> int:
-        """How often a path has failed since it was last published."""
-        if mapping not in self._failing:
-            return 0
-        sql = "SELECT attempts FROM failure WHERE mapping=? AND dir=? AND name=?"
-        found = self._read(sql, (mapping, *key_of(path))).fetchone()
-        return found[0] if found else 0
-
-    def clear_failure(self, mapping: int, path: str) -> None:
-        """Drop the failure of one path."""
-        if mapping not in self._failing:
-            return
-        self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
-
-    def clear_failures_below(self, mapping: int, directory: str) -> None:
-        """Drop the failures of everything below a directory."""
-        for where, values in inside(directory):
-            self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
-
-    def clear_failures(self, mapping: int) -> int:
-        """Drop all failures of a mapping; returns how many there were."""
-        counts = self.failure_counts(mapping)
-        self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
-        return sum(counts)
 
     # ── intents ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -204,7 +204,7 @@ class Mirror:
         self.unreadable.listed(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
-            failures = self.ledger.failures(self.id, directory)
+            failures = self.ledger.failures.in_directory(self.id, directory)
             rows, published = self.ledger.beside(self.id, directory, listing.entries)
             if published:
                 rows, listing = self._without_settled(listing, rows, published, failures)
@@ -214,7 +214,7 @@ class Mirror:
                 path = join(directory, name)
                 if (row := self.ledger.row(self.id, path)) is not None:
                     rows[name] = row
-                if (failure := self.ledger.failure(self.id, path)) is not None:
+                if (failure := self.ledger.failures.of(self.id, path)) is not None:
                     failures[name] = failure
         self._plan(listing, rows, failures, at, deep=deep)
 
@@ -339,7 +339,7 @@ class Mirror:
         else:
             self.ledger.forget(self.id, path)
         self.intents.forgotten(path)
-        self.ledger.clear_failure(self.id, path)
+        self.ledger.failures.clear(self.id, path)
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -359,7 +359,7 @@ class Mirror:
         self.waits.nothing_below(directory)
         self.unreadable.nothing_below(directory)
         if self.ledger.row(self.id, directory) is None:
-            self.ledger.clear_failures_below(self.id, directory)
+            self.ledger.failures.clear_below(self.id, directory)
 
     def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
         """A published path is not on disk, and has not been for so many seconds at least."""
@@ -386,12 +386,12 @@ class Mirror:
         self.queue.retry_now()
         self.offers.not_renamed.clear()
         if path is None:
-            count = self.ledger.clear_failures(self.id)
+            count = self.ledger.failures.clear_all(self.id)
             self.dirty.mark_deep("", at.now)
             if not count:
                 return f"{self.spec.name}: compared again, and {self.spec.server} is tried now; nothing had failed"
             return f"{self.spec.name}: {count} failed {'path is' if count == 1 else 'paths are'} tried again"
-        self.ledger.clear_failure(self.id, path)
+        self.ledger.failures.clear(self.id, path)
         self.dirty.mark(path, at.now)
         return f"{self.spec.name}: {path} is tried again"
 
@@ -405,7 +405,7 @@ class Mirror:
             How many of them the ledger knows.
         """
         known = 0
-        held = set(self.ledger.changed_at_server(self.id))
+        held = set(self.ledger.failures.changed_at_server(self.id))
         for path in directories:
             row = self.ledger.row(self.id, path)
             if row is not None and row.kind is Kind.DIR and not self.queue.occupied(self.spec.name, path):
@@ -417,7 +417,7 @@ class Mirror:
             if path in held or self.queue.occupied(self.spec.name, path):
                 continue
             if self.intents.doubt_row(path):
-                self.ledger.clear_failure(self.id, path)
+                self.ledger.failures.clear(self.id, path)
                 known += 1
         if known:
             what = "1 path is" if known == 1 else f"{known} paths are"

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import keys_of
+from ftpsyncd.failures import CHANGED
 from ftpsyncd.intents import Intents
-from ftpsyncd.ledger import CHANGED
 from ftpsyncd.model import Action, Fingerprint, Kind, Listing, MakeDir, Presence, RenameDir, Row, basename, parent
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
 
@@ -115,7 +115,7 @@ class Offers:
 
     def _is_ours(self, directory: str) -> bool:
         """Whether nothing in a directory is known to have been changed at the server: that would get the new names."""
-        changed = self._site.ledger.changed_at_server(self._site.id)
+        changed = self._site.ledger.failures.changed_at_server(self._site.id)
         return not any(path.startswith(f"{directory}/") for path in changed)
 
     def _stays_selected(self, source: str, target: str) -> bool:
@@ -167,7 +167,7 @@ class Offers:
         """
         ledger, mapping = self._site.ledger, self._site.id
         for path, row in ledger.same_file(mapping, fingerprint):
-            failure = ledger.failure(mapping, path)
+            failure = ledger.failures.of(mapping, path)
             changed = failure is not None and failure.kind == CHANGED
             if not changed and not self._queue.moves_from(self._name, path):
                 return path, row

@@ -120,7 +120,7 @@ class Outcomes:
             # The last try brought a large file forward: nothing that happened before counts against it.
             self._kept[key] = failed.kept
             self._lost.pop(key, None)
-            mirror.ledger.clear_failure(mirror.id, action.path)
+            mirror.ledger.failures.clear(mirror.id, action.path)
         match error.retry:
             case Retry.REPLAN:
                 _replan(mirror, action, error, at)
@@ -186,7 +186,8 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
 
 def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     action, ledger, path = done.action, mirror.ledger, done.action.path
-    before = _Before(ledger.tries(mirror.id, path), ledger.row(mirror.id, path) if isinstance(action, Delete) else None)
+    row = ledger.row(mirror.id, path) if isinstance(action, Delete) else None
+    before = _Before(ledger.failures.tries(mirror.id, path), row)
     if mirror.spec.follow_symlinks:
         _look_at_links(mirror, action, at)
     match action:
@@ -214,7 +215,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
-        ledger.clear_failure(mirror.id, path)
+        ledger.failures.clear(mirror.id, path)
     _tell(mirror, done, before, at, lost=lost)
 
 
@@ -246,7 +247,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         words = _WORDS[Did.KEPT]
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
         failure = Failure(action.fingerprint, 1, True, 0, "KeptError", words, "", remedy, at.wall_ns)  # noqa: FBT003
-        mirror.ledger.put_failure(mirror.id, action.path, failure)
+        mirror.ledger.failures.put(mirror.id, action.path, failure)
         return
     if done.did is Did.RENAMED and isinstance(action, Rename):
         mirror.ledger.move(mirror.id, action.source, action.path)
@@ -363,7 +364,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     if isinstance(action, Sweep):
         # Nobody misses anything, and it is tried again in its time (`Intents.put_off`).
         return
-    before = mirror.ledger.failure(mirror.id, action.path)
+    before = mirror.ledger.failures.of(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None
     attempts = before.attempts + 1 if before is not None and before.fingerprint == fingerprint else 1
     wait_s = retry_after(error.retry, attempts)
@@ -378,7 +379,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
         error.remedy,
         at.wall_ns,
     )
-    mirror.ledger.put_failure(mirror.id, action.path, failure)
+    mirror.ledger.failures.put(mirror.id, action.path, failure)
     # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
     mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
     kind = EventKind.PARKED if wait_s is None else EventKind.FAILED

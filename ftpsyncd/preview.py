@@ -15,7 +15,8 @@ from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.errors import UsageError
-from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.failures import CHANGED
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import (
     Action,
@@ -117,7 +118,7 @@ class _Survey:
         return self._ledger.rows(self._id, directory) if self._ledger else {}
 
     def failures(self, directory: str) -> dict[str, Failure]:
-        return self._ledger.failures(self._id, directory) if self._ledger else {}
+        return self._ledger.failures.in_directory(self._id, directory) if self._ledger else {}
 
     def walk(self) -> Iterator[Planned]:
         """Everything that a pass would do, directories before what is in them, deletes as they are found."""
@@ -261,7 +262,7 @@ class _Survey:
         yield self._unless_held("remove_dir", RemoveDir(self.spec.name, path))
 
     def _unless_held(self, verb: str, action: Delete | RemoveDir) -> Planned:
-        failure = self._ledger.failure(self._id, action.path) if self._ledger else None
+        failure = self._ledger.failures.of(self._id, action.path) if self._ledger else None
         if failure is not None and failure.kind == CHANGED:
             return Planned(self.spec.name, None, verb, action.path, 0, "held: it was changed at the server", held=True)
         if self._held:

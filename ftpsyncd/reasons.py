@@ -14,7 +14,8 @@ from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.events import EventKind
-from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.failures import CHANGED
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import LINK, Scanner
 from ftpsyncd.model import (
     Entry,
@@ -66,7 +67,7 @@ def reason(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, m
     """Why a path of one mapping is, or is not, at the server; ``ledger`` is None if that does not know the mapping."""
     if ledger is None:
         return _Reason(spec, path, relative).find()
-    row, failure = ledger.row(mapping_id, relative), ledger.failure(mapping_id, relative)
+    row, failure = ledger.row(mapping_id, relative), ledger.failures.of(mapping_id, relative)
     arrival = None
     if row is not None and ledger.has_history:
         arrival = receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
@@ -75,7 +76,7 @@ def reason(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, m
 
 def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
     """What the last try of a path failed of, in words, and the receipt of that; empty if it did not fail."""
-    failure = ledger.failure(mapping_id, relative)
+    failure = ledger.failures.of(mapping_id, relative)
     if failure is None:
         return "", None
     return _words(failure), _of_failure(ledger, mapping_id, relative)

@@ -365,7 +365,7 @@ class Removals:
         site = self._site
         if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
             return False
-        failure = site.ledger.failure(site.id, path)
+        failure = site.ledger.failures.of(site.id, path)
         wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
         if wait_s and not math.isinf(wait_s):
             site.dirty.mark(path, at.now + wait_s)
@@ -418,13 +418,13 @@ class Removals:
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
-        changed = site.ledger.changed_at_server(site.id)
+        changed = site.ledger.failures.changed_at_server(site.id)
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
         files = len(changed)
         self._decided.update(changed)
         for path in changed:
-            site.ledger.clear_failure(site.id, path)
+            site.ledger.failures.clear(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
             if self._discards_unseen:
@@ -439,14 +439,14 @@ class Removals:
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
         site = self._site
-        changed = site.ledger.changed_at_server(site.id)
+        changed = site.ledger.failures.changed_at_server(site.id)
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
         files = len(changed)
         for path in changed:
             site.ledger.forget(site.id, path)
             self.forgotten(path)
-            site.ledger.clear_failure(site.id, path)
+            site.ledger.failures.clear(site.id, path)
             site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
             self.emptied(parent(path))
         if self.hold is not None:

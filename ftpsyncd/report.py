@@ -46,7 +46,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     """One mapping now."""
     load = mirror.queue.load(mirror.spec.name)
     totals = mirror.ledger.totals(mirror.id)
-    failures = mirror.ledger.failure_counts(mirror.id)
+    failures = mirror.ledger.failures.counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
     oldest = mirror.waits.oldest(at.now)
     gone = 0 if mirror.removals.hold else mirror.removals.absent.files
@@ -142,7 +142,7 @@ def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, .
     found = [
         (name, path, failure)
         for name, mapping_id in mappings.items()
-        for path, failure in ledger.worst_failures(mapping_id, PROBLEMS_SHOWN)
+        for path, failure in ledger.failures.worst(mapping_id, PROBLEMS_SHOWN)
     ]
     found.sort(key=lambda item: not item[2].parked)
     return tuple(problem_of(*item) for item in found[:PROBLEMS_SHOWN])

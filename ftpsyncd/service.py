@@ -296,7 +296,7 @@ class Service:
         paused = [(m.spec.name, m.queue.load(m.spec.name).waiting) for m in engine.mirrors.values() if m.paused]
         later = [(m.spec.name, m.removals.absent.files) for m in engine.mirrors.values() if m.removals.hold is None]
         counters = engine.counters
-        failures = [engine.ledger.failure_counts(mirror.id) for mirror in engine.mirrors.values()]
+        failures = [engine.ledger.failures.counts(mirror.id) for mirror in engine.mirrors.values()]
         return Progress(
             counters.files,
             counters.files + files,

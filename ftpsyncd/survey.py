@@ -160,7 +160,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         state, message = MappingState.SOURCE_MISSING, f"{spec.local} is not there"
     if ledger is not None and mapping_id is not None:
         files, size, last = ledger.totals(mapping_id)
-        retrying, parked, changed = ledger.failure_counts(mapping_id)
+        retrying, parked, changed = ledger.failures.counts(mapping_id)
         hold = ledger.hold(mapping_id)
         if changed:
             state, message = MappingState.HELD, changed_message(spec.name, changed)

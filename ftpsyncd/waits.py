@@ -111,7 +111,7 @@ class Waits:
         self.offered.pop(path, None)
         self._queue.withdraw(self._name, path)
         if had_failure:
-            self._site.ledger.clear_failure(self._site.id, path)
+            self._site.ledger.failures.clear(self._site.id, path)
 
     def nothing_noted(self) -> bool:
         """Whether nothing is noted about any path; cheap."""
@@ -166,7 +166,7 @@ class Waits:
         fingerprint = pending.sighting.fingerprint if pending.sighting else None
         remedy = FileBusyError.remedy if pending.busy else "It is published when it comes to rest."
         failure = Failure(fingerprint, 1, False, at.wall_ns, "FileBusyError", pending.why, "", remedy, at.wall_ns)  # noqa: FBT003
-        self._site.ledger.put_failure(self._site.id, path, failure)
+        self._site.ledger.failures.put(self._site.id, path, failure)
         self._site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
 
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
@@ -197,5 +197,5 @@ class Waits:
     def _still_waits(self, path: str) -> bool:
         if self._queue.waiting(self._name, path) is not None or self._queue.occupied(self._name, path):
             return True
-        failure = self._site.ledger.failure(self._site.id, path)
+        failure = self._site.ledger.failures.of(self._site.id, path)
         return path in self.pending or (failure is not None and not failure.parked)

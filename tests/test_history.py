@@ -427,7 +427,7 @@ def test_a_ledger_of_version_1_gets_a_history_and_keeps_everything(old: Path):
             assert ledger.has_history
             story = Story(ledger)
             assert story.id == 1
-            row, failure = ledger.row(1, "d/a\udcff"), ledger.failure(1, "b")
+            row, failure = ledger.row(1, "d/a\udcff"), ledger.failures.of(1, "b")
             assert row is not None
             assert (row.fingerprint, row.sha256) == (Fingerprint(10, 1, 7), b"\x01\x02")
             assert failure is not None

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
-from ftpsyncd.ledger import FailureCounts, Ledger, Totals
+from ftpsyncd.failures import FailureCounts
+from ftpsyncd.ledger import Ledger, Totals
 from ftpsyncd.model import (
     Entry,
     Failure,
@@ -115,15 +116,15 @@ STRANGE_NAMES = [
 def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory: str, name: str):
     one = join(directory, name)
     ledger.put(mapping, one, file())
-    ledger.put_failure(mapping, one, failure())
+    ledger.failures.put(mapping, one, failure())
     intent = Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,), 5, ("/p", f"/{name}"))
     ledger.intend(mapping, one, intent)
     assert ledger.row(mapping, one) == file()
     assert ledger.rows(mapping, directory) == {name: file()}
     assert paths_of(ledger, mapping) == [one]
     assert ledger.same_file(mapping, file().fingerprint) == [(one, file())]
-    assert ledger.failures(mapping, directory) == {name: failure()}
-    assert ledger.worst_failures(mapping, 9) == [(one, failure())]
+    assert ledger.failures.in_directory(mapping, directory) == {name: failure()}
+    assert ledger.failures.worst(mapping, 9) == [(one, failure())]
     assert ledger.intents(mapping) == [(one, intent)]
 
 
@@ -147,12 +148,12 @@ def test_any_bytes_that_can_be_a_name_come_back(first: bytes, second: bytes):
 def test_inodes_use_all_64_bits(ledger: Ledger, mapping: int, inode: int):
     ledger.put(mapping, "a", file(inode=inode))
     ledger.put(mapping, "d", folder(inode))
-    ledger.put_failure(mapping, "a", failure(Fingerprint(1, 2, inode)))
+    ledger.failures.put(mapping, "a", failure(Fingerprint(1, 2, inode)))
     ledger.set_root(mapping, RootIdentity(inode, inode))
     assert ledger.row(mapping, "a") == file(inode=inode)
     assert ledger.same_file(mapping, file(inode=inode).fingerprint) == [("a", file(inode=inode))]
     assert ledger.same_directory(mapping, inode) == ["d"]
-    assert ledger.failure(mapping, "a") == failure(Fingerprint(1, 2, inode))
+    assert ledger.failures.of(mapping, "a") == failure(Fingerprint(1, 2, inode))
     assert ledger.root(mapping) == RootIdentity(inode, inode)
 
 
@@ -161,10 +162,10 @@ def test_dates_may_be_as_far_away_as_file_systems_allow(ledger: Ledger, mapping:
     """A file from the year 2400 must not end the daemon."""
     row = file(mtime_ns=mtime_ns)
     ledger.put(mapping, "a", row)
-    ledger.put_failure(mapping, "a", failure(row.fingerprint))
+    ledger.failures.put(mapping, "a", failure(row.fingerprint))
     assert ledger.row(mapping, "a") == row
     assert ledger.same_file(mapping, row.fingerprint) == [("a", row)]
-    assert ledger.failure(mapping, "a") == failure(row.fingerprint)
+    assert ledger.failures.of(mapping, "a") == failure(row.fingerprint)
 
 
 def test_large_files_are_counted(ledger: Ledger, mapping: int):
@@ -200,7 +201,7 @@ def test_a_mapping_is_known_by_name_and_destination(ledger: Ledger):
 def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
     other = ledger.mapping("shop", "ftp://web/shop")
     fill(ledger, mapping, "d/a")
-    ledger.put_failure(mapping, "d/a", failure())
+    ledger.failures.put(mapping, "d/a", failure())
     ledger.intend(mapping, "d/a", Intent(Kind.FILE, "/x"))
     assert ledger.is_empty(other)
     assert ledger.totals(other) == Totals(0, 0, None)
@@ -208,13 +209,13 @@ def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
     assert ledger.files_below(other, "") == 0
     assert ledger.same_file(other, file().fingerprint) == []
     assert ledger.same_directory(other, 50) == []
-    assert ledger.failures(other, "d") == {}
+    assert ledger.failures.in_directory(other, "d") == {}
     assert ledger.intents(other) == []
     ledger.forget_tree(other, "d")
     ledger.move(other, "d", "e")
-    ledger.clear_failures(other)
+    ledger.failures.clear_all(other)
     assert paths_of(ledger, mapping) == ["d", "d/a"]
-    assert ledger.failure_counts(mapping) == FailureCounts(1, 0)
+    assert ledger.failures.counts(mapping) == FailureCounts(1, 0)
 
 
 def test_a_hold_is_kept_until_it_is_released(ledger: Ledger, mapping: int):
@@ -252,7 +253,7 @@ def test_everything_is_there_after_reopening(path: Path):
     with Ledger(path) as ledger:
         mapping = ledger.mapping("gallery", "here")
         fill(ledger, mapping, "d/a")
-        ledger.put_failure(mapping, "b", failure())
+        ledger.failures.put(mapping, "b", failure())
         ledger.intend(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
         ledger.set_root(mapping, RootIdentity(2, UNSIGNED))
         ledger.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
@@ -261,7 +262,7 @@ def test_everything_is_there_after_reopening(path: Path):
         assert ledger.find_mapping("gallery", "here") == mapping
         assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
         assert ledger.totals(mapping) == Totals(1, 10, NS)
-        assert ledger.failure(mapping, "b") == failure()
+        assert ledger.failures.of(mapping, "b") == failure()
         assert ledger.intents(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
         assert ledger.root(mapping) == RootIdentity(2, UNSIGNED)
         assert ledger.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
@@ -349,9 +350,9 @@ def test_the_root_holds_directories_of_every_name(ledger: Ledger, mapping: int, 
 
 def test_forgetting_a_tree_forgets_its_failures(ledger: Ledger, mapping: int):
     for one in ("d/a", "d/e/a", "d-/a", "a"):
-        ledger.put_failure(mapping, one, failure())
+        ledger.failures.put(mapping, one, failure())
     ledger.forget_tree(mapping, "d")
-    assert [p for p, _ in ledger.worst_failures(mapping, 9)] == ["a", "d-/a"]
+    assert [p for p, _ in ledger.failures.worst(mapping, 9)] == ["a", "d-/a"]
 
 
 def test_moving_a_file_keeps_its_row(ledger: Ledger, mapping: int):
@@ -364,14 +365,14 @@ def test_moving_a_file_keeps_its_row(ledger: Ledger, mapping: int):
 
 def test_moving_a_directory_moves_all_below_it_and_nothing_else(ledger: Ledger, mapping: int):
     fill(ledger, mapping, "a/b/c", "a/d", "a-b/c", "ab/c", "a%/c")
-    ledger.put_failure(mapping, "a/b/f", failure())
-    ledger.put_failure(mapping, "a-b/f", failure())
+    ledger.failures.put(mapping, "a/b/f", failure())
+    ledger.failures.put(mapping, "a-b/f", failure())
     before = ledger.totals(mapping)
     ledger.move(mapping, "a", "x/y")
     moved, others = {"x/y", "x/y/b", "x/y/b/c", "x/y/d"}, {"a-b", "a-b/c", "ab", "ab/c", "a%", "a%/c"}
     assert set(paths_of(ledger, mapping)) == moved | others
     assert ledger.totals(mapping) == before
-    assert [p for p, _ in ledger.worst_failures(mapping, 9)] == ["a-b/f", "x/y/b/f"]
+    assert [p for p, _ in ledger.failures.worst(mapping, 9)] == ["a-b/f", "x/y/b/f"]
 
 
 def test_moving_a_directory_over_another_forgets_the_other(ledger: Ledger, mapping: int):
@@ -393,41 +394,41 @@ def test_moving_to_the_same_path_changes_nothing(ledger: Ledger, mapping: int):
 
 
 def test_a_failure_is_kept_until_it_is_cleared(ledger: Ledger, mapping: int):
-    ledger.put_failure(mapping, "d/a", failure(Fingerprint(1, 2, 3)))
-    assert ledger.failure(mapping, "d/a") == failure(Fingerprint(1, 2, 3))
-    ledger.put_failure(mapping, "d/a", failure(None, parked=True))
-    assert ledger.failure(mapping, "d/a") == failure(None, parked=True)
-    ledger.clear_failure(mapping, "d/b")
-    assert ledger.failures(mapping, "d") == {"a": failure(None, parked=True)}
-    ledger.clear_failure(mapping, "d/a")
-    assert ledger.failure(mapping, "d/a") is None
+    ledger.failures.put(mapping, "d/a", failure(Fingerprint(1, 2, 3)))
+    assert ledger.failures.of(mapping, "d/a") == failure(Fingerprint(1, 2, 3))
+    ledger.failures.put(mapping, "d/a", failure(None, parked=True))
+    assert ledger.failures.of(mapping, "d/a") == failure(None, parked=True)
+    ledger.failures.clear(mapping, "d/b")
+    assert ledger.failures.in_directory(mapping, "d") == {"a": failure(None, parked=True)}
+    ledger.failures.clear(mapping, "d/a")
+    assert ledger.failures.of(mapping, "d/a") is None
 
 
 def test_the_failures_below_a_directory_are_cleared_at_any_depth_and_no_others(ledger: Ledger, mapping: int):
     other = ledger.mapping("shop", "ftp://web/shop")
     kept = ["d", "d.jpg", "d0/a", "e/d/a"]
     for path in [*kept, "d/a", "d/deeper/still/b"]:
-        ledger.put_failure(mapping, path, failure())
-    ledger.put_failure(other, "d/a", failure())
-    ledger.clear_failures_below(mapping, "d")
-    assert sorted(path for path, _ in ledger.worst_failures(mapping, 9)) == kept
-    assert ledger.failure_counts(other) == FailureCounts(1, 0)
+        ledger.failures.put(mapping, path, failure())
+    ledger.failures.put(other, "d/a", failure())
+    ledger.failures.clear_below(mapping, "d")
+    assert sorted(path for path, _ in ledger.failures.worst(mapping, 9)) == kept
+    assert ledger.failures.counts(other) == FailureCounts(1, 0)
 
 
 def test_an_empty_fingerprint_is_a_fingerprint(ledger: Ledger, mapping: int):
-    ledger.put_failure(mapping, "a", failure(Fingerprint(0, 0, 0)))
-    assert ledger.failure(mapping, "a") == failure(Fingerprint(0, 0, 0))
+    ledger.failures.put(mapping, "a", failure(Fingerprint(0, 0, 0)))
+    assert ledger.failures.of(mapping, "a") == failure(Fingerprint(0, 0, 0))
 
 
 def test_failures_are_counted_and_the_worst_come_first(ledger: Ledger, mapping: int):
-    assert ledger.failure_counts(mapping) == FailureCounts(0, 0)
-    ledger.put_failure(mapping, "retrying", failure(at=NS))
-    ledger.put_failure(mapping, "parked later", failure(parked=True, at=NS + 2))
-    ledger.put_failure(mapping, "parked", failure(parked=True, at=NS + 1))
-    assert ledger.failure_counts(mapping) == FailureCounts(retrying=1, parked=2)
-    assert [p for p, _ in ledger.worst_failures(mapping, 2)] == ["parked", "parked later"]
-    assert ledger.clear_failures(mapping) == 3
-    assert ledger.failure_counts(mapping) == FailureCounts(0, 0)
+    assert ledger.failures.counts(mapping) == FailureCounts(0, 0)
+    ledger.failures.put(mapping, "retrying", failure(at=NS))
+    ledger.failures.put(mapping, "parked later", failure(parked=True, at=NS + 2))
+    ledger.failures.put(mapping, "parked", failure(parked=True, at=NS + 1))
+    assert ledger.failures.counts(mapping) == FailureCounts(retrying=1, parked=2)
+    assert [p for p, _ in ledger.failures.worst(mapping, 2)] == ["parked", "parked later"]
+    assert ledger.failures.clear_all(mapping) == 3
+    assert ledger.failures.counts(mapping) == FailureCounts(0, 0)
 
 
 def test_an_intent_is_known_until_it_is_settled(ledger: Ledger, mapping: int):
@@ -724,11 +725,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(path=PATHS, parked=st.booleans())
     def put_failure(self, path: str, parked: bool) -> None:  # noqa: FBT001
         self.failures[path] = failure(parked=parked)
-        self.ledger.put_failure(self.mapping, path, self.failures[path])
+        self.ledger.failures.put(self.mapping, path, self.failures[path])
 
     @rule(path=PATHS)
     def clear_failure(self, path: str) -> None:
-        self.ledger.clear_failure(self.mapping, path)
+        self.ledger.failures.clear(self.mapping, path)
         self.failures.pop(path, None)
 
     @rule()
@@ -761,7 +762,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def failures_agree(self) -> None:
-        assert dict(self.ledger.worst_failures(self.mapping, 999)) == self.failures
+        assert dict(self.ledger.failures.worst(self.mapping, 999)) == self.failures
 
     def teardown(self) -> None:
         assert dict(self.ledger.walk(self.other)) == {"a": file()}
@@ -794,12 +795,12 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.files_below(mapping, "a")
     ledger.same_file(mapping, Fingerprint(10, NS, 7))
     ledger.same_directory(mapping, 50)
-    ledger.put_failure(mapping, "e.jpg", failure())
-    ledger.failure(mapping, "e.jpg")
-    ledger.failures(mapping, "")
-    ledger.tries(mapping, "e.jpg")
-    ledger.clear_failure(mapping, "e.jpg")
-    ledger.clear_failures_below(mapping, "a")
+    ledger.failures.put(mapping, "e.jpg", failure())
+    ledger.failures.of(mapping, "e.jpg")
+    ledger.failures.in_directory(mapping, "")
+    ledger.failures.tries(mapping, "e.jpg")
+    ledger.failures.clear(mapping, "e.jpg")
+    ledger.failures.clear_below(mapping, "a")
     ledger.intend(mapping, "e.jpg", Intent(Kind.FILE))
     ledger.settle_intent(mapping, "e.jpg")
     ledger.move(mapping, "e.jpg", "f.jpg")

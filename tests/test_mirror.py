@@ -9,8 +9,9 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import CHANGED, Ledger
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -174,14 +175,14 @@ def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(st
 
 def test_a_file_that_was_changed_at_the_server_is_no_source_of_a_rename(story: Story):
     """What is there would be found under the new name, and be taken for what was published."""
-    story.ledger.put_failure(story.id, "old/a", CHANGED_THERE)
+    story.ledger.failures.put(story.id, "old/a", CHANGED_THERE)
     story.sees("", b=PICTURE)
     assert not story.queue.moves_from(M, "old/a")
     assert "b" in story.mirror.waits.pending
 
 
 def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(story: Story):
-    story.ledger.put_failure(story.id, "old/a", CHANGED_THERE)
+    story.ledger.failures.put(story.id, "old/a", CHANGED_THERE)
     story.mirror.on_listing(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
     assert not story.queue.moves_from(M, "old")
     assert "new/a" in story.mirror.waits.pending
@@ -263,11 +264,11 @@ class TestADirectoryMadeAgainForARepair:
 
     def test_it_is_tried_again_when_the_server_refused(self, repair: Story):
         repair.queue.finish(repair.starts("old"))
-        repair.ledger.put_failure(repair.id, "old", failed(None, next_try_s=5.0))
+        repair.ledger.failures.put(repair.id, "old", failed(None, next_try_s=5.0))
         repair.sees("", old=folder())
         assert repair.queue.waiting(M, "old") is None
         assert "old" in repair.mirror.waits.pending
-        repair.ledger.put_failure(repair.id, "old", failed(None, next_try_s=-1.0))
+        repair.ledger.failures.put(repair.id, "old", failed(None, next_try_s=-1.0))
         repair.lists("", old=folder())
         assert isinstance(repair.queue.waiting(M, "old"), MakeDir)
 
@@ -348,7 +349,7 @@ def test_a_file_spared_for_a_rename_that_is_taken_back_is_deleted_with_its_direc
 
 
 def test_a_delete_in_a_directory_that_is_gone_waits_for_its_next_try(story: Story):
-    story.ledger.put_failure(story.id, "old/a", failed(None, next_try_s=5.0))
+    story.ledger.failures.put(story.id, "old/a", failed(None, next_try_s=5.0))
     story.sees("", old=None)
     story.mirror.pump(AT)
     assert story.queue.waiting(M, "old/a") is None
@@ -356,7 +357,7 @@ def test_a_delete_in_a_directory_that_is_gone_waits_for_its_next_try(story: Stor
 
 
 def test_a_delete_that_is_parked_is_not_tried_again_and_again(story: Story):
-    story.ledger.put_failure(story.id, "old/a", failed(None, parked=True))
+    story.ledger.failures.put(story.id, "old/a", failed(None, parked=True))
     story.sees("", old=None)
     story.mirror.pump(AT)
     assert story.queue.waiting(M, "old/a") is None
@@ -575,7 +576,7 @@ def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_neve
 )
 def test_a_retry_says_what_it_tries(story: Story, count: int, said: str):
     for number in range(count):
-        story.ledger.put_failure(story.id, f"{number}.jpg", failed(None))
+        story.ledger.failures.put(story.id, f"{number}.jpg", failed(None))
     story.ledger.commit()
     told = story.mirror.retry(None, AT)
     assert said in told

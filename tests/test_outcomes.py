@@ -24,8 +24,9 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.failures import FailureCounts
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import FailureCounts, Ledger
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -240,10 +241,10 @@ def story() -> Iterator[Story]:
 
 
 def test_a_published_file_is_recorded_with_what_was_planned(story: Story):
-    story.ledger.put_failure(story.id, "d/a", _any_failure())
+    story.ledger.failures.put(story.id, "d/a", _any_failure())
     assert not story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA, duration_s=2.5, reply="226 Done."))
     assert story.ledger.row(story.id, "d/a") == Row(Kind.FILE, A, SHA, WALL)
-    assert story.ledger.failure(story.id, "d/a") is None
+    assert story.ledger.failures.of(story.id, "d/a") is None
     (event,) = story.events
     assert (event.kind, event.path, event.size, event.reply) == (EventKind.PUBLISHED, "d/a", 10, "226 Done.")
 
@@ -300,7 +301,7 @@ def test_a_file_that_another_protects_is_parked_and_not_recorded(story: Story):
     """Recorded, it would one day be deleted at the server although we never published it."""
     story.apply(Done(UPLOAD, Did.KEPT))
     assert story.ledger.row(story.id, "d/a") is None
-    failure = story.ledger.failure(story.id, "d/a")
+    failure = story.ledger.failures.of(story.id, "d/a")
     assert failure is not None
     assert failure.parked
     assert failure.fingerprint == A
@@ -394,7 +395,7 @@ def test_a_path_that_was_noticed_meanwhile_is_looked_at_again(story: Story):
 def test_without_a_connection_the_action_is_queued_again_and_nothing_is_held_against_it(story: Story):
     for _ in range(10):
         assert story.apply(failed(DOWN, connecting=True))
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
     assert story.events == []
 
 
@@ -421,7 +422,7 @@ def test_a_large_file_that_stays_where_it_is_is_at_fault(story: Story):
 def test_a_large_file_that_came_forward_has_its_quick_tries_again(story: Story):
     for kept, attempts in ((0, 1), (0, 2), (5, 1), (5, 2), (9, 1)):
         assert not story.apply(Failed(UPLOAD, BROKEN, kept=kept))
-        failure = story.ledger.failure(story.id, "d/a")
+        failure = story.ledger.failures.of(story.id, "d/a")
         assert failure is not None
         assert failure.attempts == attempts
 
@@ -430,12 +431,12 @@ def test_a_success_in_between_clears_the_action(story: Story):
     for _ in range(5):
         assert story.apply(failed(DOWN))
         story.apply(DONE)
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
 
 
 def test_a_failure_says_when_it_is_tried_again(story: Story):
     assert not story.apply(failed(BROKEN))
-    failure = story.ledger.failure(story.id, "d/a")
+    failure = story.ledger.failures.of(story.id, "d/a")
     assert failure is not None
     assert (failure.fingerprint, failure.attempts, failure.parked) == (A, 1, False)
     assert failure.next_try_ns == WALL + S
@@ -450,13 +451,13 @@ def test_a_file_that_fails_for_ever_is_parked_after_a_day(story: Story):
         story.apply(failed(BROKEN), now)
         tries += 1
         assert tries < 100
-        failure = story.ledger.failure(story.id, "d/a")
+        failure = story.ledger.failures.of(story.id, "d/a")
         assert failure is not None
         if not failure.parked:
             now = NOW + (failure.next_try_ns - WALL) / S
     assert tries == 29
     assert now - NOW == pytest.approx(DAY_S, abs=60)
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 1)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 1)
 
 
 def test_a_refused_name_is_parked_after_two_tries_and_counts_anew_when_the_file_changes(story: Story):
@@ -475,7 +476,7 @@ def test_an_unsendable_name_is_parked_at_once(story: Story):
 def test_a_stale_plan_is_no_failure_but_another_look(story: Story):
     assert not story.apply(failed(FileChangedError("It changed.")))
     assert story.events == []
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
     assert story.mirror.dirty.due_by(NOW + 1)
 
 
@@ -494,20 +495,20 @@ def test_a_directory_that_cannot_be_renamed_is_taken_file_by_file(story: Story):
     assert "new" in story.mirror.offers.not_renamed
     assert story.mirror.dirty.scanning_deep(NOW)
     assert story.mirror.dirty.due_by(NOW)
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
 
 
 @pytest.mark.parametrize("action", [Probe("web"), Sweep(M, "d/a", "/x.filepart")])
 def test_probes_and_sweeps_leave_no_failure(story: Story, action: Action):
     story.apply(Failed(action, REFUSED))
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
     assert story.events == []
 
 
 def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
     story.apply(failed(BROKEN))
     story.apply(Done(Sweep(M, "d/a", "/x.filepart"), Did.SWEPT))
-    assert story.ledger.failure_counts(story.id) == FailureCounts(1, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(1, 0)
 
 
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────
@@ -551,7 +552,7 @@ def _any_failure() -> Failure:
     with Ledger(Path(":memory:")) as ledger:
         story = Story(ledger)
         story.apply(failed(BROKEN))
-        failure = ledger.failure(story.id, "d/a")
+        failure = ledger.failures.of(story.id, "d/a")
     assert failure is not None
     return failure
 

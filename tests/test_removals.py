@@ -9,7 +9,8 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
-from ftpsyncd.ledger import FailureCounts, Ledger
+from ftpsyncd.failures import FailureCounts
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, RemoveDir, Row, Upload
 from ftpsyncd.removals import Moment
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
@@ -81,13 +82,13 @@ def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(s
     first, second = story.look(LATER)
     story.end(Failed(first, CHANGED), LATER)
     story.end(Done(second, Did.DELETED), LATER)
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0, held=1)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0, held=1)
     assert story.look(LATER + 3600) == []
     assert story.mirror.removals.approve(at(LATER)) == f"{M}: 1 deletes approved"
     [again] = story.look(LATER + 3600 + WAIT_S)
     assert again == Delete(M, "d/a"), "whatever its size"
     story.end(Done(again, Did.DELETED), LATER + 3600 + WAIT_S)
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
     story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 1, 7), SHA, WALL))
     assert story.mirror.removals._delete_action("d/a").sizes == (10,), "the decision was about that one file"
 
@@ -98,7 +99,7 @@ def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
     story.end(Done(second, Did.DELETED), LATER)
     assert "1 deletes discarded" in story.mirror.removals.discard(at(LATER))
     assert story.ledger.row(story.id, "d/a") is None
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
     [last] = story.look(LATER)
     assert isinstance(last, RemoveDir), "which the server refuses while the file is in it"
 
@@ -122,7 +123,7 @@ def test_a_repair_leaves_what_was_changed_at_the_server_to_a_person(story: Delet
     story.end(Failed(first, CHANGED), LATER)
     story.end(Done(second, Did.DELETED), LATER)
     assert story.mirror.publish_again(["d/a"], [], at(LATER)) == 0
-    assert story.ledger.failure_counts(story.id) == FailureCounts(0, 0, held=1)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0, held=1)
     assert story.look(LATER + 3600) == []
 
 

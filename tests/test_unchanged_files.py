@@ -91,7 +91,7 @@ def outcome(
         mirror.unreadable.problems,
         list(mirror.waits.offered),
         {path: (absent.since(path), absent.is_doomed(path)) for path in paths},
-        {path: ledger.failure(mapping, path) for path in paths},
+        {path: ledger.failures.of(mapping, path) for path in paths},
         {path: ledger.row(mapping, path) for path in paths},
         mirror.dirty.next_due(),
         sorted(mirror.dirty._frontier),
@@ -120,7 +120,7 @@ def note(mirror: Mirror, what: str, path: str, fingerprint: Fingerprint) -> None
             mirror.removals.absent.doom(path)
         case "failure":
             failure = Failure(fingerprint, 1, False, WALL + 10**9, "NameRefusedError", "No.", "550 No.", "", WALL)  # noqa: FBT003
-            mirror.ledger.put_failure(mirror.id, path, failure)
+            mirror.ledger.failures.put(mirror.id, path, failure)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))

@@ -542,7 +542,7 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
                 world.do(op)
             world.start()
             assert f"{BASE}/1" in world.server.files
-            assert world._ledger.changed_at_server(world._mirror.id) == ["1"]
+            assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"]
         finally:
             world.close()
 
@@ -571,7 +571,7 @@ def test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_
                 world.do(("start",))
                 world.do(("go_on", 400.0))
                 assert (f"{BASE}/1" in world.server.files) == edited, steps
-                assert world._ledger.changed_at_server(world._mirror.id) == ["1"] * edited, steps
+                assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"] * edited, steps
                 if edited:
                     world.discard()
                     world.do(("go_on", 400.0))
@@ -594,7 +594,7 @@ def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_f
         for op in (("edit_there", "1"), ("delete", 0), ("go_on", 60.0)):
             world.do(op)
         assert f"{BASE}/1" in world.server.files
-        assert world._ledger.changed_at_server(world._mirror.id) == ["1"]
+        assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"]
     finally:
         world.close()
 

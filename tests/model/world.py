@@ -564,7 +564,7 @@ class World:
         if self._engine is None or self._turning:
             return
         held = self._mirror.removals.hold is not None
-        if held or self._ledger.changed_at_server(self._mirror.id):
+        if held or self._ledger.failures.changed_at_server(self._mirror.id):
             here = self.drop.files()
             self._approved += sum(1 for path in self._published() if path not in here)
             self._may_accept |= held
@@ -573,7 +573,7 @@ class World:
     def discard(self) -> None:
         if self._engine is None or self._turning:
             return
-        if self._mirror.removals.hold is not None or self._ledger.changed_at_server(self._mirror.id):
+        if self._mirror.removals.hold is not None or self._ledger.failures.changed_at_server(self._mirror.id):
             self.given_up |= self.drop.finished
             self._all_managed = False
             self._may_accept = True
@@ -783,7 +783,7 @@ class World:
             self.time.now += 4.0
             self.turn()  # the watcher is asked
             self.go_on(PATIENCE_S)
-            parked = [path for path, _ in self._ledger.worst_failures(self._mirror.id, 1000)]
+            parked = [path for path, _ in self._ledger.failures.worst(self._mirror.id, 1000)]
             if self._mirror.removals.hold is None and not parked:
                 break
             self.approve()
@@ -908,7 +908,7 @@ class World:
         published = self._published()
         for path, content in wanted.items():
             if published.get(path) != content and not self._in_the_way(path, published):
-                failure = self._ledger.failure(self._mirror.id, path)
+                failure = self._ledger.failures.of(self._mirror.id, path)
                 there = published.get(path, b"nothing")[:20]
                 raise self._broken(
                     f"G3: {path} is not published: {there!r} instead of {content[:20]!r}; {failure}; {state}"

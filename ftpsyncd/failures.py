@@ -1,0 +1,137 @@
+"""The failures: paths that could not be published or deleted, until they are or are gone, kept in the ledger's file.
+
+In: what became of a try, from the engine's thread, written with the ledger's next commit. Out: which paths wait, for
+when or for whom. Used through `ledger.Ledger.failures`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ftpsyncd.database import Cursor
+from ftpsyncd.errors import ChangedAtServerError
+from ftpsyncd.model import Failure, join
+from ftpsyncd.tables import failure_of, inside, key_of, signed, stored
+
+CHANGED = ChangedAtServerError.__name__
+"""The kind of failures that wait for `approve` or `discard`."""
+
+Statement = Callable[[str, Sequence[object]], Cursor]
+
+
+class FailureCounts(NamedTuple):
+    """How many paths of a mapping failed."""
+
+    retrying: int
+    parked: int
+    held: int = 0
+    """Files that are to be deleted and were changed at the server."""
+
+
+class Failures:
+    """The failures of one ledger.
+
+    Args:
+        write: one statement, within the ledger's transaction.
+        read: a query.
+    """
+
+    def __init__(self, write: Statement, read: Statement) -> None:
+        self._write = write
+        self._read = read
+        self._failing: set[int] = set()
+        """Mappings that have, or had, failures: of the others nothing need be asked or cleared."""
+
+    def load(self) -> None:
+        """Find out which mappings have failures: before anything is cleared, and before `tries`."""
+        self._failing = {mapping for (mapping,) in self._read("SELECT DISTINCT mapping FROM failure", ())}
+
+    def of(self, mapping: int, path: str) -> Failure | None:
+        """The failure of one path."""
+        found = self._read(
+            "SELECT size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+            " FROM failure WHERE mapping=? AND dir=? AND name=?",
+            (mapping, *key_of(path)),
+        ).fetchone()
+        return failure_of(found) if found else None
+
+    def in_directory(self, mapping: int, directory: str) -> dict[str, Failure]:
+        """The failures of one directory, by name."""
+        cursor = self._read(
+            "SELECT name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+            " FROM failure WHERE mapping=? AND dir=?",
+            (mapping, os.fsencode(directory)),
+        )
+        return {os.fsdecode(r[0]): failure_of(r[1:]) for r in cursor}
+
+    def worst(self, mapping: int, limit: int) -> list[tuple[str, Failure]]:
+        """Some failures of a mapping, parked ones first."""
+        cursor = self._read(
+            "SELECT dir, name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy,"
+            " failed_ns FROM failure WHERE mapping=? ORDER BY parked DESC, failed_ns LIMIT ?",
+            (mapping, limit),
+        )
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor]
+
+    def counts(self, mapping: int) -> FailureCounts:
+        """How many paths wait for another try, how many are parked, and how many are held."""
+        sql = (
+            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?2),0), ifnull(sum(parked AND kind=?2),0)"
+            " FROM failure WHERE mapping=?1"
+        )
+        return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
+
+    def changed_at_server(self, mapping: int) -> list[str]:
+        """Files that are to be deleted and were changed at the server: they wait for a person."""
+        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=?"
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED))]
+
+    def tries(self, mapping: int, path: str) -> int:
+        """How often a path has failed since it was last published."""
+        if mapping not in self._failing:
+            return 0
+        sql = "SELECT attempts FROM failure WHERE mapping=? AND dir=? AND name=?"
+        found = self._read(sql, (mapping, *key_of(path))).fetchone()
+        return found[0] if found else 0
+
+    def put(self, mapping: int, path: str, failure: Failure) -> None:
+        """Record that a path failed."""
+        self._failing.add(mapping)
+        size, mtime_ns, inode = failure.fingerprint or (None, None, None)
+        self._write(
+            "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                mapping,
+                *key_of(path),
+                size,
+                None if mtime_ns is None else stored(mtime_ns),
+                None if inode is None else signed(inode),
+                failure.attempts,
+                int(failure.parked),
+                failure.next_try_ns,
+                failure.kind,
+                failure.message,
+                failure.reply,
+                failure.remedy,
+                failure.failed_ns,
+            ),
+        )
+
+    def clear(self, mapping: int, path: str) -> None:
+        """Drop the failure of one path."""
+        if mapping not in self._failing:
+            return
+        self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
+
+    def clear_below(self, mapping: int, directory: str) -> None:
+        """Drop the failures of everything below a directory."""
+        for where, values in inside(directory):
+            self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
+
+    def clear_all(self, mapping: int) -> int:
+        """Drop all failures of a mapping; returns how many there were."""
+        counts = self.counts(mapping)
+        self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
+        return sum(counts)
