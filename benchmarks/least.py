@@ -6,20 +6,13 @@ connections, and nothing ahead of a transfer but what depends on none, cannot be
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 INITIAL_WINDOW = 10
 """Packets that TCP sends before the first acknowledgement (RFC 6928)."""
 STANDARD_MTU = 1500
 HEADERS_BYTES = 52
 """Of each packet: IPv4, TCP and its timestamps (RFC 7323)."""
-
-FEWEST: Mapping[str, int] = {"vsftpd": 3, "proftpd": 2, "pure-ftpd": 2}
-"""Round trips of a file that fits the initial window: opening the data connection, and the data with its 226.
-
-vsftpd closes the data connection with a linger, and so confirms when its own end was acknowledged; a reset that ends
-that earlier must not come before vsftpd was seen to have the connection, which takes as long (`remote/parting.py`).
-"""
 
 
 def windows(size: int, mtu: int, first: int = INITIAL_WINDOW) -> int:
@@ -31,9 +24,10 @@ def windows(size: int, mtu: int, first: int = INITIAL_WINDOW) -> int:
     return max(1, count)
 
 
-def least_s(
-    sizes: Iterable[int], server: str, *, connections: int, rtt_ms: float, mtu: int, first: int = INITIAL_WINDOW
-) -> float:
-    """Seconds for all files, if no connection ever waits for anything else and all end at the same moment."""
-    trips = sum(max(FEWEST[server], 1 + windows(size, mtu, first)) for size in sizes)
+def least_s(sizes: Iterable[int], *, connections: int, rtt_ms: float, mtu: int, first: int = INITIAL_WINDOW) -> float:
+    """Seconds for all files, if no connection ever waits for anything else and all end at the same moment.
+
+    A file takes a round trip to open its data connection, and one for each window; the 226 comes with the last of them.
+    """
+    trips = sum(1 + windows(size, mtu, first) for size in sizes)
     return trips * rtt_ms / 1000 / connections

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders import CONTENDERS, OURS
-from benchmarks.least import FEWEST, STANDARD_MTU, least_s
+from benchmarks.least import STANDARD_MTU, least_s
 from benchmarks.record import Case, Quantity, Results
 from benchmarks.scenarios import Scenario, Target
 from benchmarks.trees import layout
@@ -149,10 +149,9 @@ def _least(scenario: Scenario, cases: Sequence[Case]) -> str:
     """What the line itself takes, beside the targets."""
     if scenario.action != "upload" or scenario.rtt_ms is None or scenario.tls != ("off",):
         return ""
-    fewest = ", ".join(f"{FEWEST[case.server]} at {case.server}" for case in cases)
     return (
         "The round trips of these transfers alone (one for the data connection and one for each time that TCP's window"
-        f" is filled, but at least {fewest}), with nothing before, between and after:"
+        " is filled), with nothing before, between and after:"
         f" {'; '.join(_least_of(scenario, case) for case in cases)}."
     )
 
@@ -161,7 +160,7 @@ def _least_of(scenario: Scenario, case: Case) -> str:
     sizes = layout(scenario.tree).values()
     rtt_ms, mtu = case.measured_rtt_ms, case.mtu or STANDARD_MTU
     first = scenario.first_window
-    least = least_s(sizes, case.server, connections=case.connections, rtt_ms=rtt_ms, mtu=mtu, first=first)
+    least = least_s(sizes, connections=case.connections, rtt_ms=rtt_ms, mtu=mtu, first=first)
     beside = f", {least / case.median('lftp'):.2f} of lftp's time" if "lftp" in case.measured else ""
     return f"{case.server} {least:.2f} s{beside}"
 

@@ -209,20 +209,21 @@ class DataLine:
             if refused(self._answer):
                 raise TransferFailedError("The server ended the transfer.")
 
-    def finish(self, begun: Callable[[], bool] | None = None) -> bool:
+    def finish(self, begun: Callable[[], bool] | None = None, patience_s: float = 0.0) -> bool:
         """End the stream and close. Never raises: the control reply says what arrived.
 
         Under TLS close_notify is sent and the peer's awaited, but no longer than the close time and only until the
         final reply is there: some servers never send theirs, some cut the line if ours is missing.
 
         Args:
-            begun: whether the server has said that it receives the file; asked if a reset right behind the end
-                would be welcome (`parting`).
+            begun: whether the server has said that it receives the file; asked if a reset behind the end would be
+                welcome (`parting`).
+            patience_s: how long the end may be on its way without one: seconds, about a round trip.
 
         Returns:
-            Whether it was so.
+            Whether there was one.
         """
-        parted = begun is not None and self._part(begun)
+        parted = begun is not None and self._part(begun, patience_s)
         if self._protected is not None and not parted:
             deadline = time.monotonic() + self._control.timeouts.close_s
             with contextlib.suppress(RemoteError, *FAILURES):
@@ -240,27 +241,41 @@ class DataLine:
         self._sock.close()
         return parted
 
-    def _part(self, begun: Callable[[], bool]) -> bool:
-        """See `finish`; False: nothing but, perhaps, our own last words was said, and an orderly end is due."""
-        stall_s = self._control.timeouts.stall_s
+    def _part(self, begun: Callable[[], bool], patience_s: float) -> bool:
+        """See `finish`; False: an orderly end is due, which may be said already."""
+        control, stall_s = self._control, self._control.timeouts.stall_s
+        deadline = 0.0
 
         def await_room() -> bool:
-            self._control.wait(self._sock, select.POLLOUT, stall_s)
+            control.wait(self._sock, select.POLLOUT, stall_s)
             return self._answer() is None
 
         def last_words() -> bool:
-            self._control.pump()
-            if not begun() or self._answer() is not None:
+            nonlocal deadline
+            deadline = time.monotonic() + patience_s
+            control.pump()
+            if self._answer() is not None:
                 return False
             if self._protected is not None:
                 with contextlib.suppress(ssl.SSLWantReadError):  # ours is sent, the peer's is not awaited
                     self._protected.unwrap()
                     self._protected = None
-                    return False
+            return True
+
+        def accepted() -> bool:
+            control.pump()
+            return begun()
+
+        def await_news(at_most_s: float | None) -> bool:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0.0 or control.broken or self._answer() is not None:
+                return False
+            with contextlib.suppress(TimeoutError):
+                control.wait(self._sock, 0, left_s if at_most_s is None else min(at_most_s, left_s))
             return True
 
         try:
-            return part(self._sock, await_room, last_words)
+            return part(self._sock, await_room, last_words, accepted, await_news)
         except (RemoteError, *FAILURES):
             return False
 

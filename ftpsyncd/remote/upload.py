@@ -433,7 +433,9 @@ class _Cycle:
             session.abandon()
             raise
         haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
-        upload.parted = line.finish(begun if haste and now - began > PARTING_S else None)
+        # As long as opening it took, the server cannot have said anything of the end yet.
+        opening_s = now - began
+        upload.parted = line.finish(begun if haste and opening_s > PARTING_S else None, opening_s)
         return None
 
     def _announce(self, upload: Outgoing, ahead: int) -> None:

@@ -92,24 +92,25 @@ def make_many(session, paths: Sequence[str]) -> list[bool | FtpsyncdError]:
 
 
 def ends_in_haste(monkeypatch: pytest.MonkeyPatch, *, patient: bool = True) -> list[bool]:
-    """Every line is long enough for a reset behind the end; whether each end became one, one after the other.
+    """Every line is long enough for a reset behind the end; whether each end got one, one after the other.
 
     Args:
         monkeypatch: undoes it.
-        patient: an end waits until the server has answered STOR: on loopback it would always be too early.
+        patient: an end waits until the server has answered STOR: on loopback, which does not linger, the end would
+            always be answered before.
     """
     monkeypatch.setattr(upload, "PARTING_S", -1.0)
     decided: list[bool] = []
     part = DataLine._part
 
-    def noted(line: DataLine, begun: Callable[[], bool]) -> bool:
+    def noted(line: DataLine, begun: Callable[[], bool], _patience_s: float) -> bool:
         def spoke() -> bool:
             line._control.pump()
             return begun() or line._answer() is not None
 
         if patient:
             until(spoke, "the server answers STOR")
-        decided.append(part(line, begun))
+        decided.append(part(line, begun, 5.0 if patient else 0.0))
         return decided[-1]
 
     monkeypatch.setattr(DataLine, "_part", noted)

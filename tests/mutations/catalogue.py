@@ -45,8 +45,8 @@ MUTATIONS = (
         "G1",
         "the end of a file is taken back by the reset behind it",
         "remote/parting.py",
-        "    if _state(sock).unsent:\n",
-        "    if False:\n",
+        "    while (now := _state(sock)).unsent or not accepted():\n",
+        "    while (now := _state(sock)) and not accepted():\n",
         "tests/remote/test_parting.py::TestTheEnd::test_an_end_that_has_to_wait_for_its_turn_is_not_taken_back",
     ),
     Mutation(

@@ -45,12 +45,13 @@ def wait_for(sock: socket.socket, events: int) -> bool:
     return bool(poll.poll(5000))
 
 
-def never() -> bool:
+def never(_at_most_s: float | None = None) -> bool:
     raise AssertionError("nothing has to be waited for")
 
 
-def yes() -> bool:
-    return True
+def end(sock: socket.socket, *, room=never, accepted=lambda: True, news=never) -> bool:
+    """End our stream; nothing needs to be said above TCP."""
+    return part(sock, room, lambda: True, accepted, news)
 
 
 def to_the_end(sock: socket.socket) -> bytes:
@@ -82,13 +83,16 @@ class TestTheEnd:
         ours, theirs = line
         if size:
             ours.sendall(b"x" * size)
-        assert part(ours, never, yes)
+        assert end(ours)
         ours.close()
         assert is_reset(theirs)
         assert to_the_end(theirs) == b"x" * size
 
-    def test_it_is_not_said_before_all_is_sent(self, line):
+    def test_it_is_not_said_before_all_is_sent(self, line, monkeypatch):
         ours, theirs = line
+        # On a busy machine even this connection may send something twice.
+        real = parting._state
+        monkeypatch.setattr(parting, "_state", lambda sock: real(sock)._replace(sacked=0, retransmitted=0))
         count = fill(ours)
         asked: list[int] = []
         got = bytearray()
@@ -99,7 +103,7 @@ class TestTheEnd:
                 got.extend(theirs.recv(count))
             return wait_for(ours, select.POLLOUT)
 
-        assert part(ours, read_all, yes)
+        assert end(ours, room=read_all)
         ours.close()
         assert asked[0] > 0
         assert to_the_end(theirs) == b""
@@ -109,19 +113,31 @@ class TestTheEnd:
         ours, theirs = line
         count = fill(ours)
         with contextlib.suppress(TimeoutError):
-            assert not part(ours, gives_up, yes)
+            assert not end(ours, room=gives_up)
         ours.close()
         assert len(to_the_end(theirs)) == count
 
-    def test_an_end_that_has_to_wait_for_its_turn_is_not_taken_back(self, line, monkeypatch):
+    @pytest.mark.parametrize("comes", [True, False])
+    def test_an_end_that_has_to_wait_for_its_turn_is_not_taken_back(self, line, monkeypatch, comes):
         ours, theirs = line
         ours.sendall(b"x" * 1000)
-        fine = parting._state(ours)._replace(unsent=0)
-        told = iter([fine, fine._replace(unsent=1)])
-        monkeypatch.setattr(parting, "_state", lambda _sock: next(told))
-        assert not part(ours, never, yes)
+        real = parting._state
+        looks = []
+        waited = []
+
+        def waiting(sock: socket.socket) -> parting._State:
+            looks.append(real(sock))
+            return looks[-1]._replace(unsent=int(1 < len(looks) < 4 or (len(looks) > 1 and not comes)))
+
+        def news(at_most_s: float | None) -> bool:
+            waited.append(at_most_s)
+            return len(waited) < 3
+
+        monkeypatch.setattr(parting, "_state", waiting)
+        assert end(ours, news=news) is comes
+        assert waited == [parting._GLANCE_S] * (2 if comes else 3)
         ours.close()
-        assert not is_reset(theirs)
+        assert is_reset(theirs) is comes
         assert to_the_end(theirs) == b"x" * 1000
 
     @pytest.mark.parametrize("fault", [{"sacked": 1}, {"retransmitted": 1}])
@@ -129,17 +145,51 @@ class TestTheEnd:
         ours, theirs = line
         told = parting._state(ours)._replace(**fault)
         monkeypatch.setattr(parting, "_state", lambda _sock: told)
-        assert not part(ours, never, yes)
+        assert not end(ours)
         ours.close()
         assert not is_reset(theirs)
 
-    def test_not_before_the_server_has_accepted_it(self, line):
+    @pytest.mark.parametrize(
+        ("fault", "accepted"),
+        [
+            ({"sacked": 1}, True),
+            ({"retransmitted": 1}, True),
+            ({"retransmitted": 1}, False),
+            # The server has ended, too: its answer is due.
+            ({"state": 7}, False),
+        ],
+    )
+    def test_not_if_that_is_in_vain_by_now(self, line, monkeypatch, fault, accepted):
+        ours, theirs = line
+        real = parting._state
+        ended = []
+
+        def losing(sock: socket.socket) -> parting._State:
+            ended.append(real(sock))
+            return ended[-1]._replace(**(fault if len(ended) > 1 else {}))
+
+        monkeypatch.setattr(parting, "_state", losing)
+        assert not end(ours, accepted=lambda: accepted)
+        ours.close()
+        assert not is_reset(theirs)
+
+    @pytest.mark.parametrize("comes", [True, False])
+    def test_not_before_the_server_has_accepted_it(self, line, comes):
         ours, theirs = line
         ours.sendall(b"x" * 1000)
-        assert not part(ours, never, lambda: False)
+        waited: list[float | None] = []
+
+        def news(at_most_s: float | None) -> bool:
+            # The end is not held back meanwhile.
+            if not waited:
+                assert to_the_end(theirs) == b"x" * 1000
+            waited.append(at_most_s)
+            return bool(comes)
+
+        assert end(ours, accepted=lambda: bool(waited), news=news) is comes
+        assert waited == [None]
         ours.close()
-        assert to_the_end(theirs) == b"x" * 1000
-        assert not is_reset(theirs)
+        assert is_reset(theirs) is comes
 
     def test_not_to_a_peer_that_has_ended(self, line):
         ours, theirs = line
@@ -147,12 +197,12 @@ class TestTheEnd:
         theirs.shutdown(socket.SHUT_WR)
         assert wait_for(ours, select.POLLIN)
         assert ours.recv(1) == b""
-        assert not part(ours, never, yes)
+        assert not end(ours)
 
     def test_not_where_the_kernel_cannot_tell(self, line, monkeypatch):
         ours, _ = line
         monkeypatch.setattr(parting, "_INFO", None)
-        assert not part(ours, never, yes)
+        assert not end(ours)
 
     def test_a_kernel_that_tells_too_little_is_an_error(self, line, monkeypatch):
         monkeypatch.setattr(parting, "_LAYOUT", struct.Struct("1000x"))
@@ -386,6 +436,18 @@ class TestNotHasty:
             assert result.error is None
             assert server.files == {"/a": b"content"}
         assert decided == [False]
+
+    def test_one_that_has_answered_before_the_end(self, hasty):
+        async def early(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            await connection.say("150 Go on.\n226 Stored.")
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+
+        with Scripted(GREETING=KNOWN, STOR=early) as server, account(server)() as session:
+            publish(session, job("/a"))
+            assert server.files == {"/a": b"content"}
+        assert hasty == [False]
 
     def test_a_server_that_is_not_known_for_it(self, hasty):
         with Scripted() as server, account(server)() as session:
