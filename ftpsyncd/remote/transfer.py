@@ -135,7 +135,7 @@ def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int
         offer.drop()
         raise
     answer = session.control.final
-    with contextlib.suppress(TransferFailedError):  # the reply tells
+    try:
         line = offer.open(session, answer)
         try:
             # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
@@ -145,6 +145,12 @@ def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int
             line.abort()
             raise
         line.finish()
+    except TransferFailedError:
+        pass  # the reply tells
+    except BaseException:
+        # The answer to this command would be taken for that to the next one.
+        session.abandon()
+        raise
     return session.check(session.first(), session.control.timeouts.final_s)
 
 

@@ -30,7 +30,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data
+from ftpsyncd.remote import RemoteEntry, data, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Dating, Keeper, Oddity
 from ftpsyncd.remote.wire import Timeouts
@@ -455,6 +455,23 @@ class TestTheDataConnection:
             results = publish(session, job("/a", b"x" * size), job("/b"))
             assert errors_of(results) == [NameRefusedError, None]
             assert set(server.files) == {"/b"}
+
+
+class TestATrial:
+    """A few bytes that are sent to find out something (`transfer.deliver`)."""
+
+    def test_one_without_data_connection_leaves_no_answer_behind(self):
+        async def late(connection: Connection, _path: str) -> None:
+            next_command.append(await connection.reader.readline())
+            await connection.say("425 You did not come.")
+
+        next_command: list[bytes] = []
+        with Scripted(EPSV="229 Here (|||1|)", STOR=late) as server, account(server)() as session:
+            with pytest.raises(ServerUnavailableError):
+                trials.learn_resuming(session, "/x")
+            assert not session.usable
+            until(lambda: bool(next_command))
+        assert next_command == [b""]
 
 
 class TestPassiveMode:
