@@ -207,7 +207,7 @@ class Profile:
             setattr(self, name, getattr(blank, name))
 
     def doubt(self) -> None:
-        """A batch ended the session: once is an accident, twice in a row a server that cannot take batches."""
+        """A batch ended a session: once is an accident, twice in a row a server that cannot take batches."""
         self.doubts += 1
         if self.doubts > 1:
             self.pipelining = False

@@ -93,9 +93,9 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
         if reply.code == 229:
             with contextlib.suppress(ProtocolError):  # no port in it: PASV may have one
                 return Offer(replies.parse_epsv(reply), number=session.offers)
-        reply = session.exchange([b"PASV"])[0]
-        # A server that is about to go away refuses both, which says nothing about EPSV.
-        if reply.code == 227:
+        extended, reply = reply, session.exchange([b"PASV"])[0]
+        # A server that is about to go away refuses both, which says nothing about EPSV; nor does one with no port free.
+        if reply.code == 227 and not extended.passing:
             session.profile.epsv = False
     if reply.code != 227:
         error = session.error(reply, "PASV")

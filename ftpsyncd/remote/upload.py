@@ -365,7 +365,7 @@ class _Cycle:
             answers += session.finals(len(ahead))
         except RemoteError as error:
             if error.reply[:3] != "421":
-                session.profile.doubt()
+                session.doubt()
             if ended is not None:
                 ended.error = error
             upload.error = upload.error or error
@@ -494,11 +494,15 @@ class _Cycle:
         session = self.session
         try:
             reply = session.check(session.first(timeout_s), timeout_s)
-            if not stored.good and reply.code in {226, 250}:
+            early = not stored.good and reply.code in {226, 250}
+            if early:
                 # The server has read it in the middle of the transfer, and refused.
                 stored, reply = reply, stored
             if reply.code in {227, 229}:
                 self.offer = agree(session, reply, None)
+                return stored
+            if reply.passing and not early:
+                # No port is free, say: it is asked for again when there is a file.
                 return stored
         except RemoteError as error:
             if error.reply[:3] == "421":

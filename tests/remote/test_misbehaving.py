@@ -8,6 +8,7 @@ import hashlib
 import io
 import re
 import socket
+import threading
 import time
 from types import SimpleNamespace
 
@@ -482,6 +483,13 @@ class TestPassiveMode:
             assert server.verbs().count("EPSV") == 1
             assert not acc.profile.epsv
 
+    def test_a_refusal_of_epsv_that_may_pass_is_not_remembered(self):
+        with Scripted(EPSV=["425 No port is free."]) as server:
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert server.verbs().count("PASV") == 1
+            assert acc.profile.epsv is True
+
     def test_the_address_of_a_pasv_reply_is_not_followed(self):
         async def elsewhere(connection: Connection, _argument: str) -> None:
             port = await connection.listen()
@@ -540,6 +548,15 @@ class TestRenaming:
             assert errors_of(results) == [None] * 3
             assert acc.profile.rename_over is False
             assert set(server.files) == {"/a", "/b", "/c"}
+
+    @pytest.mark.parametrize("reply", ["450 Busy.", "550 It is being used by another process."])
+    def test_a_refusal_of_one_moment_says_nothing_about_the_next(self, reply):
+        with Scripted(RNTO=[reply]) as server:
+            server.files.update({"/a": b"old", "/b": b"old"})
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert acc.profile.rename_over is None
+            assert "DELE" not in server.verbs()
 
     def test_a_refused_rename_keeps_the_old_file(self):
         async def careful(connection: Connection, path: str) -> None:
@@ -1068,7 +1085,17 @@ class TestPipelining:
             assert errors_of(results) == [None] * 3
             assert usable
             assert acc.profile.pipelining is False
-            assert server.connections == 2
+            assert server.connections == 4
+
+    @pytest.mark.parametrize("how", [hang_up, silence])
+    def test_not_by_one_login_that_ends(self, how):
+        """The server was restarted, or waited for the machine that knows the passwords."""
+        with Scripted(GREETING="220 (vsFTPd 3.0.3)", PASS=[how]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert session.usable
+            assert acc.profile.pipelining is True
+            assert server.connections == 3
 
     def test_a_server_that_is_merely_down_is_not_blamed(self):
         with Scripted(FEAT=hang_up) as server:
@@ -1127,6 +1154,31 @@ class TestPipelining:
             assert left == []
             assert acc.profile.pipelining is False
             assert set(server.files) == {"/a", "/b", "/c"}
+
+    def test_not_by_several_that_end_at_once(self):
+        """The server was restarted, or the line cut, while files were published."""
+        both = threading.Barrier(2)
+
+        async def restart(connection: Connection, path: str) -> None:
+            await asyncio.to_thread(both.wait, 10)
+            await connection.hang_up()
+
+        with Scripted(RNFR=[restart, restart]) as server:
+            acc = account(server)
+            with acc() as one, acc() as other:
+                threads = [
+                    threading.Thread(target=publish, args=(session, job(f"/{i}")))
+                    for i, session in enumerate((one, other))
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(10)
+                assert (one.usable, other.usable) == (False, False)
+            assert acc.profile.pipelining is True
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert acc.profile.doubts == 0
 
     def test_a_banner_is_enough(self):
         with Scripted(GREETING="220 Microsoft FTP Service") as server:

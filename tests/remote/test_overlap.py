@@ -203,3 +203,11 @@ class TestServersThatCannot:
                 assert [r.error is None for r in results] == [False, True, True]
             assert server.verbs().count("EPSV") == 4
             assert acc.profile.overlapping is True
+
+    def test_one_that_has_no_port_free_for_a_moment_is_not_blamed(self):
+        with Scripted(GREETING=KNOWN, EPSV=[None, "425 No port is free."]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert [r.error for r in publish(session, *paths("a", "b", "c"))] == [None] * 3
+            assert acc.profile.overlapping is True
+            assert acc.profile.epsv is True
