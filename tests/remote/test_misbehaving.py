@@ -33,7 +33,8 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import RemoteEntry, data, trials
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Dating, Keeper, Oddity
+from ftpsyncd.remote.keeping import Keeper, refusals
+from ftpsyncd.remote.profile import Dating, Oddity
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -862,7 +863,7 @@ class TestDates:
             acc = account(server)
             with acc() as session:
                 assert errors_of(publish(session, job("/odd", mtime_s=mtime_s))) == [None]
-                assert acc.profile.refusals() == set()
+                assert refusals(acc.profile) == set()
                 assert [r.dated for r in publish(session, job("/a"))] == [True]
 
     def test_seconds_that_are_rounded_are_good_enough(self):
@@ -981,7 +982,7 @@ class TestMachineListings:
                     "MLST /",
                     "MLSD /",
                 ]
-            assert acc.profile.refusals() == {"stats", "listings"}
+            assert refusals(acc.profile) == {"stats", "listings"}
 
     def test_a_path_that_is_too_long_says_nothing_about_the_others(self):
         async def short(connection: Connection, path: str) -> None:
@@ -995,7 +996,7 @@ class TestMachineListings:
                 for look in (session.stat, session.list_dir):
                     with pytest.raises(NotSupportedError):
                         look("/" + "x" * 250)
-            assert acc.profile.refusals() == set()
+            assert refusals(acc.profile) == set()
 
 
 class TestListings:

@@ -10,6 +10,7 @@ import pytest
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
 from ftpsyncd.remote import upload
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Profile, reads_in_turn
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
@@ -162,7 +163,7 @@ class TestServersThatCannot:
                 assert session.usable
             assert set(server.files) == {"/a", "/b", "/c"}
             assert acc.profile.overlapping is False
-            assert "overlapping" in acc.profile.refusals()
+            assert "overlapping" in refusals(acc.profile)
 
     def test_one_that_swallows_it(self):
         async def swallow(connection: Connection, path: str) -> None:

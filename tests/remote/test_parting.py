@@ -14,8 +14,9 @@ import pytest
 from ftpsyncd.errors import ProtocolError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote import parting, upload
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import Keeper, refusals
 from ftpsyncd.remote.parting import part
-from ftpsyncd.remote.profile import Keeper, Profile, lingers
+from ftpsyncd.remote.profile import Profile, lingers
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import ends_in_haste, job, publish, raiser
 from tests.remote.scripted import Connection, Scripted
@@ -198,7 +199,7 @@ def test_two_losses_at_first_are_enough():
         profile.parted(well=False)
         seen.append(profile.parting)
     assert seen == [True, False]
-    assert "parting" in profile.refusals()
+    assert "parting" in refusals(profile)
 
 
 def test_that_it_does_not_work_is_remembered_for_a_week():
