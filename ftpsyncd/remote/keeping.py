@@ -84,8 +84,8 @@ def learned(profile: Profile) -> dict[str, Any]:
     return {**known, "face": profile.face, "keeps": keeps}
 
 
-def load(profile: Profile, known: Mapping[str, Any]) -> None:
-    """Take over what `learned` told of an earlier run; what is not understood is left as it is."""
+def _take_over(profile: Profile, known: Mapping[str, Any]) -> None:
+    """Take over what `learned` told, but not of whom; what is not understood is left as it is."""
     for name, read in _READ.items():
         if name in known and (value := _understood(read, known[name])) is not None:
             setattr(profile, name, value)
@@ -93,8 +93,6 @@ def load(profile: Profile, known: Mapping[str, Any]) -> None:
     for name, value in keeps.items() if isinstance(keeps, dict) else ():
         if (oddity := _understood(Oddity, name)) is not None and isinstance(value, bool):
             profile.keeps[oddity] = value
-    face = known.get("face")
-    profile.recall(face if isinstance(face, str) else "")
 
 
 def refusals(profile: Profile) -> set[str]:
@@ -134,7 +132,9 @@ class Keeper:
         document = document if isinstance(document, dict) else {}
         known, since = document.get("learned"), document.get("since")
         if isinstance(known, dict):
-            load(profile, known)
+            _take_over(profile, known)
+            face = known.get("face")
+            profile.recall(face if isinstance(face, str) else "")
             self._saved = learned(profile)
             times = since if isinstance(since, dict) else {}
             self._since = {key: _moment(times.get(key), now_s) for key in refusals(profile)}
@@ -145,7 +145,7 @@ class Keeper:
         Not how many connections are allowed, since ours were in the way, and not what only publishing shows.
         """
         told = {name: value for name, value in measured.items() if name not in _NOT_MEASURED}
-        load(self.profile, {"face": self.profile.face, **told})
+        _take_over(self.profile, told)
         self._since = dict.fromkeys(refusals(self.profile), now_s)
 
     def tend(self, now_s: float) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 
 from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper, hope, learned, refusals
 from ftpsyncd.remote.profile import Beyond, Dating, Oddity, Profile
-from tests.remote.profiles import hopeless
+from tests.remote.profiles import FEATURES, hopeless
 
 NOW = 1_700_000_000.0
 DAY = 86400.0
@@ -148,3 +148,12 @@ def test_what_a_measurement_does_not_tell_stays():
     assert (profile.face, profile.overlapping, profile.cap) == ("known", False, 2)
     assert (profile.dating, profile.renames, profile.epsv) == (Dating.MFMT, True, True)
     assert keeper.tend(NOW) is not None
+
+
+def test_a_measurement_does_not_make_one_of_several_machines_the_only_one():
+    """Behind one name: the next session may meet the other one, which is no other server."""
+    profile = hopeless()
+    Keeper(profile, "", NOW).adopt({"dating": "MFMT"}, NOW)
+    profile.met("220 Machine B", FEATURES)
+    profile.met("220 A server", FEATURES)
+    assert (profile.dating, profile.epsv) == (Dating.MFMT, False)
