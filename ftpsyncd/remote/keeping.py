@@ -36,6 +36,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "overlapping": _flag,
     "parting": _flag,
     "epsv": _flag,
+    "reached": _flag,
     "size": _flag,
     "stats": _flag,
     "listings": _flag,

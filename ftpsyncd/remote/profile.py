@@ -141,6 +141,8 @@ class Profile:
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
+    reached: bool = False
+    """A data port that EPSV named was reached."""
     size: bool = True
     stats: bool = True
     """MLST is answered where FEAT offers it; a firewall may know better."""

@@ -45,7 +45,7 @@ from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
-from ftpsyncd.remote.transfer import Offer, agree, prepare
+from ftpsyncd.remote.transfer import Offer, agree, prepare, reach
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -237,6 +237,7 @@ class _Cycle:
             self._drop_offer()
         while self.offer is None:
             yield from self._verify(another=True)
+        self.offer = reach(self.session, self.offer)
 
     def _drop_offer(self) -> None:
         if self.offer is not None:

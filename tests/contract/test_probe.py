@@ -144,6 +144,12 @@ class TestServersThatLack:
         assert refusals(profile) & {"renames", "rename_over"} == set()
         assert server.files == {}
 
+    def test_one_whose_extended_ports_are_closed(self):
+        found, server, profile = self.probed(EPSV="229 Here (|||1|)")
+        assert found["passive"] == "PASV"
+        assert profile.epsv is False
+        assert server.files == {}
+
     def test_a_pasv_that_names_another_address_is_told(self):
         async def elsewhere(c: Connection, _a: str) -> None:
             port = await c.listen()

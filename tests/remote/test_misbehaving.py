@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import re
+import select
 import socket
 import threading
 import time
@@ -31,10 +32,10 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data, trials
+from ftpsyncd.remote import RemoteEntry, data, trials, upload
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.keeping import Keeper, refusals
-from ftpsyncd.remote.profile import Dating, Oddity
+from ftpsyncd.remote.keeping import Keeper, kept, refusals
+from ftpsyncd.remote.profile import Dating, Oddity, Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -42,6 +43,8 @@ from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+CLOSED = "229 Here (|||1|)"
+"""A port that nobody listens on."""
 LARGE = 20_000_000
 """More than any socket buffer takes."""
 
@@ -300,11 +303,25 @@ class TestTheDataConnection:
             monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
             assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
 
-    def test_a_closed_port_is_the_servers_trouble(self):
-        with Scripted(EPSV="229 Here (|||1|)") as server:
-            results, usable, _ = publish_three(server)
+    def test_closed_ports_are_the_servers_trouble(self):
+        with Scripted(EPSV=CLOSED, PASV="227 There (127,0,0,1,0,1)") as server:
+            results, usable, acc = publish_three(server)
             assert errors_of(results) == [ServerUnavailableError]
             assert not usable
+            assert acc.profile.epsv is True
+            assert "STOR" not in server.verbs()
+
+    def test_a_port_that_is_closed_all_of_a_sudden_is_too_and_then_the_next_session_is_careful(self):
+        with Scripted(EPSV=[None, CLOSED, CLOSED]) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a", b"x" * (upload.SMALL + 1)), job("/b", b"x" * (upload.SMALL + 1)))
+                assert errors_of(results) == [None, ServerUnavailableError]
+                assert not session.usable
+            assert (acc.profile.epsv, acc.profile.reached) == (True, False)
+            with acc() as session:
+                assert errors_of(publish(session, job("/b"))) == [None]
+            assert (acc.profile.epsv, acc.profile.reached) == (False, False)
 
     def test_one_that_is_never_read_ends_by_the_stall_time(self):
         async def stall(connection: Connection, _argument: str) -> None:
@@ -468,7 +485,8 @@ class TestATrial:
             await connection.say("425 You did not come.")
 
         next_command: list[bytes] = []
-        with Scripted(EPSV="229 Here (|||1|)", STOR=late) as server, account(server)() as session:
+        with Scripted(EPSV=CLOSED, STOR=late) as server, account(server)() as session:
+            session.profile.reached = True
             with pytest.raises(ServerUnavailableError):
                 trials.learn_resuming(session, "/x")
             assert not session.usable
@@ -499,6 +517,38 @@ class TestPassiveMode:
         with Scripted(EPSV="500 What?", PASV=elsewhere) as server:
             results, _, _ = publish_three(server)
             assert errors_of(results) == [None] * 3
+
+    def test_pasv_follows_where_a_firewall_does_not_know_epsv(self):
+        with Scripted(EPSV=CLOSED) as server:
+            results, usable, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert usable
+            assert server.connections == 1
+            assert server.verbs().count("EPSV") == 1
+            assert acc.profile.epsv is False
+
+    def test_so_it_does_for_a_download(self):
+        with Scripted(EPSV=CLOSED) as server, account(server)() as session:
+            server.files["/a"] = b"content"
+            into = io.BytesIO()
+            assert session.fetch("/a", into) == 7
+            assert into.getvalue() == b"content"
+
+    def test_only_the_first_data_connection_is_opened_before_its_command(self):
+        async def first(connection: Connection, path: str) -> None:
+            assert connection._listener is not None
+            asked.append(bool(select.select([connection._listener], [], [], 0)[0]))
+            await connection.server.default(connection, f"STOR {path}")
+
+        asked: list[bool] = []
+        with Scripted(STOR=[first]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert asked == [True]
+            again = Profile()
+            Keeper(again, kept(acc.profile, 0), 0)
+            assert again.reached is True
 
     @pytest.mark.parametrize("reply", ["229 Here (|||0|)", "229 Here", "229 Here (|||99999|)"])
     def test_pasv_follows_where_epsv_names_no_port(self, reply):
