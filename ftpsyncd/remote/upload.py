@@ -33,6 +33,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     LocalError,
     RemoteError,
+    ServerFullError,
     ServerUnavailableError,
     TransferFailedError,
     VerificationError,
@@ -484,6 +485,8 @@ class _Cycle:
             upload.error = failure
         elif not reply.good:
             upload.error = session.error(reply, "STOR", upload.job.path)
+            # pure-ftpd makes the file first, and says then that a quota does not allow it.
+            upload.stored |= upload.is_hidden and isinstance(upload.error, ServerFullError)
             if reply.code in {425, 522}:
                 # A TLS ticket that expired fails every later data connection, too: only a new session mends it.
                 session.abandon()

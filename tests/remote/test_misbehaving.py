@@ -476,6 +476,26 @@ class TestTheDataConnection:
             assert set(server.files) == {"/b"}
 
 
+class TestQuota:
+    """pure-ftpd makes the file and says then that it will not be saved."""
+
+    async def over(self, connection: Connection, path: str) -> None:
+        connection.server.files.setdefault(path, b"")
+        await connection.say(f"552 Quota exceeded: [{path}] won't be saved")
+
+    def test_nothing_is_left_of_a_file_that_it_does_not_allow(self):
+        with Scripted(STOR=self.over) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [ServerFullError] * 2
+            assert server.files == {"/a": b"old"}
+
+    def test_what_is_under_the_final_name_stays(self):
+        with Scripted(STOR=self.over) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/a", temporary="/a"))) == [ServerFullError]
+            assert server.files == {"/a": b"old"}
+
+
 class TestATrial:
     """A few bytes that are sent to find out something (`transfer.deliver`)."""
 
