@@ -32,7 +32,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data, trials, upload
+from ftpsyncd.remote import RemoteEntry, data, sending, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import Dating, Oddity, Profile
@@ -315,7 +315,7 @@ class TestTheDataConnection:
         with Scripted(EPSV=[None, CLOSED, CLOSED]) as server:
             acc = account(server)
             with acc() as session:
-                results = publish(session, job("/a", b"x" * (upload.SMALL + 1)), job("/b", b"x" * (upload.SMALL + 1)))
+                results = publish(session, job("/a", b"x" * (sending.SMALL + 1)), job("/b", b"x" * (sending.SMALL + 1)))
                 assert errors_of(results) == [None, ServerUnavailableError]
                 assert not session.usable
             assert (acc.profile.epsv, acc.profile.reached) == (True, False)

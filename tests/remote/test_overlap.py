@@ -8,7 +8,7 @@ import io
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
-from ftpsyncd.remote import upload
+from ftpsyncd.remote import sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Profile, reads_in_turn
@@ -73,8 +73,8 @@ class TestTheCycle:
     @pytest.mark.parametrize("greeting", [KNOWN, "220 Hello."])
     @pytest.mark.parametrize(("limit_s", "waits"), [(0.0, True), (60.0, False)])
     def test_on_a_slow_line_a_name_does_not_wait_for_the_next_file(self, monkeypatch, greeting, limit_s, waits):
-        monkeypatch.setattr(upload, "SLOW_S", limit_s)
-        monkeypatch.setattr(upload, "SLOW_ROUND_TRIPS", 0)
+        monkeypatch.setattr(sending, "SLOW_S", limit_s)
+        monkeypatch.setattr(sending, "SLOW_ROUND_TRIPS", 0)
         with Scripted(GREETING=greeting) as server:
             told: list[str] = []
 

@@ -12,7 +12,7 @@ import struct
 import pytest
 
 from ftpsyncd.errors import ProtocolError, ServerUnavailableError, TransferFailedError
-from ftpsyncd.remote import parting, upload
+from ftpsyncd.remote import parting, sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, refusals
 from ftpsyncd.remote.parting import part
@@ -400,7 +400,7 @@ class TestNotHasty:
 
     def test_a_large_file(self, hasty):
         with Scripted(GREETING=KNOWN) as server, account(server)() as session:
-            publish(session, job("/a", b"x" * (upload.SMALL + 1)))
+            publish(session, job("/a", b"x" * (sending.SMALL + 1)))
         assert hasty == []
 
     def test_where_no_size_can_be_asked_for(self, hasty):
@@ -412,7 +412,7 @@ class TestNotHasty:
         assert hasty == []
 
     def test_on_a_short_line(self, hasty, monkeypatch):
-        monkeypatch.setattr(upload, "PARTING_S", 60.0)
+        monkeypatch.setattr(sending, "PARTING_S", 60.0)
         with Scripted(GREETING=KNOWN) as server, account(server)() as session:
             publish(session, job("/a"))
         assert hasty == []
