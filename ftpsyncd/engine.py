@@ -43,7 +43,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.outcomes import Outcomes, apply_to_server
 from ftpsyncd.publish import Progress
-from ftpsyncd.remote.profile import Keeper
+from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.status import DaemonStatus, Status

@@ -136,8 +136,11 @@ class Probing:
 
     def _passive(self, session: Session) -> tuple[str, str]:
         extended, plain = session.exchange([b"EPSV"])[0], session.exchange([b"PASV"])[0]
-        self.profile.epsv = extended.code == 229
-        ways = [name for name, reply in (("EPSV", extended), ("PASV", plain)) if reply.code in {227, 229}]
+        # `_prepare` has used a data connection: what EPSV names may not be reached.
+        named, self.profile.epsv = extended.code == 229, self.profile.epsv and extended.code == 229
+        ways = ["EPSV"] * self.profile.epsv + ["PASV"] * (plain.code == 227)
+        if named and not self.profile.epsv:
+            return ", ".join(ways), "ports that EPSV names cannot be reached"
         address = replies.pasv_address(plain)
         elsewhere = bool(address) and address != session.control.peer
         return ", ".join(ways) or "neither", f"PASV names {address}, which is not followed" if elsewhere else ""

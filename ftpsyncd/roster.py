@@ -31,7 +31,7 @@ from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Keeper
+from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.specs import MappingSpec, ServerSpec, destination
 
 RETIRE_S = 10.0

@@ -72,7 +72,7 @@ CREATE TABLE intent(
 _PROFILES = """
 CREATE TABLE profile(
     account TEXT PRIMARY KEY,       -- user@host:port
-    text TEXT NOT NULL              -- JSON, of remote.profile.Keeper
+    text TEXT NOT NULL              -- JSON, of remote.keeping.Keeper
 ) WITHOUT ROWID;
 ALTER TABLE intent ADD COLUMN received INTEGER NOT NULL DEFAULT 0;   -- ctime in ns of the file of which a part is there
 """

@@ -24,7 +24,8 @@ from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Kind, Row, join, parent, remote_join
 from ftpsyncd.remote import hashes, trials
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Hashing, Keeper
+from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.profile import Hashing
 from ftpsyncd.remote.session import Session
 from ftpsyncd.specs import MappingSpec, destination
 

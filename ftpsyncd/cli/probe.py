@@ -27,7 +27,7 @@ from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.probe import Measure, Probing
 from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import kept
+from ftpsyncd.remote.keeping import kept, learned
 from ftpsyncd.service import claim
 
 
@@ -67,7 +67,7 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
         ctx.exit(ExitCode.CONFIG if error.exit_code == ExitCode.CONFIG else ExitCode.TEMPFAIL)
     stored, message = _keep(config, account)
     if as_json:
-        profile = account.profile.learned()
+        profile = learned(account.profile)
         profile["features"] = account.profile.features
         emit({
             "server": server,
@@ -104,7 +104,7 @@ def _keep(config: Config, account: Account) -> tuple[bool, str]:
 def _hand_over(config: Config, account: Account) -> tuple[bool, str]:
     """Tell the running daemon."""
     try:
-        client(config).learn(account.key, account.profile.learned())
+        client(config).learn(account.key, learned(account.profile))
     except FtpsyncdError as error:
         reason = error.message
         return (

@@ -84,22 +84,27 @@ class Account:
         Raises:
             ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
         """
+        return self._begun(suspected=False)
+
+    def _begun(self, *, suspected: bool) -> Session:
+        """See `__call__`. ``suspected``: a batch has just ended a login that went well without."""
         _ = self.context  # what cannot be loaded is said before anybody is bothered
+        batches = self.profile.pipelining
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
         try:
             login.begin(session)
         except ServerUnavailableError as error:
             session.abandon()
-            if not session.batching or not self.profile.pipelining or error.reply[:3] == "421":
+            if not session.batching or not batches or error.reply[:3] == "421":
                 raise
-            return self._one_at_a_time()
+            return self._one_at_a_time(suspected=suspected)
         except TlsError:
             session.abandon()
             if not self.profile.tls_group:
                 raise
             # Perhaps it takes this group no longer.
             self.profile.tls_group = ""
-            return self()
+            return self._begun(suspected=suspected)
         except BaseException:
             session.abandon()
             raise
@@ -142,14 +147,23 @@ class Account:
                 raise
             self.admissions += 1
 
-    def _one_at_a_time(self) -> Session:
-        """Try again without batches; if that works, the server cannot take them, if not, it has another trouble."""
+    def _one_at_a_time(self, *, suspected: bool) -> Session:
+        """Try again without batches; if that works, once more with them, unless that is what failed just now.
+
+        A server that ends one login, or is too slow with it, may have any reason; one that takes no batches always
+        does. If it fails without them, too, it has another trouble.
+        """
         self.profile.pipelining = False
         try:
-            return self()
+            session = self._begun(suspected=suspected)
         except BaseException:
             self.profile.pipelining = True
             raise
+        if suspected:
+            return session
+        session.close()
+        self.profile.pipelining = True
+        return self._begun(suspected=True)
 
 
 def connect(spec: ServerSpec) -> Session:

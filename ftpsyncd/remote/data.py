@@ -70,12 +70,36 @@ class Listener:
             except FAILURES as error:
                 raise translate(error, "waiting for the server's data connection") from error
             if str(address[0]) == self._control.peer:
+                hasten(sock)
                 return sock
             sock.close()
 
     def close(self) -> None:
         """Stop listening."""
         self._sock.close()
+
+
+def dial(control: Control, port: int) -> socket.socket:
+    """A connection to the control peer's own address.
+
+    Raises:
+        ServerUnavailableError: the port cannot be reached.
+    """
+    doing = f"opening the data connection to port {port}"
+    try:
+        sock = socket.socket(control.family, socket.SOCK_STREAM)
+    except FAILURES as error:
+        raise translate(error, doing) from error
+    try:
+        sock = _wrap(control, sock)
+        sock.settimeout(control.timeouts.connect_s)
+        # The whole address: an IPv6 one carries its scope behind the port.
+        sock.connect((control.peer, port, *control.peer_address[2:]))
+        hasten(sock)
+    except FAILURES as error:
+        sock.close()
+        raise translate(error, doing) from error
+    return sock
 
 
 class DataLine:
@@ -92,7 +116,6 @@ class DataLine:
         self._answer = answer
         self._sock = sock
         self._protected: ssl.SSLSocket | None = None
-        hasten(sock)
         sock.settimeout(0)
 
     @classmethod
@@ -103,23 +126,13 @@ class DataLine:
             TransferFailedError: the server refused by a reply, and closed the port.
             ServerUnavailableError: the port cannot be reached; nothing is wrong with the file.
         """
-        doing = f"opening the data connection to port {port}"
         try:
-            sock = socket.socket(control.family, socket.SOCK_STREAM)
-        except FAILURES as error:
-            raise translate(error, doing) from error
-        try:
-            sock = _wrap(control, sock)
-            sock.settimeout(control.timeouts.connect_s)
-            # The whole address: an IPv6 one carries its scope behind the port.
-            sock.connect((control.peer, port, *control.peer_address[2:]))
-            return cls(control, sock, answer)
-        except FAILURES as error:
-            sock.close()
+            return cls(control, dial(control, port), answer)
+        except RemoteError as error:
             # proftpd closes the port when it refuses the command: its words, then on their way, tell the reason.
             if control.await_answer(answer):
                 raise TransferFailedError("The server refused to open the data connection.") from error
-            raise translate(error, doing) from error
+            raise
 
     def secure(self) -> None:
         """Begin TLS, resuming the control line's session, if the control line has TLS.

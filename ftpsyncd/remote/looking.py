@@ -90,7 +90,7 @@ def _listed(session: Session, path: str, known: dict[str, dict[str, RemoteEntry]
 def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:
     """A success code of another command means that replies and commands are out of step."""
     if reply.code < 400 and reply.code not in codes:
-        session.profile.doubt()
+        session.doubt()
         session.abandon()
         raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
 

@@ -1,20 +1,15 @@
 """What one server can do: told by FEAT, learned while working, shared by all sessions of an account.
 
 Every field begins with the hopeful assumption; a session that is refused writes down what it learned, and all later
-sessions profit. Writes are single assignments, so threads need no lock. `Keeper` carries a profile from one run to the
-next and lets refusals grow old: servers are mended, too. Pure.
+sessions profit. Writes are single assignments, so threads need no lock. `keeping` carries a profile from one run to the
+next. Pure.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-from ftpsyncd.remote import hello
 
 
 class Dating(StrEnum):
@@ -146,6 +141,8 @@ class Profile:
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
+    reached: bool = False
+    """A data port that EPSV named was reached."""
     size: bool = True
     stats: bool = True
     """MLST is answered where FEAT offers it; a firewall may know better."""
@@ -206,8 +203,13 @@ class Profile:
         for name in Profile.__slots__:
             setattr(self, name, getattr(blank, name))
 
+    def recall(self, face: str) -> None:
+        """What is known comes from an earlier run, which learned it of a server with this face."""
+        self.face = face
+        self._loaded = True
+
     def doubt(self) -> None:
-        """A batch ended the session: once is an accident, twice in a row a server that cannot take batches."""
+        """A batch ended a session: once is an accident, twice in a row a server that cannot take batches."""
         self.doubts += 1
         if self.doubts > 1:
             self.pipelining = False
@@ -237,97 +239,6 @@ class Profile:
         """So can what is in a directory."""
         return self.listings and ("MLST" in self.features or "MLSD" in self.features)
 
-    def learned(self) -> dict[str, Any]:
-        """What is worth keeping, as JSON knows it; what was not learned yet is left out."""
-        values = {name: getattr(self, name) for name in _READ}
-        known = {name: value for name, value in values.items() if value is not None}
-        return {**known, "face": self.face, "keeps": {str(oddity): kept for oddity, kept in self.keeps.items()}}
-
-    def load(self, learned: Mapping[str, Any]) -> None:
-        """Take over what an earlier run learned; what is not understood is left as it is."""
-        for name, read in _READ.items():
-            if name in learned and (value := _understood(read, learned[name])) is not None:
-                setattr(self, name, value)
-        keeps = learned.get("keeps")
-        for name, value in keeps.items() if isinstance(keeps, dict) else ():
-            if (oddity := _understood(Oddity, name)) is not None and isinstance(value, bool):
-                self.keeps[oddity] = value
-        face = learned.get("face")
-        self.face = face if isinstance(face, str) else ""
-        self._loaded = True
-
-    def refusals(self) -> set[str]:
-        """What the server refused or lacks: the names of fields, and of oddities that it does not keep."""
-        refused = {name for name, hopeless in _HOPELESS.items() if getattr(self, name) == hopeless}
-        if self.tls_group:
-            refused.add("tls_group")
-        return refused | {f"keeps {oddity}" for oddity, kept in self.keeps.items() if not kept}
-
-    def hope(self, refusal: str) -> None:
-        """Forget one of `refusals`: it is tried anew."""
-        if refusal in _HOPELESS:
-            setattr(self, refusal, getattr(Profile(), refusal))
-        if refusal == "tls_group":
-            self.tls_group = ""
-        self.keeps = {oddity: kept for oddity, kept in self.keeps.items() if f"keeps {oddity}" != refusal}
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
-
-
-def _group(value: object) -> str | None:
-    return value if isinstance(value, str) and value in hello.GROUPS.values() else None
-
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "pipelining": _flag,
-    "overlapping": _flag,
-    "parting": _flag,
-    "epsv": _flag,
-    "size": _flag,
-    "stats": _flag,
-    "listings": _flag,
-    "renames": _flag,
-    "rename_over": _flag,
-    "dating": Dating,
-    "resuming": Resuming,
-    "beyond": Beyond,
-    "hashing": Hashing,
-    "utf8": _flag,
-    "tls_group": _group,
-    "cap": _count,
-    "idle_s": _count,
-}
-"""The fields that outlive a run, and how each is read back."""
-
-_HOPELESS: Mapping[str, object] = {
-    "pipelining": False,
-    "overlapping": False,
-    "parting": False,
-    "epsv": False,
-    "size": False,
-    "stats": False,
-    "listings": False,
-    "renames": False,
-    "rename_over": False,
-    "dating": Dating.NONE,
-    "resuming": Resuming.NONE,
-    "hashing": Hashing.NONE,
-}
-"""The values after which nothing is tried any more. (A learned cap grows back by itself.)"""
-
-
-def _understood(read: Callable[[Any], Any], value: object) -> Any:
-    try:
-        return read(value)
-    except ValueError:
-        return None
-
 
 _FLEETING = re.compile(
     r"\b(?:mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b", re.IGNORECASE
@@ -340,71 +251,3 @@ def lasting(banner: str) -> str:
     """A greeting without what changes from one to the next: dates, counts, addresses; versions stay."""
     text = _NUMBER.sub(lambda match: match[0] if _VERSION.fullmatch(match[0]) else "#", banner)
     return " ".join(_FLEETING.sub("#", text).split())
-
-
-_NOT_MEASURED = frozenset({"cap", "overlapping", "parting"})
-
-REFUSALS_LAST_S = 7 * 86400.0
-"""A refusal that is older is tried anew."""
-
-
-class Keeper:
-    """A profile between runs, and the age of what it does not hope for.
-
-    Args:
-        profile: filled with what was kept.
-        text: from `tend` of an earlier run; empty: nothing was kept.
-        now_s: wall clock.
-    """
-
-    def __init__(self, profile: Profile, text: str, now_s: float) -> None:
-        self.profile = profile
-        self._since: dict[str, float] = {}
-        self._saved: dict[str, Any] = profile.learned()
-        try:
-            kept = json.loads(text) if text else {}
-        except ValueError:
-            kept = {}
-        learned, since = (kept.get(key) for key in ("learned", "since")) if isinstance(kept, dict) else (None, None)
-        if isinstance(learned, dict):
-            profile.load(learned)
-            self._saved = profile.learned()
-            times = since if isinstance(since, dict) else {}
-            self._since = {key: _moment(times.get(key), now_s) for key in profile.refusals()}
-
-    def adopt(self, learned: Mapping[str, Any], now_s: float) -> None:
-        """Take over what somebody measured just now beside the sessions that use the profile.
-
-        Not how many connections are allowed, since ours were in the way, and not what only publishing shows.
-        """
-        told = {name: value for name, value in learned.items() if name not in _NOT_MEASURED}
-        self.profile.load({"face": self.profile.face, **told})
-        self._since = dict.fromkeys(self.profile.refusals(), now_s)
-
-    def tend(self, now_s: float) -> str | None:
-        """Let old refusals go; what is to be kept, if that has changed.
-
-        Args:
-            now_s: wall clock.
-        """
-        profile = self.profile
-        refusals = profile.refusals()
-        since = {key: min(self._since.get(key, now_s), now_s) for key in refusals}
-        for key in [key for key, moment in since.items() if now_s - moment > REFUSALS_LAST_S]:
-            profile.hope(key)
-            del since[key]
-        learned = profile.learned()
-        if learned == self._saved and since.keys() == self._since.keys():
-            return None
-        self._saved, self._since = learned, since
-        return json.dumps({"learned": learned, "since": since})
-
-
-def kept(profile: Profile, now_s: float) -> str:
-    """What `Keeper` takes: a profile as it was learned just now."""
-    return json.dumps({"learned": profile.learned(), "since": dict.fromkeys(sorted(profile.refusals()), now_s)})
-
-
-def _moment(value: object, now_s: float) -> float:
-    """A moment that was kept; one that is none, or still to come, is now."""
-    return min(float(value), now_s) if isinstance(value, int | float) else now_s

@@ -64,7 +64,7 @@ def rename(session: Session, source: str, target: str) -> None:
 
 
 def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
-    """Move the file that stands at ``target`` aside and rename again; raise where that is not the reason.
+    """Rename again, with the file that stands at ``target`` moved aside if need be; raise where that is not the reason.
 
     Only if both are files: a directory that is renamed takes nobody's place. The target is not deleted before the
     rename: a server that renames nothing would be left with neither version. Where it cannot even be moved aside, it
@@ -85,6 +85,10 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
     comes = session.stat(source)
     if comes is None or comes.kind is Kind.DIR:
         raise error
+    if _moved(session, source, target).good:
+        # It was busy for a moment: from a server that never replaces, files are deleted before their new versions come.
+        session.renames = True
+        return
     aside = names.temporary(target, secrets.token_hex(8))
     if not _moved(session, target, aside).good:
         raise error

@@ -82,6 +82,11 @@ class Reply(NamedTuple):
         return self.code // 100 == 2
 
     @property
+    def passing(self) -> bool:
+        """4xx: refused now, which says nothing about another time."""
+        return self.code // 100 == 4
+
+    @property
     def more(self) -> bool:
         """3xx: the next command of the sequence is awaited."""
         return self.code // 100 == 3

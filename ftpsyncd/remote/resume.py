@@ -61,8 +61,9 @@ def take_over(session: Session, job: PublishJob) -> Kept:
     kept = _kept(session, job, sizes[places.index(part)]) if part else NOTHING
     if kept.size and part != job.temporary and not _renamed(session, part, job.temporary):
         kept = NOTHING
-    # Whoever sent them last may still give them their final name: they go before anything is sent.
-    others = [place for place in job.parts if place != part or not kept.size]
+    # Whoever sent them last may still give them their final name: they go before anything is sent. So does what is not
+    # continued under the name of this try: proftpd may be told to let nothing be written over.
+    others = [place for place in job.parts if place != part] if kept.size else places
     if others:
         session.delete_many(others)
     return kept

@@ -56,6 +56,7 @@ class Session:
         self.account = account
         self.control = control
         self.profile = account.profile
+        self._doubts = self.profile.doubts
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
@@ -96,6 +97,11 @@ class Session:
     def is_passive(self) -> bool:
         """Whether the server listens for data connections, and not we."""
         return self.account.spec.mode is DataMode.PASSIVE
+
+    def doubt(self) -> None:
+        """A batch may have ended this session. What ends several that are open side by side counts once."""
+        if self.profile.doubts == self._doubts:
+            self.profile.doubt()
 
     def abandon(self) -> None:
         """Close without a word: nothing that this connection says can be trusted any more."""
@@ -154,7 +160,7 @@ class Session:
                     yield self.final()
             except ServerUnavailableError as error:
                 if self.batching and error.reply[:3] != "421":
-                    self.profile.doubt()
+                    self.doubt()
                 raise
             except GeneratorExit:
                 # What still comes would be taken for answers to other commands. Not that the batch was to blame.
@@ -191,7 +197,7 @@ class Session:
         """The typed error for a reply; one that fits no command finishes the session."""
         error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
         if isinstance(error, ProtocolError):
-            self.profile.doubt()
+            self.doubt()
             self.abandon()
         return error
 

@@ -8,6 +8,7 @@ Sources: RFC 959 §3.2 and §4.1.2, RFC 2428 (EPSV, EPRT), RFC 3659 §5 (REST).
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -21,7 +22,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import replies
-from ftpsyncd.remote.data import DataLine, Listener
+from ftpsyncd.remote.data import DataLine, Listener, dial
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.specs import DataMode
 
@@ -44,14 +45,24 @@ class Offer:
     listener: Listener | None = None
     number: int = 0
     """Among those of its session: the server knows the last one only."""
+    extended: bool = False
+    """EPSV named the port."""
+    sock: socket.socket | None = None
+    """Connected already."""
 
     def open(self, session: Session, answer: Callable[[], Reply | None]) -> DataLine:
         """Connect or accept, after the command that uses it was sent; TLS included."""
         if self.listener is not None:
             with contextlib.closing(self.listener):
                 line = DataLine(session.control, self.listener.accept(answer), answer)
+        elif self.sock is not None:
+            line = DataLine(session.control, self.sock, answer)
         else:
-            line = DataLine.connect(session.control, self.port, answer)
+            try:
+                line = DataLine.connect(session.control, self.port, answer)
+            except ServerUnavailableError:
+                session.profile.reached = False  # perhaps a firewall has been changed
+                raise
         try:
             line.secure()
         except RemoteError:
@@ -63,6 +74,8 @@ class Offer:
         """It will not be used."""
         if self.listener is not None:
             self.listener.close()
+        if self.sock is not None:
+            self.sock.close()
 
 
 def prepare(session: Session) -> tuple[bytes, Listener | None]:
@@ -92,10 +105,10 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
     if session.extended:
         if reply.code == 229:
             with contextlib.suppress(ProtocolError):  # no port in it: PASV may have one
-                return Offer(replies.parse_epsv(reply), number=session.offers)
-        reply = session.exchange([b"PASV"])[0]
-        # A server that is about to go away refuses both, which says nothing about EPSV.
-        if reply.code == 227:
+                return Offer(replies.parse_epsv(reply), number=session.offers, extended=True)
+        extended, reply = reply, session.exchange([b"PASV"])[0]
+        # A server that is about to go away refuses both, which says nothing about EPSV; nor does one with no port free.
+        if reply.code == 227 and not extended.passing:
             session.profile.epsv = False
     if reply.code != 227:
         error = session.error(reply, "PASV")
@@ -106,9 +119,41 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
     return Offer(replies.parse_pasv(reply), number=session.offers)
 
 
+def reach(session: Session, offer: Offer) -> Offer:
+    """Connect before the command that uses it is said, as long as no port that EPSV names was ever reached.
+
+    If this one is not, one that PASV names may be: firewalls open what they read of, and many do not know EPSV. (Most
+    programs ask with PASV, so nobody notices; curl tries both, too.)
+
+    Raises:
+        ServerUnavailableError: no port is reached; the session is finished.
+    """
+    if not offer.extended or session.profile.reached:
+        return offer
+    try:
+        offer.sock = dial(session.control, offer.port)
+    except ServerUnavailableError as error:
+        return _reach_otherwise(session, error)
+    session.profile.reached = True
+    return offer
+
+
+def _reach_otherwise(session: Session, unreached: ServerUnavailableError) -> Offer:
+    session.offers += 1
+    reply = session.exchange([b"PASV"])[0]
+    try:
+        offer = Offer(replies.parse_pasv(reply), number=session.offers)
+        offer.sock = dial(session.control, offer.port)
+    except RemoteError:
+        session.abandon()
+        raise unreached from None
+    session.profile.epsv = False
+    return offer
+
+
 def _offer(session: Session) -> Offer:
     command, listener = prepare(session)
-    return agree(session, session.exchange([command])[0], listener)
+    return reach(session, agree(session, session.exchange([command])[0], listener))
 
 
 # ── Sending a little ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -135,7 +180,7 @@ def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int
         offer.drop()
         raise
     answer = session.control.final
-    with contextlib.suppress(TransferFailedError):  # the reply tells
+    try:
         line = offer.open(session, answer)
         try:
             # All of it, with its end, may overtake the command: pyftpdlib would then wait for another connection.
@@ -145,6 +190,12 @@ def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int
             line.abort()
             raise
         line.finish()
+    except TransferFailedError:
+        pass  # the reply tells
+    except BaseException:
+        # The answer to this command would be taken for that to the next one.
+        session.abandon()
+        raise
     return session.check(session.first(), session.control.timeouts.final_s)
 
 

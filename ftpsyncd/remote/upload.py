@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import (
     FtpsyncdError,
-    LocalError,
     RemoteError,
     ServerUnavailableError,
     TransferFailedError,
@@ -39,24 +38,16 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import resume
 from ftpsyncd.remote.outgoing import Names, Outgoing, checked, checks, opened, remove, rename, renamed, settle
-from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult
-from ftpsyncd.remote.pour import pour
+from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.renaming import NoRenameError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING
-from ftpsyncd.remote.transfer import Offer, agree, prepare
+from ftpsyncd.remote.sending import SMALL, Sending
+from ftpsyncd.remote.transfer import Offer, agree, prepare, reach
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
-
-SMALL = 1024 * 1024
-"""Files up to this size are begun together with the end of the file before; larger ones wait for it."""
-PARTING_S = 0.002
-"""How long opening a data connection must have taken for it to be ended in haste: a round trip is worth it then."""
-SLOW_S = 1.0
-SLOW_ROUND_TRIPS = 16
-"""After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
 
 
 def publish(session: Session, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
@@ -237,6 +228,7 @@ class _Cycle:
             self._drop_offer()
         while self.offer is None:
             yield from self._verify(another=True)
+        self.offer = reach(self.session, self.offer)
 
     def _drop_offer(self) -> None:
         if self.offer is not None:
@@ -360,19 +352,21 @@ class _Cycle:
             return ended
         offer, self.offer = self.offer, None
         assert offer is not None  # noqa: S101 - `_agree` made it or raised
-        failure = self._send(upload, offer, len(ahead))
+        sending = Sending(session, upload, len(ahead))
+        sending.send(offer)
         try:
             answers += session.finals(len(ahead))
         except RemoteError as error:
             if error.reply[:3] != "421":
-                session.profile.doubt()
+                session.doubt()
             if ended is not None:
                 ended.error = error
             upload.error = upload.error or error
             return ended
         if ended is not None:
             renamed(session, ended, answers[: len(renames)])
-        self._stored(upload, failure, another=another)
+        self.offer = sending.judge(another=another)
+        self.slow = upload.ended > upload.slow_after
         if before is not None:
             self.before, self.verified = None, before
             self._judge(before, [verb for verb, _ in asked], answers[len(renames) :])
@@ -383,127 +377,3 @@ class _Cycle:
             checked(self.session, before, verbs, answers)
         except RemoteError as error:
             before.error = before.error or error
-
-    def _send(self, upload: Outgoing, offer: Offer, ahead: int) -> FtpsyncdError | None:
-        """Send the content; what went wrong on this side, if anything did."""
-        session = self.session
-        queued = session.control.queued
-
-        def answer() -> Reply | None:
-            return next((reply for reply in list(queued)[ahead:] if not reply.preliminary), None)
-
-        def begun() -> bool:
-            return self._is_begun(ahead)
-
-        began = time.monotonic()
-        try:
-            line = offer.open(session, answer)
-        except TransferFailedError as error:
-            return error
-        except RemoteError as error:
-            # The server waits for a connection that will not come: its next words would come in a minute.
-            upload.stored = True
-            return error
-        upload.stored = True
-        upload.slow_after = (now := time.monotonic()) + max(SLOW_S, SLOW_ROUND_TRIPS * (now - began))
-        self._announce(upload, ahead)
-        try:
-            job = upload.job
-            if job.size > SMALL:
-                line.keep_alive()
-            pour(
-                line,
-                upload.file,
-                upload.sent,
-                job.size,
-                upload.digest,
-                throttle=session.account.throttle,
-                moved=upload.moved,
-            )
-        except BaseException as error:
-            if isinstance(error, LocalError) and upload.is_hidden:
-                # In order: nobody sees the part, and servers answer an end more surely than a reset.
-                line.finish()
-                return error
-            # A reset before the server has taken the connection would leave it waiting for one.
-            session.control.await_answer(lambda: self._first(ahead))
-            line.abort()
-            if isinstance(error, FtpsyncdError):
-                return error
-            session.abandon()
-            raise
-        haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
-        # As long as opening it took, the server cannot have said anything of the end yet.
-        opening_s = now - began
-        upload.parted = line.finish(begun if haste and opening_s > PARTING_S else None, opening_s)
-        return None
-
-    def _announce(self, upload: Outgoing, ahead: int) -> None:
-        """Say that a large file is on its way, once the server has said so: an older part is gone then."""
-        if not upload.is_hidden or upload.job.size < RESUMABLE:
-            return
-        # It costs a large file one round trip.
-        self.session.control.await_answer(lambda: self._first(ahead))
-        if self._is_begun(ahead):
-            upload.job.begun(upload.may_be_continued)
-
-    def _first(self, ahead: int) -> Reply | None:
-        """The first answer to STOR that has come, behind those to as many commands ahead of it."""
-        return next(iter(list(self.session.control.queued)[ahead:]), None)
-
-    def _is_begun(self, ahead: int) -> bool:
-        """Whether the server has said that it receives the file."""
-        reply = self._first(ahead)
-        return reply is not None and reply.preliminary
-
-    def _stored(self, upload: Outgoing, failure: FtpsyncdError | None, *, another: bool) -> None:
-        """Read the replies to STOR, and to an EPSV behind it, and judge: the server's words go before what we saw."""
-        session = self.session
-        if isinstance(failure, RemoteError) and not isinstance(failure, TransferFailedError):
-            if session.usable:
-                session.abandon()
-            upload.error = failure
-            return
-        timeouts = session.control.timeouts
-        in_order = failure is None or (isinstance(failure, LocalError) and upload.is_hidden)
-        try:
-            # After a reset the server speaks soon or, not having noticed the connection, never.
-            first = session.first(None if in_order else timeouts.close_s)
-            reply = session.check(first, timeouts.after(upload.job.size) if in_order else timeouts.close_s)
-        except RemoteError as error:
-            upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
-            if upload.parted and error.reply[:3] != "421":
-                session.profile.parted(well=False)
-            return
-        if another:
-            reply = self._offered(reply, None if in_order else timeouts.close_s)
-        upload.reply = reply.text
-        upload.ended = time.monotonic()
-        self.slow = upload.ended > upload.slow_after
-        upload.stored = first.preliminary
-        if failure is not None and not isinstance(failure, RemoteError):
-            upload.error = failure
-        elif not reply.good:
-            upload.error = session.error(reply, "STOR", upload.job.path)
-            if reply.code in {425, 522}:
-                # A TLS ticket that expired fails every later data connection, too: only a new session mends it.
-                session.abandon()
-        elif failure is not None:
-            upload.error = failure
-
-    def _offered(self, stored: Reply, timeout_s: float | None) -> Reply:
-        """Read the answer to the EPSV that followed STOR; returns the answer to STOR."""
-        session = self.session
-        try:
-            reply = session.check(session.first(timeout_s), timeout_s)
-            if not stored.good and reply.code in {226, 250}:
-                # The server has read it in the middle of the transfer, and refused.
-                stored, reply = reply, stored
-            if reply.code in {227, 229}:
-                self.offer = agree(session, reply, None)
-                return stored
-        except RemoteError as error:
-            if error.reply[:3] == "421":
-                return stored
-        session.profile.overlapping = False
-        return stored

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.errors import FtpsyncdError
-from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession, upload
+from ftpsyncd.remote import Account, MemoryServer, PublishJob, PublishResult, RemoteSession, sending
 from ftpsyncd.remote.data import DataLine
 from tests.servers import KINDS, Server
 from tests.waiting import until
@@ -99,7 +99,7 @@ def ends_in_haste(monkeypatch: pytest.MonkeyPatch, *, patient: bool = True) -> l
         patient: an end waits until the server has answered STOR: on loopback, which does not linger, the end would
             always be answered before.
     """
-    monkeypatch.setattr(upload, "PARTING_S", -1.0)
+    monkeypatch.setattr(sending, "PARTING_S", -1.0)
     decided: list[bool] = []
     part = DataLine._part
 

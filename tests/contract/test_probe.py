@@ -11,7 +11,8 @@ import pytest
 from ftpsyncd.errors import NameRefusedError, ServerUnavailableError
 from ftpsyncd.probe import Probing
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Dating, Hashing, Keeper, Oddity, Profile, Resuming, kept
+from ftpsyncd.remote.keeping import Keeper, kept, refusals
+from ftpsyncd.remote.profile import Dating, Hashing, Oddity, Profile, Resuming
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Behaviour, Connection, Scripted
 from tests.servers import KINDS, running
@@ -87,7 +88,7 @@ def test_one_where_nothing_may_be_renamed(kind: str, denied: str):
     with running(kind, denied=(denied,)) as server:
         account = Account(server.spec())
         assert values(account)["rename"] == "none"
-        assert "renames" in account.profile.refusals()
+        assert "renames" in refusals(account.profile)
         assert list(server.home.iterdir()) == []
 
 
@@ -101,8 +102,8 @@ class TestServersThatLack:
             return found, server, account.profile
 
     def test_everything_that_can_be_missing(self):
-        refusals = dict.fromkeys(("EPSV", "SIZE", "MFMT", "MDTM", "SITE", "RNFR", "REST", "APPE", "PWD"), "502 No.")
-        found, server, profile = self.probed(refusals)
+        refused = dict.fromkeys(("EPSV", "SIZE", "MFMT", "MDTM", "SITE", "RNFR", "REST", "APPE", "PWD"), "502 No.")
+        found, server, profile = self.probed(refused)
         assert server.files == {}
         assert found == found | {
             "passive": "PASV",
@@ -114,7 +115,7 @@ class TestServersThatLack:
             "pipelining": "does not work",
             "idle": "not told",
         }
-        assert profile.refusals() >= {"epsv", "size", "dating", "renames", "hashing", "resuming", "pipelining"}
+        assert refusals(profile) >= {"epsv", "size", "dating", "renames", "hashing", "resuming", "pipelining"}
 
     def test_one_that_does_not_replace(self):
         async def refuse(c: Connection, path: str) -> None:
@@ -140,7 +141,13 @@ class TestServersThatLack:
     def test_one_that_does_not_rename_now(self, verb: str):
         found, server, profile = self.probed({verb: "450 Not now."})
         assert found["rename"] == "not measured"
-        assert profile.refusals() & {"renames", "rename_over"} == set()
+        assert refusals(profile) & {"renames", "rename_over"} == set()
+        assert server.files == {}
+
+    def test_one_whose_extended_ports_are_closed(self):
+        found, server, profile = self.probed(EPSV="229 Here (|||1|)")
+        assert found["passive"] == "PASV"
+        assert profile.epsv is False
         assert server.files == {}
 
     def test_a_pasv_that_names_another_address_is_told(self):

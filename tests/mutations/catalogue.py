@@ -116,7 +116,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "a transfer that the server calls failed is believed",
-        "remote/upload.py",
+        "remote/sending.py",
         '        elif not reply.good:\n            upload.error = session.error(reply, "STOR"',
         '        elif False:\n            upload.error = session.error(reply, "STOR"',
         f"{SCRIPTED}::TestTheDataConnection::test_the_reply_counts_after_a_whole_transfer",

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftpsyncd.remote.hello import GROUPS, LONGEST, wanted_group
-from ftpsyncd.remote.profile import Keeper, Profile
+from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.profile import Profile
 from tests.servers import certificates
 
 WEEK_S = 7 * 86400.0

@@ -7,7 +7,9 @@ import errno
 import hashlib
 import io
 import re
+import select
 import socket
+import threading
 import time
 from types import SimpleNamespace
 
@@ -30,9 +32,10 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data
+from ftpsyncd.remote import RemoteEntry, data, sending, trials
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import Dating, Keeper, Oddity
+from ftpsyncd.remote.keeping import Keeper, kept, refusals
+from ftpsyncd.remote.profile import Dating, Oddity, Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -40,6 +43,8 @@ from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+CLOSED = "229 Here (|||1|)"
+"""A port that nobody listens on."""
 LARGE = 20_000_000
 """More than any socket buffer takes."""
 
@@ -298,11 +303,25 @@ class TestTheDataConnection:
             monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
             assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
 
-    def test_a_closed_port_is_the_servers_trouble(self):
-        with Scripted(EPSV="229 Here (|||1|)") as server:
-            results, usable, _ = publish_three(server)
+    def test_closed_ports_are_the_servers_trouble(self):
+        with Scripted(EPSV=CLOSED, PASV="227 There (127,0,0,1,0,1)") as server:
+            results, usable, acc = publish_three(server)
             assert errors_of(results) == [ServerUnavailableError]
             assert not usable
+            assert acc.profile.epsv is True
+            assert "STOR" not in server.verbs()
+
+    def test_a_port_that_is_closed_all_of_a_sudden_is_too_and_then_the_next_session_is_careful(self):
+        with Scripted(EPSV=[None, CLOSED, CLOSED]) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a", b"x" * (sending.SMALL + 1)), job("/b", b"x" * (sending.SMALL + 1)))
+                assert errors_of(results) == [None, ServerUnavailableError]
+                assert not session.usable
+            assert (acc.profile.epsv, acc.profile.reached) == (True, False)
+            with acc() as session:
+                assert errors_of(publish(session, job("/b"))) == [None]
+            assert (acc.profile.epsv, acc.profile.reached) == (False, False)
 
     def test_one_that_is_never_read_ends_by_the_stall_time(self):
         async def stall(connection: Connection, _argument: str) -> None:
@@ -457,6 +476,44 @@ class TestTheDataConnection:
             assert set(server.files) == {"/b"}
 
 
+class TestQuota:
+    """pure-ftpd makes the file and says then that it will not be saved."""
+
+    async def over(self, connection: Connection, path: str) -> None:
+        connection.server.files.setdefault(path, b"")
+        await connection.say(f"552 Quota exceeded: [{path}] won't be saved")
+
+    def test_nothing_is_left_of_a_file_that_it_does_not_allow(self):
+        with Scripted(STOR=self.over) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [ServerFullError] * 2
+            assert server.files == {"/a": b"old"}
+
+    def test_what_is_under_the_final_name_stays(self):
+        with Scripted(STOR=self.over) as server, account(server)() as session:
+            server.files["/a"] = b"old"
+            assert errors_of(publish(session, job("/a", temporary="/a"))) == [ServerFullError]
+            assert server.files == {"/a": b"old"}
+
+
+class TestATrial:
+    """A few bytes that are sent to find out something (`transfer.deliver`)."""
+
+    def test_one_without_data_connection_leaves_no_answer_behind(self):
+        async def late(connection: Connection, _path: str) -> None:
+            next_command.append(await connection.reader.readline())
+            await connection.say("425 You did not come.")
+
+        next_command: list[bytes] = []
+        with Scripted(EPSV=CLOSED, STOR=late) as server, account(server)() as session:
+            session.profile.reached = True
+            with pytest.raises(ServerUnavailableError):
+                trials.learn_resuming(session, "/x")
+            assert not session.usable
+            until(lambda: bool(next_command))
+        assert next_command == [b""]
+
+
 class TestPassiveMode:
     def test_pasv_follows_where_epsv_is_refused(self):
         with Scripted(EPSV="500 What?") as server:
@@ -464,6 +521,13 @@ class TestPassiveMode:
             assert errors_of(results) == [None] * 3
             assert server.verbs().count("EPSV") == 1
             assert not acc.profile.epsv
+
+    def test_a_refusal_of_epsv_that_may_pass_is_not_remembered(self):
+        with Scripted(EPSV=["425 No port is free."]) as server:
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert server.verbs().count("PASV") == 1
+            assert acc.profile.epsv is True
 
     def test_the_address_of_a_pasv_reply_is_not_followed(self):
         async def elsewhere(connection: Connection, _argument: str) -> None:
@@ -473,6 +537,38 @@ class TestPassiveMode:
         with Scripted(EPSV="500 What?", PASV=elsewhere) as server:
             results, _, _ = publish_three(server)
             assert errors_of(results) == [None] * 3
+
+    def test_pasv_follows_where_a_firewall_does_not_know_epsv(self):
+        with Scripted(EPSV=CLOSED) as server:
+            results, usable, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert usable
+            assert server.connections == 1
+            assert server.verbs().count("EPSV") == 1
+            assert acc.profile.epsv is False
+
+    def test_so_it_does_for_a_download(self):
+        with Scripted(EPSV=CLOSED) as server, account(server)() as session:
+            server.files["/a"] = b"content"
+            into = io.BytesIO()
+            assert session.fetch("/a", into) == 7
+            assert into.getvalue() == b"content"
+
+    def test_only_the_first_data_connection_is_opened_before_its_command(self):
+        async def first(connection: Connection, path: str) -> None:
+            assert connection._listener is not None
+            asked.append(bool(select.select([connection._listener], [], [], 0)[0]))
+            await connection.server.default(connection, f"STOR {path}")
+
+        asked: list[bool] = []
+        with Scripted(STOR=[first]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert asked == [True]
+            again = Profile()
+            Keeper(again, kept(acc.profile, 0), 0)
+            assert again.reached is True
 
     @pytest.mark.parametrize("reply", ["229 Here (|||0|)", "229 Here", "229 Here (|||99999|)"])
     def test_pasv_follows_where_epsv_names_no_port(self, reply):
@@ -523,6 +619,15 @@ class TestRenaming:
             assert errors_of(results) == [None] * 3
             assert acc.profile.rename_over is False
             assert set(server.files) == {"/a", "/b", "/c"}
+
+    @pytest.mark.parametrize("reply", ["450 Busy.", "550 It is being used by another process."])
+    def test_a_refusal_of_one_moment_says_nothing_about_the_next(self, reply):
+        with Scripted(RNTO=[reply]) as server:
+            server.files.update({"/a": b"old", "/b": b"old"})
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert acc.profile.rename_over is None
+            assert "DELE" not in server.verbs()
 
     def test_a_refused_rename_keeps_the_old_file(self):
         async def careful(connection: Connection, path: str) -> None:
@@ -828,7 +933,7 @@ class TestDates:
             acc = account(server)
             with acc() as session:
                 assert errors_of(publish(session, job("/odd", mtime_s=mtime_s))) == [None]
-                assert acc.profile.refusals() == set()
+                assert refusals(acc.profile) == set()
                 assert [r.dated for r in publish(session, job("/a"))] == [True]
 
     def test_seconds_that_are_rounded_are_good_enough(self):
@@ -947,7 +1052,7 @@ class TestMachineListings:
                     "MLST /",
                     "MLSD /",
                 ]
-            assert acc.profile.refusals() == {"stats", "listings"}
+            assert refusals(acc.profile) == {"stats", "listings"}
 
     def test_a_path_that_is_too_long_says_nothing_about_the_others(self):
         async def short(connection: Connection, path: str) -> None:
@@ -961,7 +1066,7 @@ class TestMachineListings:
                 for look in (session.stat, session.list_dir):
                     with pytest.raises(NotSupportedError):
                         look("/" + "x" * 250)
-            assert acc.profile.refusals() == set()
+            assert refusals(acc.profile) == set()
 
 
 class TestListings:
@@ -1051,7 +1156,17 @@ class TestPipelining:
             assert errors_of(results) == [None] * 3
             assert usable
             assert acc.profile.pipelining is False
-            assert server.connections == 2
+            assert server.connections == 4
+
+    @pytest.mark.parametrize("how", [hang_up, silence])
+    def test_not_by_one_login_that_ends(self, how):
+        """The server was restarted, or waited for the machine that knows the passwords."""
+        with Scripted(GREETING="220 (vsFTPd 3.0.3)", PASS=[how]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert session.usable
+            assert acc.profile.pipelining is True
+            assert server.connections == 3
 
     def test_a_server_that_is_merely_down_is_not_blamed(self):
         with Scripted(FEAT=hang_up) as server:
@@ -1110,6 +1225,31 @@ class TestPipelining:
             assert left == []
             assert acc.profile.pipelining is False
             assert set(server.files) == {"/a", "/b", "/c"}
+
+    def test_not_by_several_that_end_at_once(self):
+        """The server was restarted, or the line cut, while files were published."""
+        both = threading.Barrier(2)
+
+        async def restart(connection: Connection, path: str) -> None:
+            await asyncio.to_thread(both.wait, 10)
+            await connection.hang_up()
+
+        with Scripted(RNFR=[restart, restart]) as server:
+            acc = account(server)
+            with acc() as one, acc() as other:
+                threads = [
+                    threading.Thread(target=publish, args=(session, job(f"/{i}")))
+                    for i, session in enumerate((one, other))
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join(10)
+                assert (one.usable, other.usable) == (False, False)
+            assert acc.profile.pipelining is True
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert acc.profile.doubts == 0
 
     def test_a_banner_is_enough(self):
         with Scripted(GREETING="220 Microsoft FTP Service") as server:

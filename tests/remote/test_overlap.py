@@ -8,8 +8,9 @@ import io
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
-from ftpsyncd.remote import upload
+from ftpsyncd.remote import sending
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Profile, reads_in_turn
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
@@ -72,8 +73,8 @@ class TestTheCycle:
     @pytest.mark.parametrize("greeting", [KNOWN, "220 Hello."])
     @pytest.mark.parametrize(("limit_s", "waits"), [(0.0, True), (60.0, False)])
     def test_on_a_slow_line_a_name_does_not_wait_for_the_next_file(self, monkeypatch, greeting, limit_s, waits):
-        monkeypatch.setattr(upload, "SLOW_S", limit_s)
-        monkeypatch.setattr(upload, "SLOW_ROUND_TRIPS", 0)
+        monkeypatch.setattr(sending, "SLOW_S", limit_s)
+        monkeypatch.setattr(sending, "SLOW_ROUND_TRIPS", 0)
         with Scripted(GREETING=greeting) as server:
             told: list[str] = []
 
@@ -162,7 +163,7 @@ class TestServersThatCannot:
                 assert session.usable
             assert set(server.files) == {"/a", "/b", "/c"}
             assert acc.profile.overlapping is False
-            assert "overlapping" in acc.profile.refusals()
+            assert "overlapping" in refusals(acc.profile)
 
     def test_one_that_swallows_it(self):
         async def swallow(connection: Connection, path: str) -> None:
@@ -203,3 +204,11 @@ class TestServersThatCannot:
                 assert [r.error is None for r in results] == [False, True, True]
             assert server.verbs().count("EPSV") == 4
             assert acc.profile.overlapping is True
+
+    def test_one_that_has_no_port_free_for_a_moment_is_not_blamed(self):
+        with Scripted(GREETING=KNOWN, EPSV=[None, "425 No port is free."]) as server:
+            acc = account(server)
+            with acc() as session:
+                assert [r.error for r in publish(session, *paths("a", "b", "c"))] == [None] * 3
+            assert acc.profile.overlapping is True
+            assert acc.profile.epsv is True

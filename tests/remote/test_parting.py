@@ -12,10 +12,11 @@ import struct
 import pytest
 
 from ftpsyncd.errors import ProtocolError, ServerUnavailableError, TransferFailedError
-from ftpsyncd.remote import parting, upload
+from ftpsyncd.remote import parting, sending
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import Keeper, refusals
 from ftpsyncd.remote.parting import part
-from ftpsyncd.remote.profile import Keeper, Profile, lingers
+from ftpsyncd.remote.profile import Profile, lingers
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import ends_in_haste, job, publish, raiser
 from tests.remote.scripted import Connection, Scripted
@@ -248,7 +249,7 @@ def test_two_losses_at_first_are_enough():
         profile.parted(well=False)
         seen.append(profile.parting)
     assert seen == [True, False]
-    assert "parting" in profile.refusals()
+    assert "parting" in refusals(profile)
 
 
 def test_that_it_does_not_work_is_remembered_for_a_week():
@@ -461,7 +462,7 @@ class TestNotHasty:
 
     def test_a_large_file(self, hasty):
         with Scripted(GREETING=KNOWN) as server, account(server)() as session:
-            publish(session, job("/a", b"x" * (upload.SMALL + 1)))
+            publish(session, job("/a", b"x" * (sending.SMALL + 1)))
         assert hasty == []
 
     def test_where_no_size_can_be_asked_for(self, hasty):
@@ -473,7 +474,7 @@ class TestNotHasty:
         assert hasty == []
 
     def test_on_a_short_line(self, hasty, monkeypatch):
-        monkeypatch.setattr(upload, "PARTING_S", 60.0)
+        monkeypatch.setattr(sending, "PARTING_S", 60.0)
         with Scripted(GREETING=KNOWN) as server, account(server)() as session:
             publish(session, job("/a"))
         assert hasty == []

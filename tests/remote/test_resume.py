@@ -317,6 +317,24 @@ def test_where_nothing_may_be_continued_parts_are_deleted():
         assert nothing_else(s)
 
 
+class NothingOver(Resumable):
+    """proftpd with its own default: AllowOverwrite off."""
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        return "550 Overwrite permission denied." if path in self.files else await super().do_stor(c, path)
+
+
+def test_a_part_that_may_not_be_written_over_goes_before_the_file_is_sent_whole():
+    with NothingOver(breaks_at=BREAK) as s, account(s)() as session:
+        (broken,) = publish(session, first())
+        assert type(broken.error) is TransferFailedError
+        assert set(s.files) == {TEMPORARY}
+        (result,) = publish(session, again())
+        assert (result.error, result.kept) == (None, 0)
+        assert session.profile.resuming is Resuming.NONE
+        assert nothing_else(s)
+
+
 class TestAppended:
     """What of an APPE comes late would be appended to what came after, even when that has its final name."""
 

@@ -1,0 +1,177 @@
+"""A profile between two runs: what of it is kept, as text, and for how long a refusal counts.
+
+`Keeper` tends the profile of one account: servers are mended, so a refusal that has grown old is forgotten, in a
+running daemon too. The ledger has the text. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ftpsyncd.remote import hello
+from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Profile, Resuming
+
+_NOT_MEASURED = frozenset({"cap", "overlapping", "parting"})
+
+REFUSALS_LAST_S = 7 * 86400.0
+"""A refusal that is older is tried anew."""
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _group(value: object) -> str | None:
+    return value if isinstance(value, str) and value in hello.GROUPS.values() else None
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "pipelining": _flag,
+    "overlapping": _flag,
+    "parting": _flag,
+    "epsv": _flag,
+    "reached": _flag,
+    "size": _flag,
+    "stats": _flag,
+    "listings": _flag,
+    "renames": _flag,
+    "rename_over": _flag,
+    "dating": Dating,
+    "resuming": Resuming,
+    "beyond": Beyond,
+    "hashing": Hashing,
+    "utf8": _flag,
+    "tls_group": _group,
+    "cap": _count,
+    "idle_s": _count,
+}
+"""The fields that outlive a run, and how each is read back."""
+
+_HOPELESS: Mapping[str, object] = {
+    "pipelining": False,
+    "overlapping": False,
+    "parting": False,
+    "epsv": False,
+    "size": False,
+    "stats": False,
+    "listings": False,
+    "renames": False,
+    "rename_over": False,
+    "dating": Dating.NONE,
+    "resuming": Resuming.NONE,
+    "hashing": Hashing.NONE,
+}
+"""The values after which nothing is tried any more. (A learned cap grows back by itself.)"""
+
+
+def _understood(read: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return read(value)
+    except ValueError:
+        return None
+
+
+def learned(profile: Profile) -> dict[str, Any]:
+    """What is worth keeping, as JSON knows it; what was not learned yet is left out."""
+    values = {name: getattr(profile, name) for name in _READ}
+    known = {name: value for name, value in values.items() if value is not None}
+    keeps = {str(oddity): kept for oddity, kept in profile.keeps.items()}
+    return {**known, "face": profile.face, "keeps": keeps}
+
+
+def _take_over(profile: Profile, known: Mapping[str, Any]) -> None:
+    """Take over what `learned` told, but not of whom; what is not understood is left as it is."""
+    for name, read in _READ.items():
+        if name in known and (value := _understood(read, known[name])) is not None:
+            setattr(profile, name, value)
+    keeps = known.get("keeps")
+    for name, value in keeps.items() if isinstance(keeps, dict) else ():
+        if (oddity := _understood(Oddity, name)) is not None and isinstance(value, bool):
+            profile.keeps[oddity] = value
+
+
+def refusals(profile: Profile) -> set[str]:
+    """What the server refused or lacks: the names of fields, and of oddities that it does not keep."""
+    refused = {name for name, hopeless in _HOPELESS.items() if getattr(profile, name) == hopeless}
+    if profile.tls_group:
+        refused.add("tls_group")
+    return refused | {f"keeps {oddity}" for oddity, kept in profile.keeps.items() if not kept}
+
+
+def hope(profile: Profile, refusal: str) -> None:
+    """Forget one of `refusals`: it is tried anew."""
+    if refusal in _HOPELESS:
+        setattr(profile, refusal, getattr(Profile(), refusal))
+    if refusal == "tls_group":
+        profile.tls_group = ""
+    profile.keeps = {oddity: kept for oddity, kept in profile.keeps.items() if f"keeps {oddity}" != refusal}
+
+
+class Keeper:
+    """A profile between runs, and the age of what it does not hope for.
+
+    Args:
+        profile: filled with what was kept.
+        text: from `tend` of an earlier run; empty: nothing was kept.
+        now_s: wall clock.
+    """
+
+    def __init__(self, profile: Profile, text: str, now_s: float) -> None:
+        self.profile = profile
+        self._since: dict[str, float] = {}
+        self._saved: dict[str, Any] = learned(profile)
+        try:
+            document = json.loads(text) if text else {}
+        except ValueError:
+            document = {}
+        document = document if isinstance(document, dict) else {}
+        known, since = document.get("learned"), document.get("since")
+        if isinstance(known, dict):
+            _take_over(profile, known)
+            face = known.get("face")
+            profile.recall(face if isinstance(face, str) else "")
+            self._saved = learned(profile)
+            times = since if isinstance(since, dict) else {}
+            self._since = {key: _moment(times.get(key), now_s) for key in refusals(profile)}
+
+    def adopt(self, measured: Mapping[str, Any], now_s: float) -> None:
+        """Take over what somebody measured just now beside the sessions that use the profile.
+
+        Not how many connections are allowed, since ours were in the way, and not what only publishing shows.
+        """
+        told = {name: value for name, value in measured.items() if name not in _NOT_MEASURED}
+        _take_over(self.profile, told)
+        self._since = dict.fromkeys(refusals(self.profile), now_s)
+
+    def tend(self, now_s: float) -> str | None:
+        """Let old refusals go; what is to be kept, if that has changed.
+
+        Args:
+            now_s: wall clock.
+        """
+        profile = self.profile
+        since = {key: min(self._since.get(key, now_s), now_s) for key in refusals(profile)}
+        for key in [key for key, moment in since.items() if now_s - moment > REFUSALS_LAST_S]:
+            hope(profile, key)
+            del since[key]
+        known = learned(profile)
+        if known == self._saved and since.keys() == self._since.keys():
+            return None
+        self._saved, self._since = known, since
+        return json.dumps({"learned": known, "since": since})
+
+
+def kept(profile: Profile, now_s: float) -> str:
+    """What `Keeper` takes: a profile as it was learned just now."""
+    return json.dumps({"learned": learned(profile), "since": dict.fromkeys(sorted(refusals(profile)), now_s)})
+
+
+def _moment(value: object, now_s: float) -> float:
+    """A moment that was kept; one that is none, or still to come, is now."""
+    return min(float(value), now_s) if isinstance(value, int | float) else now_s

@@ -1,0 +1,192 @@
+"""The content of one file: sent through a data connection, and judged by the answer to STOR.
+
+`upload` has said STOR, in one write with what other files still need. The server's words go before what was seen here.
+
+Sources: RFC 959 §4.1.3.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import FtpsyncdError, LocalError, RemoteError, ServerFullError, TransferFailedError
+from ftpsyncd.remote.outgoing import Outgoing
+from ftpsyncd.remote.port import RESUMABLE
+from ftpsyncd.remote.pour import pour
+from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.transfer import Offer, agree
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+SMALL = 1024 * 1024
+"""Files up to this size are begun together with the end of the file before; larger ones wait for it."""
+PARTING_S = 0.002
+"""How long opening a data connection must have taken for it to be ended in haste: a round trip is worth it then."""
+SLOW_S = 1.0
+SLOW_ROUND_TRIPS = 16
+"""After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
+
+
+class Sending:
+    """One transfer, from the STOR that was just said to its final answer.
+
+    Args:
+        session: nothing else is said meanwhile.
+        upload: the file; what becomes of it is noted there.
+        ahead: so many commands were said before STOR; their answers are not looked at.
+    """
+
+    def __init__(self, session: Session, upload: Outgoing, ahead: int) -> None:
+        self._session = session
+        self._upload = upload
+        self._ahead = ahead
+        self._failure: FtpsyncdError | None = None
+        """What went wrong on this side."""
+
+    # ── The content ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, offer: Offer) -> None:
+        """Send the content; a failure is kept for `judge`."""
+        session, upload = self._session, self._upload
+        began = time.monotonic()
+        try:
+            line = offer.open(session, self._refusal_or_end)
+        except TransferFailedError as error:
+            self._failure = error
+            return
+        except RemoteError as error:
+            # The server waits for a connection that will not come: its next words would come in a minute.
+            upload.stored = True
+            self._failure = error
+            return
+        upload.stored = True
+        opening_s = (now := time.monotonic()) - began
+        upload.slow_after = now + max(SLOW_S, SLOW_ROUND_TRIPS * opening_s)
+        self._announce()
+        job = upload.job
+        try:
+            if job.size > SMALL:
+                line.keep_alive()
+            pour(
+                line,
+                upload.file,
+                upload.sent,
+                job.size,
+                upload.digest,
+                throttle=session.account.throttle,
+                moved=upload.moved,
+            )
+        except BaseException as error:
+            if isinstance(error, LocalError) and upload.is_hidden:
+                # In order: nobody sees the part, and servers answer an end more surely than a reset.
+                line.finish()
+                self._failure = error
+                return
+            # A reset before the server has taken the connection would leave it waiting for one.
+            session.control.await_answer(self._first)
+            line.abort()
+            if isinstance(error, FtpsyncdError):
+                self._failure = error
+                return
+            session.abandon()
+            raise
+        haste = session.may_part and upload.is_hidden and job.size <= SMALL and not job.resume
+        # As long as opening it took, the server cannot have said anything of the end yet.
+        upload.parted = line.finish(self._is_begun if haste and opening_s > PARTING_S else None, opening_s)
+
+    def _announce(self) -> None:
+        """Say that a large file is on its way, once the server has said so: an older part is gone then."""
+        upload = self._upload
+        if not upload.is_hidden or upload.job.size < RESUMABLE:
+            return
+        # It costs a large file one round trip.
+        self._session.control.await_answer(self._first)
+        if self._is_begun():
+            upload.job.begun(upload.may_be_continued)
+
+    # ── What the server has said of it so far ────────────────────────────────────────────────────────────────────
+
+    def _answers(self) -> list[Reply]:
+        return list(self._session.control.queued)[self._ahead :]
+
+    def _first(self) -> Reply | None:
+        """The first answer to STOR."""
+        return next(iter(self._answers()), None)
+
+    def _refusal_or_end(self) -> Reply | None:
+        """The final one."""
+        return next((reply for reply in self._answers() if not reply.preliminary), None)
+
+    def _is_begun(self) -> bool:
+        """Whether the server has said that it receives the file."""
+        reply = self._first()
+        return reply is not None and reply.preliminary
+
+    # ── What became of it ────────────────────────────────────────────────────────────────────────────────────────
+
+    def judge(self, *, another: bool) -> Offer | None:
+        """Read the answers to STOR, after those to the commands ahead of it were taken, and note what they mean.
+
+        Args:
+            another: an EPSV followed in the same write.
+
+        Returns:
+            The data connection that it has agreed on.
+        """
+        session, upload, failure = self._session, self._upload, self._failure
+        if isinstance(failure, RemoteError) and not isinstance(failure, TransferFailedError):
+            if session.usable:
+                session.abandon()
+            upload.error = failure
+            return None
+        timeouts = session.control.timeouts
+        in_order = failure is None or (isinstance(failure, LocalError) and upload.is_hidden)
+        try:
+            # After a reset the server speaks soon or, not having noticed the connection, never.
+            first = session.first(None if in_order else timeouts.close_s)
+            reply = session.check(first, timeouts.after(upload.job.size) if in_order else timeouts.close_s)
+        except RemoteError as error:
+            upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
+            if upload.parted and error.reply[:3] != "421":
+                session.profile.parted(well=False)
+            return None
+        offer = None
+        if another:
+            reply, offer = self._offered(reply, None if in_order else timeouts.close_s)
+        upload.reply = reply.text
+        upload.ended = time.monotonic()
+        upload.stored = first.preliminary
+        if failure is not None and not isinstance(failure, RemoteError):
+            upload.error = failure
+        elif not reply.good:
+            upload.error = session.error(reply, "STOR", upload.job.path)
+            # pure-ftpd makes the file first, and says then that a quota does not allow it.
+            upload.stored |= upload.is_hidden and isinstance(upload.error, ServerFullError)
+            if reply.code in {425, 522}:
+                # A TLS ticket that expired fails every later data connection, too: only a new session mends it.
+                session.abandon()
+        elif failure is not None:
+            upload.error = failure
+        return offer
+
+    def _offered(self, stored: Reply, timeout_s: float | None) -> tuple[Reply, Offer | None]:
+        """Read the answer to the EPSV that followed STOR; returns the answer to STOR, and what was agreed on."""
+        session = self._session
+        try:
+            reply = session.check(session.first(timeout_s), timeout_s)
+            early = not stored.good and reply.code in {226, 250}
+            if early:
+                # The server has read it in the middle of the transfer, and refused.
+                stored, reply = reply, stored
+            if reply.code in {227, 229}:
+                return stored, agree(session, reply, None)
+            if reply.passing and not early:
+                # No port is free, say: it is asked for again when there is a file.
+                return stored, None
+        except RemoteError as error:
+            if error.reply[:3] == "421":
+                return stored, None
+        session.profile.overlapping = False
+        return stored, None

@@ -1,0 +1,30 @@
+"""Profiles for tests."""
+
+from __future__ import annotations
+
+from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Profile, Resuming
+
+FEATURES = {"SIZE": "", "EPSV": "", "REST": "STREAM"}
+
+
+def hopeless() -> Profile:
+    """Everything was refused."""
+    profile = Profile(
+        pipelining=False,
+        epsv=False,
+        size=False,
+        stats=False,
+        listings=False,
+        renames=False,
+        rename_over=False,
+        dating=Dating.NONE,
+        resuming=Resuming.NONE,
+        hashing=Hashing.NONE,
+        beyond=Beyond.ZEROS,
+        utf8=False,
+        cap=2,
+        idle_s=300,
+        keeps={Oddity.CONTROL: False, Oddity.BYTES: True},
+    )
+    profile.met("220 A server", FEATURES)
+    return profile

@@ -1,0 +1,159 @@
+"""What is learned of a server outlives a run, and refusals grow old."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper, hope, learned, refusals
+from ftpsyncd.remote.profile import Beyond, Dating, Oddity, Profile
+from tests.remote.profiles import FEATURES, hopeless
+
+NOW = 1_700_000_000.0
+DAY = 86400.0
+
+
+def saved(profile: Profile, at: float = NOW) -> str:
+    """What is kept of a profile that was learned at that moment."""
+    keeper = Keeper(Profile(), "", at)
+    keeper.profile = profile
+    text = keeper.tend(at)
+    assert text is not None
+    return text
+
+
+def loaded(text: str, now_s: float = NOW) -> Profile:
+    profile = Profile()
+    Keeper(profile, text, now_s).tend(now_s)
+    return profile
+
+
+def test_everything_learned_comes_back():
+    before = hopeless()
+    after = loaded(saved(before))
+    transient = {"features", "doubts", "parting_credit", "trials", "_loaded", "_other_face"}
+    for each in fields(Profile):
+        if each.name not in transient:
+            assert getattr(after, each.name) == getattr(before, each.name), each.name
+    assert {each.name for each in fields(Profile)} - transient <= learned(before).keys()
+
+
+def test_nothing_learned_is_nothing_to_keep():
+    assert Keeper(Profile(), "", NOW).tend(NOW) is None
+
+
+def test_only_a_change_is_kept():
+    keeper = Keeper(Profile(), "", NOW)
+    keeper.profile.epsv = False
+    assert keeper.tend(NOW) is not None
+    assert keeper.tend(NOW + 1) is None
+    keeper.profile.keeps = {Oddity.CONTROL: True}
+    assert keeper.tend(NOW + 2) is not None
+    assert keeper.tend(NOW + 3) is None
+
+
+def test_what_was_loaded_is_not_kept_again():
+    profile = Profile()
+    keeper = Keeper(profile, saved(hopeless()), NOW + DAY)
+    assert keeper.tend(NOW + DAY) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no JSON",
+        "[]",
+        "1",
+        '{"learned": 7}',
+        '{"learned": {"keeps": [], "dating": "magic", "face": 3}, "since": 9}',
+    ],
+)
+def test_what_cannot_be_understood_is_as_good_as_nothing(text: str):
+    assert learned(loaded(text)) == learned(Profile())
+
+
+def test_unknown_and_misshapen_fields_are_passed_over():
+    document = json.loads(saved(hopeless()))
+    document["learned"] |= {"telepathy": True, "epsv": "perhaps", "cap": -1, "hashing": "XROT13"}
+    document["learned"]["keeps"] |= {"beauty": False, "a leading space": "no"}
+    document["later"] = {}
+    profile = loaded(json.dumps(document))
+    assert profile.size is False
+    assert (profile.epsv, profile.cap, profile.hashing) == (True, 0, None)
+    assert profile.keeps == {Oddity.CONTROL: False, Oddity.BYTES: True}
+
+
+class TestRefusals:
+    def test_they_are_tried_anew_after_a_week_even_if_the_daemon_never_restarts(self):
+        profile = Profile()
+        keeper = Keeper(profile, "", NOW)
+        profile.renames = False
+        keeper.tend(NOW)
+        profile.keeps = {Oddity.BYTES: False}
+        keeper.tend(NOW + DAY)
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert profile.renames is True
+        assert profile.keeps == {Oddity.BYTES: False}
+        text = keeper.tend(NOW + DAY + REFUSALS_LAST_S + 1)
+        assert text is not None
+        assert profile.keeps == {}
+        assert refusals(profile) == set()
+
+    def test_a_restart_does_not_make_them_younger(self):
+        text = saved(hopeless())
+        assert refusals(loaded(text, NOW + REFUSALS_LAST_S - 1)) == refusals(hopeless())
+        later = loaded(text, NOW + REFUSALS_LAST_S + 1)
+        assert refusals(later) == set()
+        assert later.beyond is Beyond.ZEROS
+        assert later.keeps == {Oddity.BYTES: True}
+
+    def test_each_field_recovers_to_its_hopeful_value(self):
+        profile = hopeless()
+        for refusal in refusals(profile):
+            hope(profile, refusal)
+        blank = Profile()
+        names = "pipelining epsv size stats listings renames rename_over dating resuming hashing"
+        for name in names.split():
+            assert getattr(profile, name) == getattr(blank, name), name
+
+    def test_one_that_comes_again_starts_a_new_week(self):
+        profile = Profile()
+        keeper = Keeper(profile, "", NOW)
+        profile.epsv = False
+        keeper.tend(NOW)
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert "epsv" not in refusals(profile)
+        profile.epsv = False
+        keeper.tend(NOW + REFUSALS_LAST_S + 2)
+        keeper.tend(NOW + REFUSALS_LAST_S + DAY)
+        assert "epsv" in refusals(profile)
+
+    def test_a_clock_that_was_set_back_does_not_make_them_last(self):
+        text = saved(hopeless(), NOW + 365 * DAY)
+        profile = Profile()
+        keeper = Keeper(profile, text, NOW)
+        keeper.tend(NOW)
+        assert "epsv" in refusals(profile)
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert "epsv" not in refusals(profile)
+
+
+def test_what_a_measurement_does_not_tell_stays():
+    profile = Profile(face="known", overlapping=False, cap=2, renames=False)
+    keeper = Keeper(profile, "", NOW)
+    keeper.adopt({"dating": "MFMT", "renames": True, "overlapping": True, "cap": 7, "keeps": 5, "epsv": "x"}, NOW)
+    assert (profile.face, profile.overlapping, profile.cap) == ("known", False, 2)
+    assert (profile.dating, profile.renames, profile.epsv) == (Dating.MFMT, True, True)
+    assert keeper.tend(NOW) is not None
+
+
+def test_a_measurement_does_not_make_one_of_several_machines_the_only_one():
+    """Behind one name: the next session may meet the other one, which is no other server."""
+    profile = hopeless()
+    Keeper(profile, "", NOW).adopt({"dating": "MFMT"}, NOW)
+    profile.met("220 Machine B", FEATURES)
+    profile.met("220 A server", FEATURES)
+    assert (profile.dating, profile.epsv) == (Dating.MFMT, False)
