@@ -233,3 +233,33 @@ def test_alerts_are_told_by_the_running_daemon_and_follow_a_reload(running: Site
     s.command("pause")
     until(lambda: out.exists() and '"kind": "paused"' in out.read_text(), "the alert", 20)
     assert json.loads(out.read_text().splitlines()[0])["subject"] == MAPPING
+
+
+def test_a_control_socket_that_moves_is_found_before_and_after_the_reload(running: Site) -> None:
+    s = running
+    assert s.process is not None
+    old, new = s.base / "control.sock", s.base / "elsewhere" / "control.sock"
+    config = json.loads(s.config.read_text())
+    s.config.write_text(json.dumps({**config, "control": {"socket": str(new)}}))
+    # Edited, and not in force: the commands find the daemon where it is.
+    assert json.loads(s.command("status", "--json").stdout)["daemon"]["pid"] == s.process.pid
+    assert s.command("reload").stdout == "reloaded: took over the new `control.socket`\n"
+    assert new.is_socket()
+    assert not old.exists()
+    assert json.loads(s.command("status", "--json").stdout)["daemon"]["pid"] == s.process.pid
+    assert s.command("reload").stdout == "reloaded: nothing changed\n"
+    assert s.stop() == 0
+    assert not new.exists()
+
+
+def test_a_control_socket_that_cannot_move_changes_nothing(running: Site) -> None:
+    s = running
+    (s.base / "file").touch()
+    config = json.loads(s.config.read_text())
+    socket = {"socket": str(s.base / "file" / "control.sock")}
+    s.config.write_text(json.dumps({**config, "mappings": {"other": config["mappings"][MAPPING]}, "control": socket}))
+    refused = s.command("reload", ok=False)
+    assert refused.returncode == 75
+    assert "cannot be made: " in refused.stderr
+    assert "the old one stays in force" in s.log()
+    assert [mapping["name"] for mapping in s.status()["mappings"]] == [MAPPING]
