@@ -275,6 +275,24 @@ class Ledger:
         """Remember that a person discarded this mapping's deletes, until all that is gone has been forgotten."""
         self._write("UPDATE mapping SET discarding=? WHERE id=?", (int(discarding), mapping))
 
+    def approved(self, mapping: int) -> list[tuple[str, int, bool]]:
+        """What a person allowed to be deleted and is not deleted yet.
+
+        Returns:
+            Each path, how many files, and whether it is a file that was changed at the server.
+        """
+        found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
+        return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
+
+    def set_approved(self, mapping: int, path: str, files: int, *, changed: bool = False) -> None:
+        """Remember that a person allowed so many files to be deleted at a path; 0: none any more."""
+        if files:
+            values = (mapping, os.fsencode(path), int(changed), files)
+            self._write("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", values)
+        else:
+            sql = "DELETE FROM approved WHERE mapping=? AND path=? AND changed=?"
+            self._write(sql, (mapping, os.fsencode(path), int(changed)))
+
     def paused(self, mapping: int) -> bool:
         """Whether a person paused this mapping."""
         return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])

@@ -98,7 +98,11 @@ class Removals:
     """The absences, holds and deletes of one mapping."""
 
     def __init__(self, site: Site) -> None:
-        self.absent = Deletes()
+        approved = site.ledger.approved(site.id)
+        self.absent = Deletes(
+            {path: files for path, files, changed in approved if not changed},
+            lambda path, files: site.ledger.set_approved(site.id, path, files),
+        )
         self.forgotten: Callable[[str], None] = lambda _path: None
         """Is told what a person wants to stay at the server although it is gone here."""
         self._after_pass: set[str] = set()
@@ -110,7 +114,7 @@ class Removals:
         self._root: RootIdentity | None = None
         self._published_root = site.ledger.root(site.id)
         self._doomed: list[str] = []
-        self._decided: set[str] = set()
+        self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._swapped: set[str] = set()
         self._all_seen = False
@@ -392,9 +396,11 @@ class Removals:
 
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
+        self.absent.there(listing.directory)
         if self._decided:
             files = (name for name, entry in listing.entries.items() if entry.kind is Kind.FILE)
-            self._decided.difference_update([join(listing.directory, name) for name in files])
+            for path in [join(listing.directory, name) for name in files]:
+                self._undecide(path)
 
     def spare(self, directory: str) -> None:
         """A directory that is gone was found under another name: nothing in it is deleted."""
@@ -424,6 +430,7 @@ class Removals:
         files = len(changed)
         self._decided.update(changed)
         for path in changed:
+            site.ledger.set_approved(site.id, path, 1, changed=True)
             site.ledger.clear_failure(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
@@ -472,7 +479,12 @@ class Removals:
     def deleted(self, path: str) -> None:
         """A file is gone from the server."""
         self.absent.deleted(path)
-        self._decided.discard(path)
+        self._undecide(path)
+
+    def _undecide(self, path: str) -> None:
+        if path in self._decided:
+            self._decided.discard(path)
+            self._site.ledger.set_approved(self._site.id, path, 0, changed=True)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.
