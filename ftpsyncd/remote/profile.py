@@ -124,6 +124,9 @@ _CREDIT_LOST = 16
 """A file that has to be sent twice costs about as much as so many saved round trips: with more losses than that, the
 credit is used up, and at once where it never works."""
 
+MOST_WITHOUT_RENAMES = 8
+"""A server that was seen to allow no renames in more directories than that allows none anywhere."""
+
 LONGEST_SILENCE_S = 30.0
 
 
@@ -153,6 +156,8 @@ class Profile:
     """So is MLSD."""
     renames: bool = True
     """RNFR and RNTO are known and allowed; else files are sent under their final names."""
+    no_renames: list[str] = field(default_factory=list)
+    """Directories where they are not allowed, nor anywhere below, whatever is elsewhere."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
     dating: Dating | None = None
@@ -222,6 +227,19 @@ class Profile:
         if self.parting_credit < 0:
             self.parting, self.parting_credit = False, _CREDIT
 
+    def renames_at(self, path: str) -> bool:
+        """Whether what is published at a path may be renamed there, as far as is known."""
+        return self.renames and not any(path.startswith(f"{directory}/") for directory in self.no_renames)
+
+    def refuses_renames(self, directory: str) -> None:
+        """Nothing may be renamed in a directory; that holds below it as well, and from many such for all others."""
+        within = f"{directory}/"
+        elsewhere = [known for known in self.no_renames if not known.startswith(within)]
+        if not directory or len(elsewhere) == MOST_WITHOUT_RENAMES:
+            self.renames, self.no_renames = False, []
+        else:
+            self.no_renames = [*elsewhere, directory]
+
     @property
     def silence_s(self) -> float:
         """How long a session may be silent: half of what the server bears, where it told, and at most 30 s."""
@@ -261,6 +279,7 @@ class Profile:
         refused = {name for name, hopeless in _HOPELESS.items() if getattr(self, name) == hopeless}
         if self.tls_group:
             refused.add("tls_group")
+        refused |= {f"{_NO_RENAMES}{directory}" for directory in self.no_renames}
         return refused | {f"keeps {oddity}" for oddity, kept in self.keeps.items() if not kept}
 
     def hope(self, refusal: str) -> None:
@@ -269,6 +288,7 @@ class Profile:
             setattr(self, refusal, getattr(Profile(), refusal))
         if refusal == "tls_group":
             self.tls_group = ""
+        self.no_renames = [known for known in self.no_renames if f"{_NO_RENAMES}{known}" != refusal]
         self.keeps = {oddity: kept for oddity, kept in self.keeps.items() if f"keeps {oddity}" != refusal}
 
 
@@ -280,9 +300,16 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
 
+def _directories(value: object) -> list[str] | None:
+    known = value if isinstance(value, list) else []
+    return [each for each in known if isinstance(each, str) and each.startswith("/")][:MOST_WITHOUT_RENAMES]
+
+
 def _group(value: object) -> str | None:
     return value if isinstance(value, str) and value in hello.GROUPS.values() else None
 
+
+_NO_RENAMES = "no renames in "
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "pipelining": _flag,
@@ -293,6 +320,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "stats": _flag,
     "listings": _flag,
     "renames": _flag,
+    "no_renames": _directories,
     "rename_over": _flag,
     "dating": Dating,
     "resuming": Resuming,
@@ -342,7 +370,7 @@ def lasting(banner: str) -> str:
     return " ".join(_FLEETING.sub("#", text).split())
 
 
-_NOT_MEASURED = frozenset({"cap", "overlapping", "parting"})
+_NOT_MEASURED = frozenset({"cap", "overlapping", "parting", "no_renames"})
 
 REFUSALS_LAST_S = 7 * 86400.0
 """A refusal that is older is tried anew."""
