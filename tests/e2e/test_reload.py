@@ -100,6 +100,20 @@ def test_a_mapping_that_comes_back_goes_on_from_what_it_had_published(running: S
     assert s.log().count("published a.jpg") == 1
 
 
+def test_a_mapping_with_another_name_sends_nothing_that_is_there(running: Site) -> None:
+    s = running
+    (s.drop / "deep").mkdir()
+    for path in ("a.jpg", "deep/b.jpg"):
+        (s.drop / path).write_bytes(b"picture")
+    s.until_equal()
+    until(lambda: s.mapping_status()["published_files"] == 2, "both are recorded")
+    mapping = json.loads(s.config.read_text())["mappings"][MAPPING]
+    edit(s, mappings={MAPPING: None, "other": mapping})
+    assert "added other; removed drop" in s.command("reload").stdout
+    until(lambda: s.mapping_status()["published_files"] == 2, "the other one knows them", 20)
+    assert "other: published" not in s.log()
+
+
 def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, server_keys={"bandwidth": "1 MB/s"}) as s:
         s.start()
