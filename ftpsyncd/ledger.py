@@ -32,6 +32,7 @@ from ftpsyncd.model import (
     join,
 )
 from ftpsyncd.tables import (
+    APPROVED_SINCE,
     BY_INODE,
     ENCODING,
     ERRORS,
@@ -281,6 +282,8 @@ class Ledger:
         Returns:
             Each path, how many files, and whether it is a file that was changed at the server.
         """
+        if self._db.version < APPROVED_SINCE:
+            return []
         found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
         return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
 
