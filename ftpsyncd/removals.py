@@ -210,7 +210,8 @@ class Removals:
         if self._is_published_source():
             self._discards_unseen = False
             self._end_discard()
-        self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
+        self._forget_decisions()
+        self._swapped = {path for path in self._swapped if self._is_ours(path)}
         if self.hold is None:
             return
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
@@ -218,6 +219,17 @@ class Removals:
             self._release("nothing is left to delete")
         elif self.hold.kind is not HoldKind.MASS_DELETE and self._same_source():
             self._release("the folder that was published before is back")
+
+    def _is_ours(self, path: str) -> bool:
+        return self._site.ledger.row(self._site.id, path) is not None
+
+    def _forget_decisions(self) -> None:
+        """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
+        for path in self.absent.allowed_paths:
+            if not self._is_ours(path):
+                self.absent.back(path)
+        for path in [path for path in self._decided if not self._is_ours(path)]:
+            self._undecide(path)
 
     def _is_published_source(self) -> bool:
         """Whether what is not in this folder is gone: no other folder or disk is in its place."""

@@ -241,6 +241,11 @@ class Deletes:
             self._allow(path, absence.files)
         return self._files
 
+    @property
+    def allowed_paths(self) -> list[str]:
+        """Where a person allowed something to be deleted that is not deleted yet."""
+        return list(self._allowed)
+
     def is_allowed(self, path: str) -> bool:
         """Whether a person allowed something at this path to be deleted."""
         return path in self._allowed

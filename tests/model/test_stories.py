@@ -770,6 +770,23 @@ def test_an_approval_that_a_crash_cut_off_is_not_about_what_was_deleted_since():
         world.close()
 
 
+def test_an_approval_of_what_is_no_longer_ours_is_over():
+    world = begun()
+    try:
+        world.do(("edit_there", "a/1"))
+        for path in ("1", "a/1", "a/2", "b/1"):
+            world.drop.delete(path)
+        world.do(("go_on", 30.0))
+        world.do(("offline",))
+        world.do(("approve",))
+        assert {path for path, _, _ in world._ledger.approved(world._mirror.id)} == {"1", "a/1", "a/2", "b/1"}
+        world.do(("exclude", ("a/",)))
+        world.do(("go_on", 30.0))
+        assert {path for path, _, _ in world._ledger.approved(world._mirror.id)} == {"1", "b/1"}
+    finally:
+        world.close()
+
+
 def test_an_approval_outlives_deletes_that_the_server_refused_for_a_while():
     world = begun()
     try:
