@@ -298,7 +298,7 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     if trouble is not None:
         raise trouble
     how = " (the directory is made at the first publish)" if made else ""
-    if temporary != path and isinstance(session, Session) and not session.profile.renames:
+    if temporary != path and not session.hides(path):
         trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
         return Finding(
             Level.WARNING,

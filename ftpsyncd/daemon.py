@@ -168,6 +168,7 @@ def _reload(
     try:
         config = again()
         require_secrets(config)
+        service.move(config)
     except FtpsyncdError as error:
         said = one_line(" | ".join(error.message.splitlines()))
         logger.bind(event="reload").warning("the configuration was not reloaded, the old one stays in force: {}", said)

@@ -32,6 +32,7 @@ from ftpsyncd.model import (
     join,
 )
 from ftpsyncd.tables import (
+    APPROVED_SINCE,
     BY_INODE,
     ENCODING,
     ERRORS,
@@ -260,6 +261,26 @@ class Ledger:
     def set_discarding(self, mapping: int, *, discarding: bool) -> None:
         """Remember that a person discarded this mapping's deletes, until all that is gone has been forgotten."""
         self._write("UPDATE mapping SET discarding=? WHERE id=?", (int(discarding), mapping))
+
+    def approved(self, mapping: int) -> list[tuple[str, int, bool]]:
+        """What a person allowed to be deleted and is not deleted yet.
+
+        Returns:
+            Each path, how many files, and whether it is a file that was changed at the server.
+        """
+        if self._db.version < APPROVED_SINCE:
+            return []
+        found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
+        return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
+
+    def set_approved(self, mapping: int, path: str, files: int, *, changed: bool = False) -> None:
+        """Remember that a person allowed so many files to be deleted at a path; 0: none any more."""
+        if files:
+            values = (mapping, os.fsencode(path), int(changed), files)
+            self._write("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", values)
+        else:
+            sql = "DELETE FROM approved WHERE mapping=? AND path=? AND changed=?"
+            self._write(sql, (mapping, os.fsencode(path), int(changed)))
 
     def paused(self, mapping: int) -> bool:
         """Whether a person paused this mapping."""

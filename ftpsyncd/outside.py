@@ -7,6 +7,7 @@ one, but for a single pass, which nobody asks anything.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ftpsyncd.config import Config
@@ -65,6 +66,7 @@ class Outside:
                 meter=self._meter,
                 http=config.control.http,
                 token_file=config.state_dir / "control.token",
+                state_dir=config.state_dir,
             )
             server.listen()
             self._server = server
@@ -79,8 +81,17 @@ class Outside:
             self._server.start()
         self._start_alerts(config, engine)
 
+    def move(self, socket: Path | None) -> None:
+        """Answer at another control socket.
+
+        Raises:
+            ControlError: it cannot be made; the old one stays.
+        """
+        if self._server is not None and socket is not None:
+            self._server.move(socket)
+
     def change(self, config: Config, engine: Engine) -> None:
-        """Answer and alert by another configuration from now on; where the socket is stays."""
+        """Answer and alert by another configuration from now on; `move` has been told of the socket."""
         if config.alerts != self._alerts:
             self._stop_alerts()
             self._start_alerts(config, engine)

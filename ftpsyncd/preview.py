@@ -161,9 +161,14 @@ class _Survey:
         """Why all of this, if it goes at once, waits for a person; empty if it may go."""
         if self._ledger is None or self.spec.deletes is DeletePolicy.KEEP:
             return ""
-        directories = {path for path, kind in gone if kind is Kind.DIR}
+        named, directories = {path for path, _ in gone}, {path for path, kind in gone if kind is Kind.DIR}
         files = len(gone) - len(directories) - sum(_is_below(path, directories) for path in self._renamed)
         files += sum(self._ledger.files_below(self._id, path) for path in directories)
+        files -= sum(
+            allowed
+            for path, allowed, changed in self._ledger.approved(self._id)
+            if not changed and (path in named or _is_below(path, directories))
+        )
         limit = self.spec.max_deletes.of(self._ledger.totals(self._id).files)
         return f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows" if files > limit else ""
 

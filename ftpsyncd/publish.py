@@ -7,6 +7,7 @@ made from: an upload needs the planned file, a delete needs its absence below a 
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import threading
@@ -24,6 +25,7 @@ from ftpsyncd.errors import (
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
+    RemoteError,
 )
 from ftpsyncd.lastlook import Folder, exists, local_path, lstat, require_gone, stat_of
 from ftpsyncd.local.quiet import open_quietly, writer_present
@@ -57,6 +59,8 @@ DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64
 UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
+COMPARED = 1024 * 1024
+"""Of what a broken transfer left, so much of its end is fetched to see whether it is ours."""
 _FRESH_DIRECTORIES = 10_000
 
 
@@ -229,6 +233,8 @@ class Publisher:
         spec = self._folder(upload.mapping).spec
         if there is not None:
             if spec.existing is ExistingPolicy.KEEP and _ours_of(there, upload.ours) is None:
+                if self._is_our_part(session, upload, there):
+                    return None
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
@@ -245,6 +251,30 @@ class Publisher:
             return None
         session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
         return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
+
+    def _is_our_part(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
+        """Whether what is there is what an earlier try sent of this very file under its final name.
+
+        The file begins like that, so that nothing is lost even if somebody else has put it there.
+        """
+        spec, remote = self._folder(upload.mapping).spec, self._remote(upload.mapping, upload.path)
+        exposed = spec.publish is PublishMode.DIRECT or not session.hides(remote)
+        if not (exposed and upload.fingerprint in upload.ours and there.kind is Kind.FILE):
+            return False
+        if there.size is None or there.size >= upload.fingerprint.size:
+            return False
+        offset, part = max(0, there.size - COMPARED), io.BytesIO()
+        try:
+            if there.size:
+                session.fetch(remote, part, offset=offset)
+        except RemoteError:
+            # One may not read there, or not begin in the middle: nothing is known.
+            if not session.usable:
+                raise
+            return False
+        with self._open(spec, upload)[0] as file:
+            file.seek(offset)
+            return file.read(len(part.getvalue())) == part.getvalue()
 
     def _is_plain(self, upload: Upload) -> bool:
         """Whether there is nothing to ask before an upload: it is simply sent."""

@@ -98,7 +98,11 @@ class Removals:
     """The absences, holds and deletes of one mapping."""
 
     def __init__(self, site: Site) -> None:
-        self.absent = Deletes()
+        approved = site.ledger.approved(site.id)
+        self.absent = Deletes(
+            {path: files for path, files, changed in approved if not changed},
+            lambda path, files: site.ledger.set_approved(site.id, path, files),
+        )
         self.forgotten: Callable[[str], None] = lambda _path: None
         """Is told what a person wants to stay at the server although it is gone here."""
         self._after_pass: set[str] = set()
@@ -110,7 +114,7 @@ class Removals:
         self._root: RootIdentity | None = None
         self._published_root = site.ledger.root(site.id)
         self._doomed: list[str] = []
-        self._decided: set[str] = set()
+        self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._swapped: set[str] = set()
         self._all_seen = False
@@ -206,7 +210,8 @@ class Removals:
         if self._is_published_source():
             self._discards_unseen = False
             self._end_discard()
-        self._swapped = {path for path in self._swapped if self._site.ledger.row(self._site.id, path) is not None}
+        self._forget_decisions()
+        self._swapped = {path for path in self._swapped if self._is_ours(path)}
         if self.hold is None:
             return
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
@@ -214,6 +219,17 @@ class Removals:
             self._release("nothing is left to delete")
         elif self.hold.kind is not HoldKind.MASS_DELETE and self._same_source():
             self._release("the folder that was published before is back")
+
+    def _is_ours(self, path: str) -> bool:
+        return self._site.ledger.row(self._site.id, path) is not None
+
+    def _forget_decisions(self) -> None:
+        """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
+        for path in self.absent.allowed_paths:
+            if not self._is_ours(path):
+                self.absent.back(path)
+        for path in [path for path in self._decided if not self._is_ours(path)]:
+            self._undecide(path)
 
     def _is_published_source(self) -> bool:
         """Whether what is not in this folder is gone: no other folder or disk is in its place."""
@@ -392,9 +408,11 @@ class Removals:
 
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
+        self.absent.there(listing.directory)
         if self._decided:
             files = (name for name, entry in listing.entries.items() if entry.kind is Kind.FILE)
-            self._decided.difference_update([join(listing.directory, name) for name in files])
+            for path in [join(listing.directory, name) for name in files]:
+                self._undecide(path)
 
     def spare(self, directory: str) -> None:
         """A directory that is gone was found under another name: nothing in it is deleted."""
@@ -424,6 +442,7 @@ class Removals:
         files = len(changed)
         self._decided.update(changed)
         for path in changed:
+            site.ledger.set_approved(site.id, path, 1, changed=True)
             site.ledger.failures.clear(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
@@ -472,7 +491,12 @@ class Removals:
     def deleted(self, path: str) -> None:
         """A file is gone from the server."""
         self.absent.deleted(path)
-        self._decided.discard(path)
+        self._undecide(path)
+
+    def _undecide(self, path: str) -> None:
+        if path in self._decided:
+            self._decided.discard(path)
+            self._site.ledger.set_approved(self._site.id, path, 0, changed=True)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.

@@ -113,6 +113,7 @@ class Service:
                 known = ", ".join(sorted(config.mappings))
                 raise UsageError(f"there is no mapping {name!r}; there are: {known}")
         self._names = names
+        self._socket = config.control.socket
         self._observe = observe
         self._journal = Journal()
         self._outside = None if one_pass else _outside(reload)
@@ -213,6 +214,16 @@ class Service:
         if self._outside is not None:
             self._outside.show(status)
 
+    def move(self, config: Config) -> None:
+        """Answer at the control socket of another configuration, before anything else of it is in force.
+
+        Raises:
+            ControlError: it cannot be made; the old one stays.
+        """
+        if self._outside is not None:
+            self._outside.move(config.control.socket)
+            self._socket = config.control.socket
+
     def change(self, config: Config) -> str:
         """Run another configuration from now on; what did not change is not disturbed.
 
@@ -224,12 +235,16 @@ class Service:
         """
         if self._roster is None:
             raise RuntimeError("the service is not running")
-        later = [key for key in ("state_dir", "control") if getattr(config, key) != getattr(self.config, key)]
-        config = config._replace(state_dir=self.config.state_dir, control=self.config.control)
+        wanted, before = config, self.config
+        control = before.control._replace(socket=self._socket)
+        config = config._replace(state_dir=before.state_dir, control=control)
         self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
         found = self._roster.change(config)
         others = (("log", "log"), ("history", "history_s"), ("alerts", "alerts"))
-        found.other = [key for key, name in others if getattr(config, name) != getattr(self.config, name)]
+        found.other = [key for key, name in others if getattr(config, name) != getattr(before, name)]
+        found.other += ["control.socket"] * (control.socket != before.control.socket)
+        later = ["state_dir"] * (wanted.state_dir != before.state_dir)
+        later += [f"control.{key}" for key in control._fields if getattr(wanted.control, key) != getattr(control, key)]
         self.config = config
         if self._outside is not None:
             self._outside.change(config, self.engine)

@@ -85,10 +85,20 @@ _DISCARDING = """
 ALTER TABLE mapping ADD COLUMN discarding INTEGER NOT NULL DEFAULT 0;  -- 1: what is gone is being forgotten
 """
 
-MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING)
+_APPROVED = """
+CREATE TABLE approved(
+    mapping INTEGER NOT NULL,
+    path BLOB NOT NULL,
+    changed INTEGER NOT NULL,       -- 1: a file, whatever has become of it at the server; 0: what is gone here
+    files INTEGER NOT NULL,
+    PRIMARY KEY(mapping, path, changed)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING, _APPROVED)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
-RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE = 2, 3, 4
+RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE = 2, 3, 4, 6
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"

@@ -123,6 +123,7 @@ class Waits:
             path in self.pending
             or path in self.offered
             or self._absent.knows(path)
+            or self._absent.is_allowed(path)
             or self._queue.waiting(self._name, path) is not None
         )
 

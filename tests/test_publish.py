@@ -18,7 +18,7 @@ from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind,
 from ftpsyncd.publish import FreshDirectories, Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteEntry
-from ftpsyncd.specs import ExistingPolicy, MappingSpec
+from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 
 M, BASE = "gallery", "/site"
 CONTENT = b"content"
@@ -129,6 +129,41 @@ def test_a_foreign_file_is_kept_whatever_it_is_looked_at_with(worker: Worker, na
     assert did([first]) == [Did.KEPT]
     assert isinstance(second, Done if name == "b" else Failed)
     assert worker.server.files[f"{BASE}/a"].content == b"somebody else's"
+
+
+@pytest.mark.parametrize(
+    ("there", "ours", "mode", "becomes"),
+    [
+        (CONTENT[:3], True, PublishMode.DIRECT, Did.PUBLISHED),
+        (b"", True, PublishMode.DIRECT, Did.PUBLISHED),
+        (CONTENT[:3], False, PublishMode.DIRECT, Did.KEPT),
+        (CONTENT[:3], True, PublishMode.ATOMIC, Did.KEPT),
+        (CONTENT[1:3], True, PublishMode.DIRECT, Did.KEPT),
+        (CONTENT + b"x", True, PublishMode.DIRECT, Did.KEPT),
+    ],
+)
+def test_only_how_a_file_begins_that_was_being_sent_under_its_final_name_is_no_foreign_file(
+    worker: Worker,
+    there: bytes,
+    ours: bool,  # noqa: FBT001
+    mode: PublishMode,
+    becomes: Did,
+):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=mode)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(there, 1)
+    seen = worker.sees("a")
+    assert did(worker.does(Upload(M, "a", seen, ours=(seen,) if ours else ()))) == [becomes]
+    assert worker.server.files[f"{BASE}/a"].content == (CONTENT if becomes is Did.PUBLISHED else there)
+
+
+def test_a_part_that_nobody_may_read_is_kept(worker: Worker):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[:3], 1)
+    worker.server.fail("RETR", NameRefusedError("No."))
+    seen = worker.sees("a")
+    assert did(worker.does(Upload(M, "a", seen, ours=(seen,)))) == [Did.KEPT]
 
 
 @pytest.mark.parametrize("refusal", [NameRefusedError("No."), NotFoundError("No."), NotSupportedError("No.")])

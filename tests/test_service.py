@@ -75,7 +75,7 @@ def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(
         ("", "nothing changed"),
         ("log: {level: debug}", "took over the new `log`"),
         ("history: 0s\nalerts: {command: [cat]}", "took over the new `history`, `alerts`"),
-        ("log: {format: text}\ncontrol: {socket: other}", "nothing changed; `control` from the next start on"),
+        ("log: {format: text}\ncontrol: {socket: other}", "nothing changed; `control.socket` from the next start on"),
     ],
 )
 def test_a_reload_says_what_else_it_took_over(

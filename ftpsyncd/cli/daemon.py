@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,16 @@ def client(config: Config) -> ControlClient:
         raise DaemonNotRunningError(
             "This configuration has no control socket.", remedy="Set `control: {socket: PATH}`."
         )
-    return _client(config.control.socket)
+    try:
+        return _client(config.control.socket)
+    except DaemonNotRunningError:
+        from ftpsyncd.control import whereabouts  # noqa: PLC0415 - needed where nobody is found only
+
+        # It is elsewhere until it is told that its socket is to move.
+        elsewhere = whereabouts.noted(config.state_dir)
+        if elsewhere is None:
+            raise
+        return _client(elsewhere)
 
 
 def _client(socket: Path) -> ControlClient:
@@ -64,7 +74,10 @@ def at_once(given: Given) -> ControlClient:
     """
     path = configuration.find_config(given.config, os.environ)
     socket = configuration.find_socket(path)
-    return client(configuration.load(path)) if socket is None else _client(socket)
+    if socket is not None:
+        with suppress(DaemonNotRunningError):
+            return _client(socket)
+    return client(configuration.load(path))
 
 
 def ask_status(given: Given) -> Status:

@@ -169,6 +169,6 @@ def discard(mapping: str, *, as_json: bool) -> None:
 def reload(*, as_json: bool) -> None:
     """Have the daemon read its configuration again; a wrong one changes nothing, and is explained.
 
-    What did not change is not disturbed. `state_dir` and `control` take effect at the next start.
+    What did not change is not disturbed. `state_dir` and `control.http` take effect at the next start.
     """
     tell(CommandName.RELOAD, as_json=as_json)

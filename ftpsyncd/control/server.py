@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
 from ftpsyncd.control.protocol import CONNECTIONS_MAX, Connection
 from ftpsyncd.control.sse import Broadcast
+from ftpsyncd.control.whereabouts import Identity, identity, note
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.logs import logger, quote
 
@@ -53,6 +55,7 @@ class ControlServer:
         meter: what is told of here is counted in `/metrics`.
         http: address and port of a TCP listener, too.
         token_file: what those who ask over TCP have to know; made if it is missing.
+        state_dir: where to note the socket for who looks for it at another place; nowhere if None.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class ControlServer:
         meter: Meter | None = None,
         http: tuple[str, int] | None = None,
         token_file: Path | None = None,
+        state_dir: Path | None = None,
     ) -> None:
         self._daemon = daemon
         self._path = socket_path
@@ -71,7 +75,8 @@ class ControlServer:
         self._meter = meter or Meter()
         self._http = http
         self._token_file = token_file or socket_path.with_name("control.token")
-        self._made: tuple[int, int] | None = None
+        self._state_dir = state_dir
+        self._made: Identity | None = None
         self._token = ""
         self._listeners: list[socket.socket] = []
         self._server: _Server | None = None
@@ -100,7 +105,7 @@ class ControlServer:
             listeners.append(stack.enter_context(_listen(self._path)))
             stack.pop_all()
         self._listeners = listeners
-        self._made = _identity(self._path)
+        self._listens_at(self._path)
 
     def start(self) -> None:
         """Returns when requests are answered.
@@ -123,6 +128,38 @@ class ControlServer:
             self.stop()
             raise ControlSocketError(f"The control API cannot be served on {quote(str(self._path))}: {trouble}.")
 
+    def move(self, socket_path: Path) -> None:
+        """Take another socket in place of the one there is; requests and readers of events are not disturbed.
+
+        One that somebody removed is made anew.
+
+        Raises:
+            ControlSocketError: it cannot be made, or another daemon answers on it; the old one stays.
+        """
+        if self._server is None:
+            raise RuntimeError("the control API is not served")
+        path, made = self._path, self._made
+        if identity(socket_path) == made:
+            self._listens_at(socket_path)
+            return
+        listener = _listen(socket_path)
+        # Noted before the old one is gone.
+        self._listens_at(socket_path)
+        try:
+            self._server.listen_on(listener, lambda: _remove(path, made))
+        except (RuntimeError, TimeoutError) as problem:
+            listener.close()
+            _remove(self._path, self._made)
+            self._listens_at(path)
+            shown = quote(str(socket_path))
+            raise ControlSocketError(f"The control API cannot be served on {shown}: {problem}.") from problem
+
+    def _listens_at(self, path: Path) -> None:
+        self._path, self._made = path, identity(path)
+        if self._state_dir is not None:
+            with suppress(OSError):  # a full disk: only who looks at another place does without it
+                note(self._state_dir, path, self._made)
+
     def stop(self) -> None:
         """Lets answers on their way end, for two seconds at most, and removes the socket; may be called again."""
         if self._server is not None and self._thread is not None:
@@ -132,10 +169,7 @@ class ControlServer:
                 logger.bind(event="control").warning("The control API did not stop in time.")
         for listener in self._listeners:
             listener.close()
-        # Only our own: another daemon may have put its socket there since.
-        if self._made is not None and _identity(self._path) == self._made:
-            with suppress(OSError):
-                self._path.unlink()
+        _remove(self._path, self._made)
         self._listeners, self._made, self._server, self._thread = [], None, None, None
 
 
@@ -188,6 +222,37 @@ class _Server(uvicorn.Server):
         if self._loop is not None and self._finished is not None:
             with suppress(RuntimeError):  # the loop is closed: it has ended already
                 self._loop.call_soon_threadsafe(self._finished.set)
+
+    def listen_on(self, listener: socket.socket, instead: Callable[[], None]) -> None:
+        """Accepts on another Unix socket; from any thread.
+
+        Args:
+            listener: it; closed in the end.
+            instead: removes the name of the one before, on which nothing more is accepted afterwards.
+
+        Raises:
+            RuntimeError: the thread has ended.
+            TimeoutError: it hangs.
+        """
+        if self._loop is None:
+            raise RuntimeError("nobody is answered")
+        moving = self._listen_on(listener, instead)
+        try:
+            moved = asyncio.run_coroutine_threadsafe(moving, self._loop)
+        except RuntimeError:
+            moving.close()
+            raise
+        moved.result(_START_S)
+
+    async def _listen_on(self, listener: socket.socket, instead: Callable[[], None]) -> None:
+        *others, old = self.servers
+        await super().startup([listener])
+        self.servers = [*others, *self.servers]
+        instead()
+        # One turn sees who has connected to the old one until now, the next accepts them.
+        for _ in range(2):
+            await asyncio.sleep(0)
+        old.close()
 
     async def _serve_on(self, listeners: list[socket.socket]) -> None:
         self._loop, self._finished = asyncio.get_running_loop(), asyncio.Event()
@@ -280,9 +345,8 @@ def _remove_stale(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+def _remove(path: Path, made: Identity | None) -> None:
+    """Removes our own socket; another daemon may have put its socket there since."""
+    if made is not None and identity(path) == made:
+        with suppress(OSError):
+            path.unlink()

@@ -2,14 +2,15 @@
 
 A path that is gone waits for ``delete_after``. What waits together is judged together against ``max_deletes``, and
 with what went out during the last minute, so that one mass delete cannot pass in portions. What a person approved does
-not count against the limit, and the approval ends with the absence: a path that came back is protected as before.
+not count against the limit until it is deleted, also where it was refused and is tried again. The approval ends with
+the absence: a path that came back is protected as before.
 Times are monotonic seconds; counts are files.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,9 +43,24 @@ class _Admission:
 
 
 class Deletes:
-    """The absences of one mapping and the guard over their deletion."""
+    """The absences of one mapping and the guard over their deletion.
 
-    def __init__(self) -> None:
+    Args:
+        allowed: what a person allowed to be deleted, by an earlier process: how many files at each path.
+        keep: is told of each change of that; 0 files: it is over.
+    """
+
+    def __init__(
+        self, allowed: Mapping[str, int] | None = None, keep: Callable[[str, int], None] = lambda _path, _files: None
+    ) -> None:
+        self._keep = keep
+        self._allowed: dict[str, int] = {}
+        """What a person allowed to be deleted and is not deleted yet; it outlives its admission, and a refusal."""
+        self._allowed_below: dict[str, int] = {}
+        """As `_below`."""
+        for path, files in (allowed or {}).items():
+            self._allowed[path] = files
+            _count_above(self._allowed_below, path, 1)
         self._absent: dict[str, Absence] = {}
         self._below: dict[str, int] = {}
         """For each directory, how many absences are noted below it, so that few have to be searched for them."""
@@ -66,7 +82,7 @@ class Deletes:
         return self._files
 
     def __bool__(self) -> bool:
-        return bool(self._absent or self._doomed)
+        return bool(self._absent or self._doomed or self._allowed)
 
     def knows(self, path: str) -> bool:
         """Whether anything is noted about a path, or is being done to it."""
@@ -86,9 +102,10 @@ class Deletes:
         """A file is gone; returns since when."""
         if self._open and path not in self._absent:
             self._take_back(self._open_at(path), files)
-        before = self._absent.get(path, Absence(now, 0))
-        self._put(path, Absence(before.since, files, min(before.approved, files)))
-        return before.since
+        before = self._absent.get(path)
+        since = now if before is None else before.since
+        self._put(path, Absence(since, files, min(files, self._allowed.get(path, 0))))
+        return since
 
     def note_directory(self, path: str, files: int, now: float) -> float:
         """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
@@ -98,20 +115,32 @@ class Deletes:
         prefix = f"{path}/" if self._below.get(path) else ""
         below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)} if prefix else {}
         for inner in below:
-            self.back(inner)
-        parts = [*below.values(), self._absent.get(path, Absence(now, 0))]
-        since = min(absence.since for absence in parts)
-        approved = min(files, sum(absence.approved for absence in parts))
-        self._put(path, Absence(since, files, approved))
+            self._dealt_with(inner)
+        since = min(absence.since for absence in (*below.values(), self._absent.get(path, Absence(now, 0))))
+        if self._allowed_below.get(path):
+            parts = [p for p in self._allowed if p.startswith(f"{path}/")]
+            allowed = self._allowed.get(path, 0) + sum(self._allowed[p] for p in parts)
+            for inner in parts:
+                self._allow(inner, 0)
+            self._allow(path, allowed)
+        self._put(path, Absence(since, files, min(files, self._allowed.get(path, 0))))
         return since
 
     def back(self, path: str) -> None:
         """A path is there again, or its absence has been dealt with."""
-        self._put(path, None)
-        self._doomed.discard(path)
+        self._dealt_with(path)
+        self._allow(path, 0)
+
+    def there(self, directory: str) -> None:
+        """A directory can be listed: neither it nor one above it is gone, whatever is noted still."""
+        while self._allowed and directory:
+            self._allow(directory, 0)
+            directory = parent(directory)
 
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
+        for path in tuple(self._allowed):
+            self._allow(path, 0)
         self._absent.clear()
         self._below.clear()
         self._doomed.clear()
@@ -123,17 +152,28 @@ class Deletes:
         if before is not None:
             self._files -= before.files
             self._approved -= before.approved
-        step = (absence is not None) - (before is not None)
-        directory = path
-        while step and directory:
-            directory = parent(directory)
-            self._below[directory] = self._below.get(directory, 0) + step
-            if not self._below[directory]:
-                del self._below[directory]
+        if (before is None) is not (absence is None):
+            _count_above(self._below, path, 1 if before is None else -1)
         if absence is not None:
             self._absent[path] = absence
             self._files += absence.files
             self._approved += absence.approved
+
+    def _dealt_with(self, path: str) -> None:
+        self._put(path, None)
+        self._doomed.discard(path)
+
+    def _allow(self, path: str, files: int) -> None:
+        """A person allows so many files to be deleted at a path, or that is over."""
+        before = self._allowed.pop(path, 0)
+        if files:
+            self._allowed[path] = files
+        if bool(files) is not bool(before):
+            _count_above(self._allowed_below, path, 1 if files else -1)
+        if files != before:
+            self._keep(path, files)
+            if (absence := self._absent.get(path)) is not None:
+                self._put(path, absence._replace(approved=min(absence.files, files)))
 
     def any_since(self, moment: float) -> bool:
         """Whether anything is noted that was gone by then already."""
@@ -153,7 +193,7 @@ class Deletes:
     def admit(self, path: str, now: float) -> None:
         """The deletion of an absent path begins."""
         absence = self._absent[path]
-        self.back(path)
+        self._dealt_with(path)
         files = absence.files - absence.approved
         if files > 0:
             admission = self._open[path] = _Admission(path, now, files, files)
@@ -164,6 +204,11 @@ class Deletes:
         """A file has been deleted: it counts for the whole of its minute."""
         if admission := next(self._open_at(path), None):
             self._settle(admission, 1)
+        while self._allowed and path:
+            if files := self._allowed.get(path):
+                self._allow(path, files - 1)
+                break
+            path = parent(path)
 
     def _take_back(self, admissions: Iterable[_Admission], files: int) -> None:
         """What was admitted is gone from the disk still, or again: it was not deleted, and does not count twice."""
@@ -192,10 +237,18 @@ class Deletes:
 
     def approve(self) -> int:
         """A person allows everything that is gone now to be deleted; returns how many files that is."""
-        for path, absence in self._absent.items():
-            self._absent[path] = absence._replace(approved=absence.files)
-        self._approved = self._files
+        for path, absence in tuple(self._absent.items()):
+            self._allow(path, absence.files)
         return self._files
+
+    @property
+    def allowed_paths(self) -> list[str]:
+        """Where a person allowed something to be deleted that is not deleted yet."""
+        return list(self._allowed)
+
+    def is_allowed(self, path: str) -> bool:
+        """Whether a person allowed something at this path to be deleted."""
+        return path in self._allowed
 
     # ── directories being deleted ────────────────────────────────────────────────────────────────────────────
 
@@ -211,3 +264,12 @@ class Deletes:
     def is_doomed(self, directory: str) -> bool:
         """Whether a directory that is gone is being deleted already."""
         return directory in self._doomed
+
+
+def _count_above(counts: dict[str, int], path: str, step: int) -> None:
+    """Count something at a path in each directory above it."""
+    while path:
+        path = parent(path)
+        counts[path] = counts.get(path, 0) + step
+        if not counts[path]:
+            del counts[path]

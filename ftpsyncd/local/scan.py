@@ -19,6 +19,8 @@ from typing import NamedTuple
 from ftpsyncd.local import mounts, quiet, tree
 from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
 
+_NAME_MAX = 255
+"""Bytes, of nearly every file system; one that takes more does not call them too many (pathconf(3))."""
 _INODE_MASK = (1 << 63) - 1
 """As `tree.fold`, spelled out here because a call per file would cost as much as the rest."""
 
@@ -119,6 +121,8 @@ class Scanner:
             return failed._replace(problem=f"{directory!r} leads through {error.strerror}")
         except OSError as error:
             presence = Presence.ABSENT if error.errno in tree.GONE and directory else Presence.UNREADABLE
+            if _is_no_name(directory, error):
+                presence = Presence.ABSENT
             return failed._replace(presence=presence, problem=f"{directory!r}: {_words(error)}")
         try:
             status = os.fstat(descriptor)
@@ -288,9 +292,14 @@ def _entry_of(status: os.stat_result) -> Entry:
 
 def _remember_failure(unreadable: dict[str, str], name: str, error: OSError | ValueError) -> None:
     """A name that vanished is simply absent; any other failure proves nothing and is told."""
-    if isinstance(error, OSError) and error.errno in tree.GONE:
+    if isinstance(error, OSError) and (error.errno in tree.GONE or _is_no_name(name, error)):
         return
     unreadable[name] = _words(error)
+
+
+def _is_no_name(path: str, error: OSError) -> bool:
+    """Whether nothing can be at a path, as a person may ask for it: a name in it is too long for any file."""
+    return error.errno == errno.ENAMETOOLONG and any(len(os.fsencode(name)) > _NAME_MAX for name in path.split("/"))
 
 
 def _is_busy(name: str, directory_fd: int) -> bool:

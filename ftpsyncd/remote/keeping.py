@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ftpsyncd.remote import hello
-from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Profile, Resuming
+from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Beyond, Dating, Hashing, Oddity, Profile, Resuming
 
-_NOT_MEASURED = frozenset({"cap", "overlapping", "parting"})
+_NOT_MEASURED = frozenset({"cap", "overlapping", "parting", "no_renames"})
+
+_NO_RENAMES = "no renames in "
 
 REFUSALS_LAST_S = 7 * 86400.0
 """A refusal that is older is tried anew."""
@@ -25,6 +27,11 @@ def _flag(value: object) -> bool | None:
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
+
+
+def _directories(value: object) -> list[str] | None:
+    known = value if isinstance(value, list) else []
+    return [each for each in known if isinstance(each, str) and each.startswith("/")][:MOST_WITHOUT_RENAMES]
 
 
 def _group(value: object) -> str | None:
@@ -41,6 +48,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "stats": _flag,
     "listings": _flag,
     "renames": _flag,
+    "no_renames": _directories,
     "rename_over": _flag,
     "dating": Dating,
     "resuming": Resuming,
@@ -101,6 +109,7 @@ def refusals(profile: Profile) -> set[str]:
     refused = {name for name, hopeless in _HOPELESS.items() if getattr(profile, name) == hopeless}
     if profile.tls_group:
         refused.add("tls_group")
+    refused |= {f"{_NO_RENAMES}{directory}" for directory in profile.no_renames}
     return refused | {f"keeps {oddity}" for oddity, kept in profile.keeps.items() if not kept}
 
 
@@ -110,6 +119,7 @@ def hope(profile: Profile, refusal: str) -> None:
         setattr(profile, refusal, getattr(Profile(), refusal))
     if refusal == "tls_group":
         profile.tls_group = ""
+    profile.no_renames = [known for known in profile.no_renames if f"{_NO_RENAMES}{known}" != refusal]
     profile.keeps = {oddity: kept for oddity, kept in profile.keeps.items() if f"keeps {oddity}" != refusal}
 
 

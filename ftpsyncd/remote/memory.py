@@ -218,6 +218,10 @@ class MemorySession:
                 took_s = time.monotonic() - started
                 yield PublishResult(job, None, digest, took_s, "226 Transfer complete.", dated, kept)
 
+    def hides(self, _path: str) -> bool:
+        """See `port.RemoteSession.hides`."""
+        return True
+
     def _publish(self, job: PublishJob) -> tuple[bytes, bool, int]:
         for path in (job.path, job.temporary):
             if any(c in path for c in "\r\n\0"):

@@ -259,7 +259,7 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         upload.error = RenameUnclearError(ended)
     elif began.more:
         upload.error = RenameRefusedError(ended)
-    elif began.code in {500, 502, 504}:
+    elif began.code in trials.NOT_KNOWN:
         session.profile.renames = False
         upload.error = NoRenameError(began.text)
     else:
@@ -320,7 +320,7 @@ def _rename_otherwise(session: Session, upload: Outgoing, refused: RenameRefused
 
 
 def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -> bool:
-    """Whether the server renames nothing, so that a refusal tells nothing about the name; the profile learns it.
+    """Whether nothing may be renamed there, so that a refusal tells nothing about the name; the profile learns it.
 
     Not where a file is missing, busy or in the way, a name not allowed, or this connection has renamed anything: a
     small file of our own must be refused another name, too.
@@ -335,10 +335,10 @@ def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -
         return False
     if there is not None and there.kind is not Kind.FILE:
         return False
-    if session.profile.renames:
+    if session.profile.renames_at(upload.job.path):
         small = names.trial(upload.temporary)
         trials.learn_renaming(session, small, names.trial(small))
-    return not session.profile.renames
+    return not session.profile.renames_at(upload.job.path)
 
 
 def remove(session: Session, upload: Outgoing) -> None:

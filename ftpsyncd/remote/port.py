@@ -106,6 +106,9 @@ class RemoteSession(Protocol):
         ``jobs`` is never asked for a job that the session could not start.
         """
 
+    def hides(self, path: str) -> bool:
+        """Whether what is published at a path can get that name when it is complete, as far as is known."""
+
     def fetch(
         self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
     ) -> int:

@@ -119,6 +119,9 @@ _CREDIT_LOST = 16
 """A file that has to be sent twice costs about as much as so many saved round trips: with more losses than that, the
 credit is used up, and at once where it never works."""
 
+MOST_WITHOUT_RENAMES = 8
+"""A server that was seen to allow no renames in more directories than that allows none anywhere."""
+
 LONGEST_SILENCE_S = 30.0
 
 
@@ -150,6 +153,8 @@ class Profile:
     """So is MLSD."""
     renames: bool = True
     """RNFR and RNTO are known and allowed; else files are sent under their final names."""
+    no_renames: list[str] = field(default_factory=list)
+    """Directories where they are not allowed, nor anywhere below, whatever is elsewhere."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
     dating: Dating | None = None
@@ -223,6 +228,19 @@ class Profile:
         self.parting_credit = min(self.parting_credit + 1, _CREDIT_MOST) if well else self.parting_credit - _CREDIT_LOST
         if self.parting_credit < 0:
             self.parting, self.parting_credit = False, _CREDIT
+
+    def renames_at(self, path: str) -> bool:
+        """Whether what is published at a path may be renamed there, as far as is known."""
+        return self.renames and not any(path.startswith(f"{directory}/") for directory in self.no_renames)
+
+    def refuses_renames(self, directory: str) -> None:
+        """Nothing may be renamed in a directory; that holds below it as well, and from many such for all others."""
+        within = f"{directory}/"
+        elsewhere = [known for known in self.no_renames if not known.startswith(within)]
+        if not directory or len(elsewhere) == MOST_WITHOUT_RENAMES:
+            self.renames, self.no_renames = False, []
+        else:
+            self.no_renames = [*elsewhere, directory]
 
     @property
     def silence_s(self) -> float:

@@ -39,11 +39,11 @@ class RenameRefusedError(RemoteError):
 
 
 class NoRenameError(TransferFailedError):
-    """The server renames nothing, which the profile knows by now: the file is to be sent under its final name."""
+    """Nothing may be renamed there, which the profile knows by now: the file is to be sent under its final name."""
 
     def __init__(self, reply: str) -> None:
         super().__init__(
-            f"The server cannot rename; files are sent under their final names from now on: {reply}", reply=reply
+            f"The server cannot rename there; files are sent under their final names from now on: {reply}", reply=reply
         )
 
 

@@ -390,6 +390,10 @@ class Session:
         """See `port.RemoteSession.publish`."""
         return upload.publish(self, jobs)
 
+    def hides(self, path: str) -> bool:
+        """See :meth:`ftpsyncd.remote.port.RemoteSession.hides`."""
+        return self.profile.renames_at(path)
+
     def fetch(
         self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
     ) -> int:

@@ -34,6 +34,8 @@ GAP = 1000
 """How far beyond the end a REST is tried."""
 FORBIDDEN = (NameRefusedError, NotSupportedError)
 """What a rename may be refused with where none is allowed; those derived from them are about the names."""
+NOT_KNOWN = frozenset({500, 502, 504})
+"""Replies that are about a command, whatever it is to be done to (RFC 959 §4.2)."""
 MOST_TRIALS = 2
 """A server that ends the session so often under a trial is not tried again."""
 
@@ -119,14 +121,14 @@ def learn_resuming(session: Session, path: str) -> None:
 
 
 def learn_renaming(session: Session, path: str, other: str) -> None:
-    """Find out whether the server renames anything; the profile remembers if not, the session if so.
+    """Find out whether the server renames anything in a directory; the profile remembers if not, the session if so.
 
     A server that cannot be tried now, because it is full for instance, is tried another time.
 
     Args:
         session: at the server.
-        path: of the small file.
-        other: its other name, in the same directory.
+        path: of the small file, in that directory.
+        other: its other name, there as well.
 
     Raises:
         RemoteError: the session ended.
@@ -138,8 +140,10 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
         reply = renaming.one_by_one(session, path, other)
         if reply.good:
             session.renames = True
-        elif forbids_renaming(session, reply):
+        elif reply.code in NOT_KNOWN:
             session.profile.renames = False
+        elif forbids_renaming(session, reply):
+            session.profile.refuses_renames(path.rpartition("/")[0])
 
 
 def forbids_renaming(session: Session, reply: Reply) -> bool:

@@ -183,7 +183,7 @@ class _Cycle:
         if job.size > SMALL or job.resume or self.slow:
             # Before anything else: the rename of the file before may show that there is none.
             yield from self._flush()
-        temporary = job.temporary if session.profile.renames else job.path
+        temporary = job.temporary if session.profile.renames_at(job.path) else job.path
         names = Names(session.name(temporary), session.name(job.path))
         session.assure(job.path)
         # A part that will not be continued here goes with what has to go.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
 from ftpsyncd.specs import destination
+from ftpsyncd.tables import APPROVED_SINCE
 from tests.cli.terminal import park
 
 
@@ -48,7 +50,15 @@ def test_a_file_that_a_program_writes_waits(ftpsyncd, config_file, names):
     assert [path for verb, path in found if verb == "upload"] == names[1:]
 
 
-def publish(config_file: Path, paths: list[str], *, held: bool = False, paused: bool = False, root: int = 0) -> None:
+def publish(
+    config_file: Path,
+    paths: list[str],
+    *,
+    held: bool = False,
+    paused: bool = False,
+    root: int = 0,
+    approved: dict[str, int] | None = None,
+) -> None:
     """Have the ledger know files of the gallery, none of which is on disk, of directories that are known, too."""
     config = load(config_file)
     spec = config.mappings["gallery"]
@@ -64,6 +74,8 @@ def publish(config_file: Path, paths: list[str], *, held: bool = False, paused: 
         if root:
             ledger.set_root(mapping, RootIdentity(root, root))
         ledger.set_paused(mapping, paused=paused)
+        for path, files in (approved or {}).items():
+            ledger.set_approved(mapping, path, files)
 
 
 def limit_deletes(config_file: Path, most: int) -> None:
@@ -82,6 +94,25 @@ def test_deletes_that_may_go_are_actions(ftpsyncd, config_file):
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
     assert "4 actions: 3 delete, 1 remove_dir" in told
     assert "approve" not in told
+
+
+@pytest.mark.parametrize("approved", [{"sub": 2}, {"sub/a.jpg": 1, "sub/b.jpg": 1}, {"sub": 2, "other": 7}])
+def test_deletes_that_a_person_approved_do_not_count(ftpsyncd, config_file, approved):
+    publish(config_file, PATHS, approved=approved)
+    limit_deletes(config_file, 1)
+    document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
+    assert [each["held"] for each in document["planned"] if each["verb"] != "wait"] == [False] * len(GONE)
+    config_file.write_text(config_file.read_text().replace("max_deletes: 1", "max_deletes: 0"))
+    told = ftpsyncd("plan", "gallery", "-c", config_file).out
+    assert "held: 1 files at once are more than max_deletes (0) allows" in told
+
+
+def test_a_ledger_that_knows_no_approvals_yet_is_read_all_the_same(ftpsyncd, config_file):
+    publish(config_file, PATHS)
+    db = sqlite3.connect(load(config_file).state_dir / LEDGER)
+    db.executescript(f"DROP TABLE approved; PRAGMA user_version={APPROVED_SINCE - 1}")
+    db.close()
+    assert planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file)) == GONE
 
 
 @pytest.mark.parametrize(

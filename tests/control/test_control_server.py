@@ -16,6 +16,7 @@ from loguru import logger
 from ftpsyncd.control import server, sharing
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.server import ControlServer
+from ftpsyncd.control.whereabouts import note, noted
 from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode
 from tests.control.fakes import FakeDaemon
 
@@ -147,6 +148,54 @@ def test_a_successors_socket_is_not_removed(path):
     with ControlServer(FakeDaemon(), path):
         old.stop()
         assert ControlClient(path).healthy()
+
+
+def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_path):
+    daemon, answers = HangingDaemon(), []
+    place = tmp_path / "else" / "where"
+    with ControlServer(daemon, path, state_dir=tmp_path) as moving:
+        asking = threading.Thread(target=lambda: answers.append(ControlClient(path).status()))
+        asking.start()
+        assert daemon.entered.wait(60)
+        assert noted(tmp_path) == path
+        moving.move(place)
+        assert not path.exists()
+        assert noted(tmp_path) == place
+        assert stat.S_IMODE(place.lstat().st_mode) == 0o660
+        assert ControlClient(place).healthy()
+        daemon.let_go.set()
+        asking.join(60)
+        assert answers
+    assert not place.exists()
+    assert noted(tmp_path) is None
+
+
+def test_a_socket_where_another_daemon_answers_is_not_moved_to(path, tmp_path):
+    with ControlServer(FakeDaemon(), path, state_dir=tmp_path) as moving, ControlServer(FakeDaemon(), tmp_path / "s"):
+        with pytest.raises(ControlSocketError, match="Another daemon answers on"):
+            moving.move(tmp_path / "s")
+        assert ControlClient(path).healthy()
+        assert noted(tmp_path) == path
+
+
+def test_the_same_socket_under_another_name_is_no_other_daemon(path, tmp_path):
+    (tmp_path / "link").symlink_to("run")
+    with ControlServer(FakeDaemon(), path) as moving:
+        moving.move(tmp_path / "link" / path.name)
+        assert ControlClient(path).healthy()
+
+
+def test_a_socket_that_somebody_removed_is_made_anew(path):
+    with ControlServer(FakeDaemon(), path) as moving:
+        path.unlink()
+        moving.move(path)
+        assert ControlClient(path).healthy()
+
+
+def test_a_note_of_a_killed_daemon_leads_to_no_other(path, tmp_path):
+    note(tmp_path, path, (1, 2))
+    with ControlServer(FakeDaemon(), path):
+        assert noted(tmp_path) is None
 
 
 def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said):

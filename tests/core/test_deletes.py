@@ -305,6 +305,72 @@ def test_an_approval_passes_on_to_the_directory_that_is_gone_as_a_whole():
     assert deletes.allowed(LIMIT, NOW)
 
 
+class Kept(dict[str, int]):
+    """What outlives the process."""
+
+    def keep(self, path: str, files: int) -> None:
+        if files:
+            self[path] = files
+        else:
+            del self[path]
+
+    def deletes(self) -> Deletes:
+        """Of the next process."""
+        return Deletes(self, self.keep)
+
+
+def test_an_approval_outlives_the_process_until_all_is_deleted():
+    kept = Kept()
+    deletes = kept.deletes()
+    deletes.note_directory("d", 100, NOW)
+    deletes.note("a", 1, NOW)
+    deletes.approve()
+    assert kept == {"d": 100, "a": 1}
+    deletes.admit("d", NOW)
+    deletes.doom("d")
+    for name in many(60):
+        deletes.deleted(f"d/{name}")
+    deletes = kept.deletes()
+    deletes.note_directory("d", 40, NOW)
+    assert deletes.allowed(0, NOW)
+    # What a crash left unseen, or came too late to be counted, was not approved.
+    deletes.note_directory("d", 41, NOW)
+    assert not deletes.allowed(0, NOW)
+    for name in many(40):
+        deletes.deleted(f"d/{name}")
+    deletes.deleted("a")
+    assert not kept
+
+
+def test_an_approval_of_an_earlier_process_passes_on_to_a_directory_that_is_gone_as_a_whole():
+    kept = Kept({"d/a": 1, "d/e": 10, "d2/a": 1})
+    deletes = kept.deletes()
+    deletes.note_directory("d", 12, NOW)
+    assert deletes.allowed(1, NOW)
+    assert not deletes.allowed(0, NOW)
+    assert kept == {"d": 11, "d2/a": 1}
+
+
+def test_an_approval_of_a_directory_ends_when_the_directory_or_something_in_it_can_be_listed():
+    kept = Kept({"d": 100, "e": 100})
+    deletes = kept.deletes()
+    deletes.there("d/e/f")
+    deletes.note_directory("d", 100, NOW)
+    assert not deletes.allowed(99, NOW)
+    assert kept == {"e": 100}
+    deletes.clear()
+    assert not kept
+
+
+def test_an_approved_delete_that_was_refused_is_approved_still():
+    deletes = gone(*many(200))
+    deletes.approve()
+    admit_all(deletes)
+    for path in many(200):
+        deletes.note(path, 1, NOW + 5)
+    assert deletes.allowed(0, NOW + 5)
+
+
 @pytest.mark.parametrize(
     ("limit", "published", "count"),
     [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, contents, site
 from tests.servers import running
 from tests.waiting import until
@@ -48,3 +49,57 @@ def test_files_are_published_renamed_and_deleted_and_those_of_others_are_left_al
         left = {"a": b"second a", "c": b"edited at the server", "e": b"after a crash"}
         assert stored(s) == {**theirs, **left}
         assert contents(s.drop).keys() == {b"theirs", b"a", b"e"}
+
+
+@pytest.mark.parametrize("how", ["direct", "nothing may be renamed"])
+@pytest.mark.parametrize("trouble", ["the line dies", "the daemon is killed"])
+def test_a_part_of_ours_under_the_final_name_is_not_kept_as_somebody_elses(
+    how: str, trouble: str, tmp_path: Path
+) -> None:
+    film = os.urandom(3_000_000)
+    denied, publish = ((), "direct") if how == "direct" else (("RNTO",), "atomic")
+    with (
+        running("vsftpd", denied=denied) as server,
+        Proxy(server.host, server.port) as proxy,
+        site(
+            server,
+            tmp_path,
+            existing="keep",
+            publish=publish,
+            server_keys={"host": "127.0.0.1", "port": proxy.port, "bandwidth": "1 MB/s"},
+        ) as s,
+    ):
+        s.start()
+        (s.drop / "first").write_bytes(b"first")
+        until(lambda: (s.published / "first").exists() and s.mapping_status()["published_files"] == 1, "the first", 30)
+        if trouble == "the line dies":
+            proxy.cut_at = proxy.uploaded + 1_000_000
+        (s.drop / "film.mov").write_bytes(film)
+        if trouble == "the daemon is killed":
+            until(lambda: len(stored(s).get("film.mov", b"")) > 500_000, "a part is there", 30)
+            s.kill()
+            s.start()
+        s.until_equal()
+        assert "that ftpsyncd never published" not in s.log()
+
+
+def test_a_file_of_somebody_else_stays_where_a_transfer_was_cut_off(tmp_path: Path) -> None:
+    with (
+        running("vsftpd") as server,
+        Proxy(server.host, server.port) as proxy,
+        site(
+            server,
+            tmp_path,
+            existing="keep",
+            publish="direct",
+            server_keys={"host": "127.0.0.1", "port": proxy.port, "bandwidth": "1 MB/s"},
+        ) as s,
+    ):
+        s.start()
+        (s.drop / "film.mov").write_bytes(os.urandom(3_000_000))
+        until(lambda: len(stored(s).get("film.mov", b"")) > 500_000 if s.published.exists() else False, "a part", 30)
+        s.kill()
+        (s.published / "film.mov").write_bytes(b"of somebody else")
+        s.start()
+        until(lambda: "that ftpsyncd never published" in s.log(), "it is kept", 30)
+        assert stored(s)["film.mov"] == b"of somebody else"

@@ -100,6 +100,20 @@ def test_a_mapping_that_comes_back_goes_on_from_what_it_had_published(running: S
     assert s.log().count("published a.jpg") == 1
 
 
+def test_a_mapping_with_another_name_sends_nothing_that_is_there(running: Site) -> None:
+    s = running
+    (s.drop / "deep").mkdir()
+    for path in ("a.jpg", "deep/b.jpg"):
+        (s.drop / path).write_bytes(b"picture")
+    s.until_equal()
+    until(lambda: s.mapping_status()["published_files"] == 2, "both are recorded")
+    mapping = json.loads(s.config.read_text())["mappings"][MAPPING]
+    edit(s, mappings={MAPPING: None, "other": mapping})
+    assert "added other; removed drop" in s.command("reload").stdout
+    until(lambda: s.mapping_status()["published_files"] == 2, "the other one knows them", 20)
+    assert "other: published" not in s.log()
+
+
 def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, server_keys={"bandwidth": "1 MB/s"}) as s:
         s.start()
@@ -233,3 +247,33 @@ def test_alerts_are_told_by_the_running_daemon_and_follow_a_reload(running: Site
     s.command("pause")
     until(lambda: out.exists() and '"kind": "paused"' in out.read_text(), "the alert", 20)
     assert json.loads(out.read_text().splitlines()[0])["subject"] == MAPPING
+
+
+def test_a_control_socket_that_moves_is_found_before_and_after_the_reload(running: Site) -> None:
+    s = running
+    assert s.process is not None
+    old, new = s.base / "control.sock", s.base / "elsewhere" / "control.sock"
+    config = json.loads(s.config.read_text())
+    s.config.write_text(json.dumps({**config, "control": {"socket": str(new)}}))
+    # Edited, and not in force: the commands find the daemon where it is.
+    assert json.loads(s.command("status", "--json").stdout)["daemon"]["pid"] == s.process.pid
+    assert s.command("reload").stdout == "reloaded: took over the new `control.socket`\n"
+    assert new.is_socket()
+    assert not old.exists()
+    assert json.loads(s.command("status", "--json").stdout)["daemon"]["pid"] == s.process.pid
+    assert s.command("reload").stdout == "reloaded: nothing changed\n"
+    assert s.stop() == 0
+    assert not new.exists()
+
+
+def test_a_control_socket_that_cannot_move_changes_nothing(running: Site) -> None:
+    s = running
+    (s.base / "file").touch()
+    config = json.loads(s.config.read_text())
+    socket = {"socket": str(s.base / "file" / "control.sock")}
+    s.config.write_text(json.dumps({**config, "mappings": {"other": config["mappings"][MAPPING]}, "control": socket}))
+    refused = s.command("reload", ok=False)
+    assert refused.returncode == 75
+    assert "cannot be made: " in refused.stderr
+    assert "the old one stays in force" in s.log()
+    assert [mapping["name"] for mapping in s.status()["mappings"]] == [MAPPING]

@@ -150,9 +150,16 @@ def test_other_failures_to_open_are_unreadable(root: Path, monkeypatch: pytest.M
 
 
 def test_a_name_that_cannot_be_asked_for_is_told(root: Path) -> None:
-    listing = Scanner(root).probe("", ["x" * 300, "nul\0"])
+    listing = Scanner(root).probe("", ["nul\0"])
     assert listing.presence is Presence.PRESENT
-    assert set(listing.unreadable) == {"x" * 300, "nul\0"}
+    assert set(listing.unreadable) == {"nul\0"}
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ä" * 128])
+def test_nothing_is_at_a_name_that_no_file_can_have(root: Path, name: str) -> None:
+    listing = Scanner(root).probe("", [name])
+    assert (listing.presence, listing.entries, listing.unreadable) == (Presence.PRESENT, {}, {})
+    assert Scanner(root).probe(f"sub/{name}", ["a"]).presence is Presence.ABSENT
 
 
 _AS_NOBODY = """

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from ftpsyncd.core.names import SUFFIX, TRASH
-from ftpsyncd.errors import LocalUnreadableError
+from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.model import MakeDir, RenameDir, parent
@@ -691,6 +691,135 @@ def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: s
         finally:
             world.close()
     assert died > 5
+
+
+def test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer():
+    died = 0
+    for steps in range(40):
+        world = begun()
+        try:
+            world.do(("delete_all",))
+            world.do(("go_on", 30.0))
+            world.do(("approve",))
+            told = len(world.events)
+            world.later(steps, ("crash",))
+            world.do(("go_on", 30.0))
+            died += not world.running
+            world._later.clear()
+            for op in (("start",), ("go_on", 400.0)):
+                world.do(op)
+            assert not world._published(), steps
+            assert EventKind.HELD not in {event.kind for event in world.events[told:]}, steps
+            # It is over: files of the same names are protected like others.
+            assert not world._ledger.approved(world._mirror.id)
+            for path in ("1", "a/1", "a/2", "b/1"):
+                world.drop.make_folder(path.rpartition("/")[0])
+                world.write(path, 30)
+            world.do(("go_on", 70.0))
+            world.do(("delete_all",))
+            world.do(("restart",))
+            world.do(("go_on", 30.0))
+            assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
+        finally:
+            world.close()
+    assert died > 10
+
+
+@pytest.mark.parametrize("ending", ["crash", "restart"])
+def test_an_approval_is_over_when_the_files_are_back(ending: str):
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("go_on", 30.0))
+        world.do(("offline",))
+        for op in (("approve",), ("crash",), ("start",), ("write_all",), ("go_on", 30.0)):
+            world.do(op)
+        assert not world._ledger.approved(world._mirror.id)
+        world.do(("online",))
+        world.do(("go_on", 400.0))
+        world.do(("delete_all",))
+        world.do((ending,))
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
+        assert world._ledger.hold(world._mirror.id) is not None
+    finally:
+        world.close()
+
+
+def test_an_approval_that_a_crash_cut_off_is_not_about_what_was_deleted_since():
+    world = begun()
+    try:
+        for path in ("c/1", "c/2", "c/3", "c/4"):
+            world.drop.make_folder("c")
+            world.write(path, 20)
+        world.do(("go_on", 10.0))
+        for path in ("1", "a/1", "a/2", "b/1"):
+            world.drop.delete(path)
+        world.do(("go_on", 30.0))
+        world.do(("offline",))
+        world.do(("approve",))
+        world.do(("crash",))
+        world.do(("delete_all",))
+        world.do(("online",))
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert world._mirror.removals.held >= 4
+        assert {"c/1", "c/2", "c/3", "c/4"} <= world._published().keys()
+    finally:
+        world.close()
+
+
+def test_an_approval_of_what_is_no_longer_ours_is_over():
+    world = begun()
+    try:
+        world.do(("edit_there", "a/1"))
+        for path in ("1", "a/1", "a/2", "b/1"):
+            world.drop.delete(path)
+        world.do(("go_on", 30.0))
+        world.do(("offline",))
+        world.do(("approve",))
+        assert {path for path, _, _ in world._ledger.approved(world._mirror.id)} == {"1", "a/1", "a/2", "b/1"}
+        world.do(("exclude", ("a/",)))
+        world.do(("go_on", 30.0))
+        assert {path for path, _, _ in world._ledger.approved(world._mirror.id)} == {"1", "b/1"}
+    finally:
+        world.close()
+
+
+def test_an_approval_outlives_deletes_that_the_server_refused_for_a_while():
+    world = begun()
+    try:
+        world.do(("delete_all",))
+        world.do(("go_on", 30.0))
+        for path in world._published():
+            world.server.fail("DELE", NameRefusedError("Permission denied."), path=f"{BASE}/{path}")
+        world.do(("approve",))
+        told = len(world.events)
+        world.do(("go_on", 400.0))
+        assert not world._published()
+        assert EventKind.HELD not in {event.kind for event in world.events[told:]}
+    finally:
+        world.close()
+
+
+def test_an_approved_delete_of_a_changed_file_outlives_a_crash():
+    world = begun()
+    try:
+        world.do(("edit_there", "1"))
+        world.drop.delete("1")
+        world.do(("go_on", 30.0))
+        assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"]
+        world.do(("offline",))
+        world.do(("approve",))
+        world.do(("crash",))
+        world.do(("online",))
+        world.do(("start",))
+        world.do(("go_on", 400.0))
+        assert "1" not in world._published()
+        assert not world._ledger.approved(world._mirror.id)
+    finally:
+        world.close()
 
 
 def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mounted():

@@ -569,6 +569,8 @@ class World:
             self._approved += sum(1 for path in self._published() if path not in here)
             self._may_accept |= held
             self._mirror.removals.approve(self._engine._moment())
+            # As `Steering` does before it answers.
+            self._ledger.commit()
 
     def discard(self) -> None:
         if self._engine is None or self._turning:
@@ -605,7 +607,8 @@ class World:
             return
         self._ledger = _Ledger(self.drop.place / "ledger.db")
         self._engine = Engine(self._ledger, self.events.append, clock=Clock(self.time.monotonic, self.time.wall_ns))
-        self._deleted = self._approved = 0
+        # An approval outlives the daemon.
+        self._deleted, self._approved = 0, max(0, self._approved - self._deleted)
         self._started = self.time.now
         queue = Queue(WORKERS, jitter=0.5)
         engine = self._engine

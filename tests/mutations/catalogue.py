@@ -287,6 +287,22 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "an approval is forgotten when the daemon dies",
+        "removals.py",
+        "            lambda path, files: site.ledger.set_approved(site.id, path, files),\n",
+        "",
+        f"{STORIES}::test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer",
+    ),
+    Mutation(
+        "G4",
+        "an approval outlives that its files are back",
+        "core/deletes.py",
+        "        self._dealt_with(path)\n        self._allow(path, 0)\n",
+        "        self._dealt_with(path)\n",
+        f"{STORIES}::test_an_approval_is_over_when_the_files_are_back",
+    ),
+    Mutation(
+        "G4",
         "what a crash cut off is deleted whatever its size",
         "removals.py",
         "        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()\n",

@@ -87,6 +87,32 @@ def test_unknown_and_misshapen_fields_are_passed_over():
 
 
 class TestRefusals:
+    def test_directories_without_renames_outlive_a_run_and_are_tried_anew_after_a_week(self):
+        profile = Profile()
+        keeper = Keeper(profile, "", NOW)
+        profile.refuses_renames("/a/b")
+        assert keeper.tend(NOW) is not None
+        profile.refuses_renames("/c")
+        text = keeper.tend(NOW + DAY)
+        assert text is not None
+        again = Profile()
+        keeper = Keeper(again, text, NOW + DAY)
+        assert again.no_renames == ["/a/b", "/c"]
+        assert [again.renames_at(path) for path in ("/a/b/x/y", "/c/x", "/a/x", "/cc")] == [False, False, True, True]
+        # One above stands for those below.
+        again.refuses_renames("/a")
+        assert again.no_renames == ["/c", "/a"]
+        # What was measured somewhere else says nothing about them.
+        keeper.adopt(learned(Profile()), NOW + DAY)
+        assert again.no_renames == ["/c", "/a"]
+        keeper.tend(NOW + DAY + REFUSALS_LAST_S + 1)
+        assert again.no_renames == []
+
+    def test_a_root_without_renames_is_all_of_the_server(self):
+        profile = Profile()
+        profile.refuses_renames("")
+        assert not profile.renames
+
     def test_they_are_tried_anew_after_a_week_even_if_the_daemon_never_restarts(self):
         profile = Profile()
         keeper = Keeper(profile, "", NOW)

@@ -11,6 +11,7 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +36,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.remote import RemoteEntry, data, sending, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
-from ftpsyncd.remote.profile import Dating, Oddity, Profile
+from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -688,6 +689,18 @@ async def busy(connection: Connection, path: str) -> None:
         await connection.say("550 Permission denied.")
 
 
+def closed(tree: str) -> Callable[[Connection, str], Awaitable[None]]:
+    """Nothing below may be renamed."""
+
+    async def refuse(connection: Connection, path: str) -> None:
+        if path.startswith(tree):
+            await connection.say("550 Permission denied.")
+        else:
+            await connection.server.default(connection, f"RNTO {path}")
+
+    return refuse
+
+
 class TestNoRename:
     """A server that renames nothing is told from one that refuses a name."""
 
@@ -753,6 +766,34 @@ class TestNoRename:
             assert session.profile.renames is True
             assert session.profile.pipelining is True
             assert server.files == {"/a": b"content"}
+
+    def test_a_directory_where_nothing_may_be_renamed_is_that_directorys_trouble(self):
+        with Scripted(RNTO=closed("/closed/")) as server:
+            acc, everything = account(server), ("/closed/a", "/closed/b", "/closed/below/c", "/open/d", "/closed.e")
+            for path in everything:
+                with acc() as session:
+                    assert errors_of(publish(session, job(path))) == [None]
+            assert server.files == dict.fromkeys(everything, b"content")
+            assert acc.profile.no_renames == ["/closed"]
+            assert [line for line in server.log if line.startswith("STOR /closed/")] == [
+                "STOR /closed/a.0123abcd.filepart",
+                *[line for line in server.log if line.startswith("STOR /closed/ftpsyncd.")],
+                *[f"STOR {path}" for path in everything[:3]],
+            ]
+            assert [line for line in server.log if line.startswith("RNTO") and "/ftpsyncd." not in line][-2:] == [
+                "RNTO /open/d",
+                "RNTO /closed.e",
+            ]
+
+    def test_nothing_may_be_renamed_where_it_may_not_in_many_directories(self):
+        with Scripted(RNTO=closed("/")) as server:
+            acc = account(server)
+            for n in range(MOST_WITHOUT_RENAMES + 2):
+                with acc() as session:
+                    assert errors_of(publish(session, job(f"/{n}/a"))) == [None]
+            assert (acc.profile.renames, acc.profile.no_renames) == (False, [])
+            last = [line for line in server.log if line.startswith("STOR ")][-1]
+            assert last == f"STOR /{MOST_WITHOUT_RENAMES + 1}/a"
 
     def test_a_file_that_is_busy_is_that_files_trouble(self):
         with Scripted(RNTO=busy) as server, account(server)() as session:

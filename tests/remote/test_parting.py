@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import io
@@ -429,6 +430,8 @@ class TestNotHasty:
             reader, _ = await connection.data()
             connection.server.files[path] = await reader.read()
             await connection.end_data()
+            while not decided:
+                await asyncio.sleep(0.001)
             await connection.say("150 Go on.\n226 Stored.")
 
         with Scripted(GREETING=KNOWN, STOR=late) as server:
