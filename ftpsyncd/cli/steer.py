@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ftpsyncd.cli.daemon import at_once, refuse_unloaded
+from ftpsyncd.cli.daemon import about, at_once, refuse_unloaded
 from ftpsyncd.cli.options import (
     absolute,
     common_options,
@@ -38,7 +38,9 @@ def tell(
         )
     full = None if path is None else absolute(path)
     try:
-        done = at_once(given()).command(name, mapping=mapping, server=server, path=full)
+        done = about(
+            given(), full, lambda where: at_once(given()).command(name, mapping=mapping, server=server, path=where)
+        )
     except UnknownNameError:
         refuse_unloaded(given(), mapping)
         raise
