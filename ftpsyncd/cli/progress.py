@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size
+from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, number, size
 from ftpsyncd.logs import one_line
 from ftpsyncd.service import Progress
 from ftpsyncd.status import Status, Transfer
@@ -137,7 +137,7 @@ def view(
     table.add_column(no_wrap=True, justify="right")
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
-        table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
+        table.add_row(Name(f"{each.mapping}/{each.path}", signs, "bright_black"), Text(done, style="bright_black"))
     picture = Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
     return Constrain(picture, width - ECHO)
 
