@@ -102,6 +102,15 @@ class TestTranslate:
     def test_trust_is_told_from_reachability(self, error, kind):
         assert type(translate(error, "x")) is kind
 
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [(10, "renewed"), (9, "clock"), (18, "`tls_ca`"), (20, "`tls_ca`"), (62, "`host`"), (1, "`tls`")],
+    )
+    def test_what_helps_depends_on_what_is_wrong_with_the_certificate(self, code, said):
+        error = ssl.SSLCertVerificationError(1, "bad")
+        error.verify_code, error.verify_message = code, "it is bad"
+        assert said in translate(error, "x").remedy
+
     def test_a_typed_error_stays(self):
         error = errors.ServerFullError("full")
         assert translate(error, "x") is error
