@@ -94,7 +94,7 @@ def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Itera
         if (name, place) in managed or not files or not asked:
             continue
         since = "publishes to another place now" if name in config.mappings else "is no longer in the configuration"
-        why = f"{files:,} files at {place}: this mapping {since}; they stay there"
+        why = f"{files:,} {'file' if files == 1 else 'files'} at {place}: this mapping {since}; what is there stays"
         yield Planned(name, None, "unmanaged", "", size, why)
 
 

@@ -139,6 +139,8 @@ def line(receipt: Receipt) -> str:
     subject += quote(receipt.path) if receipt.path else ""
     facts = "; ".join(filter(None, facts_of(receipt)))
     told = one_line(receipt.message)
+    if told and receipt.path:
+        told = f"- {told}"
     if receipt.kind in {"failed", "parked"} and receipt.reply and receipt.reply not in receipt.message:
         told += f" (server: {one_line(receipt.reply)})"
     facts = facts and click.style(f"({facts})", dim=True)

@@ -201,4 +201,6 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     more = len(progress.messages) - MESSAGES_SHOWN
     if more > 0:
         lines.append(((f"  {signs.dots} and {more:,} more messages", "bright_black"),))
+    if progress.unavailable:
+        lines.append(((f"  {signs.arrow} ftpsyncd check", "cyan"), (" says what helps", "bright_black")))
     return lines

@@ -19,7 +19,7 @@ from ftpsyncd.cli.options import (
 )
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
-from ftpsyncd.errors import DaemonNotRunningError, UnknownNameError, UsageError
+from ftpsyncd.errors import CommandRefusedError, ConfigError, DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import CommandName
 from ftpsyncd.quoting import one_line
 
@@ -44,6 +44,11 @@ def tell(
     except UnknownNameError:
         refuse_unloaded(given(), mapping)
         raise
+    except CommandRefusedError as refused:
+        if name is not CommandName.RELOAD:
+            raise
+        # Nothing but the file can be wrong with a reload.
+        raise ConfigError(refused.message, remedy=refused.remedy) from refused
     except DaemonNotRunningError:
         config = load_config(given())
         if mapping is not None:

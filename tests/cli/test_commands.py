@@ -265,6 +265,15 @@ def test_the_daemon_is_told(ftpsyncd, config_file, daemon, words, asked):
     assert daemon.commands == [asked]
 
 
+def test_a_wrong_configuration_is_told_as_that_also_by_a_reload(ftpsyncd, config_file, daemon):
+    daemon.trouble = CommandRefusedError("config.yaml:3:1  mapings: found an unknown key", remedy="Correct it.")
+    assert ftpsyncd("reload", "-c", config_file)[::2] == (
+        78,
+        "ftpsyncd: error: config.yaml:3:1  mapings: found an unknown key\nCorrect it.\n",
+    )
+    assert ftpsyncd("pause", "-c", config_file).code == 1
+
+
 def known_mappings(status):
     """The daemon's status with the mappings of the configuration."""
     first, second = status.mappings

@@ -191,7 +191,7 @@ def test_the_command_fails_with_the_reason(running: Site) -> None:
     s = running
     s.config.write_text(s.config.read_text().replace("SITE_PASSWORD", "SITE_PASSWORT"))
     done = s.command("reload", ok=False)
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert "SITE_PASSWORT" in done.stderr
     assert "Traceback" not in done.stderr + s.log()
 
