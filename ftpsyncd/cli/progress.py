@@ -181,9 +181,9 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
-    unknown = progress.unavailable or progress.paused or progress.source_missing
+    unknown = progress.failed or progress.unavailable or progress.paused or progress.source_missing
     nothing = "nothing published" if unknown else "nothing to publish"
-    well = not (progress.failed or progress.held or unknown)
+    well = not (progress.held or unknown)
     sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
     lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
     waiting = progress.files_total - progress.files_done

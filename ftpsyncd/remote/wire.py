@@ -196,7 +196,7 @@ class Control:
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
-        self._where = f"{host}:{port}"
+        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._began = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:

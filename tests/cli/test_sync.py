@@ -298,6 +298,11 @@ def test_the_summary_says_what_to_do_about_a_server_that_is_not_available():
     assert text.endswith("530 Login incorrect.\n  → ftpsyncd check says what helps\n")
 
 
+def test_the_summary_of_files_that_failed_does_not_say_that_there_was_nothing_to_publish():
+    text = drawn(summary(progress(files_done=0, files_total=0, failed=1), NOBODY, 60.0, UNICODE), 100)
+    assert text == "! nothing published in 60 s.\n✗ 1 file failed: ftpsyncd status\n"
+
+
 def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():
     text = drawn(summary(progress(files_done=0, files_total=0, source_missing=True), NOBODY, 0.1, UNICODE), 100)
     assert text == "! nothing published in 0 s.\n"

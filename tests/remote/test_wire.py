@@ -73,6 +73,13 @@ def test_an_address_of_one_link_is_listened_on_with_its_link(monkeypatch):
     assert asked == [("fe80::1", 0, 0, 7), ("192.0.2.1", 0)]
 
 
+def test_an_address_of_version_6_is_told_from_its_port():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(errors.ServerUnavailableError, match=rf"connecting to \[::1\]:{port}\."):
+        Control("::1", port, Timeouts())
+
+
 class TestTranslate:
     @pytest.mark.parametrize("kind", LOWER, ids=lambda c: c.__name__)
     def test_every_lower_exception_is_caught_and_mapped(self, kind):
