@@ -74,8 +74,11 @@ def test_an_address_of_one_link_is_listened_on_with_its_link(monkeypatch):
 
 
 def test_an_address_of_version_6_is_told_from_its_port():
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
-        port = closed.getsockname()[1]
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
+            port = closed.getsockname()[1]
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
     with pytest.raises(errors.ServerUnavailableError, match=rf"connecting to \[::1\]:{port}\."):
         Control("::1", port, Timeouts())
 
