@@ -127,7 +127,7 @@ def print_lines(pages: Iterable[HistoryPage], *, filtered: bool) -> None:
     if not count:
         click.echo("Nothing of that kind has happened." if filtered else "There are no receipts.")
     elif page.next is not None:
-        click.echo(f"These are the newest {number(count, 'receipt')}; --limit 0 shows all.", err=True)
+        click.echo(f"Only the newest {number(count, 'receipt')}; --limit 0 shows all.", err=True)
 
 
 def line(receipt: Receipt) -> str:

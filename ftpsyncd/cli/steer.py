@@ -176,6 +176,7 @@ def discard(mapping: str, *, as_json: bool) -> None:
 def reload(*, as_json: bool) -> None:
     """Have the daemon read its configuration again; a wrong one changes nothing, and is explained.
 
-    What did not change is not disturbed. `state_dir` and `control` take effect at the next start.
+    What did not change is not disturbed. `state_dir` and `control` take effect at the next start. Exits with 78 if the
+    configuration is wrong.
     """
     tell(CommandName.RELOAD, as_json=as_json)
