@@ -68,8 +68,9 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case RemoteError():
             return error
         case ssl.SSLCertVerificationError():
+            why = str(getattr(error, "verify_message", error)).rstrip(".")
             return TlsError(
-                f"The server's certificate does not verify: {getattr(error, 'verify_message', error)}.",
+                f"The server's certificate does not verify: {why}.",
                 remedy=_CERTIFICATES.get(getattr(error, "verify_code", 0)),
             )
         case TimeoutError():
