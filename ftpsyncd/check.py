@@ -108,9 +108,8 @@ def _config(config: Config) -> Iterator[Finding]:
         yield Finding(Level.WARNING, Area.CONFIG, "config", f"Not yet active: {key}")
     missing = check_secrets(config)
     for problem in missing:
-        yield Finding(
-            Level.ERROR, Area.CONFIG, "secrets", str(problem), "Provide the secret where the configuration says."
-        )
+        remedy = "Provide it there, or correct the configuration."
+        yield Finding(Level.ERROR, Area.CONFIG, "secrets", str(problem), remedy)
     for server in config.servers.values() if not missing else ():
         if server.tls_ca is not None or server.client_cert is not None:
             yield from _certificates(server)

@@ -91,6 +91,10 @@ class Crew:
         """Open connections."""
         return self._pool.open_count
 
+    def look_anew(self) -> None:
+        """Take no directory for empty any more because it was made from here."""
+        self._fresh.clear()
+
     def transfers(self) -> list[Progress]:
         """The files on their way."""
         with self._ready:

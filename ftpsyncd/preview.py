@@ -95,7 +95,8 @@ def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Itera
         if (name, place) in managed or not files or not asked:
             continue
         since = "publishes to another place now" if name in config.mappings else "is no longer in the configuration"
-        why = f"{files:,} files at {place}: this mapping {since}; they stay there"
+        what, stays = ("1 file", "it stays") if files == 1 else (f"{files:,} files", "they stay")
+        why = f"{what} at {place}: this mapping {since}; {stays} there"
         yield Planned(name, None, "unmanaged", "", size, why)
 
 

@@ -113,7 +113,7 @@ class _Reason(NamedTuple):
         if not self.relative:
             return self._say("directory", "it is the root of the mapping; ask for a file in it")
         if listing.presence is Presence.ROOT_MISSING:
-            return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it is back")
+            return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it can be read")
         if listing.presence is Presence.UNREADABLE:
             return self._say("unreadable", f"{listing.problem}; {READABLE}")
         entry = listing.entries.get(basename(self.relative))
@@ -221,7 +221,7 @@ def _arrived(how: Receipt | None, when: str) -> str:
     if how is not None and how.kind == EventKind.RENAMED:
         return f"published as {quote(how.source)}, renamed {when}"
     if how is not None and how.kind == EventKind.ADOPTED:
-        return f"not sent, because the server had it already {when} with the same size and date"
+        return f"not sent: found at the server {when} with the same size and date"
     if how is not None and how.kind == EventKind.UNCHANGED:
         return f"published before, and not sent again {when} because its content was the same"
     return f"published {when}"

@@ -260,7 +260,7 @@ class Removals:
             what = "on another file system than the folder that was published before: is its disk not mounted?"
         else:
             kind = HoldKind.REPLACED_SOURCE
-            what = "not the folder that was published before (another folder of the same name):"
+            what = "not the folder that was published before:"
         if self.hold is not None and self.hold.kind is kind:
             return
         name = self._site.spec.name
@@ -453,7 +453,7 @@ class Removals:
             self._accept_source()
             self._release("approved")
         site.dirty.mark_deep("", at.now)
-        return f"{site.spec.name}: {files} deletes approved"
+        return f"{site.spec.name}: {_decided(files, 'approved')}"
 
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
@@ -477,7 +477,7 @@ class Removals:
             self._accept_source()
             self._release("discarded")
             site.dirty.mark_deep("", at.now)
-        return f"{site.spec.name}: {files} deletes discarded; the files stay at the server"
+        return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}"
 
     def _accept_source(self) -> None:
         site = self._site
@@ -512,3 +512,10 @@ class Removals:
             self._site.dirty.mark(path, 0.0)
         self._site.ledger.set_hold(self._site.id, None)
         self._site.tell(EventKind.RELEASED, message=why)
+
+
+def _decided(files: int, done: str) -> str:
+    """What a person is told whose decision was about so many files that are gone."""
+    if not files:
+        return "the folder is accepted as it is; no delete was held"
+    return f"{files} {'delete' if files == 1 else 'deletes'} {done}"

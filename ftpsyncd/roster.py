@@ -269,7 +269,9 @@ class Roster:
             mirror.queue.suspend(name, suspended=False)
 
         self._on_engine(drop)
-        del self._folders[name]
+        spec = self._folders.pop(name).spec
+        # What it published is now what others find there.
+        self._crews[spec.server].look_anew()
 
     def _close(self, server: str) -> None:
         crew = self._crews.pop(server)

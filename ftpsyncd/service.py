@@ -56,7 +56,14 @@ def claim(directory: Path) -> IO[str]:
     except OSError as error:
         # "File exists" is what `mkdir` says of a file there.
         why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        raise LedgerError(f"the state directory {directory} cannot be used: {why}") from error
+        remedy = None
+        if isinstance(error, PermissionError):
+            # Perhaps a `sync` of root has made it in a directory that is the service's.
+            remedy = (
+                "All in it has to belong to the user that runs ftpsyncd; for the service:"
+                f" `chown -R ftpsyncd: {directory}`."
+            )
+        raise LedgerError(f"the state directory {directory} cannot be used: {why}", remedy=remedy) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -157,9 +157,8 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     since = mirror.removals.absent.since(relative)
     details: dict[str, str | int | float | bool | None] = {}
     if mirror.removals.missing:
-        return Why(
-            path, name, "source_missing", f"{mirror.removals.missing}; nothing changes at the server until it is back"
-        )
+        sentence = f"{mirror.removals.missing}; nothing changes at the server until it can be read"
+        return Why(path, name, "source_missing", sentence)
     last, receipt = failed_lately(mirror.ledger, mirror.id, relative)
     last = last and f"; the last try failed: {last}"
     # What only waits for its next try is in the ledger, with what it failed of.

@@ -48,6 +48,23 @@ def locate(config: Config, path: str) -> tuple[MappingSpec, str] | None:
     return best
 
 
+def name_in_mapping(config: Config, path: str) -> str | None:
+    """A path that `locate` does not find as the configuration writes it, where links lead to a mapping's folder.
+
+    Not for a daemon: a disk that does not answer would keep it waiting.
+    """
+    if locate(config, path) is not None:
+        return None
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - as above
+    tops = {os.path.realpath(spec.local): spec.local for spec in config.mappings.values()}
+    # What it names may be a link that lies in the folder; else it leads to the folder itself.
+    for real in (Path(os.path.realpath(folder), name), Path(os.path.realpath(path))):
+        for top in sorted(tops, key=len, reverse=True):
+            if real.is_relative_to(top):
+                return str(tops[top] / real.relative_to(top))
+    return None
+
+
 def in_no_mapping(config: Config, path: str) -> UsageError:
     """What is said of a path that `locate` does not find."""
     folders = ", ".join(quote(str(spec.local)) for spec in config.mappings.values())

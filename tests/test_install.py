@@ -155,6 +155,15 @@ def test_a_user_gets_a_service_of_ones_own(tmp_path: Path):
     assert "made" not in second.stdout
 
 
+def test_who_has_a_configuration_is_told_how_to_put_the_new_version_in_force(tmp_path: Path):
+    assert "enable --now" in command("--user", home=tmp_path).stdout
+    config = tmp_path / ".config/ftpsyncd/config.yaml"
+    config.write_text(config.read_text().replace("FTP.EXAMPLE.COM", "ftp.example.com"))
+    again = command("--user", home=tmp_path)
+    assert "systemctl --user restart ftpsyncd" in again.stdout
+    assert "Now edit" not in again.stdout
+
+
 def test_a_tree_is_filled_and_nothing_is_run(tmp_path: Path):
     tree = tmp_path / "tree"
     tree.mkdir()

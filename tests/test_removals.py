@@ -11,7 +11,21 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
 from ftpsyncd.failures import FailureCounts
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, RemoveDir, Row, Upload
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    Fingerprint,
+    Hold,
+    HoldKind,
+    Kind,
+    Outcome,
+    RemoveDir,
+    Row,
+    Upload,
+)
 from ftpsyncd.removals import Moment
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
@@ -84,7 +98,7 @@ def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(s
     story.end(Done(second, Did.DELETED), LATER)
     assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0, held=1)
     assert story.look(LATER + 3600) == []
-    assert story.mirror.removals.approve(at(LATER)) == f"{M}: 1 deletes approved"
+    assert story.mirror.removals.approve(at(LATER)) == f"{M}: 1 delete approved"
     [again] = story.look(LATER + 3600 + WAIT_S)
     assert again == Delete(M, "d/a"), "whatever its size"
     story.end(Done(again, Did.DELETED), LATER + 3600 + WAIT_S)
@@ -93,11 +107,20 @@ def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(s
     assert story.mirror.removals._delete_action("d/a").sizes == (10,), "the decision was about that one file"
 
 
+@pytest.mark.parametrize("decide", ["approve", "discard"])
+def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide: str) -> None:
+    story.mirror.removals.absent.clear()
+    story.mirror.removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    said = getattr(story.mirror.removals, decide)(at(LATER))
+    assert said == f"{M}: the folder is accepted as it is; no delete was held"
+    assert story.mirror.removals.hold is None
+
+
 def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
     first, second = story.look(LATER)
     story.end(Failed(first, CHANGED), LATER)
     story.end(Done(second, Did.DELETED), LATER)
-    assert "1 deletes discarded" in story.mirror.removals.discard(at(LATER))
+    assert "1 delete discarded; the files stay at the server" in story.mirror.removals.discard(at(LATER))
     assert story.ledger.row(story.id, "d/a") is None
     assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
     [last] = story.look(LATER)

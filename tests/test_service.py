@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -151,6 +152,16 @@ def test_a_start_without_its_port_does_nothing_at_a_server(tmp_path: Path) -> No
         assert not one.engine.alive
         assert one.engine.last_turn == one.engine.started
         assert not (tmp_path / "socket").exists()
+
+
+def test_a_state_directory_of_somebody_else_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_words: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(LedgerError, match=r"cannot be used: Permission denied$") as caught:
+        claim(tmp_path)
+    assert f"`chown -R ftpsyncd: {tmp_path}`" in caught.value.remedy
 
 
 def test_a_file_in_the_place_of_the_state_directory_is_called_that(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given
@@ -21,6 +22,8 @@ from ftpsyncd.status import Status
 
 if TYPE_CHECKING:
     from ftpsyncd.control.client import ControlClient
+
+Answer = TypeVar("Answer")
 
 
 def client(config: Config) -> ControlClient:
@@ -120,8 +123,39 @@ def refuse_unloaded(given: Given, mapping: str | None) -> None:
         )
 
 
+def named_as_configured(given: Given, path: str) -> str | None:
+    """The absolute path below the folder of a mapping, if links lead there and it is not that already."""
+    from ftpsyncd import survey  # noqa: PLC0415 - as above
+
+    try:
+        return survey.name_in_mapping(load_config(given), path)
+    except ConfigError:
+        return None
+
+
+def about(given: Given, path: str | None, ask: Callable[[str | None], Answer]) -> Answer:
+    """Ask about an absolute local path, or about everything; in the words of the configuration, if need be.
+
+    Raises:
+        UsageError: the path is in no mapping's folder, wherever links lead.
+    """
+    try:
+        return ask(path)
+    except UsageError:
+        name = None if path is None else named_as_configured(given, path)
+        if name is None:
+            raise
+        return ask(name)
+
+
 def ask_why(given: Given, path: str) -> Why:
     """Why the absolute local path is, or is not, at the server."""
+    answer = _ask_why(given, path)
+    name = named_as_configured(given, path) if answer.mapping is None else None
+    return answer if name is None else _ask_why(given, name)
+
+
+def _ask_why(given: Given, path: str) -> Why:
     try:
         return shapes.why_from_json(at_once(given).why(path))
     except DaemonNotRunningError:
@@ -132,6 +166,10 @@ def ask_why(given: Given, path: str) -> Why:
 
 def ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
     """A page of receipts; ``path`` is an absolute local one, ``cursor`` what `next` of the page before was."""
+    return about(given, path, lambda name: _ask_history(given, query, name, cursor))
+
+
+def _ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
     try:
         answer = at_once(given).history(
             mapping=query.mapping,

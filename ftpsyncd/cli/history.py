@@ -127,7 +127,7 @@ def print_lines(pages: Iterable[HistoryPage], *, filtered: bool) -> None:
     if not count:
         click.echo("Nothing of that kind has happened." if filtered else "There are no receipts.")
     elif page.next is not None:
-        click.echo(f"These are the newest {number(count, 'receipt')}; --limit 0 shows all.", err=True)
+        click.echo(f"Only the newest {number(count, 'receipt')}; --limit 0 shows all.", err=True)
 
 
 def line(receipt: Receipt) -> str:
@@ -139,6 +139,8 @@ def line(receipt: Receipt) -> str:
     subject += quote(receipt.path) if receipt.path else ""
     facts = "; ".join(filter(None, facts_of(receipt)))
     told = one_line(receipt.message)
+    if told and receipt.path:
+        told = f"- {told}"
     if receipt.kind in {"failed", "parked"} and receipt.reply and receipt.reply not in receipt.message:
         told += f" (server: {one_line(receipt.reply)})"
     facts = facts and click.style(f"({facts})", dim=True)

@@ -60,7 +60,7 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
         if root is None:
             install.require_reachable(program)
         steps = install.system_steps(root or Path("/"), program, run=root is None)
-    failed = False
+    failed = kept = False
     screen = console()
     signs = marks(screen)
     for taken in install.apply(steps, dry_run=dry_run):
@@ -71,17 +71,26 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
             Text.assemble((f"{getattr(signs, sign)} ", style), f"{did or taken.did} ", words(taken.what + note))
         )
         failed = failed or taken.did == "failed"
+        kept = kept or taken.did == "kept"
     if failed:
         ctx.exit(ExitCode.SOME_FAILED)
     if not dry_run and root is None:
         screen.print()
-        for line in _next_steps(for_user=for_user):
+        for line in _after_an_update(for_user=for_user) if kept else _next_steps(for_user=for_user):
             screen.print(Text(line))
 
 
 def _config_home() -> Path:
     given = os.environ.get("XDG_CONFIG_HOME", "")
     return Path(given) if given.startswith("/") else Path.home() / ".config"
+
+
+def _after_an_update(*, for_user: bool) -> list[str]:
+    manager = "systemctl --user" if for_user else "systemctl"
+    return [
+        "Your configuration is as it was. If the service runs, put this version in force:",
+        f"  {manager} restart ftpsyncd",
+    ]
 
 
 def _next_steps(*, for_user: bool) -> list[str]:

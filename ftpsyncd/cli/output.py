@@ -16,8 +16,12 @@ from ftpsyncd.quoting import one_line, quote
 
 # rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
+    from rich.measure import Measurement
     from rich.text import Text
+
+FEW = 24
+"""Columns that are too few for both ends of a name."""
 
 _Item = TypeVar("_Item")
 
@@ -94,11 +98,43 @@ def marks(where: Console | TextIO) -> Marks:
     return UNICODE if (where.encoding or "").lower().startswith("utf") else ASCII
 
 
-def name_text(path: str, style: str = "") -> Text:
-    """A path as it may stand in a view: on one line, unambiguous, cut rather than wrapped."""
-    from rich.text import Text  # noqa: PLC0415 - see above
+class Name:
+    """A path as it may stand in a view: on one line, unambiguous, shortened where there is no room for all of it.
 
-    return Text(quote(path), style=style, overflow="ellipsis", no_wrap=True)
+    What is left out is the middle: many files that are on their way together begin alike.
+    """
+
+    def __init__(self, path: str, signs: Marks, style: str = "") -> None:
+        self._text = quote(path)
+        self._dots = signs.dots
+        self._style = style
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """The path within the width that there is."""
+        from rich.text import Text  # noqa: PLC0415 - see above
+
+        yield Text(shortened(self._text, options.max_width, self._dots), self._style, no_wrap=True, overflow="crop")
+
+    def __rich_measure__(self, screen: Console, options: ConsoleOptions) -> Measurement:
+        """From one character on it makes do with any width."""
+        from rich.measure import Measurement  # noqa: PLC0415 - see above
+        from rich.text import Text  # noqa: PLC0415 - see above
+
+        return Measurement(1, Text(self._text).cell_len)
+
+
+def shortened(text: str, width: int, dots: str) -> str:
+    """A text within so many columns: without its middle, or, where these are few, its end."""
+    from rich.cells import cell_len, set_cell_size  # noqa: PLC0415 - see above
+
+    if cell_len(text) <= width:
+        return text
+    room = max(0, width - len(dots))
+    end = 0 if width < FEW else room * 2 // 3
+    tail = text[len(text) - end :]
+    while cell_len(tail) > end:
+        tail = tail[1:]
+    return set_cell_size(text, room - cell_len(tail)) + dots + tail
 
 
 def words(sentence: str, style: str = "") -> Text:

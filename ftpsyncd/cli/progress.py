@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ftpsyncd.cli.output import Marks, bar, duration, marks, name_text, number, size
+from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, number, size
 from ftpsyncd.logs import one_line
 from ftpsyncd.service import Progress
 from ftpsyncd.status import Status, Transfer
@@ -137,7 +137,7 @@ def view(
     table.add_column(no_wrap=True, justify="right")
     for each in transfers[:TRANSFERS_SHOWN]:
         done = f"{each.sent_bytes / each.size_bytes:.0%}" if each.size_bytes else ""
-        table.add_row(name_text(f"{each.mapping}/{each.path}", "bright_black"), Text(done, style="bright_black"))
+        table.add_row(Name(f"{each.mapping}/{each.path}", signs, "bright_black"), Text(done, style="bright_black"))
     picture = Group(line, Text(counted(progress, sent, rate_bytes_s), overflow="fold"), table)
     return Constrain(picture, width - ECHO)
 
@@ -181,9 +181,9 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
-    unknown = progress.unavailable or progress.paused or progress.source_missing
+    unknown = progress.failed or progress.unavailable or progress.paused or progress.source_missing
     nothing = "nothing published" if unknown else "nothing to publish"
-    well = not (progress.failed or progress.held or unknown)
+    well = not (progress.held or unknown)
     sign = (f"{signs.good} ", "bold green") if well else (f"{signs.call} ", "bold yellow")
     lines: list[Line] = [(sign, (f"{', '.join(done) or nothing} in {duration(duration_s)}.", "bold"))]
     waiting = progress.files_total - progress.files_done
@@ -201,4 +201,6 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     more = len(progress.messages) - MESSAGES_SHOWN
     if more > 0:
         lines.append(((f"  {signs.dots} and {more:,} more messages", "bright_black"),))
+    if progress.unavailable:
+        lines.append(((f"  {signs.arrow} ftpsyncd check", "cyan"), (" says what helps", "bright_black")))
     return lines

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, ago, bar, duration, name_text, number, size, until, words
+from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, number, size, until, words
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
@@ -53,7 +53,8 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
     parts: list[RenderableType] = [headline(status, signs)]
     for title, body in (
         ("", _mappings(status, now, signs, width)),
-        ("Servers", _servers(status, signs)),
+        # What the last daemon, or a `sync`, found of them is no longer known.
+        ("Servers", _servers(status, signs) if status.daemon.running else None),
         ("On their way", _transfers(status.transfers, signs, width)),
         ("Needs you", _calls(status, signs)),
         ("Failed", _problems(status, now, signs)),
@@ -105,7 +106,7 @@ def headline(status: Status, signs: Marks) -> Text:
     about = (
         f"ftpsyncd {daemon.version}, up {duration(daemon.uptime_s)}, pid {daemon.pid}"
         if daemon.running
-        else "start it: ftpsyncd run; this is what the ledger knows"
+        else "start it: systemctl start ftpsyncd, or ftpsyncd run; the ledger says:"
     )
     return Text.assemble((f"{sign} {verdict}", style), "\n  ", (about, "bright_black"), overflow="fold")
 
@@ -121,10 +122,10 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         if each.state is MappingState.SOURCE_MISSING:
             yield (
                 each.name,
-                f"{each.message or f'{each.local} is not there'}; it goes on by itself when the folder is back",
+                f"{each.message or f'{each.local} is not there'}; it goes on by itself when the folder can be read",
                 (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}") if each.held else (),
             )
-        elif each.held:
+        elif each.held or each.state is MappingState.HELD:
             wait = each.message or f"{number(each.held, 'delete')} wait for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
         # Without a daemon nothing is published, whatever the ledger calls it: the headline says so.
@@ -185,7 +186,7 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
         published = f"{number(each.published_files, 'file')}, {size(each.published_bytes)}"
         published += f", last {ago(each.last_publish, now)}" if width >= NARROW else ""
     line.append(f"{'; ' if waits else ''}{published}", style="bright_black")
-    shown_below = each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED}
+    shown_below = each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED, MappingState.HELD}
     if each.message and not shown_below:
         line.append_text(words(f"; {each.message}", "yellow"))
     return line
@@ -228,7 +229,7 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
     for each in transfers[:TRANSFERS_SHOWN]:
         share = each.sent_bytes / each.size_bytes if each.size_bytes else 1.0
         table.add_row(
-            name_text(f"{each.mapping}/{each.path}"),
+            Name(f"{each.mapping}/{each.path}", signs),
             bar(share, 10 if width < NARROW else 20, signs),
             Text(f"{share:.0%}"),
             Text(f"{size(each.rate_bytes_s)}/s", style="bright_black"),

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ftpsyncd.cli.daemon import at_once, refuse_unloaded
+from ftpsyncd.cli.daemon import about, at_once, refuse_unloaded
 from ftpsyncd.cli.options import (
     absolute,
     common_options,
@@ -19,7 +19,7 @@ from ftpsyncd.cli.options import (
 )
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
-from ftpsyncd.errors import DaemonNotRunningError, UnknownNameError, UsageError
+from ftpsyncd.errors import CommandRefusedError, ConfigError, DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import CommandName
 from ftpsyncd.quoting import one_line
 
@@ -38,10 +38,17 @@ def tell(
         )
     full = None if path is None else absolute(path)
     try:
-        done = at_once(given()).command(name, mapping=mapping, server=server, path=full)
+        done = about(
+            given(), full, lambda where: at_once(given()).command(name, mapping=mapping, server=server, path=where)
+        )
     except UnknownNameError:
         refuse_unloaded(given(), mapping)
         raise
+    except CommandRefusedError as refused:
+        if name is not CommandName.RELOAD:
+            raise
+        # Nothing but the file can be wrong with a reload.
+        raise ConfigError(refused.message, remedy=refused.remedy) from refused
     except DaemonNotRunningError:
         config = load_config(given())
         if mapping is not None:
@@ -169,6 +176,7 @@ def discard(mapping: str, *, as_json: bool) -> None:
 def reload(*, as_json: bool) -> None:
     """Have the daemon read its configuration again; a wrong one changes nothing, and is explained.
 
-    What did not change is not disturbed. `state_dir` and `control.http` take effect at the next start.
+    What did not change is not disturbed. `state_dir` and `control.http` take effect at the next start. Exits with 78 if
+    the configuration is wrong.
     """
     tell(CommandName.RELOAD, as_json=as_json)

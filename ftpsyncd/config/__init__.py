@@ -137,7 +137,7 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
     """The configuration file to use: ``-c``, else $FTPSYNCD_CONFIG, else the first that exists of the usual places.
 
     Raises:
-        ConfigError: nothing was found; the message lists the places, or names the one that may not be looked at. A file
+        ConfigError: nothing was found; the message lists the places, or names the one that cannot be read. A file
             that was named explicitly is not replaced by another one.
     """
     named = explicit or (Path(environ["FTPSYNCD_CONFIG"]) if environ.get("FTPSYNCD_CONFIG") else None)
@@ -174,7 +174,7 @@ def _is_there(path: Path) -> bool:
     try:
         path.stat()
     except PermissionError:
-        raise ConfigError(f"{path}: may not be looked at: Permission denied", remedy=_JOIN) from None
+        raise ConfigError(f"{path}: cannot be read: Permission denied", remedy=_JOIN) from None
     except (OSError, ValueError):
         return False
     return True

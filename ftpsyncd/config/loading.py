@@ -161,7 +161,8 @@ def _fit(
 def _parsed(document: Document, key: Key[_Value], loc: Loc, value: object) -> _Value | None:
     """What a value means; None if it does not fit, which is complained about."""
     if value is None:
-        document.complain(loc, "found nothing; expected a value, or the key left out for its default")
+        hint = "; one that begins with # needs quotes" if loc[-1] == "password" else ""
+        document.complain(loc, f"found nothing; expected a value, or the key left out for its default{hint}")
         return None
     try:
         return key.parse(value)

@@ -10,17 +10,18 @@ import os
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_IROTH, S_ISDIR, S_ISREG, S_IXOTH
 
 from ftpsyncd.config import ControlSpec
 from ftpsyncd.config.document import Document, Loc
 from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.config.unfit import closest
-from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.filters import GROUPS, Filter
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 _Mappings = list[MappingSpec]
+_ENDINGS = frozenset(ending for endings in GROUPS.values() for ending in endings)
 
 
 def check(
@@ -36,6 +37,7 @@ def check(
     for mapping in known:
         _check_server(document, mapping, servers)
         _check_local(document, mapping)
+        _check_words(document, mapping)
     _check_same_account(document, [mapping for mapping in known if mapping.server], servers)
     _check_same_host(document, [(mapping, server) for mapping in known if (server := servers.get(mapping.server))])
     local = [mapping for mapping in known if _has_local(mapping)]
@@ -92,6 +94,16 @@ def _check_local(document: Document, mapping: MappingSpec) -> None:
                 relative = pattern.lstrip("!").removeprefix(str(mapping.local))
                 text = f"found `{pattern}`; expected a pattern relative to `local`; did you mean {relative}?"
                 document.complain((*_loc(mapping, key), index), text)
+
+
+def _check_words(document: Document, mapping: MappingSpec) -> None:
+    """A group without its @, or an ending without its asterisk, is a name to gitignore: nothing would be published."""
+    for index, pattern in enumerate(mapping.include):
+        word = pattern.removeprefix(".").lower()
+        meant = f"@{word}" if f"@{word}" in GROUPS else f"*.{word}" if word in _ENDINGS else ""
+        if meant and not os.path.lexists(mapping.local / pattern):
+            text = f'`{pattern}` matches only what is called exactly that; did you mean "{meant}"?'
+            document.warn((*_loc(mapping, "include"), index), text)
 
 
 # ── Mappings that meet at a server ───────────────────────────────────────────────────────────────────────────────
@@ -192,6 +204,8 @@ def _check_secret_files(
     """A file with a secret in it must not be published by one of our own mappings."""
     for loc, path in _secret_files(document, servers, alerts):
         place = Path(os.path.realpath(path))
+        if loc and _is_open(place):
+            document.warn(loc, f"every user of this machine can read {path}; run `chmod 640 {path}`")
         for mapping in mappings:
             if not place.is_relative_to(real[mapping.name]):
                 continue
@@ -201,6 +215,15 @@ def _check_secret_files(
                     f"found `{path}`, which mapping {mapping.name} would publish; expected a place outside its folder"
                 )
                 document.complain(loc, text)
+
+
+def _is_open(place: Path) -> bool:
+    """Whether every user of this machine can read a file, through the folders above it, too."""
+    try:
+        mode = place.stat().st_mode
+        return S_ISREG(mode) and bool(mode & S_IROTH) and all(above.stat().st_mode & S_IXOTH for above in place.parents)
+    except OSError:
+        return False
 
 
 def _secret_files(

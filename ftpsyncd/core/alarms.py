@@ -96,7 +96,7 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
         if mapping.state is MappingState.SOURCE_MISSING:
             found[AlertKind.SOURCE_MISSING, name] = Condition(
                 f"{name}: {mapping.message or 'the folder is not there'}",
-                "Nothing is deleted meanwhile. Mount the disk or put the folder back.",
+                "Nothing is deleted meanwhile. Mount the disk, put the folder back, or let the service read it.",
                 limits.source_missing_s,
             )
         if mapping.held:

@@ -28,6 +28,11 @@ _OF_THE_FILE = frozenset(
     {errno.EIO, errno.ESTALE, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW, errno.ENODATA}
 )
 """What sendfile(2) says about the file; anything else is about the connection."""
+_PASSIVE_REMEDY = (
+    "The server answers, but not on its ports for data: open these in the firewalls on the way, or set `mode: active`."
+)
+ACTIVE_REMEDY = "The server cannot connect to this machine, as behind NAT or a firewall: set `mode: passive`."
+"""What helps where the control line is well."""
 Answer = Callable[[], Reply | None]
 
 
@@ -68,7 +73,7 @@ class Listener:
             except BlockingIOError:
                 continue
             except FAILURES as error:
-                raise translate(error, "waiting for the server's data connection") from error
+                raise _unreachable(error, "waiting for the server's data connection", ACTIVE_REMEDY) from error
             if str(address[0]) == self._control.peer:
                 hasten(sock)
                 return sock
@@ -98,7 +103,7 @@ def dial(control: Control, port: int) -> socket.socket:
         hasten(sock)
     except FAILURES as error:
         sock.close()
-        raise translate(error, doing) from error
+        raise _unreachable(error, doing, _PASSIVE_REMEDY) from error
     return sock
 
 
@@ -316,3 +321,10 @@ def _failure(error: Exception, doing: str) -> RemoteError:
     if isinstance(error, ServerUnavailableError):
         return error
     return TransferFailedError(translate(error, doing).message)
+
+
+def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:
+    """No data connection came about, although the control line is well."""
+    failure = translate(error, doing)
+    failure.remedy = remedy
+    return failure

@@ -12,7 +12,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import NameNotSendableError
+from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
 from ftpsyncd.remote import replies, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
@@ -27,6 +27,34 @@ _WANTS_TLS = re.compile(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b
 
 def begin(session: Session) -> None:
     """Greet, protect, log in, agree on binary and the encoding of names."""
+    try:
+        _begin(session)
+    except RemoteError as error:
+        remedy = _remedy(session, error)
+        if remedy:
+            error.remedy = remedy
+        raise
+
+
+def _remedy(session: Session, error: RemoteError) -> str:
+    """What helps where `tls` does not fit the server; empty where it is something else."""
+    tls, protected = session.account.spec.tls, session.control.context is not None
+    if tls is TlsMode.OFF and _WANTS_TLS.search(error.reply):
+        return "Set `tls: explicit` for this server: it takes no login in clear text."
+    if tls is TlsMode.EXPLICIT and not protected and isinstance(error, TlsError) and error.reply:
+        return (
+            "If this server has no TLS, only `tls: off` is left, which sends password and files in clear text: ask"
+            " whoever runs it."
+        )
+    if tls is not TlsMode.IMPLICIT and not session.greeting and isinstance(error.__cause__, TimeoutError):
+        return (
+            "Check host and port, and `tls`: where TLS is expected from the first byte (as a rule on port 990), set"
+            " `tls: implicit`. A running daemon tries again by itself."
+        )
+    return ""
+
+
+def _begin(session: Session) -> None:
     account, spec = session.account, session.account.spec
     context, refusals, admissions = account.context, account.refusals, account.admissions
     if spec.tls is TlsMode.IMPLICIT and context is not None:
@@ -103,10 +131,7 @@ def _agree(session: Session, *login: bytes) -> None:
 def _judge(session: Session, reply: Reply) -> None:
     if not reply.good:
         # 332 wants an account, which no server of today has: a person must look.
-        error = session.error(reply._replace(code=530) if reply.more else reply, "PASS", session.account.spec.user)
-        if session.control.context is None and _WANTS_TLS.search(reply.text):
-            error.remedy = "Set `tls: explicit` for this server: it takes no login in clear text."
-        raise error
+        raise session.error(reply._replace(code=530) if reply.more else reply, "PASS", session.account.spec.user)
 
 
 def _secret(verb: str, word: str) -> bytes:

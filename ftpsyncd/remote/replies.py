@@ -249,6 +249,8 @@ def error_of(reply: Reply, verb: str, subject: str = "", encoding: str = "utf-8"
     """
     kind = _kind_of(reply, verb, _told(reply, subject, encoding))
     about = f" {named(subject)}" if subject else ""
+    if kind is NotSupportedError and verb:
+        about = f" ({verb})"
     return kind(f"{_SAYS[kind]}{about}: {reply.text}", reply=reply.text)
 
 

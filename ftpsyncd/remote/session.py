@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named, quote
 from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
+from ftpsyncd.remote.data import ACTIVE_REMEDY
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
@@ -199,6 +200,8 @@ class Session:
         if isinstance(error, ProtocolError):
             self.doubt()
             self.abandon()
+        if reply.code == 425 and not self.is_passive:
+            error.remedy = ACTIVE_REMEDY
         return error
 
     def expect(self, verb: str, command: bytes, *codes: int, subject: str = "") -> Reply:

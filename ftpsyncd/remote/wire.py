@@ -68,7 +68,11 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case RemoteError():
             return error
         case ssl.SSLCertVerificationError():
-            return TlsError(f"The server's certificate does not verify: {getattr(error, 'verify_message', error)}.")
+            why = str(getattr(error, "verify_message", error)).rstrip(".")
+            return TlsError(
+                f"The server's certificate does not verify: {why}.",
+                remedy=_CERTIFICATES.get(getattr(error, "verify_code", 0)),
+            )
         case TimeoutError():
             return ServerUnavailableError(f"Time-out while {doing}.")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
@@ -88,6 +92,23 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case _:
             return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
 
+
+_OWN_AUTHORITY = (
+    "If this is the right server, and its authority one of its own, save the certificate of that in a file and name it"
+    " with `tls_ca`."
+)
+_OTHER_NAME = "Set `host` to a name that the certificate is for, if this is the right server."
+_CERTIFICATES = {
+    9: "Check the clock of this machine: `date`.",
+    10: "Have it renewed by whoever runs the server; check the clock of this machine, too: `date`.",
+    **dict.fromkeys((18, 19, 20, 21), _OWN_AUTHORITY),
+    **dict.fromkeys((62, 64), _OTHER_NAME),
+}
+"""What helps against a certificate, by the code of X509_STORE_CTX_get_error(3)."""
+_HANDSHAKES = {
+    "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS."
+}
+"""What helps where TLS does not begin, by the reason of OpenSSL."""
 
 TlsContext = ssl.SSLContext
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -176,7 +197,7 @@ class Control:
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
-        self._where = f"{host}:{port}"
+        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._began = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:
@@ -247,9 +268,9 @@ class Control:
             self.broken = True
             failure = translate(error, f"beginning TLS with {self._where}")
             ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-            if isinstance(error, ssl.SSLError) and not ended:
+            if isinstance(error, ssl.SSLError) and not ended and not isinstance(failure, TlsError):
                 # The two sides do not understand each other: trying again does not help.
-                raise TlsError(failure.message) from error
+                raise TlsError(failure.message, remedy=_HANDSHAKES.get(error.reason or "")) from error
             raise failure from error
         self.context = context
 

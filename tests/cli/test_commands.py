@@ -19,6 +19,7 @@ from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUna
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
 from ftpsyncd.service import claim
+from ftpsyncd.survey import in_no_mapping, locate
 from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import FakeDaemon
@@ -142,6 +143,50 @@ def test_why_answers_without_a_daemon(ftpsyncd, config_file):
     assert (document["mapping"], document["state"]) == ("gallery", "ignored")
 
 
+@pytest.fixture
+def linked(config_file, monkeypatch):
+    """The folder of the mapping is a link to another disk, and so is the way by which a person came there."""
+    disk = config_file.parent / "disk"
+    (config_file.parent / "gallery").rename(disk)
+    (config_file.parent / "gallery").symlink_to("disk")
+    (disk / "day").mkdir()
+    (disk / "day" / "notes.xyz").write_text("x")
+    (disk / "day" / "link.xyz").symlink_to("/nowhere")
+    monkeypatch.chdir(disk / "day")
+    return config_file
+
+
+@pytest.mark.parametrize("path", ["notes.xyz", "../../disk/day/notes.xyz", "link.xyz", ".."])
+def test_why_knows_a_path_by_any_name(ftpsyncd, linked, path):
+    document = json.loads(ftpsyncd("why", "--json", path, "-c", linked).out)
+    assert document["mapping"] == "gallery"
+    assert document["path"].startswith(str(linked.parent / "gallery"))
+
+
+def test_why_still_says_that_a_path_is_in_no_mapping(ftpsyncd, linked):
+    assert "it is in no mapping's folder" in ftpsyncd("why", linked, "-c", linked).out
+
+
+@pytest.mark.parametrize("command", ["retry", "rescan"])
+def test_a_running_daemon_is_told_a_path_by_the_name_that_it_knows(ftpsyncd, linked, command):
+    class Knowing(FakeDaemon):
+        def command(self, name, *, mapping, server, path):
+            if locate(load(linked), path) is None:
+                raise in_no_mapping(load(linked), path)
+            return super().command(name, mapping=mapping, server=server, path=path)
+
+    daemon = Knowing()
+    with ControlServer(daemon, linked.parent / "control.sock"):
+        assert ftpsyncd(command, "--path", "notes.xyz", "-c", linked).code == 0
+        assert "is in no mapping" in ftpsyncd(command, "--path", linked, "-c", linked).err
+    assert [path for *_, path in daemon.commands] == [str(linked.parent / "gallery/day/notes.xyz")]
+
+
+def test_history_knows_a_path_by_any_name(ftpsyncd, linked):
+    assert ftpsyncd("history", "--path", "notes.xyz", "-c", linked) == (0, "Nothing of that kind has happened.\n", "")
+    assert ftpsyncd("history", "--path", linked, "-c", linked).code == 2
+
+
 def test_why_names_the_key_that_a_link_depends_on(ftpsyncd, config_file):
     gallery = config_file.parent / "gallery"
     (gallery / "folder").mkdir()
@@ -224,6 +269,15 @@ def test_the_daemon_is_told(ftpsyncd, config_file, daemon, words, asked):
     ended = ftpsyncd(*words, "-c", config_file)
     assert ended == (0, f"Did {asked[0]}.\n", "")
     assert daemon.commands == [asked]
+
+
+def test_a_wrong_configuration_is_told_as_that_also_by_a_reload(ftpsyncd, config_file, daemon):
+    daemon.trouble = CommandRefusedError("config.yaml:3:1  mapings: found an unknown key", remedy="Correct it.")
+    assert ftpsyncd("reload", "-c", config_file)[::2] == (
+        78,
+        "ftpsyncd: error: config.yaml:3:1  mapings: found an unknown key\nCorrect it.\n",
+    )
+    assert ftpsyncd("pause", "-c", config_file).code == 1
 
 
 def known_mappings(status):

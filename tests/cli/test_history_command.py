@@ -76,7 +76,7 @@ def ledger(config_file) -> Path:
         ),
         (
             RECEIPT._replace(kind="failed", message="Refused.", reply="550 \x1b[31mNo.", attempts=3, last="2026-01-02T05:09:06+00:00"),
-            r"2026-01-02 03:04:05 failed    gallery: a.jpg Refused. (server: 550 \x1b[31mNo.) (10 B in 0.25 s; 3 tries in 2 h 5 min)",
+            r"2026-01-02 03:04:05 failed    gallery: a.jpg - Refused. (server: 550 \x1b[31mNo.) (10 B in 0.25 s; 3 tries in 2 h 5 min)",
         ),
         (
             Receipt(1, "2026-01-02T03:04:05+00:00", "gallery", "held", "", "", 0, "", 0.0, 1, "2026-01-02T03:04:05+00:00", "", "60 files."),
@@ -103,7 +103,7 @@ def test_the_newest_are_shown_and_that_there_are_more(ftpsyncd, config_file, led
         r'2026-01-31 11:59:00 published gallery: "d/1\xff.jpg" (1 B)',
         r'2026-01-31 11:58:00 published gallery: "d/2\xff.jpg" (2 B)',
     ]
-    assert ended.err == "These are the newest 3 receipts; --limit 0 shows all.\n"
+    assert ended.err == "Only the newest 3 receipts; --limit 0 shows all.\n"
     assert ftpsyncd("history", "-c", config_file).err == ""
 
 

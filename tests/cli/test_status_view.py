@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from rich.cells import cell_len
 
-from ftpsyncd.cli.output import ASCII, UNICODE
+from ftpsyncd.cli.output import ASCII, UNICODE, shortened
 from ftpsyncd.cli.status_view import calling, only, view
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.status import (
@@ -158,6 +159,36 @@ def test_everything_that_needs_a_person_names_a_command():
         assert command in text
 
 
+def test_a_folder_that_a_person_has_to_accept_needs_them_before_anything_is_held():
+    other = "/srv/drop/gallery is not the folder that was published before: nothing is deleted"
+    held = WELL._replace(mappings=(GOOD._replace(state=MappingState.HELD, message=other),))
+    text = drawn(view(held, NOW, UNICODE, 120), 120)
+    assert "All is well" not in text
+    assert "1 thing needs you" in text
+    assert f"! gallery: {other}" in text
+    assert "ftpsyncd approve gallery  or  ftpsyncd discard gallery" in text
+
+
+def test_names_that_begin_alike_are_told_apart_by_their_ends():
+    folder = "2024/a folder whose name takes up more room than there is in a line/and another one/"
+    moving = tuple(Transfer("m", f"{folder}{name}", 1, 2, 3.0) for name in ("first.jpg", "日本語の写真.jpg", "c" * 99))
+    for width in (60, 80, 120):
+        text = drawn(view(BUSY._replace(transfers=moving), NOW, UNICODE, width), width)
+        assert "first.jpg" in text
+        assert "写真.jpg" in text
+        assert '"m/' in text
+        assert "ccc" in text
+    assert drawn(view(BUSY._replace(transfers=moving[:1]), NOW, ASCII, 80), 80).isascii()
+
+
+@pytest.mark.parametrize("text", ["a/b/c" * 10, "日本語" * 10, "日a本b語c" * 9, "short"])
+def test_a_name_is_shortened_to_the_width_that_there_is(text):
+    for width in range(1, 70):
+        short = shortened(text, width, "…")
+        assert min(width, cell_len(text)) - 1 <= cell_len(short) <= width
+        assert (short == text) == (cell_len(text) <= width)
+
+
 def test_where_all_was_deleted_again_something_was_published():
     gone = WELL._replace(mappings=(GOOD._replace(published_files=0, published_bytes=0),))
     assert "nothing there now, last published 2 min ago" in drawn(view(gone, NOW, UNICODE, 100), 100)
@@ -189,4 +220,8 @@ def test_many_problems_are_counted_instead_of_listed():
 def test_without_a_daemon_nobody_is_told_to_resume():
     text = drawn(view(STOPPED, NOW, UNICODE, 80), 80)
     assert "resume" not in text
-    assert "ftpsyncd run" in text
+    assert "systemctl start ftpsyncd, or ftpsyncd run" in text
+
+
+def test_without_a_daemon_no_server_is_said_not_to_have_been_tried():
+    assert "not tried yet" not in drawn(view(STOPPED, NOW, UNICODE, 80), 80)

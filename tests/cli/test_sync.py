@@ -289,6 +289,18 @@ def test_the_summary_names_what_is_held_and_what_went_wrong():
     assert "1 file failed: ftpsyncd status" in text
     assert "3 deletes are held" in text
     assert "and 2 more messages" in text
+    assert "ftpsyncd check" not in text
+
+
+def test_the_summary_says_what_to_do_about_a_server_that_is_not_available():
+    refused = progress(unavailable=True, messages=("web: The server refuses the login 'press': 530 Login incorrect.",))
+    text = drawn(summary(refused, NOBODY, 1.0, UNICODE), 100)
+    assert text.endswith("530 Login incorrect.\n  → ftpsyncd check says what helps\n")
+
+
+def test_the_summary_of_files_that_failed_does_not_say_that_there_was_nothing_to_publish():
+    text = drawn(summary(progress(files_done=0, files_total=0, failed=1), NOBODY, 60.0, UNICODE), 100)
+    assert text == "! nothing published in 60 s.\n✗ 1 file failed: ftpsyncd status\n"
 
 
 def test_the_summary_promises_nothing_about_a_folder_that_is_not_there():

@@ -33,6 +33,10 @@ ONE_VALUE = [
     (in_server("port: '21'"), "found `21`; expected a whole number"),
     (in_server("port: true"), "found true; expected a whole number"),
     (in_server("port:"), "servers.web.port: found nothing; expected a value, or the key left out"),
+    (
+        f"servers:\n  web:\n    host: h\n    user: u\n    password: #secret\n{MAPPINGS}",
+        "web.password: found nothing; expected a value, or the key left out for its default; one that begins with # needs",
+    ),
     (in_server("tls: of"), "found `of`; expected one of explicit, implicit, off; did you mean off?"),
     (in_server("tls: false"), "found false; expected one of explicit, implicit, off"),
     (in_server("tls_verify: no"), "found `no`; expected true or false; did you mean false?"),

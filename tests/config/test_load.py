@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -224,7 +225,7 @@ def closed_etc(monkeypatch):
 @pytest.mark.parametrize("explicit", [None, Path("/etc/ftpsyncd/config.yaml")])
 def test_a_place_that_may_not_be_looked_at_is_told_as_that(tmp_path, monkeypatch, closed_etc, explicit):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="may not be looked at") as caught:
+    with pytest.raises(ConfigError, match=r"config\.yaml: cannot be read: Permission denied") as caught:
         find_config(explicit, {"HOME": "/nobody"})
     assert "join the group" in caught.value.remedy
     Path("config.yaml").touch()
@@ -286,6 +287,31 @@ def test_a_control_port_is_on_the_loopback(loaded, text, expected):
 def test_history_is_kept_as_long_as_is_said(loaded, text, seconds):
     assert loaded(MINIMAL + f"history: {text}\n").history_s == seconds
     assert loaded(MINIMAL).history_s == 30 * 86400
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("image", "@image"), ("jpg", "*.jpg"), (".JPG", "*.jpg"), ("photos", ""), ("*.jpg", "")]
+)
+def test_a_word_that_was_meant_as_a_group_or_an_ending_is_warned_of(loaded, home, word, meant):
+    text = f"{SERVERS}mappings:\n  g: {{local: drop, remote: 'web:/g', include: ['{word}']}}\n"
+    warnings = loaded(text).warnings
+    assert [f'did you mean "{meant}"?' in warning for warning in warnings] == ([True] if meant else [])
+    (home / "drop" / word).mkdir()
+    assert loaded(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "count"), [(0o755, 0o644, 1), (0o755, 0o640, 0), (0o750, 0o644, 0), (0o755, 0o600, 0)]
+)
+def test_a_file_with_a_password_that_others_can_read_is_warned_about(loaded, folder, file, count):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(folder)
+        secret = Path(place, "web-password")
+        secret.write_text("hunter2")
+        secret.chmod(file)
+        server = f"servers: {{web: {{host: h, user: u, password: {{file: {secret}}}}}}}\n"
+        warnings = loaded(server + MAPPINGS).warnings
+        assert [f"run `chmod 640 {secret}`" in warning for warning in warnings] == [True] * count
 
 
 @pytest.mark.parametrize(("mode", "count"), [(0o600, 0), (0o640, 0), (0o644, 1)])

@@ -253,8 +253,9 @@ class TestTls:
         with running("vsftpd", tls="explicit") as server:
             account = Account(server.spec(tls_ca=None))
             account.profile.tls_group = "prime256v1"
-            with pytest.raises(TlsError, match="does not verify"):
+            with pytest.raises(TlsError, match="does not verify") as caught:
                 account()
+            assert "`tls_ca`" in caught.value.remedy
             assert account.profile.tls_group == ""
 
     def test_a_session_whose_ticket_expires_soon_ends_in_order(self, monkeypatch):

@@ -1207,6 +1207,6 @@ def test_for_every_delay_there_is_a_sentence():
         assert "approve" in world.why("1").sentence
         world.do(("vanish", "nowhere"))
         world.do(("go_on", 60.0))
-        assert "until it is back" in world.why("1").sentence
+        assert "until it can be read" in world.why("1").sentence
     finally:
         world.close()

@@ -12,6 +12,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import TlsMode
 from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until
 
@@ -144,6 +145,23 @@ class TestOneGo:
                 Account(server.spec(), timeouts=PATIENT)()
             assert "`tls: explicit`" in caught.value.remedy
             assert server.log == ["USER u"]
+
+    @pytest.mark.parametrize(
+        ("tls", "replies", "said"),
+        [
+            (TlsMode.OFF, {"USER": "421 Sorry, cleartext sessions are not accepted."}, "`tls: explicit`"),
+            (TlsMode.EXPLICIT, {"AUTH": "530 Please login with USER and PASS."}, "`tls: off`"),
+            (TlsMode.EXPLICIT, {"AUTH": "502 Not implemented."}, "`tls: off`"),
+            (TlsMode.EXPLICIT, {"GREETING": lambda connection, _: connection.silence()}, "`tls: implicit`"),
+            (TlsMode.OFF, {"GREETING": lambda connection, _: connection.silence()}, "`tls: implicit`"),
+            (TlsMode.IMPLICIT, {}, "`tls: explicit`"),
+        ],
+    )
+    def test_where_tls_does_not_fit_the_server_the_key_is_named(self, tls, replies, said):
+        hasty = Timeouts(connect_s=60, reply_s=0.3, close_s=1)
+        with Scripted(**replies) as server, pytest.raises(RemoteError) as caught:
+            Account(server.spec(tls=tls), timeouts=hasty)()
+        assert said in caught.value.remedy
 
     def test_another_server_is_told_one_thing_after_the_other(self):
         with Scripted(GREETING="220 Hello.") as server, Account(server.spec(), timeouts=PATIENT)():

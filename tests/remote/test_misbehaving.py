@@ -38,7 +38,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
 from ftpsyncd.remote.wire import Timeouts
-from ftpsyncd.specs import TlsMode
+from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until
@@ -516,6 +516,37 @@ class TestATrial:
 
 
 class TestPassiveMode:
+    def test_a_firewall_before_the_data_ports_is_not_taken_for_a_server_that_is_away(self):
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        named = {
+            "EPSV": f"229 Extended passive (|||{port}|)",
+            "PASV": f"227 Passive (127,0,0,1,{port // 256},{port % 256})",
+        }
+        with Scripted(**named) as server, account(server)() as session:
+            (result,) = publish(session, job("/a"))
+        assert isinstance(result.error, ServerUnavailableError)
+        assert "ports for data" in result.error.remedy
+        assert "`mode: active`" in result.error.remedy
+
+    @pytest.mark.parametrize("refusal", ["425 Failed to establish connection.", None])
+    def test_nat_before_this_machine_is_told_in_active_mode(self, refusal):
+        with (
+            Scripted(PORT="200 OK", EPRT="200 OK", STOR=silence if refusal is None else refusal) as server,
+            account(server, mode=DataMode.ACTIVE)() as session,
+        ):
+            (result,) = publish(session, job("/a"))
+        assert result.error is not None
+        assert "`mode: passive`" in result.error.remedy
+
+    def test_a_command_that_a_server_lacks_is_named(self):
+        with (
+            Scripted(PORT="502 No.", EPRT="502 No.") as server,
+            account(server, mode=DataMode.ACTIVE)() as session,
+        ):
+            (result,) = publish(session, job("/a"))
+        assert str(result.error) == "The server does not know this command (PORT): 502 No."
+
     def test_pasv_follows_where_epsv_is_refused(self):
         with Scripted(EPSV="500 What?") as server:
             results, _, acc = publish_three(server)

@@ -430,7 +430,7 @@ class TestNotHasty:
             reader, _ = await connection.data()
             connection.server.files[path] = await reader.read()
             await connection.end_data()
-            while not decided:
+            while not decided:  # noqa: ASYNC110 - another thread decides
                 await asyncio.sleep(0.001)
             await connection.say("150 Go on.\n226 Stored.")
 

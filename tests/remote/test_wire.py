@@ -73,6 +73,16 @@ def test_an_address_of_one_link_is_listened_on_with_its_link(monkeypatch):
     assert asked == [("fe80::1", 0, 0, 7), ("192.0.2.1", 0)]
 
 
+def test_an_address_of_version_6_is_told_from_its_port():
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as closed:
+            port = closed.getsockname()[1]
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with pytest.raises(errors.ServerUnavailableError, match=rf"connecting to \[::1\]:{port}\."):
+        Control("::1", port, Timeouts())
+
+
 class TestTranslate:
     @pytest.mark.parametrize("kind", LOWER, ids=lambda c: c.__name__)
     def test_every_lower_exception_is_caught_and_mapped(self, kind):
@@ -101,6 +111,15 @@ class TestTranslate:
     )
     def test_trust_is_told_from_reachability(self, error, kind):
         assert type(translate(error, "x")) is kind
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [(10, "renewed"), (9, "clock"), (18, "`tls_ca`"), (20, "`tls_ca`"), (62, "`host`"), (1, "`tls`")],
+    )
+    def test_what_helps_depends_on_what_is_wrong_with_the_certificate(self, code, said):
+        error = ssl.SSLCertVerificationError(1, "bad")
+        error.verify_code, error.verify_message = code, "it is bad"
+        assert said in translate(error, "x").remedy
 
     def test_a_typed_error_stays(self):
         error = errors.ServerFullError("full")
