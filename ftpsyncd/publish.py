@@ -234,10 +234,11 @@ class Publisher:
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
         if not upload.known_sha256:
             return None
-        with self._open(spec, upload)[0] as file:
+        file, ctime_ns = self._open(spec, upload)
+        with file:
             if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
                 return None
-            _require_same(file, spec, upload)
+            _require_same(file, spec, upload, ctime_ns, upload.known_sha256)
         remote = self._remote(upload.mapping, upload.path)
         # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
         seen = session.stat(remote)
@@ -322,7 +323,8 @@ class Publisher:
             size=upload.fingerprint.size,
             mtime_s=upload.fingerprint.mtime_ns // 10**9,
             open=open_file,
-            confirm=lambda file: _require_same(file, spec, upload),
+            # Of a part that is continued, the hash is that of this file, which may be another content than the part.
+            confirm=lambda file, sha256: _require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
@@ -500,13 +502,14 @@ def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
     return status.st_ctime_ns
 
 
-def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
-    """The open file is still the planned one, unchanged, and still under its name."""
+def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: int, sha256: bytes) -> None:
+    """The open file is still the planned one, of the content that was read, and still under its name."""
     status = _stat(spec, upload.path)
     if (
         status is None
         or fingerprint_of(status) != upload.fingerprint
         or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
+        or not hashes.still_holds(file, sha256, ctime_ns)
     ):
         raise FileChangedError("It changed while it was sent.")
 

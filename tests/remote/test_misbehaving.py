@@ -709,7 +709,7 @@ class TestNoRename:
     def test_the_local_file_is_looked_at_before_it_is_sent_again(self):
         verdicts = [None, FileChangedError("It changed.")]
 
-        def confirm(_file) -> None:
+        def confirm(_file, _sha256) -> None:
             if (verdict := verdicts.pop(0)) is not None:
                 raise verdict
 
