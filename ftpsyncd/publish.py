@@ -384,7 +384,7 @@ class Publisher:
         if spec.existing is ExistingPolicy.KEEP and not action.replaces and session.stat(target) is not None:
             return upload
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
-        if exists(local_path(spec, action.source)):
+        if exists(spec, action.source):
             return upload
         self._require(spec, action.path, action.fingerprint)
         if action.left:

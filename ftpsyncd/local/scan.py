@@ -223,6 +223,10 @@ class Scanner:
                 links.append(name)
             elif stat.S_ISREG(status.st_mode) and _is_busy(name, opened.descriptor):
                 busy.add(name)
+        for name in tree.other_spellings(entries, opened.descriptor):
+            del entries[name]
+            busy.discard(name)
+        links = [name for name in links if name in entries]
         if self.follow_symlinks and links:
             written, targets = self._follow(opened, links, entries, unreadable, ask_busy=True)
             busy |= written

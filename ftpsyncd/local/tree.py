@@ -11,10 +11,14 @@ import errno
 import hashlib
 import os
 import stat
+import string
+from collections.abc import Collection
 from pathlib import Path
 
 from ftpsyncd.local import mounts
 from ftpsyncd.model import RootIdentity, join
+
+_OTHER_CASE = {ord(letter): ord(letter.swapcase()) for letter in string.ascii_letters}
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -135,6 +139,42 @@ def places_on_the_way(root: Path, root_fd: int, directory: str) -> set[tuple[int
         finally:
             os.close(descriptor)
     return places
+
+
+def is_spelled_so(root: str, path: str) -> bool:
+    """Whether what a relative path leads to is listed there in this very spelling.
+
+    Where a file system does not tell upper from lower case, a path also leads to what has been renamed to another case.
+
+    Raises:
+        OSError: that cannot be found out.
+    """
+    directory = root
+    for name in path.split("/"):
+        if name not in os.listdir(directory):  # noqa: PTH208 - no path object per name
+            return False
+        directory = f"{directory}/{name}"
+    return True
+
+
+def other_spellings(names: Collection[str], directory_fd: int) -> set[str]:
+    """Those of some names, all found in an open directory, that it lists in another case.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    doubtful = {name for name in names if _is_there(name.translate(_OTHER_CASE), directory_fd, besides=name)}
+    return doubtful.difference(os.listdir(directory_fd)) if doubtful else doubtful
+
+
+def _is_there(other: str, directory_fd: int, *, besides: str) -> bool:
+    if other == besides:
+        return False
+    try:
+        os.stat(other, dir_fd=directory_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def resolve_link(root: Path, path: str) -> str:

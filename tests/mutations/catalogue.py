@@ -233,7 +233,7 @@ MUTATIONS = (
         "G4",
         "the last look before a delete is left out",
         "lastlook.py",
-        "    if status is not None and still_there(status.st_mode):\n",
+        "    if status is not None and still_there(status.st_mode) and _is_spelled_so(folder.spec, path):\n",
         "    if status is None and still_there(0):\n",
         _trouble("a directory is deleted", "everything comes back"),
     ),
