@@ -77,12 +77,12 @@ def root_identity(root: Path) -> RootIdentity | None:
 
 
 def _named(descriptor: int) -> int:
-    """A number for a network file system without an id (NFS), made from its type and source; 0 for others.
+    """A number for a file system without an id and a disk (NFS, mergerfs), made from its type and source; 0 for others.
 
     Its st_dev will not do: that is given out anew at every mount, so it would be another folder after a reboot.
     """
     mount = mounts.of_descriptor(descriptor)
-    if mount is None or not mounts.is_network_type(mount.filesystem):
+    if mount is None or not (mounts.is_network_type(mount.filesystem) or mount.filesystem.startswith("fuse.")):
         return 0
     name = f"{mount.filesystem}\0{mount.source}".encode(errors="surrogateescape")
     return fold(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
