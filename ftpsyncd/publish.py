@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
+    TurnMissedError,
 )
 from ftpsyncd.lastlook import Folder, exists, local_path, lstat, require_gone, stat_of
 from ftpsyncd.local.quiet import open_quietly, writer_present
@@ -280,7 +281,7 @@ class Publisher:
         for upload in retry:
             yield self._send_again(session, upload)
         for _, upload in open_jobs.values():
-            yield Failed(upload, FileChangedError("The connection ended before this file's turn."))
+            yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
     def _send_again(self, session: RemoteSession, upload: Upload) -> Outcome:
         """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
@@ -293,7 +294,7 @@ class Publisher:
             return Failed(upload, error)
         finally:
             self._show(None)
-        return Failed(upload, FileChangedError("The connection ended before this file's turn."))
+        return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
     def _job(self, upload: Upload) -> PublishJob:
         spec = self._folder(upload.mapping).spec
