@@ -188,8 +188,11 @@ class Waits:
     def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
         if at.now - pending.first > RESTLESS_S and not pending.reported:
             pending.reported = True
-            why, remedy = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes", ""
-            if path in self._overtaken:
+            why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
+            remedy = f"It is published when it stays as it is for {self._site.spec.settle_s:g} s (`settle`)."
+            if pending.busy:
+                remedy = FileBusyError.remedy
+            elif path in self._overtaken:
                 why += ", and no version of it stayed for long enough to be sent"
                 remedy = "Write it less often, make it smaller, or give ftpsyncd a faster line."
             self._site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__, remedy=remedy)

@@ -569,6 +569,7 @@ def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_neve
         told = [event for event in story.events if event.path == "film.jpg"]
         assert len(told) == (second > RESTLESS_S)
     assert "has not come to rest for 10 minutes" in told[0].message
+    assert "stays as it is for 2 s (`settle`)" in told[0].remedy
     assert RESTLESS_S == 600
 
 
