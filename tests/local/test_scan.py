@@ -151,6 +151,22 @@ def test_a_readdir_that_fails_midway_is_unreadable_and_not_a_part(root: Path, mo
     assert "Input/output error" in listing.problem
 
 
+@pytest.mark.parametrize(("stays", "told"), [(False, Presence.ABSENT), (True, Presence.UNREADABLE)])
+def test_a_readdir_that_finds_nothing_means_that_the_directory_is_gone_only_if_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, stays: bool, told: Presence
+) -> None:
+    """As exFAT in user space says of a directory that is removed while it is open."""
+
+    def fail(_descriptor: int) -> None:
+        if not stays:
+            (root / "sub/b.jpg").unlink()
+            (root / "sub").rmdir()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert Scanner(root).list_dir("sub").presence is told
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG])
 def test_other_failures_to_open_are_unreadable(root: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def fail(*_args, **_kwargs):
