@@ -151,7 +151,8 @@ def is_spelled_so(root: str, path: str) -> bool:
     """
     directory = root
     for name in path.split("/"):
-        if name not in os.listdir(directory):  # noqa: PTH208 - no path object per name
+        # A large directory is listed only where there is a doubt.
+        if _in_another_case(name, f"{directory}/") and name not in os.listdir(directory):  # noqa: PTH208 - no path object
             return False
         directory = f"{directory}/{name}"
     return True
@@ -163,15 +164,17 @@ def other_spellings(names: Collection[str], directory_fd: int) -> set[str]:
     Raises:
         OSError: it cannot be listed.
     """
-    doubtful = {name for name in names if _is_there(name.translate(_OTHER_CASE), directory_fd, besides=name)}
+    doubtful = {name for name in names if _in_another_case(name, directory_fd=directory_fd)}
     return doubtful.difference(os.listdir(directory_fd)) if doubtful else doubtful
 
 
-def _is_there(other: str, directory_fd: int, *, besides: str) -> bool:
-    if other == besides:
+def _in_another_case(name: str, prefix: str = "", directory_fd: int | None = None) -> bool:
+    """Whether a name is found with all its letters in the other case, too."""
+    other = name.translate(_OTHER_CASE)
+    if other == name:
         return False
     try:
-        os.stat(other, dir_fd=directory_fd, follow_symlinks=False)
+        os.stat(prefix + other, dir_fd=directory_fd, follow_symlinks=False)
     except OSError:
         return False
     return True
