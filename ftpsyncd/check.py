@@ -327,7 +327,7 @@ def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError
             size=len(SCRATCH),
             mtime_s=0,
             open=reopen,
-            confirm=lambda _file: None,
+            confirm=lambda _file, _sha256: None,
         )
         results = list(session.publish([job]))
     if not results:

@@ -195,6 +195,12 @@ class FileChangedError(LocalError):
     retry = Retry.REPLAN
 
 
+class TurnMissedError(LocalError):
+    """The connection ended before the file's turn: it is looked at again, and nothing is known against it."""
+
+    retry = Retry.REPLAN
+
+
 class FileBusyError(LocalError):
     """A process has the file open for writing."""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ftpsyncd.errors import FileChangedError, LocalUnreadableError, SourceMissingError
-from ftpsyncd.local.tree import look_through, root_identity
+from ftpsyncd.local.tree import is_spelled_so, look_through, root_identity
 from ftpsyncd.model import RootIdentity
 from ftpsyncd.specs import MappingSpec
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ def require_gone(folder: Folder, path: str, still_there: Callable[[int], bool]) 
         SourceMissingError: the root is absent, or another folder than the one that was published.
     """
     status = _seen(folder.spec, path)
-    if status is not None and still_there(status.st_mode):
+    if status is not None and still_there(status.st_mode) and _is_spelled_so(folder.spec, path):
         raise FileChangedError("It is there again.")
     # The root after the path: a disk unmounted between the two looks is noticed.
     if folder.root is None or root_identity(folder.spec.local) != folder.root:
@@ -52,9 +55,17 @@ def local_path(spec: MappingSpec, path: str) -> str:
     return f"{spec.local}/{path}"
 
 
-def exists(path: str) -> bool:
-    """Whether something has this path."""
-    return lstat(path) is not None
+def exists(spec: MappingSpec, path: str) -> bool:
+    """Whether something in a mapping's folder has this path, in this spelling.
+
+    Raises:
+        LocalUnreadableError: it cannot be looked at.
+    """
+    return lstat(local_path(spec, path)) is not None and _is_spelled_so(spec, path)
+
+
+def _is_spelled_so(spec: MappingSpec, path: str) -> bool:
+    return bool(_look_at(lambda relative: is_spelled_so(str(spec.local), relative), path))
 
 
 def lstat(path: str) -> os.stat_result | None:
@@ -71,7 +82,7 @@ def stat_of(path: str) -> os.stat_result | None:
     return _look_at(os.stat, path)
 
 
-def _look_at(look: Callable[[str], os.stat_result | None], path: str) -> os.stat_result | None:
+def _look_at(look: Callable[[str], _T | None], path: str) -> _T | None:
     try:
         return look(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
-from ftpsyncd.errors import FileBusyError, FtpsyncdError, RemoteError, Retry, SourceMissingError
+from ftpsyncd.errors import FileBusyError, FileChangedError, FtpsyncdError, RemoteError, Retry, SourceMissingError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -240,7 +240,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
-    mirror.waits.offered.pop(action.path, None)
+    mirror.waits.sent(action.path)
     if done.did is not Did.RENAMED:
         _look_at_source(mirror, action, at)
     if done.did is Did.KEPT:
@@ -336,6 +336,8 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
         mirror.waits.for_writer(action.path, action.fingerprint, at)
         return
+    if isinstance(error, FileChangedError) and isinstance(action, Upload | Rename):
+        mirror.waits.overtaken(action.path, at)
     if isinstance(action, RenameDir):
         mirror.offers.not_renamed.add(action.path)
         mirror.dirty.mark_deep(action.path, at.now)

@@ -26,6 +26,7 @@ from ftpsyncd.errors import (
     NotFoundError,
     NotSupportedError,
     RemoteError,
+    TurnMissedError,
 )
 from ftpsyncd.lastlook import Folder, exists, local_path, lstat, require_gone, stat_of
 from ftpsyncd.local.quiet import open_quietly, writer_present
@@ -240,10 +241,11 @@ class Publisher:
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
         if not upload.known_sha256:
             return None
-        with self._open(spec, upload)[0] as file:
+        file, ctime_ns = self._open(spec, upload)
+        with file:
             if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
                 return None
-            _require_same(file, spec, upload)
+            _require_same(file, spec, upload, ctime_ns, upload.known_sha256)
         remote = self._remote(upload.mapping, upload.path)
         # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
         seen = session.stat(remote)
@@ -309,7 +311,7 @@ class Publisher:
         for upload in retry:
             yield self._send_again(session, upload)
         for _, upload in open_jobs.values():
-            yield Failed(upload, FileChangedError("The connection ended before this file's turn."))
+            yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
     def _send_again(self, session: RemoteSession, upload: Upload) -> Outcome:
         """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
@@ -322,7 +324,7 @@ class Publisher:
             return Failed(upload, error)
         finally:
             self._show(None)
-        return Failed(upload, FileChangedError("The connection ended before this file's turn."))
+        return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
     def _job(self, upload: Upload) -> PublishJob:
         spec = self._folder(upload.mapping).spec
@@ -352,7 +354,8 @@ class Publisher:
             size=upload.fingerprint.size,
             mtime_s=upload.fingerprint.mtime_ns // 10**9,
             open=open_file,
-            confirm=lambda file: _require_same(file, spec, upload),
+            # Of a part that is continued, the hash is that of this file, which may be another content than the part.
+            confirm=lambda file, sha256: _require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
@@ -412,7 +415,7 @@ class Publisher:
         if spec.existing is ExistingPolicy.KEEP and not action.replaces and session.stat(target) is not None:
             return upload
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
-        if exists(local_path(spec, action.source)):
+        if exists(spec, action.source):
             return upload
         self._require(spec, action.path, action.fingerprint)
         if action.left:
@@ -530,13 +533,14 @@ def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
     return status.st_ctime_ns
 
 
-def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload) -> None:
-    """The open file is still the planned one, unchanged, and still under its name."""
+def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: int, sha256: bytes) -> None:
+    """The open file is still the planned one, of the content that was read, and still under its name."""
     status = _stat(spec, upload.path)
     if (
         status is None
         or fingerprint_of(status) != upload.fingerprint
         or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
+        or not hashes.still_holds(file, sha256, ctime_ns)
     ):
         raise FileChangedError("It changed while it was sent.")
 

@@ -56,6 +56,8 @@ class Waits:
         self.pending: dict[str, Pending] = {}
         self.offered: dict[str, float] = {}
         """Since when files wait for the server, the oldest first."""
+        self._overtaken: dict[str, Pending] = {}
+        """Files that changed before they had been sent, for as long as no version of them gets there."""
         self._site = site
         self._name = site.spec.name
         self._queue = site.queue
@@ -68,6 +70,7 @@ class Waits:
         """Nothing can be seen: what was noted may be over."""
         self.pending.clear()
         self.offered.clear()
+        self._overtaken.clear()
 
     # ── what is seen on disk ─────────────────────────────────────────────────────────────────────────────────
 
@@ -97,18 +100,24 @@ class Waits:
     def gone(self, path: str) -> None:
         """A path is not on disk."""
         self.pending.pop(path, None)
+        self.sent(path)
+
+    def sent(self, path: str) -> None:
+        """A file waits for the server no more."""
         self.offered.pop(path, None)
+        self._overtaken.pop(path, None)
 
     def nothing_below(self, directory: str) -> None:
         """A directory is not there: nothing below it comes to rest."""
         prefix = f"{directory}/"
-        for path in [p for p in self.pending if p.startswith(prefix)]:
-            del self.pending[path]
+        for noted in (self.pending, self._overtaken):
+            for path in [p for p in noted if p.startswith(prefix)]:
+                del noted[path]
 
     def settled(self, path: str, *, had_failure: bool) -> None:
         """A path needs nothing: whatever was noted about it is over."""
         self.present(path)
-        self.offered.pop(path, None)
+        self.sent(path)
         self._queue.withdraw(self._name, path)
         if had_failure:
             self._site.ledger.failures.clear(self._site.id, path)
@@ -134,7 +143,7 @@ class Waits:
         self._absent.back(path)
         self._queue.withdraw(self._name, path)
         pending = Pending(why, at.now, sighting)
-        before = self.pending.get(path)
+        before = self.pending.get(path) or self._overtaken.get(path)
         if before is not None:
             pending.first, pending.looks, pending.reported = before.first, before.looks + 1, before.reported
         if self._is_given_up(pending, at):
@@ -142,8 +151,15 @@ class Waits:
             self._report_not_ready(path, pending, at)
             return
         self.pending[path] = pending
+        if path in self._overtaken:
+            self._overtaken[path] = pending
         self._report_restless(path, pending, at)
         self._site.dirty.mark(path, due)
+
+    def overtaken(self, path: str, at: Moment) -> None:
+        """A worker found that a file has changed before it had been sent: what there is now is tried next."""
+        restless = self._overtaken.setdefault(path, Pending("it changed before it had been sent", at.now))
+        self._report_restless(path, restless, at)
 
     def for_writer(self, path: str, fingerprint: Fingerprint, at: Moment) -> None:
         """A worker found that a program has the file open for writing."""
@@ -174,7 +190,13 @@ class Waits:
         if at.now - pending.first > RESTLESS_S and not pending.reported:
             pending.reported = True
             why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
-            self._site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__)
+            remedy = f"It is published when it stays as it is for {self._site.spec.settle_s:g} s (`settle`)."
+            if pending.busy:
+                remedy = FileBusyError.remedy
+            elif path in self._overtaken:
+                why += ", and no version of it stayed for long enough to be sent"
+                remedy = "Write it less often, make it smaller, or give ftpsyncd a faster line."
+            self._site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__, remedy=remedy)
 
     # ── for how long ─────────────────────────────────────────────────────────────────────────────────────────
 

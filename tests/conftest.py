@@ -15,8 +15,9 @@ from hypothesis import settings
 
 from ftpsyncd.local import mounts
 from tests.figures import figures, pytest_runtest_makereport
+from tests.onecase import one_case
 
-__all__ = ["figures", "pytest_runtest_makereport"]
+__all__ = ["figures", "one_case", "pytest_runtest_makereport"]
 
 GRACE_S = 5.0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.errors import FileChangedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import Folder
@@ -18,6 +19,7 @@ from ftpsyncd.model import (
     Action,
     Delete,
     Entry,
+    Failed,
     HoldKind,
     Listing,
     MakeDir,
@@ -28,6 +30,7 @@ from ftpsyncd.model import (
     Row,
     Upload,
 )
+from ftpsyncd.outcomes import Outcomes
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.waits import RESTLESS_S
@@ -567,7 +570,47 @@ def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_neve
         told = [event for event in story.events if event.path == "film.jpg"]
         assert len(told) == (second > RESTLESS_S)
     assert "has not come to rest for 10 minutes" in told[0].message
+    assert "stays as it is for 2 s (`settle`)" in told[0].remedy
     assert RESTLESS_S == 600
+
+
+def webcam(story: Story, seconds: int) -> list[Event]:
+    """A picture that is renewed every four seconds, and takes longer to be sent; what is told of it."""
+    outcomes = Outcomes()
+    story.ledger.put(story.id, "", made(1))
+
+    def seen(second: int, version: int) -> Moment:
+        at = Moment(NOW + second, WALL + second * 10**9)
+        picture = file(1000 + version, WALL + version, changed_s_ago=-version)
+        there = {"webcam.jpg": picture}
+        story.mirror.on_listing(Listing("", Presence.PRESENT, there, frozenset(there), inode=1, device=DISK), at)
+        return at
+
+    for second in range(0, seconds, 4):
+        seen(second, second)
+        if not story.mirror.waits.any_unsettled():
+            break
+        at = seen(second + 3, second)
+        action = story.queue.take(at.now)
+        assert action is not None
+        outcomes.apply(story.mirror, Failed(action, FileChangedError("It changed while it was sent.")), at)
+        story.queue.finish(action)
+    return [event for event in story.events if event.path == "webcam.jpg"]
+
+
+def test_a_file_that_is_always_replaced_before_it_has_been_sent_is_told_once_after_ten_minutes(story: Story):
+    assert webcam(story, 590) == []
+    [told] = webcam(story, 1500)
+    assert "no version of it stayed for long enough to be sent" in told.message
+    assert told.remedy
+
+
+def test_one_pass_does_not_wait_for_ever_for_a_file_that_is_always_replaced(story: Story):
+    story = Story(story.ledger, one_pass=True)
+    [told] = webcam(story, 100)
+    assert told.kind is EventKind.FAILED
+    assert not story.mirror.waits.any_unsettled()
+    assert story.ledger.failures.of(story.id, "webcam.jpg") is not None
 
 
 @pytest.mark.parametrize(

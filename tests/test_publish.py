@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from ftpsyncd.core import names
-from ftpsyncd.errors import AlreadyExistsError, NameRefusedError, NotFoundError, NotSupportedError, RemoteError
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    FileChangedError,
+    NameRefusedError,
+    NotFoundError,
+    NotSupportedError,
+    RemoteError,
+)
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, Rename, RenameDir, Upload
 from ftpsyncd.publish import FreshDirectories, Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from ftpsyncd.remote.port import RemoteEntry
+from ftpsyncd.remote.port import PublishJob, RemoteEntry
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
+from tests.waiting import until
 
 M, BASE = "gallery", "/site"
 CONTENT = b"content"
@@ -173,3 +182,67 @@ def test_a_renamed_file_is_sent_where_the_server_does_not_rename(worker: Worker,
     worker.server.fail("RNFR", refusal, path=f"{BASE}/a")
     assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), b""))) == [Did.PUBLISHED]
     assert worker.server.files[f"{BASE}/b"].content == CONTENT
+
+
+class Disturbed(Worker):
+    """A worker beside whom somebody does something when the bytes of a file have been sent."""
+
+    def __init__(self, local: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+        super().__init__(local)
+        size = MemorySession._size
+
+        def asked(session: MemorySession, job: PublishJob) -> None:
+            act()
+            size(session, job)
+
+        monkeypatch.setattr(MemorySession, "_size", asked)
+
+
+def at_rest(path: Path) -> Path:
+    """A file that was written before the kernel's clock ticked last, as all are that have been quiet."""
+    path.write_bytes(CONTENT)
+    aside = path.with_name("aside")
+
+    def ticked() -> bool:
+        aside.touch()
+        return aside.stat().st_ctime_ns > path.stat().st_ctime_ns
+
+    until(ticked, "the clock of the file system ticks", 5)
+    aside.unlink()
+    return path
+
+
+def rewritten_in_place(path: Path) -> None:
+    """As taggers of music and pictures do where the size allows it, and they are told to keep the date."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"another")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_file_rewritten_in_place_while_it_is_sent_is_not_published_though_its_date_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = at_rest(tmp_path / "a")
+    worker = Disturbed(tmp_path, monkeypatch, lambda: rewritten_in_place(file))
+    seen = worker.sees("a")
+    [failed] = worker.does(Upload(M, "a", seen))
+    assert worker.sees("a") == seen, "the fingerprint tells of it, and this proves nothing"
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, FileChangedError)
+    assert worker.server.files == {}
+
+
+def test_a_chmod_and_a_hard_link_while_a_file_is_sent_do_not_have_it_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = at_rest(tmp_path / "a")
+    before = file.stat().st_ctime_ns
+
+    def act() -> None:
+        file.chmod(0o600)
+        (tmp_path / "b").hardlink_to(file)
+
+    worker = Disturbed(tmp_path, monkeypatch, act)
+    assert did(worker.does(Upload(M, "a", worker.sees("a")))) == [Did.PUBLISHED]
+    assert file.stat().st_ctime_ns != before

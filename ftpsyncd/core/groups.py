@@ -79,16 +79,26 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".directory",
     ".Trash/",
     ".Trash-*/",
-    # Network storage: Synology, QNAP, and what NFS, FUSE and file systems leave.
+    # Shares: the waste baskets of Samba (vfs_recycle), Unraid and netatalk, Synology, QNAP, and what is left of files
+    # that were deleted while they were open: by NFS, FUSE, and Macs over SMB and AFP.
+    ".recycle/",
+    ".Recycle.Bin/",
+    "Network Trash Folder/",
+    "Temporary Items/",
     "@eaDir/",
     "#recycle/",
     "@Recycle/",
     "#snapshot/",
     "@Recently-Snapshot/",
+    ".@__thumb/",
     ".nfs*",
     ".fuse_hidden*",
+    ".smbdelete*",
+    ".afpDeleted*",
+    # File systems and their snapshots.
     "lost+found/",
     ".snapshot/",
+    ".snapshots/",
     ".zfs/",
     # Unfinished downloads and transfers: browsers, FTP clients, our own temporary name at a receiving end.
     "*.part",
@@ -101,6 +111,7 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "*.!ut",
     "*.lftp-pget-status",
     ".in.*.",
+    ".pureftpd-upload.*",
     # Editors and office programs.
     "*.tmp",
     "*.temp",

@@ -132,6 +132,9 @@ class Scanner:
             changed = os.fstat(descriptor).st_ctime_ns
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
         except OSError as error:
+            if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
+                # An open directory that is removed lists as empty, but not everywhere (FUSE).
+                return failed._replace(presence=Presence.ABSENT, problem=f"{directory!r}: {_words(error)}")
             # Also a readdir that fails midway: a part of a directory proves nothing about the rest.
             return failed._replace(problem=f"{directory!r} could not be listed: {_words(error)}")
         finally:
@@ -147,6 +150,14 @@ class Scanner:
             mount_point=mount_point or elsewhere,
             mounted=mounted,
         )
+
+    def _is_gone(self, root_fd: int, directory: str) -> bool:
+        try:
+            descriptor, _ = tree.open_directory(self.root, root_fd, directory, follow_symlinks=self.follow_symlinks)
+        except OSError as error:
+            return error.errno in tree.GONE and not isinstance(error, tree.LinkError)
+        os.close(descriptor)
+        return False
 
     def _mounted(self, opened: _Opened, seen: _Seen, root: RootIdentity | None) -> tuple[frozenset[str], bool]:
         """Names in a directory that are on another mount than it, and whether itself is on another than its parent.
@@ -227,6 +238,10 @@ class Scanner:
                 links.append(name)
             elif stat.S_ISREG(status.st_mode) and _is_busy(name, opened.descriptor):
                 busy.add(name)
+        for name in tree.other_spellings(entries, opened.descriptor):
+            del entries[name]
+            busy.discard(name)
+        links = [name for name in links if name in entries]
         if self.follow_symlinks and links:
             written, targets = self._follow(opened, links, entries, unreadable, ask_busy=True)
             busy |= written

@@ -11,10 +11,14 @@ import errno
 import hashlib
 import os
 import stat
+import string
+from collections.abc import Collection
 from pathlib import Path
 
 from ftpsyncd.local import mounts
 from ftpsyncd.model import RootIdentity, join
+
+_OTHER_CASE = {ord(letter): ord(letter.swapcase()) for letter in string.ascii_letters}
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -73,12 +77,12 @@ def root_identity(root: Path) -> RootIdentity | None:
 
 
 def _named(descriptor: int) -> int:
-    """A number for a network file system without an id (NFS), made from its type and source; 0 for others.
+    """A number for a file system without an id and a disk (NFS, mergerfs), made from its type and source; 0 for others.
 
     Its st_dev will not do: that is given out anew at every mount, so it would be another folder after a reboot.
     """
     mount = mounts.of_descriptor(descriptor)
-    if mount is None or not mounts.is_network_type(mount.filesystem):
+    if mount is None or not (mounts.is_network_type(mount.filesystem) or mount.filesystem.startswith("fuse.")):
         return 0
     name = f"{mount.filesystem}\0{mount.source}".encode(errors="surrogateescape")
     return fold(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
@@ -135,6 +139,45 @@ def places_on_the_way(root: Path, root_fd: int, directory: str) -> set[tuple[int
         finally:
             os.close(descriptor)
     return places
+
+
+def is_spelled_so(root: str, path: str) -> bool:
+    """Whether what a relative path leads to is listed there in this very spelling.
+
+    Where a file system does not tell upper from lower case, a path also leads to what has been renamed to another case.
+
+    Raises:
+        OSError: that cannot be found out.
+    """
+    directory = root
+    for name in path.split("/"):
+        # A large directory is listed only where there is a doubt.
+        if _in_another_case(name, f"{directory}/") and name not in os.listdir(directory):  # noqa: PTH208 - no path object
+            return False
+        directory = f"{directory}/{name}"
+    return True
+
+
+def other_spellings(names: Collection[str], directory_fd: int) -> set[str]:
+    """Those of some names, all found in an open directory, that it lists in another case.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    doubtful = {name for name in names if _in_another_case(name, directory_fd=directory_fd)}
+    return doubtful.difference(os.listdir(directory_fd)) if doubtful else doubtful
+
+
+def _in_another_case(name: str, prefix: str = "", directory_fd: int | None = None) -> bool:
+    """Whether a name is found with all its letters in the other case, too."""
+    other = name.translate(_OTHER_CASE)
+    if other == name:
+        return False
+    try:
+        os.stat(prefix + other, dir_fd=directory_fd, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def resolve_link(root: Path, path: str) -> str:

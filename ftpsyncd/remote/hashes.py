@@ -7,6 +7,7 @@ replies. So a way counts only after it gave the right hash of a small file (`tri
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -97,6 +98,22 @@ def of_file(algorithm: str, file: BinaryIO) -> str:
     for block in blocks(file):
         made.update(block)
     return str(made.hexdigest())
+
+
+def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int) -> bool:
+    """Whether an open file holds what was read from it when it had this ctime.
+
+    A program that writes in place and sets the date back changes the ctime only. So do a chmod, a chown and one more
+    name (a hard link): then it is read once more.
+
+    Raises:
+        LocalUnreadableError: it cannot be read.
+    """
+    now_ns = os.fstat(file.fileno()).st_ctime_ns
+    if now_ns == ctime_ns:
+        return True
+    same = of_file("SHA-256", file) == sha256.hex()
+    return same and os.fstat(file.fileno()).st_ctime_ns == now_ns
 
 
 def blocks(file: BinaryIO, size: int | None = None) -> Iterator[memoryview]:

@@ -33,7 +33,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind, remote_join
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import landing, trees
+from ftpsyncd.remote import hashes, landing, trees
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.landing import Directory, Fetched
 from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
@@ -109,13 +109,14 @@ class Ftp:
 
         def opened() -> BinaryIO:
             try:
-                return path.open("rb")
+                return path.open("rb", buffering=0)
             except OSError as error:
                 raise unreadable(error.strerror) from error
 
-        def confirm(file: BinaryIO) -> None:
+        def confirm(file: BinaryIO, sha256: bytes) -> None:
             now = os.fstat(file.fileno())
-            if (now.st_size, now.st_mtime_ns, now.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
+            same = (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+            if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns):
                 raise FileChangedError(f"{named(path)} changed while it was sent.")
             if not overwrite:
                 there, ours = self.session.stat_many([remote, temporary])

@@ -233,7 +233,7 @@ class MemorySession:
                 digest, kept = self._store(job, file)
                 self._size(job)
                 dated = self.set_time(job.temporary, job.mtime_s)
-                job.confirm(file)
+                job.confirm(file, digest)
                 if job.temporary != job.path:
                     self.rename(job.temporary, job.path)
             except FtpsyncdError as error:

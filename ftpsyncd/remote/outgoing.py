@@ -189,7 +189,7 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
             upload.dated = session.set_time(upload.temporary, upload.job.mtime_s, tried=tried)
     if upload.error is None:
         try:
-            upload.job.confirm(upload.file)
+            upload.job.confirm(upload.file, upload.digest.digest())
         except FtpsyncdError as error:
             upload.error = error
 

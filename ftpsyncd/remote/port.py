@@ -43,9 +43,10 @@ class PublishJob(NamedTuple):
         open: opens the local file for reading, once, just before STOR is sent. It may raise a LocalError, which is
             then the job's result; nothing was sent in that case.
         confirm: called after the last byte was sent and the server confirmed, before the rename, with the file
-            object from ``open``; raises FileChangedError when the file is not the one that was opened. Then the
-            temporary file is deleted at the server and the error is the job's result. Called again where the server
-            turns out to rename nothing: before the file is sent under ``path``, and after that.
+            object from ``open``, wherever it stands, and the SHA-256 of what was sent; raises FileChangedError when
+            the file is not the one that was opened. Then the temporary file is deleted at the server and the error is
+            the job's result. Called again where the server turns out to rename nothing: before the file is sent under
+            ``path``, and after that.
         progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
         resume: ``temporary``, if it is there, holds a part of this very content, for which the caller vouches: it is
             continued where the server can be trusted to do so, else sent anew.
@@ -63,7 +64,7 @@ class PublishJob(NamedTuple):
     size: int
     mtime_s: int
     open: Callable[[], BinaryIO]
-    confirm: Callable[[BinaryIO], None]
+    confirm: Callable[[BinaryIO, bytes], None]
     progress: Callable[[int], None] = lambda _sent: None
     resume: bool = False
     parts: Sequence[str] = ()

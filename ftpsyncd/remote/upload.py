@@ -73,7 +73,7 @@ def _directly(session: Session, upload: Outgoing) -> PublishResult:
     job = upload.job
     try:
         # Not over a file that has come there meanwhile and must stay, nor anything but the file that was planned.
-        job.confirm(upload.file)
+        job.confirm(upload.file, upload.digest.digest())
         left = None if upload.alone else session.delete_many([upload.temporary])[0]
     except FtpsyncdError as error:
         left = error

@@ -60,7 +60,7 @@ class Remote:
         return {p.rpartition("/")[2] for p in everything if p != "/" and (p.rpartition("/")[0] or "/") == directory}
 
 
-def fine(_file) -> None:
+def fine(_file, _sha256) -> None:
     """Confirm anything."""
 
 

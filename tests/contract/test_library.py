@@ -104,6 +104,23 @@ def test_a_file_that_changes_meanwhile_is_not_published(ftp, remote, picture):
     assert remote.names() == set()
 
 
+def test_a_file_that_is_rewritten_meanwhile_is_not_published_though_its_date_is_set_back(ftp, remote, picture):
+    before = picture.stat()
+
+    def change(_sent):
+        picture.write_bytes(b"\0" * before.st_size)
+        os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def ticked():
+        os.utime(picture.parent)
+        return picture.parent.stat().st_ctime_ns > before.st_ctime_ns
+
+    until(ticked, "the clock of the file system ticks", 5)
+    with pytest.raises(FileChangedError):
+        ftp.upload(picture, f"{remote.base}/p", progress=change)
+    assert remote.names() == set()
+
+
 def test_a_download_that_cannot_be_written_leaves_nothing(ftp, remote, picture, tmp_path):
     ftp.upload(picture, f"{remote.base}/p")
     with pytest.raises(LocalUnwritableError):

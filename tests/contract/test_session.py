@@ -368,7 +368,7 @@ class TestLeftovers:
         put(session, f"{remote.base}/x", b"part")
         session.rename(f"{remote.base}/x", left)
 
-        def fine(_file) -> None:
+        def fine(_file, _sha256) -> None:
             assert left.rpartition("/")[2] not in remote.names()
 
         jobs = [

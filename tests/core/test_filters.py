@@ -71,6 +71,14 @@ def test_groups_share_nothing():
         ("lost+found/a.jpg", "lost+found/"),
         ("a/@eaDir/a.jpg", "@eaDir/"),
         ("#recycle/a.jpg", "#recycle/"),
+        (".recycle/anna/a.jpg", ".recycle/"),
+        (".Recycle.Bin/a.jpg", ".Recycle.Bin/"),
+        ("Network Trash Folder/a.jpg", "Network Trash Folder/"),
+        ("a/.@__thumb/s100a.jpg", ".@__thumb/"),
+        (".snapshots/1/snapshot/a.jpg", ".snapshots/"),
+        (".smbdeleteAAA1f3.4", ".smbdelete*"),
+        (".afpDeleted49861", ".afpDeleted*"),
+        (".pureftpd-upload.65f1a2b3.15.1.jpg", ".pureftpd-upload.*"),
     ],
 )
 def test_temporary_and_system_names_are_excluded(path, pattern):

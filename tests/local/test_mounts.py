@@ -71,8 +71,9 @@ def test_the_real_thing(tmp_path: Path) -> None:
     assert "proc" in {mount.point for mount in mounts.below(Path("/"))}
 
 
-def test_a_network_file_system_without_an_id_is_known_by_its_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("filesystem", ["nfs4", "fuse.sshfs", "fuse.mergerfs"])
+def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filesystem: str
 ) -> None:
     real = os.fstatvfs
 
@@ -85,7 +86,7 @@ def test_a_network_file_system_without_an_id_is_known_by_its_source(
     assert local.filesystem == tmp_path.stat().st_dev
     found = []
     for source in ("server:/a", "server:/a", "server:/b"):
-        mount = mounts.Mount(1, "/", "nfs4", source)
+        mount = mounts.Mount(1, "/", filesystem, source)
         monkeypatch.setattr(mounts, "of_descriptor", lambda _descriptor, mount=mount: mount)
         found.append(tree.root_identity(tmp_path))
     assert found[0] == found[1] != found[2]

@@ -51,6 +51,19 @@ def test_a_listing_of_a_subdirectory(root: Path) -> None:
     assert listing.inode == (root / "sub").stat().st_ino
 
 
+@pytest.mark.usefixtures("one_case")
+def test_a_probe_tells_cases_apart_where_the_file_system_does_not(root: Path) -> None:
+    (root / "both.jpg").touch()
+    listing = Scanner(root).probe("", ["A.jpg", "a.jpg", "SUB", "sub", "Both.jpg"])
+    assert os.lstat(root / "Both.jpg").st_ino == (root / "both.jpg").stat().st_ino
+    assert set(listing.entries) == {"a.jpg", "sub"}
+
+
+def test_a_probe_sees_both_of_two_names_that_differ_in_case_only(root: Path) -> None:
+    (root / "A.jpg").touch()
+    assert set(Scanner(root).probe("", ["A.jpg", "a.jpg"]).entries) == {"A.jpg", "a.jpg"}
+
+
 def test_a_probe_sees_only_what_was_asked(root: Path) -> None:
     listing = Scanner(root).probe("", ["a.jpg", "absent.jpg"])
     assert listing.names == frozenset({"a.jpg", "absent.jpg"})
@@ -136,6 +149,22 @@ def test_a_readdir_that_fails_midway_is_unreadable_and_not_a_part(root: Path, mo
     listing = Scanner(root).list_dir("")
     assert (listing.presence, listing.entries) == (Presence.UNREADABLE, {})
     assert "Input/output error" in listing.problem
+
+
+@pytest.mark.parametrize(("stays", "told"), [(False, Presence.ABSENT), (True, Presence.UNREADABLE)])
+def test_a_readdir_that_finds_nothing_means_that_the_directory_is_gone_only_if_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, *, stays: bool, told: Presence
+) -> None:
+    """As exFAT in user space says of a directory that is removed while it is open."""
+
+    def fail(_descriptor: int) -> None:
+        if not stays:
+            (root / "sub/b.jpg").unlink()
+            (root / "sub").rmdir()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    assert Scanner(root).list_dir("sub").presence is told
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG])

@@ -519,11 +519,8 @@ class TestPassiveMode:
     def test_a_firewall_before_the_data_ports_is_not_taken_for_a_server_that_is_away(self):
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
-        named = {
-            "EPSV": f"229 Extended passive (|||{port}|)",
-            "PASV": f"227 Passive (127,0,0,1,{port // 256},{port % 256})",
-        }
-        with Scripted(**named) as server, account(server)() as session:
+        extended, passive = f"229 Go (|||{port}|)", f"227 Go (127,0,0,1,{port // 256},{port % 256})"
+        with Scripted(EPSV=extended, PASV=passive) as server, account(server)() as session:
             (result,) = publish(session, job("/a"))
         assert isinstance(result.error, ServerUnavailableError)
         assert "ports for data" in result.error.remedy
@@ -886,7 +883,7 @@ class TestNoRename:
     def test_the_local_file_is_looked_at_before_it_is_sent_again(self):
         verdicts = [None, FileChangedError("It changed.")]
 
-        def confirm(_file) -> None:
+        def confirm(_file, _sha256) -> None:
             if (verdict := verdicts.pop(0)) is not None:
                 raise verdict
 
