@@ -1100,6 +1100,24 @@ class TestListings:
         with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLSD=tells) as server, account(server)() as session:
             assert [entry.name for entry in session.list_dir("/")] == names
 
+    @pytest.mark.parametrize("reply", ["550 -a: no such directory.", "451 File system error.", "501 No options.", ""])
+    def test_a_server_that_takes_an_option_for_a_name_is_asked_without(self, reply):
+        """Windows CE and others show an empty directory then, and do not refuse."""
+
+        async def literal(connection: Connection, argument: str) -> None:
+            if argument and reply:
+                await connection.say(reply)
+                return
+            names, connection.server.files = connection.server.files, {} if argument else connection.server.files
+            await lists(connection, argument)
+            connection.server.files = names
+
+        with Scripted(LIST=literal) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            assert [entry.name for entry in session.list_dir("/")] == ["a"]
+            assert session.list_kinds("/") == {"a": Kind.FILE}
+            assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST"] * 2
+
     def test_a_line_that_is_not_understood_is_told(self):
         with Scripted(LIST=self.odd) as server, account(server)() as session:
             with pytest.raises(NotSupportedError, match=r"A\.JPG;1 2/3"):
