@@ -1269,6 +1269,16 @@ class TestPipelining:
                 assert errors_of(publish(session, job("/a"))) == [None]
             assert acc.profile.doubts == 0
 
+    @pytest.mark.parametrize("verb", ["SIZE", "MFMT", "EPSV", "STOR", "RNFR", "RNTO"])
+    def test_not_by_one_that_says_farewell(self, verb):
+        """What is tried on a connection that has ended was never sent."""
+        with Scripted({verb: [None, farewell]}, GREETING="220 (vsFTPd 3.0.3)") as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a"), job("/b"), job("/c"))
+                assert ServerUnavailableError in errors_of(results)
+            assert acc.profile.doubts == 0
+
     def test_a_banner_is_enough(self):
         with Scripted(GREETING="220 Microsoft FTP Service") as server:
             results, _, _ = publish_three(server)
