@@ -37,7 +37,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import Dating, Oddity, Profile
 from ftpsyncd.remote.wire import Timeouts
-from ftpsyncd.specs import TlsMode
+from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until
@@ -302,6 +302,13 @@ class TestTheDataConnection:
         with Scripted() as server, account(server)() as session:
             monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
             assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+
+    def test_nobody_listens_any_more_where_the_server_has_gone(self):
+        """`ResourceWarning` would tell."""
+        with Scripted(EPRT=hang_up) as server, account(server, mode=DataMode.ACTIVE)() as session:
+            with pytest.raises(ServerUnavailableError):
+                session.list_dir("/")
+            assert not session.usable
 
     def test_closed_ports_are_the_servers_trouble(self):
         with Scripted(EPSV=CLOSED, PASV="227 There (127,0,0,1,0,1)") as server:
