@@ -154,7 +154,7 @@ class Session:
         size = BATCH if self.profile.pipelining else 1
         for start in range(0, len(commands), size):
             part = commands[start : start + size]
-            self.batching = len(part) > 1
+            self.batching = self.usable and len(part) > 1
             try:
                 self.control.send(part)
                 for _ in part:

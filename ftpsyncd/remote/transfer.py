@@ -153,7 +153,12 @@ def _reach_otherwise(session: Session, unreached: ServerUnavailableError) -> Off
 
 def _offer(session: Session) -> Offer:
     command, listener = prepare(session)
-    return reach(session, agree(session, session.exchange([command])[0], listener))
+    try:
+        reply = session.exchange([command])[0]
+    except RemoteError:
+        Offer(listener=listener).drop()
+        raise
+    return reach(session, agree(session, reply, listener))
 
 
 # ── Sending a little ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -106,6 +106,7 @@ def learn_resuming(session: Session, path: str) -> None:
         RemoteError: the session ended.
     """
     profile = session.profile
+    ended = profile.trials
     try:
         with scratch(session, path):
             if not deliver(session, "STOR", path, CONTENT[:PART]).good:
@@ -114,7 +115,8 @@ def learn_resuming(session: Session, path: str) -> None:
             profile.resuming = resuming(session, path)
     except RemoteError:
         if not session.usable:
-            profile.trials += 1
+            # A cut line ends those of several sessions, which counts once.
+            profile.trials = ended + 1
             if profile.trials >= MOST_TRIALS:
                 profile.resuming = Resuming.NONE
         raise

@@ -304,6 +304,13 @@ class TestTheDataConnection:
             monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
             assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
 
+    def test_nobody_listens_any_more_where_the_server_has_gone(self):
+        """`ResourceWarning` would tell."""
+        with Scripted(EPRT=hang_up) as server, account(server, mode=DataMode.ACTIVE)() as session:
+            with pytest.raises(ServerUnavailableError):
+                session.list_dir("/")
+            assert not session.usable
+
     def test_closed_ports_are_the_servers_trouble(self):
         with Scripted(EPSV=CLOSED, PASV="227 There (127,0,0,1,0,1)") as server:
             results, usable, acc = publish_three(server)
@@ -1169,6 +1176,24 @@ class TestListings:
         with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLSD=tells) as server, account(server)() as session:
             assert [entry.name for entry in session.list_dir("/")] == names
 
+    @pytest.mark.parametrize("reply", ["550 -a: no such directory.", "451 File system error.", "501 No options.", ""])
+    def test_a_server_that_takes_an_option_for_a_name_is_asked_without(self, reply):
+        """Windows CE and others show an empty directory then, and do not refuse."""
+
+        async def literal(connection: Connection, argument: str) -> None:
+            if argument and reply:
+                await connection.say(reply)
+                return
+            names, connection.server.files = connection.server.files, {} if argument else connection.server.files
+            await lists(connection, argument)
+            connection.server.files = names
+
+        with Scripted(LIST=literal) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            assert [entry.name for entry in session.list_dir("/")] == ["a"]
+            assert session.list_kinds("/") == {"a": Kind.FILE}
+            assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST"] * 2
+
     def test_a_line_that_is_not_understood_is_told(self):
         with Scripted(LIST=self.odd) as server, account(server)() as session:
             with pytest.raises(NotSupportedError, match=r"A\.JPG;1 2/3"):
@@ -1318,6 +1343,16 @@ class TestPipelining:
             assert acc.profile.pipelining is True
             with acc() as session:
                 assert errors_of(publish(session, job("/a"))) == [None]
+            assert acc.profile.doubts == 0
+
+    @pytest.mark.parametrize("verb", ["SIZE", "MFMT", "EPSV", "STOR", "RNFR", "RNTO"])
+    def test_not_by_one_that_says_farewell(self, verb):
+        """What is tried on a connection that has ended was never sent."""
+        with Scripted({verb: [None, farewell]}, GREETING="220 (vsFTPd 3.0.3)") as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a"), job("/b"), job("/c"))
+                assert ServerUnavailableError in errors_of(results)
             assert acc.profile.doubts == 0
 
     def test_a_banner_is_enough(self):

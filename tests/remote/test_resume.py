@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import zlib
 from collections.abc import Callable
 
@@ -364,6 +365,33 @@ def test_others_before_and_after_are_published_in_order():
         assert [(r.job.path, r.error) for r in results] == [(p, None) for p in ("/x", "/a", "/y", "/z")]
         assert set(s.files) == {"/x", "/a", "/y", "/z"}
         assert s.early == []
+
+
+def test_trials_that_end_together_count_once():
+    """The line was cut while several large files were to be continued."""
+    both = threading.Barrier(2)
+
+    async def cut(connection: Connection, _offset: str) -> None:
+        await asyncio.to_thread(both.wait, 10)
+        await connection.hang_up()
+
+    with Resumable(REST=[cut, cut]) as s:
+        acc = account(s)
+        with acc() as one, acc() as other:
+            threads = [
+                threading.Thread(target=publish, args=(session, again(parts=[f"/{i}.89abcdef.filepart"])))
+                for i, session in enumerate((one, other))
+            ]
+            s.files.update({f"/{i}.89abcdef.filepart": CONTENT[:BREAK] for i in range(2)})
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(10)
+            assert (one.usable, other.usable) == (False, False)
+        assert acc.profile.resuming is None
+        with acc() as session:
+            (result,) = publish(session, again(parts=["/0.89abcdef.filepart"]))
+            assert (result.error, result.kept > 0) == (None, True)
 
 
 def test_a_trial_that_ends_the_session_is_not_repeated_for_ever():
