@@ -62,10 +62,10 @@ def trash_apart(trash: str, number: int = 1) -> str:
     return f"{base}/{TRASH}/{day}.{_seal('', path)}{more}/{path}"
 
 
-def other_cases(name: str) -> set[str]:
-    """How else a name is usually written: in upper and lower case, also of the extension alone."""
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        stem, dot, extension = name, "", ""
-    stems = {stem, stem.lower(), stem.upper(), stem.capitalize()}
-    return {f"{s}{dot}{e}" for s in stems for e in (extension, extension.lower(), extension.upper())} - {name}
+def cases(name: str) -> list[tuple[bytes, ...]]:
+    """Each character of a name as it is, and in its other cases: those that a disk may take for the same."""
+    spelled = []
+    for character in name:
+        others = {each for each in (character.lower(), character.upper()) if len(each) == 1} - {character}
+        spelled.append(tuple(each.encode("utf-8", "surrogateescape") for each in (character, *sorted(others))))
+    return spelled

@@ -1,0 +1,75 @@
+"""Servers whose disks take other names for the same: what is published stays there, whatever is deleted or renamed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import Site, contents, site
+from tests.servers import running
+
+
+@pytest.fixture(params=["folding", "mac", "windows"])
+def s(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    with running("pyftpdlib", disk=request.param) as server, site(server, tmp_path, delete_after="0s") as made:
+        yield made
+
+
+def drop(s: Site, path: str, content: str) -> Path:
+    (s.drop / path).parent.mkdir(parents=True, exist_ok=True)
+    (s.drop / path).write_text(content)
+    return s.drop / path
+
+
+def settle(s: Site) -> None:
+    """Two passes: what the first one leaves to a later one is done, too."""
+    for _ in range(2):
+        s.command("sync")
+
+
+def assert_server_has_all(s: Site) -> None:
+    """Each file under its own name or one that is the same to the server."""
+    server = {path.lower(): held for path, held in contents(s.published).items()}
+    assert {path.lower(): held for path, held in contents(s.drop).items()} == server
+
+
+def test_a_directory_is_deleted_beside_one_whose_name_differs_in_case_only(s: Site) -> None:
+    drop(s, "MyPics/in/a.jpg", "one")
+    drop(s, "mypics/in/a.jpg", "another")
+    drop(s, "MyPics/b.jpg", "b")
+    settle(s)
+    shutil.rmtree(s.drop / "mypics")
+    settle(s)
+    assert_server_has_all(s)
+
+
+def test_a_directory_is_replaced_by_a_copy_whose_name_differs_in_case_only(s: Site) -> None:
+    drop(s, "fotos/in/a.jpg", "a")
+    drop(s, "fotos/b.jpg", "b")
+    settle(s)
+    shutil.copytree(s.drop / "fotos", s.drop / "FoTos")
+    shutil.rmtree(s.drop / "fotos")
+    settle(s)
+    assert_server_has_all(s)
+
+
+def test_names_are_changed_in_case_only(s: Site) -> None:
+    drop(s, "fotos/in/a.jpg", "a")
+    b = drop(s, "b.jpg", "b")
+    settle(s)
+    (s.drop / "fotos").rename(s.drop / "Fotos")
+    b.rename(s.drop / "B.jpg")
+    settle(s)
+    assert contents(s.drop) == contents(s.published)
+
+
+def test_a_directory_is_renamed_beside_one_whose_name_differs_in_case_only(s: Site) -> None:
+    drop(s, "Fotos/a.jpg", "a")
+    drop(s, "fotos/b.jpg", "b")
+    settle(s)
+    (s.drop / "fotos").rename(s.drop / "Bilder")
+    settle(s)
+    assert contents(s.drop).items() <= contents(s.published).items()
