@@ -1,7 +1,8 @@
 """Disks of other systems behind pyftpdlib: names that these take for one another, change or refuse.
 
 ``windows``: upper and lower case are one, dots and spaces at the end of a name are dropped, some characters refused, no
-rename replaces a file; the server has no MLSD and sets no dates, and lists like IIS. ``mac``: case is one, too, and names
+rename replaces a file; the server has no MLSD and sets no dates, and lists like IIS. A file that may be read only is in
+use by a program. ``mac``: case is one, too, and names
 are stored decomposed, as HFS+ does. ``folding``: only case is one, as with a share of Samba or FAT under Linux.
 
 Used by `servers`, in the process of the server.
@@ -17,7 +18,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pyftpdlib.filesystems import AbstractedFS
+from pyftpdlib.filesystems import AbstractedFS, FilesystemError
 from pyftpdlib.handlers import FTPHandler
 
 _REFUSED = frozenset('<>:"|?*\\')
@@ -78,7 +79,7 @@ class Windows(Folding):
         return name.rstrip(". ") or name
 
     def replace(self, there: str) -> None:
-        raise OSError(errno.EEXIST, "Cannot create a file when that file already exists")
+        raise FilesystemError("Cannot create a file when that file already exists")
 
     def open(self, filename: str, mode: str) -> Any:
         self._require_syntax(filename)
@@ -90,11 +91,20 @@ class Windows(Folding):
 
     def rename(self, src: str, dst: str) -> None:
         self._require_syntax(dst)
+        self._require_unused(src)
         super().rename(src, dst)
+
+    def remove(self, path: str) -> None:
+        self._require_unused(path)
+        super().remove(path)
 
     def _require_syntax(self, path: str) -> None:
         if _REFUSED & set(path.removeprefix(self.root)):
-            raise OSError(errno.EINVAL, "The filename, directory name, or volume label syntax is incorrect")
+            raise FilesystemError("The filename, directory name, or volume label syntax is incorrect")
+
+    def _require_unused(self, path: str) -> None:
+        if stat.S_ISREG(mode := os.stat(path).st_mode) and not mode & stat.S_IWUSR:  # noqa: PTH116
+            raise FilesystemError("The process cannot access the file because it is being used by another process")
 
     def format_list(self, basedir: str, listing: Sequence[str], ignore_err: bool = True) -> Iterator[bytes]:  # noqa: FBT001, FBT002
         for name in listing:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    InUseError,
     LoginRefusedError,
     NameRefusedError,
     NotFoundError,
@@ -192,8 +193,15 @@ _MISSING = re.compile(
 _EXISTS = re.compile(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
 _NOT_EMPTY = re.compile(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
 _DENIED = re.compile(r"denied", re.IGNORECASE)
+_IN_USE = re.compile(
+    r"\bin use\b|(?:resource|file) (?:is )?busy|sharing violation|file is locked"
+    r"|\b(?:another|anderen|autre|otro|altro|ander|outro|inny) pro[cz]",
+    re.IGNORECASE,
+)
+"""Windows says in its own language that another process uses the file."""
 _MEANINGFUL = re.compile(
-    "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED)), re.IGNORECASE
+    "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE)),
+    re.IGNORECASE,
 )
 """Words that decide, whatever they decide."""
 _WORDY = re.compile(r"[A-Za-z' ]+")
@@ -253,6 +261,7 @@ _SAYS: Mapping[type[RemoteError], str] = {
     LoginRefusedError: "The server refuses the login",
     TlsError: "The server refuses TLS",
     TransferFailedError: "The server could not complete",
+    InUseError: "A program at the server uses",
     ServerFullError: "The server has no space for",
     NameRefusedError: "The server refuses",
     NotFoundError: "The server does not have",
@@ -281,6 +290,8 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return TooManyConnectionsError if crowded else LoginRefusedError
     if code in {452, 552} or _FULL.search(text):
         return ServerFullError
+    if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):
+        return InUseError
     if code < 500 or code == 522:
         # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
         return TransferFailedError

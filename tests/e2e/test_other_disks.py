@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.site import Site, contents, site
 from tests.servers import running
+from tests.waiting import until
 
 
 @pytest.fixture(params=["folding", "mac", "windows"])
@@ -73,3 +74,41 @@ def test_a_directory_is_renamed_beside_one_whose_name_differs_in_case_only(s: Si
     (s.drop / "fotos").rename(s.drop / "Bilder")
     settle(s)
     assert contents(s.drop).items() <= contents(s.published).items()
+
+
+@pytest.fixture
+def windows(tmp_path: Path) -> Iterator[Site]:
+    with running("pyftpdlib", disk="windows") as server, site(server, tmp_path) as made:
+        made.start()
+        yield made
+
+
+def test_a_film_that_is_shown_is_replaced_and_deleted_when_that_ends(windows: Site) -> None:
+    film, shown = windows.drop / "film.mp4", windows.published / "film.mp4"
+    film.write_text("first")
+    windows.until_equal()
+    in_use(shown, used=True)
+    film.write_text("the second")
+    # Where two tries decided, it was given up after them.
+    until(lambda: tries(windows) > 2, "it is tried again and again", 60)
+    assert windows.mapping_status()["parked"] == 0
+    assert shown.read_text() == "first"
+    in_use(shown, used=False)
+    windows.until_equal()
+    in_use(shown, used=True)
+    film.unlink()
+    until(lambda: tries(windows) > 2, "it is tried again and again", 60)
+    in_use(shown, used=False)
+    windows.until_equal()
+    windows.until_state("in_sync")
+
+
+def in_use(path: Path, *, used: bool) -> None:
+    """A program at the server has a file open, or has it no longer (`otherdisks`)."""
+    path.chmod(0o444 if used else 0o644)
+
+
+def tries(s: Site) -> int:
+    """Of the one file that fails."""
+    failures = s.status()["problems"]
+    return int(failures[0]["attempts"]) if failures else 0
