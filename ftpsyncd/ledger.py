@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ftpsyncd.core.names import cases
+from ftpsyncd.core.names import cases, forms
 from ftpsyncd.database import Cursor, Database
 from ftpsyncd.errors import ChangedAtServerError, LedgerError
 from ftpsyncd.history import History
@@ -405,18 +405,22 @@ class Ledger:
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
 
     def directories_alike(self, mapping: int, directory: str) -> set[str]:
-        """A directory, and those whose paths differ from its own in upper and lower case only, as far as rows tell."""
+        """A directory, and those whose paths some disk takes for its own (`core.names.folded`), as far as rows tell."""
         places = {""}
         for name in directory.split("/") if directory else ():
             places = {join(place, alike) for place in places for alike in self._names_alike(mapping, place, name)}
         return places
 
     def files_alike(self, mapping: int, directory: str, name: str) -> list[str]:
-        """The published files of one directory that have this name, or one that differs from it in case only."""
+        """The published files of one directory that have this name, or one that some disk takes for it."""
         paths = [join(directory, alike) for alike in self._names_alike(mapping, directory, name)]
         return [path for path in paths if (row := self.row(mapping, path)) is not None and row.kind is Kind.FILE]
 
     def _names_alike(self, mapping: int, directory: str, name: str) -> set[str]:
+        """A name, and what some disk takes for it and is the beginning of a name that is recorded."""
+        return {alike for form in forms(name) for alike in self._in_other_cases(mapping, directory, form)}
+
+    def _in_other_cases(self, mapping: int, directory: str, name: str) -> set[str]:
         """A name, and what differs from it in case only and is the beginning of a name that is recorded.
 
         Found one character after the other, with as many questions as the name has letters: a directory may be large.

@@ -1,4 +1,4 @@
-"""Names that are another only where upper and lower case are two: gone under one, a file may be gone under both.
+"""Names that are two only where disks tell case, or accents, apart: gone under one, a file may be gone under both.
 
 In: what was deleted at the server, or renamed there. Out: doubts about published files of such a path, which have them
 looked for there. One per mapping, used by its `mirror` on the engine's thread.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.names import folded
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import Kind, basename, join, parent
 from ftpsyncd.removals import Moment, Site
@@ -33,7 +34,7 @@ class OtherCases:
         """Files that may be gone."""
 
     def deleted(self, path: str) -> None:
-        """The server has no file under this path any more; where upper and lower case are one, perhaps another's."""
+        """The server has no file under this path any more, and perhaps none under another that is the same to it."""
         self._gone.setdefault(parent(path), set()).add(basename(path))
         self._doubtful |= self._arriving_at(path) - {path}
 
@@ -47,8 +48,8 @@ class OtherCases:
 
     def _arriving_at(self, gone: str) -> set[str]:
         """What is on its way to such a path, or into such a directory: the ledger does not know it yet."""
-        folded, arriving = gone.casefold(), self._site.queue.arriving(self._site.spec.name)
-        return {path for path in arriving if (each := path.casefold()) == folded or each.startswith(f"{folded}/")}
+        same, arriving = folded(gone), self._site.queue.arriving(self._site.spec.name)
+        return {path for path in arriving if (each := folded(path)) == same or each.startswith(f"{same}/")}
 
     def look_at_them(self, at: Moment) -> None:
         """Have what may be gone looked for at the server, and sent if it is not there."""
@@ -62,7 +63,7 @@ class OtherCases:
                 site.dirty.mark(path, at.now)
 
     def _files_alike(self, directory: str, names: Collection[str]) -> set[str]:
-        """Published files whose paths differ in case only from those of some names in a directory."""
+        """Published files whose paths some disk takes for those of names in a directory."""
         ledger, mapping = self._site.ledger, self._site.id
         places = ledger.directories_alike(mapping, directory)
         return {

@@ -352,7 +352,8 @@ def test_names_that_differ_in_case_only_are_found_whatever_is_beside_them(ledger
     ledger.put(mapping, "d/AB.JPG", folder())
     assert set(ledger.files_alike(mapping, "d", "ab.jpg")) == {"d/aB.jpg", "d/Ab.JPG"}
     assert set(ledger.files_alike(mapping, "d", "aB.jpg")) == {"d/aB.jpg", "d/Ab.JPG"}
-    assert ledger.files_alike(mapping, "d", "\xe4") == ["d/\xc4"]
+    assert set(ledger.files_alike(mapping, "d", "\xe4")) == {"d/\xc4", "d/a\u0308"}
+    assert set(ledger.files_alike(mapping, "d", "A\u0308")) == {"d/\xc4", "d/a\u0308"}
     assert ledger.files_alike(mapping, "d", "\udce4") == []
 
 

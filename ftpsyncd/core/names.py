@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from functools import lru_cache
 
 from ftpsyncd.model import parent
@@ -60,6 +61,16 @@ def trash_apart(trash: str, number: int = 1) -> str:
     day, _, path = rest.partition("/")
     more = f".{number}" if number > 1 else ""
     return f"{base}/{TRASH}/{day}.{_seal('', path)}{more}/{path}"
+
+
+def forms(name: str) -> set[str]:
+    """A name, and the same with its accents as parts of the letters, and beside them: one name to a disk of a Mac."""
+    return {name} if name.isascii() else {name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))}
+
+
+def folded(name: str) -> str:
+    """What is the same for all names that some disk takes for one."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def cases(name: str) -> list[tuple[bytes, ...]]:

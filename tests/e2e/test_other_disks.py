@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import Site, contents, site
+from tests.e2e.site import MAPPING, Site, contents, digest, site
 from tests.servers import running
 from tests.waiting import until
 
@@ -39,7 +39,7 @@ def assert_server_has_all(s: Site) -> None:
 
 def test_a_directory_is_deleted_beside_one_whose_name_differs_in_case_only(s: Site) -> None:
     drop(s, "MyPics/in/a.jpg", "one")
-    drop(s, "mypics/in/a.jpg", "another")
+    drop(s, "mypics/in/a.jpg", "two")
     drop(s, "MyPics/b.jpg", "b")
     settle(s)
     shutil.rmtree(s.drop / "mypics")
@@ -55,6 +55,27 @@ def test_a_directory_is_replaced_by_a_copy_whose_name_differs_in_case_only(s: Si
     shutil.rmtree(s.drop / "fotos")
     settle(s)
     assert_server_has_all(s)
+
+
+def test_a_name_is_replaced_by_a_copy_whose_accents_are_spelled_otherwise(s: Site) -> None:
+    composed = drop(s, "gr\xf6\xdfe/\xe9.jpg", "a")
+    settle(s)
+    drop(s, "gro\u0308\xdfe/e\u0301.jpg", "a")
+    settle(s)
+    shutil.rmtree(composed.parent)
+    settle(s)
+    assert {held for path, held in contents(s.published).items()} == {digest(b"a")}
+    s.command("verify", MAPPING)
+
+
+def test_what_the_server_lists_under_another_name_is_not_unknown(s: Site) -> None:
+    drop(s, "fotos/a.jpg", "a")
+    drop(s, "fotos/\xe4.jpg", "b")
+    settle(s)
+    (s.published / "fotos").rename(s.published / "FOTOS")
+    s.command("verify", MAPPING)
+    (s.published / "FOTOS" / "stranger.jpg").write_text("?")
+    assert "1 unknown" in s.command("verify", MAPPING, ok=False).stdout
 
 
 def test_names_are_changed_in_case_only(s: Site) -> None:
