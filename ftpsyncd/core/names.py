@@ -69,8 +69,8 @@ def forms(name: str) -> set[str]:
 
 
 def folded(name: str) -> str:
-    """What is the same for all names that some disk takes for one."""
-    return unicodedata.normalize("NFC", name).casefold()
+    """What is the same for all names that some disk takes for one; Windows leaves dots and spaces at the end away."""
+    return unicodedata.normalize("NFC", name.rstrip(". ") or name).casefold()
 
 
 def cases(name: str) -> list[tuple[bytes, ...]]:

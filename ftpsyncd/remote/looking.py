@@ -17,6 +17,7 @@ from ftpsyncd.errors import (
     NotFoundError,
     NotSupportedError,
     ProtocolError,
+    RemoteError,
 )
 from ftpsyncd.model import Kind, basename, parent
 from ftpsyncd.remote import replies, transfer
@@ -137,6 +138,20 @@ def _list_dir(session: Session, path: str) -> list[RemoteEntry]:
     return [entry._replace(mtime_s=dates.get(entry.name)) for entry in there]
 
 
+def _listing(session: Session, path: str) -> bytes:
+    """What LIST sends of the working directory, with what is hidden, if the server can tell that.
+
+    Some servers take the option for a pattern: they refuse it, or find nothing of that name.
+    """
+    try:
+        if text := transfer.read_all(session, b"LIST -a", "LIST", path):
+            return text
+    except RemoteError:
+        if not session.usable:
+            raise
+    return transfer.read_all(session, b"LIST", "LIST", path)
+
+
 def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:
     """The entries as LIST shows them, without dates; not ``strict``: as far as it is understood."""
     # LIST with a name would be parsed as options and patterns: go there and list without one.
@@ -146,7 +161,7 @@ def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteE
         if isinstance(error, NameRefusedError) and not replies.says_denied(visit, path, session.account.spec.encoding):
             error = NotFoundError(error.message, reply=error.reply)
         raise error
-    text = transfer.read_all(session, b"LIST -a", "LIST", path)
+    text = _listing(session, path)
     session.exchange([HOME])
     lines = iter(text.replace(b"\r\n", b"\n").split(b"\n"))
     return list(replies.parse_list(lines, session.account.spec.encoding, strict=strict))

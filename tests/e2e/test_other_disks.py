@@ -71,6 +71,7 @@ def test_a_name_is_replaced_by_a_copy_whose_accents_are_spelled_otherwise(s: Sit
 def test_what_the_server_lists_under_another_name_is_not_unknown(s: Site) -> None:
     drop(s, "fotos/a.jpg", "a")
     drop(s, "fotos/\xe4.jpg", "b")
+    drop(s, "Co./c.jpg", "c")
     settle(s)
     (s.published / "fotos").rename(s.published / "FOTOS")
     s.command("verify", MAPPING)

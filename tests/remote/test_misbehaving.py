@@ -1016,6 +1016,29 @@ class TestListings:
         await connection.end_data()
         await connection.say("226 Done.")
 
+    @pytest.mark.parametrize("refusal", ["550 -a: No such file or directory.", "450 Not now.", "501 No options.", ""])
+    def test_an_option_may_be_taken_for_a_pattern(self, refusal):
+        async def lists(connection: Connection, argument: str) -> None:
+            if argument and refusal:
+                await connection.say(refusal)
+                return
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            if not argument:
+                writer.write(b"09-11-26  04:34PM                 1234 a.jpg\r\n")
+                await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Done.")
+
+        with Scripted(LIST=lists) as server, account(server)() as session:
+            assert session.list_dir("/") == [RemoteEntry("a.jpg", Kind.FILE, 1234, None)]
+
+    def test_where_nobody_may_look_nothing_is_said_to_be_there(self):
+        with Scripted(LIST="550 Permission denied.") as server, account(server)() as session:
+            with pytest.raises(NameRefusedError):
+                session.list_dir("/")
+            assert session.usable
+
     @pytest.mark.parametrize(
         ("text", "names"),
         [
