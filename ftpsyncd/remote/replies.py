@@ -185,14 +185,24 @@ _PASSWORD = re.compile(
 _DIED = re.compile(r"^500 OOPS: (?:priv_sock|child died)")
 """vsftpd's last words when one of its processes is gone; with others it refuses a login or ends the connection."""
 _FULL = re.compile(
-    r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space", re.IGNORECASE
+    r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space"
+    r"|nicht (?:genug|gen.{1,2}gend) (?:speicher|platz)|espace insuffisant|espacio en disco insuficiente"
+    r"|spazio su disco insufficiente|onvoldoende schijfruimte|espa.{1,2}o insuficiente|ma.{1,2}o miejsca",
+    re.IGNORECASE,
 )
+"""IIS says what Windows says, in the language of that: German, French, Spanish, Italian, Dutch, Portuguese, Polish."""
 _MISSING = re.compile(
-    r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist", re.IGNORECASE
+    r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist"
+    r"|kann d.{2,30} nicht finden",
+    re.IGNORECASE,
 )
 _EXISTS = re.compile(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
 _NOT_EMPTY = re.compile(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
-_DENIED = re.compile(r"denied", re.IGNORECASE)
+_DENIED = re.compile(
+    r"denied|zugriff verweigert|acc.{1,2}s refus|acceso denegado|accesso negato|toegang geweigerd|acesso negado"
+    r"|odmowa dost",
+    re.IGNORECASE,
+)
 _IN_USE = re.compile(
     r"\bin use\b|(?:resource|file) (?:is )?busy|sharing violation|file is locked"
     r"|\b(?:another|anderen|autre|otro|altro|ander|outro|inny) pro[cz]",
