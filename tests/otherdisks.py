@@ -125,6 +125,7 @@ def on(disk: str, handler: type[FTPHandler]) -> type[FTPHandler]:
         abstracted_fs = DISKS[disk]
         verb = ""
         if disk == "windows":
+            banner = "Microsoft FTP Service"
             proto_cmds = {verb: facts for verb, facts in handler.proto_cmds.items() if verb not in _LISTED_BY_MACHINES}
 
         def pre_process_command(self, line: str, cmd: str, arg: str) -> None:

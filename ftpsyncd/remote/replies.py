@@ -493,9 +493,11 @@ _LS_ODD = re.compile(
 the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
 _DOS = re.compile(
     rb"(?:\d\d-\d\d-\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[AP]M)?[ ]+"
-    rb"(?:<(?P<dir>DIR|JUNCTION|SYMLINKD?)>|(?P<size>\d+))[ ](?P<name>.+)",
+    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d+))[ ](?P<name>.+)",
     re.DOTALL,
 )
+_TAG_WIDTH = 14
+"""``<DIR>`` and the like, with the spaces that IIS puts behind it; one more is before the name."""
 _NO_ENTRY = re.compile(rb"\s*|[^\s\d]+[ ]+\d[\d.,]*[ ]?[kKMGT]?B?\s*")
 """``total 12``, in any language, or nothing."""
 
@@ -517,7 +519,9 @@ def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool 
                 name = name.partition(b" -> ")[0]
         elif match := _DOS.fullmatch(line):
             kind = {None: Kind.FILE, b"DIR": Kind.DIR}.get(match["dir"], Kind.OTHER)
-            name = match["name"].lstrip(b" ") if match["dir"] else match["name"]
+            name, pad = match["name"], b" " * (_TAG_WIDTH - len(match["tag"] or b""))
+            if match["dir"]:
+                name = name[len(pad) :] if name.startswith(pad) else name.lstrip(b" ")
             if kind is Kind.OTHER and name.endswith(b"]"):
                 name = name.rpartition(b" [")[0]
         elif _NO_ENTRY.fullmatch(line) or not strict:

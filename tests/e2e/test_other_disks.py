@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,32 @@ def test_a_film_that_is_shown_is_replaced_and_deleted_when_that_ends(windows: Si
     in_use(shown, used=False)
     windows.until_equal()
     windows.until_state("in_sync")
+
+
+@pytest.mark.parametrize(
+    ("disk", "names", "meaning"),
+    [
+        (
+            "windows",
+            "changes bytes that are not UTF-8, a trailing space; does not tell apart upper and lower case",
+            "files with such names are refused",
+        ),
+        (
+            "mac",
+            "changes bytes that are not UTF-8, letters beyond ASCII; does not tell apart upper and lower case",
+            "files with such names are refused; names with such letters are listed otherwise: check `encoding`",
+        ),
+    ],
+)
+def test_probe_finds_out_what_the_disk_does_to_names(tmp_path: Path, disk: str, names: str, meaning: str) -> None:
+    meaning += "; of files whose names differ in that only, the last one is there"
+    with running("pyftpdlib", disk=disk) as server, site(server, tmp_path) as s:
+        measures = json.loads(s.command("probe", "web", "--json").stdout)["measures"]
+        assert [(each["value"], each["meaning"]) for each in measures if each["field"] == "names"] == [(names, meaning)]
+        assert not list(server.home.rglob("*.filepart"))
+        drop(s, " a leading space/ in.jpg", "a")
+        settle(s)
+        assert contents(s.drop) == contents(s.published)
 
 
 def in_use(path: Path, *, used: bool) -> None:

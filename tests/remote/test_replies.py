@@ -449,6 +449,8 @@ class TestList:
             (b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00 l -> x", ("l", Kind.OTHER, None, None)),
             (b"prw-r--r--    1 0        0               0 Nov 22 23:00 p", ("p", Kind.OTHER, None, None)),
             (b"11-22-26  11:00PM       <DIR>          d e", ("d e", Kind.DIR, None, None)),
+            (b"11-22-26  11:00PM       <DIR>           d", (" d", Kind.DIR, None, None)),
+            (b"11-22-26  11:00PM       <DIR>      d", ("d", Kind.DIR, None, None)),
             (b"11-22-2026  11:00AM                 5 f g", ("f g", Kind.FILE, 5, None)),
             (b"2026-11-22  11:00                   5 f g", ("f g", Kind.FILE, 5, None)),
             (b"11-22-26  11:00PM       <JUNCTION>     j [C:\\x]", ("j", Kind.OTHER, None, None)),
