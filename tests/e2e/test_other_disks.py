@@ -80,6 +80,18 @@ def test_what_the_server_lists_under_another_name_is_not_unknown(s: Site) -> Non
     assert "1 unknown" in s.command("verify", MAPPING, ok=False).stdout
 
 
+def test_verify_tells_of_files_that_share_one_place_at_the_server(s: Site) -> None:
+    for path, content in (("a.jpg", "one"), ("A.JPG", "another"), ("d/b.jpg", "b"), ("D/B.jpg", "b")):
+        drop(s, path, content)
+        s.command("sync")
+    answer = json.loads(s.command("verify", MAPPING, "--repair", "--json", ok=False).stdout)
+    found = {(finding["drift"], finding["path"].lower()) for finding in answer["findings"]}
+    assert {("same_name", "a.jpg"), ("same_name", "d")} <= found
+    assert answer["exit_code"] == 1
+    assert answer["repair"] is None or answer["repair"]["files"] == 0
+    assert "rename one of them" in s.command("verify", MAPPING, ok=False).stdout
+
+
 def test_names_are_changed_in_case_only(s: Site) -> None:
     drop(s, "fotos/in/a.jpg", "a")
     b = drop(s, "b.jpg", "b")
