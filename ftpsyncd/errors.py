@@ -32,7 +32,8 @@ engine, and the remedy shown to people.
         ├── TlsError                  no TLS, or a certificate that does not verify
         │   └── TlsFileError          an anchor, certificate or key of the configuration cannot be loaded
         ├── TransferFailedError       this transfer failed; another try may pass
-        │   └── VerificationError     the server holds something else than was sent
+        │   ├── VerificationError     the server holds something else than was sent
+        │   └── InUseError            a program at the server has the file open (550, 450)
         ├── ServerFullError           no space or quota (452, 552)
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
@@ -296,6 +297,12 @@ class TransferFailedError(RemoteError):
 
 class VerificationError(TransferFailedError):
     """What the server holds is not what was sent."""
+
+
+class InUseError(TransferFailedError):
+    """A program at the server has the file open: one that shows it, or one that looks for viruses in it."""
+
+    remedy = "It is tried again; if it lasts, close the program that has the file open at the server."
 
 
 class ServerFullError(RemoteError):

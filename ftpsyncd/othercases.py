@@ -1,20 +1,22 @@
-"""Names that are another only where upper and lower case are two: deleted under one, a file may be gone under both.
+"""Names that are two only where disks tell case, or accents, apart: gone under one, a file may be gone under both.
 
-In: files that were deleted at the server. Out: doubts about published files of such a name, which have them looked for
-there. One per mapping, used by its `mirror` on the engine's thread.
+In: what was deleted at the server, or renamed there. Out: doubts about published files of such a path, which have them
+looked for there. One per mapping, used by its `mirror` on the engine's thread.
 """
 
 from __future__ import annotations
 
-from ftpsyncd.core import names
+from collections.abc import Collection
+
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.names import folded
 from ftpsyncd.intents import Intents
-from ftpsyncd.model import basename, join, parent
+from ftpsyncd.model import Kind, basename, join, parent
 from ftpsyncd.removals import Moment, Site
 
 
 class OtherCases:
-    """The files of one mapping that may be gone from the server with those that were deleted.
+    """The files of one mapping that may be gone from the server with others.
 
     Args:
         site: the mapping.
@@ -26,22 +28,49 @@ class OtherCases:
         self._site = site
         self._intents = intents
         self._absent = absent
-        self._names: dict[str, set[str]] = {}
-        """Of files that may exist, by directory."""
+        self._gone: dict[str, set[str]] = {}
+        """Names that files had, by directory."""
+        self._doubtful: set[str] = set()
+        """Files that may be gone."""
 
     def deleted(self, path: str) -> None:
-        """A file is gone from the server; where upper and lower case are one, perhaps that of another name with it."""
-        directory = parent(path)
-        if not self._absent.is_doomed(directory):
-            self._names.setdefault(directory, set()).update(names.other_cases(basename(path)))
+        """The server has no file under this path any more, and perhaps none under another that is the same to it."""
+        self._gone.setdefault(parent(path), set()).add(basename(path))
+        self._doubtful |= self._arriving_at(path) - {path}
+
+    def moved(self, source: str, target: str) -> None:
+        """A file, or a directory with all that was in it, has another path at the server now."""
+        ledger, mapping = self._site.ledger, self._site.id
+        doubtful = self._files_alike(parent(source), [basename(source)]) | self._arriving_at(source)
+        for directory in ledger.directories_alike(mapping, source) - {source, target}:
+            doubtful.update(path for path, kind in ledger.below(mapping, directory) if kind is Kind.FILE)
+        self._doubtful |= doubtful - {source, target}
+
+    def _arriving_at(self, gone: str) -> set[str]:
+        """What is on its way to such a path, or into such a directory: the ledger does not know it yet."""
+        same, arriving = folded(gone), self._site.queue.arriving(self._site.spec.name)
+        return {path for path in arriving if (each := folded(path)) == same or each.startswith(f"{same}/")}
 
     def look_at_them(self, at: Moment) -> None:
-        """Have what may be gone with what was deleted looked for at the server, and sent if it is not there."""
+        """Have what may be gone looked for at the server, and sent if it is not there."""
         site = self._site
-        while self._names:
-            directory, others = self._names.popitem()
-            for name in site.ledger.files_among(site.id, directory, others):
-                path = join(directory, name)
-                if not self._absent.knows(path) and not site.queue.occupied(site.spec.name, path):
-                    self._intents.doubt_row(path, whole=False)
-                    site.dirty.mark(path, at.now)
+        while self._gone:
+            self._doubtful |= self._files_alike(*self._gone.popitem())
+        # What runs now is judged when it has ended: its row is written then.
+        for path in [path for path in self._doubtful if not site.queue.occupied(site.spec.name, path)]:
+            self._doubtful.remove(path)
+            if not self._absent.knows(path) and self._intents.doubt_row(path, whole=False):
+                site.dirty.mark(path, at.now)
+
+    def _files_alike(self, directory: str, names: Collection[str]) -> set[str]:
+        """Published files whose paths some disk takes for those of names in a directory."""
+        ledger, mapping = self._site.ledger, self._site.id
+        places = ledger.directories_alike(mapping, directory)
+        return {
+            path
+            for place in places
+            if not self._absent.is_doomed(place)
+            for name in names
+            for path in ledger.files_alike(mapping, place, name)
+            if path != join(directory, name)
+        }

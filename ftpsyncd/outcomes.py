@@ -195,6 +195,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             _file_done(mirror, action, done, at)
         case RenameDir(source=source):
             ledger.move(mirror.id, source, path)
+            mirror.other_cases.moved(source, path)
             mirror.offers.directory_gone(source)
             mirror.intents.moved(source, path)
             mirror.dirty.mark_deep(path, at.now)
@@ -251,6 +252,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         return
     if done.did is Did.RENAMED and isinstance(action, Rename):
         mirror.ledger.move(mirror.id, action.source, action.path)
+        mirror.other_cases.moved(action.source, action.path)
         mirror.removals.emptied(parent(action.source))
     _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256

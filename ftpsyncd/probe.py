@@ -205,8 +205,7 @@ class Probing:
 
     def _names(self, session: Session) -> tuple[str, str]:
         changed, refused = [], []
-        if not self._keeps(session, "é 😀.{}"):
-            changed.append("letters beyond ASCII")
+        meanings = [] if self.profile.utf8 else ["the server does not say that names are UTF-8"]
         for oddity in Oddity:
             try:
                 self.profile.keeps[oddity] = self._keeps(session, SAMPLES[oddity])
@@ -215,10 +214,28 @@ class Probing:
                 continue
             if not self.profile.keeps[oddity]:
                 changed.append(oddity.value)
-        told = {"changes": changed, "refuses": refused}
+        if changed or refused:
+            meanings.append("files with such names are refused")
+        if not self._keeps(session, "é 😀.{}"):
+            changed.append("letters beyond ASCII")
+            meanings.append("names with such letters are listed otherwise: check `encoding`")
+        same = [] if self._tells_case(session) else ["upper and lower case"]
+        if same:
+            meanings.append("of files whose names differ in that only, the last one is there")
+        told = {"changes": changed, "refuses": refused, "does not tell apart": same}
         kept = "; ".join(f"{what} {', '.join(names)}" for what, names in told.items() if names) or "all kept"
-        utf8 = "" if self.profile.utf8 else "the server does not say that names are UTF-8"
-        return kept, "; ".join(filter(None, [utf8, "files with such names are refused" if changed or refused else ""]))
+        return kept, "; ".join(meanings)
+
+    def _tells_case(self, session: Session) -> bool:
+        name = f"case.{secrets.token_hex(4)}.filepart"
+        self._directories.append(name)
+        try:
+            session.make_dir(f"{self.directory}/{name}")
+        except NameRefusedError:
+            return True
+        told = session.stat(f"{self.directory}/{name.upper()}") is None
+        session.remove_dir(f"{self.directory}/{name}")
+        return told
 
     def _keeps(self, session: Session, sample: str) -> bool:
         self._directories.append(sample.format(f"{secrets.token_hex(4)}.filepart"))

@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
+    InUseError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -422,7 +423,7 @@ class Publisher:
             session.delete_many(action.left)
         try:
             session.rename(self._remote(action.mapping, action.source), target)
-        except (NotFoundError, NameRefusedError, NotSupportedError):
+        except (NotFoundError, NameRefusedError, NotSupportedError, InUseError):
             return upload
         return Did.RENAMED
 

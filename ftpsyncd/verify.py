@@ -127,11 +127,9 @@ class Verification:
             there, seen = False, {}
         self.checked.directories += 1
         gone: set[str] = set()
-        for name in compare(rows, seen):
-            path = join(directory, name)
-            finding = self._confirmed(path) if there else self._lost(path, rows[name])
-            if finding is not None:
-                yield finding
+        for name, finding in self._differences(directory, rows, seen, there=there):
+            yield finding
+            if finding.drift is not Drift.SAME_NAME:
                 gone.add(name)
         for name, row in rows.items():
             path = join(directory, name)
@@ -142,6 +140,25 @@ class Verification:
             self.checked.unsettled += is_unsettled(row)
             if name in seen and name not in gone and (finding := self._content(path, row)) is not None:
                 yield finding
+
+    def _differences(
+        self, directory: str, rows: Mapping[str, Row], seen: Mapping[str, Seen], *, there: bool
+    ) -> Iterator[tuple[str, Finding]]:
+        """The names of a directory that are not as they should be."""
+        listed_otherwise: set[str] = set()
+        shared = {names.folded(name) for name in rows if name in seen}
+        for name in compare(rows, seen):
+            # Ours: the server does not tell case, or accents, apart, and lists it in another spelling.
+            if name not in rows and names.folded(name) in listed_otherwise:
+                continue
+            path = join(directory, name)
+            finding = self._confirmed(path) if there else self._lost(path, rows[name])
+            if there and name in rows and name not in seen and (finding is None or finding.drift is Drift.WRONG_SIZE):
+                listed_otherwise.add(names.folded(name))
+                if names.folded(name) in shared and not self._changes(path, rows[name]):
+                    finding = _finding(Drift.SAME_NAME, path, rows[name], None)
+            if finding is not None:
+                yield name, finding
 
     def _listed(self, directory: str) -> dict[str, Seen] | None:
         """What the server has in a directory; None if it does not have the directory."""

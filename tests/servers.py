@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import importlib
 import json
 import os
 import random
@@ -131,6 +132,8 @@ class Server:
     client_certificate: bool = False
     denied: tuple[str, ...] = ()
     """Commands that are refused, whatever they are about."""
+    disk: str = ""
+    """Of another system (`otherdisks`)."""
     pam: Path | None = None
     """The PAM service that was written for it."""
     _process: subprocess.Popen[bytes] | None = None
@@ -318,7 +321,7 @@ TLSLog {self.scratch}/tls.log
             "host": self.host, "port": self.port, "home": str(self.home), "tls": self.tls,
             "max_clients": self.max_clients, "perm": "elradfmwMT" if self.writable else "elr", "idle_s": self.idle_s,
             "certificate": str(certificates().server) if self.tls != "off" else "",
-            "client_ca": str(certificates().ca) if self.client_certificate else "",
+            "client_ca": str(certificates().ca) if self.client_certificate else "", "disk": self.disk,
         }  # fmt: skip
         return [sys.executable, __file__, json.dumps(settings)]
 
@@ -378,6 +381,7 @@ def running(
     digests: bool = False,
     client_certificate: bool = False,
     denied: tuple[str, ...] = (),
+    disk: str = "",
 ) -> Iterator[Server]:
     """A running server, ended and removed afterwards.
 
@@ -393,6 +397,7 @@ def running(
         digests: offer hashes of files (proftpd).
         client_certificate: require one from the CA (not pure-ftpd); `certificates().client` is one.
         denied: commands that are refused to everybody (vsftpd, proftpd).
+        disk: whose the server's disk is: `otherdisks.DISKS` (pyftpdlib).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
 
@@ -409,6 +414,7 @@ def running(
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
     server = Server(kind, tls, place, _free_port(host), host, max_clients, writable, idle_s, scratch)
     server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
+    server.disk = disk
     try:
         if os.geteuid() == 0 and kind != "pyftpdlib":
             os.chown(place, _UID if writable else 0, _UID if writable else 0)
@@ -465,6 +471,9 @@ def _serve(settings: dict[str, Any]) -> None:
             super().handle()
 
     handler: Any = {"off": Plain, "explicit": Explicit, "implicit": Implicit}[settings["tls"]]
+    if settings["disk"]:
+        # Beside this file, which runs alone here.
+        handler = importlib.import_module("otherdisks").on(settings["disk"], handler)
     handler.authorizer = authorizer
     server = FTPServer((settings["host"], settings["port"]), handler)
     server.max_cons_per_ip = settings["max_clients"]  # max_cons counts data connections, too

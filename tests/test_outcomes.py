@@ -47,6 +47,7 @@ from ftpsyncd.model import (
     Sweep,
     Upload,
     join,
+    parent,
 )
 from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
 from ftpsyncd.removals import Moment
@@ -346,6 +347,60 @@ def test_a_file_whose_name_differs_in_case_only_from_a_deleted_one_is_looked_for
     assert story.ledger.row(story.id, "d/img.jpg") == Row(Kind.FILE, A.doubted(), SHA, WALL)
     assert story.ledger.row(story.id, "d/img.png") == Row(Kind.FILE, A, SHA, WALL)
     assert disk.names == {"IMG.JPG", "img.jpg"}
+
+
+LOST = Row(Kind.FILE, A.doubted(), SHA, WALL)
+
+
+def published(story: Story, *paths: str) -> None:
+    """Files and the directories that they are in."""
+    for path in paths:
+        story.ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
+        while path := parent(path):
+            story.ledger.put(story.id, path, DIRECTORY)
+
+
+@pytest.mark.parametrize(("gone", "other"), [("fotos", "Fotos"), ("myPics", "MyPics"), ("MYPICS", "myPics")])
+def test_a_file_in_a_directory_whose_name_differs_in_case_only_is_looked_for_at_the_server(
+    story: Story, gone: str, other: str
+):
+    """Where they are one name, the directories are one, too."""
+    published(story, f"{gone}/in/a.jpg", f"{other}/IN/a.jpg", f"{other}/in/b.jpg")
+    story.apply(Done(Delete(M, f"{gone}/in/a.jpg"), Did.DELETED))
+    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    assert story.ledger.row(story.id, f"{other}/IN/a.jpg") == LOST
+    assert story.ledger.row(story.id, f"{other}/in/b.jpg") == Row(Kind.FILE, A, SHA, WALL)
+
+
+def test_what_a_rename_may_have_taken_along_is_looked_for_at_the_server(story: Story):
+    published(story, "fotos/a.jpg", "Fotos/b.jpg", "Fotos/in/c.jpg", "d/x.jpg", "d/X.jpg", "d/y.jpg")
+    story.apply(Done(RenameDir(M, "bilder", "fotos", 50), Did.RENAMED))
+    story.apply(Done(Rename(M, "d/z.jpg", "d/x.jpg", A, SHA), Did.RENAMED))
+    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    lost = {path for path, row in story.ledger.walk(story.id) if row == LOST}
+    assert lost == {"Fotos/b.jpg", "Fotos/in/c.jpg", "d/X.jpg"}
+
+
+def test_what_is_renamed_to_another_case_of_its_name_is_not_looked_for(story: Story):
+    published(story, "fotos/a.jpg", "d/x.jpg")
+    story.apply(Done(RenameDir(M, "Fotos", "fotos", 50), Did.RENAMED))
+    story.apply(Done(Rename(M, "d/X.jpg", "d/x.jpg", A, SHA), Did.RENAMED))
+    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    assert {path for path, row in story.ledger.walk(story.id) if row == LOST} == set()
+
+
+def test_what_is_being_published_is_looked_for_when_that_has_ended(story: Story):
+    """Its row is written then, and it may have come to the server before the delete."""
+    published(story, "d/IMG.JPG")
+    upload = UPLOAD._replace(path="D/img.jpg")
+    story.queue.offer(upload)
+    assert story.queue.take(NOW) == upload
+    story.apply(Done(Delete(M, "d/IMG.JPG"), Did.DELETED))
+    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    story.queue.finish(upload)
+    story.apply(Done(upload, Did.PUBLISHED, sha256=SHA))
+    story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    assert story.ledger.row(story.id, "D/img.jpg") == LOST
 
 
 def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story):

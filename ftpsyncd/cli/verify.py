@@ -39,6 +39,7 @@ WORDS = {
     Drift.WRONG_KIND: "wrong kind",
     Drift.WRONG_SIZE: "wrong size",
     Drift.WRONG_CONTENT: "wrong content",
+    Drift.SAME_NAME: "same name",
     Drift.UNKNOWN: "unknown",
 }
 COLOURS = {
@@ -46,8 +47,10 @@ COLOURS = {
     Drift.WRONG_KIND: "red",
     Drift.WRONG_SIZE: "yellow",
     Drift.WRONG_CONTENT: "yellow",
+    Drift.SAME_NAME: "red",
     Drift.UNKNOWN: "cyan",
 }
+_NOT_MENDED = {Drift.SAME_NAME, Drift.UNKNOWN}
 WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC}
 """States in which what is to be published is on its way, or there."""
 
@@ -153,8 +156,8 @@ class Mender:
         self._hand: Hand | None = None
 
     def note(self, finding: Finding) -> None:
-        """A finding; what is unknown is left alone."""
-        if finding.drift is Drift.UNKNOWN or (finding.kind is Kind.DIR and finding.drift is not Drift.MISSING):
+        """A finding; what is unknown is left alone, and what would take the place of another."""
+        if finding.drift in _NOT_MENDED or (finding.kind is Kind.DIR and finding.drift is not Drift.MISSING):
             return
         self._batch[finding.kind].append(finding.path)
         self._bytes += len(json.dumps(finding.path))
@@ -282,7 +285,7 @@ def print_lines(_config: Config, compared: Comparison, mender: Mender | None) ->
     left = mended(compared, mender)
     if left is not None:
         click.echo(f"Published again and compared again: {told(left)}")
-    elif mender is None and any(count for drift, count in checked.drift.items() if drift is not Drift.UNKNOWN):
+    elif mender is None and any(count for drift, count in checked.drift.items() if drift not in _NOT_MENDED):
         click.echo(f"`ftpsyncd verify {one_line(compared.mapping)} --repair` publishes them again.")
     return code_of(checked, left)
 
@@ -295,6 +298,8 @@ def line(finding: Finding) -> str:
     tail = ""
     if finding.drift is Drift.WRONG_SIZE and finding.found is not None and finding.expected is not None:
         tail = click.style(f"  ({finding.found:,} bytes instead of {finding.expected:,})", dim=True)
+    if finding.drift is Drift.SAME_NAME:
+        tail = click.style("  (the same to the server as another: rename one of them)", dim=True)
     name = finding.path or "."
     return f"{word} {shown:>7}  {quote(name + '/' if finding.kind is Kind.DIR else name)}{tail}"
 

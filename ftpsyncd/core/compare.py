@@ -18,6 +18,8 @@ class Drift(StrEnum):
     WRONG_SIZE = "wrong_size"
     WRONG_CONTENT = "wrong_content"
     """The size is right, the hash is not."""
+    SAME_NAME = "same_name"
+    """The server takes its name for that of another path that was published: it has one of the two."""
     UNKNOWN = "unknown"
     """The server has something that was never published from here."""
 

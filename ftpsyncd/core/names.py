@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from functools import lru_cache
 
 from ftpsyncd.model import parent
@@ -62,10 +63,20 @@ def trash_apart(trash: str, number: int = 1) -> str:
     return f"{base}/{TRASH}/{day}.{_seal('', path)}{more}/{path}"
 
 
-def other_cases(name: str) -> set[str]:
-    """How else a name is usually written: in upper and lower case, also of the extension alone."""
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        stem, dot, extension = name, "", ""
-    stems = {stem, stem.lower(), stem.upper(), stem.capitalize()}
-    return {f"{s}{dot}{e}" for s in stems for e in (extension, extension.lower(), extension.upper())} - {name}
+def forms(name: str) -> set[str]:
+    """A name, and the same with its accents as parts of the letters, and beside them: one name to a disk of a Mac."""
+    return {name} if name.isascii() else {name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))}
+
+
+def folded(name: str) -> str:
+    """What is the same for all names that some disk takes for one; Windows leaves dots and spaces at the end away."""
+    return unicodedata.normalize("NFC", name.rstrip(". ") or name).casefold()
+
+
+def cases(name: str) -> list[tuple[bytes, ...]]:
+    """Each character of a name as it is, and in its other cases: those that a disk may take for the same."""
+    spelled = []
+    for character in name:
+        others = {each for each in (character.lower(), character.upper()) if len(each) == 1} - {character}
+        spelled.append(tuple(each.encode("utf-8", "surrogateescape") for each in (character, *sorted(others))))
+    return spelled

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     FtpsyncdError,
+    InUseError,
     LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
@@ -264,7 +265,10 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         upload.error = NoRenameError(began.text)
     else:
         error = session.error(began, "RNFR", upload.temporary)
-        upload.error = RenameRefusedError(began, error) if type(error) in trials.FORBIDDEN else error
+        if isinstance(error, InUseError):
+            upload.error = RenameRefusedError(began)
+        else:
+            upload.error = RenameRefusedError(began, error) if type(error) in trials.FORBIDDEN else error
 
 
 def settle(session: Session, upload: Outgoing) -> None:
@@ -291,6 +295,9 @@ def _mended(session: Session, upload: Outgoing, refused: RenameRefusedError) -> 
         failure = error
     else:
         return None
+    if upload.alone and isinstance(failure, NameRefusedError):
+        # A moment ago a file had this name, and now none has: that is not left to a person.
+        return TransferFailedError(failure.message, reply=failure.reply)
     try:
         return NoRenameError(failure.reply) if _renames_nothing(session, upload, failure) else failure
     except RemoteError as error:
@@ -311,6 +318,8 @@ def _rename_otherwise(session: Session, upload: Outgoing, refused: RenameRefused
         if refusal.code not in _OUT_OF_STEP:
             # The server has RNFR forgotten when RNTO came with it: from now on one at a time.
             session.profile.pipelining = False
+    if not refusal.good:
+        refusal = renaming.patiently(session, upload.temporary, path, refusal)
     if refusal.good:
         session.renames = True
     elif upload.alone:

@@ -67,12 +67,12 @@ class Oddity(StrEnum):
 
 
 SAMPLES = {
-    Oddity.CONTROL: "{}\x01\t\x7f.",
-    Oddity.BYTES: "{}\udcfe\udcc3.",
+    Oddity.CONTROL: "{}\x01\t\x7fx",
+    Oddity.BYTES: "{}\udcfe\udcc3x",
     Oddity.LEADING_SPACE: " {}",
     Oddity.TRAILING_SPACE: "{} ",
 }
-"""Names that have just one oddity, around a name of our own."""
+"""Names that have just one oddity, around a name of our own. None ends with a dot, which Windows leaves away."""
 
 
 def oddities(path: str) -> list[Oddity]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
+    InUseError,
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
@@ -22,10 +24,15 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
+from ftpsyncd.remote import replies
 from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
+
+
+WAITS_S = (0.2, 0.4, 0.8, 1.6, 3.2)
+"""Before a rename is tried again of a file that is in use at the server: the connection does nothing else meanwhile."""
 
 
 class RenameRefusedError(RemoteError):
@@ -90,8 +97,9 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
         session.renames = True
         return
     aside = names.temporary(target, secrets.token_hex(8))
-    if not _moved(session, target, aside).good:
-        raise error
+    moved = _moved(session, target, aside)
+    if not moved.good:
+        raise session.error(moved, "RNFR", target) if _is_in_use(session, target, moved) else error
     session.renames = True
     ended = _moved(session, source, target)
     if not ended.good:
@@ -112,6 +120,26 @@ def one_by_one(session: Session, source: str, target: str) -> Reply:
     """Rename with each command in a write of its own; the answer to RNTO, or to RNFR where that was refused already."""
     began = session.exchange([session.command("RNFR", source)])[0]
     return session.exchange([session.command("RNTO", target)])[0] if began.more else began
+
+
+def patiently(session: Session, source: str, target: str, refusal: Reply) -> Reply:
+    """Rename again and again what a program at the server has open for a moment, as one that looks for viruses does.
+
+    Sent anew, a file would be looked into anew.
+
+    Returns:
+        The last answer, as from `one_by_one`.
+    """
+    for wait_s in WAITS_S:
+        if not _is_in_use(session, target, refusal):
+            break
+        time.sleep(wait_s)
+        refusal = one_by_one(session, source, target)
+    return refusal
+
+
+def _is_in_use(session: Session, path: str, refusal: Reply) -> bool:
+    return isinstance(replies.error_of(refusal, "RNTO", path, session.account.spec.encoding), InUseError)
 
 
 def unclear(session: Session, source: str, target: str, size: int, reply: Reply) -> FtpsyncdError | None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    InUseError,
     LoginRefusedError,
     NameRefusedError,
     NotFoundError,
@@ -189,16 +190,33 @@ _PASSWORD = re.compile(
 _DIED = re.compile(r"^500 OOPS: (?:priv_sock|child died)")
 """vsftpd's last words when one of its processes is gone; with others it refuses a login or ends the connection."""
 _FULL = re.compile(
-    r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space", re.IGNORECASE
+    r"no space|disk full|disc full|quota|insufficient (?:storage|space|disk)|not enough space"
+    r"|nicht (?:genug|gen.{1,2}gend) (?:speicher|platz)|espace insuffisant|espacio en disco insuficiente"
+    r"|spazio su disco insufficiente|onvoldoende schijfruimte|espa.{1,2}o insuficiente|ma.{1,2}o miejsca",
+    re.IGNORECASE,
 )
+"""IIS says what Windows says, in the language of that: German, French, Spanish, Italian, Dutch, Portuguese, Polish."""
 _MISSING = re.compile(
-    r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist", re.IGNORECASE
+    r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist"
+    r"|kann d.{2,30} nicht finden",
+    re.IGNORECASE,
 )
 _EXISTS = re.compile(r"already exists|file exists|directory exists|: exists|already a", re.IGNORECASE)
 _NOT_EMPTY = re.compile(r"not empty|enotempty|isn.?t empty", re.IGNORECASE)
-_DENIED = re.compile(r"denied", re.IGNORECASE)
+_DENIED = re.compile(
+    r"denied|zugriff verweigert|acc.{1,2}s refus|acceso denegado|accesso negato|toegang geweigerd|acesso negado"
+    r"|odmowa dost",
+    re.IGNORECASE,
+)
+_IN_USE = re.compile(
+    r"\bin use\b|(?:resource|file) (?:is )?busy|sharing violation|file is locked"
+    r"|\b(?:another|anderen|autre|otro|altro|ander|outro|inny) pro[cz]",
+    re.IGNORECASE,
+)
+"""Windows says in its own language that another process uses the file."""
 _MEANINGFUL = re.compile(
-    "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED)), re.IGNORECASE
+    "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE)),
+    re.IGNORECASE,
 )
 """Words that decide, whatever they decide."""
 _WORDY = re.compile(r"[A-Za-z' ]+")
@@ -260,6 +278,7 @@ _SAYS: Mapping[type[RemoteError], str] = {
     LoginRefusedError: "The server refuses the login",
     TlsError: "The server refuses TLS",
     TransferFailedError: "The server could not complete",
+    InUseError: "A program at the server uses",
     ServerFullError: "The server has no space for",
     NameRefusedError: "The server refuses",
     NotFoundError: "The server does not have",
@@ -288,6 +307,8 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return TooManyConnectionsError if crowded else LoginRefusedError
     if code in {452, 552} or _FULL.search(text):
         return ServerFullError
+    if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):
+        return InUseError
     if code < 500 or code == 522:
         # 522: the data connection's TLS was refused (vsftpd: no session reuse). A fresh connection may mend it.
         return TransferFailedError
@@ -479,9 +500,11 @@ _LS_ODD = re.compile(
 the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
 _DOS = re.compile(
     rb"(?:\d\d-\d\d-\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[AP]M)?[ ]+"
-    rb"(?:<(?P<dir>DIR|JUNCTION|SYMLINKD?)>|(?P<size>\d+))[ ](?P<name>.+)",
+    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d+))[ ](?P<name>.+)",
     re.DOTALL,
 )
+_TAG_WIDTH = 14
+"""``<DIR>`` and the like, with the spaces that IIS puts behind it; one more is before the name."""
 _NO_ENTRY = re.compile(rb"\s*|[^\s\d]+[ ]+\d[\d.,]*[ ]?[kKMGT]?B?\s*")
 """``total 12``, in any language, or nothing."""
 
@@ -503,7 +526,9 @@ def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool 
                 name = name.partition(b" -> ")[0]
         elif match := _DOS.fullmatch(line):
             kind = {None: Kind.FILE, b"DIR": Kind.DIR}.get(match["dir"], Kind.OTHER)
-            name = match["name"].lstrip(b" ") if match["dir"] else match["name"]
+            name, pad = match["name"], b" " * (_TAG_WIDTH - len(match["tag"] or b""))
+            if match["dir"]:
+                name = name[len(pad) :] if name.startswith(pad) else name.lstrip(b" ")
             if kind is Kind.OTHER and name.endswith(b"]"):
                 name = name.rpartition(b" [")[0]
         elif _NO_ENTRY.fullmatch(line) or not strict:

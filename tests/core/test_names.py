@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.names import TRASH, other_cases, temporary, trash, trash_apart
+from ftpsyncd.core.names import TRASH, cases, folded, temporary, trash, trash_apart
 from ftpsyncd.model import parent
 
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -108,17 +108,27 @@ def test_the_trash_keeps_day_and_path(base: str, expected: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "others"),
+    ("name", "spelled"),
     [
-        ("IMG.JPG", {"img.jpg", "IMG.jpg", "img.JPG", "Img.JPG", "Img.jpg"}),
-        ("index", {"INDEX", "Index"}),
-        (".htaccess", {".HTACCESS"}),
-        ("2024.1", set()),
-        ("\udce4", set()),
+        ("Ab.1", [(b"A", b"a"), (b"b", b"B"), (b".",), (b"1",)]),
+        ("\xc4", [("\xc4".encode(), "\xe4".encode())]),
+        ("\xdf", [("\xdf".encode(),)]),
+        ("\udce4", [(b"\xe4",)]),
+        ("", []),
     ],
 )
-def test_a_name_in_other_cases(name: str, others: set[str]):
-    assert other_cases(name) == others
+def test_a_name_in_other_cases(name: str, spelled: list[tuple[bytes, ...]]):
+    assert cases(name) == spelled
+
+
+@pytest.mark.parametrize("name", ["\xc4.JPG", "A\u0308.jpg", "\xe4.jpg..", "\xe4.jpg. ."])
+def test_what_some_disk_takes_for_one_name_is_folded_to_one(name: str):
+    assert folded(name) == "\xe4.jpg"
+
+
+@pytest.mark.parametrize("name", ["...", " ", "\udce4"])
+def test_no_name_is_folded_to_nothing(name: str):
+    assert folded(name) == name
 
 
 @pytest.mark.parametrize("base", ["/", "/site"])

@@ -25,7 +25,7 @@ from tests.servers import running
 ON_BOTH = pytest.mark.parametrize(
     "s", ["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)], indirect=True
 )
-NONE = {"missing": 0, "wrong_kind": 0, "wrong_size": 0, "wrong_content": 0, "unknown": 0}
+NONE = {"missing": 0, "wrong_kind": 0, "wrong_size": 0, "wrong_content": 0, "same_name": 0, "unknown": 0}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     AlreadyExistsError,
     FileChangedError,
     FtpsyncdError,
+    InUseError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -33,7 +34,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data, sending, trials
+from ftpsyncd.remote import RemoteEntry, data, renaming, sending, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
@@ -705,15 +706,55 @@ class TestRenaming:
         with Scripted(RNTO=[None, "550 No more.", "550 No more."]) as server, account(server)() as session:
             put(session, "/a")
             session.profile.rename_over = False
-            assert errors_of(publish(session, job("/a", b"newer"))) == [NameRefusedError]
+            (result,) = publish(session, job("/a", b"newer"))
+            assert type(result.error) is TransferFailedError
             assert server.files == {"/a.0123abcd.filepart": b"newer"}
             # Not once more over this connection.
             assert not session.renames
+
+    @pytest.mark.parametrize("command", ["RNFR", "RNTO"])
+    def test_a_file_that_is_looked_into_for_a_moment_is_renamed_and_not_sent_again(self, monkeypatch, command):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01, 0.01))
+        with Scripted({command: [IN_USE] * 3}) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert server.files == {"/a": b"content", "/b": b"content"}
+            assert [line for line in server.log if line.startswith("STOR")] == [
+                "STOR /a.0123abcd.filepart",
+                "STOR /b.0123abcd.filepart",
+            ]
+
+    def test_a_file_that_stays_in_use_is_tried_another_time(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
+        with Scripted(RNTO=IN_USE) as server, account(server)() as session:
+            (result,) = publish(session, job("/a"))
+            assert isinstance(result.error, InUseError)
+            assert server.verbs().count("RNTO") == 3
+            assert server.files == {}
+            assert session.profile.renames is True
+
+    def test_a_file_that_is_shown_while_its_new_version_comes_is_tried_another_time(self):
+        async def windows(connection: Connection, path: str) -> None:
+            if path in connection.server.files:
+                await connection.say("550 Cannot create a file when that file already exists.")
+            elif connection.renaming == "/a":
+                await connection.say(IN_USE)
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=windows) as server, account(server)() as session:
+            server.files["/a"] = b"shown"
+            (result,) = publish(session, job("/a"))
+            assert isinstance(result.error, InUseError)
+            assert result.error.retry is Retry.FILE
+            assert server.files == {"/a": b"shown"}
 
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
             results, _, _ = publish_three(server)
             assert errors_of(results) == [None, NotFoundError, None]
+
+
+IN_USE = "550 The process cannot access the file because it is being used by another process."
 
 
 async def busy(connection: Connection, path: str) -> None:
@@ -1155,6 +1196,12 @@ class TestListings:
         await writer.drain()
         await connection.end_data()
         await connection.say("226 Done.")
+
+    def test_where_nobody_may_look_nothing_is_said_to_be_there(self):
+        with Scripted(LIST="550 Permission denied.") as server, account(server)() as session:
+            with pytest.raises(NameRefusedError):
+                session.list_dir("/")
+            assert session.usable
 
     @pytest.mark.parametrize(
         ("text", "names"),
