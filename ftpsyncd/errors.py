@@ -26,6 +26,7 @@ engine, and the remedy shown to people.
     │   └── NameNotSendableError      the name cannot be expressed in an FTP command
     └── RemoteError                   something about the server; keeps the server's own words
         ├── ServerUnavailableError    no connection, a timeout, a dropped connection, 421
+        │   ├── DataUnreachableError  commands are answered, and no data connection comes about
         │   └── ProtocolError         the server talks nonsense; the connection is finished
         ├── TooManyConnectionsError   the server's connection cap is reached
         ├── LoginRefusedError         wrong user or password
@@ -251,6 +252,10 @@ class ServerUnavailableError(RemoteError):
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.SERVER
     remedy = "Check host, port and network if it lasts; a running daemon tries again by itself."
+
+
+class DataUnreachableError(ServerUnavailableError):
+    """The control line is well, and no data connection comes about: a firewall, or NAT. No file is to blame."""
 
 
 class ProtocolError(ServerUnavailableError):

@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
-from ftpsyncd.errors import FileBusyError, FileChangedError, FtpsyncdError, RemoteError, Retry, SourceMissingError
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    FileBusyError,
+    FileChangedError,
+    FtpsyncdError,
+    RemoteError,
+    Retry,
+    SourceMissingError,
+)
 from ftpsyncd.events import EventKind
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -139,6 +147,10 @@ class Outcomes:
         key = (failed.action.mapping, failed.action.path)
         lost = self._lost[key] = self._lost.get(key, 0) + 1
         mirror.intents.doubt(failed.action, at)
+        if isinstance(failed.error, DataUnreachableError):
+            if lost >= LOST_CONNECTIONS or mirror.queue.state is Breaker.OFFLINE:
+                self._server_unreachable(mirror, failed.error, at)
+            return True
         if lost < LOST_CONNECTIONS:
             # A rename of a directory is in the queue again, as one that may have been done.
             return not isinstance(failed.action, RenameDir)
@@ -146,6 +158,13 @@ class Outcomes:
         self._kept.pop(key, None)
         _record_failure(mirror, failed.action, failed.error, at)
         return False
+
+    @staticmethod
+    def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
+        """A firewall lets no data through: no file is to blame, and none would fare better."""
+        message = f"{error.message} {error.remedy}"
+        if mirror.queue.server_failed(at.now, Breaker.OFFLINE, message):
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 
     def _server_full(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
         full = self._full.setdefault(mirror.spec.server, set())

@@ -10,6 +10,7 @@ import pytest
 from ftpsyncd.core.schedule import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, Breaker, Queue
 from ftpsyncd.errors import (
     ConfigError,
+    DataUnreachableError,
     FileChangedError,
     FtpsyncdError,
     LocalUnreadableError,
@@ -460,6 +461,33 @@ def test_an_action_under_which_the_connection_always_ends_is_treated_as_the_caus
     assert not story.apply(failed(DOWN))
     assert story.told() == [EventKind.FAILED]
     assert story.apply(failed(DOWN)), "counted anew"
+
+
+UNREACHABLE = DataUnreachableError("Time-out.", remedy="Open the ports.")
+
+
+def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(story: Story):
+    queue = story.mirror.queue
+    for _ in range(LOST_CONNECTIONS - 1):
+        assert story.apply(failed(UNREACHABLE))
+    assert queue.state is not Breaker.OFFLINE
+    assert story.apply(failed(UNREACHABLE))
+    assert (queue.state, queue.message) == (Breaker.OFFLINE, "Time-out. Open the ports.")
+    for _ in range(20):
+        assert story.apply(failed(UNREACHABLE)), "one try after each pause"
+    assert story.told() == [EventKind.SERVER_OFFLINE]
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
+
+
+def test_while_the_server_is_away_one_try_without_data_is_enough(story: Story):
+    queue = story.mirror.queue
+    queue.server_failed(NOW, Breaker.OFFLINE, "down")
+    later = queue.next_due(NOW)
+    assert later is not None
+    assert story.apply(failed(UNREACHABLE), now=later)
+    again = queue.next_due(later)
+    assert again is not None
+    assert again > later, "the pause has begun anew"
 
 
 def test_a_large_file_that_comes_forward_with_each_try_is_never_at_fault(story: Story):

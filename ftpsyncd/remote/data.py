@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ftpsyncd.errors import RemoteError, ServerUnavailableError, TransferFailedError
+from ftpsyncd.errors import DataUnreachableError, RemoteError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import FAILURES, Control, end_by_reset, hasten, keep_alive, translate
@@ -61,7 +61,8 @@ class Listener:
 
         Raises:
             TransferFailedError: the server refused by a reply.
-            ServerUnavailableError: the server did not come.
+            DataUnreachableError: the server did not come.
+            ServerUnavailableError: the control line ended.
         """
         deadline = time.monotonic() + self._control.timeouts.connect_s
         while True:
@@ -88,7 +89,8 @@ def dial(control: Control, port: int) -> socket.socket:
     """A connection to the control peer's own address.
 
     Raises:
-        ServerUnavailableError: the port cannot be reached.
+        DataUnreachableError: the port cannot be reached.
+        ServerUnavailableError: no socket can be had.
     """
     doing = f"opening the data connection to port {port}"
     try:
@@ -129,7 +131,7 @@ class DataLine:
 
         Raises:
             TransferFailedError: the server refused by a reply, and closed the port.
-            ServerUnavailableError: the port cannot be reached; nothing is wrong with the file.
+            DataUnreachableError: the port cannot be reached; nothing is wrong with the file.
         """
         try:
             return cls(control, dial(control, port), answer)
@@ -324,7 +326,6 @@ def _failure(error: Exception, doing: str) -> RemoteError:
 
 
 def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:
-    """No data connection came about, although the control line is well."""
+    """No data connection came about; what the control line says of itself stays what it is."""
     failure = translate(error, doing)
-    failure.remedy = remedy
-    return failure
+    return failure if failure is error else DataUnreachableError(failure.message, remedy=remedy)

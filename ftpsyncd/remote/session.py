@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    DataUnreachableError,
     FtpsyncdError,
     NameNotSendableError,
     NameRefusedError,
@@ -201,7 +202,7 @@ class Session:
             self.doubt()
             self.abandon()
         if reply.code == 425 and not self.is_passive:
-            error.remedy = ACTIVE_REMEDY
+            return DataUnreachableError(error.message, reply=error.reply, remedy=ACTIVE_REMEDY)
         return error
 
     def expect(self, verb: str, command: bytes, *codes: int, subject: str = "") -> Reply:

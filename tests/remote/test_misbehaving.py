@@ -18,6 +18,7 @@ import pytest
 
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    DataUnreachableError,
     FileChangedError,
     FtpsyncdError,
     InUseError,
@@ -315,7 +316,7 @@ class TestTheDataConnection:
     def test_closed_ports_are_the_servers_trouble(self):
         with Scripted(EPSV=CLOSED, PASV="227 There (127,0,0,1,0,1)") as server:
             results, usable, acc = publish_three(server)
-            assert errors_of(results) == [ServerUnavailableError]
+            assert errors_of(results) == [DataUnreachableError]
             assert not usable
             assert acc.profile.epsv is True
             assert "STOR" not in server.verbs()
@@ -325,7 +326,7 @@ class TestTheDataConnection:
             acc = account(server)
             with acc() as session:
                 results = publish(session, job("/a", b"x" * (sending.SMALL + 1)), job("/b", b"x" * (sending.SMALL + 1)))
-                assert errors_of(results) == [None, ServerUnavailableError]
+                assert errors_of(results) == [None, DataUnreachableError]
                 assert not session.usable
             assert (acc.profile.epsv, acc.profile.reached) == (True, False)
             with acc() as session:
@@ -530,7 +531,7 @@ class TestPassiveMode:
         extended, passive = f"229 Go (|||{port}|)", f"227 Go (127,0,0,1,{port // 256},{port % 256})"
         with Scripted(EPSV=extended, PASV=passive) as server, account(server)() as session:
             (result,) = publish(session, job("/a"))
-        assert isinstance(result.error, ServerUnavailableError)
+        assert isinstance(result.error, DataUnreachableError)
         assert "ports for data" in result.error.remedy
         assert "`mode: active`" in result.error.remedy
 
