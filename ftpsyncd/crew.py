@@ -24,9 +24,10 @@ from ftpsyncd.errors import (
     Retry,
     ServerUnavailableError,
 )
+from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Failed, Outcome, Upload
-from ftpsyncd.publish import FreshDirectories, Progress, Publisher
+from ftpsyncd.publish import Progress, Publisher
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
 from ftpsyncd.remote.profile import LONGEST_SILENCE_S

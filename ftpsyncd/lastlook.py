@@ -1,6 +1,6 @@
 """The last look at the disk before something is done at a server: a plan is only as fresh as the look it was made from.
 
-In: a mapping's folder as the workers know it, and paths in it. Called by `publish` and `deleting`.
+In: a mapping's folder as the workers know it, and paths in it. Called by `publish`, `existing` and `deleting`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
-from ftpsyncd.errors import FileChangedError, LocalUnreadableError, SourceMissingError
+from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
+from ftpsyncd.local.quiet import open_quietly, writer_present
+from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import is_spelled_so, look_through, root_identity
-from ftpsyncd.model import RootIdentity
+from ftpsyncd.model import Fingerprint, RootIdentity, Upload
+from ftpsyncd.remote import hashes
 from ftpsyncd.specs import MappingSpec
 
 _T = TypeVar("_T")
@@ -41,6 +44,83 @@ def require_gone(folder: Folder, path: str, still_there: Callable[[int], bool]) 
     # The root after the path: a disk unmounted between the two looks is noticed.
     if folder.root is None or root_identity(folder.spec.local) != folder.root:
         raise SourceMissingError(f"The folder {folder.spec.local} is not there, or not the one it was.")
+
+
+def open_planned(spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
+    """Open the planned file: the very one, and nobody writing it. Returns its ctime, too, in ns.
+
+    Raises:
+        FileChangedError: it is another one by now.
+        FileBusyError: a program writes it.
+        LocalError: it cannot be opened.
+    """
+    file = open_quietly(spec.local, upload.path, follow_symlinks=spec.follow_symlinks)
+    try:
+        return file, _require_planned_and_quiet(file, upload)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
+    status = os.fstat(file.fileno())
+    if fingerprint_of(status) != upload.fingerprint:
+        raise FileChangedError("It changed since it was planned.")
+    if writer_present(file.fileno()):
+        raise FileBusyError("A program has it open for writing.")
+    return status.st_ctime_ns
+
+
+def require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: int, sha256: bytes) -> None:
+    """The open file is still the planned one, of the content that was read, and still under its name.
+
+    Args:
+        file: from `open_planned`.
+        spec: of its mapping.
+        upload: what was planned.
+        ctime_ns: from `open_planned`.
+        sha256: of the content that was read; empty: any change of the ctime counts.
+
+    Raises:
+        FileChangedError: it is not.
+        LocalUnreadableError: that cannot be found out.
+    """
+    status = planned_stat(spec, upload.path)
+    if (
+        status is None
+        or fingerprint_of(status) != upload.fingerprint
+        or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
+        or not hashes.still_holds(file, sha256, ctime_ns)
+    ):
+        raise FileChangedError("It changed while it was sent.")
+
+
+def require_planned(spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
+    """The planned file is there.
+
+    Raises:
+        FileChangedError: it is another one by now.
+        LocalUnreadableError: that cannot be found out.
+    """
+    status = planned_stat(spec, path)
+    if status is None or fingerprint_of(status) != fingerprint:
+        raise FileChangedError("It changed since it was planned.")
+
+
+def planned_stat(spec: MappingSpec, path: str) -> os.stat_result | None:
+    """The stat of what is published under a path, as the scan has it; None if nothing is there."""
+    local = local_path(spec, path)
+    return stat_of(local) if spec.follow_symlinks else lstat(local)
+
+
+def planned_ctime_ns(spec: MappingSpec, upload: Upload) -> int:
+    """When the file was last changed in any way; 0 if it cannot be told."""
+    path = spec.local / upload.path
+    try:
+        status = path.stat() if spec.follow_symlinks else path.lstat()
+    except OSError:
+        return 0
+    return status.st_ctime_ns
 
 
 def _seen(spec: MappingSpec, path: str) -> os.stat_result | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from ftpsyncd.core.names import cases, forms
+from ftpsyncd.alike import Alike
 from ftpsyncd.database import Cursor, Database
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.failures import Failures
@@ -92,6 +92,7 @@ class Ledger:
         self._db = Database(path, MIGRATIONS, read_only=read_only)
         self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
         self.failures = Failures(self._write, self._read)
+        self.alike = Alike(self._read)
         self._read_only = read_only
         self._rows: dict[tuple[int, str], Row | None] = {}
         """Rows that were read or written lately: an action asks for the same one several times."""
@@ -410,41 +411,6 @@ class Ledger:
             (mapping, signed(inode)),
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
-
-    def directories_alike(self, mapping: int, directory: str) -> set[str]:
-        """A directory, and those whose paths some disk takes for its own (`core.names.folded`), as far as rows tell."""
-        places = {""}
-        for name in directory.split("/") if directory else ():
-            places = {join(place, alike) for place in places for alike in self._names_alike(mapping, place, name)}
-        return places
-
-    def files_alike(self, mapping: int, directory: str, name: str) -> list[str]:
-        """The published files of one directory that have this name, or one that some disk takes for it."""
-        paths = [join(directory, alike) for alike in self._names_alike(mapping, directory, name)]
-        return [path for path in paths if (row := self.row(mapping, path)) is not None and row.kind is Kind.FILE]
-
-    def _names_alike(self, mapping: int, directory: str, name: str) -> set[str]:
-        """A name, and what some disk takes for it and is the beginning of a name that is recorded."""
-        return {alike for form in forms(name) for alike in self._in_other_cases(mapping, directory, form)}
-
-    def _in_other_cases(self, mapping: int, directory: str, name: str) -> set[str]:
-        """A name, and what differs from it in case only and is the beginning of a name that is recorded.
-
-        Found one character after the other, with as many questions as the name has letters: a directory may be large.
-        """
-        own, others = b"", set[bytes]()
-        for character, *more in cases(name):
-            forks = {own + each for each in more}
-            forks |= {other + each for other in others for each in (character, *more)}
-            others = {fork for fork in forks if not more or self._any_begins(mapping, directory, fork)}
-            own += character
-        return {name, *map(os.fsdecode, others)}
-
-    def _any_begins(self, mapping: int, directory: str, beginning: bytes) -> bool:
-        """Whether a name that is recorded in this directory begins so."""
-        sql = "SELECT 1 FROM entry WHERE mapping=? AND dir=? AND name>=? AND name<? LIMIT 1"
-        values = (mapping, os.fsencode(directory), beginning, beginning + b"\xff")
-        return self._read(sql, values).fetchone() is not None
 
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""

@@ -42,7 +42,7 @@ class OtherCases:
         """A file, or a directory with all that was in it, has another path at the server now."""
         ledger, mapping = self._site.ledger, self._site.id
         doubtful = self._files_alike(parent(source), [basename(source)]) | self._arriving_at(source)
-        for directory in ledger.directories_alike(mapping, source) - {source, target}:
+        for directory in ledger.alike.directories(mapping, source) - {source, target}:
             doubtful.update(path for path, kind in ledger.below(mapping, directory) if kind is Kind.FILE)
         self._doubtful |= doubtful - {source, target}
 
@@ -65,12 +65,12 @@ class OtherCases:
     def _files_alike(self, directory: str, names: Collection[str]) -> set[str]:
         """Published files whose paths some disk takes for those of names in a directory."""
         ledger, mapping = self._site.ledger, self._site.id
-        places = ledger.directories_alike(mapping, directory)
+        places = ledger.alike.directories(mapping, directory)
         return {
             path
             for place in places
             if not self._absent.is_doomed(place)
             for name in names
-            for path in ledger.files_alike(mapping, place, name)
+            for path in ledger.alike.files(mapping, place, name)
             if path != join(directory, name)
         }

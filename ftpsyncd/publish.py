@@ -1,4 +1,4 @@
-"""Performing actions at a server: with `deleting` the only code with side effects there.
+"""Performing actions at a server: with `deleting` and `existing` the only code with side effects there.
 
 In: a session and a stream of actions. Out: one outcome per action. Called by the worker threads of `crew`. Every
 action is checked against the disk once more right before it acts, because a plan is only as fresh as the look it was
@@ -7,10 +7,7 @@ made from: an upload needs the planned file, a delete needs its absence below a 
 
 from __future__ import annotations
 
-import io
-import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,19 +16,25 @@ from typing import BinaryIO, Protocol
 from ftpsyncd.core import names
 from ftpsyncd.deleting import Remover
 from ftpsyncd.errors import (
-    FileBusyError,
     FileChangedError,
     FtpsyncdError,
     InUseError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
-    RemoteError,
     TurnMissedError,
 )
-from ftpsyncd.lastlook import Folder, exists, local_path, lstat, require_gone, stat_of
-from ftpsyncd.local.quiet import open_quietly, writer_present
-from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.existing import Existing, FreshDirectories, ours_of
+from ftpsyncd.lastlook import (
+    Folder,
+    exists,
+    open_planned,
+    planned_ctime_ns,
+    planned_stat,
+    require_gone,
+    require_planned,
+    require_same,
+)
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -53,17 +56,13 @@ from ftpsyncd.model import (
     parent,
     remote_join,
 )
-from ftpsyncd.remote import hashes
-from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, RemoteSession
-from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
+from ftpsyncd.specs import ExistingPolicy, PublishMode
 
 DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64
 UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
-COMPARED = 1024 * 1024
-"""Of what a broken transfer left, so much of its end is fetched to see whether it is ours."""
-_FRESH_DIRECTORIES = 10_000
 
 
 @dataclass(slots=True)
@@ -85,30 +84,6 @@ class Stream(Protocol):
 
     def put_back(self, action: Action) -> None:
         """Return an action that was taken too early."""
-
-
-class FreshDirectories:
-    """Remote directories that were made empty by us: nothing foreign needs to be looked for in them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._paths: dict[str, None] = {}
-
-    def add(self, path: str) -> None:
-        """Remember a directory; the oldest is forgotten when there are too many."""
-        with self._lock:
-            self._paths[path] = None
-            while len(self._paths) > _FRESH_DIRECTORIES:
-                del self._paths[next(iter(self._paths))]
-
-    def __contains__(self, path: str) -> bool:
-        with self._lock:
-            return path in self._paths
-
-    def clear(self) -> None:
-        """Forget all: the server may have been changed by somebody."""
-        with self._lock:
-            self._paths.clear()
 
 
 class Publisher:
@@ -133,6 +108,7 @@ class Publisher:
         self._show = show
         self._received = received
         self._remover = Remover(folder)
+        self._existing = Existing(folder, fresh)
 
     def perform(self, session: RemoteSession, stream: Stream) -> Iterator[Outcome]:
         """Perform actions until the stream has none or the session is unusable; one outcome per action taken."""
@@ -189,12 +165,12 @@ class Publisher:
 
     def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
         to_send: list[Upload] = []
-        for upload, there in zip(uploads, self._look(session, uploads), strict=True):
+        for upload, there in zip(uploads, self._existing.look(session, uploads), strict=True):
             if isinstance(there, FtpsyncdError):
                 yield Failed(upload, there)
                 continue
             try:
-                did = self._needless(session, upload, there)
+                did = self._existing.needless(session, upload, there)
             except FtpsyncdError as error:
                 yield Failed(upload, error)
                 continue
@@ -205,83 +181,9 @@ class Publisher:
         if to_send:
             yield from self._send(session, to_send)
 
-    def _look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | FtpsyncdError | None]:
-        """What is at the server under the names of files that we never published."""
-        asked = [i for i, upload in enumerate(uploads) if self._may_be_foreign(upload)]
-        found: list[RemoteEntry | FtpsyncdError | None] = [None] * len(uploads)
-        try:
-            paths = [self._remote(uploads[i].mapping, uploads[i].path) for i in asked]
-            for i, entry in zip(asked, session.stat_many(paths) if paths else [], strict=True):
-                found[i] = entry
-        except FtpsyncdError as error:
-            if not session.usable or len(uploads) == 1:
-                return [error] * len(uploads)
-            # A name that cannot even be asked for must not fail its neighbours, nor cost them their protection.
-            policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
-            return [
-                self._look(session, [upload])[0] if policy is ExistingPolicy.KEEP else None
-                for upload, policy in zip(uploads, policies, strict=True)
-            ]
-        return found
-
-    def _may_be_foreign(self, upload: Upload) -> bool:
-        policy = self._folder(upload.mapping).spec.existing
-        if upload.replaces or policy is ExistingPolicy.OVERWRITE:
-            return False
-        return policy is ExistingPolicy.KEEP or parent(self._remote(upload.mapping, upload.path)) not in self._fresh
-
-    def _needless(self, session: RemoteSession, upload: Upload, there: RemoteEntry | None) -> Done | None:
-        """An outcome if nothing has to be sent, else None."""
-        spec = self._folder(upload.mapping).spec
-        if there is not None:
-            if spec.existing is ExistingPolicy.KEEP and _ours_of(there, upload.ours) is None:
-                if self._is_our_part(session, upload, there):
-                    return None
-                return Done(upload, Did.KEPT, upload.fingerprint)
-            if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
-                return Done(upload, Did.ADOPTED, upload.fingerprint)
-        if not upload.known_sha256:
-            return None
-        file, ctime_ns = self._open(spec, upload)
-        with file:
-            if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
-                return None
-            _require_same(file, spec, upload, ctime_ns, upload.known_sha256)
-        remote = self._remote(upload.mapping, upload.path)
-        # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
-        seen = session.stat(remote)
-        if seen is None or seen.kind is not Kind.FILE or seen.size not in {None, upload.fingerprint.size}:
-            return None
-        session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
-        return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
-
-    def _is_our_part(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
-        """Whether what is there is what an earlier try sent of this very file under its final name.
-
-        The file begins like that, so that nothing is lost even if somebody else has put it there.
-        """
-        spec, remote = self._folder(upload.mapping).spec, self._remote(upload.mapping, upload.path)
-        exposed = spec.publish is PublishMode.DIRECT or not session.hides(remote)
-        if not (exposed and upload.fingerprint in upload.ours and there.kind is Kind.FILE):
-            return False
-        if there.size is None or there.size >= upload.fingerprint.size:
-            return False
-        offset, part = max(0, there.size - COMPARED), io.BytesIO()
-        try:
-            if there.size:
-                session.fetch(remote, part, offset=offset)
-        except RemoteError:
-            # One may not read there, or not begin in the middle: nothing is known.
-            if not session.usable:
-                raise
-            return False
-        with self._open(spec, upload)[0] as file:
-            file.seek(offset)
-            return file.read(len(part.getvalue())) == part.getvalue()
-
     def _is_plain(self, upload: Upload) -> bool:
         """Whether there is nothing to ask before an upload: it is simply sent."""
-        return not upload.known_sha256 and not self._may_be_foreign(upload)
+        return not upload.known_sha256 and not self._existing.may_be_foreign(upload)
 
     def _plain_uploads(self, stream: Stream, first: Upload) -> Iterator[Upload]:
         """``first`` and the plain uploads that follow it, drawn one by one as the session gets to them."""
@@ -333,14 +235,14 @@ class Publisher:
         direct = spec.publish is PublishMode.DIRECT
         progress = Progress(upload.mapping, upload.path, upload.fingerprint.size)
         # Content can change under the same fingerprint, where a program sets the date back; never under the same ctime.
-        resume = not direct and upload.resume != 0 and _ctime_ns(spec, upload) == upload.resume
+        resume = not direct and upload.resume != 0 and planned_ctime_ns(spec, upload) == upload.resume
         ctime_ns = 0
 
         def open_file() -> BinaryIO:
             nonlocal ctime_ns
             self._show(progress)
             progress.started = time.monotonic()
-            file, ctime_ns = self._open(spec, upload)
+            file, ctime_ns = open_planned(spec, upload)
             if resume and ctime_ns != upload.resume:
                 file.close()
                 raise FileChangedError("It changed since it was planned.")
@@ -356,7 +258,7 @@ class Publisher:
             mtime_s=upload.fingerprint.mtime_ns // 10**9,
             open=open_file,
             # Of a part that is continued, the hash is that of this file, which may be another content than the part.
-            confirm=lambda file, sha256: _require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),
+            confirm=lambda file, sha256: require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
@@ -365,15 +267,6 @@ class Publisher:
             keep_part=not direct,
             begun=lambda continuable: self._received(upload, ctime_ns if continuable else 0),
         )
-
-    def _open(self, spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
-        """Open the planned file: the very one, and nobody writing it. Returns its ctime, too, in ns."""
-        file = open_quietly(spec.local, upload.path, follow_symlinks=spec.follow_symlinks)
-        try:
-            return file, _require_planned_and_quiet(file, upload)
-        except BaseException:
-            file.close()
-            raise
 
     # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -418,7 +311,7 @@ class Publisher:
         # The old path still there (a hard link, a file put back): it is a second file, not a rename.
         if exists(spec, action.source):
             return upload
-        self._require(spec, action.path, action.fingerprint)
+        require_planned(spec, action.path, action.fingerprint)
         if action.left:
             session.delete_many(action.left)
         try:
@@ -434,7 +327,7 @@ class Publisher:
             if there is not None and action.kind is there.kind is Kind.DIR:
                 did = Did.ADOPTED
             elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
-                did = _ours_of(there, action.fingerprints) or did
+                did = ours_of(there, action.fingerprints) or did
         if action.temporary:
             _raise_first(session.delete_many([action.temporary]))
         return did
@@ -444,7 +337,7 @@ class Publisher:
         if action.interrupted and self._is_renamed(session, action):
             return Did.RENAMED
         require_gone(self._folder(action.mapping), action.source, lambda _mode: True)
-        status = _stat(spec, action.path)
+        status = planned_stat(spec, action.path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             raise FileChangedError("The directory moved on.")
         session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
@@ -457,11 +350,6 @@ class Publisher:
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
-
-    def _require(self, spec: MappingSpec, path: str, fingerprint: Fingerprint) -> None:
-        status = _stat(spec, path)
-        if status is None or fingerprint_of(status) != fingerprint:
-            raise FileChangedError("It changed since it was planned.")
 
 
 def _more_uploads(stream: Stream, first: Upload) -> list[Upload]:
@@ -497,12 +385,6 @@ def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
     return group
 
 
-def _ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:
-    """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
-    seen = (there.size, there.mtime_s)
-    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)
-
-
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
         return Failed(upload, result.error, kept=result.kept)
@@ -523,43 +405,6 @@ def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
 
 def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:
     return isinstance(error, NameRefusedError)
-
-
-def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
-    status = os.fstat(file.fileno())
-    if fingerprint_of(status) != upload.fingerprint:
-        raise FileChangedError("It changed since it was planned.")
-    if writer_present(file.fileno()):
-        raise FileBusyError("A program has it open for writing.")
-    return status.st_ctime_ns
-
-
-def _require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: int, sha256: bytes) -> None:
-    """The open file is still the planned one, of the content that was read, and still under its name."""
-    status = _stat(spec, upload.path)
-    if (
-        status is None
-        or fingerprint_of(status) != upload.fingerprint
-        or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
-        or not hashes.still_holds(file, sha256, ctime_ns)
-    ):
-        raise FileChangedError("It changed while it was sent.")
-
-
-def _stat(spec: MappingSpec, path: str) -> os.stat_result | None:
-    """The stat of what is published under a path, as the scan has it; None if nothing is there."""
-    local = local_path(spec, path)
-    return stat_of(local) if spec.follow_symlinks else lstat(local)
-
-
-def _ctime_ns(spec: MappingSpec, upload: Upload) -> int:
-    """When the file was last changed in any way; 0 if it cannot be told."""
-    path = spec.local / upload.path
-    try:
-        status = path.stat() if spec.follow_symlinks else path.lstat()
-    except OSError:
-        return 0
-    return status.st_ctime_ns
 
 
 def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:

@@ -351,20 +351,20 @@ def test_the_root_holds_directories_of_every_name(ledger: Ledger, mapping: int, 
 def test_names_that_differ_in_case_only_are_found_whatever_is_beside_them(ledger: Ledger, mapping: int):
     fill(ledger, mapping, "d/aB.jpg", "d/Ab.JPG", "d/ab.jpg.jpg", "d/a", "d/ac.jpg", "D/ab.jpg", "d/\xc4", "d/a\u0308")
     ledger.put(mapping, "d/AB.JPG", folder())
-    assert set(ledger.files_alike(mapping, "d", "ab.jpg")) == {"d/aB.jpg", "d/Ab.JPG"}
-    assert set(ledger.files_alike(mapping, "d", "aB.jpg")) == {"d/aB.jpg", "d/Ab.JPG"}
-    assert set(ledger.files_alike(mapping, "d", "\xe4")) == {"d/\xc4", "d/a\u0308"}
-    assert set(ledger.files_alike(mapping, "d", "A\u0308")) == {"d/\xc4", "d/a\u0308"}
-    assert ledger.files_alike(mapping, "d", "\udce4") == []
+    assert set(ledger.alike.files(mapping, "d", "ab.jpg")) == {"d/aB.jpg", "d/Ab.JPG"}
+    assert set(ledger.alike.files(mapping, "d", "aB.jpg")) == {"d/aB.jpg", "d/Ab.JPG"}
+    assert set(ledger.alike.files(mapping, "d", "\xe4")) == {"d/\xc4", "d/a\u0308"}
+    assert set(ledger.alike.files(mapping, "d", "A\u0308")) == {"d/\xc4", "d/a\u0308"}
+    assert ledger.alike.files(mapping, "d", "\udce4") == []
 
 
 def test_directories_that_differ_in_case_only_are_found_at_any_depth(ledger: Ledger, mapping: int):
     for path in ("Fotos", "fotos", "Fotos/in", "fotos/IN", "fotos/inn", "fo"):
         ledger.put(mapping, path, folder())
     fill(ledger, mapping, "Fotos/in/a.jpg", "fotos/IN/a.jpg", "fotos/inn/a.jpg")
-    places = ledger.directories_alike(mapping, "fotos/in")
+    places = ledger.alike.directories(mapping, "fotos/in")
     assert {place for place in places if ledger.row(mapping, place)} == {"Fotos/in", "fotos/IN"}
-    assert ledger.directories_alike(mapping, "") == {""}
+    assert ledger.alike.directories(mapping, "") == {""}
 
 
 def test_forgetting_a_tree_forgets_its_failures(ledger: Ledger, mapping: int):

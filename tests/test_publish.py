@@ -19,11 +19,12 @@ from ftpsyncd.errors import (
     NotSupportedError,
     RemoteError,
 )
+from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, Rename, RenameDir, Upload
-from ftpsyncd.publish import FreshDirectories, Publisher
+from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import PublishJob, RemoteEntry
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode

@@ -37,7 +37,7 @@ MUTATIONS = (
         "G1",
         "the file is not looked at again after it was sent",
         "publish.py",
-        'confirm=lambda file, sha256: _require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),',
+        'confirm=lambda file, sha256: require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),',
         "confirm=lambda _file, _sha256: None,",
         f"{STORIES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
@@ -272,7 +272,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
-        "publish.py",
+        "existing.py",
         "    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)",
         "    return next(iter(brought), None)",
         f"{STORIES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",

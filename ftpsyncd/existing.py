@@ -1,0 +1,142 @@
+"""What a server has already under the name of an upload: somebody's file, ours from before, or the same content.
+
+In: a session and the uploads of one worker, from `publish`. Out: which of them need not be sent, or must not.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Sequence
+
+from ftpsyncd.errors import FtpsyncdError, RemoteError
+from ftpsyncd.lastlook import Folder, open_planned, require_same
+from ftpsyncd.model import Did, Done, Fingerprint, Kind, Upload, parent, remote_join
+from ftpsyncd.remote import hashes
+from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.specs import ExistingPolicy, PublishMode
+
+COMPARED = 1024 * 1024
+"""Of what a broken transfer left, so much of its end is fetched to see whether it is ours."""
+_FRESH_DIRECTORIES = 10_000
+
+
+class FreshDirectories:
+    """Remote directories that were made empty by us: nothing foreign needs to be looked for in them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[str, None] = {}
+
+    def add(self, path: str) -> None:
+        """Remember a directory; the oldest is forgotten when there are too many."""
+        with self._lock:
+            self._paths[path] = None
+            while len(self._paths) > _FRESH_DIRECTORIES:
+                del self._paths[next(iter(self._paths))]
+
+    def __contains__(self, path: str) -> bool:
+        with self._lock:
+            return path in self._paths
+
+    def clear(self) -> None:
+        """Forget all: the server may have been changed by somebody."""
+        with self._lock:
+            self._paths.clear()
+
+
+class Existing:
+    """Looks for one worker at what is there.
+
+    Args:
+        folder: the mapping of this name.
+        fresh: shared by the workers of a server.
+    """
+
+    def __init__(self, folder: Callable[[str], Folder], fresh: FreshDirectories) -> None:
+        self._folder = folder
+        self._fresh = fresh
+
+    def may_be_foreign(self, upload: Upload) -> bool:
+        """Whether something that we never published has to be looked for under the name of an upload."""
+        policy = self._folder(upload.mapping).spec.existing
+        if upload.replaces or policy is ExistingPolicy.OVERWRITE:
+            return False
+        return policy is ExistingPolicy.KEEP or parent(self._remote(upload.mapping, upload.path)) not in self._fresh
+
+    def look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | FtpsyncdError | None]:
+        """What is at the server under the names of files that we never published."""
+        asked = [i for i, upload in enumerate(uploads) if self.may_be_foreign(upload)]
+        found: list[RemoteEntry | FtpsyncdError | None] = [None] * len(uploads)
+        try:
+            paths = [self._remote(uploads[i].mapping, uploads[i].path) for i in asked]
+            for i, entry in zip(asked, session.stat_many(paths) if paths else [], strict=True):
+                found[i] = entry
+        except FtpsyncdError as error:
+            if not session.usable or len(uploads) == 1:
+                return [error] * len(uploads)
+            # A name that cannot even be asked for must not fail its neighbours, nor cost them their protection.
+            policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
+            return [
+                self.look(session, [upload])[0] if policy is ExistingPolicy.KEEP else None
+                for upload, policy in zip(uploads, policies, strict=True)
+            ]
+        return found
+
+    def needless(self, session: RemoteSession, upload: Upload, there: RemoteEntry | None) -> Done | None:
+        """An outcome if nothing has to be sent, else None."""
+        spec = self._folder(upload.mapping).spec
+        if there is not None:
+            if spec.existing is ExistingPolicy.KEEP and ours_of(there, upload.ours) is None:
+                if self._is_our_part(session, upload, there):
+                    return None
+                return Done(upload, Did.KEPT, upload.fingerprint)
+            if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
+                return Done(upload, Did.ADOPTED, upload.fingerprint)
+        if not upload.known_sha256:
+            return None
+        file, ctime_ns = open_planned(spec, upload)
+        with file:
+            if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
+                return None
+            require_same(file, spec, upload, ctime_ns, upload.known_sha256)
+        remote = self._remote(upload.mapping, upload.path)
+        # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
+        seen = session.stat(remote)
+        if seen is None or seen.kind is not Kind.FILE or seen.size not in {None, upload.fingerprint.size}:
+            return None
+        session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
+        return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
+
+    def _is_our_part(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
+        """Whether what is there is what an earlier try sent of this very file under its final name.
+
+        The file begins like that, so that nothing is lost even if somebody else has put it there.
+        """
+        spec, remote = self._folder(upload.mapping).spec, self._remote(upload.mapping, upload.path)
+        exposed = spec.publish is PublishMode.DIRECT or not session.hides(remote)
+        if not (exposed and upload.fingerprint in upload.ours and there.kind is Kind.FILE):
+            return False
+        if there.size is None or there.size >= upload.fingerprint.size:
+            return False
+        offset, part = max(0, there.size - COMPARED), io.BytesIO()
+        try:
+            if there.size:
+                session.fetch(remote, part, offset=offset)
+        except RemoteError:
+            # One may not read there, or not begin in the middle: nothing is known.
+            if not session.usable:
+                raise
+            return False
+        with open_planned(spec, upload)[0] as file:
+            file.seek(offset)
+            return file.read(len(part.getvalue())) == part.getvalue()
+
+    def _remote(self, mapping: str, path: str) -> str:
+        return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:
+    """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
+    seen = (there.size, there.mtime_s)
+    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)
