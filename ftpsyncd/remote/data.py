@@ -283,7 +283,8 @@ class DataLine:
             return True
 
         def accepted() -> bool:
-            control.pump()
+            if not begun():
+                control.pump()
             return begun()
 
         def await_news(at_most_s: float | None) -> bool:
