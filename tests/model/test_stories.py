@@ -209,7 +209,7 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
             raise LocalUnreadableError(f"{path!r} cannot be read: Permission denied.")
         return open_quietly(root, path, follow_symlinks=follow_symlinks)
 
-    monkeypatch.setattr("ftpsyncd.publish.open_quietly", opened)
+    monkeypatch.setattr("ftpsyncd.lastlook.open_quietly", opened)
     world = begun()
     try:
         world.write("new", 20)
