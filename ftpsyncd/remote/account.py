@@ -44,6 +44,8 @@ class Account:
         """Called when a password was refused, before a session can begin that would count it as known of."""
         self.ahead = False
         """Whether sessions agree on a data connection while they begin, since files follow at once."""
+        self.reaching = False
+        """Whether a session is finding out if the ports that EPSV names can be reached: the others go on meanwhile."""
         self._door = threading.Lock()
         self.refusals = 0
         """How often a password was refused."""

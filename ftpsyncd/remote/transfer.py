@@ -123,17 +123,22 @@ def reach(session: Session, offer: Offer) -> Offer:
     """Connect before the command that uses it is said, as long as no port that EPSV names was ever reached.
 
     If this one is not, one that PASV names may be: firewalls open what they read of, and many do not know EPSV. (Most
-    programs ask with PASV, so nobody notices; curl tries both, too.)
+    programs ask with PASV, so nobody notices; curl tries both, too.) It costs a round trip, so one session tries for
+    all of an account.
 
     Raises:
         ServerUnavailableError: no port is reached; the session is finished.
     """
-    if not offer.extended or session.profile.reached:
+    account = session.account
+    if not offer.extended or session.profile.reached or account.reaching:
         return offer
+    account.reaching = True
     try:
         offer.sock = dial(session.control, offer.port)
     except ServerUnavailableError as error:
         return _reach_otherwise(session, error)
+    finally:
+        account.reaching = False
     session.profile.reached = True
     return offer
 

@@ -35,11 +35,12 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data, renaming, sending, trials
+from ftpsyncd.remote import RemoteEntry, data, renaming, sending, transfer, trials
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
-from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import Connection, Scripted
@@ -607,6 +608,27 @@ class TestPassiveMode:
             again = Profile()
             Keeper(again, kept(acc.profile, 0), 0)
             assert again.reached is True
+
+    @pytest.mark.parametrize("port", [None, CLOSED])
+    def test_one_session_finds_out_for_all(self, port):
+        dialled: list[bool] = []
+        with Scripted(EPSV=[port]) as server:
+            acc = account(server)
+            with acc() as session, acc() as other, pytest.MonkeyPatch.context() as patch:
+
+                def while_it_tries(control: Control, number: int) -> socket.socket:
+                    if not dialled:
+                        dialled.append(acc.reaching)
+                        assert errors_of(publish(other, job("/b"))) == [None]
+                        assert not acc.profile.reached, "it connected together with its command, as ever"
+                    return dial(control, number)
+
+                patch.setattr(transfer, "dial", while_it_tries)
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert dialled == [True]
+            assert not acc.reaching
+            assert (acc.profile.epsv, acc.profile.reached) == (port is None, port is None)
+            assert server.files == {"/a": b"content", "/b": b"content"}
 
     @pytest.mark.parametrize("reply", ["229 Here (|||0|)", "229 Here", "229 Here (|||99999|)"])
     def test_pasv_follows_where_epsv_names_no_port(self, reply):
