@@ -148,8 +148,6 @@ class Crew:
         with self._ready:
             recalled = [action for action in self._handed if action.mapping == mapping]
             self._handed = deque(action for action in self._handed if action.mapping != mapping)
-        # What it has put into directories that it made, the mapping that follows there does not know.
-        self._fresh.clear()
         return recalled
 
     def interrupt(self) -> None:

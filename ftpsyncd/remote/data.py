@@ -132,10 +132,11 @@ class DataLine:
         Raises:
             TransferFailedError: the server refused by a reply, and closed the port.
             DataUnreachableError: the port cannot be reached; nothing is wrong with the file.
+            ServerUnavailableError: no socket can be had.
         """
         try:
             return cls(control, dial(control, port), answer)
-        except RemoteError as error:
+        except DataUnreachableError as error:
             # proftpd closes the port when it refuses the command: its words, then on their way, tell the reason.
             if control.await_answer(answer):
                 raise TransferFailedError("The server refused to open the data connection.") from error

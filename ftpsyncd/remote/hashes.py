@@ -104,7 +104,7 @@ def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int) -> bool:
     """Whether an open file holds what was read from it when it had this ctime.
 
     A program that writes in place and sets the date back changes the ctime only. So do a chmod, a chown and one more
-    name (a hard link): then it is read once more.
+    name (a hard link): then it is read once more, if its hash is known (``sha256`` is not empty).
 
     Raises:
         LocalUnreadableError: it cannot be read.
@@ -112,7 +112,7 @@ def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int) -> bool:
     now_ns = os.fstat(file.fileno()).st_ctime_ns
     if now_ns == ctime_ns:
         return True
-    same = of_file("SHA-256", file) == sha256.hex()
+    same = bool(sha256) and of_file("SHA-256", file) == sha256.hex()
     return same and os.fstat(file.fileno()).st_ctime_ns == now_ns
 
 

@@ -144,17 +144,6 @@ def test_another_remote_directory_is_published_to_and_the_old_one_left_alone(run
     assert contents(s.published).keys() == {b"a.jpg"}
 
 
-def test_a_mapping_that_is_renamed_sends_nothing_again(running: Site) -> None:
-    s = running
-    (s.drop / "a.jpg").write_bytes(b"a")
-    s.until_equal()
-    entry = json.loads(s.config.read_text())["mappings"][MAPPING]
-    edit(s, mappings={MAPPING: None, "other": entry})
-    assert f"added other; removed {MAPPING}" in s.command("reload").stdout
-    until(lambda: "other: adopted a.jpg" in s.log() or "other: published" in s.log(), "the new name's first look", 20)
-    assert "other: published" not in s.log()
-
-
 def test_a_move_gives_up_a_transfer_that_does_not_end_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, server_keys={"bandwidth": "100 KB/s"}) as s:
         s.start()
