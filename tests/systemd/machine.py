@@ -65,7 +65,10 @@ class Machine:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
         for child in map(int, children):
             # The one that is process 1 of its own namespace, and has become systemd.
-            status = Path(f"/proc/{child}/status").read_text().splitlines()
+            try:
+                status = Path(f"/proc/{child}/status").read_text().splitlines()
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # one that only prepares something has ended since
             numbers = next(line for line in status if line.startswith("NSpid:")).split()
             if len(numbers) > 2 and numbers[-1] == "1" and status[0].split()[1] == "systemd":
                 self._leader = child
