@@ -25,6 +25,7 @@ from ftpsyncd.model import (
     Row,
     Sweep,
     Upload,
+    parent,
     remote_join,
 )
 from ftpsyncd.removals import Moment, Site
@@ -51,6 +52,8 @@ class Intents:
     def __init__(self, site: Site, *, sweep_twice: bool = True) -> None:
         self._site = site
         self._open = dict(site.ledger.intents(site.id))
+        self._renames = {path: intent.source for path, intent in self._open.items() if _is_rename(intent)}
+        """Directories that may have been renamed at the server: new path and old."""
         self._left: set[str] = set()
         """Uploads that run, with a temporary file that an earlier one may have left."""
         self._put_off: dict[str, float | None] = {}
@@ -176,6 +179,10 @@ class Intents:
 
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
+        if _is_rename(intent):
+            self._renames[path] = intent.source
+        else:
+            self._renames.pop(path, None)
         self._put_off.pop(path, None)
         self._site.ledger.intend(self._site.id, path, intent)
 
@@ -229,10 +236,10 @@ class Intents:
             else:
                 self._drop(each)
 
-    def put_off(self, sweep: Sweep) -> None:
+    def put_off(self, path: str) -> None:
         """The server refused to settle this, and asking again at once would be asking for ever."""
-        if sweep.path in self._open:
-            self._put_off[sweep.path] = None
+        if path in self._open:
+            self._put_off[path] = None
         self._go_on_removing()
 
     def _go_on_removing(self) -> None:
@@ -245,6 +252,7 @@ class Intents:
         self._put_off.pop(path, None)
         self._late.pop(path, None)
         self._cut_off.discard(path)
+        self._renames.pop(path, None)
         if self._open.pop(path, None) is not None:
             self._site.ledger.settle_intent(self._site.id, path)
 
@@ -282,7 +290,31 @@ class Intents:
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
-        return any(intent.source == path and intent.kind is Kind.DIR for intent in self._open.values())
+        return path in self._renames.values()
+
+    def settles_first(self, action: Action) -> bool:
+        """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
+
+        A directory of ours may be there that the ledger does not know: one that was renamed, with all that is in it,
+        or one that was made. Begun without that, the action's own intent would take the place of the one that tells.
+        """
+        path, intent = action.path, self._open.get(action.path)
+        if intent is not None and intent.kind is Kind.DIR and not isinstance(action, MakeDir) and self._asks(path):
+            return True
+        while self._renames and path:
+            if path in self._renames and self._asks(path):
+                return True
+            path = parent(path)
+        return False
+
+    def _asks(self, path: str) -> bool:
+        """Have the server asked about an open intent; False if nobody will, or it would not tell."""
+        queue, name = self._site.queue, self._site.spec.name
+        if path in self._put_off:
+            return False
+        if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
+            self._ask(path)
+        return path in self._open
 
     # ── what is done about those that stay open ──────────────────────────────────────────────────────────────
 
@@ -293,12 +325,14 @@ class Intents:
             if self._open[action.path].temporary:
                 self._cut_off.add(action.path)
             self._doubt(action.path)
+            if isinstance(action, RenameDir) and action.ask_only:
+                self.ask_only(action)
             self._site.dirty.mark(action.path, at.now)
 
     def _doubt(self, path: str) -> None:
         """What the ledger says about these paths may be wrong: what is on disk has to be published again."""
         intent = self._open[path]
-        if intent.kind is Kind.DIR and intent.source:
+        if _is_rename(intent):
             self._ask_for_rename(path, intent)
             return
         self.doubt_row(path)
@@ -366,15 +400,17 @@ class Intents:
         return clear
 
     def _open_below(self, directory: str) -> list[str]:
-        asked = self._put_off.keys() | self._late.keys()
-        below = [path for path in self._open if path.startswith(f"{directory}/") and path not in asked]
-        return [path for path in below if not self._only_tells(path)]
+        prefix, asked = f"{directory}/", self._put_off.keys() | self._late.keys()
+        below = [path for path in self._open if path.startswith(prefix) and path not in asked]
+        # What may have been renamed away from there is not there, and its rows tell what it took along.
+        left = [path for path, source in self._renames.items() if source.startswith(prefix) and path not in asked]
+        return [path for path in {*below, *left} if not self._only_tells(path)]
 
     def _ask(self, path: str) -> None:
         if self._only_tells(path):
             return
         intent = self._open[path]
-        if intent.kind is Kind.DIR and intent.source:
+        if _is_rename(intent):
             self._ask_for_rename(path, intent)
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
@@ -384,6 +420,11 @@ class Intents:
             self._site.queue.offer(sweep)
         else:
             self.end(sweep)
+
+    def ask_only(self, rename: RenameDir) -> None:
+        """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
+        if rename.path in self._renames:
+            self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
 
     def _ask_for_rename(self, path: str, intent: Intent) -> None:
         action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True)
@@ -399,6 +440,11 @@ class Intents:
             size = fingerprint.size if fingerprint is not None else 0
             ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
             self._site.dirty.mark(sweep.path, at.now)
+
+
+def _is_rename(intent: Intent) -> bool:
+    """Whether it tells of a directory that was to be renamed."""
+    return intent.kind is Kind.DIR and bool(intent.source)
 
 
 def _under(path: str, source: str, target: str) -> str:

@@ -265,6 +265,8 @@ class RenameDir(NamedTuple):
     why: str = "directory renamed"
     interrupted: bool = False
     """It was tried before, and the server may have done it."""
+    ask_only: bool = False
+    """Only whether it was done is asked: each try has ended the connection."""
 
 
 class Delete(NamedTuple):

@@ -46,7 +46,7 @@ class Offers:
             action: what is to be done.
             listing: of the directory that it was found in, if there is one.
         """
-        if self._queue.occupied(self._name, action.path):
+        if self._queue.occupied(self._name, action.path) or self._intents.settles_first(action):
             self.again.add(action.path)
             return
         directories = []
@@ -64,13 +64,16 @@ class Offers:
                 self._queue.offer(make)
         self._queue.offer(action)
 
-    def require_directory(self, directory: str) -> None:
-        """Something was published in a directory: it has to be in the ledger, or nobody would notice when it goes.
+    def require_directories(self, path: str, at: Moment) -> None:
+        """The server has something under a path, and so the directories above it: record those that are not.
 
-        It is not if a rename that was to bring it failed after the upload had been queued behind it.
+        What is in a directory that the ledger does not have would never be found gone. One that is not on disk any more
+        is treated like any that is gone; of one that is, the next look tells which it is.
         """
-        if not self.is_recorded(directory):
-            self.offer(MakeDir(self._name, directory, 0))
+        ledger, mapping = self._site.ledger, self._site.id
+        while (path := parent(path)) and not self.is_recorded(path):
+            ledger.put(mapping, path, Row(Kind.DIR, Fingerprint(0, 0, 0), b"", at.wall_ns))
+            self._site.dirty.mark(path, at.now)
 
     def is_recorded(self, directory: str) -> bool:
         """Whether the ledger has a directory of this path."""
@@ -106,10 +109,14 @@ class Offers:
             rows = self._site.ledger.rows(self._site.id, source)
             alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
             if rows and 2 * alike >= len(rows) and self._is_ours(source) and self._stays_selected(source, path):
+                rename = RenameDir(self._name, path, source, listing.inode)
+                if self._intents.settles_first(rename):
+                    self.again.add(path)
+                    return True
                 self._queue.withdraw(self._name, source)
                 self._queue.withdraw_below(self._name, source)
                 self._spare(source)
-                self.offer(RenameDir(self._name, path, source, listing.inode))
+                self.offer(rename)
                 return True
         return False
 

@@ -156,6 +156,16 @@ class Outcomes:
             return not isinstance(failed.action, RenameDir)
         del self._lost[key]
         self._kept.pop(key, None)
+        if isinstance(failed.action, RenameDir):
+            # It may be done all the same; that is for the server to tell, unless it ends the connection then, too.
+            if failed.action.ask_only:
+                mirror.queue.withdraw(mirror.spec.name, failed.action.path)
+                mirror.intents.put_off(failed.action.path)
+                _look_at_source(mirror, failed.action, at)
+                _not_renamed(mirror, failed.action, at)
+            else:
+                mirror.intents.ask_only(failed.action)
+            return False
         _record_failure(mirror, failed.action, failed.error, at)
         return False
 
@@ -212,24 +222,19 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     match action:
         case Upload() | Rename():
             _file_done(mirror, action, done, at)
-        case RenameDir(source=source):
-            ledger.move(mirror.id, source, path)
-            mirror.other_cases.moved(source, path)
-            mirror.offers.directory_gone(source)
-            mirror.intents.moved(source, path)
-            mirror.dirty.mark_deep(path, at.now)
-            mirror.dirty.mark(path, at.now)
-            mirror.dirty.mark(source, at.now)
+        case RenameDir():
+            _directory_renamed(mirror, action, at)
         case Delete() | RemoveDir():
             _removed(mirror, action, done.did, at)
         case MakeDir(inode=inode, mount_point=mount_point):
             ledger.put(mirror.id, path, Row(Kind.DIR, Fingerprint(0, 0, inode), b"", at.wall_ns, int(mount_point)))
+            mirror.offers.require_directories(path, at)
             if not inode and path:
                 # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.
                 mirror.dirty.mark(path, at.now)
         case Sweep() if done.did is Did.ADOPTED:
             mirror.intents.found(action, done.fingerprint, at)
-            mirror.offers.require_directory(parent(path))
+            mirror.offers.require_directories(path, at)
         case Sweep() | Probe():
             pass
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
@@ -237,6 +242,20 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.failures.clear(mirror.id, path)
     _tell(mirror, done, before, at, lost=lost)
+
+
+def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
+    source, path = action.source, action.path
+    mirror.ledger.move(mirror.id, source, path)
+    mirror.other_cases.moved(source, path)
+    # What was recorded under the new name is not there any more.
+    for directory in (source, path):
+        mirror.offers.directory_gone(directory)
+    mirror.intents.moved(source, path)
+    mirror.offers.require_directories(path, at)
+    mirror.dirty.mark_deep(path, at.now)
+    mirror.dirty.mark(path, at.now)
+    mirror.dirty.mark(source, at.now)
 
 
 def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:
@@ -276,7 +295,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
     _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
-    mirror.offers.require_directory(parent(action.path))
+    mirror.offers.require_directories(action.path, at)
 
 
 def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> None:
@@ -343,7 +362,7 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
 def _refused(mirror: Mirror, action: Action) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
     if isinstance(action, Sweep):
-        mirror.intents.put_off(action)
+        mirror.intents.put_off(action.path)
     elif not isinstance(action, Upload | Rename):
         mirror.intents.end(action)
 
@@ -360,9 +379,14 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     if isinstance(error, FileChangedError) and isinstance(action, Upload | Rename):
         mirror.waits.overtaken(action.path, at)
     if isinstance(action, RenameDir):
-        mirror.offers.not_renamed.add(action.path)
-        mirror.dirty.mark_deep(action.path, at.now)
+        _not_renamed(mirror, action, at)
     mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
+
+
+def _not_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
+    """The server would not rename a directory: its files are taken one by one."""
+    mirror.offers.not_renamed.add(action.path)
+    mirror.dirty.mark_deep(action.path, at.now)
 
 
 def _look_at_source(mirror: Mirror, action: Action, at: Moment) -> None:
@@ -380,9 +404,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     _refused(mirror, action)
     _look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
-        # The server would not rename the directory: its files are taken one by one.
-        mirror.offers.not_renamed.add(action.path)
-        mirror.dirty.mark_deep(action.path, at.now)
+        _not_renamed(mirror, action, at)
         return
     if isinstance(action, Sweep):
         # Nobody misses anything, and it is tried again in its time (`Intents.put_off`).

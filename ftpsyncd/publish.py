@@ -336,6 +336,8 @@ class Publisher:
         spec = self._folder(action.mapping).spec
         if action.interrupted and self._is_renamed(session, action):
             return Did.RENAMED
+        if action.ask_only:
+            raise FileChangedError("The directory was not renamed.")
         require_gone(self._folder(action.mapping), action.source, lambda _mode: True)
         status = planned_stat(spec, action.path)
         if status is None or not stat.S_ISDIR(status.st_mode):

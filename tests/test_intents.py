@@ -182,6 +182,69 @@ def test_a_directory_that_may_have_been_renamed_is_asked_for_before_anything_bel
     assert story.queue.take(NOW) is None
 
 
+RENAMED = RenameDir(M, "new", "p/old", 0, interrupted=True)
+
+
+@pytest.mark.parametrize(
+    "action", [MakeDir(M, "new", 5), Upload(M, "new", A), RenameDir(M, "new", "other", 6), Upload(M, "new/x/a", A)]
+)
+def test_nothing_takes_the_place_of_what_tells_of_an_interrupted_rename(story: Story, action: Action):
+    story.directory("p/old")
+    story.intents.begin(RenameDir(M, "new", "p/old", 5))
+    story.crash()
+    # As a rename of the directory above takes everything back.
+    story.queue.withdraw(M, "new")
+    for _ in range(2):
+        assert story.intents.settles_first(action)
+        assert story.queue.waiting(M, "new") == RENAMED
+    assert not story.intents.settles_first(Upload(M, "newer/a", A))
+    story.intents.end(RENAMED)
+    assert not story.intents.settles_first(action)
+
+
+@pytest.mark.parametrize(
+    ("action", "first"),
+    [
+        (RenameDir(M, "d", "old", 5), True),
+        (Upload(M, "d", A), True),
+        (Rename(M, "d", "old", A, SHA), True),
+        (MakeDir(M, "d", 5), False),
+        (Upload(M, "d/a", A), False),
+    ],
+)
+def test_whether_a_directory_was_made_is_asked_before_something_else_takes_its_name(
+    story: Story, action: Action, *, first: bool
+):
+    story.intents.begin(MakeDir(M, "d", 5))
+    story.crash()
+    assert story.intents.settles_first(action) is first
+    assert (story.queue.waiting(M, "d") == Sweep(M, "d", "", kind=Kind.DIR)) is first
+
+
+def test_what_the_server_will_not_tell_keeps_nothing_waiting(story: Story):
+    story.intents.begin(MakeDir(M, "d", 5))
+    story.crash()
+    story.intents.put_off("d")
+    assert not story.intents.settles_first(Upload(M, "d", A))
+
+
+def test_a_directory_is_not_removed_while_one_may_have_been_renamed_away_from_it(story: Story):
+    """Its rows go with the directory, and they tell what the server has under the new name."""
+    story.directory("p")
+    story.directory("p/old")
+    story.intents.begin(RenameDir(M, "new", "p/old", 5))
+    story.crash()
+    story.queue.withdraw(M, "new")
+    assert not story.intents.clear_below("p")
+    assert story.queue.take(NOW) == RENAMED
+    story.dirty.clear()
+    story.ledger.move(story.id, "p/old", "new")
+    story.intents.moved("p/old", "new")
+    story.intents.end(RENAMED)
+    assert story.dirty.next_due() == 0.0, "p is looked at again"
+    assert story.intents.clear_below("p")
+
+
 def test_a_directory_whose_rename_is_recorded_is_not_asked_for_again(story: Story):
     story.directory("new")
     story.intents.begin(RenameDir(M, "new", "old", 5))
@@ -272,7 +335,7 @@ def test_a_leftover_that_the_server_will_not_delete_is_tried_again_at_the_next_s
     assert isinstance(sweep, Sweep)
     assert not story.intents.clear_below("d")
     story.queue.finish(sweep)
-    story.intents.put_off(sweep)
+    story.intents.put_off(sweep.path)
     assert story.dirty.due_by(NOW), "the directory is not kept waiting"
     assert story.intents.clear_below("d")
     assert story.asked() == []
@@ -287,7 +350,7 @@ def test_a_leftover_that_the_server_will_not_delete_is_tried_again_in_an_hour(st
         [sweep] = story.asked(hour * PUT_OFF_S)
         assert isinstance(sweep, Sweep)
         story.queue.finish(sweep)
-        story.intents.put_off(sweep)
+        story.intents.put_off(sweep.path)
         assert story.asked(hour * PUT_OFF_S) == []
         assert story.asked((hour + 1) * PUT_OFF_S - 1.0) == []
 

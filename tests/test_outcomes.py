@@ -284,10 +284,53 @@ def test_names_that_lead_to_what_changed_are_looked_at_where_links_are_followed(
         assert (expected <= set(looks)) is follow
 
 
-def test_a_file_published_in_a_directory_that_is_not_recorded_has_it_recorded(story: Story):
-    """Otherwise nobody would notice when the directory goes."""
-    story.apply(Done(UPLOAD, Did.PUBLISHED))
-    assert story.queue.waiting(M, "d") == MakeDir(M, "d", 0)
+@pytest.mark.parametrize(
+    "done",
+    [
+        Done(Upload(M, "x/y/a", A), Did.PUBLISHED),
+        Done(Rename(M, "x/y/a", "old", A, SHA), Did.RENAMED),
+        Done(RenameDir(M, "x/y/a", "old", 5), Did.RENAMED),
+        Done(MakeDir(M, "x/y/a", 5), Did.MADE),
+        Done(Sweep(M, "x/y/a", "", fingerprints=(A,)), Did.ADOPTED, A),
+    ],
+    ids=lambda done: type(done.action).__name__,
+)
+def test_the_directories_of_what_the_server_has_are_recorded_with_it(story: Story, done: Done):
+    """Otherwise, should the daemon die now, nobody would ever notice when they go."""
+    kind = Kind.DIR if isinstance(done.action, RenameDir) else Kind.FILE
+    story.ledger.put(story.id, "old", Row(kind, A, SHA, WALL))
+    story.ledger.put(story.id, "x", Row(Kind.DIR, Fingerprint(0, 0, 9), b"", WALL))
+    story.apply(done)
+    rows = dict(story.ledger.walk(story.id))
+    assert rows["x"].fingerprint.inode == 9, "it was recorded already"
+    assert rows["x/y"].kind is Kind.DIR
+    assert "x/y/a" in rows
+    looks = []
+    while (work := story.mirror.dirty.take(NOW)) is not None:
+        looks += [join(work.directory, name) for name in work.names or ()]
+    assert "x/y" in looks, "which directory it is, or whether it is gone, is still to be seen"
+    assert "x" not in looks
+
+
+def test_a_directory_rename_that_ends_the_connection_each_time_is_only_asked_about_in_the_end(story: Story):
+    story.ledger.put(story.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+    story.mirror.intents.begin(RenameDir(M, "e", "d", 5))
+    asked = RenameDir(M, "e", "d", 5)
+    for _ in range(LOST_CONNECTIONS):
+        assert not story.apply(Failed(asked, DOWN))
+        again = story.queue.waiting(M, "e")
+        assert isinstance(again, RenameDir)
+        assert again.interrupted
+        asked = again
+    for left in range(LOST_CONNECTIONS, 0, -1):
+        assert story.queue.waiting(M, "e") == asked
+        assert asked.ask_only, f"it may end {left} connections more"
+        assert "e" not in story.mirror.offers.not_renamed
+        assert not story.apply(Failed(asked, DOWN))
+    assert story.queue.waiting(M, "e") is None
+    assert "e" in story.mirror.offers.not_renamed
+    assert story.mirror.intents.moves("d"), "it is still not known, and asked again later"
+    assert not story.mirror.intents.settles_first(Upload(M, "e/a", A)), "which keeps nothing waiting"
 
 
 def test_a_directory_whose_rename_was_cut_off_is_asked_for_before_it_is_renamed_again(story: Story):
@@ -312,15 +355,16 @@ def test_a_file_that_another_protects_is_parked_and_not_recorded(story: Story):
 def test_a_renamed_file_moves_in_the_ledger(story: Story):
     story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
     story.apply(Done(Rename(M, "b", "d/a", A, SHA), Did.RENAMED))
-    assert [path for path, _ in story.ledger.walk(story.id)] == ["b"]
+    assert [path for path, _ in story.ledger.walk(story.id)] == ["b", "d"]
     assert story.events[-1].source == "d/a"
 
 
-@pytest.mark.parametrize(("did", "recorded"), [(Did.PUBLISHED, ["b", "d/a"]), (Did.KEPT, ["d/a"])])
+@pytest.mark.parametrize(("did", "recorded"), [(Did.PUBLISHED, ["b", "d", "d/a"]), (Did.KEPT, ["d", "d/a"])])
 def test_a_rename_that_became_an_upload_leaves_the_old_path_to_another_look(
     story: Story, did: Did, recorded: list[str]
 ):
     story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
+    story.mirror.dirty.clear()
     story.apply(Done(Rename(M, "b", "d/a", A, SHA), did, sha256=SHA))
     assert [path for path, _ in story.ledger.walk(story.id)] == recorded
     work = story.mirror.dirty.take(NOW)
@@ -331,8 +375,9 @@ def test_a_rename_that_became_an_upload_leaves_the_old_path_to_another_look(
 
 def test_a_deleted_file_is_looked_at_again_because_it_may_be_back(story: Story):
     story.apply(Done(UPLOAD, Did.PUBLISHED))
+    story.mirror.dirty.clear()
     story.apply(Done(Delete(M, "d/a"), Did.DELETED))
-    assert story.ledger.is_empty(story.id)
+    assert story.ledger.row(story.id, "d/a") is None
     assert story.mirror.dirty.due_by(NOW)
 
 

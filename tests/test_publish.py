@@ -93,6 +93,17 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
     assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
 
 
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_directory_rename_that_is_only_asked_about_is_not_tried(worker: Worker, renamed: bool):  # noqa: FBT001
+    worker.server.dirs.add(f"{BASE}/{'e' if renamed else 'd'}")
+    before = set(worker.server.dirs)
+    (worker.local / "e").mkdir()
+    [outcome] = worker.does(RenameDir(M, "e", "d", worker.sees("e").inode, interrupted=True, ask_only=True))
+    assert isinstance(outcome, Done) is renamed
+    assert isinstance(outcome, Failed) is not renamed
+    assert worker.server.dirs == before
+
+
 @pytest.mark.parametrize(("there", "becomes"), [(CONTENT, Did.UNCHANGED), (CONTENT[:3], Did.PUBLISHED)])
 def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_server(
     worker: Worker, there: bytes, becomes: Did

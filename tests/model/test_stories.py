@@ -111,6 +111,27 @@ def test_trouble_at_every_step(story: tuple[Op, ...], trouble: Op, figures: Figu
     figures.tell("G3", "places between two steps at which trouble came", places, adds=True)
 
 
+@pytest.mark.parametrize("first", range(26, 31))
+def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name(first: int):
+    """The daemon dies twice: after it made the directory, and after the rename was refused as the name is taken."""
+    for second in range(12, 44):
+        world = begun()
+        try:
+            world.do(("make_folder", "c"))
+            world.do(("write", "c/1", 20))
+            world.later(first, ("crash",))
+            world.do(("go_on", 10.0))
+            world.drop.delete("c")
+            world.drop.rename("a", "c")
+            world.do(("start",))
+            world.later(second, ("crash",))
+            world.do(("go_on", 10.0))
+            world.drop.rename("c", "d")
+            world.come_to_rest()
+        finally:
+            world.close()
+
+
 def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():
     for steps in range(STEPS):
         world = tell((("write", "a/1", 200), ("go_on", 30.0)), ((steps, ("write", "a/1", 200)),))

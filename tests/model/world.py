@@ -884,7 +884,12 @@ class World:
         mapping = self._mirror.id
         doubtful, moving = self._doubtful()
         published = self._published()
-        for path, row in self._ledger.walk(mapping):
+        rows = dict(self._ledger.walk(mapping))
+        for path in rows:
+            above = rows.get(parent(path))
+            if parent(path) and (above is None or above.kind is not Kind.DIR):
+                raise self._broken(f"G3: the ledger has {path}, but not the directory in which it could be found gone")
+        for path, row in rows.items():
             if row.kind is not Kind.FILE or not row.fingerprint.inode or path in doubtful:
                 continue
             if any(path.startswith(f"{directory}/") for directory in moving):

@@ -270,6 +270,22 @@ MUTATIONS = (
         f"{STORIES}::test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end",
     ),
     Mutation(
+        "G3",
+        "the directory of what is published is recorded only when somebody makes it",
+        "offers.py",
+        '            ledger.put(mapping, path, Row(Kind.DIR, Fingerprint(0, 0, 0), b"", at.wall_ns))\n',
+        "            self.offer(MakeDir(self._name, path, 0))\n",
+        "tests/test_outcomes.py::test_the_directories_of_what_the_server_has_are_recorded_with_it",
+    ),
+    Mutation(
+        "G3",
+        "what tells of an interrupted rename or MKD is replaced by what comes next",
+        "offers.py",
+        "if self._queue.occupied(self._name, action.path) or self._intents.settles_first(action):",
+        "if self._queue.occupied(self._name, action.path):",
+        f"{STORIES}::test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name",
+    ),
+    Mutation(
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
         "existing.py",
