@@ -280,9 +280,9 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what tells of an interrupted rename or MKD is replaced by what comes next",
-        "offers.py",
-        "if self._queue.occupied(self._name, action.path) or self._intents.settles_first(action):",
-        "if self._queue.occupied(self._name, action.path):",
+        "intents.py",
+        "        path, intent = action.path, self._open.get(action.path)\n",
+        "        path, intent = action.path, None\n",
         f"{STORIES}::test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name",
     ),
     Mutation(
