@@ -404,7 +404,7 @@ class Intents:
         below = [path for path in self._open if path.startswith(prefix) and path not in asked]
         # What may have been renamed away from there is not there, and its rows tell what it took along.
         left = [path for path, source in self._renames.items() if source.startswith(prefix) and path not in asked]
-        return [path for path in {*below, *left} if not self._only_tells(path)]
+        return [path for path in dict.fromkeys([*below, *left]) if not self._only_tells(path)]
 
     def _ask(self, path: str) -> None:
         if self._only_tells(path):

@@ -1,0 +1,130 @@
+"""Folders that move about while the daemon dies again and again: in the end nothing is left under any of their names.
+
+`test_whole_engine` uses a dozen paths, so that names come back; here each name is new, as where people sort things, and
+there are many of them. What they find together are intents of one life that the next one has to make sense of.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.figures import Figures
+from tests.model import world as model
+from tests.model.world import Op, World
+
+NORMAL = 100
+SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
+FEWEST = 4
+"""Files, and folders less one: with fewer, one is made."""
+
+
+class _People:
+    """Who works in the folder.
+
+    Args:
+        world: where.
+        chance: decides what is done.
+    """
+
+    def __init__(self, world: World, chance: random.Random) -> None:
+        self._world = world
+        self._chance = chance
+        self._serial = 0
+
+    def act(self) -> None:
+        """Do one thing."""
+        name, *arguments = self._op()
+        getattr(self._world.drop, str(name))(*arguments)
+
+    def _op(self) -> Op:
+        paths = sorted(self._world.drop.walk())
+        folders = [path for path, is_folder in paths if is_folder]
+        files = [path for path, is_folder in paths if not is_folder]
+        if len(files) < FEWEST:
+            return "write", self._new("file", folders), self._size()
+        if len(folders) < FEWEST - 1:
+            return "make_folder", self._new("made", folders)
+        one, other, folder = self._chance.choice(files), self._chance.choice(files), self._chance.choice(folders)
+        weighted: dict[Op, int] = {
+            ("rename", folder, self._new("moved", folders)): 7,
+            ("write", self._new("file", folders), self._size()): 5,
+            ("delete", one): 4,
+            ("rename", one, self._new("renamed", folders)): 3,
+            ("rename", one, other): 2,
+            ("make_folder", self._new("made", folders)): 2,
+            ("delete", folder): 1,
+        }
+        return self._chance.choices(list(weighted), list(weighted.values()))[0]
+
+    def _new(self, stem: str, folders: list[str]) -> str:
+        self._serial += 1
+        where = f"{self._chance.choice(folders)}/" if folders and self._chance.random() < 0.85 else ""
+        return f"{where}{stem}{self._serial}"
+
+    def _size(self) -> int:
+        return self._chance.choice((20, 100, 200))
+
+
+class _World(World):
+    """One in which people do what they like at any moment."""
+
+    people: _People
+
+    def act(self) -> None:
+        self.people.act()
+
+
+def lives(seed: int) -> int:
+    """Some lives of a daemon, to their end; how many crashes it took."""
+    chance = random.Random(seed)
+    world = _World(empty_dirs=chance.random() < 0.2, replaces=chance.random() < 0.7)
+    world.people = _People(world, chance)
+    try:
+        for path in ("a", "b", "a/b", "c"):
+            world.make_folder(path)
+        for path in ("1", "a/1", "a/2", "a/b/1", "b/1", "c/1"):
+            world.write(path, 20)
+        world.go_on(10.0)
+        for _ in range(chance.randrange(1, 8)):
+            for _ in range(chance.randrange(6)):
+                world.act()
+                if chance.random() < 0.3:
+                    world.do(("go_on", chance.choice((0.1, 1.0, 2.5, 6.0))))
+            for _ in range(chance.randrange(8)):
+                world.later(chance.randrange(1, 100), ("act",))
+            world.later(chance.randrange(1, 120), ("crash",))
+            world.do(("go_on", chance.choice((1.0, 2.5, 6.0, 20.0))))
+            for _ in range(chance.randrange(4)):
+                world.act()
+            world.do(("start",))
+        world.come_to_rest()
+    except AssertionError as broken:
+        broken.add_note(f"seed {seed}")
+        raise
+    finally:
+        world.close()
+    return world.counts.get("crash", 0)
+
+
+@pytest.fixture(autouse=True)
+def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked to approve what is deleted."""
+    monkeypatch.setattr(model, "MAX_DELETES", 1_000_000)
+
+
+def test_folders_that_move_while_the_daemon_dies(figures: Figures):
+    crashes = sum(lives(seed) for seed in range(NORMAL))
+    assert crashes > NORMAL
+    figures.tell("G3", "crashes while folders moved about, each time until both sides were equal", crashes, adds=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_folders_that_move_for_long_while_the_daemon_dies(figures: Figures):
+    first = random.SystemRandom().randrange(1 << 40)
+    crashes = sum(lives(first + number) for number in range(SOAK))
+    assert crashes > SOAK
+    figures.tell("G3", "crashes while folders moved about, each time until both sides were equal", crashes, adds=True)
