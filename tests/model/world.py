@@ -949,6 +949,8 @@ class World:
 
     def _compare_directories(self) -> None:
         here = {f"{BASE}/{path}" for path in self.drop.folders()} | {BASE, "/"}
+        if self.spec.empty_dirs and (missing := here - self.server.dirs - {f"{BASE}/"}):
+            raise self._broken(f"the directories {missing} are here, and not at the server")
         for directory in self.server.dirs - here:
             below = [path for path in self.server.files if path.startswith(f"{directory}/")]
             if TRASH not in directory and not below:
