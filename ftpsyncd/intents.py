@@ -299,15 +299,16 @@ class Intents:
         or one that was made. Begun without that, the action's own intent would take the place of the one that tells.
         """
         path, intent = action.path, self._open.get(action.path)
-        if intent is not None and intent.kind is Kind.DIR and not isinstance(action, MakeDir) and self._asks(path):
+        tells = intent is not None and intent.kind is Kind.DIR
+        if tells and not isinstance(action, MakeDir) and self._have_asked(path):
             return True
         while self._renames and path:
-            if path in self._renames and self._asks(path):
+            if path in self._renames and self._have_asked(path):
                 return True
             path = parent(path)
         return False
 
-    def _asks(self, path: str) -> bool:
+    def _have_asked(self, path: str) -> bool:
         """Have the server asked about an open intent; False if nobody will, or it would not tell."""
         queue, name = self._site.queue, self._site.spec.name
         if path in self._put_off:

@@ -67,6 +67,8 @@ class Session:
         rename mean that the server renames nothing."""
         self.offers = 0
         """Data connections that were agreed on (`transfer.prepare`)."""
+        self.announces = True
+        """It says that it receives a file (150) before the content has come, as far as is known."""
         self.extended = False
         """EPSV was sent for the last of them."""
         self._ahead: transfer.Offer | None = None

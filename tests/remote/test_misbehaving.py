@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import io
@@ -608,6 +609,39 @@ class TestPassiveMode:
             again = Profile()
             Keeper(again, kept(acc.profile, 0), 0)
             assert again.reached is True
+
+    @pytest.mark.parametrize("reached", [False, True])
+    def test_a_small_file_does_not_overtake_its_command(self, reached):
+        async def late(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            with contextlib.suppress(TimeoutError):
+                overtaken.append(await asyncio.wait_for(reader.read(1), 0.2))
+            await connection.say("150 Go on.")
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        overtaken: list[bytes] = []
+        with Scripted(STOR=[late]) as server:
+            acc = account(server)
+            acc.profile.reached = reached
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert overtaken == []
+            assert server.files == {"/a": b"content", "/b": b"content"}
+
+    def test_a_server_that_never_announces_is_waited_for_once(self):
+        async def silent(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("150 Go on.")
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=silent) as server, account(server)() as session:
+            began = time.monotonic()
+            assert errors_of(publish(session, *(job(f"/{n}") for n in range(12)))) == [None] * 12
+            assert time.monotonic() - began < 6 * session.control.timeouts.close_s
 
     @pytest.mark.parametrize("port", [None, CLOSED])
     def test_one_session_finds_out_for_all(self, port):
