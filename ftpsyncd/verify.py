@@ -173,12 +173,19 @@ class Verification:
     def _confirmed(self, path: str) -> Finding | None:
         """Look at one path again, from the ledger to the server and back: None if it is as it should be, or moves."""
         row = self._row(path)
-        there = self._ask(lambda session: session.stat(remote_join(self.spec.remote, path)))
-        seen = None if there is None else Seen(there.kind, there.size)
+        seen = self._seen(path)
         drift = judge(row, seen)
         if drift is None or self._changes(path, row) or (row is not None and is_unsettled(row)):
             return None
+        # A temporary file that has got its final name meanwhile has no row that would show it, only its absence does.
+        if row is None and path.endswith(names.SUFFIX) and self._seen(path) is None:
+            return None
         return _finding(drift, path, row, seen)
+
+    def _seen(self, path: str) -> Seen | None:
+        """What the server has under one path."""
+        there = self._ask(lambda session: session.stat(remote_join(self.spec.remote, path)))
+        return None if there is None else Seen(there.kind, there.size)
 
     def _lost(self, path: str, row: Row) -> Finding | None:
         """A path in a directory that the server does not have any more."""

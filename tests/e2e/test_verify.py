@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from ftpsyncd.config import load
+from ftpsyncd.core.names import temporary
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.model import Intent, Kind, Row
 from ftpsyncd.specs import destination
 from ftpsyncd.verify import Verification
-from tests.e2e.site import Site, contents, site
+from tests.e2e.site import REMOTE, Site, contents, site
 from tests.e2e.test_source import copies, fill
 from tests.figures import Figures
 from tests.servers import running
@@ -205,6 +206,33 @@ def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int,
                 daemon.forget(mapping, "a.jpg")
             else:
                 daemon.put(mapping, "a.jpg", row)
+            daemon.settle_intent(mapping, "a.jpg")
+            daemon.commit()
+
+        with Recorder(path, moment, record) as ledger:
+            assert list(Verification(config, "drop", ledger).run()) == []
+
+
+@pytest.mark.parametrize("moment", range(5), ids=["never", "first look", "second look", "third look", "fourth look"])
+def test_a_temporary_file_that_gets_its_name_while_it_is_judged_is_no_finding(s: Site, moment: int) -> None:
+    """No row of its own shows that its upload has ended."""
+    config = load(s.config, environ=s.environment())
+    path = config.state_dir / LEDGER
+    with Ledger(path) as daemon:
+        mapping = daemon.find_mapping("drop", destination(config.mappings["drop"], config.servers["web"]))
+        assert mapping is not None
+        row = daemon.row(mapping, "a.jpg")
+        assert row is not None
+        remote = temporary(f"{REMOTE}/a.jpg", "drop")
+        part = s.published / remote.rpartition("/")[2]
+        (s.published / "a.jpg").rename(part)
+        daemon.forget(mapping, "a.jpg")
+        daemon.intend(mapping, "a.jpg", Intent(Kind.FILE, remote))
+        daemon.commit()
+
+        def record() -> None:
+            part.rename(s.published / "a.jpg")
+            daemon.put(mapping, "a.jpg", row)
             daemon.settle_intent(mapping, "a.jpg")
             daemon.commit()
 
