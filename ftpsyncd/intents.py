@@ -13,6 +13,7 @@ from collections.abc import Container
 
 from ftpsyncd.core import names
 from ftpsyncd.model import (
+    MISSING,
     Action,
     Delete,
     Fingerprint,
@@ -39,6 +40,10 @@ PARTS_KEPT = 16
 """Names under which a part may lie: one more for each try that was cut off before the server received anything."""
 PRINTS_KEPT = 7
 """Earlier uploads under the same path that are remembered, each begun and interrupted."""
+
+
+_TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
+"""What may be done or not when the connection has ended; a sweep only asks."""
 
 
 class Intents:
@@ -102,7 +107,11 @@ class Intents:
             case RemoveDir():
                 # It does not wait for the second time.
                 below = [path for path in self._late if path.startswith(f"{action.path}/")]
-                return action._replace(left=tuple(self._open[path].temporary for path in below)) if below else action
+                action = action._replace(left=tuple(self._open[path].temporary for path in below))
+                if not self._site.spec.empty_dirs:
+                    # Should it be there again, it is made for what comes into it.
+                    return action
+                intent = Intent(Kind.DIR, self._temporary_of(action.path))
             case _:
                 return action
         self._put(action.path, intent)
@@ -321,8 +330,7 @@ class Intents:
 
     def doubt(self, action: Action, at: Moment) -> None:
         """The connection ended under an action."""
-        # Not a sweep: it only asks.
-        if action.path in self._open and isinstance(action, Upload | Rename | RenameDir | MakeDir | Delete):
+        if action.path in self._open and isinstance(action, _TRIED):
             if self._open[action.path].temporary:
                 self._cut_off.add(action.path)
             self._doubt(action.path)
@@ -336,6 +344,9 @@ class Intents:
         if _is_rename(intent):
             self._ask_for_rename(path, intent)
             return
+        row = self._site.ledger.row(self._site.id, path)
+        if intent.kind is Kind.DIR and row is not None and row.kind is Kind.DIR and self._site.spec.empty_dirs:
+            self._site.ledger.put(self._site.id, path, row._replace(fingerprint=MISSING))
         self.doubt_row(path)
         self.doubt_row(intent.source)
 

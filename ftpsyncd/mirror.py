@@ -20,9 +20,9 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Looks
 from ftpsyncd.model import (
+    MISSING,
     Adopt,
     Failure,
-    Fingerprint,
     Forget,
     Kind,
     Listing,
@@ -409,7 +409,7 @@ class Mirror:
         for path in directories:
             row = self.ledger.row(self.id, path)
             if row is not None and row.kind is Kind.DIR and not self.queue.occupied(self.spec.name, path):
-                self.ledger.put(self.id, path, row._replace(fingerprint=Fingerprint(0, 0, 0)))
+                self.ledger.put(self.id, path, row._replace(fingerprint=MISSING))
                 self.queue.offer(MakeDir(self.spec.name, path, 0, why="missing at the server"))
                 known += 1
         for path in files:

@@ -60,6 +60,10 @@ class Fingerprint(NamedTuple):
         return Fingerprint(self.size, 0, 0)
 
 
+MISSING = Fingerprint(0, 1, 0)
+"""Of a published directory that the server may not have any more: if it is on disk, it is made there again."""
+
+
 class Kind(Enum):
     """What a directory entry is, without following symlinks unless the mapping says so."""
 

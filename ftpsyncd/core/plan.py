@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.model import (
+    MISSING,
     Adopt,
     Entry,
     Failure,
@@ -224,9 +225,11 @@ def _decide_directory(
     swapped = swapped_directory(path, row, mount_point=mount_point)
     if swapped is not None:
         yield swapped
-    elif not row.fingerprint.inode and failure is not None and failure.fingerprint is None:
-        # It was to be made again at a server that had lost it, and the server refused.
-        yield _blocked(path, failure, look) or MakeDir(mapping, path, inode, mount_point, why="missing at the server")
+    elif row.fingerprint == MISSING:
+        blocked = _blocked(path, failure, look) if failure is not None and failure.fingerprint is None else None
+        yield Enter(path, inode, known=False)
+        yield blocked or MakeDir(mapping, path, inode, mount_point, why="missing at the server")
+        return
     elif row.fingerprint.inode != inode:
         # Nothing that it lacks was seen in it before now.
         renewed = Row(Kind.DIR, Fingerprint(0, 0, inode), b"", look.wall_ns, int(mount_point))
@@ -241,8 +244,8 @@ def _decide_directory(
 
 def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:
     """Whether a published directory is on another file system than it was."""
-    # inode 0: it was made for what is in it, before anybody had looked at the directory itself
-    if not row.fingerprint.inode or bool(row.device) == mount_point:
+    # neither: it was made for what is in it, before anybody had looked at the directory itself
+    if not (row.fingerprint.inode or row.device) or bool(row.device) == mount_point:
         return None
     was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
     return Swapped(path, f"{path} was {was} when it was published and is {now} now")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
-from ftpsyncd.model import Adopt, Entry, Fingerprint, Forget, Kind, MakeDir, Rename, Row, Upload, join, parent
+from ftpsyncd.model import MISSING, Adopt, Entry, Fingerprint, Forget, Kind, MakeDir, Rename, Row, Upload, join, parent
 from tests.core.vocabulary import (
     DISK,
     NOW,
@@ -45,6 +45,7 @@ A_SINCE = file(size=10, mtime=1, inode=7, changed_s_ago=SETTLE_S)
 """Changed after what failed, and quiet since."""
 A_FROM_THE_FUTURE = file(size=10, mtime=1, inode=7, changed_s_ago=-3600)
 RENEWED = made(inode=51)
+MISSED = made()._replace(fingerprint=MISSING)
 
 
 def moved(entry: Entry, source: str):
@@ -411,12 +412,24 @@ DIRECTORIES = {
         ],
     ),
     "a directory that could not be made again at the server is tried again in its time": (
-        Scene({"d": folder()}, {"d": made(0)}, {"d": failed(None, next_try_s=-1.0)}, deep=True),
-        [MakeDir(M, "d", 50, why="missing at the server"), Enter("d", 50, known=True)],
+        Scene({"d": folder()}, {"d": MISSED}, {"d": failed(None, next_try_s=-1.0)}, deep=True),
+        [Enter("d", 50, known=False), MakeDir(M, "d", 50, why="missing at the server")],
     ),
     "and not before": (
-        Scene({"d": folder()}, {"d": made(0)}, {"d": failed(None, next_try_s=5.0)}),
-        [Wait("d", NOW + 5.0, "the last try failed: Permission denied.")],
+        Scene({"d": folder()}, {"d": MISSED}, {"d": failed(None, next_try_s=5.0)}),
+        [Enter("d", 50, known=False), Wait("d", NOW + 5.0, "the last try failed: Permission denied.")],
+    ),
+    "a directory that may be missing at the server is made there": (
+        Scene({"d": folder()}, {"d": MISSED}),
+        [Enter("d", 50, known=False), MakeDir(M, "d", 50, why="missing at the server")],
+    ),
+    "but a mount point only while it is mounted": (
+        Scene({"d": folder()}, {"d": MISSED._replace(device=1)}),
+        [Swapped("d", "d was mounted when it was published and is not mounted now")],
+    ),
+    "a directory that may be missing at the server is gone like any other": (
+        Scene({}, {"d": MISSED}),
+        [Gone("d", Kind.DIR)],
     ),
     "a directory inside a mount is no mount point itself": (
         Scene({"e": mounted()}, directory="d", device=OTHER_DISK, empty_dirs=True),

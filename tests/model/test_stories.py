@@ -132,6 +132,23 @@ def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name
             world.close()
 
 
+@pytest.mark.parametrize("trouble", [("crash",), ("fault_after", "RMD", "unavailable", 1)], ids=["killed", "lost"])
+@pytest.mark.parametrize("which", [4, 5], ids=["empty", "with a file"])
+def test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off(trouble: Op, which: int):
+    """The new one may have the inode of the old one, which most file systems use again at once."""
+    for steps in range(STEPS):
+        world = begun(empty_dirs=True)
+        try:
+            path = world._paths()[which]
+            world.do(("delete", which))
+            world.later(steps, trouble)
+            world.do(("go_on", 7.0))
+            world.do(("make_folder", path))
+            world.come_to_rest()
+        finally:
+            world.close()
+
+
 def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():
     for steps in range(STEPS):
         world = tell((("write", "a/1", 200), ("go_on", 30.0)), ((steps, ("write", "a/1", 200)),))

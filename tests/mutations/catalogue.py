@@ -286,6 +286,14 @@ MUTATIONS = (
         f"{STORIES}::test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name",
     ),
     Mutation(
+        "G3",
+        "a directory counts as there although its removal was cut off, and another one is in its place",
+        "intents.py",
+        "            self._site.ledger.put(self._site.id, path, row._replace(fingerprint=MISSING))\n",
+        "            pass\n",
+        f"{STORIES}::test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off",
+    ),
+    Mutation(
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
         "existing.py",
