@@ -33,7 +33,8 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
 
     Content arrives under a temporary name and is renamed when it is complete. What broke off is continued when the
     command is given again, and files of a directory that are here with the same size and date are not fetched again.
-    Names that would lead out of the folder are refused; symbolic links at the server are skipped.
+    Names that would lead out of the folder are refused. Symbolic links at the server, and the directory into which
+    `deletes: trash` moves files, are skipped.
     """
     start_log(given(), level="error")
     where = place(source)

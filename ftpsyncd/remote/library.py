@@ -308,9 +308,9 @@ class Ftp:
 
         The work is done while the results are taken. ``local`` is made. Nothing is written outside of it, whatever
         names the server sends: those that are no plain names are refused, and no local symlink is followed. Symlinks
-        at the server and temporary files of uploads are skipped. Files that are here with the same size and date are
-        not fetched again, so a second call continues the first. Errors of one file are results; what ends the
-        connection is raised.
+        at the server, temporary files of uploads and what ``deletes: trash`` keeps below ``remote`` are skipped. Files
+        that are here with the same size and date are not fetched again, so a second call continues the first. Errors
+        of one file are results; what ends the connection is raised.
 
         Args:
             remote: the directory.

@@ -166,6 +166,8 @@ class Fetching:
                     )
                 if kind is Kind.OTHER:
                     yield TreeResult(path, Step.SKIPPED, note="a symbolic link or no regular file")
+                elif kind is Kind.DIR and entry.name == names.TRASH:
+                    yield TreeResult(path, Step.SKIPPED, note="what was deleted, to be fetched by this name")
                 elif kind is Kind.DIR:
                     yield from self._directory(path, into, entry.name, depth + 1, landed)
                 elif _TEMPORARY.fullmatch(entry.name):

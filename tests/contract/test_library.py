@@ -453,6 +453,17 @@ class TestTrees:
         assert not (tmp_path / "back" / "a.jpg.0123abcd.filepart").exists()
         assert (tmp_path / "back" / "one").exists()
 
+    def test_what_was_deleted_is_not_restored_but_by_its_name(self, ftp, remote, tree, tmp_path):
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        ftp.make_dirs(f"{remote.base}/t/.ftpsyncd-trash")
+        list(ftp.upload_tree(tree, f"{remote.base}/t/.ftpsyncd-trash/2024-05-01"))
+        # Some servers do not list what begins with a dot.
+        steps = {r.remote: r.step for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back")}
+        assert steps.get(f"{remote.base}/t/.ftpsyncd-trash", Step.SKIPPED) is Step.SKIPPED
+        assert contents(tmp_path / "back") == contents(tree)
+        list(ftp.download_tree(f"{remote.base}/t/.ftpsyncd-trash", tmp_path / "deleted"))
+        assert contents(tmp_path / "deleted" / "2024-05-01") == contents(tree)
+
 
 def test_an_upload_that_is_broken_off_leaves_nothing_at_the_server(remote, picture):
     big = picture.with_name("big")
