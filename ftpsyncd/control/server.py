@@ -12,7 +12,7 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -249,9 +249,10 @@ class _Server(uvicorn.Server):
         await super().startup([listener])
         self.servers = [*others, *self.servers]
         instead()
-        # One turn sees who has connected to the old one until now, the next accepts them.
+        # Who has connected to the old one until now is seen in the next turn, after this wakes.
         for _ in range(2):
             await asyncio.sleep(0)
+        await _accept_no_more([old])
         old.close()
 
     async def _serve_on(self, listeners: list[socket.socket]) -> None:
@@ -273,6 +274,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends politely, then cuts off who does not."""
         self._broadcast.close()
+        await _accept_no_more(self.servers)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
@@ -284,6 +286,18 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             if getattr(connection, "scope", None) is scope and connection.transport is not None:
                 connection.transport.abort()
+
+
+async def _accept_no_more(servers: Iterable[asyncio.Server]) -> None:
+    """Let those who were accepted in this turn have their connections: asyncio loses them if it closes the server now.
+
+    Its transport attaches itself to a server that has sockets, or is left open for the collector of garbage.
+    """
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for listener in server.sockets:
+            loop.remove_reader(listener.fileno())
+    await asyncio.sleep(0)
 
 
 def _listen_tcp(host: str, port: int) -> socket.socket:

@@ -198,6 +198,16 @@ def test_a_note_of_a_killed_daemon_leads_to_no_other(path, tmp_path):
         assert noted(tmp_path) is None
 
 
+def test_who_connects_right_before_the_stop_hears_of_it(path):
+    """That no connection is left open is for `conftest` to see."""
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as late:
+            with ControlServer(FakeDaemon(), path):
+                late.connect(str(path))
+            late.settimeout(60)
+            assert late.recv(1) == b""
+
+
 def test_a_client_that_stalls_does_not_hold_up_the_stop(path, said):
     with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as half:
         with ControlServer(FakeDaemon(), path):
