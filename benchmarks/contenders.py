@@ -148,6 +148,12 @@ def ftplib(job: Job) -> Command:
     return Command(words, environ)
 
 
+def bare(job: Job) -> Command:
+    """The same words in one loop, and nothing else; see `bare`."""
+    words = [sys.executable, "-m", "benchmarks.bare", str(job.source), REMOTE, "--connections", str(job.connections)]
+    return Command(words, {**ftplib(job).environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+
+
 def curl(job: Job) -> Command:
     """``curl -T`` for a tree of one file."""
     site = job.site
@@ -173,6 +179,7 @@ CONTENDERS: Mapping[str, Contender] = {
         Contender("lftp", "lftp", lftp, "stored under its final name, dated"),
         Contender("rclone", "rclone", rclone, "stored under its final name, size checked, dated"),
         Contender("ftplib", sys.executable, ftplib, "temporary name, renamed, dated"),
+        Contender("bare", sys.executable, bare, "temporary name, size checked, renamed, dated; nothing else"),
         Contender("curl", "curl", curl, "stored under its final name"),
         Contender("openssl", "openssl", openssl, "read and hashed (SHA-256), not sent", publishes=False),
     )

@@ -18,6 +18,7 @@ _COLOURS = {
     "lftp": "#e8590c",
     "rclone": "#9c36b5",
     "ftplib": "#868e96",
+    "bare": "#e9b44c",
     "curl": "#2b8a3e",
     "openssl": "#ced4da",
 }

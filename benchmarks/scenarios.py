@@ -99,6 +99,7 @@ SCENARIOS = (
         connections=4,
         rtt_ms=None,
         servers=DAEMONS,
+        contenders=(*MIRRORS, "bare"),
         targets=(Target("time", ("lftp",), 1.0),),
     ),
     Scenario(
