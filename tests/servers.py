@@ -359,12 +359,21 @@ _PORTS = range(20_000, 32_768)
 """Below those that the kernel gives to clients: one of these could have the port while a server is stopped."""
 
 
-def _free_port(host: str) -> int:
+@contextmanager
+def _free_port(host: str) -> Iterator[int]:
+    """A port that nobody uses, and that no other test takes before the end."""
     chance = random.SystemRandom()  # the seeded one would give the same ports to every process of the test run
     while True:
         port = chance.choice(_PORTS)
-        with contextlib.suppress(OSError), socket.create_server((host, port)):
-            return port
+        with socket.socket(socket.AF_UNIX) as claim:
+            try:
+                # An abstract name (unix(7)): gone with its owner, whatever becomes of that.
+                claim.bind(f"\0ftpsyncd-test-port-{port}")
+                socket.create_server((host, port)).close()
+            except OSError:
+                continue
+            yield port
+            return
 
 
 @contextmanager
@@ -412,7 +421,9 @@ def running(
     if home_bytes:
         options = f"size={home_bytes}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
-    server = Server(kind, tls, place, _free_port(host), host, max_clients, writable, idle_s, scratch)
+    claim = contextlib.ExitStack()
+    port = claim.enter_context(_free_port(host))
+    server = Server(kind, tls, place, port, host, max_clients, writable, idle_s, scratch)
     server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
     server.disk = disk
     try:
@@ -423,6 +434,7 @@ def running(
         yield server
     finally:
         server.stop()
+        claim.close()
         if server.pam is not None:
             server.pam.unlink(missing_ok=True)
         if home_bytes:
