@@ -440,7 +440,11 @@ class Engine:
                 return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)
             case Upload() | Rename():
                 row = mirror.ledger.row(mirror.id, action.path)
-                return row is None or row.fingerprint != action.fingerprint
+                if row is not None and row.fingerprint == action.fingerprint:
+                    return False
+                # Another file may have come to the old path at the server while the rename waited.
+                source = mirror.ledger.row(mirror.id, action.source) if isinstance(action, Rename) else None
+                return isinstance(action, Upload) or (source is not None and source.fingerprint == action.fingerprint)
             case RenameDir():
                 return mirror.ledger.row(mirror.id, action.source) is not None
             case MakeDir():

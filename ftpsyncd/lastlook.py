@@ -5,7 +5,9 @@ In: a mapping's folder as the workers know it, and paths in it. Called by `publi
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
@@ -14,7 +16,7 @@ from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableErro
 from ftpsyncd.local.quiet import open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import is_spelled_so, look_through, root_identity
-from ftpsyncd.model import Fingerprint, RootIdentity, Upload
+from ftpsyncd.model import Fingerprint, RootIdentity, Upload, parent
 from ftpsyncd.remote import hashes
 from ftpsyncd.specs import MappingSpec
 
@@ -126,7 +128,8 @@ def planned_ctime_ns(spec: MappingSpec, upload: Upload) -> int:
 def _seen(spec: MappingSpec, path: str) -> os.stat_result | None:
     """What a scan would find there: where links are followed, what they lead to."""
     if not spec.follow_symlinks:
-        return lstat(local_path(spec, path))
+        status = lstat(local_path(spec, path))
+        return None if status is not None and _leads_through_link(spec, path) else status
     return _look_at(lambda relative: look_through(spec.local, relative), path)
 
 
@@ -141,7 +144,21 @@ def exists(spec: MappingSpec, path: str) -> bool:
     Raises:
         LocalUnreadableError: it cannot be looked at.
     """
-    return lstat(local_path(spec, path)) is not None and _is_spelled_so(spec, path)
+    return _seen_as_named(spec, path) is not None and _is_spelled_so(spec, path)
+
+
+def _seen_as_named(spec: MappingSpec, path: str) -> os.stat_result | None:
+    """What has a path, be it a link; but nothing that is reached through a link that is not followed."""
+    return lstat(local_path(spec, path)) if spec.follow_symlinks else _seen(spec, path)
+
+
+def _leads_through_link(spec: MappingSpec, path: str) -> bool:
+    """Whether a link has taken the place of a directory on the way: what is found behind it is not published."""
+    while path := parent(path):
+        status = lstat(local_path(spec, path))
+        if status is None or stat.S_ISLNK(status.st_mode):
+            return True
+    return False
 
 
 def _is_spelled_so(spec: MappingSpec, path: str) -> bool:
@@ -168,4 +185,7 @@ def _look_at(look: Callable[[str], _T | None], path: str) -> _T | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            # A link on the way leads in circles.
+            return None
         raise LocalUnreadableError(f"It cannot be looked at: {error.strerror}.") from error

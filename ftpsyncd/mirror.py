@@ -298,10 +298,10 @@ class Mirror:
     def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""
         match decision:
-            case Settled(path, had_failure):
-                self.waits.settled(path, had_failure=had_failure)
-            case Wait(path, due, why, sighting):
-                self.waits.wait(path, due, why, sighting, at)
+            case Settled(path, had_failure, gone):
+                self.waits.settled(path, had_failure=had_failure, gone=gone)
+            case Wait(path, due, why, sighting, gone):
+                self.waits.wait(path, due, why, sighting, at, gone=gone)
             case Swapped(path, why):
                 self.waits.present(path)
                 self.removals.swapped(path, why, at)

@@ -385,6 +385,8 @@ class Failed(NamedTuple):
     """No connection could be had: it says something about the server, nothing about the action."""
     kept: int = 0
     """Bytes of an upload that the server had from earlier tries when this one began."""
+    in_place: bool = False
+    """An upload under the final name: what was published there may be gone."""
 
 
 Outcome = Done | Failed

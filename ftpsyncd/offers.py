@@ -12,7 +12,19 @@ from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import keys_of
 from ftpsyncd.failures import CHANGED
 from ftpsyncd.intents import Intents
-from ftpsyncd.model import Action, Fingerprint, Kind, Listing, MakeDir, Presence, RenameDir, Row, basename, parent
+from ftpsyncd.model import (
+    Action,
+    Fingerprint,
+    Kind,
+    Listing,
+    MakeDir,
+    Presence,
+    Rename,
+    RenameDir,
+    Row,
+    basename,
+    parent,
+)
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
 
 
@@ -140,6 +152,10 @@ class Offers:
         for _, path in keys_of(action):
             if path in self.again:
                 self.again.discard(path)
+                self._site.dirty.mark(path, at.now)
+        if isinstance(action, Rename):
+            # The server has another file at its source by now: it is sent.
+            for _, path in keys_of(action):
                 self._site.dirty.mark(path, at.now)
         if isinstance(action, RenameDir):
             # Its source has another path now, moved with a directory above it. What the target holds is still to come.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
+from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.errors import (
     DataUnreachableError,
     FileBusyError,
@@ -123,6 +124,8 @@ class Outcomes:
         action, error = failed.action, failed.error
         if failed.connecting:
             return True
+        if failed.in_place:
+            mirror.intents.doubt_row(action.path)
         key = (action.mapping, action.path)
         if failed.kept > self._kept.get(key, 0):
             # The last try brought a large file forward: nothing that happened before counts against it.
@@ -370,7 +373,9 @@ def _refused(mirror: Mirror, action: Action) -> None:
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw."""
     _refused(mirror, action)
-    _look_at_source(mirror, action, at)
+    # Not at once: two files that change names are each the other's source.
+    busy = isinstance(error, FileBusyError)
+    _look_at_source(mirror, action, at, max(BUSY_AGAIN_S, mirror.spec.settle_s) if busy else LOOK_AGAIN_S)
     if isinstance(error, SourceMissingError):
         mirror.looks.check_source()
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
@@ -389,10 +394,10 @@ def _not_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     mirror.dirty.mark_deep(action.path, at.now)
 
 
-def _look_at_source(mirror: Mirror, action: Action, at: Moment) -> None:
+def _look_at_source(mirror: Mirror, action: Action, at: Moment, in_s: float = 0.0) -> None:
     """What a rename was to take away is still at the server, and nobody else may care for it."""
     if isinstance(action, Rename | RenameDir):
-        mirror.dirty.mark(action.source, at.now)
+        mirror.dirty.mark(action.source, at.now + in_s)
     if isinstance(action, RenameDir):
         # It may be here still, where a link that is followed leads to it: what waited below it was taken back.
         mirror.dirty.mark_deep(action.source, at.now)

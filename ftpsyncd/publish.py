@@ -389,7 +389,7 @@ def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
-        return Failed(upload, result.error, kept=result.kept)
+        return Failed(upload, result.error, kept=result.kept, in_place=result.in_place)
     return Done(
         upload,
         Did.PUBLISHED,

@@ -114,10 +114,13 @@ class Waits:
             for path in [p for p in noted if p.startswith(prefix)]:
                 del noted[path]
 
-    def settled(self, path: str, *, had_failure: bool) -> None:
-        """A path needs nothing: whatever was noted about it is over."""
-        self.present(path)
-        self.sent(path)
+    def settled(self, path: str, *, had_failure: bool, gone: bool = False) -> None:
+        """A path needs nothing: whatever was noted about it is over, but what a person allowed of one that is gone."""
+        if gone:
+            self.gone(path)
+        else:
+            self.present(path)
+            self.sent(path)
         self._queue.withdraw(self._name, path)
         if had_failure:
             self._site.ledger.failures.clear(self._site.id, path)
@@ -138,9 +141,12 @@ class Waits:
 
     # ── what it waits for ────────────────────────────────────────────────────────────────────────────────────
 
-    def wait(self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment) -> None:
+    def wait(
+        self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment, *, gone: bool = False
+    ) -> None:
         """A path is not to be acted on before ``due``."""
-        self._absent.back(path)
+        if not gone:
+            self._absent.back(path)
         self._queue.withdraw(self._name, path)
         pending = Pending(why, at.now, sighting)
         before = self.pending.get(path) or self._overtaken.get(path)

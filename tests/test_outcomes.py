@@ -50,7 +50,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.outcomes import LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
+from ftpsyncd.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import mapping_status
 from ftpsyncd.specs import MappingSpec
@@ -473,9 +473,8 @@ def test_what_a_rename_did_not_take_away_is_looked_at_again(story: Story, error:
     story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA))
     story.mirror.dirty.clear()
     story.apply(Failed(Rename(M, "b", "d/a", A, SHA), error))
-    work = story.mirror.dirty.take(NOW)
-    assert work is not None
-    assert (work.directory, work.names) == ("d", frozenset("a"))
+    looks = [story.mirror.dirty.take(NOW + LOOK_AGAIN_S) for _ in range(2)]
+    assert ("d", frozenset("a")) in {(work.directory, work.names) for work in looks if work is not None}
 
 
 def test_a_renamed_directory_moves_with_all_below_and_is_scanned(story: Story):

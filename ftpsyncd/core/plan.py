@@ -58,6 +58,8 @@ class Wait(NamedTuple):
     at: float
     why: str
     sighting: Sighting | None = None
+    gone: bool = False
+    """It is not on disk: its delete waits for its next try."""
 
 
 class Enter(NamedTuple):
@@ -83,6 +85,8 @@ class Settled(NamedTuple):
 
     path: str
     had_failure: bool
+    gone: bool = False
+    """It is not on disk, and its delete is parked."""
 
 
 Decision = Upload | Rename | MakeDir | Adopt | Forget | Gone | Wait | Enter | Swapped | Settled
@@ -161,7 +165,7 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
         yield swapped_away(path)
     # a delete that the server refused is tried again in its time
     elif failure is not None and failure.fingerprint is None and (blocked := _blocked(path, failure, look)):
-        yield blocked
+        yield blocked._replace(gone=True)
     else:
         yield Gone(path, row.kind)
 
@@ -256,7 +260,7 @@ def swapped_away(path: str) -> Swapped:
     return Swapped(path, f"{path} was mounted when it was published and is not there now", gone=True)
 
 
-def _blocked(path: str, failure: Failure, look: Look) -> Decision | None:
+def _blocked(path: str, failure: Failure, look: Look) -> Wait | Settled | None:
     """What an earlier failure of the very same thing means for now."""
     if failure.parked:
         return Settled(path, had_failure=False)

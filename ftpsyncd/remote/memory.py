@@ -213,7 +213,8 @@ class MemorySession:
             try:
                 digest, dated, kept = self._publish(job)
             except FtpsyncdError as error:
-                yield PublishResult(job, error, duration_s=time.monotonic() - started)
+                in_place = job.temporary == job.path
+                yield PublishResult(job, error, duration_s=time.monotonic() - started, in_place=in_place)
             else:
                 took_s = time.monotonic() - started
                 yield PublishResult(job, None, digest, took_s, "226 Transfer complete.", dated, kept)

@@ -67,6 +67,8 @@ class Outgoing:
     error: FtpsyncdError | None = None
     stored: bool = False
     """Something may be at the server under the temporary name."""
+    removed_in_place: bool = False
+    """It failed, and what was stored of it under the final name was removed."""
     dated: bool = False
     slow_after: float = 0.0
     """When its transfer takes long, for this line."""
@@ -109,6 +111,7 @@ class Outgoing:
             self.reply,
             self.dated and not self.error,
             self.kept.size,
+            in_place=self.removed_in_place or (self.error is not None and self.stored and not self.is_hidden),
         )
 
 
@@ -353,6 +356,7 @@ def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -
 def remove(session: Session, upload: Outgoing) -> None:
     """Delete the temporary file of a failed upload, as far as that can be done."""
     if upload.stored and session.usable:
+        upload.removed_in_place = not upload.is_hidden
         with contextlib.suppress(FtpsyncdError):
             session.delete_many([upload.temporary])
             upload.stored = False

@@ -88,6 +88,8 @@ class PublishResult(NamedTuple):
     """The server confirmed the date."""
     kept: int = 0
     """Bytes that were there from earlier tries and were not sent again."""
+    in_place: bool = False
+    """It failed, and may have cost what was under the final name, where it was sent to."""
 
 
 @runtime_checkable

@@ -161,11 +161,11 @@ REPLACED = {
     ),
     "a delete that failed holds up the directory in its place": (
         Scene({"a": folder()}, {"a": published(A)}, {"a": failed(None)}),
-        [retry_in(30)],
+        [retry_in(30)._replace(gone=True)],
     ),
     "a removal that failed holds up the file in its place": (
         Scene({"a": A}, {"a": made()}, {"a": failed(None, parked=True)}),
-        [settled()],
+        [settled()._replace(gone=True)],
     ),
 }
 
@@ -272,10 +272,13 @@ FAILURES = {
         Scene({}, {"a": published(A)}, {"a": failed(A_GROWN, parked=True)}),
         [Gone("a", Kind.FILE)],
     ),
-    "a delete that failed waits": (Scene({}, {"a": published(A)}, {"a": failed(None)}), [retry_in(30)]),
+    "a delete that failed waits": (
+        Scene({}, {"a": published(A)}, {"a": failed(None)}),
+        [retry_in(30)._replace(gone=True)],
+    ),
     "a delete that is parked stays parked": (
         Scene({}, {"a": published(A)}, {"a": failed(None, parked=True)}),
-        [settled()],
+        [settled()._replace(gone=True)],
     ),
     "a delete that failed is tried when its time has come": (
         Scene({}, {"a": published(A)}, {"a": failed(None, next_try_s=-1)}),

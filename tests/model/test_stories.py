@@ -19,10 +19,10 @@ from ftpsyncd.model import MakeDir, RenameDir, parent
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
-from ftpsyncd.specs import DeletePolicy, ExistingPolicy
+from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from ftpsyncd.unreadable import LONGEST_AGAIN_S
 from tests.figures import Figures
-from tests.model.world import BASE, FAULTS, M, Op, World
+from tests.model.world import BASE, FAULTS, MAX_DELETES, M, Op, World
 
 STORIES: dict[str, tuple[Op, ...]] = {
     "a file is written anew": (("write", "a/1", 200), ("go_on", 30.0)),
@@ -1246,5 +1246,138 @@ def test_for_every_delay_there_is_a_sentence():
         world.do(("vanish", "nowhere"))
         world.do(("go_on", 60.0))
         assert "until it can be read" in world.why("1").sentence
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.TRASH])
+def test_a_directory_whose_place_a_link_takes_is_gone(deletes: DeletePolicy):
+    """What is behind a link that is not followed is not what was published, whatever a look at its path finds."""
+    world = begun(deletes=deletes)
+    try:
+        world.drop.rename("a", "c")
+        Path(world.drop.local("a")).symlink_to("c")
+        world.lose_events()
+        world.do(("go_on", 300.0))
+        assert {"c/1", "c/2"} <= world._published().keys()
+        Path(world.drop.local("b")).rename(world.drop.place / "elsewhere")
+        Path(world.drop.local("b")).symlink_to(world.drop.place / "elsewhere")
+        Path(world.drop.local("c")).rename(world.drop.place / "further")
+        Path(world.drop.local("c")).symlink_to("c")
+        world.lose_events()
+        world.do(("go_on", 300.0))
+        world.do(("approve",))
+        world.do(("go_on", 300.0))
+        assert world._published().keys() == {"1"}
+        assert world.server.dirs & {f"{BASE}/{name}" for name in "abc"} == set()
+    finally:
+        world.close()
+
+
+def test_what_was_published_through_links_goes_when_they_are_not_followed_any_more():
+    world = World(follow_symlinks=True)
+    try:
+        world.make_folder("a")
+        world.write("a/1", 20)
+        Path(world.drop.local("link")).symlink_to("a")
+        world.lose_events()
+        world.do(("go_on", 30.0))
+        assert "link/1" in world._published()
+        world._reload(world.spec._replace(follow_symlinks=False))
+        world.lose_events()
+        world.do(("go_on", 300.0))
+        assert world._published().keys() == {"a/1"}
+    finally:
+        world.close()
+
+
+def test_a_rename_that_waits_takes_along_only_what_was_planned():
+    """What was published comes back under another name while another file is sent under the old one, and deleted."""
+    for steps in range(20, 2 * STEPS):
+        world = begun()
+        try:
+            world.do(("move_out", 0))
+            world.do(("write", "1", 1000))
+            for op in (("move_in", 0, "c"), ("deliver",), ("turn",), ("look",), ("turn",)):
+                world.later(20, op)
+            world.later(steps, ("delete", 0))
+            world.do(("go_on", 30.0))
+            world.come_to_rest()
+        finally:
+            world.close()
+
+
+def test_two_files_that_change_names_while_programs_have_them_open_keep_nobody_busy():
+    world = begun()
+    try:
+        one, other, spare = (Path(world.drop.local(path)) for path in ("a/1", "a/2", "a/x"))
+        with one.open("r+b"), other.open("r+b"):
+            one.rename(spare)
+            other.rename(one)
+            spare.rename(other)
+            world.lose_events()
+            looks = world.counts["looks"]
+            world.do(("go_on", 60.0))
+            assert world.counts["looks"] - looks < 100
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
+class _Direct(World):
+    """One in which files grow under their final names, and a broken one is deleted there."""
+
+    def _seen(self, verb: str, path: str) -> None:
+        if verb == "STOR":
+            self.between("block", path)
+
+    def check_ledger(self) -> None:
+        """What is at the server may be a part."""
+
+
+@pytest.mark.parametrize("kind", ["broken", "refused", "full"])
+def test_what_is_put_back_after_an_upload_failed_in_its_place_is_published_again(kind: str):
+    """The failed one has cost what was there, and the file is the very one that was published."""
+    world = _Direct()
+    try:
+        world.spec = world.spec._replace(publish=PublishMode.DIRECT)
+        world.do(("restart",))
+        world.write("1", 20)
+        world.do(("go_on", 10.0))
+        before = world._published()["1"]
+        world.do(("move_out", 0))
+        world.do(("write", "1", 500))
+        world.server.fail("STOR", FAULTS[kind](), times=2, after=True)
+        world.do(("go_on", 2.5))
+        assert "1" not in world._published()
+        world.drop.delete("1")
+        world.do(("move_in", 0, "1"))
+        world.do(("go_on", 3000.0))
+        assert world._published() == {"1": before}
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("kind", ["refused", "broken"])
+def test_an_approval_outlives_the_refused_deletes_of_single_files(kind: str):
+    world = begun()
+    try:
+        files = [f"f{number}" for number in range(MAX_DELETES + 2)]
+        for path in files:
+            world.write(path, 20)
+        world.do(("go_on", 30.0))
+        for path in files:
+            world.drop.delete(path)
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.hold is not None
+        for path in files:
+            world.server.fail("DELE", FAULTS[kind](), path=f"{BASE}/{path}")
+        world.do(("approve",))
+        told = len(world.events)
+        world.do(("go_on", 400.0))
+        kinds = [event.kind for event in world.events[told:]]
+        assert EventKind.FAILED in kinds
+        assert EventKind.HELD not in kinds
+        assert not set(files) & world._published().keys()
     finally:
         world.close()
