@@ -92,6 +92,8 @@ class Existing:
                     return None
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
+                # Under this name it may be another file, which would be deleted with this one.
+                session.assure(self._remote(upload.mapping, upload.path))
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
         if not upload.known_sha256:
             return None
@@ -101,6 +103,7 @@ class Existing:
                 return None
             require_same(file, spec, upload, ctime_ns, upload.known_sha256)
         remote = self._remote(upload.mapping, upload.path)
+        session.assure(remote)
         # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
         seen = session.stat(remote)
         if seen is None or seen.kind is not Kind.FILE or seen.size not in {None, upload.fingerprint.size}:

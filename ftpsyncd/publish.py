@@ -324,6 +324,8 @@ class Publisher:
         did: Did | Fingerprint = Did.SWEPT
         if action.kind is Kind.DIR or action.fingerprints:
             there = session.stat(self._remote(action.mapping, action.path))
+            if there is not None and not _keeps(session, self._remote(action.mapping, action.path)):
+                there = None
             if there is not None and action.kind is there.kind is Kind.DIR:
                 did = Did.ADOPTED
             elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
@@ -403,6 +405,15 @@ def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
 def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
     """The outcome of an upload that stood in for a rename, as the rename's own."""
     return outcome._replace(action=action)
+
+
+def _keeps(session: RemoteSession, path: str) -> bool:
+    """Whether what the server has under this name is what bears it, and not another file."""
+    try:
+        session.assure(path)
+    except NameRefusedError:
+        return False
+    return True
 
 
 def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 from pyftpdlib.filesystems import AbstractedFS, FilesystemError
 from pyftpdlib.handlers import FTPHandler
 
-_REFUSED = frozenset('<>:"|?*\\')
+_REFUSED = frozenset('<>:"|?*')
 _LISTED_BY_MACHINES = ("MLSD", "MLST", "MFMT")
 
 
@@ -77,6 +77,10 @@ class Windows(Folding):
 
     def stored(self, name: str) -> str:
         return name.rstrip(". ") or name
+
+    def ftpnorm(self, ftppath: str) -> str:
+        # As Windows itself, and FileZilla Server (CanonifyServerDir), have it.
+        return str(super().ftpnorm(ftppath.replace("\\", "/")))
 
     def replace(self, there: str) -> None:
         raise FilesystemError("Cannot create a file when that file already exists")

@@ -134,6 +134,8 @@ class Server:
     """Commands that are refused, whatever they are about."""
     disk: str = ""
     """Of another system (`otherdisks`)."""
+    directives: tuple[str, ...] = ()
+    """More lines of its configuration."""
     pam: Path | None = None
     """The PAM service that was written for it."""
     _process: subprocess.Popen[bytes] | None = None
@@ -283,6 +285,7 @@ WtmpLog off
 TransferLog none
 SystemLog {self.scratch}/proftpd.log
 """
+        text += "".join(f"{line}\n" for line in self.directives)
         if self.denied:
             text += f"<Limit {' '.join(self.denied)}>\nDenyAll\n</Limit>\n"
         if self.digests:
@@ -391,6 +394,7 @@ def running(
     client_certificate: bool = False,
     denied: tuple[str, ...] = (),
     disk: str = "",
+    directives: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """A running server, ended and removed afterwards.
 
@@ -407,6 +411,7 @@ def running(
         client_certificate: require one from the CA (not pure-ftpd); `certificates().client` is one.
         denied: commands that are refused to everybody (vsftpd, proftpd).
         disk: whose the server's disk is: `otherdisks.DISKS` (pyftpdlib).
+        directives: more lines of its configuration (proftpd).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
 
@@ -425,7 +430,7 @@ def running(
     port = claim.enter_context(_free_port(host))
     server = Server(kind, tls, place, port, host, max_clients, writable, idle_s, scratch)
     server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
-    server.disk = disk
+    server.disk, server.directives = disk, directives
     try:
         if os.geteuid() == 0 and kind != "pyftpdlib":
             os.chown(place, _UID if writable else 0, _UID if writable else 0)

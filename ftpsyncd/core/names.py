@@ -11,7 +11,9 @@ from ftpsyncd.model import parent
 
 SUFFIX = ".filepart"
 TRASH = ".ftpsyncd-trash"
-_NAME_MAX = 255
+_NAME_MAX = 143
+"""What eCryptfs leaves of 255, as in the encrypted folders of a Synology: a name that fits there must not be too long
+while it is on its way."""
 _TAIL = re.compile(rf"\.[0-9a-f]{{8}}{re.escape(SUFFIX)}\Z")
 
 
@@ -21,7 +23,7 @@ def temporary(remote: str, owner: str) -> str:
 
     The same path of the same owner always gets the same name, so that a retry overwrites its own leftover. Where that
     must not be, the temporary name of the try before is given as the owner of the next one.
-    At most 255 bytes; a long name is cut between characters, never inside one.
+    At most 143 bytes; a long name is cut between characters, never inside one.
     """
     directory, name = parent(remote), remote.rpartition("/")[2]
     tail = f".{_seal(owner, remote)}{SUFFIX}"

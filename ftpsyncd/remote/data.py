@@ -33,6 +33,7 @@ _PASSIVE_REMEDY = (
 )
 ACTIVE_REMEDY = "The server cannot connect to this machine, as behind NAT or a firewall: set `mode: passive`."
 """What helps where the control line is well."""
+PASSIVE_REFUSED_REMEDY = "It is tried again; if it lasts, have the server allow passive mode, or set `mode: active`."
 Answer = Callable[[], Reply | None]
 
 

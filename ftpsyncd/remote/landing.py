@@ -93,14 +93,18 @@ class Directory:
         except OSError as error:
             raise unwritable(path, error) from error
 
-    def look(self, name: str) -> os.stat_result | None:
+    def look(self, name: str, *, through: bool = False) -> os.stat_result | None:
         """What is here under a name, itself and not what it points to; None if nothing is.
+
+        Args:
+            name: a single one.
+            through: what a link leads to; nothing if that is nowhere.
 
         Raises:
             LocalUnwritableError: that cannot be found out.
         """
         try:
-            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=through)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -184,6 +188,12 @@ def _vacant(into: Directory, name: str, *, overwrite: bool) -> None:
         raise AlreadyExistsError(f"{named(into.path / name)} exists already.", remedy="")
     if stat.S_ISDIR(there.st_mode):
         raise LocalUnwritableError(f"{named(into.path / name)} is a directory.")
+    if stat.S_ISLNK(there.st_mode):
+        # /dev/stdout is one, to a device or a pipe.
+        there = into.look(name, through=True) or there
+    if not (stat.S_ISREG(there.st_mode) or stat.S_ISLNK(there.st_mode) or stat.S_ISDIR(there.st_mode)):
+        # The rename would put a file in the place of /dev/null, for everybody.
+        raise LocalUnwritableError(f"{named(into.path / name)} is no regular file, and is not replaced.", remedy="")
 
 
 class _Part:
@@ -326,7 +336,10 @@ def _fill(session: RemoteSession, remote: str, entry: RemoteEntry, part: _Part, 
         except RemoteError as error:
             if run.unlike:
                 part.file.truncate(0)
-            refused = not run.got and isinstance(error, NotSupportedError | NameRefusedError)
+            # proftpd without AllowRetrieveRestart says 451, "try again"; so it does for ever.
+            refused = not run.got and (
+                isinstance(error, NotSupportedError | NameRefusedError) or error.reply[:3] in {"450", "451"}
+            )
             if not session.usable or not (run.unlike or refused):
                 raise
         else:

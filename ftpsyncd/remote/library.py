@@ -27,6 +27,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     LocalUnreadableError,
     LocalUnwritableError,
+    NameNotSendableError,
     NameRefusedError,
     NotFoundError,
     ServerUnavailableError,
@@ -52,7 +53,10 @@ def connect(server: ServerSpec) -> Ftp:
 
 
 class Ftp:
-    """One connection, in the words of people who move files. Remote paths are absolute.
+    """One connection, in the words of people who move files.
+
+    Remote paths are absolute; another one raises `NameNotSendableError`: the directory that it is relative to is the
+    server's business, and a temporary file would not be beside it.
 
     Args:
         session: the connection to use; closed with this object.
@@ -99,6 +103,7 @@ class Ftp:
         def unreadable(why: str | None) -> LocalUnreadableError:
             return LocalUnreadableError(f"{named(path)} cannot be read: {why}.")
 
+        remote = _absolute(remote)
         try:
             before = path.stat()
         except OSError as error:
@@ -200,7 +205,7 @@ class Ftp:
             LocalUnreadableError: the directory cannot be read.
             NameRefusedError: ``remote`` cannot be made.
         """
-        yield from self._upload_tree(local, remote, 0, overwrite=overwrite, progress=progress)
+        yield from self._upload_tree(local, _absolute(remote), 0, overwrite=overwrite, progress=progress)
 
     def _upload_tree(
         self, local: Path, remote: str, depth: int, *, overwrite: bool, progress: Moved
@@ -322,21 +327,21 @@ class Ftp:
             NotFoundError: there is no such directory.
             LocalUnwritableError: ``local`` cannot be made.
         """
-        return trees.Fetching(self.session, self._origin, overwrite, progress).run(remote, local)
+        return trees.Fetching(self.session, self._origin, overwrite, progress).run(_absolute(remote), local)
 
     def delete(self, remote: str) -> None:
         """Delete a file; that it is not there is no error."""
-        (error,) = self.session.delete_many([remote])
+        (error,) = self.session.delete_many([_absolute(remote)])
         if error is not None:
             raise error
 
     def rename(self, source: str, target: str) -> None:
         """Rename; a file at ``target`` is replaced."""
-        self.session.rename(source, target)
+        self.session.rename(_absolute(source), _absolute(target))
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error."""
-        self.session.make_dirs(remote)
+        self.session.make_dirs(_absolute(remote))
 
     def remove_dir(self, remote: str) -> None:
         """Remove an empty directory.
@@ -344,7 +349,7 @@ class Ftp:
         Raises:
             AlreadyExistsError: it still holds something.
         """
-        if not self.session.remove_dir(remote):
+        if not self.session.remove_dir(_absolute(remote)):
             raise AlreadyExistsError(f"{named(remote)} is not empty.")
 
     def delete_tree(self, remote: str) -> Iterator[TreeResult]:
@@ -356,11 +361,11 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        return trees.Deleting(self.session).run(remote)
+        return trees.Deleting(self.session).run(_absolute(remote))
 
     def list(self, remote: str = "/") -> list[RemoteEntry]:
         """The entries of a directory, by name."""
-        return sorted(self.session.list_dir(remote), key=lambda entry: entry.name)
+        return sorted(self.session.list_dir(_absolute(remote)), key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
         """Kind, size and date.
@@ -368,14 +373,14 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        entry = self.session.stat(remote)
+        entry = self.session.stat(_absolute(remote))
         if entry is None:
             raise NotFoundError(f"{named(remote)} is not at the server.")
         return entry
 
     def exists(self, remote: str) -> bool:
         """Whether there is anything of this name."""
-        return self.session.stat(remote) is not None
+        return self.session.stat(_absolute(remote)) is not None
 
     def close(self) -> None:
         """Say good-bye and close. Never raises."""
@@ -388,6 +393,12 @@ class Ftp:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _absolute(remote: str) -> str:
+    if not remote.startswith("/"):
+        raise NameNotSendableError(f"{named(remote)} is no absolute path.", remedy="Begin it with a slash.")
+    return remote
 
 
 def _taken(remote: str) -> AlreadyExistsError:

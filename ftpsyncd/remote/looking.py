@@ -8,6 +8,7 @@ Sources: RFC 959 §4.1.3 (LIST), RFC 3659 (SIZE, MDTM, MLST).
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from ftpsyncd.remote.replies import Reply
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
+_NO_FILES = re.compile(r"\bno (?:such )?files?\b", re.IGNORECASE)
 HOME = b"CWD /"
 """Follows every visit: pure-ftpd ends a session whose working directory was removed."""
 
@@ -63,7 +65,10 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
 
 
 def _unknown(session: Session, reply: Reply, verb: str) -> bool:
-    return reply.code in {500, 502, 504} and isinstance(session.error(reply, verb), NotSupportedError)
+    # 501 is about the parameters, or so they say: some answer it whatever the path is.
+    return reply.code == 501 or (
+        reply.code in {500, 502, 504} and isinstance(session.error(reply, verb), NotSupportedError)
+    )
 
 
 def _knows_mlst(session: Session) -> bool:
@@ -115,7 +120,9 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
         return _list_dir(session, path)
     try:
         text = transfer.read_all(session, session.command("MLSD", path), "MLSD", path)
-    except NotSupportedError:
+    except (NotSupportedError, NameRefusedError) as error:
+        if not isinstance(error, NotSupportedError) and error.reply[:3] != "501":
+            raise
         there = _list_dir(session, path)
         session.profile.listings = False
         return there
@@ -149,7 +156,13 @@ def _list_here(session: Session, path: str) -> bytes:
         if not session.usable:
             raise
         text = b""
-    return text or transfer.read_all(session, b"LIST", "LIST", path)
+    try:
+        return text or transfer.read_all(session, b"LIST", "LIST", path)
+    except NameRefusedError as error:
+        # We are in it: that is how some servers say that it is empty.
+        if not session.usable or not _NO_FILES.search(error.reply):
+            raise
+        return b""
 
 
 def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:

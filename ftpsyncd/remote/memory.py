@@ -223,6 +223,9 @@ class MemorySession:
         """See `port.RemoteSession.hides`."""
         return True
 
+    def assure(self, _path: str) -> None:
+        """See `port.RemoteSession.assure`."""
+
     def _publish(self, job: PublishJob) -> tuple[bytes, bool, int]:
         for path in (job.path, job.temporary):
             if any(c in path for c in "\r\n\0"):

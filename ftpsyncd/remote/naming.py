@@ -39,7 +39,12 @@ def keeps(session: Session, oddity: Oddity, directory: str) -> bool:
         NameRefusedError: nothing can be stored there, or seen of it.
         RemoteError: the session ended.
     """
-    return keeps_name(session, directory, SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart"))
+    try:
+        return keeps_name(session, directory, SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart"))
+    except NotFoundError:
+        if oddity is Oddity.BACKSLASH and session.stat(directory or "/") is not None:
+            return False  # what is missing is the directory before the backslash
+        raise
 
 
 def keeps_name(session: Session, directory: str, name: str) -> bool:
@@ -69,7 +74,9 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
         if session.usable:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
             verb = "RMD" if made.good else "DELE"
-            session.exchange([session.command(verb, f"{directory}/{each}") for each in {name, *stored}])
+            # The longest first: it may be within another.
+            left = sorted({name, *stored}, key=len, reverse=True)
+            session.exchange([session.command(verb, f"{directory}/{each}") for each in left])
     if not stored:
         raise NameRefusedError(
             f"The server does not list {named(path)}, which it has stored: it may have another name."

@@ -200,6 +200,10 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     size = replies.parse_size(reply)
+    unseen = size is None and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
+    if unseen and not upload.parted and not session.waited_in_vain:
+        reply = _patiently(session, upload.names.temporary, reply)
+        size = replies.parse_size(reply)
     if size == upload.job.size:
         if upload.parted:
             session.profile.parted(well=True)
@@ -228,6 +232,17 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
         f"{named(upload.job.path)} that it confirmed: {upload.reply}",
         reply=reply.text,
     )
+
+
+def _patiently(session: Session, name: bytes, refusal: Reply) -> Reply:
+    """Ask again for the size of what has just arrived: a gateway to a cloud shows it only when it has it there."""
+    for wait_s in renaming.WAITS_S:
+        time.sleep(wait_s)
+        refusal = session.exchange([b"SIZE " + name])[0]
+        if refusal.good:
+            break
+    session.waited_in_vain = not refusal.good
+    return refusal
 
 
 # ── Its final name ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -112,6 +112,13 @@ class RemoteSession(Protocol):
     def hides(self, path: str) -> bool:
         """Whether what is published at a path can get that name when it is complete, as far as is known."""
 
+    def assure(self, path: str) -> None:
+        """Make sure that the server keeps this name as it is: a changed one could be that of another file.
+
+        Raises:
+            NameRefusedError: it does not.
+        """
+
     def fetch(
         self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
     ) -> int:

@@ -64,6 +64,8 @@ class Oddity(StrEnum):
     LEADING_SPACE = "a leading space"
     TRAILING_SPACE = "a trailing space"
     """pure-ftpd drops it."""
+    BACKSLASH = "a backslash"
+    """Windows, and most servers on it, take it for a slash: what is behind it is in another directory."""
 
 
 SAMPLES = {
@@ -71,13 +73,14 @@ SAMPLES = {
     Oddity.BYTES: "{}\udcfe\udcc3x",
     Oddity.LEADING_SPACE: " {}",
     Oddity.TRAILING_SPACE: "{} ",
+    Oddity.BACKSLASH: "{}\\x",
 }
 """Names that have just one oddity, around a name of our own. None ends with a dot, which Windows leaves away."""
 
 
 def oddities(path: str) -> list[Oddity]:
     """What about a path a server might change."""
-    if path.isprintable() and "/ " not in path and " /" not in path and not path.endswith(" "):
+    if path.isprintable() and "/ " not in path and " /" not in path and "\\" not in path and not path.endswith(" "):
         return []
     parts = path.split("/")
     found = {
@@ -85,6 +88,7 @@ def oddities(path: str) -> list[Oddity]:
         Oddity.BYTES: any("\udc80" <= c <= "\udcff" for c in path),
         Oddity.LEADING_SPACE: any(part.startswith(" ") for part in parts),
         Oddity.TRAILING_SPACE: any(part.endswith(" ") for part in parts),
+        Oddity.BACKSLASH: "\\" in path,
     }
     return [oddity for oddity, present in found.items() if present]
 
@@ -144,6 +148,8 @@ class Profile:
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
     epsv: bool = True
+    epsv_missed: int = 0
+    """How often in a row EPSV was the last that was said in a session, while no port that it named was ever reached."""
     reached: bool = False
     """A data port that EPSV named was reached."""
     size: bool = True
@@ -218,6 +224,16 @@ class Profile:
         self.doubts += 1
         if self.doubts > 1:
             self.pipelining = False
+
+    def misses_epsv(self) -> None:
+        """EPSV was not answered, or ended the session: some firewalls swallow it, or cut the line, and know PASV.
+
+        Once is an accident, and so it is where EPSV has worked: then the next time counts.
+        """
+        self.epsv_missed = 0 if self.reached else self.epsv_missed + 1
+        self.reached = False
+        if self.epsv_missed > 1:
+            self.epsv, self.epsv_missed = False, 0
 
     def trust(self) -> None:
         """A file was published by batches."""

@@ -180,7 +180,13 @@ def _shown(line: bytes) -> str:
 
 # ── Errors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-_CROWDED = re.compile(r"too many|maximum|already connected|try again|simultaneous|limit.{0,20}reached", re.IGNORECASE)
+_CROWDED = re.compile(
+    r"too many|maximum|already connected|try (?:again|later)|simultaneous|concurrent|limit.{0,20}(?:reached|exceeded)"
+    r"|overloaded|is restricted to \d|more connection|number of connections|only .{1,20}sessions? .{0,20}allowed"
+    r"|may not connect more than|zu viele|trop de? |demasiad[ao]s (?:conexiones|usuarios)",
+    re.IGNORECASE,
+)
+"""With a 421 or 530. lftp knows most of these (ftp:retry-530); Serv-U: "only 2 sessions from same IP allowed"."""
 _PASSWORD = re.compile(
     r"password|incorrect|credential|(?<!connection )attempts|(?:failed|invalid|bad|wrong|unsuccessful) log-?in"
     r"|(?:log-?in|authentication) failed(?!.*(?:connections|clients|sessions|users|simultaneous))",
@@ -336,7 +342,7 @@ def parse_feat(reply: Reply) -> dict[str, str]:
     if reply.code != 211:
         return features
     for line in reply.lines[1:-1]:
-        name, _, parameters = line.decode("latin-1").strip().partition(" ")
+        name, _, parameters = line.removeprefix(b"211-").decode("latin-1").strip().partition(" ")
         if name:
             features[name.upper()] = parameters.strip()
     return features
@@ -477,7 +483,8 @@ def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
     if reply.code != 250:
         return None
     for line in reply.lines[1:-1]:
-        facts = re.sub(rb"(?i)\btype=[cp]dir\b", b"type=dir", line.lstrip(b" "))
+        # Some put the code before every line of a reply.
+        facts = re.sub(rb"(?i)\btype=[cp]dir\b", b"type=dir", line.removeprefix(b"250-").lstrip(b" "))
         if (entry := parse_facts(facts, encoding)) is not None:
             return entry
     return None
@@ -522,6 +529,8 @@ def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool 
         if match := _LS.fullmatch(line) or _LS_ODD.fullmatch(line):
             kind = {b"-": Kind.FILE, b"d": Kind.DIR}.get(match["type"], Kind.OTHER)
             name = match["name"]
+            if b"[" in line[:4]:
+                name = name.lstrip(b" ")  # NetWare puts a column of spaces before it
             if match["type"] == b"l":
                 name = name.partition(b" -> ")[0]
         elif match := _DOS.fullmatch(line):

@@ -162,7 +162,7 @@ class Sending:
             reply, offer = self._offered(reply, None if in_order else timeouts.close_s)
         upload.reply = reply.text
         upload.ended = time.monotonic()
-        upload.stored = first.preliminary
+        upload.stored = first.preliminary or reply.good
         if failure is not None and not isinstance(failure, RemoteError):
             upload.error = failure
         elif not reply.good:

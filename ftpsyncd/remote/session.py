@@ -69,6 +69,8 @@ class Session:
         """Data connections that were agreed on (`transfer.prepare`)."""
         self.announces = True
         """It says that it receives a file (150) before the content has come, as far as is known."""
+        self.waited_in_vain = False
+        """A file that had arrived was not shown in a while: the next one is not waited for."""
         self.extended = False
         """EPSV was sent for the last of them."""
         self._ahead: transfer.Offer | None = None
@@ -135,6 +137,11 @@ class Session:
             raise NameNotSendableError(
                 f"The name {_called(path)} cannot be written in the server's encoding {self.account.spec.encoding}."
             ) from error
+        if name.count(b"/") != path.count("/") or (not path.isascii() and any(byte in name for byte in b"\r\n\0")):
+            # As ISO-2022-JP and UTF-7 do: it would be another path, or another command.
+            raise NameNotSendableError(
+                f"The name {_called(path)} is none in the server's encoding: that makes slashes."
+            )
         if _IAC in name:
             # Telnet's escape (RFC 854): proftpd wants it doubled, vsftpd and pyftpdlib would store the doubled byte.
             raise NameNotSendableError(f"The name {_called(path)} holds the byte 0xFF, which servers read differently.")
@@ -158,13 +165,20 @@ class Session:
         for start in range(0, len(commands), size):
             part = commands[start : start + size]
             self.batching = self.usable and len(part) > 1
+            answered = 0
             try:
                 self.control.send(part)
-                for _ in part:
+                while answered < len(part):
                     yield self.final()
+                    answered += 1
             except ServerUnavailableError as error:
-                if self.batching and error.reply[:3] != "421":
-                    self.doubt()
+                if error.reply[:3] != "421":
+                    if part[answered] == b"EPSV" and ":" not in self.control.local:
+                        # All before it was answered: that came in a batch is not to blame.
+                        self.batching = False
+                        self.profile.misses_epsv()
+                    elif self.batching:
+                        self.doubt()
                 raise
             except GeneratorExit:
                 # What still comes would be taken for answers to other commands. Not that the batch was to blame.

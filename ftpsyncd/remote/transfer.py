@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from ftpsyncd.errors import (
+    DataUnreachableError,
+    LoginRefusedError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
@@ -22,7 +24,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import replies
-from ftpsyncd.remote.data import DataLine, Listener, dial
+from ftpsyncd.remote.data import ACTIVE_REMEDY, PASSIVE_REFUSED_REMEDY, DataLine, Listener, dial
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.specs import DataMode
 
@@ -97,7 +99,9 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
             low = f"{listener.port // 256},{listener.port % 256}"
             port = f"PORT {session.control.local.replace('.', ',')},{low}".encode()
             try:
-                session.expect("PORT", port, 200)
+                answer = session.exchange([port])[0]
+                if not answer.good:
+                    raise _no_connection(session, answer)
             except RemoteError:
                 listener.close()
                 raise
@@ -111,12 +115,22 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
         if reply.code == 227 and not extended.passing:
             session.profile.epsv = False
     if reply.code != 227:
-        error = session.error(reply, "PASV")
-        if isinstance(error, NotSupportedError) and reply.code not in {500, 502, 504}:
-            # Known, but not now: no port free, a firewall that is being changed.
-            raise ServerUnavailableError(f"The server offers no data connection: {reply.text}", reply=reply.text)
-        raise error
+        raise _no_connection(session, reply)
     return Offer(replies.parse_pasv(reply), number=session.offers)
+
+
+def _no_connection(session: Session, refusal: Reply) -> RemoteError:
+    """The error where none is agreed on: no port is free, this machine's address is refused, a firewall is changed.
+
+    Whatever the words are, they are not about a file, nor about the password.
+    """
+    error = session.error(refusal, "PASV" if session.is_passive else "PORT")
+    if isinstance(error, NotSupportedError | LoginRefusedError | TransferFailedError):
+        remedy = PASSIVE_REFUSED_REMEDY if session.is_passive else ACTIVE_REMEDY
+        return DataUnreachableError(
+            f"The server offers no data connection: {refusal.text}", reply=refusal.text, remedy=remedy
+        )
+    return error
 
 
 def reach(session: Session, offer: Offer) -> Offer:
@@ -139,7 +153,7 @@ def reach(session: Session, offer: Offer) -> Offer:
         return _reach_otherwise(session, error)
     finally:
         account.reaching = False
-    session.profile.reached = True
+    session.profile.reached, session.profile.epsv_missed = True, 0
     return offer
 
 

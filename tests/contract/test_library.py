@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import resource
+import socket
+import stat
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ftpsyncd.errors import (
     FileChangedError,
     LocalUnreadableError,
     LocalUnwritableError,
+    NameNotSendableError,
     NameRefusedError,
     NotFoundError,
     ServerUnavailableError,
@@ -291,6 +294,47 @@ def test_a_directory_is_not_replaced_by_a_file(ftp, remote, picture, tmp_path):
         ftp.download(f"{remote.base}/p", Path("/"))
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "linked"])
+def test_what_is_no_regular_file_is_not_replaced_by_one(ftp, remote, picture, tmp_path, kind, linked):
+    """/dev/null by that name, or /dev/stdout, which is a link."""
+    node = tmp_path / "node"
+    match kind:
+        case "pipe":
+            os.mkfifo(node)
+        case "device":
+            try:
+                os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+            except PermissionError:
+                pytest.skip("only root makes devices")
+        case _:
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(node))
+    place = node
+    if linked:
+        place = tmp_path / "link"
+        place.symlink_to(node.name)
+    before = [(path.lstat().st_mode, path.lstat().st_ino) for path in (node, place)]
+    ftp.upload(picture, f"{remote.base}/p")
+    with pytest.raises(LocalUnwritableError, match="no regular file"):
+        ftp.download(f"{remote.base}/p", place)
+    assert [(path.lstat().st_mode, path.lstat().st_ino) for path in (node, place)] == before
+    assert set(tmp_path.iterdir()) == {picture, node, place}
+
+
+def test_a_link_to_a_file_or_to_nothing_is_replaced(ftp, remote, picture, tmp_path):
+    ftp.upload(picture, f"{remote.base}/p")
+    (tmp_path / "file").write_bytes(b"mine")
+    for target in ("file", "nothing"):
+        link = tmp_path / f"to {target}"
+        link.symlink_to(target)
+        ftp.download(f"{remote.base}/p", link)
+        assert not link.is_symlink()
+        assert link.read_bytes() == picture.read_bytes()
+    assert (tmp_path / "file").read_bytes() == b"mine"
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_what_is_no_regular_file_is_not_sent(ftp, remote, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(LocalUnreadableError, match="regular"):
@@ -304,6 +348,31 @@ def contents(root: Path) -> dict[str, bytes | None]:
         for path in root.rglob("*")
         if not path.is_symlink()
     }
+
+
+def test_a_path_that_is_not_absolute_is_refused_before_anything_is_done(ftp, remote, picture, tmp_path):
+    (here := tmp_path / "here").mkdir()
+    calls = (
+        lambda: ftp.upload(picture, "a"),
+        lambda: list(ftp.upload_tree(here, "a")),
+        lambda: ftp.download("a", tmp_path / "a"),
+        lambda: list(ftp.download_tree("a", tmp_path / "b")),
+        lambda: ftp.delete("a"),
+        lambda: ftp.rename("/a", "a"),
+        lambda: ftp.rename("a", "/a"),
+        lambda: ftp.make_dirs("a"),
+        lambda: ftp.remove_dir("a"),
+        lambda: list(ftp.delete_tree("a")),
+        lambda: ftp.list("a"),
+        lambda: ftp.stat("a"),
+        lambda: ftp.exists("a"),
+    )
+    for call in calls:
+        with pytest.raises(NameNotSendableError, match="no absolute path"):
+            call()
+    (result,) = ftp.upload_many([(picture, "a")])
+    assert isinstance(result.error, NameNotSendableError)
+    assert remote.names() == set()
 
 
 class TestTrees:

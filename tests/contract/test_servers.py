@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
+from ftpsyncd.remote import connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
@@ -357,6 +358,26 @@ def test_where_nothing_may_be_renamed_files_are_sent_under_their_final_names(kin
         assert session.profile.renames is False
         found = {path.name: path.read_bytes() for path in server.home.iterdir()}
         assert found == {**dict.fromkeys("01234", b"content"), "large": large, "first": b"second"}
+
+
+@pytest.mark.root
+def test_a_download_is_begun_anew_where_a_server_says_try_again_for_ever_to_go_on(tmp_path):
+    """proftpd without AllowRetrieveRestart: 451."""
+
+    def breaks(count: int) -> None:
+        if count > 1_500_000:
+            raise KeyboardInterrupt
+
+    content = os.urandom(3_000_000)
+    with running("proftpd", directives=("AllowRetrieveRestart off",)) as server:
+        (server.home / "f").write_bytes(content)
+        with connect(server.spec()) as ftp, pytest.raises(KeyboardInterrupt):
+            ftp.download("/f", tmp_path / "f", progress=breaks)
+        assert [path.suffix for path in tmp_path.iterdir()] == [".filepart"]
+        with connect(server.spec()) as ftp:
+            assert ftp.download("/f", tmp_path / "f").continued_at == 0
+    assert (tmp_path / "f").read_bytes() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 def test_a_host_that_does_not_answer_is_unavailable():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from tests.e2e.site import MAPPING, Site, contents, digest, site
 from tests.servers import running
 from tests.waiting import until
+
+OUTSIDE = "..\\index.html"
+"""The name of a file here; to Windows a path."""
 
 
 @pytest.fixture(params=["folding", "mac", "windows"])
@@ -138,12 +142,46 @@ def test_a_film_that_is_shown_is_replaced_and_deleted_when_that_ends(windows: Si
     windows.until_state("in_sync")
 
 
+def test_no_name_leads_out_of_the_mapped_directory(windows: Site) -> None:
+    theirs = windows.server.home / "index.html"
+    theirs.write_text("somebody else's")
+    drop(windows, OUTSIDE, "from the drop folder")
+    drop(windows, "plain.jpg", "plain")
+    until(lambda: set(contents(windows.published)) == {b"plain.jpg"}, "the other one is published", 60)
+    until(lambda: windows.mapping_status()["parked"] or theirs.read_text() != "somebody else's", "it is dealt with", 60)
+    assert theirs.read_text() == "somebody else's"
+    assert sorted(path.name for path in windows.server.home.iterdir()) == ["index.html", "site"]
+
+
+def test_nor_is_a_file_out_there_adopted_and_deleted_with_the_one_here(tmp_path: Path) -> None:
+    with running("pyftpdlib", disk="windows") as server, site(server, tmp_path, delete_after="0s") as s:
+        theirs, ours = server.home / "index.html", drop(s, OUTSIDE, "the same")
+        theirs.write_text("the same")
+        plain = drop(s, "plain.jpg", "plain")
+        s.published.mkdir()
+        for path in (theirs, ours):
+            os.utime(path, (1_600_000_000, 1_600_000_000))
+        for _ in range(2):
+            s.command("sync", ok=False)
+        assert set(contents(s.published)) == {b"plain.jpg"}
+        ours.unlink()
+        settle(s)
+        # One that goes later is deleted: so the other one would have been.
+        plain.unlink()
+        settle(s)
+        assert contents(s.published) == {}
+        assert theirs.read_text() == "the same"
+
+
 @pytest.mark.parametrize(
     ("disk", "names", "meaning"),
     [
         (
             "windows",
-            "changes bytes that are not UTF-8, a trailing space; does not tell apart upper and lower case",
+            (
+                "changes bytes that are not UTF-8, a trailing space; refuses a backslash;"
+                " does not tell apart upper and lower case"
+            ),
             "files with such names are refused",
         ),
         (

@@ -92,6 +92,8 @@ def test_the_words_with_which_a_connection_ended_are_told(picture):
     [
         ("/\udcff.jpg", "utf-8", r'The name "/\xff.jpg" holds the byte 0xFF, which servers read differently.'),
         ("/\u0151.jpg", "latin-1", "The name /\u0151.jpg cannot be written in the server's encoding latin-1."),
+        ("/\u304f.jpg", "iso-2022-jp", "The name /\u304f.jpg is none in the server's encoding: that makes slashes."),
+        ("/\xbf\xff.jpg", "utf-7", "The name /\xbf\xff.jpg is none in the server's encoding: that makes slashes."),
     ],
 )
 def test_a_name_that_cannot_be_sent_is_called_as_the_file_is_called(picture, name, encoding, said):

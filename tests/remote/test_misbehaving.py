@@ -7,6 +7,8 @@ import contextlib
 import errno
 import hashlib
 import io
+import os
+import posixpath
 import re
 import select
 import socket
@@ -17,6 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     DataUnreachableError,
@@ -293,10 +296,37 @@ class TestAtAnyPoint:
         "reply",
         ["550 No.", "451 Local error.", "452 Full.", "503 Bad sequence.", "200 Fine?", "350 More?", "226 Done?"],
     )
-    def test_a_wrong_reply_never_makes_a_torn_file(self, verb, reply):
+    def test_a_wrong_reply_never_makes_a_torn_file(self, monkeypatch, verb, reply):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
         with Scripted({verb: [None, reply]}, PASV="502 No.") as server:
             results, _, _ = publish_three(server)
             assert errors_of(results)[0] is None or reply[0] in "23"
+
+    @pytest.mark.parametrize("verb", ["STOR", "RETR", "LIST"])
+    @pytest.mark.parametrize("mode", [DataMode.PASSIVE, DataMode.ACTIVE])
+    @pytest.mark.parametrize(
+        "act",
+        [silence, hang_up, farewell, "425 No.", "226 Done.", "150 Go.", "500 What?", "garbage"],
+        ids=["silence", "closed", "421", "425", "226", "150", "500", "garbage"],
+    )
+    def test_no_descriptor_is_left_and_no_thread(self, monkeypatch, verb, mode, act):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
+        hasty = Timeouts(connect_s=0.5, reply_s=0.1, stall_s=0.1, final_s=0.1, close_s=0.1)
+        with Scripted({verb: act, "PORT": "200 OK", "EPRT": "200 OK"}) as server:
+            before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
+            with (
+                Account(server.spec(mode=mode), timeouts=hasty)() as session,
+                contextlib.suppress(FtpsyncdError),
+            ):
+                match verb:
+                    case "STOR":
+                        publish(session, job("/a"), job("/b"))
+                    case "RETR":
+                        session.fetch("/a", io.BytesIO())
+                    case _:
+                        session.list_dir("/")
+            until(lambda: len(os.listdir("/proc/self/fd")) <= before, "the descriptors are closed")  # noqa: PTH208
+            assert threading.active_count() <= threads
 
 
 class TestTheDataConnection:
@@ -432,6 +462,36 @@ class TestTheDataConnection:
         with Scripted(SIZE=[reply]) as server, account(server)() as session:
             assert errors_of(publish(session, job("/a"), job("/b")))[0] is kind
 
+    def test_what_a_server_shows_only_after_a_while_is_not_sent_again(self, monkeypatch):
+        """A gateway to a cloud has it then."""
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
+        with Scripted(SIZE=["550 No such file."] * 2) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [None]
+            assert server.files == {"/a": b"content"}
+            assert server.verbs().count("STOR") == 1
+
+    def test_what_it_never_shows_is_not_taken_for_stored(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
+        with Scripted(SIZE="550 No such file.") as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [VerificationError]
+            assert server.verbs().count("SIZE") == 3
+            # Nor is each file waited for.
+            assert errors_of(publish(session, job("/b"))) == [VerificationError]
+            assert server.verbs().count("SIZE") == 4
+            assert server.files == {}
+
+    def test_nothing_is_left_of_a_changed_file_where_a_transfer_is_not_announced(self):
+        async def silent(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=silent) as server, account(server)() as session:
+            changed = job("/a", confirm=raiser(FileChangedError("It changed.")))
+            assert errors_of(publish(session, changed)) == [FileChangedError]
+            assert server.files == {}
+
     def test_a_reset_after_the_last_byte_does_not_matter(self):
         async def rude(connection: Connection, path: str) -> None:
             connection.server.files[path] = await connection.receive(7)
@@ -553,7 +613,25 @@ class TestPassiveMode:
             account(server, mode=DataMode.ACTIVE)() as session,
         ):
             (result,) = publish(session, job("/a"))
-        assert str(result.error) == "The server does not know this command (PORT): 502 No."
+        assert isinstance(result.error, DataUnreachableError)
+        assert "502 No." in str(result.error)
+
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            "500 Illegal PORT command.",
+            "500 I won't open a connection to 192.168.1.2 (only to 1.2.3.4)",
+            "501 Rejected data connection to foreign address.",
+            "530 Only client IP address allowed for PORT command.",
+            "550 Permission denied.",
+        ],
+    )
+    def test_an_address_that_is_refused_in_active_mode_is_not_the_files_fault(self, refusal):
+        with Scripted(EPRT=refusal, PORT=refusal) as server, account(server, mode=DataMode.ACTIVE)() as session:
+            (result,) = publish(session, job("/a"))
+        assert isinstance(result.error, DataUnreachableError)
+        assert result.error.retry is Retry.SERVER
+        assert "`mode: passive`" in result.error.remedy
 
     def test_pasv_follows_where_epsv_is_refused(self):
         with Scripted(EPSV="500 What?") as server:
@@ -586,6 +664,27 @@ class TestPassiveMode:
             assert server.connections == 1
             assert server.verbs().count("EPSV") == 1
             assert acc.profile.epsv is False
+
+    @pytest.mark.parametrize("act", [silence, hang_up])
+    def test_pasv_follows_where_a_firewall_swallows_epsv_or_cuts_the_line(self, act):
+        with Scripted(EPSV=act) as server:
+            acc = account(server)
+            for _ in range(2):
+                with acc() as session:
+                    assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert server.files == {"/a": b"content"}
+            assert (acc.profile.epsv, acc.profile.pipelining, acc.profile.doubts) == (False, True, 0)
+
+    def test_a_session_that_ends_once_by_epsv_says_nothing_about_it(self):
+        with Scripted(EPSV=[hang_up, None, hang_up]) as server:
+            acc = account(server)
+            for expected in ([ServerUnavailableError], [None], [ServerUnavailableError], [None]):
+                with acc() as session:
+                    assert errors_of(publish(session, job("/a"))) == expected
+            assert acc.profile.epsv is True
+            assert "PASV" not in server.verbs()
 
     def test_so_it_does_for_a_download(self):
         with Scripted(EPSV=CLOSED) as server, account(server)() as session:
@@ -689,14 +788,22 @@ class TestPassiveMode:
             assert server.verbs().count("EPSV") == 1
 
     @pytest.mark.parametrize(
-        ("reply", "retry"),
-        [("550 No port is free.", Retry.SERVER), ("425 Not now.", Retry.FILE), ("502 Not here.", Retry.NEVER)],
+        "reply",
+        [
+            "425 Not now.",
+            "500 PASV: internal error",
+            "500 Unknown command.",
+            "502 Not implemented.",
+            "530 Not for this address.",
+            "550 No port is free.",
+        ],
     )
-    def test_a_refusal_that_may_pass_is_not_final(self, reply, retry):
+    def test_a_refusal_that_may_pass_is_not_final(self, reply):
         with Scripted(EPSV=reply, PASV=reply) as server, account(server)() as session:
             (result,) = publish(session, job("/a"))
-            assert result.error is not None
-            assert result.error.retry is retry
+            assert isinstance(result.error, DataUnreachableError)
+            assert result.error.retry is Retry.SERVER
+            assert "`mode: active`" in result.error.remedy
 
 
 class TestRenaming:
@@ -1046,8 +1153,87 @@ async def lists(connection: Connection, _argument: str) -> None:
     await connection.say("226 Done.")
 
 
+class Windows(Scripted):
+    """Reads paths as IIS, FileZilla Server and Serv-U do: a backslash is a slash, and `..` leads upwards.
+
+    Args:
+        makes_parents: a directory is made with those that it stands in.
+    """
+
+    NO_PATH = "550 The system cannot find the path specified."
+
+    def __init__(self, *, makes_parents: bool = False) -> None:
+        super().__init__()
+        self.makes_parents = makes_parents
+
+    async def default(self, connection: Connection, line: str) -> None:
+        verb, _, argument = line.partition(" ")
+        if verb in {"STOR", "RETR", "RNFR", "RNTO", "DELE", "SIZE", "MDTM", "CWD", "MKD", "RMD"}:
+            line = f"{verb} {posixpath.normpath(argument.replace(chr(92), '/'))}"
+        if verb == "CWD":
+            connection.here = posixpath.normpath(argument)  # type: ignore[attr-defined]
+        await super().default(connection, line)
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        return await super().do_stor(c, path) if posixpath.dirname(path) in self.dirs else self.NO_PATH
+
+    async def do_mkd(self, c: Connection, path: str) -> str:
+        if posixpath.dirname(path) not in self.dirs:
+            if not self.makes_parents:
+                return self.NO_PATH
+            await self.do_mkd(c, posixpath.dirname(path))
+        return await super().do_mkd(c, path)
+
+    async def do_rmd(self, c: Connection, path: str) -> str:
+        if any(posixpath.dirname(each) == path for each in (*self.dirs, *self.files)):
+            return "550 The directory is not empty."
+        return await super().do_rmd(c, path)
+
+    async def do_list(self, c: Connection, _a: str) -> str:
+        await c.say("150 Here it comes.")
+        _, writer = await c.data()
+        for path in self.dirs - {"/"}:
+            if posixpath.dirname(path) == c.here:  # type: ignore[attr-defined]
+                writer.write(f"11-22-26  11:00PM       <DIR>          {posixpath.basename(path)}\r\n".encode())
+        await writer.drain()
+        await c.end_data()
+        return "226 Done."
+
+
+class Short(Scripted):
+    """Its names have 143 bytes at most, as in the encrypted folders of a Synology (eCryptfs)."""
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        return "553 Could not create file." if self.is_long(path) else await super().do_stor(c, path)
+
+    async def do_rnto(self, c: Connection, path: str) -> str:
+        return "550 Rename failed." if self.is_long(path) else await super().do_rnto(c, path)
+
+    def is_long(self, path: str) -> bool:
+        return len(path.rpartition("/")[2]) > 143  # of Latin-1: bytes
+
+
 class TestOddNames:
     """What is said of an odd name comes from having seen one."""
+
+    @pytest.mark.parametrize("name", ["..\\index.html", "in\\index.html", "\\index.html"])
+    @pytest.mark.parametrize("makes_parents", [False, True])
+    def test_none_leads_to_another_directory(self, name, makes_parents):
+        with Windows(makes_parents=makes_parents) as server:
+            server.dirs |= {"/site", "/site/uploads", "/site/uploads/in"}
+            theirs = {"/site/index.html": b"theirs", "/site/uploads/in/index.html": b"theirs"}
+            server.files.update(theirs)
+            with account(server)() as session:
+                assert errors_of(publish(session, job(f"/site/uploads/{name}"))) == [NameRefusedError]
+                assert session.profile.keeps == {Oddity.BACKSLASH: False}
+            assert server.files == theirs
+            assert server.dirs == {"/", "/site", "/site/uploads", "/site/uploads/in"}
+
+    def test_one_that_fits_where_names_must_be_short_does_so_on_its_way(self):
+        path = f"/{'Ж' * 63}.jpg"  # 130 bytes
+        with Short() as server, account(server)() as session:
+            assert errors_of(publish(session, job(path, temporary=names.temporary(path, "m")))) == [None]
+            assert set(server.files) == {path.encode().decode("latin-1")}
 
     @pytest.mark.parametrize("reply", ["550 Permission denied.", "502 No MKD."])
     def test_where_no_directory_may_be_made_a_file_shows_it(self, reply):
@@ -1208,7 +1394,7 @@ class TestMachineListings:
     """Offered by FEAT, but a firewall lets them not pass, or one of the two is not there."""
 
     @pytest.mark.parametrize("feature", ["MLST type*;size*;", "MLSD"])
-    @pytest.mark.parametrize("reply", ["500 What?", "502 No.", "504 No."])
+    @pytest.mark.parametrize("reply", ["500 What?", "501 Syntax error in parameters.", "502 No.", "504 No."])
     def test_the_other_ways_are_gone(self, feature, reply):
         feat = f"211-F\n {feature}\n SIZE\n EPSV\n211 End"
         with Scripted(FEAT=feat, MLST=reply, MLSD=reply, LIST=lists) as server:
@@ -1227,6 +1413,13 @@ class TestMachineListings:
                     "MLSD /",
                 ]
             assert refusals(acc.profile) == {"stats", "listings"}
+
+    def test_they_are_found_behind_codes(self):
+        feat = "211-F\n211-MLST type*;size*;\n211-SIZE\n211 End"
+        with Scripted(FEAT=feat, MLST="250-Here\n250-type=dir;size=5; /a\n250 End") as server:
+            with account(server)() as session:
+                assert session.stat("/a") == RemoteEntry("a", Kind.DIR, None, None)
+            assert "MLST" in server.verbs()
 
     def test_a_path_that_is_too_long_says_nothing_about_the_others(self):
         async def short(connection: Connection, path: str) -> None:
@@ -1260,15 +1453,23 @@ class TestListings:
                 session.list_dir("/")
             assert session.usable
 
+    @pytest.mark.parametrize("reply", ["550 No files found.", "550 No such file or directory."])
+    def test_an_empty_directory_may_be_told_by_a_refusal(self, reply):
+        with Scripted(LIST=reply) as server, account(server)() as session:
+            server.dirs.add("/d")
+            assert session.list_dir("/d") == []
+            with pytest.raises(NotFoundError):
+                session.list_dir("/none")
+
     @pytest.mark.parametrize(
-        ("text", "names"),
+        ("text", "expected"),
         [
             (b"type=file; a\ntype=file; b\n", ["a", "b"]),
             (b"type=file; a\nb\r\ntype=file; c\r\n", ["a\nb", "c"]),
             (b"type=file; a\nb\r\n", ["a\nb"]),
         ],
     )
-    def test_lines_may_end_with_a_line_feed_if_all_do(self, text, names):
+    def test_lines_may_end_with_a_line_feed_if_all_do(self, text, expected):
         async def tells(connection: Connection, _argument: str) -> None:
             await connection.say("150 Here it comes.")
             _, writer = await connection.data()
@@ -1278,7 +1479,7 @@ class TestListings:
             await connection.say("226 Done.")
 
         with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLSD=tells) as server, account(server)() as session:
-            assert [entry.name for entry in session.list_dir("/")] == names
+            assert [entry.name for entry in session.list_dir("/")] == expected
 
     @pytest.mark.parametrize("reply", ["550 -a: no such directory.", "451 File system error.", "501 No options.", ""])
     def test_a_server_that_takes_an_option_for_a_name_is_asked_without(self, reply):

@@ -128,6 +128,20 @@ TABLE = [
     ("421 Too many failed logins, try again later", "PASS", E.TooManyConnectionsError),
     ("530 Not logged in.", "STOR", E.LoginRefusedError),
     ("530 Too many sessions", "STOR", E.TooManyConnectionsError),
+    ("530 Not logged in, only 2 sessions from same IP allowed concurrently.", "PASS", E.TooManyConnectionsError),
+    ("530 Not logged in, only one session from same IP allowed at a time.", "PASS", E.TooManyConnectionsError),
+    ("530 No more connections allowed from your IP.", "PASS", E.TooManyConnectionsError),
+    ("421 No more connections allowed from your IP.", "", E.TooManyConnectionsError),
+    ("530 Server is overloaded, please try later.", "PASS", E.TooManyConnectionsError),
+    ("530 Access is restricted to 5 users, come back later.", "PASS", E.TooManyConnectionsError),
+    ("421 Sorry, your system may not connect more than 2 times.", "", E.TooManyConnectionsError),
+    ("421 2 users (the maximum) are already logged in, sorry", "", E.TooManyConnectionsError),
+    ("530 Number of connections exceeded.", "PASS", E.TooManyConnectionsError),
+    ("530 User limit exceeded.", "PASS", E.TooManyConnectionsError),
+    ("530 Connection limit exceeded", "PASS", E.TooManyConnectionsError),
+    ("421 Zu viele Verbindungen von dieser IP-Adresse.", "", E.TooManyConnectionsError),
+    ("421 Trop de connexions.", "", E.TooManyConnectionsError),
+    ("421 Demasiadas conexiones.", "", E.TooManyConnectionsError),
     ("500 OOPS: cannot change directory:/home/x", "PASS", E.LoginRefusedError),
     ("500 OOPS: priv_sock_get_result", "PASS", E.ServerUnavailableError),
     ("500 OOPS: priv_sock_get_result", "STOR", E.ServerUnavailableError),
@@ -278,6 +292,11 @@ class TestFeat:
     def test_features_have_parameters(self):
         features = replies.parse_feat(reply("211-Features:\n MDTM\n MLST type*;size*;\n rest STREAM\n\n211 End"))
         assert features == {"MDTM": "", "MLST": "type*;size*;", "REST": "STREAM"}
+
+    def test_the_code_before_every_line_is_none(self):
+        """RFC 2228 wants it there in protected replies; some servers do it in all."""
+        features = replies.parse_feat(reply("211-Features:\n211-MDTM\n211- MLST type*;size*;\n211 End"))
+        assert features == {"MDTM": "", "MLST": "type*;size*;"}
 
     @pytest.mark.parametrize("text", ["211 no features", "500 what?", "211-x\n211 y"])
     def test_none_are_none(self, text):
@@ -430,6 +449,9 @@ class TestFacts:
         [
             ("250-Listing\n type=file;size=5; /a/f\n250 End", ("/a/f", Kind.FILE, 5, None)),
             ("250-Listing\n type=cdir;modify=20200913122640; /a\n250 End", ("/a", Kind.DIR, None, 1600000000)),
+            ("250-Listing\n250-modify=20200913122640;type=cdir; /a\n250 End", ("/a", Kind.DIR, None, 1600000000)),
+            ("250-Listing\n250-type=dir;modify=20200913122640; /a\n250 End", ("/a", Kind.DIR, None, 1600000000)),
+            ("250-Listing\n250- type=file;size=5; /250-f\n250 End", ("/250-f", Kind.FILE, 5, None)),
             ("250-x\n250 End", None),
             ("250 x", None),
             ("550 x", None),
@@ -467,6 +489,11 @@ class TestList:
             ("-rw-r--r-- 1 a b 5 5月  1 12:00 a".encode(), ("a", Kind.FILE, 5, None)),
             (b"-[RWCEAFMS] alice 5 Jan 01 12:00 a", ("a", Kind.FILE, 5, None)),
             (b"d [RWCEAFMS] alice 512 Jan 01 12:00 d", ("d", Kind.DIR, None, None)),
+            (b"d [R----F--] supervisor            512       Jan 16 18:53    login", ("login", Kind.DIR, None, None)),
+            (
+                b"- [R----F--] rhesus             214059       Oct 20 15:27    cx.exe",
+                ("cx.exe", Kind.FILE, 214059, None),
+            ),
             (b"crw-rw----   1 root tty 4, 64 Jan 01 12:00 t", ("t", Kind.OTHER, None, None)),
         ],
     )

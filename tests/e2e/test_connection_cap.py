@@ -1,0 +1,46 @@
+"""A server that allows fewer connections than are configured, and says so in words of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.e2e.site import site
+from tests.remote.scripted import Connection, Scripted
+from tests.servers import running
+
+
+class ServU(Scripted):
+    """Serv-U, where two sessions from one address are allowed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logged_in: set[Connection] = set()
+        self.refused = 0
+
+    async def do_pass(self, c: Connection, _a: str) -> str:
+        if len(self.logged_in) >= 2:
+            self.refused += 1
+            return "530 Not logged in, only 2 sessions from same IP allowed concurrently."
+        self.logged_in.add(c)
+        return "230 User logged in, proceed."
+
+    async def _talk(self, connection: Connection) -> None:
+        try:
+            await super()._talk(connection)
+        finally:
+            self.logged_in.discard(connection)
+
+
+def test_all_is_published_by_as_many_as_are_allowed(tmp_path: Path) -> None:
+    names = {f"{n}.jpg" for n in range(60)}
+    with running("pyftpdlib") as unused, ServU() as server, site(unused, tmp_path) as s:
+        config = json.loads(s.config.read_text())
+        # Slow enough for more connections to be worth it.
+        config["servers"]["web"] |= {"port": server.port, "connections": 4, "bandwidth": "1 MB/s"}
+        s.config.write_text(json.dumps(config))
+        for name in names:
+            (s.drop / name).write_bytes(b"x" * 20_000)
+        s.command("sync")
+    assert {path.rpartition("/")[2] for path in server.files} == names
+    assert server.refused
