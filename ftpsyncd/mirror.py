@@ -103,6 +103,8 @@ class Mirror:
         look_at = self.waits.look_at
         for path in changes.paths:
             look_at(path, at.now)
+        for directory in changes.folders:
+            self.dirty.mark_directory(directory, at.now)
         for directory in changes.deep:
             self.dirty.mark_deep(directory, at.now)
             if directory:

@@ -149,10 +149,7 @@ class Offers:
 
     def not_performed(self, action: Action, at: Moment) -> None:
         """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
-        for _, path in keys_of(action):
-            if path in self.again:
-                self.again.discard(path)
-                self._site.dirty.mark(path, at.now)
+        self.look_again(action, at)
         if isinstance(action, Rename):
             # The server has another file at its source by now: it is sent.
             for _, path in keys_of(action):
@@ -161,6 +158,16 @@ class Offers:
             # Its source has another path now, moved with a directory above it. What the target holds is still to come.
             self._site.dirty.mark_deep(action.path, at.now)
             self._site.dirty.mark(action.path, at.now)
+
+    def look_again(self, action: Action, at: Moment) -> None:
+        """An action is over: look at what had to wait for its end."""
+        for _, path in keys_of(action):
+            if path in self.again:
+                self.again.discard(path)
+                self._site.dirty.mark(path, at.now)
+                if self.is_recorded(path):
+                    # What was seen in it was passed over, and a look at the directory above does not enter it.
+                    self._site.dirty.mark_directory(path, at.now)
 
     def take_over(self, now: float) -> None:
         """What a rename was to take away at the server, and does not: now somebody else has to."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ftpsyncd.core.schedule import Breaker, Key, Queue, keys_of
+from ftpsyncd.core.schedule import Breaker, Key, Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.errors import (
     DataUnreachableError,
@@ -108,10 +108,7 @@ class Outcomes:
             requeue = False
         else:
             requeue = self._failed(mirror, outcome, at)
-        for _, path in keys_of(action):
-            if path in mirror.offers.again:
-                mirror.offers.again.discard(path)
-                mirror.dirty.mark(path, at.now)
+        mirror.offers.look_again(action, at)
         if action.path in mirror.inherited:
             # It was planned under settings that are over: what it was about is looked at under the new ones.
             mirror.inherited.discard(action.path)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import NAMES_PER_DIRECTORY
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.local.changes import WatchReport
+from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -219,6 +220,29 @@ def test_names_asked_for_during_a_look_are_asked_for_together_after_it(story: St
     assert story.disk.names[1:] == [("old", frozenset("bc"))]
     story.sees("old", b=None, c=None)
     assert not story.mirror.busy_looking(NOW)
+
+
+def test_folders_that_differ_are_looked_into_however_many_they_are(story: Story):
+    """Of their names in the directory above only some are remembered; then it is listed, which enters none of them."""
+    folders = frozenset(f"old/{number}" for number in range(2 * NAMES_PER_DIRECTORY))
+    story.mirror.on_changes(Changes(frozenset(), frozenset(), folders=folders), AT)
+    works = []
+    while (work := story.mirror.dirty.take(NOW)) is not None:
+        works.append(work)
+    assert {work.directory for work in works if work.names is None} >= folders
+
+
+def test_what_was_seen_in_a_directory_that_was_being_made_is_looked_at_again(story: Story):
+    """The mark on its name may be answered by a look at the directory above, which does not enter it."""
+    making = MakeDir(M, "old", 50)
+    story.queue.offer(making)
+    assert story.starts("old") == making
+    story.mirror.offers.again.add("old")
+    story.queue.finish(making)
+    story.mirror.offers.look_again(making, AT)
+    story.mirror.dirty.mark_directory("", NOW)
+    works = [story.mirror.dirty.take(NOW) for _ in range(2)]
+    assert "old" in {work.directory for work in works if work is not None and work.names is None}
 
 
 def test_a_mapping_that_goes_asks_for_nothing_more(story: Story):

@@ -23,12 +23,14 @@ class Changes(NamedTuple):
     """Hints that something may differ from what was seen before. Paths are relative; ``""`` is the root."""
 
     paths: frozenset[str]
-    """Each of these may differ: appeared, changed, vanished. Where such a path is a directory, that directory itself
-    is to be listed again (its own entries, not what is below)."""
+    """Each of these may differ: appeared, changed, vanished."""
     deep: frozenset[str]
     """Each of these, if it is a directory, may differ with everything below it."""
     reason: str = ""
     """In words, when something was lost: "the kernel's event queue overflowed"."""
+    folders: frozenset[str] = frozenset()
+    """Each of these is to be listed again: its own entries, not what is below. Among the paths it would only be asked
+    for by its name, which a look at all of the directory above answers, too."""
 
 
 class WatchReport(NamedTuple):
@@ -55,10 +57,15 @@ class Batch:
         self._most_paths = most_paths
         self._paths: set[str] = set()
         self._deep: set[str] = set()
+        self._folders: set[str] = set()
         self._reason = ""
 
     def __bool__(self) -> bool:
-        return bool(self._paths or self._deep)
+        return bool(self._paths or self._deep or self._folders)
+
+    def add_folder(self, directory: str) -> None:
+        """Note a directory whose own entries may differ."""
+        self._add_folders({directory})
 
     def add(self, path: str) -> None:
         """Note one path."""
@@ -86,17 +93,20 @@ class Batch:
         if "" in self._deep:
             taken = Changes(frozenset(), frozenset({""}), self._reason)
         else:
-            taken = Changes(frozenset(self._paths), frozenset(self._deep), self._reason)
-        self._paths, self._deep, self._reason = set(), set(), ""
+            taken = Changes(frozenset(self._paths), frozenset(self._deep), self._reason, frozenset(self._folders))
+        self._paths, self._deep, self._folders, self._reason = set(), set(), set(), ""
         return taken
 
     def _coarsen(self) -> None:
         directories = {parent(path) for path in self._paths}
-        if len(directories) <= min(MOST_DIRECTORIES, self._most_paths // 2):
-            self._paths = directories
-            return
         self._paths = set()
-        self._deep.add(_above_all(directories))
+        self._add_folders(directories)
+
+    def _add_folders(self, directories: set[str]) -> None:
+        self._folders |= directories
+        if len(self._folders) > min(MOST_DIRECTORIES, self._most_paths // 2):
+            self._deep.add(_above_all(self._folders))
+            self._folders = set()
 
 
 def _above_all(directories: Iterable[str]) -> str:

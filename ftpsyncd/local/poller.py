@@ -19,7 +19,7 @@ class Poller:
     Args:
         root: absolute path of the root.
         descend: whether what is in a folder (relative path) can matter.
-        batch: receives the folders that differ, as paths to be listed again.
+        batch: receives the folders that differ.
         stopped: asked once per folder; a look that is stopped midway is forgotten.
     """
 
@@ -49,10 +49,10 @@ class Poller:
             seen[path] = digest
             waiting.extend(below for name in folders if self._descend(below := join(path, name)))
             if report and self._known.get(path) != digest:
-                self._batch.add(path)
+                self._batch.add_folder(path)
         if report:
             for path in self._known.keys() - seen.keys():
-                self._batch.add(path)
+                self._batch.add_folder(path)
         self._known = seen
 
     def _digest(self, path: str) -> tuple[int, list[str]]:

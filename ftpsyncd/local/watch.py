@@ -103,7 +103,8 @@ class _Receiver(FileSystemEventHandler):
         """An event of watchdog's own emitters, used where there is no inotify."""
         both = (os.fsdecode(path) for path in (event.src_path, event.dest_path) if path)
         paths = frozenset(path.removeprefix(self._prefix) for path in both if path.startswith(self._prefix))
-        return Changes(paths | {parent(path) for path in paths}, paths if event.is_directory else frozenset())
+        folders = frozenset(parent(path) for path in paths)
+        return Changes(paths, paths if event.is_directory else frozenset(), folders=folders)
 
 
 class _Root(NamedTuple):

@@ -46,19 +46,22 @@ class Mirror:
         with self.lock:
             self.told.append(changes)
             for path in changes.paths:
-                self._look(path)
+                # A folder that is known is not looked into: that has to be said.
+                self._look(path, into=path not in self.seen)
+            for path in changes.folders:
+                self._look(path, into=True)
             for path in changes.deep:
                 self._forget(path)
                 self.seen.update(self._walk(path))
 
-    def _look(self, path: str) -> None:
+    def _look(self, path: str, *, into: bool) -> None:
         found = facts(self._absolute(path))
         if found is None or not self._inside(path):
             self._forget(path)
             return
         if path:
             self._note(path, found)
-        if stat.S_ISDIR(found[0]) and self.wanted(path):
+        if into and stat.S_ISDIR(found[0]) and self.wanted(path):
             self._list(path)
 
     def _list(self, path: str) -> None:
@@ -137,7 +140,7 @@ class Mirror:
     def hinted(self, path: str) -> bool:
         """Whether anything was told that covers ``path`` itself."""
         with self.lock:
-            return any(path in changes.paths or path in changes.deep for changes in self.told)
+            return any(path in changes.paths | changes.deep | changes.folders for changes in self.told)
 
     def reasons(self) -> list[str]:
         with self.lock:

@@ -30,7 +30,8 @@ def test_too_many_names_of_few_directories_become_these_directories() -> None:
     batch = Batch(most_paths=100)
     batch.add_names("a/b", map(str, range(60)))
     batch.add_names("a/c", map(str, range(60)))
-    assert batch.take() == Changes(frozenset({"a/b", "a/c"}), frozenset())
+    assert batch.take() == Changes(frozenset(), frozenset(), folders=frozenset({"a/b", "a/c"}))
+    assert not batch
 
 
 def test_too_many_directories_become_the_one_above_them() -> None:
@@ -39,6 +40,14 @@ def test_too_many_directories_become_the_one_above_them() -> None:
         batch.add(f"a/b/{number}/x")
     batch.add("elsewhere")
     assert batch.take() == Changes(frozenset({"elsewhere"}), frozenset({"a/b"}))
+
+
+def test_too_many_folders_become_the_one_above_them() -> None:
+    batch = Batch(most_paths=100)
+    for number in range(51):
+        batch.add_folder(f"a/b/{number}")
+    assert batch
+    assert batch.take() == Changes(frozenset(), frozenset({"a/b"}))
 
 
 def test_too_many_new_directories_become_the_one_above_them() -> None:

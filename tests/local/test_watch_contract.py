@@ -122,7 +122,9 @@ def test_a_folder_moved_out_is_not_reported_any_more(watched: Watched, tmp_path:
     watched.mirror.clear()
     (outside / "d1" / "written outside.jpg").write_bytes(b"x")
     watched.round_trip()
-    assert not any("tree" in path for changes in watched.mirror.told for path in changes.paths | changes.deep)
+    assert not any(
+        "tree" in path for changes in watched.mirror.told for path in changes.paths | changes.deep | changes.folders
+    )
     outside.rename(watched.root / "back")
     watched.settle()
     (watched.root / "back" / "d1" / "again.jpg").write_bytes(b"x")
@@ -221,7 +223,9 @@ def test_a_link_is_noticed_and_nothing_behind_it(watched: Watched, tmp_path: Pat
     watched.mirror.clear()
     (outside / "d1" / "behind.jpg").write_bytes(b"x")
     watched.round_trip()
-    assert not any(path.startswith("link/") for changes in watched.mirror.told for path in changes.paths)
+    assert not any(
+        path.startswith("link/") for changes in watched.mirror.told for path in changes.paths | changes.folders
+    )
 
 
 def test_a_write_through_a_hard_link_outside_is_left_to_the_rescan_or_polled(watched: Watched, tmp_path: Path) -> None:
@@ -246,7 +250,11 @@ def test_what_is_excluded_is_not_watched(tmp_path: Path) -> None:
         found.settle()
         (root / "new" / "drafts" / "x.jpg").write_bytes(b"x")
         found.round_trip()
-        assert not any("drafts/" in path for changes in found.mirror.told for path in changes.paths | changes.deep)
+        assert not any(
+            "drafts/" in path
+            for changes in found.mirror.told
+            for path in changes.paths | changes.deep | changes.folders
+        )
         (root / "drafts").rename(root / "final")
         found.settle()
         (root / "final" / "below" / "y.jpg").write_bytes(b"y")
@@ -256,7 +264,9 @@ def test_what_is_excluded_is_not_watched(tmp_path: Path) -> None:
         found.mirror.clear()
         (root / "drafts" / "below" / "z.jpg").write_bytes(b"z")
         found.round_trip()
-        assert not any("below" in path for changes in found.mirror.told for path in changes.paths | changes.deep)
+        assert not any(
+            "below" in path for changes in found.mirror.told for path in changes.paths | changes.deep | changes.folders
+        )
     finally:
         found.close()
 

@@ -270,7 +270,7 @@ def test_a_network_file_system_inside_the_root_is_polled(root: Path, monkeypatch
         assert (watched.report.kind, watched.report.problem) == ("native+poll", "")
         (root / "share" / "a.jpg").write_bytes(b"x")
         watched.settle()
-        until(lambda: any("share" in changes.paths for changes in watched.mirror.told), "the poller's word")
+        until(lambda: any("share" in changes.folders for changes in watched.mirror.told), "the poller's word")
         monkeypatch.setattr(mounts, "below", lambda _path: frozenset())
         assert watched.watcher.check().kind == "native"
     finally:

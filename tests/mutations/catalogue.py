@@ -167,8 +167,8 @@ MUTATIONS = (
         "G3",
         "a change that comes while its path is being published is forgotten",
         "outcomes.py",
-        "            if path in mirror.offers.again:\n",
-        "            if path in ():\n",
+        "        mirror.offers.look_again(action, at)\n",
+        "",
         f"{STORIES}::test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten",
     ),
     Mutation(
