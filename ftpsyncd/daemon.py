@@ -19,6 +19,7 @@ from typing import Protocol
 
 from ftpsyncd import systemd
 from ftpsyncd.config import Config
+from ftpsyncd.control.port import left_s
 from ftpsyncd.errors import ExitCode, FtpsyncdError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import logger, one_line
@@ -119,7 +120,7 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
     def ask_for_reload() -> str:
         answer: Future[str] = Future()
         wishes.put((Wish.RELOAD, answer))
-        return answer.result(RELOAD_ANSWER_S)
+        return answer.result(min(RELOAD_ANSWER_S, left_s()))
 
     service = Service(config, reload=ask_for_reload)
     service.start()

@@ -70,6 +70,10 @@ PRUNE_AGAIN_S = 1.0
 _T = TypeVar("_T")
 
 
+class BegunError(TimeoutError):
+    """What was asked of the engine was not over in time, but has begun."""
+
+
 class Hands(Protocol):
     """Who performs actions at one server (`crew.Crew`)."""
 
@@ -217,26 +221,40 @@ class Engine:
         """Run something on the engine's thread and return its result.
 
         Raises:
-            TimeoutError: the engine does not turn.
+            BegunError: the engine has begun with it and does not turn; it will be done.
+            TimeoutError: the engine does not turn; it will not be done.
         """
         future: Future[_T] = Future()
 
         def answer(at: Moment) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(question(at))
             except Exception as error:
                 future.set_exception(error)
 
         self._mailbox.put(answer)
-        return future.result(timeout_s)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            if future.cancel():
+                raise
+            if future.done():
+                return future.result()
+            raise BegunError from None
 
-    def renew_status(self) -> None:
-        """Have `status` tell of this moment."""
+    def renew_status(self, timeout_s: float = 30.0) -> None:
+        """Have `status` tell of this moment.
+
+        Raises:
+            TimeoutError: the engine does not turn.
+        """
 
         def renew(at: Moment) -> None:
             self._status = self._snapshot(at)
 
-        self.ask(renew)
+        self.ask(renew, timeout_s)
 
     @property
     def status(self) -> Status:

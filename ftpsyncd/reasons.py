@@ -1,6 +1,7 @@
 """Why a path is, or is not, at the server: from the disk and the ledger alone.
 
-In: a local path. Out: one sentence with what is behind it. `steering` puts before it what only a daemon knows.
+In: a local path. Out: one sentence with what is behind it. `steering` puts before it what only a daemon knows, and has
+the engine tell what is in the ledger (`known_of`), but not look at the disk, which may not answer (`Known.find`).
 """
 
 from __future__ import annotations
@@ -65,13 +66,18 @@ def why_from_ledger(config: Config, path: str, ledger: Ledger | None, mapping_id
 
 def reason(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Why:
     """Why a path of one mapping is, or is not, at the server; ``ledger`` is None if that does not know the mapping."""
+    return known_of(spec, path, relative, ledger, mapping_id).find()
+
+
+def known_of(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Known:
+    """What the ledger tells about a path of one mapping; the disk is not touched."""
     if ledger is None:
-        return _Reason(spec, path, relative).find()
+        return Known(spec, path, relative)
     row, failure = ledger.row(mapping_id, relative), ledger.failures.of(mapping_id, relative)
     arrival = None
     if row is not None and ledger.has_history:
         arrival = receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
-    return _Reason(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative)).find()
+    return Known(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative))
 
 
 def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
@@ -92,8 +98,8 @@ def _words(failure: Failure) -> str:
     return " ".join((failure.message.rstrip(".") + said).split())
 
 
-class _Reason(NamedTuple):
-    """What is known about one path."""
+class Known(NamedTuple):
+    """What is known about one path before its disk is looked at."""
 
     spec: MappingSpec
     path: str
@@ -106,7 +112,7 @@ class _Reason(NamedTuple):
     """The tries of its last failure, which may be over."""
 
     def find(self) -> Why:
-        """The first reason that applies."""
+        """The first reason that applies; waits for the disk."""
         listing = Scanner(self.spec.local, follow_symlinks=self.spec.follow_symlinks).probe(
             parent(self.relative), {basename(self.relative)}
         )
@@ -124,6 +130,11 @@ class _Reason(NamedTuple):
         if entry.kind is Kind.DIR:
             return self._directory()
         return self._file(listing, entry.fingerprint, entry.ctime_ns)
+
+    def silent(self) -> Why:
+        """For a disk that does not answer."""
+        whose = f"the disk of the mapping {self.spec.name}"
+        return self._say("unreadable", f"{whose} does not answer; nothing changes at the server until it does")
 
     def _absent(self, listing: Listing) -> Why:
         if reason := listing.unreadable.get(basename(self.relative)):

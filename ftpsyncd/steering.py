@@ -1,27 +1,32 @@
 """What people ask of the running daemon and tell it to do: the engine's side of the control socket.
 
-In: questions and commands from `control`, on its threads. Out: answers from the engine's thread.
+In: questions and commands from `control`, on its threads. Out: answers from the engine's thread, which is never kept
+waiting: a look at the disk is taken beside it. What the engine has not begun when its asker gives up is not done.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from ftpsyncd.config import Config
-from ftpsyncd.control.port import Daemon
-from ftpsyncd.engine import ENGINE_STUCK_S, Engine
-from ftpsyncd.errors import CommandRefusedError, UsageError
+from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s
+from ftpsyncd.engine import ENGINE_STUCK_S, BegunError, Engine
+from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
+from ftpsyncd.local import disk
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
 from ftpsyncd.questions import CommandName, Health, Why
-from ftpsyncd.reasons import failed_lately, reason, why_from_ledger
+from ftpsyncd.reasons import Known, failed_lately, known_of, why_from_ledger
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
 from ftpsyncd.survey import history, in_no_mapping, locate
+
+_T = TypeVar("_T")
 
 
 class Steering(Daemon):
@@ -38,6 +43,7 @@ class Steering(Daemon):
         """A reload replaces it."""
         self._engine = engine
         self._reload = reload
+        self._glances = disk.Glances()
 
     def status(self) -> Status:
         """The last snapshot."""
@@ -57,16 +63,24 @@ class Steering(Daemon):
         """Why a path is, or is not, at the server."""
         config, engine = self.config, self._engine
         found = locate(config, path)
-        if found is None or found[0].name not in engine.mirrors:
-            return why_from_ledger(config, path, engine.ledger, None)
+        if found is None:
+            return why_from_ledger(config, path, None, None)
         spec, relative = found
 
-        def ask(at: Moment) -> Why:
-            mirror = engine.mirrors[spec.name]
+        def known(at: Moment) -> Why | Known:
+            mirror = engine.mirrors.get(spec.name)
+            if mirror is None:
+                return known_of(spec, path, relative, None, 0)
             live = _live_reason(mirror, path, relative, at)
-            return live or reason(spec, path, relative, engine.ledger, mirror.id)
+            return live or known_of(spec, path, relative, engine.ledger, mirror.id)
 
-        return engine.ask(ask)
+        answer = self._asked(known, disk.ANSWER_S)
+        if isinstance(answer, Why):
+            return answer
+        try:
+            return self._glances.take(spec.local, answer.find)
+        except TimeoutError:
+            return answer.silent()
 
     def command(self, name: CommandName, *, mapping: str | None, server: str | None, path: str | None) -> str:
         """Do what a person wants."""
@@ -94,14 +108,15 @@ class Steering(Daemon):
             trouble = engine.ledger.trouble
             return f"{said}; not recorded yet, because {trouble}" if trouble else said
 
-        return engine.ask(act)
+        return self._told(act)
 
     def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
         """Publish again what the server does not have as it was published."""
         engine = self._engine
-        known = engine.ask(lambda at: engine.mirrors[mapping].publish_again(files, directories, at))
+        known = self._told(lambda at: engine.mirrors[mapping].publish_again(files, directories, at))
         # Whoever asked looks at the status next, to see when it is done.
-        engine.renew_status()
+        with suppress(TimeoutError):
+            engine.renew_status(left_s())
         return f"{mapping}: {known} of {len(files) + len(directories)} are published again"
 
     def learn(self, account: str, learned: Mapping[str, Any]) -> str:
@@ -118,8 +133,33 @@ class Steering(Daemon):
             for keeper in keepers:
                 keeper.adopt(learned, at.wall_ns / 1e9)
 
-        engine.ask(adopt)
+        self._told(adopt)
         return f"{account}: what was measured is used from now on"
+
+    def _asked(self, question: Callable[[Moment], _T], spare_s: float) -> _T:
+        """The engine's answer to a question, after which ``spare_s`` are left.
+
+        Raises:
+            ControlError: there was none in time.
+        """
+        try:
+            return self._engine.ask(question, max(0.0, left_s() - spare_s))
+        except TimeoutError as problem:
+            raise ControlError(f"{_no_answer(spare_s)}.") from problem
+
+    def _told(self, act: Callable[[Moment], _T]) -> _T:
+        """What came of something that the engine was told to do.
+
+        Raises:
+            ControlError: the engine did not answer in time; says whether it will be done.
+        """
+        try:
+            return self._engine.ask(act, left_s())
+        except BegunError as problem:
+            later = "what it was told has begun, and is done when it answers again"
+            raise ControlError(f"{_no_answer()}; {later}.") from problem
+        except TimeoutError as problem:
+            raise ControlError(f"{_no_answer()}; nothing was done, and nothing will be.") from problem
 
     def _reloaded(self, scope: str | None) -> str:
         if scope is not None:
@@ -130,6 +170,10 @@ class Steering(Daemon):
             return self._reload()
         except TimeoutError:
             return "reloading; it waits for transfers to end, the log tells when it is done"
+
+
+def _no_answer(spare_s: float = 0.0) -> str:
+    return f"The daemon's engine did not answer within {ANSWER_S - MARGIN_S - spare_s:g} s"
 
 
 def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) -> str:

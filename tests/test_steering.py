@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ftpsyncd import steering
 from ftpsyncd.config import Config, ControlSpec
+from ftpsyncd.control import sharing
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import Engine
-from ftpsyncd.errors import UnknownNameError, UsageError
+from ftpsyncd.errors import ControlError, UnknownNameError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.local import disk
+from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import HoldKind
-from ftpsyncd.questions import CommandName
+from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import iso
@@ -32,6 +40,27 @@ from tests.waiting import until
 def config(tmp_path: Path) -> Config:
     spec = MappingSpec("gallery", tmp_path / "drop", "web", "/htdocs")
     return Config(tmp_path / "config.yaml", {}, {"gallery": spec}, tmp_path, ControlSpec(None))
+
+
+@contextmanager
+def engine_of(config: Config) -> Iterator[Engine]:
+    """An engine that is still to be started, and ends before its ledger is closed."""
+    with Ledger(config.state_dir / "ledger.db") as ledger:
+        engine = Engine(ledger, lambda _event: None)
+        try:
+            yield engine
+        finally:
+            engine.stop()
+
+
+def mirror_of(config: Config, engine: Engine) -> Mirror:
+    """The mapping, known to the engine; nobody looks at its disk."""
+    spec, ledger = config.mappings["gallery"], engine.ledger
+    mapping = ledger.mapping("gallery", "there")
+    folder, queue = Folder(spec), Queue(1)
+    mirror = Mirror(spec, Without(), mapping, ledger, queue, folder, lambda _event: None, today=lambda: "today")
+    engine.mirrors["gallery"] = mirror
+    return mirror
 
 
 def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Config, monkeypatch):
@@ -85,11 +114,7 @@ def test_history_is_read_beside_an_engine_that_hangs(config: Config):
 def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, monkeypatch: pytest.MonkeyPatch):
     with Ledger(config.state_dir / "ledger.db") as ledger:
         engine = Engine(ledger, lambda _event: None)
-        spec = config.mappings["gallery"]
-        folder, queue = Folder(spec), Queue(1)
-        mapping = ledger.mapping("gallery", "there")
-        mirror = Mirror(spec, Without(), mapping, ledger, queue, folder, lambda _event: None, today=lambda: "today")
-        engine.mirrors["gallery"] = mirror
+        mirror = mirror_of(config, engine)
         mirror.removals._put_on_hold(HoldKind.MASS_DELETE, "60 files were deleted at once", Moment(0.0, 1))
         ledger.commit()
         let_go = threading.Event()
@@ -100,8 +125,8 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
         said = daemon.command(CommandName.DISCARD, mapping=None, server=None, path=None)
         assert said.startswith("gallery: ")
         with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
-            assert recorded.hold(mapping) is None
-            assert recorded.discarding(mapping)
+            assert recorded.hold(mirror.id) is None
+            assert recorded.discarding(mirror.id)
         let_go.set()
         monkeypatch.setattr(Ledger, "trouble", "its disk is full")
         said = daemon.command(CommandName.PAUSE, mapping=None, server=None, path=None)
@@ -131,3 +156,109 @@ def test_a_path_that_is_in_no_mapping_is_refused_with_the_folders_that_there_are
         with pytest.raises(UsageError, match=r"^/elsewhere/a is in no mapping\.$") as caught:
             daemon.command(CommandName.RETRY, mapping=None, server=None, path="/elsewhere/a")
         assert caught.value.remedy == f"The folders are: {config.mappings['gallery'].local}."
+
+
+class Hung:
+    """A disk on which one call does not return until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: object, call: str) -> None:
+        self.let_go = threading.Event()
+        self.entered = threading.Event()
+        self.calls = 0
+        real = getattr(owner, call)
+
+        def hang(*given: object) -> object:
+            self.calls += 1
+            self.entered.set()
+            assert self.let_go.wait(60)
+            return real(*given)
+
+        monkeypatch.setattr(owner, call, hang)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(("owner", "call"), [(Scanner, "probe"), (os.path, "lexists")])
+def test_why_a_path_is_where_the_disk_does_not_answer_does_not_keep_the_engine_waiting(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    call: str,
+    known: bool,  # noqa: FBT001 - whether the engine has that mapping yet
+) -> None:
+    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+    folder = config.mappings["gallery"].local
+    folder.mkdir()
+    with engine_of(config) as engine:
+        if known:
+            mirror_of(config, engine)
+        engine.start()
+        hung = Hung(monkeypatch, owner, call)
+        daemon = Steering(config, engine)
+        answers: list[Why] = []
+        asking = threading.Thread(target=lambda: answers.append(daemon.why(str(folder / "a.jpg"))))
+        asking.start()
+        assert hung.entered.wait(30)
+        try:
+            assert engine.ask(lambda _at: "it turns", 10) == "it turns"
+            asking.join(10)
+            # Who asks again has nothing to wait for, and no second look hangs.
+            answers += [daemon.why(str(folder / name)) for name in ("a.jpg", "b.jpg")]
+        finally:
+            hung.let_go.set()
+            asking.join(30)
+        said = "the disk of the mapping gallery does not answer; nothing changes at the server until it does"
+        assert [(why.mapping, why.state, why.sentence) for why in answers] == [("gallery", "unreadable", said)] * 3
+        assert hung.calls == 1
+        until(lambda: daemon.why(str(folder / "a.jpg")).state == "absent", "the disk answers again")
+
+
+def test_what_the_daemon_knows_of_a_path_is_told_without_its_disk(config: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Scanner, "probe", lambda *_: pytest.fail("looked at"))
+    with engine_of(config) as engine:
+        mirror_of(config, engine).removals.missing = "the folder is not there"
+        engine.start()
+        said = Steering(config, engine).why(str(config.mappings["gallery"].local / "a.jpg"))
+        assert said.state == "source_missing"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_command_that_failed_is_carried_out_later_only_if_it_says_so(
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    begun: bool,  # noqa: FBT001 - a case
+) -> None:
+    monkeypatch.setattr(sharing, "ANSWER_S", 1.5)
+    socket = config.state_dir / "s"
+    let_go, entered = threading.Event(), threading.Event()
+
+    def hang(_at: object) -> None:
+        entered.set()
+        assert let_go.wait(60)
+
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        engine.start()
+        asking = threading.Thread(target=lambda: engine.ask(hang))
+        if begun:
+            pause = mirror.pause
+
+            def pause_late(*, paused: bool) -> None:
+                hang(None)
+                pause(paused=paused)
+
+            monkeypatch.setattr(mirror, "pause", pause_late)
+        else:
+            asking.start()
+            assert entered.wait(30)
+        with ControlServer(Steering(config, engine), socket):
+            try:
+                with pytest.raises(ControlError) as caught:
+                    ControlClient(socket).command("pause")
+            finally:
+                let_go.set()
+            assert engine.ask(lambda _at: mirror.paused) is begun
+        later = "what it was told has begun, and is done when it answers again"
+        done = later if begun else "nothing was done, and nothing will be"
+        assert caught.value.message == f"The daemon's engine did not answer within 19 s; {done}."
+        if not begun:
+            asking.join(30)

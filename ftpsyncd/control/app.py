@@ -36,7 +36,10 @@ from ftpsyncd.control.sharing import Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
 from ftpsyncd.errors import ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
-from ftpsyncd.questions import CommandName
+from ftpsyncd.questions import CommandName, Why
+
+_WHY_MAX = 2
+"""Of the server's threads; those who ask for paths on disks that do not answer keep only each other waiting."""
 
 _Answer = TypeVar("_Answer")
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -70,6 +73,7 @@ class _Reader:
         self._broadcast = broadcast
         self._metrics = metrics
         self._sharing = Sharing()
+        self._why_turns = asyncio.Semaphore(_WHY_MAX)
 
     async def health(self, _request: Request) -> Response:
         """200 while the engine turns, 503 when it has not turned lately."""
@@ -105,7 +109,11 @@ class _Reader:
         if not path:
             raise BadRequestError(400, "The query needs one `path`, as in /v1/why?path=/srv/drop/a.jpg.")
         path = checked_path(path)
-        return answer(shapes.why_to_json(await _ask(lambda: self._daemon.why(path))))
+        return answer(shapes.why_to_json(await in_time(self._why(path))))
+
+    async def _why(self, path: str) -> Why:
+        async with self._why_turns:
+            return await asyncio.to_thread(self._daemon.why, path)
 
     async def history(self, request: Request) -> Response:
         fields = fields_of(request, ("mapping", "kind", "since", "until", "path", "limit", "before"))

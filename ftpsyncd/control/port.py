@@ -6,12 +6,28 @@ status, posts to the engine's mailbox or reads the ledger, and never waits for a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.status import Status
+
+ANSWER_S = 20.0
+"""How long the daemon may take; less than the client waits, so that people read our words."""
+MARGIN_S = 1.0
+"""So much earlier a call has to end, for its answer to be heard."""
+
+gives_up_at: ContextVar[float] = ContextVar("gives_up_at")
+"""Monotonic seconds: when whoever asked is told that there is no answer; goes along with a call to its thread."""
+
+
+def left_s() -> float:
+    """How much time a call of the daemon has left; what it has not begun by then must not be done any more."""
+    now = time.monotonic()
+    return max(0.0, gives_up_at.get(now + ANSWER_S) - MARGIN_S - now)
 
 
 class Daemon(Protocol):

@@ -7,13 +7,12 @@ his question: who asks while an answer is being worked out shares the next one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
+from ftpsyncd.control.port import ANSWER_S, gives_up_at
 from ftpsyncd.errors import ControlError
-
-ANSWER_S = 20.0
-"""How long the daemon may take; less than the client waits, so that people read our words."""
 
 _Answer = TypeVar("_Answer")
 
@@ -55,10 +54,15 @@ class Sharing:
 async def in_time(answer: Awaitable[_Answer]) -> _Answer:
     """Wait for an answer of the daemon, but not for ever, since it may hang.
 
+    A call in a thread that is begun here knows how long it is waited for (`port.left_s`).
+
     Raises:
         ControlError: there was none in time.
     """
+    before = gives_up_at.set(time.monotonic() + ANSWER_S)
     try:
         return await asyncio.wait_for(answer, ANSWER_S)
     except TimeoutError as problem:
         raise ControlError(f"The daemon's engine did not answer within {ANSWER_S:g} s.") from problem
+    finally:
+        gives_up_at.reset(before)

@@ -1,7 +1,8 @@
 """One thread per mapping for everything that waits on its disk, so that a hung disk blocks nobody else.
 
 Comes in: requests from the engine, none of which waits. Goes out: `Listing` and `WatchReport`, through one callback.
-A mount that does not answer holds up this thread only; requests for it merge while it hangs.
+A mount that does not answer holds up this thread only; requests for it merge while it hangs. Who asks in between and
+waits (`why`) has a thread of its own, which is not waited for longer than `ANSWER_S`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.scan import Scanner
@@ -21,7 +24,9 @@ Delivery = Listing | WatchReport
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
 ANSWER_S = 5.0
-"""A disk that has not told in this time what the root is does not answer."""
+"""A disk that has not told in this time what the root is, or what a person asks for, does not answer."""
+
+_T = TypeVar("_T")
 
 
 class Watcher(Protocol):
@@ -154,3 +159,49 @@ class DiskThread(threading.Thread):
         except Exception as error:  # as above; the next check tries again
             report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}", 0)
         self._deliver(report)
+
+
+class Glances:
+    """Looks at the disk for those who wait for the answer; used on any thread, but one that must not wait.
+
+    One at a time at each folder, on a thread of its own: a disk that does not answer holds up no more than that.
+    """
+
+    def __init__(self) -> None:
+        self._over = threading.Condition()
+        self._begun: dict[Path, float] = {}
+        """When the look that is under way at a folder began, in monotonic seconds."""
+
+    def take(self, folder: Path, look: Callable[[], _T]) -> _T:
+        """What ``look`` returns.
+
+        Raises:
+            TimeoutError: the disk of the folder has not answered for `ANSWER_S`, this look or the one before it.
+        """
+        until = time.monotonic() + ANSWER_S
+        with self._over:
+            while (begun := self._begun.get(folder)) is not None:
+                if not self._over.wait(min(until, begun + ANSWER_S) - time.monotonic()):
+                    raise TimeoutError
+            self._begun[folder] = time.monotonic()
+        answer: Future[_T] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(look())
+            except Exception as error:
+                answer.set_exception(error)
+            finally:
+                self._end(folder)
+
+        try:
+            threading.Thread(target=ask, name=f"glance at {folder}", daemon=True).start()
+        except BaseException:
+            self._end(folder)
+            raise
+        return answer.result(max(0.0, until - time.monotonic()))
+
+    def _end(self, folder: Path) -> None:
+        with self._over:
+            del self._begun[folder]
+            self._over.notify_all()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -44,16 +45,23 @@ def said(capfd):
 
 
 class HangingDaemon(FakeDaemon):
-    """Answers when it is let go."""
+    """Answers when it is let go; the status at once if only `why` hangs."""
 
-    def __init__(self):
+    def __init__(self, *, why_only=False):
         super().__init__()
+        self._why_only = why_only
         self.entered = threading.Event()
         self.let_go = threading.Event()
 
-    def status(self):
+    def why(self, path):
         self.entered.set()
         assert self.let_go.wait(60)
+        return super().why(path)
+
+    def status(self):
+        if not self._why_only:
+            self.entered.set()
+            assert self.let_go.wait(60)
         return super().status()
 
 
@@ -250,6 +258,25 @@ def test_a_daemon_that_hangs_is_named_and_does_not_hold_up_the_stop(path, monkey
     assert [str(message).strip() for message in said] == ["The control API did not stop in time."]
     daemon.let_go.set()
     serving.join(30)
+
+
+def test_why_paths_are_where_disks_do_not_answer_keeps_nobody_waiting_who_asks_something_else(path):
+    daemon = HangingDaemon(why_only=True)
+    with ControlServer(daemon, path), ExitStack() as asking:
+        askers = [asking.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(server._THREADS + 2)]
+        for number, asker in enumerate(askers):
+            asker.connect(str(path))
+            asker.sendall(f"GET /v1/why?path=/srv/{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        try:
+            assert ControlClient(path).healthy()  # so the earlier ones were read, too
+            assert daemon.entered.wait(30)
+            assert ControlClient(path, timeout_s=10.0).status()["daemon"]["pid"] == 4711
+            assert daemon.asked == []
+        finally:
+            daemon.let_go.set()
+        for asker in askers:
+            assert asker.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert sorted(daemon.asked) == [f"/srv/{number}" for number in range(len(askers))]
 
 
 def test_many_may_ask_at_once(path):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ftpsyncd.control import sharing
+from ftpsyncd.control.port import MARGIN_S, left_s
 from ftpsyncd.control.sharing import Sharing
 from ftpsyncd.errors import ControlError
 
@@ -118,5 +121,32 @@ def test_a_daemon_that_hangs_keeps_nobody_longer_than_he_would_wait_alone(monkey
         assert all(isinstance(each, ControlError) for each in told)
         work.end_one()
         work.end_one()
+
+    asyncio.run(story())
+
+
+def test_a_call_knows_how_long_its_asker_waits_also_where_it_had_to_wait_for_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sharing, "ANSWER_S", 5.0)
+    assert left_s() > 5.0  # nobody is told that there is no answer
+
+    async def story() -> None:
+        loop, busy, work = asyncio.get_running_loop(), asyncio.Event(), Work()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+
+        def hold() -> int:
+            loop.call_soon_threadsafe(busy.set)
+            return work()
+
+        first = asyncio.create_task(sharing.in_time(asyncio.to_thread(hold)))
+        await busy.wait()
+        before = time.monotonic()
+        second = asyncio.create_task(sharing.in_time(asyncio.to_thread(lambda: time.monotonic() + left_s())))
+        await asyncio.sleep(0)
+        asked_by = time.monotonic()
+        work.end_one()
+        assert await first == 1
+        assert before <= await second - (5.0 - MARGIN_S) <= asked_by
 
     asyncio.run(story())
