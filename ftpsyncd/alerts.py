@@ -117,11 +117,15 @@ class Alerter:
         """Deliver, again after a pause if that fails; what still fails is in the log, as the alert itself is."""
         pause_s = self._first_pause_s
         for attempt in range(1, TRIES + 1):
-            problem = deliver(message)
+            bug = None
+            try:
+                problem = deliver(message)
+            except Exception as error:  # a mistake of ours must not end the thread: nobody would be told any more
+                problem, bug = f"a mistake of ours: {type(error).__name__}", error
             if not problem or self._ended.is_set():
                 return
             last = attempt == TRIES
-            logger.bind(event="alert_delivery").log(
+            logger.bind(event="alert_delivery").opt(exception=bug).log(
                 "ERROR" if last else "WARNING", "an alert could not be delivered (try {}): {}", attempt, problem
             )
             if last or self._ended.wait(pause_s):
@@ -162,7 +166,9 @@ class Alerter:
         """
         said, deadline = b"", time.monotonic() + COMMAND_S
         with cast("BinaryIO", process.stdout) as output:
-            readable, ended = [output], False
+            # Not `select`: a daemon may have descriptors whose numbers it does not take.
+            readable, ended = select.poll(), False
+            readable.register(output, select.POLLIN)
             while not ended:
                 if time.monotonic() > deadline or self._ended.is_set():
                     # Nobody has waited for it yet, so its number is still that of its group.
@@ -171,13 +177,14 @@ class Alerter:
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_KILLED_S)
                     return None
-                ready, _, _ = select.select(readable, [], [], _LOOK_S)
+                ready = readable.poll(_LOOK_S * 1000)
                 # What it said before its end is in the pipe by then.
                 ended = process.poll() is not None
                 if ready:
                     more = os.read(output.fileno(), _READ_BYTES)
                     said = (said + more)[:_REPLY_MAX]
-                    readable = [output] if more else []
+                    if not more:
+                        readable.unregister(output)
         return said
 
     def _call_webhook(self, message: Mapping[str, Any]) -> str:

@@ -125,10 +125,12 @@ class Failures:
             return
         self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
 
-    def clear_below(self, mapping: int, directory: str) -> None:
-        """Drop the failures of everything below a directory."""
+    def clear_below(self, mapping: int, directory: str) -> int:
+        """Drop the failures of everything below a directory; returns how many there were."""
+        count = 0
         for where, values in inside(directory):
-            self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
+            count += self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values)).rowcount  # noqa: S608 - a constant
+        return count
 
     def clear_all(self, mapping: int) -> int:
         """Drop all failures of a mapping; returns how many there were."""

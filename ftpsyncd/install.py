@@ -2,7 +2,7 @@
 
 In: where to and for whom. Out: steps as data, and `apply`, which takes them one by one and says what each did. Taking
 them twice changes nothing. Files that a person is meant to change are never overwritten; units are ours (local changes
-belong into drop-ins), and one that differs is kept as ``NAME.old``.
+belong into drop-ins), and one that differs is kept as ``NAME.old``. Limits of the kernel are raised and never lowered.
 
 The texts are those of the top-level folder ``systemd/``; the wheel carries them below ``ftpsyncd/data``.
 """
@@ -10,20 +10,25 @@ The texts are those of the top-level folder ``systemd/``; the wheel carries them
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from ftpsyncd.errors import FtpsyncdError, UsageError
+from ftpsyncd.local import limits
 
 _PACKAGED = "/opt/ftpsyncd/bin/ftpsyncd"
 """The program in the units as they are delivered."""
+
+_SETTING = re.compile(r"^-?fs[./]inotify[./](?P<name>\w+)\s*=\s*(?P<value>\d+)\s*$", re.MULTILINE)
+"""A limit of the kernel in a file for sysctl.d(5)."""
 
 _SKELETON = """\
 # What ftpsyncd publishes, and where to. Replace what is in capitals, then: {start}
@@ -86,17 +91,19 @@ class Taken:
     note: str = ""
 
 
-def system_steps(root: Path, program: str, *, run: bool) -> list[Step]:
+def system_steps(root: Path, program: str, *, run: bool, limit: Callable[[str], int] = limits.limit) -> list[Step]:
     """What a system-wide service needs.
 
     Args:
         root: the tree to install into; ``/`` but for packages and tests.
         program: the absolute path of ftpsyncd in that tree.
         run: also make the user and tell systemd, which only makes sense in the running system.
+        limit: reads a limit of the running kernel, which says nothing about the system that another tree is for.
     """
     etc, data = root / "etc", _data()
     sysusers, tmpfiles = etc / "sysusers.d/ftpsyncd.conf", etc / "tmpfiles.d/ftpsyncd.conf"
     sysctl = etc / "sysctl.d/60-ftpsyncd.conf"
+    raised = _raised(_text(data, "sysctl.d/60-ftpsyncd.conf"), _present(sysctl), limit if run else lambda _name: 0)
     skeleton = _SKELETON.format(
         start="systemctl enable --now ftpsyncd",
         password="{file: /etc/ftpsyncd/web-password}   # readable by root and the group ftpsyncd only",  # noqa: S106 - where it is, not what it is
@@ -107,8 +114,8 @@ def system_steps(root: Path, program: str, *, run: bool) -> list[Step]:
         *([Command(("systemd-sysusers", str(sysusers)), always=True)] if run else []),
         File(tmpfiles, _text(data, "tmpfiles.d/ftpsyncd.conf")),
         *([Command(("systemd-tmpfiles", "--create", str(tmpfiles)), always=True)] if run else []),
-        File(sysctl, _text(data, "sysctl.d/60-ftpsyncd.conf")),
-        *([Command(("sysctl", "--quiet", f"--load={sysctl}"), optional=True)] if run else []),
+        *([File(sysctl, raised)] if raised else []),
+        *([Command(("sysctl", "--quiet", f"--load={sysctl}"), optional=True)] if run and raised else []),
         File(etc / "systemd/system/ftpsyncd.service", _unit(data, "ftpsyncd.service", program)),
         File(etc / "systemd/system/ftpsyncd@.service", _unit(data, "ftpsyncd@.service", program)),
         *([] if run else [Directory(etc / "ftpsyncd", 0o750)]),
@@ -206,10 +213,10 @@ class UnreachableProgramError(FtpsyncdError):
 def _place(file: File, *, dry_run: bool) -> Taken:
     what = str(file.path)
     try:
-        present = file.path.read_text()
+        present = file.path.read_bytes()
     except FileNotFoundError:
         present = None
-    if present == file.content:
+    if present == _encoded(file.content):
         return Taken(what, "unchanged")
     if present is not None and file.yours:
         return Taken(what, "kept", "it is yours")
@@ -229,9 +236,9 @@ def _write(file: File) -> None:
     """Write beside and rename: whoever reads meanwhile sees the old or the new one."""
     beside = file.path.with_name(f".{file.path.name}.new")
     try:
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode), "w") as out:  # noqa: PTH123 - with a mode from the start
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, file.mode), "wb") as out:  # noqa: PTH123 - with a mode from the start
             os.fchmod(out.fileno(), file.mode)
-            out.write(file.content)
+            out.write(_encoded(file.content))
         if file.group:
             shutil.chown(beside, group=file.group)
         beside.replace(file.path)
@@ -239,6 +246,46 @@ def _write(file: File) -> None:
         raise OSError(0, f"there is no group {file.group}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _encoded(text: str) -> bytes:
+    """As it is in a file; names in it, and what was read of one of another encoding, keep their bytes."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _present(path: Path) -> str:
+    """The text of a file; empty if there is none, or, as its step will tell, none that can be read."""
+    try:
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
+
+
+def _raised(ours: str, before: str, limit: Callable[[str], int]) -> str:
+    """What is to be set so that no limit is below ours, and none gets lower than it is; empty if nothing is.
+
+    Args:
+        ours: all limits, as they are delivered.
+        before: what an earlier run has left. That a limit is high may be its doing, so that what it sets stays set.
+        limit: reads what a limit is now.
+    """
+    kept = {found["name"]: int(found["value"]) for found in _SETTING.finditer(before)}
+    wanted: dict[str, int] = {}
+    lines: list[str] = []
+    about: list[str] = []
+    for line in ours.splitlines():
+        about.append(line)
+        found = _SETTING.match(line)
+        if found is None:
+            continue
+        name, least, now = found["name"], int(found["value"]), limit(found["name"])
+        if name in kept or now < least:
+            wanted[name] = max(least, now, kept.get(name, 0))
+            lines += [*about[:-1], f"fs.inotify.{name} = {wanted[name]}"]
+        about = []
+    if wanted.items() <= kept.items():
+        return before
+    return "\n".join([*lines, ""])
 
 
 def _make(directory: Directory, *, dry_run: bool) -> Taken:

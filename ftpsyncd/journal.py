@@ -1,12 +1,15 @@
 """Events as log lines: one line per event that matters, bounded when the same thing goes wrong many times.
 
-In: `events.Event`. Out: loguru records with fields bound. Called on the engine's thread.
+In: `events.Event`, and the passing of time. Out: loguru records with fields bound. Called on the engine's thread, and
+after its end.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.logs import logger, quote, wanted
@@ -46,6 +49,14 @@ _SENT = {EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.
 _BOUNDED = {EventKind.FAILED, EventKind.PARKED, EventKind.KEPT, EventKind.FORGOTTEN, EventKind.RESCAN}
 
 
+@dataclass(slots=True)
+class _Window:
+    """The events of one kind and mapping since the first that was logged."""
+
+    began: float
+    count: int = 0
+
+
 class Journal:
     """Writes events to the log.
 
@@ -55,8 +66,7 @@ class Journal:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._window_ends: dict[tuple[EventKind, str], float] = {}
-        self._counts: dict[tuple[EventKind, str], int] = {}
+        self._windows: dict[tuple[EventKind, str], _Window] = {}
 
     def __call__(self, event: Event) -> None:
         """Log one event, or count it if there are too many of its kind."""
@@ -73,17 +83,27 @@ class Journal:
             fields["duration_s"] = round(event.duration_s, 4)
         logger.bind(event=event.kind.value, **fields).log(_LEVELS[event.kind], "{}", sentence(event))
 
+    def tell_counted(self, *, ended: bool = False) -> None:
+        """Say how many events were only counted; to be called again and again.
+
+        Args:
+            ended: nothing more will happen: do not wait for the end of the minute.
+        """
+        now = self._clock()
+        for (kind, mapping), window in list(self._windows.items()):
+            if ended or now >= window.began + REPEAT_WINDOW_S:
+                self._windows.pop((kind, mapping), None)
+                left_out, span_s = window.count - REPEATS_IN_FULL, max(1, math.ceil(now - window.began))
+                if left_out > 0:
+                    logger.bind(event=kind.value, mapping=mapping).log(
+                        _LEVELS[kind], "{}: {} more {} in the last {} s", mapping, left_out, kind.value, span_s
+                    )
+
     def _within_bounds(self, event: Event) -> bool:
-        key, now = (event.kind, event.mapping), self._clock()
-        if now >= self._window_ends.get(key, 0.0):
-            left_out = self._counts.get(key, 0) - REPEATS_IN_FULL
-            if left_out > 0:
-                logger.bind(event=event.kind.value, mapping=event.mapping).log(
-                    _LEVELS[event.kind], "{}: {} more {} in the last minute", event.mapping, left_out, event.kind.value
-                )
-            self._window_ends[key], self._counts[key] = now + REPEAT_WINDOW_S, 0
-        self._counts[key] += 1
-        return self._counts[key] <= REPEATS_IN_FULL
+        self.tell_counted()
+        window = self._windows.setdefault((event.kind, event.mapping), _Window(self._clock()))
+        window.count += 1
+        return window.count <= REPEATS_IN_FULL
 
 
 def sentence(event: Event) -> str:

@@ -387,15 +387,33 @@ class Mirror:
         """A person wants failed and parked paths to be tried again now."""
         self.queue.retry_now()
         self.offers.not_renamed.clear()
-        if path is None:
-            count = self.ledger.failures.clear_all(self.id)
+        failures = self.ledger.failures
+        if not path:
+            count = failures.clear_all(self.id)
             self.dirty.mark_deep("", at.now)
             if not count:
                 return f"{self.spec.name}: compared again, and {self.spec.server} is tried now; nothing had failed"
-            return f"{self.spec.name}: {count} failed {'path is' if count == 1 else 'paths are'} tried again"
-        self.ledger.failures.clear(self.id, path)
+            return f"{self.spec.name}: {_failed(count)} tried again"
+        itself = failures.of(self.id, path) is not None or path in self.unreadable.problems
+        failures.clear(self.id, path)
+        below = failures.clear_below(self.id, path)
+        below += sum(problem.startswith(f"{path}/") for problem in self.unreadable.problems)
+        if self.offers.is_recorded(path):
+            self.dirty.mark_deep(path, at.now)
         self.dirty.mark(path, at.now)
-        return f"{self.spec.name}: {path} is tried again"
+        if below:
+            return f"{self.spec.name}: {path}: {_failed(itself + below)} tried again"
+        if itself:
+            return f"{self.spec.name}: {path} is tried again"
+        return (
+            f"{self.spec.name}: nothing of the name {path} had failed; what is there is compared again, and"
+            f" {self.spec.server} is tried now"
+        )
+
+    def rescan(self, path: str | None, at: Moment) -> str:
+        """A person wants the folder, or what is at a path and below it, to be compared again."""
+        self.dirty.mark_deep(path or "", at.now)
+        return f"{self.spec.name}: comparing {path or 'everything'} again"
 
     def publish_again(self, files: Collection[str], directories: Collection[str], at: Moment) -> int:
         """A person found that the server does not have these as they were published: mend that.
@@ -433,3 +451,7 @@ class Mirror:
         self.paused = paused
         self.ledger.set_paused(self.id, paused=paused)
         self.queue.suspend(self.spec.name, suspended=paused)
+
+
+def _failed(count: int) -> str:
+    return f"{count} failed {'path is' if count == 1 else 'paths are'}"

@@ -153,6 +153,7 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             stack.enter_context(claim(self.config.state_dir))
+            stack.callback(lambda: self._journal.tell_counted(ended=True))
             ledger, notice = open_for_work(
                 self.config.state_dir / LEDGER, keep_history_s=self.config.history_s, now=datetime.now().astimezone()
             )
@@ -218,6 +219,8 @@ class Service:
         self._observe(event)
 
     def _show(self, status: Status) -> None:
+        # The engine turns, and shows how it is, every few seconds at least.
+        self._journal.tell_counted()
         if self._outside is not None:
             self._outside.show(status)
 

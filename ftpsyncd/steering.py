@@ -180,8 +180,7 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
     what = mirror.spec.name
     match name:
         case CommandName.RESCAN:
-            mirror.dirty.mark_deep(path or "", at.now)
-            said = f"{what}: comparing everything again"
+            said = mirror.rescan(path, at)
         case CommandName.RETRY:
             said = mirror.retry(path, at)
         case CommandName.PAUSE | CommandName.RESUME:

@@ -354,6 +354,55 @@ def test_a_command_that_says_much_does_not_fill_the_memory(alerter: Callable[...
     assert "the command ended with 3: xxx" in "".join(log)
 
 
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """All numbers of descriptors that `select` takes are taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= hard < 2048:
+        pytest.skip(f"this process may open {hard} files only")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    with contextlib.ExitStack() as stack:
+        number = 0
+        while number < 1024:
+            number = os.open("/dev/null", os.O_RDONLY)
+            stack.callback(os.close, number)
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_a_command_is_run_where_many_descriptors_are_open(
+    tmp_path: Path, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    command, out = noting(tmp_path, code=3)
+    alerter(lambda: status(HELD), command=command)
+    until(lambda: failures(log), "it gives up", 30)
+    assert len(lines(out)) == alerts.TRIES
+    assert "the command ended with 3: no luck" in "".join(log)
+
+
+def test_a_mistake_of_ours_is_in_the_log_and_the_next_message_is_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    command, out = noting(tmp_path)
+    run, tries = Alerter._run_command, []
+
+    def mistaken(self: Alerter, message: dict[str, Any]) -> str:
+        tries.append(message["subject"])
+        if message["subject"] == "gallery":
+            raise RuntimeError("can't start new thread")
+        return run(self, message)
+
+    monkeypatch.setattr(Alerter, "_run_command", mistaken)
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
+    until(lambda: lines(out), "the other message", 30)
+    assert tries == ["gallery"] * alerts.TRIES + ["shop"]
+    [told] = failures(log)
+    assert "a mistake of ours: RuntimeError" in told
+    assert "Traceback" in told
+    assert "can't start new thread" in told
+
+
 @pytest.mark.parametrize("name", ["a\0b", "a\ud83d"])
 def test_a_message_with_what_no_variable_can_hold_is_delivered(
     tmp_path: Path, alerter: Callable[..., Alerter], name: str

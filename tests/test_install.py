@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,8 +104,113 @@ def test_what_may_fail_is_told_and_the_rest_follows(tmp_path: Path, command: tup
 
 
 def test_the_limits_of_the_kernel_may_be_out_of_reach(tmp_path: Path):
-    commands = [step for step in install.system_steps(tmp_path, PROGRAM, run=True) if isinstance(step, Command)]
+    steps = install.system_steps(tmp_path, PROGRAM, run=True, limit=limits())
+    commands = [step for step in steps if isinstance(step, Command)]
     assert [step.words[0] for step in commands if step.optional] == ["sysctl"]
+
+
+DELIVERED = {"max_user_watches": 524288, "max_user_instances": 512, "max_queued_events": 65536}
+
+
+def limits(**known: int) -> Callable[[str], int]:
+    """Those of a kernel; low ones unless said otherwise."""
+    return lambda name: known.get(name, 100)
+
+
+def about_limits(tree: Path, limit: Callable[[str], int]) -> list[Step]:
+    """What is to be done about the kernel's limits; the command only if it would run when nothing else is done."""
+    steps = install.system_steps(tree, PROGRAM, run=True, limit=limit)
+    files = [step for step in steps if isinstance(step, File) and "sysctl.d" in str(step.path)]
+    return [*files, *(step for step in steps if isinstance(step, Command) and step.words[0] == "sysctl")]
+
+
+def settings(tree: Path) -> dict[str, int]:
+    lines = (tree / "etc/sysctl.d/60-ftpsyncd.conf").read_text().splitlines()
+    pairs = [line.split(" = ") for line in lines if not line.startswith("#")]
+    return {name.removeprefix("fs.inotify."): int(value) for name, value in pairs}
+
+
+def place(steps: list[Step]) -> list[str]:
+    """Put the files in place; what the kernel has is not touched."""
+    return done([step for step in steps if isinstance(step, File)])
+
+
+def test_only_limits_that_are_too_low_are_set(tmp_path: Path):
+    steps = about_limits(tmp_path, limits(max_user_watches=1048576, max_queued_events=65536))
+    assert done(steps, dry_run=True) == ["made", "ran"]
+    assert place(steps) == ["made"]
+    assert settings(tmp_path) == {"max_user_instances": 512}
+    assert "watch per folder" not in (tmp_path / "etc/sysctl.d/60-ftpsyncd.conf").read_text()
+
+
+def test_where_all_limits_are_high_there_is_nothing_to_set(tmp_path: Path):
+    assert about_limits(tmp_path, lambda _name: 1048576) == []
+
+
+def test_the_limits_that_an_earlier_run_has_raised_stay_raised(tmp_path: Path):
+    assert place(about_limits(tmp_path, limits())) == ["made"]
+    assert settings(tmp_path) == DELIVERED
+    again = about_limits(tmp_path, limits(**DELIVERED))
+    assert done(again) == ["unchanged"]
+    assert settings(tmp_path) == DELIVERED
+
+
+def test_a_limit_that_was_raised_since_is_not_lowered_at_the_next_start(tmp_path: Path):
+    place(about_limits(tmp_path, limits()))
+    steps = about_limits(tmp_path, limits(**{**DELIVERED, "max_user_watches": 1048576}))
+    assert place(steps) == ["updated"]
+    assert settings(tmp_path) == {**DELIVERED, "max_user_watches": 1048576}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"# mine, \xe9\nfs.inotify.max_user_watches=9000000\n", {}),
+        (b"# \xe9\nfs/inotify/max_user_watches = 8192\n", {"max_user_watches": 524288}),
+    ],
+    ids=["higher than ours", "lower than ours"],
+)
+def test_a_file_about_limits_is_only_changed_if_it_asks_for_too_little(
+    tmp_path: Path, before: bytes, after: dict[str, int]
+):
+    path = tmp_path / "etc/sysctl.d/60-ftpsyncd.conf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(before)
+    steps = about_limits(tmp_path, limits(max_user_instances=512, max_queued_events=65536))
+    assert place(steps) == ["updated" if after else "unchanged"]
+    if after:
+        assert settings(tmp_path) == after
+        assert path.with_name("60-ftpsyncd.conf.old").read_bytes() == before
+    else:
+        assert path.read_bytes() == before
+
+
+def test_another_tree_gets_all_limits_whatever_this_kernel_has(tmp_path: Path):
+    steps = install.system_steps(tmp_path, PROGRAM, run=False, limit=lambda _name: 1 << 30)
+    place(steps)
+    assert settings(tmp_path) == DELIVERED
+
+
+def test_a_file_about_limits_that_cannot_be_read_is_told(tmp_path: Path):
+    path = tmp_path / "etc/sysctl.d/60-ftpsyncd.conf"
+    path.mkdir(parents=True)
+    steps = [step for step in about_limits(tmp_path, limits()) if isinstance(step, File)]
+    assert list(apply(steps)) == [Taken(str(path), "failed", "Is a directory")]
+
+
+def test_a_configuration_in_another_encoding_is_kept(tmp_path: Path, steps: list[Step]):
+    config = tmp_path / "etc/ftpsyncd/config.yaml"
+    config.parent.mkdir(parents=True)
+    config.write_bytes(b"# caf\xe9\n")
+    assert Taken(str(config), "kept", "it is yours") in list(apply(steps))
+    assert config.read_bytes() == b"# caf\xe9\n"
+
+
+def test_a_program_whose_name_is_not_utf_8_is_named_byte_by_byte(tmp_path: Path):
+    steps = install.system_steps(tmp_path, "/opt/caf\udce9/ftpsyncd", run=False)
+    assert set(done(steps)) == {"made"}
+    assert b"ExecStart=/opt/caf\xe9/ftpsyncd run" in (tmp_path / "etc/systemd/system/ftpsyncd.service").read_bytes()
+    assert set(done(steps)) == {"unchanged"}
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path):

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from ftpsyncd import logs
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.journal import REPEATS_IN_FULL, Journal
 from ftpsyncd.quoting import named
 
 NASTY = "a\nb\r\tc\x1b[31m\x85\u2028\u202ed\u200b\udcff{}{x}<red>%s\\\"'"
@@ -412,3 +414,79 @@ def test_the_journal_is_not_asked_for_other_streams_nor_for_json(how):
         raise AssertionError("it was asked")
 
     assert len(logged(lambda: logger.info("Hello"), journal=journal, **how)) == 1
+
+
+# ── The same thing many times ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Minutes:
+    """A journal and its clock; what is logged ends in ``lines``."""
+
+    def __init__(self):
+        self.now = 1000.0
+        self.journal = Journal(lambda: self.now)
+        self._stream = io.StringIO()
+        logs.configure(stream=self._stream)
+
+    def happens(self, times, kind=EventKind.PARKED, mapping="gallery"):
+        for number in range(times):
+            self.journal(Event(kind, mapping, f"{number}.jpg"))
+
+    def goes_by(self, seconds):
+        self.now += seconds
+        self.journal.tell_counted()
+
+    @property
+    def lines(self):
+        return self._stream.getvalue().splitlines()
+
+
+def test_what_was_only_counted_is_told_when_the_minute_is_over():
+    day = Minutes()
+    day.happens(30)
+    assert len(day.lines) == REPEATS_IN_FULL == 10
+    day.goes_by(59)
+    assert len(day.lines) == 10
+    day.goes_by(3)
+    assert day.lines[10].endswith("gallery: 20 more parked in the last 62 s")
+    day.goes_by(3600)
+    day.happens(1)
+    assert len(day.lines) == 12
+    assert "0.jpg" in day.lines[11]
+
+
+def test_a_minute_with_few_of_them_needs_no_count():
+    day = Minutes()
+    day.happens(REPEATS_IN_FULL)
+    day.goes_by(61)
+    day.happens(REPEATS_IN_FULL)
+    day.goes_by(61)
+    assert len(day.lines) == 2 * REPEATS_IN_FULL
+    assert not any("more" in line for line in day.lines)
+
+
+def test_each_mapping_and_kind_is_counted_by_itself():
+    day = Minutes()
+    day.happens(11)
+    day.happens(13, mapping="shop")
+    day.happens(12, kind=EventKind.FAILED)
+    day.goes_by(60)
+    assert [line.partition(" more ")[0].rpartition(" ")[2] for line in day.lines if " more " in line] == ["1", "3", "2"]
+
+
+def test_a_count_that_is_told_late_says_so():
+    day = Minutes()
+    day.happens(11)
+    day.now += 7200
+    day.happens(1)
+    assert day.lines[10].endswith("gallery: 1 more parked in the last 7200 s")
+
+
+def test_what_was_only_counted_is_told_in_the_end():
+    day = Minutes()
+    day.happens(30)
+    day.now += 3.2
+    day.journal.tell_counted(ended=True)
+    assert day.lines[10].endswith("gallery: 20 more parked in the last 4 s")
+    day.journal.tell_counted(ended=True)
+    assert len(day.lines) == 11

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
-from ftpsyncd import engine, roster, service
+from ftpsyncd import engine, journal, roster, service
 from ftpsyncd.config import load
 from ftpsyncd.errors import ControlSocketError, LedgerError
 from ftpsyncd.service import Service, claim
@@ -48,6 +49,37 @@ def test_the_end_of_a_pass_is_told(files: int, tmp_path: Path, monkeypatch: pyte
             assert one.progress().files_done == files
         finally:
             one.stop()
+
+
+@pytest.mark.parametrize("one_pass", [False, True], ids=["by a daemon", "by a pass"])
+def test_what_was_only_counted_is_told(*, one_pass: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    # Whatever a test before this one has set.
+    monkeypatch.setattr(journal, "wanted", lambda _level: True)
+    if not one_pass:
+        monkeypatch.setattr(journal, "REPEAT_WINDOW_S", 2.0)
+    lines: list[str] = []
+    with running("pyftpdlib") as server:
+        for number in range(30):
+            for made in (tmp_path / "in", server.home / f"m/{number}.jpg"):
+                made.mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"in/{number}.jpg").write_bytes(b"picture")
+        one = Service(load(written(tmp_path / "config.yaml", server.port)), one_pass=one_pass)
+        sink = logger.add(lambda line: lines.append(str(line)), format="{message}", level="ERROR")
+        try:
+            one.start()
+            try:
+                if one_pass:
+                    assert one.await_end(120).failed == 30
+                else:
+                    until(lambda: any(" more parked in the last " in line for line in lines), "the count is told", 60)
+            finally:
+                one.stop()
+        finally:
+            logger.remove(sink)
+    in_full = [line for line in lines if ".jpg" in line]
+    counted = [int(line.split()[1]) for line in lines if " more parked in the last " in line]
+    assert len(in_full) + sum(counted) == 30
 
 
 def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(

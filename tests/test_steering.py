@@ -135,6 +135,28 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
         engine.stop()
 
 
+@pytest.mark.parametrize(
+    ("name", "compared"), [(None, "everything"), ("", "everything"), ("day 1", "day 1"), ("gone/a.jpg", "gone/a.jpg")]
+)
+def test_a_rescan_says_what_is_compared(config: Config, name: str | None, compared: str):
+    with Ledger(config.state_dir / "ledger.db") as ledger:
+        engine = Engine(ledger, lambda _event: None)
+        spec = config.mappings["gallery"]
+        mapping = ledger.mapping("gallery", "there")
+        mirror = Mirror(
+            spec, Without(), mapping, ledger, Queue(1), Folder(spec), lambda _event: None, today=lambda: "today"
+        )
+        engine.mirrors["gallery"] = mirror
+        engine.start()
+        path = None if name is None else str(spec.local / name)
+        said = Steering(config, engine).command(CommandName.RESCAN, mapping=None, server=None, path=path)
+        engine.stop()
+        assert said == f"gallery: comparing {compared} again"
+        work = mirror.dirty.take(time.monotonic())
+        assert work is not None
+        assert (work.directory, work.deep) == (name or "", True)
+
+
 def test_what_is_asked_of_the_history_is_checked(config: Config):
     with Ledger(config.state_dir / "ledger.db") as ledger:
         ledger.mapping("old", "there")

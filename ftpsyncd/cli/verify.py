@@ -19,7 +19,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
-from ftpsyncd.errors import DaemonNotRunningError, ExitCode, FtpsyncdError
+from ftpsyncd.errors import ControlError, DaemonNotRunningError, ExitCode, FtpsyncdError, LedgerError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
@@ -78,7 +78,8 @@ def verify(
 
     Finds what is missing, of the wrong size, or unknown. Never deletes anything. With --repair a running daemon
     publishes again what is missing or wrong; without one, this command does, with all else that waits. Exits with 1 if
-    anything differs (or, with --repair, is left), with 75 if the server cannot be reached.
+    anything differs (or, with --repair, is left), with 75 if the server cannot be reached or the daemon cannot record
+    what it publishes.
     """
     start_log(given(), level="error")
     config = load_config(given())
@@ -107,7 +108,12 @@ class Comparison:
         self._ignore_unknown = ignore_unknown
 
     def run(self) -> Iterator[Finding]:
-        """What differs, as it is found."""
+        """What differs, as it is found.
+
+        Raises:
+            LedgerError: the ledger does not tell what was published.
+        """
+        _require_recorded(self._config)
         ledger = open_ledger(self._config)
         try:
             verification = Verification(self._config, self.mapping, ledger, hashing=self.hashing)
@@ -121,11 +127,30 @@ class Comparison:
         finally:
             if ledger is not None:
                 ledger.close()
+        if self.differs:
+            _require_recorded(self._config)
 
     @property
     def differs(self) -> int:
         """How many paths are not as they should be."""
         return sum(self.checked.drift.values())
+
+
+def _require_recorded(config: Config) -> None:
+    """Make sure that no daemon publishes what it cannot record: that would count as unknown, or as wrong.
+
+    Raises:
+        LedgerError: one does.
+    """
+    try:
+        trouble = shapes.status_from_json(client(config).status()).daemon.message
+    except ControlError:
+        return  # nobody publishes, or nobody tells
+    if trouble:
+        raise LedgerError(
+            f"{trouble}; what is published meanwhile is not recorded, so that it cannot be verified",
+            remedy="Free space on the disk of the state directory.",
+        )
 
 
 # ── Repair ───────────────────────────────────────────────────────────────────────────────────────────────────────

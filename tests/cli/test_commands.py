@@ -22,7 +22,7 @@ from ftpsyncd.service import claim
 from ftpsyncd.survey import in_no_mapping, locate
 from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal, park
-from tests.control.fakes import FakeDaemon
+from tests.control.fakes import STATUS, FakeDaemon
 
 COLOURED = re.compile(r"\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
 """An escape sequence that sets a colour (ECMA-48, SGR); bold and dim are none."""
@@ -365,6 +365,47 @@ def test_verify_closes_a_document_that_breaks_off(ftpsyncd, config_file, monkeyp
     assert ended.code == document["exit_code"] == 75
     assert [each["path"] for each in document["findings"]] == ["a.jpg"]
     assert document["error"] == "the line died"
+
+
+FULL = "the ledger /state/ledger.db cannot be written: no space is left on its disk"
+
+
+@pytest.fixture
+def unknown_file(monkeypatch) -> None:
+    """The server has a file that the ledger does not know."""
+
+    def run(verification):
+        verification.checked.drift[Drift.UNKNOWN] += 1
+        yield Finding(Drift.UNKNOWN, "a.jpg", Kind.FILE, None, 10)
+
+    monkeypatch.setattr("ftpsyncd.cli.verify.Verification.run", run)
+
+
+@pytest.mark.usefixtures("unknown_file")
+def test_verify_of_what_cannot_be_recorded_says_so(ftpsyncd, config_file, daemon):
+    assert ftpsyncd("verify", "gallery", "-c", config_file).code == 1
+    daemon.answer = STATUS._replace(daemon=STATUS.daemon._replace(message=FULL))
+    ended = ftpsyncd("verify", "gallery", "-c", config_file)
+    assert (ended.code, ended.out) == (75, "")
+    assert FULL in ended.err
+    assert "is not recorded, so that it cannot be verified" in " ".join(ended.err.split())
+
+
+@pytest.mark.usefixtures("unknown_file")
+def test_verify_notices_that_recording_has_become_impossible_meanwhile(ftpsyncd, config_file, daemon, monkeypatch):
+    full = STATUS._replace(daemon=STATUS.daemon._replace(message=FULL))
+    answers = iter([STATUS, full])
+    monkeypatch.setattr(daemon, "status", lambda: next(answers))
+    ended = ftpsyncd("verify", "gallery", "--json", "-c", config_file)
+    document = json.loads(ended.out)
+    assert ended.code == document["exit_code"] == 75
+    assert FULL in document["error"]
+
+
+@pytest.mark.usefixtures("unknown_file")
+def test_verify_needs_no_daemon_that_answers(ftpsyncd, config_file, daemon):
+    daemon.trouble = RuntimeError("it cannot tell")
+    assert ftpsyncd("verify", "gallery", "-c", config_file).code == 1
 
 
 @pytest.mark.parametrize("words", [["history", "--json", "galery"], ["history", "--csv", "galery"]])

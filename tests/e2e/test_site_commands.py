@@ -271,6 +271,19 @@ def test_retry_publishes_what_was_parked_once_the_reason_is_gone(s: Site) -> Non
     until(lambda: s.mapping_status()["parked"] == 0, "nothing is parked any more")
 
 
+def test_retry_of_a_folder_publishes_what_was_parked_in_it(s: Site) -> None:
+    for name in ("sub/a.jpg", "sub/deep/b.jpg"):
+        drop(s, name)
+        (s.published / name).mkdir(parents=True)
+    s.start()
+    until(lambda: s.mapping_status()["parked"] == 2, "both are parked", 30)
+    for name in ("sub/a.jpg", "sub/deep/b.jpg"):
+        (s.published / name).rmdir()
+    assert "sub: 2 failed paths are tried again" in s.command("retry", "--path", s.drop / "sub").stdout
+    s.until_equal()
+    assert "nothing of the name nowhere had failed" in s.command("retry", "--path", s.drop / "nowhere").stdout
+
+
 def test_pause_of_a_server_pauses_its_mappings(s: Site) -> None:
     s.start()
     s.command("pause", "--server", "web")
@@ -290,7 +303,7 @@ def test_rescan_finds_what_no_event_told(s: Site) -> None:
     assert "comparing everything again" in s.command("rescan").stdout
     s.until_equal()
     drop(s, "b.jpg")
-    s.command("rescan", "--path", s.drop / "b.jpg")
+    assert "comparing b.jpg again" in s.command("rescan", "--path", s.drop / "b.jpg").stdout
     s.until_equal()
 
 
