@@ -363,7 +363,7 @@ class Engine:
         for name, mirror in self.mirrors.items():
             if self._check_at.get(name, 0.0) <= at.now:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
-                mirror.looks.check_source()
+                mirror.check_source(at.now)
             if not self.ledger.overfull:
                 mirror.pump(at)
 

@@ -17,6 +17,8 @@ from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""
+SILENT_S = 30.0
+"""A disk that has told nothing for so long, though it was asked, is looked into: does it answer at all?"""
 
 
 class Disk(Protocol):
@@ -30,6 +32,9 @@ class Disk(Protocol):
 
     def check(self) -> None:
         """Ask for the health of the watcher and the identity of the root."""
+
+    def answers(self) -> bool:
+        """Whether it answers, as far as is known; does not wait: ask again later."""
 
 
 class Looks:
@@ -48,6 +53,8 @@ class Looks:
         self._site = site
         self._asked: dict[tuple[str, bool], Work] = {}
         self._next: dict[tuple[str, bool], Work] = {}
+        self._silent_since: float | None = None
+        """When the disk was asked for its health; None when it has told anything since."""
 
     def __bool__(self) -> bool:
         return bool(self._asked)
@@ -60,10 +67,24 @@ class Looks:
         """The mapping is going: ask for nothing more."""
         self.disk = None
 
-    def check_source(self) -> None:
-        """Somebody found the root missing: look now."""
-        if self.disk is not None:
-            self.disk.check()
+    def check_source(self, now: float) -> float:
+        """It is time to look whether the root is there, or somebody found it missing: look now.
+
+        Returns:
+            For how many seconds the disk has not answered; 0.0 if it does, or is only busy with what takes long, such
+            as to begin to watch a large tree.
+        """
+        if self.disk is None:
+            return 0.0
+        if self._silent_since is None:
+            self._silent_since = now
+        self.disk.check()
+        silent_s = now - self._silent_since
+        return 0.0 if silent_s < SILENT_S or self.disk.answers() else silent_s
+
+    def heard(self) -> None:
+        """The disk told something."""
+        self._silent_since = None
 
     def ask_what_is_due(self, at: Moment) -> bool:
         """Ask for the looks that are due, as far as the queue has room for what they may bring.
@@ -119,6 +140,7 @@ class Looks:
         Returns:
             Whether subdirectories are to be entered.
         """
+        self.heard()
         key = (listing.directory, listing.names is None)
         work = self._asked.pop(key, None)
         again = self._next.pop(key, None)

@@ -114,6 +114,7 @@ class Mirror:
 
     def on_report(self, report: WatchReport, at: Moment) -> None:
         """The watcher told how it is."""
+        self.looks.heard()
         before, self.watcher = self.watcher, report
         if report.problem and report.problem != before.problem and report.root is not None:
             self.site.tell(EventKind.WATCHER, message=report.problem)
@@ -130,6 +131,13 @@ class Mirror:
         self.waits.clear()
         self.dirty.clear()
         self.looks.drop_next()
+
+    def check_source(self, now: float) -> None:
+        """Have it looked whether the root is there; of a disk that does not answer it is not known."""
+        silent_s = self.looks.check_source(now)
+        if silent_s:
+            silence = f"the disk of {self.spec.name} has not answered for {silent_s:.0f} s"
+            self.source_missing(f"{silence}, and nothing of it is published until it does")
 
     # ── looks at the disk ────────────────────────────────────────────────────────────────────────────────────
 

@@ -374,7 +374,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     busy = isinstance(error, FileBusyError)
     _look_at_source(mirror, action, at, max(BUSY_AGAIN_S, mirror.spec.settle_s) if busy else LOOK_AGAIN_S)
     if isinstance(error, SourceMissingError):
-        mirror.looks.check_source()
+        mirror.check_source(at.now)
     if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
         mirror.waits.for_writer(action.path, action.fingerprint, at)
         return

@@ -12,7 +12,7 @@ connections of its server are given up, which is as harmless as an outage: the l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -25,7 +25,7 @@ from ftpsyncd.engine import Engine, Server
 from ftpsyncd.events import Event
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.changes import Changes, WatchReport
-from ftpsyncd.local.disk import Delivery, DiskThread, Watcher
+from ftpsyncd.local.disk import STOP_WAIT_S, Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
@@ -160,9 +160,7 @@ class Roster:
 
     def stop_disks(self, timeout_s: float) -> None:
         """End watching and looking, ``timeout_s`` later at the latest."""
-        deadline = time.monotonic() + timeout_s
-        for disk in self._disks.values():
-            disk.stop(max(0.0, deadline - time.monotonic()))
+        _stop_disks(self._disks.values(), timeout_s)
 
     def stop_crews(self, timeout_s: float) -> None:
         """Let running transfers end for ``timeout_s``; those that do not are abandoned."""
@@ -197,16 +195,13 @@ class Roster:
         closing = {*found.servers, *(name for name in self._accounts if name not in wanted)}
         leaving = {*found.removed, *found.moved, *(name for name, spec in specs.items() if spec.server in closing)}
         adjusted = [name for name in found.adjusted if name not in leaving]
-        for name in (*leaving, *adjusted):
-            self._disks.pop(name).stop()
+        _stop_disks([self._disks.pop(name) for name in (*leaving, *adjusted)], STOP_WAIT_S)
         late = self._retire(leaving)
         if late:
             # Their transfers cannot be told from those of others on the same connections, once they are not awaited.
             closing |= {specs[name].server for name in late}
             dragged = {name for name, spec in specs.items() if spec.server in closing} - leaving
-            for name in dragged:
-                if name in self._disks:
-                    self._disks.pop(name).stop()
+            _stop_disks([self._disks.pop(name) for name in dragged if name in self._disks], STOP_WAIT_S)
             self._retire(dragged, patience_s=0.0)
             leaving |= dragged
             adjusted = [name for name in adjusted if name not in leaving]
@@ -370,6 +365,15 @@ class Roster:
         self._disks[spec.name] = disk
         mirror.looks.attach(disk)
         engine.mirrors[spec.name] = mirror
+
+
+def _stop_disks(disks: Collection[DiskThread], timeout_s: float) -> None:
+    """End watching and looking of all at the same time: those that do not answer are awaited together."""
+    for disk in disks:
+        disk.stop(0.0)
+    deadline = time.monotonic() + timeout_s
+    for disk in disks:
+        disk.stop(max(0.0, deadline - time.monotonic()))
 
 
 def _stop(crew: Crew, timeout_s: float, consequence: str, *, patient: bool = True) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s
 from ftpsyncd.engine import ENGINE_STUCK_S, BegunError, Engine
@@ -74,7 +75,7 @@ class Steering(Daemon):
             live = _live_reason(mirror, path, relative, at)
             return live or known_of(spec, path, relative, engine.ledger, mirror.id)
 
-        answer = self._asked(known, disk.ANSWER_S)
+        answer = self._asked(known, patience.ANSWER_S)
         if isinstance(answer, Why):
             return answer
         try:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
-from ftpsyncd import __version__
+from ftpsyncd import __version__, patience
 from ftpsyncd.config import Config
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.history import Recorded
@@ -157,9 +158,13 @@ def offline_status(config: Config) -> Status:
                 found = ledger.find_mapping(spec.name, destination(spec, config.servers[spec.server]))
                 if found is not None:
                     ids[spec.name] = found
+        there = patience.answers({spec.name: partial(_is_folder, spec.local) for spec in config.mappings.values()})
         return Status(
             DaemonStatus(running=False, pid=0, version=__version__, uptime_s=0.0),
-            tuple(_offline_mapping(spec, ledger, ids.get(spec.name)) for spec in config.mappings.values()),
+            tuple(
+                _offline_mapping(spec, ledger, ids.get(spec.name), _missing(spec, there.get(spec.name)))
+                for spec in config.mappings.values()
+            ),
             tuple(ServerStatus(name, ServerState.UNKNOWN, 0, "") for name in config.servers),
             (),
             problems_of(ledger, ids) if ledger is not None else (),
@@ -169,12 +174,26 @@ def offline_status(config: Config) -> Status:
             ledger.close()
 
 
-def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None) -> MappingStatus:
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _missing(spec: MappingSpec, there: bool | None) -> str:  # noqa: FBT001 - an answer, or none
+    """What is said of a folder that is not there, or whose disk does not answer; nothing of one that is there."""
+    if there is None:
+        return f"the disk of {spec.name} does not answer: {spec.local}"
+    return "" if there else f"{spec.local} is not there"
+
+
+def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None, missing: str) -> MappingStatus:
     files = size = retrying = parked = changed = 0
     last = None
     state, message = MappingState.PAUSED, "no daemon is running"
-    if not Path(spec.local).is_dir():
-        state, message = MappingState.SOURCE_MISSING, f"{spec.local} is not there"
+    if missing:
+        state, message = MappingState.SOURCE_MISSING, missing
     if ledger is not None and mapping_id is not None:
         files, size, last = ledger.totals(mapping_id)
         retrying, parked, changed = ledger.failures.counts(mapping_id)

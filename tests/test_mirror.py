@@ -15,6 +15,7 @@ from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.looks import SILENT_S
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -33,7 +34,9 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.outcomes import Outcomes
 from ftpsyncd.removals import Moment
+from ftpsyncd.report import mapping_status
 from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.status import MappingState
 from ftpsyncd.waits import RESTLESS_S
 from tests.core.vocabulary import (
     DISK,
@@ -52,6 +55,7 @@ from tests.core.vocabulary import (
 
 AT = Moment(NOW, WALL)
 PICTURE = file()
+ROOT = RootIdentity(2, 3)
 CHANGED_THERE = failed(None, parked=True)._replace(kind=CHANGED)
 
 
@@ -70,6 +74,9 @@ class Asked:
 
     def check(self) -> None:
         raise AssertionError("nobody had a reason to doubt the root")
+
+    def answers(self) -> bool:
+        raise AssertionError("nobody had a reason to doubt the disk")
 
 
 class Story:
@@ -704,3 +711,80 @@ def test_a_retry_of_the_whole_folder_tries_everything(story: Story):
     story.ledger.failures.put(story.id, "day/a.jpg", failed(None))
     assert story.mirror.retry("", AT) == f"{M}: 1 failed path is tried again"
     assert looked_at(story)[1] == {""}
+
+
+class Silent(Asked):
+    """A disk that is asked and tells nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks = 0
+        self.hangs = False
+
+    def check(self) -> None:
+        self.checks += 1
+
+    def answers(self) -> bool:
+        return not self.hangs
+
+
+def asked_for(story: Story, seconds: int) -> Moment:
+    """Every three seconds it is asked whether the root is there; the last moment."""
+    for second in range(0, seconds + 1, 3):
+        story.mirror.check_source(NOW + second)
+    return Moment(NOW + seconds, WALL + seconds * 10**9)
+
+
+def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_it_does(ledger: Ledger):
+    story = Story(ledger)
+    disk = story.mirror.looks.disk = Silent()
+    story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
+    story.sees("old", a=None)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+    disk.hangs = True
+    asked_for(story, 27)
+    assert (story.mirror.removals.missing, story.events) == ("", [])
+    assert disk.checks == 10
+    at = asked_for(story, 90)
+    assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING]
+    status = mapping_status(story.mirror, at)
+    assert status.state is MappingState.SOURCE_MISSING
+    assert status.message == (
+        f"the disk of {M} has not answered for 90 s, and nothing of it is published until it does;"
+        " nothing is deleted at the server meanwhile"
+    )
+    assert story.queue.waiting(M, "old/a") is None
+    assert story.mirror.site.folder.root is None
+    story.mirror.on_report(WatchReport("native", ROOT, "", 1), at)
+    assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING, EventKind.SOURCE_BACK]
+    assert mapping_status(story.mirror, at).state is MappingState.SYNCING
+    story.mirror.pump(at)
+    assert "" in story.disk.whole + disk.whole
+    story.mirror.check_source(at.now + 3)
+    assert story.mirror.removals.missing == ""
+
+
+@pytest.mark.parametrize("told", [None, "a listing", "a report"])
+def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(story: Story, told: str | None):
+    disk = story.mirror.looks.disk = Silent()
+    disk.hangs = told is not None
+    story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
+    for _ in range(5):
+        asked_for(story, 27)
+        if told == "a listing":
+            story.sees("", other=None)
+        elif told:
+            story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
+    if told is None:
+        asked_for(story, 900)
+    assert (story.mirror.removals.missing, story.events) == ("", [])
+    assert SILENT_S == 30
+
+
+def test_a_mapping_that_is_going_asks_nothing_more(story: Story):
+    disk = story.mirror.looks.disk = Silent()
+    disk.hangs = True
+    asked_for(story, 3)
+    story.mirror.looks.detach()
+    asked_for(story, 90)
+    assert (disk.checks, story.mirror.removals.missing) == (2, "")

@@ -205,6 +205,9 @@ class Asked:
     def check(self) -> None:
         raise AssertionError("nobody had a reason to doubt the root")
 
+    def answers(self) -> bool:
+        raise AssertionError("nobody had a reason to doubt the disk")
+
 
 class Story:
     """A mirror with a ledger, and what the log is told."""

@@ -12,10 +12,15 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from ftpsyncd import engine, journal, roster, service
+from ftpsyncd import engine, journal, looks, roster, service
 from ftpsyncd.config import load
 from ftpsyncd.errors import ControlSocketError, LedgerError
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.local import disk
+from ftpsyncd.local.scan import Scanner
+from ftpsyncd.model import RootIdentity
 from ftpsyncd.service import Service, claim
+from ftpsyncd.status import MappingState
 from tests.servers import PASSWORD, USER, running
 from tests.waiting import until
 
@@ -148,6 +153,74 @@ def test_disks_that_do_not_answer_are_awaited_together(tmp_path: Path, monkeypat
     one.stop()
     assert time.monotonic() - began < 4
     answers.set()
+
+
+def several(base: Path, keys: str = "") -> Path:
+    """A configuration with four mappings."""
+    for name in "abcd":
+        (base / name).mkdir(exist_ok=True)
+    mappings = ", ".join(f"{name}: {{local: {base}/{name}, remote: 'web:/{name}'{keys}}}" for name in "abcd")
+    config = base / "config.yaml"
+    config.write_text(
+        f"servers: {{web: {{host: 127.0.0.1, port: 1, user: u}}}}\nmappings: {{{mappings}}}\nstate_dir: {base}/state\n"
+    )
+    return config
+
+
+def test_a_reload_awaits_disks_that_do_not_answer_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(roster.Unwatched, "check", lambda _self: answers.wait())
+    monkeypatch.setattr(roster, "STOP_WAIT_S", 1.0, raising=False)
+    monkeypatch.setattr(service, "STOP_WAIT_S", 0.1)
+    one = Service(load(several(tmp_path)), one_pass=True)
+    one.start()
+    try:
+        began = time.monotonic()
+        assert one.change(load(several(tmp_path, ", settle: 7s"))) == "changed a, b, c, d"
+        assert time.monotonic() - began < 3
+    finally:
+        one.stop()
+        answers.set()
+
+
+def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of the work, with all other disks at work."""
+    answers, root_identity = threading.Event(), Scanner.root_identity
+    answers.set()
+
+    def look(scanner: Scanner) -> RootIdentity | None:
+        if scanner.root.name == "b":
+            answers.wait(60)
+        return root_identity(scanner)
+
+    monkeypatch.setattr(Scanner, "root_identity", look)
+    monkeypatch.setattr(looks, "SILENT_S", 0.3)
+    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    told: list[Event] = []
+    one = Service(load(several(tmp_path)), one_pass=True, observe=told.append)
+    one.start()
+    try:
+
+        def states() -> set[tuple[str, MappingState]]:
+            return {(mapping.name, mapping.state) for mapping in one.status().mappings}
+
+        rest = {(name, MappingState.IN_SYNC) for name in "acd"}
+        until(lambda: states() == rest | {("b", MappingState.IN_SYNC)}, "all is compared")
+        answers.clear()
+        until(lambda: states() == rest | {("b", MappingState.SOURCE_MISSING)}, "its silence is noticed")
+        assert one.progress().source_missing
+        answers.set()
+        until(lambda: states() == rest | {("b", MappingState.IN_SYNC)}, "it is over")
+        source = [
+            (event.kind, event.mapping)
+            for event in told
+            if event.kind in {EventKind.SOURCE_MISSING, EventKind.SOURCE_BACK}
+        ]
+        assert source == [(EventKind.SOURCE_MISSING, "b"), (EventKind.SOURCE_BACK, "b")]
+    finally:
+        answers.set()
+        one.stop()
 
 
 def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path) -> None:

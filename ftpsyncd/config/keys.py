@@ -246,7 +246,9 @@ class AlertKeys(Section):
     )
     server_offline = preset(_duration(0, 30 * _DAY_S), "5m", "How long a server may be away.")
     oldest_pending = preset(_duration(0, 30 * _DAY_S), "1h", "How long a file may wait.")
-    source_missing = preset(_duration(0, 30 * _DAY_S), "1m", "How long a folder may be missing.")
+    source_missing = preset(
+        _duration(0, 30 * _DAY_S), "1m", "How long a folder may be missing, or its disk give no answer."
+    )
     paused = preset(_duration(0, 30 * _DAY_S), "1h", "How long a mapping may be paused.")
     remind = preset(_duration(0, 30 * _DAY_S), "1d", "How often to tell again; 0: never.")
 

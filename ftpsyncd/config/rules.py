@@ -1,7 +1,7 @@
 """What the keys mean together: rules over several mappings, servers and the disk.
 
-In: the specs made so far (None where one cannot be made). Out: complaints. Called by `loading`. Looks at the disk, but
-opens nothing.
+In: the specs made so far (None where one cannot be made). Out: complaints. Called by `loading`. Looks at the disk, at
+the mappings' folders through `disks` only, but opens nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from stat import S_IROTH, S_ISDIR, S_ISREG, S_IXOTH
+from stat import S_IROTH, S_ISREG, S_IXOTH
 
-from ftpsyncd.config import ControlSpec
+from ftpsyncd.config import ControlSpec, disks
 from ftpsyncd.config.document import Document, Loc
 from ftpsyncd.config.password import File
 from ftpsyncd.config.places import too_long_for_socket
@@ -34,14 +34,17 @@ def check(
 ) -> None:
     """Complain about everything that only shows when the parts are seen together."""
     known = [mapping for mapping in mappings.values() if mapping is not None]
+    local = [mapping for mapping in known if _has_local(mapping)]
+    seen = disks.look({mapping.name: (mapping.local, [word for _, word, _ in _words(mapping)]) for mapping in local})
+    real = {name: each.real for name, each in seen.items()}
     for mapping in known:
         _check_server(document, mapping, servers)
-        _check_local(document, mapping)
-        _check_words(document, mapping)
+        if mapping.name in seen:
+            _check_local(document, mapping, seen[mapping.name])
+            _check_words(document, mapping, seen[mapping.name])
     _check_same_account(document, [mapping for mapping in known if mapping.server], servers)
-    _check_same_host(document, [(mapping, server) for mapping in known if (server := servers.get(mapping.server))])
-    local = [mapping for mapping in known if _has_local(mapping)]
-    real = {mapping.name: Path(os.path.realpath(mapping.local)) for mapping in local}
+    routed = [(mapping, server) for mapping in local if (server := servers.get(mapping.server))]
+    _check_same_host(document, routed, real)
     _check_own_files(document, local, real, state_dir, control)
     _check_secret_files(document, local, real, [server for server in servers.values() if server], alerts)
 
@@ -68,26 +71,17 @@ def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str
     )
 
 
-def _check_local(document: Document, mapping: MappingSpec) -> None:
-    if not _has_local(mapping):
-        return
+def _check_local(document: Document, mapping: MappingSpec, seen: disks.Seen) -> None:
     loc, parent = _loc(mapping, "local"), mapping.local.parent
-    try:
-        parent_is_folder = S_ISDIR(parent.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        parent_is_folder = False
-    except OSError as error:
-        document.warn(loc, f"cannot look at {parent}: {error.strerror}")
+    if seen.trouble:
+        document.warn(loc, seen.trouble)
         return
-    if not parent_is_folder:
+    if not seen.parent_is_folder:
         dollar = "; variables such as $HOME are not replaced here" if "$" in str(mapping.local) else ""
         document.complain(loc, f"found `{mapping.local}`; expected a path whose parent folder {parent} exists{dollar}")
         return
-    try:
-        if not S_ISDIR(mapping.local.stat().st_mode):
-            document.complain(loc, f"found `{mapping.local}`, which is a file; expected a folder")
-    except OSError:
-        pass  # a folder that is not there (yet), or not for us: the daemon waits for it and says so
+    if not seen.is_folder:
+        document.complain(loc, f"found `{mapping.local}`, which is a file; expected a folder")
     for key, patterns in (("include", mapping.include), ("exclude", mapping.exclude)):
         for index, pattern in enumerate(patterns):
             if pattern.lstrip("!").startswith(f"{mapping.local}/"):
@@ -96,12 +90,18 @@ def _check_local(document: Document, mapping: MappingSpec) -> None:
                 document.complain((*_loc(mapping, key), index), text)
 
 
-def _check_words(document: Document, mapping: MappingSpec) -> None:
-    """A group without its @, or an ending without its asterisk, is a name to gitignore: nothing would be published."""
+def _words(mapping: MappingSpec) -> Iterator[tuple[int, str, str]]:
+    """Patterns that are plain names, each with its index, and with what was probably meant."""
     for index, pattern in enumerate(mapping.include):
         word = pattern.removeprefix(".").lower()
-        meant = f"@{word}" if f"@{word}" in GROUPS else f"*.{word}" if word in _ENDINGS else ""
-        if meant and not os.path.lexists(mapping.local / pattern):
+        if meant := f"@{word}" if f"@{word}" in GROUPS else f"*.{word}" if word in _ENDINGS else "":
+            yield index, pattern, meant
+
+
+def _check_words(document: Document, mapping: MappingSpec, seen: disks.Seen) -> None:
+    """A group without its @, or an ending without its asterisk, is a name to gitignore: nothing would be published."""
+    for index, pattern, meant in _words(mapping):
+        if pattern not in seen.there:
             text = f'`{pattern}` matches only what is called exactly that; did you mean "{meant}"?'
             document.warn((*_loc(mapping, "include"), index), text)
 
@@ -139,7 +139,9 @@ def _check_same_account(document: Document, mappings: _Mappings, servers: Mappin
                 _complain_overlap(document, mapping, above, "inside")
 
 
-def _check_same_host(document: Document, routed: list[tuple[MappingSpec, ServerSpec]]) -> None:
+def _check_same_host(
+    document: Document, routed: list[tuple[MappingSpec, ServerSpec]], real: Mapping[str, Path]
+) -> None:
     """Nested local folders that two accounts of one host publish to one tree: every file would have two owners."""
     for (one, here), (two, there) in combinations(routed, 2):
         if _host_port(here) != _host_port(there) or here.user == there.user:
@@ -147,7 +149,7 @@ def _check_same_host(document: Document, routed: list[tuple[MappingSpec, ServerS
         ways = _components(one.remote), _components(two.remote)
         if not (_within(*ways) or _within(*reversed(ways))):
             continue
-        folders = Path(os.path.realpath(one.local)).parts, Path(os.path.realpath(two.local)).parts
+        folders = real[one.name].parts, real[two.name].parts
         if _within(*folders) or _within(*reversed(folders)):
             text = (
                 f"found `{two.local}`, overlapping `{one.local}` of mapping {one.name} (line {_line(document, one)}), "

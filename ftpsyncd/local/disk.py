@@ -18,13 +18,12 @@ from typing import Protocol, TypeVar
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Listing, Presence
+from ftpsyncd.patience import ANSWER_S
 
 Delivery = Listing | WatchReport
 
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
-ANSWER_S = 5.0
-"""A disk that has not told in this time what the root is, or what a person asks for, does not answer."""
 
 _T = TypeVar("_T")
 
@@ -94,11 +93,13 @@ class DiskThread(threading.Thread):
 
         To begin to watch a large tree takes its time also at a disk that does.
         """
-        if self._question is None or not self._question.is_alive():
-            self._asked_at = time.monotonic()
-            self._question = threading.Thread(target=self._look_at_root, name=f"{self.name}, asked", daemon=True)
-            self._question.start()
-        return time.monotonic() - self._asked_at < ANSWER_S
+        with self._asked:
+            # By the engine, and by whoever waits for the start.
+            if self._question is None or not self._question.is_alive():
+                self._asked_at = time.monotonic()
+                self._question = threading.Thread(target=self._look_at_root, name=f"{self.name}, asked", daemon=True)
+                self._question.start()
+            return time.monotonic() - self._asked_at < ANSWER_S
 
     def _look_at_root(self) -> None:
         with suppress(OSError):

@@ -8,10 +8,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ftpsyncd import patience
 from ftpsyncd.config import load
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.compare import Drift
@@ -19,7 +23,8 @@ from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUna
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
 from ftpsyncd.service import claim
-from ftpsyncd.survey import in_no_mapping, locate
+from ftpsyncd.status import MappingState
+from ftpsyncd.survey import in_no_mapping, locate, offline_status
 from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import STATUS, FakeDaemon
@@ -56,6 +61,25 @@ def test_status_comes_from_the_ledger_without_a_daemon(ftpsyncd, config_file):
     assert document["daemon"]["running"] is False
     assert [each["name"] for each in document["mappings"]] == ["gallery", "shop"]
     assert "not running" in ftpsyncd("status", "-c", config_file).out
+
+
+def test_status_without_a_daemon_does_not_wait_for_a_disk_that_hangs(config_file, monkeypatch):
+    config, goes_on, is_dir = load(config_file), threading.Event(), Path.is_dir
+    monkeypatch.setattr(patience, "ANSWER_S", 0.3)
+
+    def hangs(path: Path) -> bool:
+        if path == config.mappings["shop"].local:
+            goes_on.wait(20)
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", hangs)
+    began = time.monotonic()
+    shown = {mapping.name: mapping for mapping in offline_status(config).mappings}
+    assert time.monotonic() - began < 5
+    goes_on.set()
+    assert shown["shop"].state is MappingState.SOURCE_MISSING
+    assert shown["shop"].message == f"the disk of shop does not answer: {config.mappings['shop'].local}"
+    assert "does not answer" not in shown["gallery"].message
 
 
 def test_status_of_one_mapping(ftpsyncd, config_file, daemon):

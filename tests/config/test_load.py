@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ftpsyncd import patience
 from ftpsyncd.config import ControlSpec, LogSpec, check_secrets, find_config, load, loading
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
@@ -298,6 +302,50 @@ def test_a_word_that_was_meant_as_a_group_or_an_ending_is_warned_of(loaded, home
     assert [f'did you mean "{meant}"?' in warning for warning in warnings] == ([True] if meant else [])
     (home / "drop" / word).mkdir()
     assert loaded(text).warnings == ()
+
+
+@pytest.fixture
+def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on a disk that answers nothing until the test is over."""
+    folder, goes_on = home / "hung", threading.Event()
+    folder.mkdir()
+    for name in ("stat", "lstat"):
+        look = getattr(os, name)
+
+        def hangs(path, *args, look=look, **kwargs):
+            if os.fspath(path) == str(folder) or str(path).startswith(f"{folder}/"):
+                goes_on.wait(3)
+            return look(path, *args, **kwargs)
+
+        monkeypatch.setattr(os, name, hangs)
+    monkeypatch.setattr(patience, "ANSWER_S", 0.5)
+    yield folder
+    goes_on.set()
+
+
+def test_disks_that_do_not_answer_keep_nobody_waiting(loaded, home, hung):
+    """A daemon that loads its configuration obeys no signal meanwhile and feeds no watchdog."""
+    (home / "drop/jpg").touch()
+    names = [f"h{i}" for i in range(5)]
+    mappings = "".join(f"  {name}: {{local: hung/{name}, remote: 'web:/{name}', include: [gif]}}\n" for name in names)
+    began = time.monotonic()
+    config = loaded(f"{SERVERS}mappings:\n{mappings}  g: {{local: drop, remote: 'web:/g', include: [jpg]}}\n")
+    assert time.monotonic() - began < 4
+    assert list(config.mappings) == [*names, "g"]
+    for name in names:
+        [silent, word] = [warning for warning in config.warnings if f"mappings.{name}." in warning]
+        assert silent.endswith(f"local: cannot look at {hung}/{name}: its disk has not answered for 0.5 s")
+        assert 'did you mean "*.gif"?' in word
+    assert len(config.warnings) == 2 * len(names)
+
+
+def test_a_folder_whose_disk_does_not_answer_is_where_it_is_written(loaded, hung):
+    text = """
+        servers: {web: {host: h, user: u, tls: 'off'}, other: {host: h, user: v, tls: 'off'}}
+        mappings: {one: {local: hung, remote: "web:/a"}, two: {local: hung/in, remote: "other:/a"}}
+    """
+    with pytest.raises(ConfigError, match="overlapping"):
+        loaded(text)
 
 
 @pytest.mark.parametrize(

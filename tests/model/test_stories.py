@@ -433,6 +433,32 @@ def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
         world.close()
 
 
+def test_a_disk_that_hangs_while_deletes_wait_deletes_nothing_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    for steps in range(0, STEPS, 7):
+        world = begun()
+        try:
+            world.do(("delete", 0))
+            for _ in range(steps):
+                if not (world.deliver() or world.turn() or world.look()):
+                    world.time.now += 1.0
+            before = dict(world.server.files)
+            with monkeypatch.context() as hung:
+                hung.setattr(world, "look", lambda: False)
+                hung.setattr(world._disk, "answers", lambda: False)
+                for _ in range(20):
+                    world.do(("pass_time", 3.0))
+                    world.do(("go_on", 0.1))
+                assert world._mirror.removals.missing.startswith(f"the disk of {M} has not answered for ")
+                assert world.why("1").state == "source_missing"
+                after = dict(world.server.files)
+                world.do(("go_on", 4000.0))
+            assert world.server.files == after
+            assert after in (before, {path: file for path, file in before.items() if path != f"{BASE}/1"})
+            world.come_to_rest()
+        finally:
+            world.close()
+
+
 def test_what_was_asked_of_the_folder_while_another_was_in_its_place_is_asked_again():
     world = begun()
     try:

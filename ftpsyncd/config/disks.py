@@ -1,0 +1,61 @@
+"""What the rules have to know of the disks on which the mappings' folders are.
+
+In: folders, and names in them. Out: what is there. Called by `rules`. A disk may hang for ever, and a daemon loads its
+configuration on the thread that systemd and signals wait for: so all are asked side by side, and not for long.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+from stat import S_ISDIR
+from typing import NamedTuple
+
+from ftpsyncd import patience
+
+
+class Seen(NamedTuple):
+    """What is at one mapping's `local`."""
+
+    real: Path
+    """It without symbolic links; as it is written where the disk does not answer."""
+    trouble: str = ""
+    """Why nothing else is known; empty if it is."""
+    parent_is_folder: bool = True
+    is_folder: bool = True
+    """Also true where nothing is there (yet), or nothing for us."""
+    there: frozenset[str] = frozenset()
+    """Of the names in it that were asked for."""
+
+
+def look(folders: Mapping[str, tuple[Path, Collection[str]]]) -> dict[str, Seen]:
+    """Look at folders, each with the names in it that somebody wants to know about.
+
+    Args:
+        folders: by the names of their mappings.
+    """
+    seen = patience.answers({name: partial(_look, *folder) for name, folder in folders.items()})
+    return {name: seen.get(name) or _silent(local) for name, (local, _) in folders.items()}
+
+
+def _silent(local: Path) -> Seen:
+    return Seen(local, f"cannot look at {local}: its disk has not answered for {patience.ANSWER_S:g} s")
+
+
+def _look(local: Path, names: Collection[str]) -> Seen:
+    real = Path(os.path.realpath(local))
+    there = frozenset(name for name in names if os.path.lexists(local / name))
+    try:
+        parent_is_folder = S_ISDIR(local.parent.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        parent_is_folder = False
+    except OSError as error:
+        return Seen(real, f"cannot look at {local.parent}: {error.strerror}", there=there)
+    try:
+        is_folder = S_ISDIR(local.stat().st_mode)
+    except OSError:
+        # The daemon waits for it and says so.
+        is_folder = True
+    return Seen(real, "", parent_is_folder, is_folder, there)
