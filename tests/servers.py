@@ -101,7 +101,7 @@ def certificates() -> Certificates:
     directory = Path(tempfile.mkdtemp(prefix="ftpsyncd-certificates-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     ca = trustme.CA()
-    issued = ca.issue_cert("localhost", "127.0.0.1", BENCH, key_type=trustme.KeyType.RSA)
+    issued = ca.issue_cert("localhost", "127.0.0.1", "::1", BENCH, key_type=trustme.KeyType.RSA)
     paths = Certificates(*(directory / f"{name}.pem" for name in ("ca", "server", "key", "chain", "client")))
     ca.cert_pem.write_to_path(paths.ca)
     issued.private_key_and_cert_chain_pem.write_to_path(paths.server)
@@ -372,7 +372,7 @@ def _free_port(host: str) -> Iterator[int]:
             try:
                 # An abstract name (unix(7)): gone with its owner, whatever becomes of that.
                 claim.bind(f"\0ftpsyncd-test-port-{port}")
-                socket.create_server((host, port)).close()
+                socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
             except OSError:
                 continue
             yield port

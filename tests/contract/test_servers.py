@@ -139,6 +139,20 @@ def test_a_server_that_dies_while_it_receives(kind):
         assert not session.usable
 
 
+@pytest.mark.parametrize("mode", list(DataMode))
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_a_server_with_an_ipv6_address(mode: DataMode, tls: str):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    with running("pyftpdlib", tls=tls, host="::1") as server, Account(server.spec(mode=mode))() as session:
+        for name in ("/a", "/b"):
+            put(session, name)
+        assert sorted(entry.name for entry in session.list_dir("/")) == ["a", "b"]
+        assert (server.home / "b").exists()
+
+
 class TestTls:
     def test_a_certificate_from_nowhere_is_refused(self):
         with running("pyftpdlib", tls="explicit") as server:
