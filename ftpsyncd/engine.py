@@ -166,6 +166,8 @@ class Engine:
 
     def start(self) -> None:
         """Start the engine's thread."""
+        # Who asks before the first turn is over hears of what there is, too.
+        self._status = self._snapshot(self._moment())
         self._thread.start()
 
     def without(self, server: str, message: str) -> None:

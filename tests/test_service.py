@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import RootIdentity
+from ftpsyncd.removals import Moment
 from ftpsyncd.service import Service, claim
 from ftpsyncd.status import MappingState
 from tests.servers import PASSWORD, USER, running
@@ -220,6 +222,28 @@ def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monk
         assert source == [(EventKind.SOURCE_MISSING, "b"), (EventKind.SOURCE_BACK, "b")]
     finally:
         answers.set()
+        one.stop()
+
+
+def test_all_mappings_are_told_of_before_the_first_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks right after the start would hear that there is no mapping of that name."""
+    turns, turn = threading.Event(), engine.Engine.turn
+
+    def later(one: engine.Engine, messages: list[Callable[[Moment], None]]) -> None:
+        turns.wait(60)
+        turn(one, messages)
+
+    monkeypatch.setattr(engine.Engine, "turn", later)
+    one = Service(load(several(tmp_path)), one_pass=True)
+    one.start()
+    try:
+        status = one.status()
+        assert [(mapping.name, mapping.state) for mapping in status.mappings] == [
+            (name, MappingState.SYNCING) for name in "abcd"
+        ]
+        assert [server.name for server in status.servers] == ["web"]
+    finally:
+        turns.set()
         one.stop()
 
 
