@@ -13,8 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 from ftpsyncd.errors import (
     FileChangedError,
@@ -31,6 +29,7 @@ from ftpsyncd.publish import Progress, Publisher
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
 from ftpsyncd.remote.profile import LONGEST_SILENCE_S
+from ftpsyncd.workers import Worker
 
 TEND_EVERY_S = 15.0
 IDLE_CLOSE_S = 60.0
@@ -38,6 +37,8 @@ IDLE_THREAD_S = 60.0
 """Not less: the last thread to go has closed all connections."""
 STUCK_S = 1800.0
 """Far beyond every time-out of a session, and the time that reading a huge file takes."""
+HUNG_S = 30.0
+"""A worker that has done nothing for so long waits for the disk, if that does not answer."""
 
 
 class Crew:
@@ -73,7 +74,7 @@ class Crew:
         self._fresh = FreshDirectories()
         self._ready = threading.Condition()
         self._handed: deque[Action] = deque()
-        self._threads: set[threading.Thread] = set()
+        self._workers: set[Worker] = set()
         self._idle = 0
         self._stopping = False
         self._connecting = threading.Condition()
@@ -81,11 +82,9 @@ class Crew:
         """The thread that finds out whether the server is there."""
         self._down: FtpsyncdError | None = None
         self._greeted_at = -math.inf
-        self._progress: dict[int, Progress] = {}
-        self._signs: dict[int, _Sign] = {}
 
     def __repr__(self) -> str:
-        return f"<Crew {self.name} threads={len(self._threads)} handed={len(self._handed)} {self._pool!r}>"
+        return f"<Crew {self.name} workers={len(self._workers)} handed={len(self._handed)} {self._pool!r}>"
 
     @property
     def connections(self) -> int:
@@ -99,7 +98,7 @@ class Crew:
     def transfers(self) -> list[Progress]:
         """The files on their way."""
         with self._ready:
-            return list(self._progress.values())
+            return [progress for worker in self._workers if (progress := worker.progress) is not None]
 
     def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
         """Give actions to the workers.
@@ -114,21 +113,24 @@ class Crew:
             if afresh:
                 self._down = None
             self._handed.extend(actions)
-            wanted = max(len(self._handed) - self._idle, expected - len(self._threads))
-            for _ in range(min(wanted, self._connections - len(self._threads))):
-                thread = threading.Thread(target=self._work, name=f"ftpsyncd-{self.name}-worker", daemon=True)
-                self._threads.add(thread)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    # The system allows no further one now: those that there are do the work.
-                    self._threads.discard(thread)
-                    break
+            self._start(max(len(self._handed) - self._idle, expected - len(self._workers)))
             if self._idle:
                 self._ready.notify(len(actions))
-            nobody = not self._threads
+            nobody = not self._workers
         if nobody:
             self._without_session(ServerUnavailableError("The system lets no thread begin that could connect."))
+
+    def _start(self, count: int) -> None:
+        """Start so many workers more, as far as there may be; `_ready` is held."""
+        for _ in range(min(count, self._connections - len(self._workers))):
+            worker = Worker(self._work, f"ftpsyncd-{self.name}-worker")
+            self._workers.add(worker)
+            try:
+                worker.thread.start()
+            except RuntimeError:
+                # The system allows no further one now: those that there are do the work.
+                self._workers.discard(worker)
+                break
 
     def stuck(self, now: float) -> bool:
         """Whether every worker that is at work has shown no sign of it for `STUCK_S`: a new process would do better.
@@ -136,12 +138,28 @@ class Crew:
         A worker that waits for a disk that does not answer does not count: no new process could help it.
         """
         with self._ready:
-            for worker, sign in self._signs.items():
-                sent = self._progress[worker].sent_bytes if worker in self._progress else 0
-                if sent != sign.sent_bytes:
-                    sign.at, sign.sent_bytes = now, sent
-            hung = [sign for sign in self._signs.values() if now - sign.at > STUCK_S]
-            return bool(hung) and len(hung) == len(self._signs) and not all(_waits_for_disk(s.thread) for s in hung)
+            at_work = [worker for worker in self._workers if worker.is_at_work()]
+            hung = [worker for worker in at_work if worker.hangs(now, STUCK_S)]
+            return bool(hung) and len(hung) == len(at_work) and not all(worker.waits_for_disk() for worker in hung)
+
+    def give_up(self, mapping: str) -> None:
+        """The disk of a mapping does not answer: do without the workers that wait for it, and cut their connections.
+
+        What they had taken is answered as after an outage. Others are started in their place.
+        """
+        now = time.monotonic()
+        with self._ready:
+            hung = [worker for worker in self._workers if worker.hangs(now, HUNG_S) and worker.works_for(mapping)]
+            self._workers.difference_update(hung)
+            left = [worker.give_up() for worker in hung]
+        for session, actions in left:
+            if session is not None:
+                self._pool.give_up(session)
+            for action in actions:
+                self._deliver(Failed(action, ServerUnavailableError(f"The disk of {mapping} does not answer.")))
+        with self._ready:
+            if not self._stopping:
+                self._start(len(self._handed) - self._idle)
 
     def recall(self, mapping: str) -> list[Action]:
         """Take back what was handed over for a mapping and no worker has begun."""
@@ -164,7 +182,7 @@ class Crew:
         """
         self.interrupt()
         with self._ready:
-            threads = list(self._threads)
+            threads = [worker.thread for worker in self._workers]
         deadline = time.monotonic() + timeout_s
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -184,21 +202,22 @@ class Crew:
             self._handed.appendleft(action)
             self._ready.notify()
 
-    def _work(self) -> None:
-        me = threading.get_ident()
-        publisher = Publisher(self._folder, self._fresh, lambda progress: self._show(me, progress), self._received)
+    def _work(self, worker: Worker) -> None:
+        publisher = self._publisher(worker)
         try:
             self._warm_up()
-            while self._await_work():
-                self._sign()
-                self._shift(publisher)
-                with self._ready:
-                    self._signs.pop(me, None)
+            while not worker.given_up and self._await_work(worker):
+                self._shift(worker, publisher)
         finally:
             with self._ready:
-                self._signs.pop(me, None)
-                self._threads.discard(threading.current_thread())
-                self._progress.pop(me, None)
+                self._workers.discard(worker)
+
+    def _publisher(self, worker: Worker) -> Publisher:
+        def received(upload: Upload, ctime_ns: int) -> None:
+            if not worker.given_up:
+                self._received(upload, ctime_ns)
+
+        return Publisher(self._folder, self._fresh, worker.show, received)
 
     def _warm_up(self) -> None:
         """Have a connection ready; why there is none is told when there is work for it."""
@@ -212,7 +231,7 @@ class Crew:
             if not self._handed:
                 session.make_ready()
 
-    def _await_work(self) -> bool:
+    def _await_work(self, worker: Worker) -> bool:
         """Wait for an action, and tend the connections meanwhile; False when this thread is no longer needed."""
         until = time.monotonic() + IDLE_THREAD_S
         while True:
@@ -227,23 +246,23 @@ class Crew:
                     return True
                 if self._stopping or time.monotonic() >= until + TEND_EVERY_S:
                     # In one step: whoever hands something over from now on does not count on this thread.
-                    self._threads.discard(threading.current_thread())
+                    self._workers.discard(worker)
                     return False
             self._pool.tend()
 
-    def _shift(self, publisher: Publisher) -> None:
+    def _shift(self, worker: Worker, publisher: Publisher) -> None:
         """Perform what there is on one session; every action taken gets an outcome, whatever happens."""
-        taken: deque[Action] = deque()
         error: FtpsyncdError
         try:
-            with ExitStack() as stack:
+            with worker.at_work(), ExitStack() as stack:
                 session = self._lease(stack)
+                worker.uses(session)
                 # While this one connected, another may have taken what was handed over.
                 self._make_ready(session)
-                for outcome in publisher.perform(session, _Taking(self, taken)):
-                    _remove(taken, outcome.action)
-                    self._sign()
-                    self._deliver(outcome)
+                for outcome in publisher.perform(session, _Taking(self, worker)):
+                    if worker.leaves(outcome.action):
+                        worker.sign()
+                        self._deliver(outcome)
             error = FileChangedError("The connection ended before its turn.")
         except _NoSessionError as none:
             self._without_session(none.error)
@@ -252,7 +271,7 @@ class Crew:
             error = failed
         except Exception as bug:
             error = _internal(bug)
-        for action in taken:
+        for action in worker.leaves_all():
             self._deliver(Failed(action, error))
 
     def _lease(self, stack: ExitStack) -> RemoteSession:
@@ -338,22 +357,6 @@ class Crew:
         for action in actions:
             self._deliver(Failed(action, error, connecting=True))
 
-    def _sign(self) -> None:
-        """This worker does something."""
-        sign = self._signs.get(threading.get_ident())
-        if sign is not None:
-            sign.at = time.monotonic()
-            return
-        with self._ready:
-            self._signs[threading.get_ident()] = _Sign(threading.get_native_id(), time.monotonic())
-
-    def _show(self, worker: int, progress: Progress | None) -> None:
-        with self._ready:
-            if progress is None:
-                self._progress.pop(worker, None)
-            else:
-                self._progress[worker] = progress
-
 
 def _counts_for_all(error: FtpsyncdError) -> bool:
     """Whether what prevented one connection would prevent every other one; it cannot be the fault of a file."""
@@ -362,25 +365,6 @@ def _counts_for_all(error: FtpsyncdError) -> bool:
 
 def _internal(bug: Exception) -> InternalError:
     return InternalError(f"internal error: {type(bug).__name__}: {bug}")
-
-
-@dataclass(slots=True)
-class _Sign:
-    """When a worker last did something."""
-
-    thread: int
-    """Its number in the kernel."""
-    at: float
-    sent_bytes: int = 0
-
-
-def _waits_for_disk(thread: int) -> bool:
-    """Whether the kernel lets a thread wait for something that cannot be interrupted (proc(5), state D)."""
-    try:
-        stat = Path(f"/proc/self/task/{thread}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[:1] == ["D"]
 
 
 class _NoSessionError(Exception):
@@ -394,21 +378,17 @@ class _NoSessionError(Exception):
 class _Taking:
     """The crew's stream, noting what one worker has taken and not yet answered."""
 
-    def __init__(self, crew: Crew, taken: deque[Action]) -> None:
+    def __init__(self, crew: Crew, worker: Worker) -> None:
         self._crew = crew
-        self._taken = taken
+        self._worker = worker
 
     def next(self) -> Action | None:
         action = self._crew.next()
-        if action is not None:
-            self._taken.append(action)
+        if action is not None and not self._worker.takes(action):
+            self._crew.put_back(action)
+            return None
         return action
 
     def put_back(self, action: Action) -> None:
-        self._taken.remove(action)
-        self._crew.put_back(action)
-
-
-def _remove(taken: deque[Action], action: Action) -> None:
-    if action in taken:
-        taken.remove(action)
+        if self._worker.leaves(action):
+            self._crew.put_back(action)

@@ -84,6 +84,12 @@ class Hands(Protocol):
     def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
         """Take actions, and be ready for as many files at a time as are expected."""
 
+    def recall(self, mapping: str) -> list[Action]:
+        """Take back what was handed over for a mapping and nobody has begun."""
+
+    def give_up(self, mapping: str) -> None:
+        """The disk of a mapping does not answer: wait for nobody who waits for it."""
+
     def transfers(self) -> list[Progress]:
         """Files on their way."""
 
@@ -365,9 +371,17 @@ class Engine:
         for name, mirror in self.mirrors.items():
             if self._check_at.get(name, 0.0) <= at.now:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
-                mirror.check_source(at.now)
+                if not mirror.check_source(at.now):
+                    self._go_on_without(mirror)
             if not self.ledger.overfull:
                 mirror.pump(at)
+
+    def _go_on_without(self, mirror: Mirror) -> None:
+        """Its disk does not answer: its server is there for the other mappings."""
+        server = self.servers[mirror.spec.server]
+        for action in reversed(server.crew.recall(mirror.spec.name)):
+            server.queue.finish(action, requeue=True)
+        server.crew.give_up(mirror.spec.name)
 
     @staticmethod
     def _may_start(server: Server, action: Action) -> bool:
@@ -443,7 +457,7 @@ class Engine:
         if q.idle and not q.only_additions:
             for mirror in self.mirrors.values():
                 # Not before the first pass: what it finds on disk goes on with what is there.
-                if mirror.queue is not q or mirror.paused or not mirror.intents:
+                if mirror.queue is not q or mirror.suspended or not mirror.intents:
                     continue
                 if mirror.looks.passes and not mirror.busy_looking(at.now):
                     mirror.intents.ask(mirror.waits.pending, at.now)

@@ -29,6 +29,7 @@ from ftpsyncd.model import (
     MakeDir,
     Presence,
     Rename,
+    RootIdentity,
     Row,
     Upload,
     basename,
@@ -87,11 +88,12 @@ class Mirror:
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.paused = ledger.paused(mapping_id)
+        self._going = False
         self.watcher = WatchReport("none", None, "", 0)
         self.inherited = set(queue.running(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self._selection = selection
-        queue.suspend(spec.name, suspended=self.paused)
+        self._suspend()
 
     def __repr__(self) -> str:
         return f"<Mirror {self.spec.name} {self.dirty!r} {self.removals!r} {self.waits!r}>"
@@ -121,7 +123,7 @@ class Mirror:
         if report.root is None:
             self.source_missing(report.problem or f"the folder {self.spec.local} is not there")
         else:
-            self.removals.source_present(report.root, at)
+            self._source_present(report.root, at)
 
     # ── the root ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,13 +133,23 @@ class Mirror:
         self.waits.clear()
         self.dirty.clear()
         self.looks.drop_next()
+        self._suspend()
 
-    def check_source(self, now: float) -> None:
-        """Have it looked whether the root is there; of a disk that does not answer it is not known."""
+    def _source_present(self, root: RootIdentity, at: Moment) -> None:
+        self.removals.source_present(root, at)
+        self._suspend()
+
+    def check_source(self, now: float) -> bool:
+        """Have it looked whether the root is there; of a disk that does not answer it is not known.
+
+        Returns:
+            Whether it answers.
+        """
         silent_s = self.looks.check_source(now)
         if silent_s:
             silence = f"the disk of {self.spec.name} has not answered for {silent_s:.0f} s"
             self.source_missing(f"{silence}, and nothing of it is published until it does")
+        return not silent_s
 
     # ── looks at the disk ────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,7 +196,7 @@ class Mirror:
         if self.removals.missing:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
-            self.removals.source_present(listing.root, at)
+            self._source_present(listing.root, at)
         self.offers.doubt_arrivals(listing)
         if listing.presence is Presence.UNREADABLE:
             self.unreadable.note_directory(directory, listing.problem, at)
@@ -458,7 +470,21 @@ class Mirror:
         """A person wants nothing more to be started, or wants it to go on."""
         self.paused = paused
         self.ledger.set_paused(self.id, paused=paused)
-        self.queue.suspend(self.spec.name, suspended=paused)
+        self._suspend()
+
+    @property
+    def suspended(self) -> bool:
+        """Whether nothing may be begun: a person wants it so, or the disk is not there to look at once more."""
+        return self.paused or self._going or bool(self.removals.missing)
+
+    def leave(self) -> None:
+        """The mapping is going: look at nothing more and begin nothing more."""
+        self._going = True
+        self.looks.detach()
+        self._suspend()
+
+    def _suspend(self) -> None:
+        self.queue.suspend(self.spec.name, suspended=self.suspended)
 
 
 def _failed(count: int) -> str:

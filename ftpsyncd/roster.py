@@ -231,8 +231,7 @@ class Roster:
         def suspend() -> None:
             for name in names:
                 mirror = self._engine.mirrors[name]
-                mirror.looks.detach()
-                mirror.queue.suspend(name, suspended=True)
+                mirror.leave()
                 self._take_back(mirror)
 
         def running() -> set[str]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from ftpsyncd import crew as crew_module
+from ftpsyncd import deleting
 from ftpsyncd.crew import STUCK_S, Crew
 from ftpsyncd.errors import ConfigError, InternalError, LoginRefusedError, Retry, ServerUnavailableError
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.model import Done, Failed, Outcome, Probe
-from ftpsyncd.remote.memory import MemoryServer
+from ftpsyncd.model import Delete, Done, Failed, Outcome, Probe, RemoveDir
+from ftpsyncd.remote.memory import MemoryFile, MemoryServer
 from ftpsyncd.remote.port import RemoteSession
+from ftpsyncd.specs import MappingSpec
+from ftpsyncd.workers import Worker
 from tests.waiting import until
 
 
@@ -237,8 +241,89 @@ def test_a_worker_that_shows_no_sign_hangs_until_it_shows_one(crew: Crew, gate: 
 def test_a_worker_that_waits_for_a_disk_is_not_helped_by_a_restart(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     crew.hand([Probe("web")])
     until(lambda: crew.stuck(later(STUCK_S + 1)), "the worker has begun")
-    monkeypatch.setattr(crew_module, "_waits_for_disk", lambda _thread: True)
+    monkeypatch.setattr(Worker, "waits_for_disk", lambda _worker: True)
     assert not crew.stuck(later(STUCK_S + 1))
+
+
+def given_up(crew: Crew) -> bool:
+    """The engine says so again and again, for as long as the disk does not answer."""
+    crew.give_up("slow")
+    return True
+
+
+def test_what_a_worker_leaves_that_a_disk_keeps_waiting_is_answered_once_and_done_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was about to delete for two mappings; nothing that it does when the disk answers counts."""
+    hanging, answers = threading.Event(), threading.Event()
+
+    def look(folder: Folder, _path: str, _still_there: Callable[[int], bool]) -> None:
+        if folder.spec.name == "slow":
+            hanging.set()
+            assert answers.wait(60)
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.2)
+    folders = {name: Folder(MappingSpec(name, tmp_path / name, "web", f"/{name}")) for name in ("slow", "swift")}
+    server, outcomes = MemoryServer(dirs={"/", "/slow", "/swift"}), list[Outcome]()
+    server.files = {f"/{name}/{i}": MemoryFile(b"", 0) for name in folders for i in range(3)}
+    crew = Crew("web", server.connect, 1, folders.__getitem__, outcomes.append)
+    deletes = [Delete(name, str(i)) for i in range(2) for name in ("swift", "slow")]
+    try:
+        crew.hand(deletes)
+        assert hanging.wait(10)
+        (hung,) = crew._workers
+        crew.give_up("swift")
+        crew.give_up("another")
+        assert not outcomes, "it has not hung for long"
+        until(lambda: given_up(crew) and outcomes, "it is given up")
+        assert {outcome.action for outcome in outcomes} == set(deletes)
+        assert len(outcomes) == len(deletes)
+        for outcome in outcomes:
+            assert isinstance(outcome, Failed)
+            assert outcome.error.retry is Retry.SERVER
+            assert not outcome.connecting, "the server is not to blame"
+        assert crew.connections == server.sessions == 0
+        outcomes.clear()
+        crew.hand([Delete("swift", "2")])
+        until(lambda: outcomes, "another one does the rest")
+        assert isinstance(outcomes[0], Done)
+        assert crew.connections == 1
+        answers.set()
+        hung.thread.join(10)
+        assert not hung.thread.is_alive()
+        assert len(outcomes) == 1
+        assert sorted(server.files) == ["/slow/0", "/slow/1", "/slow/2", "/swift/0", "/swift/1"]
+        assert crew.connections == server.sessions == 1
+    finally:
+        answers.set()
+        assert crew.stop(10)
+
+
+def test_what_waits_behind_a_worker_that_is_given_up_is_done_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, answers = threading.Event(), threading.Event()
+
+    def look(folder: Folder, path: str, _still_there: Callable[[int], bool]) -> None:
+        if path == "hangs":
+            hanging.set()
+            assert answers.wait(60)
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.2)
+    folder = Folder(MappingSpec("slow", tmp_path, "web", "/"))
+    server, outcomes = MemoryServer(files={"/hangs": MemoryFile(b"", 0)}), list[Outcome]()
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append)
+    try:
+        crew.hand([RemoveDir("slow", "hangs"), Probe("web")])
+        assert hanging.wait(10)
+        until(lambda: given_up(crew) and len(outcomes) == 2, "both are answered")
+        assert isinstance(outcomes[0], Failed)
+        assert isinstance(outcomes[1], Done)
+    finally:
+        answers.set()
+        assert crew.stop(10)
 
 
 def test_connections_that_nobody_uses_are_kept_alive_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +336,7 @@ def test_connections_that_nobody_uses_are_kept_alive_then_closed(monkeypatch: py
         crew.hand([Probe("web")])
         until(lambda: outcomes, "it works")
         until(lambda: server.sessions == 0, "the connection is closed")
-        until(lambda: not crew._threads, "the thread has ended")
+        until(lambda: not crew._workers, "the thread has ended")
         asked = [verb for verb, _ in server.log].count("NOOP")
         assert asked >= 3  # the probe's own, and signs of life
         outcomes.clear()

@@ -9,19 +9,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from loguru import logger
 
-from ftpsyncd import engine, journal, looks, roster, service
+from ftpsyncd import crew, engine, journal, lastlook, looks, publish, roster, service
 from ftpsyncd.config import load
 from ftpsyncd.errors import ControlSocketError, LedgerError
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.local import disk
+from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.model import RootIdentity
+from ftpsyncd.model import RootIdentity, Upload
 from ftpsyncd.removals import Moment
 from ftpsyncd.service import Service, claim
+from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
 from tests.servers import PASSWORD, USER, running
 from tests.waiting import until
@@ -245,6 +247,70 @@ def test_all_mappings_are_told_of_before_the_first_turn(tmp_path: Path, monkeypa
     finally:
         turns.set()
         one.stop()
+
+
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting(
+    tls: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are published to one server, over one connection."""
+    answers, hanging = threading.Event(), threading.Event()
+    root_identity, open_planned = tree.root_identity, lastlook.open_planned
+
+    def look(root: Path) -> RootIdentity | None:
+        if root.name == "slow" and hanging.is_set():
+            answers.wait(60)
+        return root_identity(root)
+
+    def open_when_it_answers(spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
+        if spec.name == "slow":
+            hanging.set()
+            answers.wait(60)
+        return open_planned(spec, upload)
+
+    monkeypatch.setattr(tree, "root_identity", look)
+    monkeypatch.setattr(publish, "open_planned", open_when_it_answers)
+    monkeypatch.setattr(looks, "SILENT_S", 0.3)
+    monkeypatch.setattr(disk, "ANSWER_S", 0.2)
+    monkeypatch.setattr(crew, "HUNG_S", 0.3)
+    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    for name in ("slow", "swift"):
+        (tmp_path / name).mkdir()
+    for i in range(20):
+        (tmp_path / f"slow/{i}.jpg").write_bytes(b"picture")
+    with running("pyftpdlib", tls=tls) as server:
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            f"servers: {{web: {{host: 127.0.0.1, port: {server.port}, user: {USER}, tls: '{tls}', connections: 1,"
+            " tls_verify: false, password: {env: FTP_PASSWORD}}}\n"
+            f"defaults: {{settle: 0s}}\nmappings: {{slow: {{local: {tmp_path}/slow, remote: 'web:/slow'}},"
+            f" swift: {{local: {tmp_path}/swift, remote: 'web:/swift'}}}}\n"
+            f"state_dir: {tmp_path}/state\ncontrol: {{socket: {tmp_path}/s}}\n"
+        )
+        one = Service(load(config))
+        one.start()
+        try:
+            until(hanging.is_set, "a file on the slow disk is being opened")
+            (tmp_path / "swift/a.jpg").write_bytes(b"other picture")
+
+            def states() -> dict[str, MappingState]:
+                return {mapping.name: mapping.state for mapping in one.status().mappings}
+
+            until((server.home / "swift/a.jpg").exists, "the other mapping is published")
+            until(lambda: states()["slow"] is MappingState.SOURCE_MISSING, "it is told why the rest is not")
+            assert not list((server.home / "slow").glob("*.jpg"))
+            slow = one.status().mappings[0]
+            assert slow.pending == 20
+            assert slow.in_flight == slow.failed == slow.parked == 0
+            answers.set()
+            until(lambda: set(states().values()) == {MappingState.IN_SYNC}, "all is published when it answers")
+            assert sorted(path.name for path in (server.home / "slow").iterdir()) == sorted(
+                f"{i}.jpg" for i in range(20)
+            )
+        finally:
+            answers.set()
+            one.stop()
 
 
 def test_the_time_to_stop_counts_from_when_it_was_asked_for(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from ftpsyncd.patience import ANSWER_S
 
 Delivery = Listing | WatchReport
 
+STILL_S = 15.0
+"""A look that has been in one system call for so long, of a disk that has not told anything for longer, hangs."""
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
 
@@ -69,6 +71,12 @@ class DiskThread(threading.Thread):
         """Watching has begun, or it is known why it has not."""
         self._question: threading.Thread | None = None
         self._asked_at = 0.0
+        self._working = True
+        """It is looking at the disk, and does not wait to be asked."""
+        self._switches = 0
+        """Of the kernel, from and to this thread."""
+        self._moved_at = 0.0
+        """When that number was seen to have grown."""
 
     def list_dir(self, directory: str) -> None:
         """Ask for the whole of a directory."""
@@ -91,15 +99,24 @@ class DiskThread(threading.Thread):
     def answers(self) -> bool:
         """Whether the disk answers, as far as is known; does not wait: ask again later.
 
-        To begin to watch a large tree takes its time also at a disk that does.
+        To begin to watch a large tree takes its time also at a disk that does. A disk that is mounted further down may
+        not answer where the root does: then the thread stands still.
         """
         with self._asked:
             # By the engine, and by whoever waits for the start.
+            if self._working and self._stands_still(time.monotonic()):
+                return False
             if self._question is None or not self._question.is_alive():
                 self._asked_at = time.monotonic()
                 self._question = threading.Thread(target=self._look_at_root, name=f"{self.name}, asked", daemon=True)
                 self._question.start()
             return time.monotonic() - self._asked_at < ANSWER_S
+
+    def _stands_still(self, now: float) -> bool:
+        switches = 0 if self.native_id is None else _switches(self.native_id)
+        if switches != self._switches or not self._moved_at:
+            self._switches, self._moved_at = switches, now
+        return now - self._moved_at >= STILL_S
 
     def _look_at_root(self) -> None:
         with suppress(OSError):
@@ -132,7 +149,9 @@ class DiskThread(threading.Thread):
     def _next(self) -> Callable[[], None] | None:
         """The most urgent request, waiting for one; None when stopping."""
         with self._asked:
+            self._working, self._moved_at = False, 0.0
             self._asked.wait_for(lambda: self._stopping or self._check or self._probes or self._listings)
+            self._working = True
             if self._stopping:
                 return None
             if self._check:
@@ -160,6 +179,19 @@ class DiskThread(threading.Thread):
         except Exception as error:  # as above; the next check tries again
             report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}", 0)
         self._deliver(report)
+
+
+def _switches(thread: int) -> int:
+    """How often the kernel has let another thread run instead of this one: a thread that hangs is never switched to.
+
+    The kernel finds hung tasks in the same way; the numbers are in /proc/PID/task/TID/status (proc(5)).
+    """
+    try:
+        lines = Path(f"/proc/self/task/{thread}/status").read_text().splitlines()
+    except OSError:
+        # It is just ending.
+        return 0
+    return sum(int(line.rpartition("\t")[2]) for line in lines if "_ctxt_switches:" in line)
 
 
 class Glances:

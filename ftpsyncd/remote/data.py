@@ -122,7 +122,7 @@ class DataLine:
     def __init__(self, control: Control, sock: socket.socket, answer: Answer) -> None:
         self._control = control
         self._answer = answer
-        self._sock = sock
+        self._sock = control.data = sock
         self._protected: ssl.SSLSocket | None = None
         sock.settimeout(0)
 
@@ -156,7 +156,7 @@ class DataLine:
             return
         try:
             if not isinstance(self._sock, ssl.SSLSocket):
-                self._sock = _wrap(self._control, self._sock)
+                self._sock = self._control.data = _wrap(self._control, self._sock)
             assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - it has a context
             self._protected = self._sock
             self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s)

@@ -536,6 +536,10 @@ class MemorySession:
                 self._closed = True
                 self._server.sessions -= 1
 
+    def cut(self) -> None:
+        """See `port.RemoteSession.cut`."""
+        self.close()
+
     def __enter__(self) -> Self:
         return self
 

@@ -52,6 +52,8 @@ class Pool:
         self._idle: list[_Idle] = []
         """The most recently used one is last: the others age and are closed."""
         self._leased = 0
+        self._given_up: set[RemoteSession] = set()
+        """Cut while they were leased, and not counted any more."""
         self._closed = False
 
     def __repr__(self) -> str:
@@ -102,12 +104,21 @@ class Pool:
     def _give_back(self, session: RemoteSession) -> None:
         now = self._clock()
         with self._lock:
-            self._leased -= 1
-            keep = session.usable and not self._closed
+            given_up = session in self._given_up
+            self._given_up.discard(session)
+            self._leased -= not given_up
+            keep = session.usable and not self._closed and not given_up
             if keep:
                 self._idle.append(_Idle(session, now, now))
         if not keep:
             session.close()
+
+    def give_up(self, session: RemoteSession) -> None:
+        """End a session whose thread hangs; when it comes back, it is closed."""
+        with self._lock:
+            self._given_up.add(session)
+            self._leased -= 1
+        session.cut()
 
     def tend(self) -> None:
         """Close what was idle for too long, ask the others for a sign of life. Never raises.

@@ -182,6 +182,9 @@ class RemoteSession(Protocol):
         Patient: wait for the answer, after which the server counts this connection no more.
         """
 
+    def cut(self) -> None:
+        """End the connection from another thread than the one that uses it, which finds out; it closes it, too."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -106,7 +106,7 @@ class Session:
 
     def doubt(self) -> None:
         """A batch may have ended this session. What ends several that are open side by side counts once."""
-        if self.profile.doubts == self._doubts:
+        if self.profile.doubts == self._doubts and not self.control.was_cut:
             self.profile.doubt()
 
     def abandon(self) -> None:
@@ -172,7 +172,7 @@ class Session:
                     yield self.final()
                     answered += 1
             except ServerUnavailableError as error:
-                if error.reply[:3] != "421":
+                if error.reply[:3] != "421" and not self.control.was_cut:
                     if part[answered] == b"EPSV" and ":" not in self.control.local:
                         # All before it was answered: that came in a batch is not to blame.
                         self.batching = False
@@ -432,6 +432,10 @@ class Session:
                 if patient:
                     self.control.reply(self.control.timeouts.close_s)
         self.control.close(orderly=orderly)
+
+    def cut(self) -> None:
+        """See `port.RemoteSession.cut`."""
+        self.control.cut()
 
     def __enter__(self) -> Self:
         return self

@@ -190,6 +190,10 @@ class Control:
         self.host = host
         self.timeouts = timeouts
         self.broken = False
+        self.was_cut = False
+        """Somebody else than the peer or its user has ended it (`cut`): that says nothing about the server."""
+        self.data: socket.socket | None = None
+        """Of the data connection that was opened last."""
         self.data_resumed = False
         """The last protected data connection resumed this line's TLS session."""
         self.wanted_group = ""
@@ -449,6 +453,15 @@ class Control:
             while answer() is None and time.monotonic() < deadline:
                 self._receive(max(0.001, deadline - time.monotonic()))
         return answer() is not None
+
+    def cut(self) -> None:
+        """End this line and its data line from another thread than the one that uses and closes them."""
+        self.was_cut = self.broken = True
+        for sock in (self._sock, self.data):
+            if sock is not None:
+                # Not the method of SSLSocket, which takes TLS away from under who uses it.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self, *, orderly: bool = False) -> None:
         """Close at once, without a word.

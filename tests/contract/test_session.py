@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import threading
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import pytest
 
@@ -538,6 +540,47 @@ class TestTheSession:
         (result,) = publish(session, job(f"{remote.base}/no/x"))
         assert isinstance(result.error, RemoteError)
         assert result.error.reply[:3] in {"550", "553"}
+
+
+class TestCut:
+    """Whoever uses a connection that another thread has ended finds that out, and nothing of it comes later."""
+
+    def test_a_connection_at_rest(self, remote, session):
+        put(session, f"{remote.base}/f", b"first")
+        session.cut()
+        assert not session.usable
+        for use in (session.noop, lambda: session.stat(f"{remote.base}/f"), lambda: session.make_dir("/d")):
+            with pytest.raises(ServerUnavailableError):
+                use()
+        session.close()
+        assert remote.names() == {"f"}
+
+    def test_a_connection_that_waits_for_a_file_to_be_read(self, remote, session, tmp_path):
+        path = tmp_path / "f"
+        path.write_bytes(b"x" * 300_000)
+        reading, cut = threading.Event(), threading.Event()
+
+        def slow() -> BinaryIO:
+            file: BinaryIO = path.open("rb")
+            reading.set()
+            assert cut.wait(10)
+            return file
+
+        def cut_it() -> None:
+            assert reading.wait(10)
+            session.cut()
+            cut.set()
+
+        cutter = threading.Thread(target=cut_it)
+        cutter.start()
+        (result,) = publish(session, job(f"{remote.base}/f", b"x" * 300_000, open=slow))
+        cutter.join()
+        assert isinstance(result.error, ServerUnavailableError)
+        session.close()
+        assert "f" not in remote.names()
+        with remote.connect() as another:
+            put(another, f"{remote.base}/g", b"another")
+        assert remote.read(f"{remote.base}/g") == b"another"
 
 
 def test_remote_is_printable(remote: Remote):

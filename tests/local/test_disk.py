@@ -166,6 +166,33 @@ def test_a_disk_that_does_not_answer_is_told_from_one_with_much_on_it(
     assert thread.stop()
 
 
+def test_a_disk_that_hangs_below_the_root_is_told_from_one_with_much_on_it(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "STILL_S", 0.3)
+    over = threading.Event()
+
+    def take_long(_scanner: Scanner, _directory: str, names: frozenset[str]) -> Listing:
+        while not over.wait(0.01):
+            pass
+        return Listing("", Presence.ABSENT, {}, names)
+
+    monkeypatch.setattr(_SlowScanner, "probe", take_long)
+    setup.thread.probe("", {"a"})
+    until_s = time.monotonic() + 1
+    while time.monotonic() < until_s:
+        assert setup.thread.answers()
+    over.set()
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    until(lambda: not setup.thread.answers(), "it is noticed")
+    setup.scanner.goes_on.set()
+    until(setup.thread.answers, "it is over")
+    until_s = time.monotonic() + 0.5
+    while time.monotonic() < until_s:
+        assert setup.thread.answers(), "nothing is asked of it"
+
+
 def test_people_look_at_one_folder_one_after_the_other(tmp_path: Path) -> None:
     glances, goes_on, entered = disk.Glances(), threading.Event(), threading.Event()
     looking, together, answers = 0, 0, []

@@ -50,6 +50,7 @@ from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.removals import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpec
+from ftpsyncd.workers import Worker
 from tests.model.drop import Drop, Time
 
 M, SERVER, BASE = "gallery", "web", "/site"
@@ -187,7 +188,8 @@ class _Crew(Crew):
         return bool(self._handed)
 
     def shift(self, publisher: Publisher) -> None:
-        self._shift(publisher)
+        # A worker each time: several are at it at once, on one thread.
+        self._shift(Worker(lambda _worker: None, "model"), publisher)
 
 
 class _Scanner(Scanner):
