@@ -6,7 +6,6 @@ In: a configuration. Out: plain records. Called by reading commands; no connecti
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
@@ -14,8 +13,9 @@ from typing import NamedTuple
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
-from ftpsyncd.errors import UsageError
+from ftpsyncd.errors import LocalUnreadableError, UsageError
 from ftpsyncd.failures import CHANGED
+from ftpsyncd.lastlook import exists
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import (
@@ -248,9 +248,16 @@ class _Survey:
         if self._ledger is None:
             return None
         for path, row in self._ledger.same_file(self._id, fingerprint):
-            if not os.path.lexists(self.spec.local / path):
+            if not self._is_there(path):
                 return path, row
         return None
+
+    def _is_there(self, path: str) -> bool:
+        """As the last look of a pass has it; what cannot be looked at is not gone."""
+        try:
+            return exists(self.spec, path)
+        except LocalUnreadableError:
+            return True
 
     def _deleted(self, path: str, kind: Kind) -> Iterator[Planned]:
         if self.spec.deletes is DeletePolicy.KEEP:

@@ -115,6 +115,26 @@ def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_ser
     assert worker.server.files[f"{BASE}/a"].content == CONTENT
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["whose date only changed", "that is there already"])
+def test_a_file_is_not_taken_for_there_under_a_name_that_the_server_changes(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, *, known: bool
+):
+    """What is found under the name is another file, which ours would be deleted with."""
+
+    def refuse(_session: MemorySession, path: str) -> None:
+        raise NameRefusedError(f"The server changes {path}.")
+
+    monkeypatch.setattr(MemorySession, "assure", refuse)
+    (worker.local / "a.").write_bytes(CONTENT)
+    seen = worker.sees("a.")
+    worker.server.files[f"{BASE}/a."] = MemoryFile(CONTENT, 1 if known else seen.mtime_ns // 10**9)
+    sha256 = hashlib.sha256(CONTENT).digest() if known else b""
+    (failed,) = worker.does(Upload(M, "a.", seen, sha256, replaces=known))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, NameRefusedError)
+    assert worker.server.files[f"{BASE}/a."].mtime_s == (1 if known else seen.mtime_ns // 10**9)
+
+
 @pytest.mark.parametrize("sizes", [(), (1,)])
 def test_what_is_deleted_several_times_on_one_day_is_all_in_the_trash(worker: Worker, sizes: tuple[int, ...]):
     trash = names.trash(BASE, "2024-05-01", "a")

@@ -137,8 +137,8 @@ class Session:
             raise NameNotSendableError(
                 f"The name {_called(path)} cannot be written in the server's encoding {self.account.spec.encoding}."
             ) from error
-        if name.count(b"/") != path.count("/") or (not path.isascii() and any(byte in name for byte in b"\r\n\0")):
-            # As ISO-2022-JP and UTF-7 do: it would be another path, or another command.
+        if name.count(b"/") != path.count("/"):
+            # As ISO-2022-JP and UTF-7 do: it would be another path. Line breaks come of no encoding that keeps ASCII.
             raise NameNotSendableError(
                 f"The name {_called(path)} is none in the server's encoding: that makes slashes."
             )

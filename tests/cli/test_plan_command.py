@@ -11,6 +11,7 @@ import pytest
 from ftpsyncd.config import load
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
 from ftpsyncd.specs import destination
 from ftpsyncd.tables import APPROVED_SINCE
@@ -30,6 +31,18 @@ def test_what_is_parked_is_listed(ftpsyncd, config_file):
     assert "It cannot be sent. Rename the file." in told
     assert "1 path is parked" in told
     assert "the servers have everything" not in told
+
+
+def test_a_file_whose_folder_moved_is_renamed_also_where_a_link_has_the_old_name(ftpsyncd, config_file):
+    """As a `sync` does: what is seen through a link that is not followed is not there."""
+    gallery = config_file.parent / "gallery"
+    (gallery / "new").mkdir()
+    (gallery / "new/a.jpg").write_text("x")
+    (gallery / "old").symlink_to("new")
+    publish(config_file, ["old/a.jpg"], fingerprint=fingerprint_of((gallery / "new/a.jpg").stat()))
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert ("rename", "new/a.jpg") in found
+    assert "upload" not in dict(found)
 
 
 def test_what_is_parked_counts_as_no_action(ftpsyncd, config_file):
@@ -58,6 +71,7 @@ def publish(
     paused: bool = False,
     root: int = 0,
     approved: dict[str, int] | None = None,
+    fingerprint: Fingerprint = Fingerprint(1, 1, 1),  # noqa: B008 - immutable
 ) -> None:
     """Have the ledger know files of the gallery, none of which is on disk, of directories that are known, too."""
     config = load(config_file)
@@ -68,7 +82,7 @@ def publish(
         for directory in {path.rpartition("/")[0] for path in paths}:
             ledger.put(mapping, directory, Row(Kind.DIR, Fingerprint(0, 0, 1), b"", 1))
         for path in paths:
-            ledger.put(mapping, path, Row(Kind.FILE, Fingerprint(1, 1, 1), b"", 1))
+            ledger.put(mapping, path, Row(Kind.FILE, fingerprint, b"", 1))
         if held:
             ledger.set_hold(mapping, Hold(HoldKind.MASS_DELETE, 1, "Too many."))
         if root:

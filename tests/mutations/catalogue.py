@@ -360,6 +360,14 @@ MUTATIONS = (
         "if _is_large(action) and self._large > self.cap:",
         "tests/core/test_schedule.py::test_large_files_leave_one_connection_to_small_ones",
     ),
+    Mutation(
+        "G5",
+        "workers that a hung disk keeps waiting are waited for",
+        "engine.py",
+        "        server.crew.give_up(mirror.spec.name)\n",
+        "",
+        "tests/test_service.py::test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting[off]",
+    ),
     # ── G6 bounded ───────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G6",

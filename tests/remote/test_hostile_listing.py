@@ -354,8 +354,9 @@ class TestContinuing:
             assert [path.name for path in target.iterdir()] == ["f"]
             return [line for line in server.log if line.startswith(("REST", "RETR"))]
 
-    def test_where_it_is_refused_all_is_fetched(self, target):
-        commands = self.fetched(target, part=self.CONTENT[:1_500_000], REST="502 Not here.")
+    @pytest.mark.parametrize("refusal", ["502 Not here.", "554 No.", "450 Try again.", "451 Try again."])
+    def test_where_it_is_refused_all_is_fetched(self, target, refusal):
+        commands = self.fetched(target, part=self.CONTENT[:1_500_000], REST=refusal)
         assert commands == [f"REST {1_500_000 - REPEATED}", "RETR /f"]
 
     def test_where_it_is_ignored_all_is_fetched(self, target):
