@@ -15,9 +15,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from ftpsyncd import patience
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core import names
 from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
@@ -86,9 +88,10 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
     yield from _config(config)
     yield from _alerts(config)
     yield from _state_dir(config.state_dir)
+    seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
     for mapping in config.mappings.values():
-        yield _folder(mapping)
-    yield from _watches(config.mappings.values())
+        yield seen.get(mapping.name) or _silent(mapping)
+    yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
     if offline:
         return
     for server in config.servers.values():
@@ -185,6 +188,16 @@ def _folder(mapping: MappingSpec) -> Finding:
             "Let the user that runs ftpsyncd read the folder, or correct `local`.",
         )
     return Finding(Level.OK, Area.MACHINE, subject, f"{mapping.local} can be read.")
+
+
+def _silent(mapping: MappingSpec) -> Finding:
+    return Finding(
+        Level.WARNING,
+        Area.MACHINE,
+        f"mapping {mapping.name}",
+        f"The disk of {mapping.local} has not answered for {patience.ANSWER_S:g} s.",
+        "Check the mount, and the file server behind it; publishing goes on by itself when it answers.",
+    )
 
 
 def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """Questions to disks, of which any may never answer: asked side by side, and awaited for so long at most.
 
 In: what is to be found out. Out: what was. Used where somebody waits for the answer: the configuration while it is
-loaded, `status` without a daemon. The work of a mapping has a thread of its own (`local.disk`).
+loaded, what answers without a daemon, `check`. The work of a mapping has a thread of its own (`local.disk`).
 """
 
 from __future__ import annotations

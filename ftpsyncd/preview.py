@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
@@ -123,7 +124,11 @@ class _Survey:
 
     def walk(self) -> Iterator[Planned]:
         """Everything that a pass would do, directories before what is in them, deletes as they are found."""
-        root = self._scanner.root_identity()
+        seen = patience.answers({"root": self._scanner.root_identity})
+        if not seen:
+            yield self._nothing("", f"the disk of {self.spec.local} has not answered for {patience.ANSWER_S:g} s")
+            return
+        root = seen["root"]
         if root is None:
             yield self._nothing("", f"{self.spec.local} is not there; nothing is deleted at the server meanwhile")
             return

@@ -11,6 +11,7 @@ import shlex
 import time
 from typing import NamedTuple
 
+from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.errors import NameNotSendableError
@@ -42,31 +43,26 @@ SKIPPED = "with `symlinks: follow` those are published that lead to something in
 
 def why(config: Config, path: str) -> Why:
     """Why a path is, or is not, at the server, from disk and ledger alone."""
+    found = locate(config, path)
+    if found is None:
+        return unmanaged(config, path)
+    spec, relative = found
     ledger = open_ledger(config)
     try:
-        found = locate(config, path)
         mapping_id = None
-        if ledger is not None and found is not None:
-            mapping_id = ledger.find_mapping(found[0].name, destination(found[0], config.servers[found[0].server]))
-        return why_from_ledger(config, path, ledger, mapping_id)
+        if ledger is not None:
+            mapping_id = ledger.find_mapping(spec.name, destination(spec, config.servers[spec.server]))
+        known = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+        return patience.answers({path: known.find}).get(path) or known.silent()
     finally:
         if ledger is not None:
             ledger.close()
 
 
-def why_from_ledger(config: Config, path: str, ledger: Ledger | None, mapping_id: int | None) -> Why:
-    """As `why`, with a ledger that is open already."""
-    found = locate(config, path)
-    if found is None:
-        roots = ", ".join(str(spec.local) for spec in config.mappings.values())
-        return Why(path, None, "unmanaged", f"it is in no mapping's folder ({roots})")
-    spec, relative = found
-    return reason(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
-
-
-def reason(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Why:
-    """Why a path of one mapping is, or is not, at the server; ``ledger`` is None if that does not know the mapping."""
-    return known_of(spec, path, relative, ledger, mapping_id).find()
+def unmanaged(config: Config, path: str) -> Why:
+    """What is said of a path that no mapping publishes."""
+    roots = ", ".join(str(spec.local) for spec in config.mappings.values())
+    return Why(path, None, "unmanaged", f"it is in no mapping's folder ({roots})")
 
 
 def known_of(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Known:

@@ -20,7 +20,7 @@ from ftpsyncd.local import disk
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
 from ftpsyncd.questions import CommandName, Health, Why
-from ftpsyncd.reasons import Known, failed_lately, known_of, why_from_ledger
+from ftpsyncd.reasons import Known, failed_lately, known_of, unmanaged
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
@@ -65,7 +65,7 @@ class Steering(Daemon):
         config, engine = self.config, self._engine
         found = locate(config, path)
         if found is None:
-            return why_from_ledger(config, path, None, None)
+            return unmanaged(config, path)
         spec, relative = found
 
         def known(at: Moment) -> Why | Known:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from ftpsyncd import patience
 from ftpsyncd.check import Area, Finding, Level, check, exit_code
 from ftpsyncd.config import Config, load
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
@@ -50,6 +52,28 @@ def found(config: Config, server: MemoryServer, **options) -> list[Finding]:
 
 def errors(findings: list[Finding]) -> list[tuple[str, str]]:
     return [(each.subject, each.message) for each in findings if each.level is Level.ERROR]
+
+
+def test_a_disk_that_hangs_is_said_to_and_keeps_nothing_else_from_being_checked(config, server, monkeypatch):
+    goes_on, scandir = threading.Event(), os.scandir
+
+    def hangs(path: object) -> object:
+        if path == config.mappings["shop"].local:
+            goes_on.wait(20)
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(patience, "ANSWER_S", 0.3)
+    monkeypatch.setattr(os, "scandir", hangs)
+    try:
+        findings = found(config, server)
+    finally:
+        goes_on.set()
+    told = {each.subject: (each.level, each.message) for each in findings if each.area is Area.MACHINE}
+    shop, gallery = (config.mappings[name].local for name in ("shop", "gallery"))
+    assert told["mapping shop"] == (Level.WARNING, f"The disk of {shop} has not answered for 0.3 s.")
+    assert told["mapping gallery"] == (Level.OK, f"{gallery} can be read.")
+    assert told["inotify"][1].startswith("1 folder to watch")
+    assert [each for each in findings if each.area is Area.SERVER]
 
 
 # ── Servers ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from ftpsyncd.config import load
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.compare import Drift
 from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUnavailableError
+from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
 from ftpsyncd.service import claim
@@ -80,6 +81,28 @@ def test_status_without_a_daemon_does_not_wait_for_a_disk_that_hangs(config_file
     assert shown["shop"].state is MappingState.SOURCE_MISSING
     assert shown["shop"].message == f"the disk of shop does not answer: {config.mappings['shop'].local}"
     assert "does not answer" not in shown["gallery"].message
+
+
+def test_plan_and_why_without_a_daemon_do_not_wait_for_a_disk_that_hangs(ftpsyncd, config_file, monkeypatch):
+    goes_on, look = threading.Event(), Scanner.root_identity
+    monkeypatch.setattr(patience, "ANSWER_S", 0.3)
+    shop = load(config_file).mappings["shop"].local
+
+    def root_identity(scanner: Scanner) -> object:
+        if scanner.root == shop:
+            goes_on.wait(20)
+        return look(scanner)
+
+    monkeypatch.setattr(Scanner, "root_identity", root_identity)
+    try:
+        planned = json.loads(ftpsyncd("plan", "--json", "-c", config_file).out)["planned"]
+        assert [each["why"] for each in planned if each["mapping"] == "shop"] == [
+            f"the disk of {shop} has not answered for 0.3 s"
+        ]
+        said = ftpsyncd("why", str(shop / "a.jpg"), "-c", config_file).out
+        assert said == "the disk of the mapping shop does not answer; nothing changes at the server until it does\n"
+    finally:
+        goes_on.set()
 
 
 def test_status_of_one_mapping(ftpsyncd, config_file, daemon):

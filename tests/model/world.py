@@ -801,7 +801,7 @@ class World:
         """What a person is told who asks for a path."""
         assert self._engine is not None
         live = steering._live_reason(self._mirror, path, path, self._engine._moment())
-        return live or reasons.reason(self.spec, path, path, self._ledger, self._mirror.id)
+        return live or reasons.known_of(self.spec, path, path, self._ledger, self._mirror.id).find()
 
     def ask(self, which: int) -> None:
         """A person asks for a path."""
