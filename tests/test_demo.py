@@ -266,7 +266,7 @@ def leftovers(environment) -> list[Path]:
 
 def test_the_demo_ends_by_itself_with_both_sides_identical(environment):
     ended = subprocess.run(
-        [*COMMAND, "--seconds", "8"], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [*COMMAND, "--seconds", "14"], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
     assert "identical on both sides; no temporary files left" in ended.stdout
