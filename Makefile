@@ -68,10 +68,19 @@ format: $(STAMP) ## let ruff mend what it can
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-lock: $(STAMP) ## renew the pinned requirements
-	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --no-header -o requirements/run.txt pyproject.toml
-	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --no-header --extra dev -o requirements/dev.txt pyproject.toml
-	@$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe --no-header --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+# For every Python from 3.11 on: some packages are needed by later ones only.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+LOCK_ARGS ?= --upgrade
+
+$(VENV)/.lock: $(STAMP) requirements/lock.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	@touch $@
+
+lock: $(VENV)/.lock ## renew the pinned requirements; LOCK_ARGS= keeps the versions
+	@$(LOCK) $(LOCK_ARGS) -o requirements/run.txt pyproject.toml
+	@$(LOCK) $(LOCK_ARGS) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	@$(LOCK) $(LOCK_ARGS) --extra dev --extra bench -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
+	@echo 'uv>=0.8' | $(LOCK) $(LOCK_ARGS) -o requirements/lock.txt -
 
 $(VENV)/.bench: $(STAMP) requirements/bench.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
