@@ -65,7 +65,7 @@ def open_planned(spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
 
 
 def _require_planned_and_quiet(file: BinaryIO, upload: Upload) -> int:
-    status = os.fstat(file.fileno())
+    status = hashes.status_of(file)
     if fingerprint_of(status) != upload.fingerprint:
         raise FileChangedError("It changed since it was planned.")
     if writer_present(file.fileno()):
@@ -91,7 +91,7 @@ def require_same(file: BinaryIO, spec: MappingSpec, upload: Upload, ctime_ns: in
     if (
         status is None
         or fingerprint_of(status) != upload.fingerprint
-        or fingerprint_of(os.fstat(file.fileno())) != upload.fingerprint
+        or fingerprint_of(hashes.status_of(file)) != upload.fingerprint
         or not hashes.still_holds(file, sha256, ctime_ns)
     ):
         raise FileChangedError("It changed while it was sent.")

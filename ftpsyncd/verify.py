@@ -7,7 +7,6 @@ ledger read before and after, and what a worker is busy with is no finding. Memo
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -237,10 +236,10 @@ class Verification:
             return row.sha256.hex()
         try:
             with open_quietly(self.spec.local, path, follow_symlinks=self.spec.follow_symlinks) as file:
-                if fingerprint_of(os.fstat(file.fileno())) != row.fingerprint:
+                if fingerprint_of(hashes.status_of(file)) != row.fingerprint:
                     return None
                 digits = hashes.of_file(algorithm, file)
-                return digits if fingerprint_of(os.fstat(file.fileno())) == row.fingerprint else None
+                return digits if fingerprint_of(hashes.status_of(file)) == row.fingerprint else None
         except LocalError:
             return None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FileChangedError,
+    LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -228,6 +231,35 @@ class Disturbed(Worker):
             size(session, job)
 
         monkeypatch.setattr(MemorySession, "_size", asked)
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(errno.ESTALE, FileChangedError), (errno.EIO, LocalUnreadableError)])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_file_server_that_tells_nothing_of_an_open_file(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, *, code: int, verdict: type[Exception], nth: int
+):
+    """As where another machine has deleted it (NFS), or the mount fails: when it is opened, and when it was sent."""
+    (worker.local / "a").write_bytes(CONTENT)
+    seen, fstat, told = worker.sees("a"), os.fstat, 0
+
+    def refuse(descriptor: int) -> os.stat_result:
+        nonlocal told
+        status = fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            told += 1
+            if told == nth:
+                raise OSError(code, os.strerror(code))
+        return status
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "fstat", refuse)
+    [failed] = worker.does(Upload(M, "a", seen))
+    monkeypatch.undo()
+    assert told == nth
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, verdict)
+    assert worker.server.files == {}
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def at_rest(path: Path) -> Path:

@@ -72,8 +72,13 @@ def open_regular(name: str, directory_fd: int) -> int:
         OSError: as openat(2); EAGAIN: a write lease is held (Samba, for one); EINVAL: not a regular file.
     """
     descriptor = os.open(name, _FILE_FLAGS, dir_fd=directory_fd)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+    regular = False
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    finally:
+        if not regular:
+            os.close(descriptor)
+    if not regular:
         raise OSError(errno.EINVAL, "not a regular file")
     return descriptor
 
@@ -94,7 +99,7 @@ def open_quietly(root: Path, path: str, *, follow_symlinks: bool = False) -> Bin
     try:
         descriptor = _open_below(root, root_fd, path, follow_symlinks=follow_symlinks)
     except OSError as error:
-        if error.errno in tree.GONE | {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EXDEV}:
+        if error.errno in tree.GONE | {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EXDEV, errno.ESTALE}:
             raise FileChangedError(f"{path!r} is not the file it was: {error.strerror}.") from error
         if error.errno == errno.EAGAIN:
             raise FileBusyError(f"{path!r} is in use by another program.") from error

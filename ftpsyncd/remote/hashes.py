@@ -12,9 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.remote import replies
-from ftpsyncd.remote.pour import BLOCK
+from ftpsyncd.remote.pour import BLOCK, unreadable
 from ftpsyncd.remote.profile import Hashing
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def of_file(algorithm: str, file: BinaryIO) -> str:
     """The hash of a file from its beginning.
 
     Raises:
-        LocalUnreadableError: it cannot be read.
+        LocalError: it cannot be read.
     """
     made = _NEW[algorithm]()
     file.seek(0)
@@ -107,20 +106,33 @@ def still_holds(file: BinaryIO, sha256: bytes, ctime_ns: int) -> bool:
     name (a hard link): then it is read once more, if its hash is known (``sha256`` is not empty).
 
     Raises:
-        LocalUnreadableError: it cannot be read.
+        LocalError: it cannot be read.
     """
-    now_ns = os.fstat(file.fileno()).st_ctime_ns
+    now_ns = status_of(file).st_ctime_ns
     if now_ns == ctime_ns:
         return True
     same = bool(sha256) and of_file("SHA-256", file) == sha256.hex()
-    return same and os.fstat(file.fileno()).st_ctime_ns == now_ns
+    return same and status_of(file).st_ctime_ns == now_ns
+
+
+def status_of(file: BinaryIO) -> os.stat_result:
+    """The stat of an open file, which a file server may refuse.
+
+    Raises:
+        FileChangedError: the file server says that it is not there any more (ESTALE).
+        LocalUnreadableError: it cannot be told.
+    """
+    try:
+        return os.fstat(file.fileno())
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def blocks(file: BinaryIO, size: int | None = None) -> Iterator[memoryview]:
     """What is left of a file, or its next ``size`` bytes, piece by piece: each is there until the next is asked for.
 
     Raises:
-        LocalUnreadableError: it cannot be read.
+        LocalError: it cannot be read.
     """
     buffer = memoryview(bytearray(BLOCK))
     left = size
@@ -128,7 +140,7 @@ def blocks(file: BinaryIO, size: int | None = None) -> Iterator[memoryview]:
         try:
             count = file.readinto(buffer if left is None else buffer[:left])  # type: ignore[attr-defined]
         except OSError as error:
-            raise LocalUnreadableError(f"The file cannot be read: {error.strerror}.") from error
+            raise unreadable(error) from error
         if not count:
             return
         yield buffer[:count]

@@ -10,7 +10,6 @@ Nothing returns False for failure: what does not raise has happened. The error's
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import stat
 from collections import deque
@@ -119,7 +118,7 @@ class Ftp:
                 raise unreadable(error.strerror) from error
 
         def confirm(file: BinaryIO, sha256: bytes) -> None:
-            now = os.fstat(file.fileno())
+            now = hashes.status_of(file)
             same = (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
             if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns):
                 raise FileChangedError(f"{named(path)} changed while it was sent.")

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
 
-from ftpsyncd.errors import FileChangedError, LocalUnreadableError
+from ftpsyncd.errors import FileChangedError, LocalError, LocalUnreadableError
 from ftpsyncd.remote.throttle import Throttle
 
 BLOCK = 128 * 1024
@@ -94,7 +94,7 @@ class _Beside:
             try:
                 got = os.preadv(descriptor, [self._block[: end - start]], start)
             except OSError as error:
-                raise _unreadable(error) from error
+                raise unreadable(error) from error
             if not got:
                 raise _ended(start)
             self._digest.update(self._block[:got])
@@ -123,7 +123,7 @@ def _read_and_send(
         try:
             count = file.readinto(block[: size - start])  # type: ignore[attr-defined]
         except OSError as error:
-            raise _unreadable(error) from error
+            raise unreadable(error) from error
         if not count:
             raise _ended(start)
         part = block[:count]
@@ -151,7 +151,7 @@ def _let_kernel_send(
             except OSError as error:
                 if error.errno in _NO_SENDFILE and start == begin:
                     return start
-                raise _unreadable(error) from error
+                raise unreadable(error) from error
             if not sent:
                 raise _ended(start)
             start += sent
@@ -169,7 +169,10 @@ def _descriptor(file: BinaryIO) -> int | None:
         return None
 
 
-def _unreadable(error: OSError) -> LocalUnreadableError:
+def unreadable(error: OSError) -> LocalError:
+    """What it means that an open file cannot be read, or asked about."""
+    if error.errno == errno.ESTALE:
+        return FileChangedError("Another machine has deleted or replaced the file.")
     return LocalUnreadableError(f"The file cannot be read: {error.strerror}.")
 
 
