@@ -351,9 +351,11 @@ class Removals:
         some = ", ".join(quote(path) for path in paths[:NAMES_SHOWN])
         if len(paths) > NAMES_SHOWN:
             some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
+        what = "1 file was" if count == 1 else f"{count} files were"
+        before = f", and {self.absent.recent} in the minute before" if self.absent.recent else ""
         self._put_on_hold(
             HoldKind.MASS_DELETE,
-            f"{count} files were deleted at once ({some}), more than max_deletes ({limit}) allows:"
+            f"{what} deleted at once{before} ({some}), more than max_deletes ({limit}) allows:"
             f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there",
             at,
         )

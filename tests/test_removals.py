@@ -27,6 +27,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.removals import Moment
+from ftpsyncd.specs import DeleteLimit
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
 
@@ -90,6 +91,21 @@ def test_a_delete_that_failed_in_a_folder_that_is_gone_is_tried_again(
     story.end(Done(again, Did.DELETED), LATER + 2 + WAIT_S)
     [last] = story.look(LATER + 3 + WAIT_S)
     assert isinstance(last, RemoveDir)
+
+
+def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting) -> None:
+    """One more file alone is not what is too much."""
+    story.mirror.spec = story.mirror.spec._replace(max_deletes=DeleteLimit(2))
+    story.mirror.removals._site = story.mirror.site._replace(spec=story.mirror.spec)
+    assert len(story.look(LATER)) == 2
+    story.ledger.put(story.id, "c", Row(Kind.FILE, Fingerprint(1, 1, 20), SHA, WALL))
+    for now in (LATER, LATER + 20):
+        story.mirror.removals.gone("c", Kind.FILE, at(now))
+    hold = story.mirror.removals.hold
+    assert hold is not None
+    assert hold.message.startswith(
+        "1 file was deleted at once, and 2 in the minute before (c), more than max_deletes (2) allows:"
+    )
 
 
 def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(story: Deleting) -> None:

@@ -179,6 +179,11 @@ class Deletes:
         """Whether anything is noted that was gone by then already."""
         return any(absence.since <= moment for absence in self._absent.values())
 
+    @property
+    def recent(self) -> int:
+        """How many files were deleted during the last minute without a person, as of the last question."""
+        return self._recent
+
     # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────
 
     def allowed(self, limit: int, now: float) -> bool:
