@@ -21,8 +21,10 @@ import struct
 import termios
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError, TlsFileError
 from ftpsyncd.remote import hello
@@ -126,15 +128,14 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     Raises:
         TlsFileError: an anchor, certificate or key cannot be loaded.
     """
-    try:
-        context = ssl.create_default_context()
-        if spec.tls_ca is not None:
+    context = ssl.create_default_context()
+    if spec.tls_ca is not None:
+        with _loading(f"{spec.tls_ca}"):
             context.load_verify_locations(spec.tls_ca)
-        if spec.client_cert is not None:
-            context.load_cert_chain(spec.client_cert, spec.client_key)
-    except OSError as error:  # ssl.SSLError is one
-        what = spec.tls_ca or spec.client_cert
-        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.") from error
+    if spec.client_cert is not None:
+        key = spec.client_key or spec.client_cert
+        with _loading(f"{spec.client_cert} with the key {key}"):
+            context.load_cert_chain(spec.client_cert, key, partial(_refuse_passphrase, key))
     if not spec.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -144,6 +145,22 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     if group:
         context.set_ecdh_curve(group)
     return context
+
+
+@contextlib.contextmanager
+def _loading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.") from error
+
+
+def _refuse_passphrase(key: Path) -> NoReturn:
+    """Else OpenSSL asks on the terminal, for each context again, and all waits for it."""
+    raise TlsFileError(
+        f"The key {key} is protected by a passphrase, for which nobody can be asked.",
+        remedy=f"Take one without: `openssl pkey -in {key} -out FILE`, and let nobody else read it.",
+    )
 
 
 def hasten(sock: socket.socket) -> None:

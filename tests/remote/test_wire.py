@@ -14,11 +14,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from ftpsyncd import errors
 from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, end_by_reset, tls_context, translate, undelivered
 from ftpsyncd.specs import ServerSpec
+from tests.servers import certificates
 from tests.waiting import until
 
 
@@ -136,6 +138,26 @@ class TestContext:
     def test_verification_can_be_switched_off(self):
         context = tls_context(ServerSpec("s", "h", "u", tls_verify=False))
         assert context.verify_mode is ssl.CERT_NONE
+
+    def test_it_is_the_certificate_that_is_named_where_it_is_wrong_and_the_anchor_is_not(self, tmp_path):
+        (tmp_path / "junk.pem").write_text("no certificate\n")
+        spec = ServerSpec("s", "h", "u", tls_ca=certificates().ca, client_cert=tmp_path / "junk.pem")
+        with pytest.raises(errors.TlsFileError, match=r"junk\.pem") as caught:
+            tls_context(spec._replace(client_key=certificates().client))
+        assert str(certificates().ca) not in caught.value.message
+
+    def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(self, tmp_path):
+        client = certificates().client
+        key = serialization.load_pem_private_key(client.read_bytes(), None)
+        words = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+        (tmp_path / "key.pem").write_bytes(words)
+        with pytest.raises(errors.TlsFileError, match="passphrase") as caught:
+            tls_context(ServerSpec("s", "h", "u", client_cert=client, client_key=tmp_path / "key.pem"))
+        assert f"openssl pkey -in {tmp_path / 'key.pem'}" in caught.value.remedy
 
     def test_the_version_can_be_limited(self):
         assert tls_context(ServerSpec("s", "h", "u", tls_max="1.2")).maximum_version is ssl.TLSVersion.TLSv1_2
