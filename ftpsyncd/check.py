@@ -23,6 +23,7 @@ from ftpsyncd import patience
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core import names
 from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
+from ftpsyncd.ledger import LEDGER
 from ftpsyncd.model import parent, remote_join
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote.account import connect as connect_session
@@ -35,6 +36,8 @@ from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, T
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 SOME_BYTES = 65536
 INOTIFY = Path("/proc/sys/fs/inotify")
+LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
+"""Files of the state directory that outlive a process: another user may have made them."""
 
 Connect = Callable[[ServerSpec], RemoteSession]
 
@@ -161,9 +164,25 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}
             else "Make it writable for the user that runs ftpsyncd, or set state_dir.",
         )
+        return
+    closed = next((path for path in map(state_dir.joinpath, LASTING) if path.exists() and not _is_ours(path)), None)
+    if closed is not None:
+        # Perhaps a `sync` of root has made it in a directory that is the service's.
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "state_dir",
+            f"{closed} cannot be read and written by this user.",
+            "All in it has to belong to the user that runs ftpsyncd; for the service:"
+            f" `chown -R ftpsyncd: {state_dir}`.",
+        )
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _is_ours(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=True)
 
 
 def _folder(mapping: MappingSpec) -> Finding:

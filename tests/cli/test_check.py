@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import threading
+import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -260,6 +261,19 @@ def test_a_state_dir_that_cannot_be_written_is_an_error(config):
     findings = list(check(config._replace(state_dir=Path("/proc/ftpsyncd")), offline=True))
     assert [subject for subject, _ in errors(findings)] == ["state_dir"]
     assert exit_code(findings) == 78
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", ["lock", "ledger.db", "ledger.db-wal"])
+def test_what_another_user_has_made_in_the_state_dir_is_an_error(config, as_nobody, name):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o777)
+        Path(place, name).touch(0o644)
+        with as_nobody():
+            findings = list(check(config._replace(state_dir=Path(place)), offline=True))
+    [found] = [each for each in findings if each.subject == "state_dir"]
+    assert (found.level, found.message.split()[0]) == (Level.ERROR, f"{place}/{name}")
+    assert "chown -R" in found.remedy
 
 
 def test_a_full_disk_is_no_writable_state_dir(config, monkeypatch):
