@@ -207,11 +207,22 @@ class Alerter:
         return said[0] if said else f"the webhook did not answer within {WEBHOOK_S:g} s"
 
 
+def unfit(url: str) -> str:
+    """Why nothing can be posted to an address, in words that do not hold it; empty if it looks right."""
+    try:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
+    except ValueError:
+        return "is no URL"
+    if scheme not in {"http", "https"}:
+        return "does not begin with https://"
+    return "" if host else "names no host"
+
+
 def _post(webhook: Callable[[], str], message: Mapping[str, Any]) -> str:
     try:
         url = webhook()
-        if urlsplit(url).scheme not in {"http", "https"}:
-            return "the webhook's address does not begin with https://"
+        if problem := unfit(url):
+            return f"the webhook's address {problem}"
         request = urllib.request.Request(  # noqa: S310 - checked above
             url,
             json.dumps(message).encode("ascii"),

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ftpsyncd import patience
+from ftpsyncd import alerts
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core import names
-from ftpsyncd.errors import ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
+from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
 from ftpsyncd.ledger import LEDGER
 from ftpsyncd.model import parent, remote_join
 from ftpsyncd.quoting import quote
@@ -131,10 +132,18 @@ def _certificates(server: ServerSpec) -> Iterator[Finding]:
 
 
 def _alerts(config: Config) -> Iterator[Finding]:
-    if config.alerts is None or not config.alerts.command:
+    if config.alerts is None:
         return
-    program = config.alerts.command[0]
-    if shutil.which(program) is None:
+    if config.alerts.webhook is not None and (problem := _unfit_address(config.alerts.webhook)):
+        yield Finding(
+            Level.ERROR,
+            Area.CONFIG,
+            "alerts",
+            f"The address of the webhook {problem}.",
+            "Correct it where `alerts.webhook` says that it stands.",
+        )
+    program = config.alerts.command[0] if config.alerts.command else ""
+    if program and shutil.which(program) is None:
         yield Finding(
             Level.ERROR,
             Area.CONFIG,
@@ -142,6 +151,13 @@ def _alerts(config: Config) -> Iterator[Finding]:
             f"There is no program {quote(program)} that can be run.",
             "Correct the first word of `alerts.command`, or make the file executable.",
         )
+
+
+def _unfit_address(webhook: Callable[[], str]) -> str:
+    try:
+        return alerts.unfit(webhook())
+    except ConfigError:
+        return ""  # it cannot be read, which was told
 
 
 # ── This machine ─────────────────────────────────────────────────────────────────────────────────────────────────

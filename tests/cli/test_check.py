@@ -295,6 +295,22 @@ def test_an_alert_command_that_is_not_there_is_an_error(config, command, subject
     assert exit_code(findings) == (78 if subjects else 0)
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("hooks.example.com/SECRET", "does not begin with https://"),
+        ("https:hooks.example.com/SECRET", "names no host"),
+        ("https://[hooks.example.com/SECRET", "is no URL"),
+        ("https://hooks.example.com/SECRET", ""),
+    ],
+)
+def test_a_webhook_to_which_nothing_can_be_posted_is_an_error(config, address, said):
+    findings = list(check(config._replace(alerts=AlertSpec((), lambda: address)), offline=True))
+    expected = [("alerts", f"The address of the webhook {said}.")] if said else []
+    assert errors(findings) == expected
+    assert "SECRET" not in str(findings)
+
+
 @pytest.mark.parametrize("keys", ["tls_ca: junk.pem", "client_cert: junk.pem, client_key: junk.pem"])
 def test_a_certificate_that_is_none_is_an_error_of_the_configuration(config_file, ftpsyncd, keys):
     (config_file.parent / "junk.pem").write_text("no certificate\n")
