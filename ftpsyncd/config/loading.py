@@ -334,7 +334,14 @@ def _alerts(
     if keys.webhook is not None:
         webhook = password.bind(keys.webhook, lambda text: places.path((*loc, "webhook"), text) or Path(text), environ)
     limits = AlertLimits(keys.server_offline, keys.oldest_pending, keys.source_missing, keys.paused, keys.remind)
-    return AlertSpec(keys.command or (), webhook, limits)
+    return AlertSpec(_program(places, keys.command or ()), webhook, limits)
+
+
+def _program(places: Places, command: tuple[str, ...]) -> tuple[str, ...]:
+    """A command whose program is a name, or a path that no longer depends on where a process was started."""
+    if not command or "/" not in command[0]:
+        return command
+    return (str(places.path(("alerts", "command", 0), command[0])), *command[1:])
 
 
 def _history(document: Document, top: Mapping[str, object]) -> float:

@@ -452,6 +452,17 @@ def test_the_address_of_a_webhook_is_not_called_a_password(loaded, webhook):
     assert "password" not in problem
 
 
+@pytest.mark.parametrize(
+    ("program", "meant"),
+    [("./tell", "{folder}/tell"), ("bin/tell", "{folder}/bin/tell"), ("~/tell", "{home}/tell"), ("tell", "tell")],
+)
+def test_the_path_of_the_command_starts_where_all_paths_do(loaded, environ, program, meant):
+    config = loaded(MINIMAL + f"alerts: {{command: [{program}, ./word]}}\n")
+    expected = meant.format(folder=config.path.parent, home=environ["HOME"])
+    assert config.alerts is not None
+    assert config.alerts.command == (expected, "./word")
+
+
 SECRET = "hunter2"
 
 
