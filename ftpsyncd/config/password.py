@@ -123,7 +123,7 @@ class Variable(_Source):
 
 
 class File(_Source):
-    """A password in a file of its own; one line feed (or CR LF) at its end does not count."""
+    """A password in a file of its own; a byte order mark, and one line feed (or CR LF) at its end, do not count."""
 
     __slots__ = ()
 
@@ -154,10 +154,10 @@ class File(_Source):
             ) from None
         if len(raw) > _MAX_BYTES:
             raise ConfigError(f"{what} is larger than {_MAX_BYTES} bytes: this is no secret of one line")
-        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
-        if not raw:
+        # Editors of Windows begin a file with a mark that nobody sees.
+        secret = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8-sig", "replace")
+        if not secret:
             raise ConfigError(f"{what} is empty", remedy="Write the secret into it.")
-        secret = raw.decode("utf-8", "replace")
         if "\N{REPLACEMENT CHARACTER}" in secret:
             raise ConfigError(f"{what} is not UTF-8 text", remedy="Save it as UTF-8.")
         return _checked(secret, what)

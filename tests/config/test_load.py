@@ -394,9 +394,16 @@ def test_a_variable_is_read_when_it_is_needed(loaded, environ):
 
 
 @pytest.mark.parametrize(
-    ("content", "secret"), [(b"a b", "a b"), (b"x\n", "x"), (b"x\r\n", "x"), ("pässwörd\n".encode(), "pässwörd")]
+    ("content", "secret"),
+    [
+        (b"a b", "a b"),
+        (b"x\n", "x"),
+        (b"x\r\n", "x"),
+        ("pässwörd\n".encode(), "pässwörd"),
+        ("pässwörd\r\n".encode("utf-8-sig"), "pässwörd"),
+    ],
 )
-def test_a_file_loses_one_line_break(loaded, home, content, secret):
+def test_a_file_loses_one_line_break_and_the_mark_of_its_editor(loaded, home, content, secret):
     (home / "pw").write_bytes(content)
     assert password_of(loaded, "{file: pw}")() == secret
 
@@ -406,6 +413,7 @@ def test_a_file_loses_one_line_break(loaded, home, content, secret):
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
+        (b"\xef\xbb\xbf\n", "is empty"),
         (b"hunter\n\n", "line break"),
         (b"hunt\rer", "control character"),
         (b"\xff", "not UTF-8"),
