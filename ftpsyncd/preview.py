@@ -111,6 +111,11 @@ class _Survey:
         self._filter = Filter(spec.include, spec.exclude)
         self._scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
         self._renamed: set[str] = set()
+        """Whose content another path gets: each at most once."""
+        self._renaming = True
+        """Until deletes are told: nothing is renamed that is deleted."""
+        self._successors: dict[str, Listing] = {}
+        """What has the name of something that is gone, and comes when that is gone at the server, too."""
         self._held = ""
         """Why deletes wait for a person; empty if they do not."""
         if self._ledger is not None and self._ledger.hold(self._id) is not None:
@@ -148,7 +153,22 @@ class _Survey:
 
     def _walk_below(self) -> Iterator[Planned]:
         gone: list[tuple[str, Kind]] = []
-        stack = [""]
+        yield from self._descend([""], gone)
+        self._renaming = False
+        deletes = [(path, kind) for path, kind in gone if path not in self._renamed]
+        self._held = self._held or self._beyond_limit(deletes)
+        for path, kind in gone:
+            waits = False
+            for planned in self._deleted(path, kind) if path not in self._renamed else ():
+                waits = waits or planned.held
+                yield planned
+            for planned in self._succeeded(path):
+                why = "what was published under this name is to be deleted first"
+                yield self._nothing(planned.path, why) if waits else planned
+
+    def _descend(self, directories: list[str], gone: list[tuple[str, Kind]]) -> Iterator[Planned]:
+        """Compare directories with all that is below them."""
+        stack = directories[::-1]
         while stack:
             directory = stack.pop()
             listing = self._scanner.list_dir(directory)
@@ -156,12 +176,15 @@ class _Survey:
                 yield self._nothing(directory, listing.problem)
                 continue
             below: list[str] = []
-            yield from self._directory(listing, gone, below)
+            yield from self._directory(listing, self.rows(directory), gone, below)
             stack.extend(reversed(below))
-        gone = [(path, kind) for path, kind in gone if path not in self._renamed]
-        self._held = self._held or self._beyond_limit(gone)
-        for path, kind in gone:
-            yield from self._deleted(path, kind)
+
+    def _succeeded(self, path: str) -> Iterator[Planned]:
+        """What takes the place of something that is gone, as if nothing had been published there."""
+        if (listing := self._successors.pop(path, None)) is not None:
+            below: list[str] = []
+            yield from self._directory(listing, {}, [], below)
+            yield from self._descend(below, [])
 
     def _beyond_limit(self, gone: Sequence[tuple[str, Kind]]) -> str:
         """Why all of this, if it goes at once, waits for a person; empty if it may go."""
@@ -178,10 +201,12 @@ class _Survey:
         limit = self.spec.max_deletes.of(self._ledger.totals(self._id).files)
         return f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows" if files > limit else ""
 
-    def _directory(self, listing: Listing, gone: list[tuple[str, Kind]], below: list[str]) -> Iterator[Planned]:
+    def _directory(
+        self, listing: Listing, rows: dict[str, Row], gone: list[tuple[str, Kind]], below: list[str]
+    ) -> Iterator[Planned]:
         listing = listing._replace(entries=dict(sorted(listing.entries.items())))
-        rows = self.rows(listing.directory)
-        made = bool(rows) or listing.directory == "" or self._made(listing.directory)
+        # With `empty_dirs` it was planned with the directory above.
+        made = bool(rows) or listing.directory == "" or self.spec.empty_dirs or self._made(listing.directory)
         look = Look(
             self.spec,
             self._filter,
@@ -199,6 +224,10 @@ class _Survey:
             match decision:
                 case Gone(path, kind):
                     gone.append((path, kind))
+                    if (entry := listing.entries.get(basename(path))) is not None:
+                        name = basename(path)
+                        only = listing._replace(entries={name: entry}, names=frozenset({name}), unreadable={})
+                        self._successors[path] = only
                 case Enter(path, known=known):
                     if failure is not None and failure.parked and not known:
                         yield self._parked(path, failure)
@@ -237,8 +266,6 @@ class _Survey:
         match decision:
             case Upload() | Rename():
                 size = decision.fingerprint.size
-                if isinstance(decision, Rename):
-                    self._renamed.add(decision.source)
                 verb = type(decision).__name__.lower()
                 return Planned(self.spec.name, decision, verb, decision.path, size, decision.why)
             case MakeDir() | Forget() | Adopt():
@@ -250,10 +277,12 @@ class _Survey:
                 raise AssertionError(decision)
 
     def _moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
-        if self._ledger is None:
+        if self._ledger is None or not self._renaming:
             return None
         for path, row in self._ledger.same_file(self._id, fingerprint):
-            if not self._is_there(path):
+            free = path not in self._renamed and not self._is_changed(path)
+            if free and not self._is_there(path):
+                self._renamed.add(path)
                 return path, row
         return None
 
@@ -280,12 +309,16 @@ class _Survey:
         yield self._unless_held("remove_dir", RemoveDir(self.spec.name, path))
 
     def _unless_held(self, verb: str, action: Delete | RemoveDir) -> Planned:
-        failure = self._ledger.failures.of(self._id, action.path) if self._ledger else None
-        if failure is not None and failure.kind == CHANGED:
+        if self._is_changed(action.path):
             return Planned(self.spec.name, None, verb, action.path, 0, "held: it was changed at the server", held=True)
         if self._held:
             return Planned(self.spec.name, None, verb, action.path, 0, f"{action.why}; {self._held}", held=True)
         return Planned(self.spec.name, action, verb, action.path, 0, action.why)
+
+    def _is_changed(self, path: str) -> bool:
+        """Whether somebody has changed it at the server."""
+        failure = self._ledger.failures.of(self._id, path) if self._ledger else None
+        return failure is not None and failure.kind == CHANGED
 
     def _nothing(self, path: str, why: str) -> Planned:
         return Planned(self.spec.name, None, "wait", path, 0, why)

@@ -165,3 +165,59 @@ def test_what_waits_is_no_action(ftpsyncd, config_file):
     with (config_file.parent / "gallery" / "a.jpg").open("a"):
         told = ftpsyncd("plan", "gallery", "-c", config_file).out
     assert told.endswith("Nothing else to do.\n")
+
+
+def without_the_first_look(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The ledger of `publish` has not seen the folder itself."""
+    return [each for each in found if each not in {("wait", ""), ("make_dir", "")}]
+
+
+def test_a_file_that_takes_the_place_of_a_directory_comes_after_it_is_gone(ftpsyncd, config_file):
+    publish(config_file, ["x.jpg/a.jpg"])
+    (config_file.parent / "gallery" / "x.jpg").write_text("x")
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert found == [("delete", "x.jpg/a.jpg"), ("remove_dir", "x.jpg"), ("make_dir", ""), ("upload", "x.jpg")]
+
+
+def test_a_directory_that_takes_the_place_of_a_file_comes_after_it_is_gone(ftpsyncd, config_file):
+    publish(config_file, ["x.jpg", "y.jpg"])
+    (config_file.parent / "gallery" / "x.jpg" / "sub").mkdir(parents=True)
+    (config_file.parent / "gallery" / "x.jpg" / "sub" / "a.jpg").write_text("x")
+    assert planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file)) == [
+        ("delete", "x.jpg"),
+        ("make_dir", "x.jpg/sub"),
+        ("upload", "x.jpg/sub/a.jpg"),
+        ("delete", "y.jpg"),
+    ]
+
+
+def test_what_takes_the_place_of_something_whose_delete_is_held_waits(ftpsyncd, config_file):
+    publish(config_file, ["x.jpg/a.jpg"], held=True)
+    (config_file.parent / "gallery" / "x.jpg").write_text("x")
+    document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
+    last = document["planned"][-1]
+    assert (last["verb"], last["path"]) == ("wait", "x.jpg")
+    assert "deleted first" in last["why"]
+
+
+def test_a_file_that_got_two_names_is_renamed_to_one_of_them(ftpsyncd, config_file):
+    config = load(config_file)
+    publish(config_file, [])
+    gallery = config.mappings["gallery"].local
+    (gallery / "a.jpg").write_text("x")
+    (gallery / "b.jpg").hardlink_to(gallery / "a.jpg")
+    facts = (gallery / "a.jpg").stat()
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mapping("gallery", destination(config.mappings["gallery"], config.servers["web"]))
+        row = Row(Kind.FILE, Fingerprint(facts.st_size, facts.st_mtime_ns, facts.st_ino), b"", 1)
+        ledger.put(mapping, "old.jpg", row)
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert without_the_first_look(found) == [("rename", "a.jpg"), ("upload", "b.jpg")]
+
+
+def test_a_new_directory_is_listed_once_where_empty_ones_are_made_too(ftpsyncd, config_file):
+    config_file.write_text(config_file.read_text().replace("settle: 0s}", "settle: 0s, empty_dirs: true}"))
+    (config_file.parent / "gallery" / "sub" / "empty").mkdir(parents=True)
+    (config_file.parent / "gallery" / "sub" / "a.jpg").write_text("x")
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert found == [("make_dir", ""), ("make_dir", "sub"), ("upload", "sub/a.jpg"), ("make_dir", "sub/empty")]
