@@ -131,8 +131,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Publish drop folders to FTP and FTPS servers: watched, verified, never half a file.
 
-    Without -c, the configuration is $FTPSYNCD_CONFIG, ./config.yaml, ~/.config/ftpsyncd/config.yaml or
-    /etc/ftpsyncd/config.yaml, whichever is found first.
+    Without -c, the configuration is $FTPSYNCD_CONFIG, ./config.yaml, ftpsyncd/config.yaml in $XDG_CONFIG_HOME or
+    ~/.config, or /etc/ftpsyncd/config.yaml, whichever is found first.
     """
 
 

@@ -150,6 +150,9 @@ def find_config(explicit: Path | None = None, environ: Mapping[str, str] = os.en
         )
     home = environ.get("HOME") or "~"
     usual = ["./config.yaml", f"{home}/.config/ftpsyncd/config.yaml", "/etc/ftpsyncd/config.yaml"]
+    if (own := environ.get("XDG_CONFIG_HOME", "")).startswith("/"):
+        # Where `install-service --user` puts it, and the service finds it (%E).
+        usual.insert(1, f"{own}/ftpsyncd/config.yaml")
     closed: ConfigError | None = None
     for place in map(Path, usual):
         try:

@@ -209,6 +209,13 @@ def test_the_usual_places_are_tried_in_order(tmp_path, monkeypatch):
     in_home.parent.mkdir(parents=True)
     in_home.touch()
     assert find_config(None, {"HOME": str(tmp_path / "home")}) == in_home
+    environ = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "own")}
+    assert find_config(None, environ) == in_home
+    of_its_own = tmp_path / "own/ftpsyncd/config.yaml"
+    of_its_own.parent.mkdir(parents=True)
+    of_its_own.touch()
+    assert find_config(None, environ) == of_its_own
+    assert find_config(None, environ | {"XDG_CONFIG_HOME": "own"}) == in_home
     Path("config.yaml").touch()
     assert find_config(None, {"HOME": str(tmp_path / "home")}) == Path("config.yaml")
 
