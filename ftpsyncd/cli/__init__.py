@@ -8,6 +8,8 @@ completion answer at once.
 from __future__ import annotations
 
 import gc
+import os
+import sys
 
 OBJECTS_BETWEEN_SEARCHES = 20_000
 """Little of what this program makes holds itself alive in a cycle. Searching for that after every 700 objects, as
@@ -16,6 +18,7 @@ CPython does, costs more than it finds."""
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    read_names_as_utf8()
     # Modules stay as long as the process: looking for garbage among them is an eighth of a start. A command's own
     # modules are the last ones to come (`app.LazyGroup.get_command`).
     gc.disable()
@@ -23,3 +26,15 @@ def main() -> None:
     from ftpsyncd.cli.app import run  # noqa: PLC0415 - keeps `import ftpsyncd.cli` free of click
 
     run()
+
+
+def read_names_as_utf8() -> None:
+    """Begin anew in Python's UTF-8 mode where the locale has another encoding; the process stays the same one.
+
+    There the bytes of each name on disk would be other letters, and that is what the server would get. What is printed
+    stays in the encoding of the locale.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or not sys.executable:
+        return
+    os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding if sys.stdout else "utf-8")
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very command
