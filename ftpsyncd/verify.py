@@ -16,7 +16,14 @@ from ftpsyncd.config import Config
 from ftpsyncd.core import names
 from ftpsyncd.core.compare import Drift, Seen, compare, is_unsettled, judge
 from ftpsyncd.core.names import TRASH
-from ftpsyncd.errors import FtpsyncdError, LocalError, NotFoundError, ServerUnavailableError
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalError,
+    NameNotSendableError,
+    NameRefusedError,
+    NotFoundError,
+    ServerUnavailableError,
+)
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.local.scan import fingerprint_of
@@ -151,7 +158,7 @@ class Verification:
             if name not in rows and names.folded(name) in listed_otherwise:
                 continue
             path = join(directory, name)
-            finding = self._confirmed(path) if there else self._lost(path, rows[name])
+            finding = self._confirmed(path, seen.get(name)) if there else self._lost(path, rows[name])
             if there and name in rows and name not in seen and (finding is None or finding.drift is Drift.WRONG_SIZE):
                 listed_otherwise.add(names.folded(name))
                 if names.folded(name) in shared and not self._changes(path, rows[name]):
@@ -169,10 +176,16 @@ class Verification:
         # What is in the trash is out of the ledger, and ours.
         return {entry.name: Seen(entry.kind, entry.size) for entry in entries if directory or entry.name != TRASH}
 
-    def _confirmed(self, path: str) -> Finding | None:
+    def _confirmed(self, path: str, listed: Seen | None = None) -> Finding | None:
         """Look at one path again, from the ledger to the server and back: None if it is as it should be, or moves."""
         row = self._row(path)
-        seen = self._seen(path)
+        try:
+            seen = self._seen(path)
+        except (NameNotSendableError, NameRefusedError):
+            # Nobody can ask for such a name, so nobody here has sent it: the listing is all there is.
+            if row is not None or listed is None:
+                raise
+            return _finding(Drift.UNKNOWN, path, None, listed)
         drift = judge(row, seen)
         if drift is None or self._changes(path, row) or (row is not None and is_unsettled(row)):
             return None

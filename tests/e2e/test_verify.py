@@ -274,6 +274,15 @@ def test_the_trash_is_not_unknown(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_server
+def test_a_name_that_cannot_be_asked_for_is_unknown_and_hides_nothing(s: Site) -> None:
+    (s.published / "two\nlines.jpg").write_bytes(b"x")
+    (s.published / "sub" / "a.jpg").unlink()
+    answer = verify(s, code=1)
+    assert drift(answer).pop("two\nlines.jpg") == "unknown"
+    assert answer["totals"] == NONE | {"missing": 1, "unknown": 1}
+    assert verify(s, "--repair", code=1)["repair"]["left"] == NONE | {"unknown": 1}
+
+
 def test_contents_are_compared_where_the_server_tells_hashes(tmp_path: Path) -> None:
     with running("proftpd", digests=True) as server, site(server, tmp_path) as s:
         fill(s.drop)
