@@ -33,6 +33,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def without_quotes(value: object) -> str:
+    """What helps where a whole number stands in quotes: it looks like one in a message."""
+    return "a number has no quotes" if isinstance(value, str) and re.fullmatch(r"[0-9]+", value) else ""
+
+
 def duration(shortest_s: float, longest_s: float) -> Callable[[object], float]:
     """A parser of durations (``2s``, ``500ms``, ``1h 30m``; a bare number is seconds) within limits, in seconds."""
     expected = f"a duration such as 500ms, 2s, 15m, 1h or 1d, from {show_s(shortest_s)} to {show_s(longest_s)}"
@@ -93,4 +98,4 @@ def delete_limit(value: object) -> DeleteLimit:
         percent = float(match[1])
         if percent <= 100:
             return DeleteLimit(percent=percent)
-    raise Unfit(expected)
+    raise Unfit(expected, hint=without_quotes(value))

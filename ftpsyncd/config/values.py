@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from ftpsyncd.config.unfit import Unfit, UnfitEntries, closest
-from ftpsyncd.config.units import is_number
+from ftpsyncd.config.units import is_number, without_quotes
 from ftpsyncd.core.filters import GROUPS, parse_pattern
 
 _Entry = TypeVar("_Entry")
@@ -67,6 +67,8 @@ def flag(value: object) -> bool:
     """A boolean."""
     if isinstance(value, bool):
         return value
+    if isinstance(value, str) and value in {"true", "false"}:
+        raise Unfit("true or false", hint="these have no quotes")
     meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(str(value).lower())
     raise Unfit("true or false", hint=f"did you mean {meant}?" if meant else "")
 
@@ -77,7 +79,7 @@ def whole(lowest: int, highest: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
             return value
-        raise Unfit(f"a whole number from {lowest} to {highest}")
+        raise Unfit(f"a whole number from {lowest} to {highest}", hint=without_quotes(value))
 
     return parse
 

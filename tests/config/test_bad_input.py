@@ -30,7 +30,7 @@ ONE_VALUE = [
     # servers
     (in_server("port: 0"), "config.yaml:2:33  servers.web.port: found 0; expected a whole number from 1 to 65535"),
     (in_server("port: 65536"), "found 65536; expected a whole number from 1 to 65535"),
-    (in_server("port: '21'"), "found `21`; expected a whole number"),
+    (in_server("port: '21'"), "found `21`; expected a whole number from 1 to 65535; a number has no quotes"),
     (in_server("port: true"), "found true; expected a whole number"),
     (in_server("port:"), "servers.web.port: found nothing; expected a value, or the key left out"),
     (
@@ -109,6 +109,7 @@ ONE_VALUE = [
         in_mapping("max_deletes: 101%"),
         'found `101%`; expected a number of files such as 50, or a share from "0%" to "100%"',
     ),
+    (in_mapping("max_deletes: '50'"), 'a share from "0%" to "100%"; a number has no quotes'),
     (in_mapping("max_deletes: -1"), "expected a number of files"),
     (in_mapping("max_deletes: 0.5"), "expected a number of files"),
     (in_mapping("deletes: mirrored"), "found `mirrored`; expected one of mirror, trash, keep; did you mean mirror?"),
@@ -116,7 +117,7 @@ ONE_VALUE = [
     (in_mapping("publish: Atomic"), "did you mean atomic?"),
     (in_mapping("watch: inotify"), "expected one of auto, native, poll"),
     (in_mapping("symlinks: true"), "found true; expected one of skip, follow"),
-    (in_mapping("empty_dirs: 'true'"), "found `true`; expected true or false"),
+    (in_mapping("empty_dirs: 'true'"), "found `true`; expected true or false; these have no quotes"),
     (in_mapping("include: '@image'"), 'found `@image`; expected a list such as ["@image", "*.pdf"]'),
     (in_mapping("include: []"), 'found an empty list; expected at least one entry; "*" is everything'),
     (
