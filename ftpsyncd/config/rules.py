@@ -104,6 +104,12 @@ def _check_words(document: Document, mapping: MappingSpec, seen: disks.Seen) -> 
         if pattern not in seen.there:
             text = f'`{pattern}` matches only what is called exactly that; did you mean "{meant}"?'
             document.warn((*_loc(mapping, "include"), index), text)
+    if mapping.include and all(pattern.startswith("!") for pattern in mapping.include):
+        text = (
+            'nothing is published: `!` takes back what an earlier pattern matched, and there is none; begin with "*"'
+            " or a group, or write these to `exclude:` without `!`"
+        )
+        document.warn(_loc(mapping, "include"), text)
 
 
 # ── Mappings that meet at a server ───────────────────────────────────────────────────────────────────────────────

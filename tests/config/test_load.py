@@ -311,6 +311,14 @@ def test_a_word_that_was_meant_as_a_group_or_an_ending_is_warned_of(loaded, home
     assert loaded(text).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("include", "count"), [("['!thumb_*']", 1), ("['!@video', '!a']", 1), ("['*', '!thumb_*']", 0), ("['!a', '*']", 0)]
+)
+def test_patterns_that_only_take_back_are_warned_of(loaded, include, count):
+    warnings = loaded(f"{SERVERS}mappings:\n  g: {{local: drop, remote: 'web:/g', include: {include}}}\n").warnings
+    assert ["mappings.g.include: nothing is published" in warning for warning in warnings] == [True] * count
+
+
 @pytest.fixture
 def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on a disk that answers nothing until the test is over."""
