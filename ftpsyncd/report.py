@@ -111,10 +111,10 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
     if mirror.dirty.due_by(now + RELIST_GAP_S):
         # Such as a file that changed while it was sent: it is looked at again in a moment.
         return MappingState.SYNCING, mirror.watcher.problem
-    return MappingState.IN_SYNC, _unreadable(mirror) or mirror.watcher.problem
+    return MappingState.IN_SYNC, unreadable_message(mirror) or mirror.watcher.problem
 
 
-def _unreadable(mirror: Mirror) -> str:
+def unreadable_message(mirror: Mirror) -> str:
     """What cannot be compared, in words; empty if everything can."""
     if not mirror.unreadable.problems:
         return ""

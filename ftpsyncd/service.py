@@ -27,7 +27,7 @@ from ftpsyncd.ledger import LEDGER
 from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
-from ftpsyncd.report import changed_message
+from ftpsyncd.report import changed_message, unreadable_message
 from ftpsyncd.roster import Roster
 from ftpsyncd.status import Status
 from ftpsyncd.together import Together
@@ -337,6 +337,8 @@ class Service:
                 [f"{server.name}: {server.queue.message}" for server in down]
                 + [f"{name}: {paused_message(name, waiting)}" for name, waiting in paused]
                 + [f"{name}: {later_message(waiting)}" for name, waiting in later if waiting]
+                # No ledger has them, so that `status` would not tell after the end.
+                + [f"{m.spec.name}: {unread}" for m in engine.mirrors.values() if (unread := unreadable_message(m))]
                 + [f"{m.spec.name}: {m.removals.missing}" for m in engine.mirrors.values() if m.removals.missing]
                 + [
                     f"{m.spec.name}: {m.removals.hold.message}"

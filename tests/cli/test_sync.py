@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.progress import Lines, Rate, summary, view
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.local import tree
 from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.service import Progress
 from ftpsyncd.status import DaemonStatus, Status, Transfer
@@ -86,6 +89,7 @@ def test_a_sync_goes_on_when_nobody_hears_of_it_any_more(config_of_real, real):
         (config_of_real.parent / "gallery" / f"{index}.jpg").write_bytes(b"picture" * 10_000)
     program = """
 import sys
+from pathlib import Path
 from ftpsyncd.cli import app, progress
 progress.LINE_EVERY_S = 0.0
 app.run(sys.argv[1:])
@@ -177,6 +181,22 @@ def test_files_that_fail_make_the_exit_code_one(ftpsyncd, config_of_real, real):
     ended = ftpsyncd("sync", "-c", config_of_real)
     assert ended.code == 1
     assert "1 file failed" in ended.out
+
+
+def test_a_pass_says_what_it_could_not_read(ftpsyncd, config_of_real, monkeypatch):
+    enter = tree.open_directory
+
+    def closed(root: Path, root_fd: int, directory: str, **options: bool) -> tuple[int, str]:
+        if directory == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return enter(root, root_fd, directory, **options)
+
+    monkeypatch.setattr(tree, "open_directory", closed)
+    (config_of_real.parent / "gallery" / "closed").mkdir()
+    ended = ftpsyncd("sync", "-c", config_of_real)
+    assert ended.code == 1
+    assert "gallery: closed cannot be read: " in ended.out
+    assert "Permission denied" in json.loads(ftpsyncd("sync", "--json", "-c", config_of_real).out)["messages"][0]
 
 
 @pytest.mark.timeout(60)
