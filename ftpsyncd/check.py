@@ -222,6 +222,14 @@ def _folder(mapping: MappingSpec) -> Finding:
             f"{mapping.local} cannot be read: {_reason(error)}.",
             "Let the user that runs ftpsyncd read the folder, or correct `local`.",
         )
+    if not os.access(mapping.local, os.X_OK, effective_ids=True):
+        return Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} can be listed, but not entered: no file in it can be read.",
+            "Let the user that runs ftpsyncd enter the folder, too (x, or X with setfacl).",
+        )
     return Finding(Level.OK, Area.MACHINE, subject, f"{mapping.local} can be read.")
 
 

@@ -250,6 +250,20 @@ def test_a_folder_that_is_a_file_is_an_error(config):
 
 
 @pytest.mark.root
+def test_a_folder_that_can_be_listed_and_not_entered_is_an_error(config, as_nobody):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place, "drop")
+        folder.mkdir()
+        folder.chmod(0o744)
+        mappings = {"gallery": config.mappings["gallery"]._replace(local=folder)}
+        with as_nobody():
+            findings = list(check(config._replace(mappings=mappings), offline=True))
+    [found] = [each for each in findings if each.subject == "mapping gallery"]
+    assert (found.level, found.message.split(": ")[0]) == (Level.ERROR, f"{folder} can be listed, but not entered")
+
+
+@pytest.mark.root
 def test_a_state_dir_behind_a_closed_folder_is_an_error(config, tmp_path, as_nobody):
     (tmp_path / "closed").mkdir(mode=0o700)
     with as_nobody():
