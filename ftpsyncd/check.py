@@ -22,6 +22,7 @@ from typing import BinaryIO
 from ftpsyncd import patience
 from ftpsyncd import alerts
 from ftpsyncd.config import Config, check_secrets
+from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.core import names
 from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
 from ftpsyncd.ledger import LEDGER
@@ -93,6 +94,7 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
     yield from _alerts(config)
     yield from _state_dir(config.state_dir)
     seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
+    yield from _socket(config.control.socket)
     for mapping in config.mappings.values():
         yield seen.get(mapping.name) or _silent(mapping)
     yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
@@ -195,6 +197,17 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _socket(path: Path | None) -> Iterator[Finding]:
+    if path is not None and too_long_for_socket(path):
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "control",
+            f"The path of the control socket {path} is too long: the daemon does not start.",
+            "Set `control.socket` to a path of at most 107 bytes.",
+        )
 
 
 def _is_ours(path: Path) -> bool:

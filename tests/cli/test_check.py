@@ -234,6 +234,13 @@ def test_offline_asks_no_server(config):
     assert exit_code(findings) == 0
 
 
+def test_a_socket_whose_path_is_too_long_is_an_error(config):
+    control = config.control._replace(socket=Path("/run") / ("x" * 108))
+    findings = list(check(config._replace(control=control), offline=True))
+    assert [subject for subject, _ in errors(findings)] == ["control"]
+    assert exit_code(findings) == 78
+
+
 def test_a_missing_folder_is_a_warning(config):
     config.mappings["gallery"].local.rmdir()
     (finding,) = [each for each in check(config, offline=True) if each.subject == "mapping gallery"]
