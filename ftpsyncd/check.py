@@ -352,7 +352,8 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
         FtpsyncdError: that is not possible.
     """
     made = make_missing(session, mapping.remote)
-    path = remote_join(mapping.remote, f".ftpsyncd-check-{secrets.token_hex(4)}")
+    # Without a dot at its beginning, which many servers forbid: what is published has none there either.
+    path = remote_join(mapping.remote, f"ftpsyncd-check-{secrets.token_hex(4)}")
     temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
     left: list[FtpsyncdError | None] = []
     try:

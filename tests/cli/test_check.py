@@ -222,6 +222,13 @@ def test_the_version_of_tls_is_named(config, tls_max):
     assert f"Encrypted with TLS {tls_max}; the certificate verifies." in messages
 
 
+@pytest.mark.real_server
+def test_a_server_that_takes_no_hidden_names_is_good_enough(config):
+    with running("proftpd", directives=('PathDenyFilter "(^|/)[.]"',)) as real:
+        servers = {"web": real.spec(name="web")}
+        assert errors(list(check(config._replace(servers=servers), offline=False))) == []
+
+
 # ── This machine and the configuration ───────────────────────────────────────────────────────────────────────────
 
 
