@@ -361,6 +361,8 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     finally:
         if session.usable:
             left = session.delete_many([path] if temporary == path else [temporary, path])
+            if mapping.deletes is DeletePolicy.TRASH:
+                left.append(_try_trash(session, mapping.remote))
             for directory in reversed(made):
                 session.remove_dir(directory)
     trouble = next((each for each in (error, *left) if each is not None), None)
@@ -380,6 +382,17 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     return Finding(
         Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
     )
+
+
+def _try_trash(session: RemoteSession, remote: str) -> FtpsyncdError | None:
+    """Make the directory into which deleted files are moved, and take it away again; returns why that failed."""
+    try:
+        for directory in reversed(make_missing(session, remote_join(remote, names.TRASH))):
+            session.remove_dir(directory)
+    except NameRefusedError as error:
+        error.message = f"`deletes: trash` cannot work: {error.message}"
+        return error
+    return None
 
 
 def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError | None:

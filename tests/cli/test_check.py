@@ -94,6 +94,14 @@ def test_directories_made_for_the_check_are_removed(config, server):
     assert server.dirs == {"/"}
 
 
+def test_the_trash_is_tried_and_left_as_it_was(config, server):
+    mappings = {name: spec._replace(deletes=DeletePolicy.TRASH) for name, spec in config.mappings.items()}
+    server.dirs |= {"/shop/.ftpsyncd-trash"}
+    before = set(server.dirs)
+    assert errors(found(config._replace(mappings=mappings), server)) == []
+    assert server.dirs == before
+
+
 def test_the_scratch_file_is_never_visible_half(config, server):
     seen: list[str] = []
     server.observer = lambda _verb, _path: seen.extend(
@@ -227,6 +235,12 @@ def test_a_server_that_takes_no_hidden_names_is_good_enough(config):
     with running("proftpd", directives=('PathDenyFilter "(^|/)[.]"',)) as real:
         servers = {"web": real.spec(name="web")}
         assert errors(list(check(config._replace(servers=servers), offline=False))) == []
+        mappings = {"shop": config.mappings["shop"]._replace(deletes=DeletePolicy.TRASH)}
+        findings = list(check(config._replace(servers=servers, mappings=mappings), offline=False))
+        [(subject, message)] = errors(findings)
+        assert subject == "mapping shop"
+        assert "`deletes: trash` cannot work: " in message
+        assert list(real.home.iterdir()) == []
 
 
 # ── This machine and the configuration ───────────────────────────────────────────────────────────────────────────
