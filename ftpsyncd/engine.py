@@ -113,6 +113,8 @@ class Counters:
     files: int = 0
     bytes: int = 0
     deletes: int = 0
+    renames: int = 0
+    """Of files, and of directories with all that is in them."""
     failures: int = 0
 
 
@@ -542,6 +544,7 @@ class Engine:
                 self.counters.files += 1
                 self.counters.bytes += outcome.action.fingerprint.size
             self.counters.deletes += outcome.did in {Did.DELETED, Did.TRASHED}
+            self.counters.renames += outcome.did is Did.RENAMED
 
     # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
 

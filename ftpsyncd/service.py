@@ -90,6 +90,7 @@ class Progress(NamedTuple):
     """A folder is not there: nothing of it was compared."""
     paused: int = 0
     """Changes that wait for mappings to go on which a person paused."""
+    renames_done: int = 0
 
 
 class Service:
@@ -353,6 +354,7 @@ class Service:
             ),
             any(m.removals.missing for m in engine.mirrors.values()),
             sum(waiting for _, waiting in paused),
+            counters.renames,
         )
 
 

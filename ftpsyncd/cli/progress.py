@@ -179,6 +179,8 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
     done = []
     if progress.files_done:
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
+    if progress.renames_done:
+        done.append(f"{progress.renames_done:,} renamed")
     if progress.deletes_done:
         done.append(f"{number(progress.deletes_done, 'file')} deleted")
     unknown = progress.failed or progress.unavailable or progress.paused or progress.source_missing

@@ -99,6 +99,8 @@ def follow(service: Service, show: Show) -> tuple[Progress, Status]:
 def left_off(counters: Counters) -> str:
     """What a pass has done that somebody ended."""
     parts = [f"{number(counters.files, 'file')} published ({size(counters.bytes)})"]
+    if counters.renames:
+        parts.append(f"{counters.renames:,} renamed")
     if counters.deletes:
         parts.append(f"{counters.deletes:,} deleted")
     return f"Stopped: {', '.join(parts)}; another `sync`, or the daemon, goes on from there."
@@ -118,6 +120,7 @@ def facts(progress: Progress) -> dict[str, object]:
         "files_done": progress.files_done,
         "bytes_done": progress.bytes_done,
         "deletes_done": progress.deletes_done,
+        "renames_done": progress.renames_done,
         "failed": progress.failed,
         "held": progress.held,
         "server_unavailable": progress.unavailable,

@@ -159,6 +159,17 @@ def test_a_second_pass_has_nothing_to_do(ftpsyncd, config_of_real):
     assert "Nothing to do" in ftpsyncd("plan", "gallery", "-c", config_of_real).out
 
 
+def test_a_pass_that_only_renames_says_so(ftpsyncd, config_of_real, real):
+    gallery = config_of_real.parent / "gallery"
+    (gallery / "a.jpg").write_bytes(b"picture")
+    assert ftpsyncd("sync", "-c", config_of_real).code == 0
+    (gallery / "a.jpg").rename(gallery / "b.jpg")
+    assert "1 renamed in" in ftpsyncd("sync", "-c", config_of_real).out
+    (gallery / "b.jpg").rename(gallery / "c.jpg")
+    assert json.loads(ftpsyncd("sync", "--json", "-c", config_of_real).out)["renames_done"] == 1
+    assert [path.name for path in (real.home / "gallery").iterdir()] == ["c.jpg"]
+
+
 def test_a_dry_run_touches_nothing(ftpsyncd, config_of_real, real):
     (config_of_real.parent / "gallery" / "a.jpg").write_bytes(b"picture")
     assert ftpsyncd("sync", "--dry-run", "-c", config_of_real).code == 0
