@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
@@ -308,14 +309,7 @@ class Mirror:
         """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
         if not (self.looks.in_pass and listing.changed_wall_ns):
             return 0.0
-        since_ns = listing.changed_wall_ns
-        if listing.directory:
-            # Its time says nothing about what was published from another directory of this path, also one further up.
-            row = self.ledger.row(self.id, listing.directory)
-            if row is None or row.fingerprint.inode != listing.inode:
-                return 0.0
-            since_ns = max(since_ns, row.published_ns)
-        return max(0.0, (listing.taken_wall_ns - since_ns) / 1e9)
+        return gone_s(listing, self.ledger.row(self.id, listing.directory) if listing.directory else None)
 
     def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
         """What needs no action at the server, or not yet."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ftpsyncd import patience
 from ftpsyncd.config import Config
+from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.errors import LocalUnreadableError, UsageError
@@ -40,6 +41,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.specs import DeletePolicy, MappingSpec, destination
 from ftpsyncd.survey import open_ledger
+from ftpsyncd.waits import SOON_S
 
 ASKED = 1000
 """Files of a directory that are looked at together, so that a plan of whatever length needs little memory."""
@@ -101,6 +103,15 @@ def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Itera
         yield Planned(name, None, "unmanaged", "", size, why)
 
 
+class _Missing(NamedTuple):
+    """A published path that is not on disk."""
+
+    path: str
+    kind: Kind
+    waits: bool
+    """For longer than a pass does: it has not been gone for ``delete_after``."""
+
+
 class _Survey:
     """One mapping compared with the ledger, directory by directory."""
 
@@ -152,21 +163,25 @@ class _Survey:
             yield planned
 
     def _walk_below(self) -> Iterator[Planned]:
-        gone: list[tuple[str, Kind]] = []
+        gone: list[_Missing] = []
         yield from self._descend([""], gone)
         self._renaming = False
-        deletes = [(path, kind) for path, kind in gone if path not in self._renamed]
-        self._held = self._held or self._beyond_limit(deletes)
-        for path, kind in gone:
-            waits = False
+        deletes = [(path, kind) for path, kind, waits in gone if path not in self._renamed and not waits]
+        held, self._held = self._held, self._held or self._beyond_limit(deletes)
+        for path, kind, waits in gone:
+            if waits and not held and path not in self._renamed:
+                yield self._nothing(path, "deleted locally; it waits for `delete_after`")
+                self._successors.pop(path, None)
+                continue
+            withheld = False
             for planned in self._deleted(path, kind) if path not in self._renamed else ():
-                waits = waits or planned.held
+                withheld = withheld or planned.held
                 yield planned
             for planned in self._succeeded(path):
                 why = "what was published under this name is to be deleted first"
-                yield self._nothing(planned.path, why) if waits else planned
+                yield self._nothing(planned.path, why) if withheld else planned
 
-    def _descend(self, directories: list[str], gone: list[tuple[str, Kind]]) -> Iterator[Planned]:
+    def _descend(self, directories: list[str], gone: list[_Missing]) -> Iterator[Planned]:
         """Compare directories with all that is below them."""
         stack = directories[::-1]
         while stack:
@@ -202,7 +217,7 @@ class _Survey:
         return f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows" if files > limit else ""
 
     def _directory(
-        self, listing: Listing, rows: dict[str, Row], gone: list[tuple[str, Kind]], below: list[str]
+        self, listing: Listing, rows: dict[str, Row], gone: list[_Missing], below: list[str]
     ) -> Iterator[Planned]:
         listing = listing._replace(entries=dict(sorted(listing.entries.items())))
         # With `empty_dirs` it was planned with the directory above.
@@ -223,7 +238,7 @@ class _Survey:
             failure = failures.get(basename(decision.path))
             match decision:
                 case Gone(path, kind):
-                    gone.append((path, kind))
+                    gone.append(_Missing(path, kind, self._waits(listing)))
                     if (entry := listing.entries.get(basename(path))) is not None:
                         name = basename(path)
                         only = listing._replace(entries={name: entry}, names=frozenset({name}), unreadable={})
@@ -241,6 +256,13 @@ class _Survey:
                         new = MakeDir(self.spec.name, listing.directory, listing.inode)
                         yield Planned(self.spec.name, new, "make_dir", listing.directory, 0, new.why)
                     yield self._planned(decision)
+
+    def _waits(self, listing: Listing) -> bool:
+        """Whether a pass leaves the deletes of what a directory lacks to a later one."""
+        if self.spec.delete_after_s <= SOON_S or self._ledger is None:
+            return False
+        row = self._ledger.row(self._id, listing.directory) if listing.directory else None
+        return self.spec.delete_after_s - gone_s(listing, row) > SOON_S
 
     def _failed(self, listing: Listing, decision: Settled, failure: Failure) -> Iterator[Planned]:
         """What failed earlier and is not tried again by itself."""

@@ -14,10 +14,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ftpsyncd.model import parent
+from ftpsyncd.model import Listing, Row, parent
 
 WINDOW_S = 60.0
 """Deletes admitted in this time count as "at once"."""
+
+
+def gone_s(listing: Listing, row: Row | None) -> float:
+    """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that.
+
+    Args:
+        listing: of the whole directory.
+        row: of the directory itself; None for the root, which has none that counts.
+    """
+    since_ns = listing.changed_wall_ns
+    if not since_ns:
+        return 0.0
+    if listing.directory:
+        # Its time says nothing about what was published from another directory of this path, also one further up.
+        if row is None or row.fingerprint.inode != listing.inode:
+            return 0.0
+        since_ns = max(since_ns, row.published_ns)
+    return max(0.0, (listing.taken_wall_ns - since_ns) / 1e9)
 
 
 class Absence(NamedTuple):

@@ -110,6 +110,16 @@ def test_deletes_that_may_go_are_actions(ftpsyncd, config_file):
     assert "approve" not in told
 
 
+@pytest.mark.parametrize(("after", "waits"), [("1h", True), ("40s", True), ("20s", False)])
+def test_deletes_that_a_pass_leaves_to_a_later_one_wait(ftpsyncd, config_file, after, waits):
+    publish(config_file, PATHS)
+    config_file.write_text(config_file.read_text().replace("settle: 0s}", f"settle: 0s, delete_after: {after}}}"))
+    document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
+    expected = [("wait", "c.jpg"), ("wait", "sub")] if waits else GONE
+    assert [(each["verb"], each["path"]) for each in document["planned"]] == expected
+    assert not waits or all("`delete_after`" in each["why"] for each in document["planned"])
+
+
 @pytest.mark.parametrize("approved", [{"sub": 2}, {"sub/a.jpg": 1, "sub/b.jpg": 1}, {"sub": 2, "other": 7}])
 def test_deletes_that_a_person_approved_do_not_count(ftpsyncd, config_file, approved):
     publish(config_file, PATHS, approved=approved)
