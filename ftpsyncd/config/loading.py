@@ -270,16 +270,21 @@ def _warn_about_server(document: Document, loc: Loc, keys: ServerKeys) -> None:
         )
     if keys.password is None and keys.client_cert is None and keys.user not in {"anonymous", "ftp"}:
         document.warn((*loc, "user"), "no `password:`; an empty one is sent")
-    if keys.password is not None and keys.password.kind == "text":
-        try:
-            mode = document.path.stat().st_mode
-        except OSError:
-            return
-        if stat.S_ISREG(mode) and mode & stat.S_IROTH:
-            document.warn(
-                (*loc, "password"),
-                f"every user of this machine can read it; run `chmod 640 {document.path}`, or use {{file: PATH}}",
-            )
+    _warn_of_readers(document, (*loc, "password"), keys.password)
+
+
+def _warn_of_readers(document: Document, loc: Loc, secret: password.Reference | None) -> None:
+    """Warn of a secret that stands in the file itself, where others may read that."""
+    if secret is None or secret.kind != "text":
+        return
+    try:
+        mode = document.path.stat().st_mode
+    except OSError:
+        return
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        document.warn(
+            loc, f"every user of this machine can read it; run `chmod 640 {document.path}`, or use {{file: PATH}}"
+        )
 
 
 def _mapping(
@@ -330,6 +335,7 @@ def _alerts(
         return None
     if not {"command", "webhook"} & entry.keys():
         document.complain(loc, "found neither `command` nor `webhook`; expected one of them, to know whom to tell")
+    _warn_of_readers(document, (*loc, "webhook"), keys.webhook)
     webhook = None
     if keys.webhook is not None:
         webhook = password.bind(keys.webhook, lambda text: places.path((*loc, "webhook"), text) or Path(text), environ)

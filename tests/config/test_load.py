@@ -387,6 +387,16 @@ def test_a_password_in_a_file_that_others_can_read_is_warned_about(home, environ
     assert all("chmod 640" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(("mode", "count"), [(0o640, 0), (0o644, 1)])
+def test_the_address_of_a_webhook_in_a_file_that_others_can_read_is_warned_about(home, environ, mode, count):
+    path = home / "config.yaml"
+    path.write_text(MINIMAL + 'alerts: {webhook: "https://hooks.example.com/SECRET"}\n')
+    path.chmod(mode)
+    warnings = load(path, environ=environ).warnings
+    assert ["alerts.webhook: every user" in warning for warning in warnings] == [True] * count
+    assert "SECRET" not in str(warnings)
+
+
 def test_keys_without_behaviour_yet_are_named(loaded, monkeypatch):
     monkeypatch.setattr(loading, "NOT_YET_ACTIVE", {"servers.*.encoding": "the sky is still blue"})
     config = loaded("servers: {web: {host: h, user: anonymous, encoding: utf-8}}\n" + MAPPINGS)
