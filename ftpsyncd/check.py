@@ -11,6 +11,7 @@ import itertools
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from ftpsyncd import patience
-from ftpsyncd import alerts
+from ftpsyncd import alerts, patience
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.config.places import too_long_for_socket
+from ftpsyncd.control import whereabouts
 from ftpsyncd.core import names
 from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
 from ftpsyncd.ledger import LEDGER
@@ -93,8 +94,9 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
     yield from _config(config)
     yield from _alerts(config)
     yield from _state_dir(config.state_dir)
-    seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
     yield from _socket(config.control.socket)
+    yield from _listener(config)
+    seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
     for mapping in config.mappings.values():
         yield seen.get(mapping.name) or _silent(mapping)
     yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
@@ -208,6 +210,36 @@ def _socket(path: Path | None) -> Iterator[Finding]:
             f"The path of the control socket {path} is too long: the daemon does not start.",
             "Set `control.socket` to a path of at most 107 bytes.",
         )
+
+
+def _listener(config: Config) -> Iterator[Finding]:
+    """Whether a daemon could listen where it should, unless one may do so now."""
+    places = (config.control.socket, whereabouts.noted(config.state_dir))
+    if config.control.http is None or any(place is not None and _is_in_use(place) for place in places):
+        return
+    host, port = config.control.http
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            yield Finding(
+                Level.ERROR,
+                Area.MACHINE,
+                "control",
+                f"Nobody can listen on port {port} of {host}: {_reason(error)}; the daemon does not start.",
+                "Set `control.http` to a free port, or leave it out.",
+            )
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a daemon listens on a control socket, or one that this user may not ask."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(os.fspath(path))
+        except OSError as error:
+            return isinstance(error, PermissionError)
+    return True
 
 
 def _is_ours(path: Path) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
+import socket
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,8 @@ import pytest
 
 from ftpsyncd import patience
 from ftpsyncd.check import Area, Finding, Level, check, exit_code
-from ftpsyncd.config import Config, load
+from ftpsyncd.config import Config, ControlSpec, load
+from ftpsyncd.control import whereabouts
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
@@ -260,6 +262,25 @@ def test_a_socket_whose_path_is_too_long_is_an_error(config):
     findings = list(check(config._replace(control=control), offline=True))
     assert [subject for subject, _ in errors(findings)] == ["control"]
     assert exit_code(findings) == 78
+
+
+def test_a_port_for_monitoring_that_is_taken_is_an_error_unless_a_daemon_has_it(config):
+    with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as other:
+        path = Path(place, "control.sock")
+        control = ControlSpec(path, ("127.0.0.1", other.getsockname()[1]))
+        config = config._replace(control=control)
+        findings = list(check(config, offline=True))
+        assert [subject for subject, _ in errors(findings)] == ["control"]
+        assert exit_code(findings) == 78
+        with socket.socket(socket.AF_UNIX) as daemon:
+            daemon.bind(str(path))
+            daemon.listen()
+            assert errors(list(check(config, offline=True))) == []
+            config.state_dir.mkdir()
+            whereabouts.note(config.state_dir, path, whereabouts.identity(path))
+            moved = config._replace(control=ControlSpec(Path(place, "new.sock"), control.http))
+            assert errors(list(check(moved, offline=True))) == []
+    assert errors(list(check(config, offline=True))) == []
 
 
 def test_a_missing_folder_is_a_warning(config):
