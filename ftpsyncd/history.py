@@ -80,6 +80,8 @@ _COLUMNS = (
 _FIELDS = "id, mapping, at_ns, last_ns, kind, path, source, size, sha256, duration_s, attempts, reply, message"
 _TEXT_MAX = 1000
 """Characters of a reply or a message."""
+_NS_MAX = (1 << 63) - 1
+"""SQLite's largest integer: a moment in the year 2262."""
 
 
 class Cursor(Protocol):
@@ -207,9 +209,9 @@ class History:
         if query.kinds:
             require(f"h.kind IN ({','.join('?' * len(query.kinds))})", *query.kinds)
         if query.since_ns is not None:
-            require("h.at_ns>=?", query.since_ns)
+            require("h.at_ns>=?", _storable(query.since_ns))
         if query.until_ns is not None:
-            require("h.at_ns<?", query.until_ns)
+            require("h.at_ns<?", _storable(query.until_ns))
         if query.path:
             path = os.fsencode(query.path)
             low, high = path + b"/", path + b"0"
@@ -279,6 +281,11 @@ def _values(mapping: int, event: Event, at_ns: int, *, still_open: bool = False)
         _text(event.message),
         int(still_open),
     )
+
+
+def _storable(moment_ns: int) -> int:
+    """A moment that SQLite can compare; what is asked of the years before or after has the same receipts."""
+    return max(-_NS_MAX, min(moment_ns, _NS_MAX))
 
 
 def _text(text: str) -> str:
