@@ -68,6 +68,7 @@ class _Numbers(Collector):
     def __init__(self, daemon: Daemon, meter: Meter) -> None:
         self._daemon = daemon
         self._meter = meter
+        self._started: float | None = None
 
     def collect(self) -> Iterator[Metric]:
         """All families."""
@@ -76,8 +77,10 @@ class _Numbers(Collector):
         yield InfoMetricFamily("ftpsyncd_build", "The running version.", {"version": status.daemon.version})
         yield _gauge("engine_turn_age_seconds", "Time since the engine's loop turned last.", health.engine_turn_age_s)
         yield _gauge("ledger_writable", "1 if what is done can be recorded.", int(not status.daemon.message))
-        started = time.time() - status.daemon.uptime_s
-        yield _gauge("start_time_seconds", "When the engine was started, since the epoch.", round(started, 1))
+        if self._started is None:
+            # Once: a status is some seconds old while nothing happens, and who counts restarts compares to the digit.
+            self._started = round(time.time() - status.daemon.uptime_s, 1)
+        yield _gauge("start_time_seconds", "When the engine was started, since the epoch.", self._started)
         yield from _counters(self._meter.read(), list(places.values()), [each.name for each in status.servers])
         yield from _mappings(status, places)
         yield from _servers(status)

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,17 @@ def test_the_status_becomes_gauges():
     assert value(found, "watcher", kind="native", **PLACE) == 1
     assert value(found, "watcher", kind="poll", **PLACE) == 0
     assert found["process_resident_memory_bytes", frozenset()] > 1_000_000
+
+
+def test_the_moment_of_the_start_stays_the_same_while_the_status_grows_old(monkeypatch):
+    now = 1_700_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    metrics, told_of = Metrics(FakeDaemon(), Meter()), set()
+    for age_s in (0.0, 0.3, 2.9):
+        now += age_s
+        [line] = [line for line in metrics.exposition().decode().splitlines() if line.startswith("ftpsyncd_start_time")]
+        told_of.add(float(line.split()[1]))
+    assert told_of == {1_700_000_000.0 - STATUS.daemon.uptime_s}
 
 
 @pytest.mark.parametrize("state", ServerState)
