@@ -260,11 +260,11 @@ class Engine:
         Raises:
             TimeoutError: the engine does not turn.
         """
+        self.ask(self.tell_of, timeout_s)
 
-        def renew(at: Moment) -> None:
-            self._status = self._snapshot(at)
-
-        self.ask(renew, timeout_s)
+    def tell_of(self, at: Moment) -> None:
+        """On the engine's thread: have `status` tell of this moment."""
+        self._status = self._snapshot(at)
 
     @property
     def status(self) -> Status:

@@ -106,6 +106,8 @@ class Steering(Daemon):
             said = "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
             # What a person was told is done outlives whatever happens next.
             engine.ledger.commit()
+            # Who asks next how it is sees what he did.
+            engine.tell_of(at)
             trouble = engine.ledger.trouble
             return f"{said}; not recorded yet, because {trouble}" if trouble else said
 

@@ -31,6 +31,7 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import iso
 from ftpsyncd.specs import MappingSpec
+from ftpsyncd.status import MappingState
 from ftpsyncd.steering import Steering
 from tests.core.vocabulary import Without
 from tests.waiting import until
@@ -133,6 +134,24 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
         assert said == "gallery: paused; not recorded yet, because its disk is full"
         monkeypatch.undo()
         engine.stop()
+
+
+def test_who_asks_after_a_command_hears_of_what_it_did(config: Config, monkeypatch: pytest.MonkeyPatch):
+    # Too long for the engine to show by itself what is new.
+    monkeypatch.setattr("ftpsyncd.engine.STATUS_EVERY_S", 60.0)
+    with engine_of(config) as engine:
+        mirror_of(config, engine)
+        engine.start()
+        daemon = Steering(config, engine)
+
+        def state_after(name: CommandName) -> MappingState:
+            daemon.command(name, mapping=None, server=None, path=None)
+            [shown] = daemon.status().mappings
+            return shown.state
+
+        assert state_after(CommandName.PAUSE) is MappingState.PAUSED
+        assert state_after(CommandName.RESUME) is not MappingState.PAUSED
+        assert state_after(CommandName.PAUSE) is MappingState.PAUSED
 
 
 @pytest.mark.parametrize(
