@@ -84,6 +84,13 @@ class Alerter:
         for thread in self._threads:
             thread.start()
 
+    def adopt(self, spec: AlertSpec) -> bool:
+        """Go on by other limits, if it is the same people who are told, and know what they have been told."""
+        if spec != self._spec._replace(limits=spec.limits):
+            return False
+        self._spec = spec
+        return True
+
     def stop(self) -> None:
         """End; a command that runs is ended, what waits is dropped."""
         self._ended.set()
@@ -94,7 +101,8 @@ class Alerter:
 
     def _watch(self) -> None:
         while not self._ended.wait(self._look_every_s):
-            notices = self._alarms.judge(conditions(self._status(), self._spec.limits), time.monotonic())
+            limits = self._alarms.limits = self._spec.limits
+            notices = self._alarms.judge(conditions(self._status(), limits), time.monotonic())
             for notice in notices:
                 logger.bind(event="alert", kind=notice.kind.value, subject=notice.subject).warning(
                     "alert {}: {}", notice.step.value, notice.message

@@ -15,7 +15,6 @@ from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.engine import Engine
 from ftpsyncd.events import Event
-from ftpsyncd.specs import AlertSpec
 from ftpsyncd.status import Status
 from ftpsyncd.steering import Steering
 
@@ -35,7 +34,6 @@ class Outside:
         self._reload = reload
         self._meter = Meter()
         self._feed = Feed()
-        self._alerts: AlertSpec | None = None
         self._steering: Steering | None = None
         self._server: ControlServer | None = None
         self._alerter: Alerter | None = None
@@ -92,7 +90,7 @@ class Outside:
 
     def change(self, config: Config, engine: Engine) -> None:
         """Answer and alert by another configuration from now on; `move` has been told of the socket."""
-        if config.alerts != self._alerts:
+        if self._alerter is None or config.alerts is None or not self._alerter.adopt(config.alerts):
             self._stop_alerts()
             self._start_alerts(config, engine)
         if self._steering is not None:
@@ -106,7 +104,6 @@ class Outside:
             self._server = None
 
     def _start_alerts(self, config: Config, engine: Engine) -> None:
-        self._alerts = config.alerts
         if config.alerts is not None:
             from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - an HTTP client, and there may be no alerts
 

@@ -15,15 +15,18 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from loguru import logger
 
 from ftpsyncd import alerts
 from ftpsyncd.alerts import Alerter
+from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
+from ftpsyncd.engine import Engine
 from ftpsyncd.errors import ConfigError
+from ftpsyncd.outside import Outside
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from tests.waiting import until
@@ -241,6 +244,42 @@ def test_what_is_over_says_when_it_was_first_seen() -> None:
     first, last = (datetime.fromisoformat(alerts.body(notice)["since"]) for notice in (raised, recovered))
     assert timedelta(seconds=-3) < last + timedelta(seconds=100.0 + CALM_S) - first < timedelta(seconds=3)
     assert alerts.body(recovered)["lasted_s"] == 100.0
+
+
+class Shown:
+    """An engine as alerts see it."""
+
+    def __init__(self) -> None:
+        self.status = status(HELD)
+
+
+def test_other_limits_do_not_forget_what_has_been_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ftpsyncd.core.alarms.CALM_S", 0.0)
+    command, out = noting(tmp_path)
+    config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(command))
+    engine, outside = Shown(), Outside(None)
+    outside.start(config, cast("Engine", engine))
+    try:
+        until(lambda: len(lines(out)) == 1, "it is told")
+        outside.change(config._replace(alerts=AlertSpec(command, limits=LIMITS)), cast("Engine", engine))
+        engine.status = status()
+        until(lambda: len(lines(out)) == 2, "it is told to be over")
+    finally:
+        outside.stop()
+    assert [json.loads(line.partition("\t")[0])["step"] for line in lines(out)] == ["raised", "recovered"]
+
+
+def test_who_is_told_from_now_on_hears_of_what_lasts(tmp_path: Path) -> None:
+    command, out = noting(tmp_path)
+    config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(("false",)))
+    engine, outside = cast("Engine", Shown()), Outside(None)
+    outside.start(config, engine)
+    try:
+        outside.change(config._replace(alerts=None), engine)
+        outside.change(config._replace(alerts=AlertSpec(command)), engine)
+        until(lambda: lines(out), "it is told")
+    finally:
+        outside.stop()
 
 
 def test_two_mappings_are_two_messages(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:
