@@ -193,6 +193,20 @@ def test_why_explains_every_state(s: Site) -> None:
     assert "resume" in why(s, pending)["sentence"]
 
 
+def test_why_does_not_deny_what_is_kept_at_the_server(s: Site) -> None:
+    s.write_config(deletes="keep")
+    s.start()
+    kept = drop(s, "kept.jpg")
+    until(lambda: why(s, kept)["state"] == "published", "it is published")
+    kept.unlink()
+    until(lambda: history(s, "--path", kept)[0]["kind"] == "forgotten", "it is forgotten")
+    assert (s.published / "kept.jpg").exists()
+    told = why(s, kept)
+    assert told["state"] == "absent"
+    assert "is at the server from here" not in told["sentence"]
+    assert f"whether one was published, and kept there, says `ftpsyncd history --path {kept}`" in told["sentence"]
+
+
 def test_why_answers_without_a_daemon_too(s: Site) -> None:
     published, ignored = drop(s, "a.jpg", b"12345"), drop(s, "a.xyz")
     s.command("sync")
