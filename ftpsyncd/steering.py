@@ -25,7 +25,7 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
-from ftpsyncd.survey import history, in_no_mapping, locate
+from ftpsyncd.survey import history, in_another_mapping, in_no_mapping, locate
 
 _T = TypeVar("_T")
 
@@ -95,6 +95,8 @@ class Steering(Daemon):
                 raise in_no_mapping(self.config, path)
             if name not in {CommandName.RETRY, CommandName.RESCAN}:
                 raise UsageError(f"{name.value} works on mappings and servers, not on single paths")
+            if mapping not in {None, found[0].name}:
+                raise in_another_mapping(path, found[0].name)
             mapping, relative = found[0].name, found[1]
 
         def act(at: Moment) -> str:

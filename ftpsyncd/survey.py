@@ -72,6 +72,11 @@ def in_no_mapping(config: Config, path: str) -> UsageError:
     return UsageError(f"{quote(path)} is in no mapping.", remedy=f"The folders are: {folders}.")
 
 
+def in_another_mapping(path: str, name: str) -> UsageError:
+    """What is said of a path that lies in the mapping ``name`` and was asked for in another one."""
+    return UsageError(f"{quote(path)} is in the mapping {name}.", remedy="Leave out one of the two.")
+
+
 # ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -97,7 +102,7 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
         if found is None:
             raise in_no_mapping(config, path)
         if query.mapping not in {None, found[0].name}:
-            raise UsageError(f"{quote(path)} is in the mapping {found[0].name}.", remedy="Leave out one of the two.")
+            raise in_another_mapping(path, found[0].name)
         query = query._replace(mapping=found[0].name, path=found[1])
     ledger = open_ledger(config)
     try:

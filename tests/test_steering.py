@@ -176,6 +176,19 @@ def test_a_rescan_says_what_is_compared(config: Config, name: str | None, compar
         assert (work.directory, work.deep) == (name or "", True)
 
 
+@pytest.mark.parametrize("name", [CommandName.RETRY, CommandName.RESCAN])
+def test_a_path_and_another_mapping_are_refused(config: Config, name: CommandName):
+    shop = MappingSpec("shop", config.state_dir / "shop", "web", "/shop")
+    config = config._replace(mappings={**config.mappings, "shop": shop})
+    with engine_of(config) as engine:
+        mirror_of(config, engine)
+        engine.start()
+        daemon, path = Steering(config, engine), str(config.mappings["gallery"].local / "a.jpg")
+        with pytest.raises(UsageError, match="is in the mapping gallery"):
+            daemon.command(name, mapping="shop", server=None, path=path)
+        assert daemon.command(name, mapping="gallery", server=None, path=path).startswith("gallery: ")
+
+
 def test_what_is_asked_of_the_history_is_checked(config: Config):
     with Ledger(config.state_dir / "ledger.db") as ledger:
         ledger.mapping("old", "there")
