@@ -55,7 +55,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         local=str(mirror.spec.local),
         remote=f"{mirror.spec.server}:{mirror.spec.remote}",
         state=state,
-        pending=load.waiting + len(mirror.waits.pending) + gone,
+        pending=load.waiting + sum(1 for _ in mirror.waits.unsettled()) + gone,
         in_flight=load.running,
         failed=failures.retrying + len(mirror.unreadable.problems),
         parked=failures.parked,
@@ -103,8 +103,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
 
 def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
     """The state while nothing is under way."""
-    if mirror.waits.pending:
-        path, pending = next(iter(mirror.waits.pending.items()))
+    for path, pending in mirror.waits.unsettled():
         return MappingState.SETTLING, f"{path}: {pending.why}"
     if mirror.removals.absent.files:
         return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"

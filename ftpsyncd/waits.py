@@ -8,6 +8,7 @@ engine's thread.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ftpsyncd.core.deletes import Deletes
@@ -208,7 +209,11 @@ class Waits:
 
     def any_unsettled(self) -> bool:
         """Whether a file is not at rest."""
-        return any(pending.sighting for pending in self.pending.values())
+        return any(self.unsettled())
+
+    def unsettled(self) -> Iterator[tuple[str, Pending]]:
+        """The files that are not at rest; the others that wait have failed, and wait for their next try."""
+        return ((path, pending) for path, pending in self.pending.items() if pending.sighting is not None)
 
     def oldest(self, now: float) -> float | None:
         """For how many seconds the file that waits longest has been waiting; None if none waits."""

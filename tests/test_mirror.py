@@ -660,6 +660,23 @@ def test_a_retry_says_what_it_tries(story: Story, count: int, said: str):
     assert ("web is tried now" in told) == (not count)
 
 
+def test_what_failed_is_counted_as_failed_also_after_another_look(story: Story):
+    """As it is right after the failure: nothing is about to be done, for an hour perhaps."""
+    story.ledger.failures.put(story.id, "a.jpg", failed(PICTURE, next_try_s=3600.0))
+    story.mirror.dirty.clear()
+    story.mirror.looks.passes = 1
+    story.sees("", **{"a.jpg": PICTURE})
+    status = mapping_status(story.mirror, AT)
+    assert (status.state, status.pending, status.failed, status.message) == (MappingState.IN_SYNC, 0, 1, "")
+    assert status.oldest_pending_s is not None
+    # A file that is not at rest is another matter.
+    there, name = {"b.jpg": file(inode=8)}, frozenset({"b.jpg"})
+    story.mirror.on_listing(Listing("", Presence.PRESENT, there, name, inode=1, device=DISK, busy=name), AT)
+    status = mapping_status(story.mirror, AT)
+    assert (status.state, status.pending, status.failed) == (MappingState.SETTLING, 1, 1)
+    assert status.message == "b.jpg: a program has it open for writing"
+
+
 def looked_at(story: Story) -> tuple[set[str], set[str]]:
     """The paths and the whole directories that the disk is asked for."""
     story.mirror.pump(AT)
