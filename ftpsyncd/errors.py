@@ -165,7 +165,7 @@ class ControlError(FtpsyncdError):
 
 
 class DaemonNotRunningError(ControlError):
-    """Nobody answers on the control socket."""
+    """Nobody answers on the control socket, or the daemon ended while it was asked."""
 
     remedy = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name its configuration with -c."
 

@@ -31,7 +31,7 @@ class ControlClient:
         timeout_s: how long to wait for the daemon's words.
 
     Every method raises:
-        DaemonNotRunningError: nobody answers on the socket.
+        DaemonNotRunningError: nobody answers on the socket, or not any more; what was told then may have been done.
         ControlError: the socket may not be used, the daemon is silent, or its answer makes no sense.
         UsageError: the daemon knows nothing of what was named.
         CommandRefusedError: the daemon understood, but cannot do it.
@@ -122,6 +122,8 @@ class ControlClient:
             connection.request(method, target, payload, {"Content-Type": "application/json"} if payload else {})
             response = connection.getresponse()
             data = response.read()
+        except (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead) as problem:
+            raise DaemonNotRunningError(f"The daemon on {self._socket_path} ended while it was asked.") from problem
         except OSError as problem:
             raise self._unreachable(problem) from problem
         except http.client.HTTPException as problem:

@@ -337,10 +337,30 @@ def test_no_daemon_is_a_clear_error(path):
     path.unlink()
 
 
+@pytest.mark.parametrize("read", [0, 65536], ids=["unread", "read"])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"])
+def test_a_daemon_that_is_killed_while_it_is_asked_is_one_that_does_not_run(path, read, answer):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve():
+            with listener.accept()[0] as sock:
+                sock.recv(read)
+                sock.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(DaemonNotRunningError, match="ended while it was asked"):
+            ControlClient(path).status()
+        thread.join(30)
+    path.unlink()
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (b"", "cannot be asked|is not ftpsyncd"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "is not ftpsyncd"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "is no JSON object"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "is no JSON object"),
