@@ -74,6 +74,8 @@ class Progress:
     size_bytes: int
     sent_bytes: int = 0
     started: float = field(default_factory=time.monotonic)
+    kept_bytes: int = 0
+    """Of those that are sent: what an earlier try had sent, before ``started``."""
 
 
 class Stream(Protocol):
@@ -249,6 +251,9 @@ class Publisher:
             return file
 
         def note(sent: int) -> None:
+            if resume and not progress.sent_bytes:
+                # How much of it was there already nobody tells; its hash was computed meanwhile, too.
+                progress.kept_bytes, progress.started = sent, time.monotonic()
             progress.sent_bytes = sent
 
         return PublishJob(

@@ -132,7 +132,7 @@ def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
 
 def transfer_of(progress: Progress, now: float) -> Transfer:
     """A file on its way now."""
-    rate = progress.sent_bytes / max(now - progress.started, 1e-3)
+    rate = (progress.sent_bytes - progress.kept_bytes) / max(now - progress.started, 1e-3)
     return Transfer(progress.mapping, progress.path, progress.sent_bytes, progress.size_bytes, round(rate, 1))
 
 

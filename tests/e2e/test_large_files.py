@@ -36,6 +36,11 @@ def large(seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(SIZE)
 
 
+def rate(s: Site) -> float:
+    """Bytes per second of the file that is on its way; 0 if there is none."""
+    return max((each["rate_bytes_s"] for each in s.status()["transfers"]), default=0.0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_cut_line_costs_little(kind: str, tmp_path: Path):
     with proxied(kind, tmp_path) as (s, proxy):
@@ -83,6 +88,8 @@ def test_a_killed_daemon_goes_on_where_it_was(kind: str, tmp_path: Path):
         s.kill()
         part = next(s.published.glob("*.filepart"))
         s.start()
+        until(lambda: rate(s), "it is shown how fast it goes on", 20)
+        assert rate(s) < 2 * 16_000_000, "what was there already was not sent in this moment"
         s.until_equal()
         s.until_state("in_sync")
         assert SIZE < proxy.uploaded < MOST
