@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 CONNECTIONS_MAX = 128
 """In all; who comes later is told to try again."""
 TCP_MAX = 64
 """Of them over TCP; who comes later is cut off."""
 REQUEST_S = 10.0
-"""How long a connection over TCP may take for its first request."""
+"""How long a connection over TCP may take for a request: from its beginning, or from the first byte after an answer."""
 
 
 class Connection(H11Protocol):
@@ -29,12 +29,26 @@ class Connection(H11Protocol):
         if sum(map(_is_tcp, self.connections)) > TCP_MAX:
             transport.abort()
         else:
-            self.loop.call_later(REQUEST_S, self._expect_request)
+            self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come."""
+        super().data_received(data)
+        last = self._last_request()
+        # What follows an answer begins the next request. One that has come whole by now is the last one itself.
+        if _is_tcp(self) and last is not None and last.response_complete and last is not self._expected_after:
+            self._expect_request()
 
     def _expect_request(self) -> None:
-        begun = getattr(self, "cycle", None)  # None until the first request, whatever its type says
-        if begun is None and not self.transport.is_closing():
+        self._expected_after = self._last_request()
+        self.loop.call_later(REQUEST_S, self._give_up_after, self._expected_after)
+
+    def _give_up_after(self, last: RequestResponseCycle | None) -> None:
+        if self._last_request() is last and not self.transport.is_closing():
             self.transport.abort()
+
+    def _last_request(self) -> RequestResponseCycle | None:
+        return getattr(self, "cycle", None)  # None until the first request, whatever its type says
 
 
 def _is_tcp(connection: object) -> bool:

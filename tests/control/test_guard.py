@@ -255,6 +255,25 @@ def test_idle_strangers_cannot_shut_out_those_at_the_socket(token, ask, tmp_path
         assert ask("GET", "/metrics")[0] == 200
 
 
+def test_half_a_request_keeps_no_place_also_after_an_answer(token, port, monkeypatch):
+    monkeypatch.setattr(protocol, "REQUEST_S", 0.2)
+    assert token
+    whole = f"GET /healthz HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\n\r\n".encode()
+    with socket.create_connection((LOOPBACK, port), 4) as sock:
+        for _ in range(3):  # who asks again in time is answered
+            sock.sendall(whole[:20])
+            sock.sendall(whole[20:])
+            answer = b""
+            while not answer.endswith(b"}\n"):
+                part = sock.recv(65536)
+                assert part, "it is still there"
+                answer += part
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        sock.sendall(whole[:20])
+        with suppress(ConnectionResetError):
+            assert sock.recv(1) == b""
+
+
 def test_a_connection_that_has_asked_may_stay(token, port, monkeypatch):
     monkeypatch.setattr(protocol, "REQUEST_S", 0.05)
     monkeypatch.setattr(sse, "HEARTBEAT_S", 0.02)
