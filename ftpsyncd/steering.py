@@ -25,7 +25,7 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.removals import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
-from ftpsyncd.survey import history, in_another_mapping, in_no_mapping, locate
+from ftpsyncd.survey import history, in_another_mapping, in_no_mapping, locate, unknown_mapping
 
 _T = TypeVar("_T")
 
@@ -100,6 +100,8 @@ class Steering(Daemon):
             mapping, relative = found[0].name, found[1]
 
         def act(at: Moment) -> str:
+            if mapping is not None:
+                self._mirror(mapping)
             chosen = [
                 mirror
                 for mirror in engine.mirrors.values()
@@ -118,7 +120,7 @@ class Steering(Daemon):
     def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
         """Publish again what the server does not have as it was published."""
         engine = self._engine
-        known = self._told(lambda at: engine.mirrors[mapping].publish_again(files, directories, at))
+        known = self._told(lambda at: self._mirror(mapping).publish_again(files, directories, at))
         # Whoever asked looks at the status next, to see when it is done.
         with suppress(TimeoutError):
             engine.renew_status(left_s())
@@ -140,6 +142,17 @@ class Steering(Daemon):
 
         self._told(adopt)
         return f"{account}: what was measured is used from now on"
+
+    def _mirror(self, mapping: str) -> Mirror:
+        """A mapping as the engine has it, on its thread.
+
+        Raises:
+            UnknownNameError: a reload has removed it since it was asked for.
+        """
+        mirror = self._engine.mirrors.get(mapping)
+        if mirror is None:
+            raise unknown_mapping(mapping, self._engine.mirrors)
+        return mirror
 
     def _asked(self, question: Callable[[Moment], _T], spare_s: float) -> _T:
         """The engine's answer to a question, after which ``spare_s`` are left.

@@ -108,7 +108,7 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
     try:
         known = {*config.mappings, *(ledger.history.mappings() if ledger is not None else ())}
         if query.mapping is not None and query.mapping not in known:
-            raise _unknown_mapping(query.mapping, known)
+            raise unknown_mapping(query.mapping, known)
         if ledger is None or not ledger.has_history:
             return HistoryPage(())
         found_rows = ledger.history.page(query._replace(limit=query.limit + 1))
@@ -120,7 +120,8 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
     return HistoryPage(tuple(map(_receipt, shown)), f"{shown[-1].at_ns}.{shown[-1].id}" if more else None)
 
 
-def _unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
+def unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
+    """What is said of a mapping that there is not."""
     close = get_close_matches(name, known, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(known)) or 'none'}."
     return UnknownNameError(f"There is no mapping {quote(name)}.", remedy=remedy)

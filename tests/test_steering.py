@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -174,6 +174,25 @@ def test_a_rescan_says_what_is_compared(config: Config, name: str | None, compar
         work = mirror.dirty.take(time.monotonic())
         assert work is not None
         assert (work.directory, work.deep) == (name or "", True)
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda daemon: daemon.repair("gallery", ["a.jpg"], []),
+        lambda daemon: daemon.command(CommandName.PAUSE, mapping="gallery", server=None, path=None),
+    ],
+    ids=["repair", "pause"],
+)
+def test_a_mapping_that_a_reload_has_just_removed_is_one_that_there_is_not(
+    config: Config, tell: Callable[[Steering], str]
+):
+    with engine_of(config) as engine:
+        mirror_of(config, engine)
+        engine.start()
+        engine.ask(lambda _at: engine.mirrors.pop("gallery"))
+        with pytest.raises(UnknownNameError, match="There is no mapping gallery"):
+            tell(Steering(config, engine))
 
 
 @pytest.mark.parametrize("name", [CommandName.RETRY, CommandName.RESCAN])
