@@ -227,6 +227,13 @@ class Engine:
 
         self._mailbox.put(mark)
 
+    def remove(self, mapping: str) -> Mirror:
+        """Have nothing more to do with a mapping (engine's thread)."""
+        # A check that nobody carries out would be due for ever, and the loop never rest.
+        self._check_at.pop(mapping, None)
+        self._reported.discard(mapping)
+        return self.mirrors.pop(mapping)
+
     def ask(self, question: Callable[[Moment], _T], timeout_s: float = 30.0) -> _T:
         """Run something on the engine's thread and return its result.
 

@@ -258,7 +258,7 @@ class Roster:
 
     def _drop(self, name: str) -> None:
         def drop() -> None:
-            mirror = self._engine.mirrors.pop(name)
+            mirror = self._engine.remove(name)
             mirror.queue.withdraw_mapping(name)
             mirror.queue.suspend(name, suspended=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import threading
@@ -136,6 +137,28 @@ def test_a_reload_says_what_else_it_took_over(
         assert running_one.change(load(config)) == said
     finally:
         running_one.stop()
+
+
+def test_the_engine_rests_when_a_mapping_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    monkeypatch.setattr(engine, "CHECK_EVERY_S", 0.05)
+    (tmp_path / "in").mkdir()
+    config = written(tmp_path / "config.yaml", 1)
+    one = config.read_text()
+    config.write_text(one.replace("{m: {", f"{{other: {{local: {tmp_path}/other, remote: 'web:/other'}}, m: {{"))
+    service = Service(load(config))
+    service.start()
+    try:
+        config.write_text(one)
+        assert service.change(load(config)) == "removed other"
+        turns = itertools.count()
+        turn = service.engine.turn
+        monkeypatch.setattr(service.engine, "turn", lambda messages: (next(turns), turn(messages)))
+        # As long as the check of the other one takes to come, and much longer.
+        time.sleep(1.0)
+        assert next(turns) < 200
+    finally:
+        service.stop()
 
 
 def test_disks_that_do_not_answer_are_awaited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
