@@ -31,6 +31,7 @@ from ftpsyncd.model import (
     Row,
     join,
 )
+from ftpsyncd.specs import Overlap, overlap
 from ftpsyncd.tables import (
     APPROVED_SINCE,
     BY_INODE,
@@ -222,6 +223,12 @@ class Ledger:
         )
         self.commit()
         return self.mapping(name, destination)
+
+    def overlaps(self, mapping: int) -> list[tuple[int, Overlap]]:
+        """The mappings of other times, or names, that published to the same place, to one in it or around it."""
+        places = dict(self._read("SELECT id, destination FROM mapping", ()))
+        found = ((other, overlap(places[mapping], place)) for other, place in places.items() if other != mapping)
+        return [(other, each) for other, each in found if each is not None]
 
     def totals(self, mapping: int) -> Totals:
         """Files and bytes published."""

@@ -2,8 +2,8 @@
 
 In: changes from the watcher, listings from the disk thread, what people say, the passing of time. Out: requests to the
 disk, actions to the server's queue, rows to the ledger, events. The decisions are the pure core's; what is noted from
-one to the next belongs to the parts (`waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`);
-this module tells each what concerns it. Used by the engine's thread only; the engine owns all mirrors.
+one to the next belongs to the parts (`waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`,
+`takeovers`); this module tells each what concerns it. Used by the engine's thread only; the engine owns all mirrors.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from ftpsyncd.offers import Offers
 from ftpsyncd.othercases import OtherCases
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.takeovers import Takeovers
 from ftpsyncd.unreadable import Unreadable
 from ftpsyncd.waits import SOON_S, Waits
 
@@ -88,6 +89,7 @@ class Mirror:
         self.unreadable = Unreadable(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
+        self.takeovers = Takeovers(self.site)
         self.paused = ledger.paused(mapping_id)
         self._going = False
         self.watcher = WatchReport("none", None, "", 0)

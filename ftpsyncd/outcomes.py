@@ -237,6 +237,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             mirror.offers.require_directories(path, at)
         case Sweep() | Probe():
             pass
+    mirror.takeovers.done(action, done.did)
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:

@@ -141,3 +141,30 @@ class MappingSpec(NamedTuple):
 def destination(spec: MappingSpec, server: ServerSpec) -> str:
     """Which directory of which account a mapping publishes to: another one is a ledger of its own."""
     return f"{server.user}@{server.host}:{server.port}{spec.remote}"
+
+
+class Overlap(NamedTuple):
+    """Where the place of one mapping is in that of another: one of the two is empty, both if it is the same place."""
+
+    inside: str
+    """The directory of the other that is the place of the first."""
+    around: str
+    """The directory of the first that is the place of the other."""
+
+    def of(self, path: str) -> str | None:
+        """What the other calls the path of a file of the first; None if it is not in its place."""
+        if not self.around:
+            return f"{self.inside}/{path}" if self.inside else path
+        return path.removeprefix(f"{self.around}/") if path.startswith(f"{self.around}/") else None
+
+    def of_tree(self, directory: str) -> str | None:
+        """What the other calls the part of a directory of the first that is in its place; empty: all that it has."""
+        return "" if f"{self.around}/".startswith(f"{directory}/") else self.of(directory)
+
+
+def overlap(one: str, other: str) -> Overlap | None:
+    """How two destinations (see `destination`) overlap; None if they do not."""
+    mine, theirs = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    if mine.startswith(theirs):
+        return Overlap(mine[len(theirs) : -1], "")
+    return Overlap("", theirs[len(mine) : -1]) if theirs.startswith(mine) else None

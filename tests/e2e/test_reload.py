@@ -144,6 +144,37 @@ def test_another_remote_directory_is_published_to_and_the_old_one_left_alone(run
     assert contents(s.published).keys() == {b"a.jpg"}
 
 
+def test_two_mappings_that_change_places_and_back_publish_what_is_theirs(running: Site) -> None:
+    s = running
+    other = s.base / "other"
+    other.mkdir()
+    for name, folder in (("drop", s.drop), ("other", other)):
+        (folder / "index.html").write_text(f"of {name}")
+    (s.drop / "gone.html").write_text("gone")
+    edit(s, mappings={"other": {"local": str(other), "remote": "web:/other", "settle": "0.1s", "include": ["*"]}})
+    s.command("reload")
+
+    def published(place: str, content: str) -> bool:
+        index = s.server.home / place / "index.html"
+        return index.exists() and index.read_text() == content
+
+    until(lambda: published("site", "of drop") and published("other", "of other"), "each in its place", 20)
+    edit(s, mappings={MAPPING: {"remote": "web:/other"}, "other": {"remote": "web:/site"}})
+    s.command("reload")
+    until(lambda: published("site", "of other") and published("other", "of drop"), "each in the other's", 20)
+    until(lambda: published_files(s) == {MAPPING: 2, "other": 1}, "all is recorded", 20)
+    (s.drop / "gone.html").unlink()
+    until(lambda: published_files(s) == {MAPPING: 1, "other": 1}, "it is deleted there", 20)
+    edit(s, mappings={MAPPING: {"remote": "web:/site"}, "other": {"remote": "web:/other"}})
+    s.command("reload")
+    until(lambda: published("site", "of drop") and published("other", "of other"), "each in its place again", 20)
+    until(lambda: contents(s.published).keys() == {b"index.html"}, "what went meanwhile is deleted here, too", 20)
+
+
+def published_files(s: Site) -> dict[str, int]:
+    return {mapping["name"]: mapping["published_files"] for mapping in s.status()["mappings"]}
+
+
 def test_a_move_gives_up_a_transfer_that_does_not_end_and_nothing_is_lost(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path, server_keys={"bandwidth": "100 KB/s"}) as s:
         s.start()

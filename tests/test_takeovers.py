@@ -1,0 +1,113 @@
+"""What a mapping changes where another one had published is not that one's any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import Dirty
+from ftpsyncd.lastlook import Folder
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import Action, Delete, Did, Fingerprint, Kind, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
+from ftpsyncd.removals import Site
+from ftpsyncd.specs import MappingSpec, Overlap, overlap
+from ftpsyncd.takeovers import Takeovers
+from tests.core.vocabulary import SHA, WALL, M
+
+HERE = "u@host:21/site"
+A = Fingerprint(10, 1, 7)
+
+
+class Story:
+    """Another mapping had published to some place; now this one publishes to `HERE`."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.other = 0
+
+    def had_published(self, destination: str, *paths: str) -> None:
+        self.other = self.ledger.mapping("other", destination)
+        for path in paths:
+            kind = Kind.DIR if path.endswith("/") else Kind.FILE
+            self.ledger.put(self.other, path.rstrip("/"), Row(kind, A, SHA, WALL))
+
+    def done(self, action: Action, did: Did) -> None:
+        spec, mapping = MappingSpec(M, Path("/drop"), "web", "/site"), self.ledger.mapping(M, HERE)
+        site = Site(spec, mapping, self.ledger, Queue(4), Folder(spec), Dirty(), lambda _event: None, lambda: "2024")
+        Takeovers(site).done(action, did)
+
+    @property
+    def left(self) -> set[str]:
+        return {path for path, _ in self.ledger.walk(self.other)}
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Story]:
+    with Ledger(tmp_path / "ledger") as ledger:
+        yield Story(ledger)
+
+
+@pytest.mark.parametrize(
+    ("other", "how"),
+    [
+        (HERE, Overlap("", "")),
+        ("u@host:21/", Overlap("site", "")),
+        ("u@host:21/site/img/old", Overlap("", "img/old")),
+        ("u@host:21/site2", None),
+        ("u@host:21/sit", None),
+        ("u@host:2121/site", None),
+        ("other@host:21/site", None),
+    ],
+)
+def test_which_places_overlap(other: str, how: Overlap | None):
+    assert overlap(HERE, other) == how
+    assert overlap(other, HERE) == (how and Overlap(how.around, how.inside))
+
+
+@pytest.mark.parametrize(
+    ("action", "did", "left"),
+    [
+        (Upload(M, "d/a", A), Did.PUBLISHED, {"d", "d/b"}),
+        (Upload(M, "d/a", A), Did.ADOPTED, {"d", "d/a", "d/b"}),
+        (Upload(M, "d/a", A), Did.KEPT, {"d", "d/a", "d/b"}),
+        (Rename(M, "d/a", "d/b", A, SHA), Did.RENAMED, {"d"}),
+        (Rename(M, "d/a", "d/b", A, SHA), Did.PUBLISHED, {"d", "d/b"}),
+        (Delete(M, "d/a"), Did.DELETED, {"d", "d/b"}),
+        (Delete(M, "d/a"), Did.TRASHED, {"d", "d/b"}),
+        (Sweep(M, "d/a", ""), Did.SWEPT, {"d", "d/a", "d/b"}),
+        (Sweep(M, "d/a", ""), Did.ADOPTED, {"d", "d/b"}),
+        (RenameDir(M, "e", "d", 5), Did.RENAMED, set()),
+        (RemoveDir(M, "d"), Did.REMOVED, set()),
+        (RemoveDir(M, "d"), Did.LEFT, {"d", "d/a", "d/b"}),
+    ],
+)
+def test_what_is_changed_is_forgotten(story: Story, action: Action, did: Did, left: set[str]):
+    story.had_published(HERE, "d/", "d/a", "d/b")
+    story.done(action, did)
+    assert story.left == left
+
+
+def test_a_place_around_this_one(story: Story):
+    story.had_published("u@host:21/", "site/d/a", "d/a")
+    story.done(Delete(M, "d/a"), Did.DELETED)
+    assert story.left == {"d/a"}
+
+
+def test_a_place_in_this_one(story: Story):
+    story.had_published(f"{HERE}/d", "a", "d/a", "e/", "e/b")
+    story.done(Upload(M, "a", A), Did.PUBLISHED)
+    story.done(Upload(M, "d/a", A), Did.PUBLISHED)
+    assert story.left == {"d/a", "e", "e/b"}
+    story.done(RemoveDir(M, "d/e"), Did.REMOVED)
+    assert story.left == {"d/a"}
+    story.done(RenameDir(M, "f", "d", 5), Did.RENAMED)
+    assert not story.left
+
+
+def test_another_place_is_left_alone(story: Story):
+    story.had_published("u@host:21/site2", "a")
+    story.done(Upload(M, "a", A), Did.PUBLISHED)
+    assert story.left == {"a"}
