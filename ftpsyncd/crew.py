@@ -176,18 +176,23 @@ class Crew:
             self._ready.notify_all()
 
     def stop(self, timeout_s: float, *, patient: bool = True) -> bool:
-        """Stop after the actions that run now, at most ``timeout_s`` later; False if some still run.
+        """Stop after the actions that run now, at most ``timeout_s`` later; False if some ran still.
 
-        Patient: another crew may connect to this server afterwards, and finds the connections free.
+        Patient: another crew may connect to this server afterwards, and finds the connections free. What ran still is
+        cut: it would get to the server when nobody reckons with it, and take the place of what came there meanwhile.
         """
         self.interrupt()
         with self._ready:
-            threads = [worker.thread for worker in self._workers]
+            workers = list(self._workers)
         deadline = time.monotonic() + timeout_s
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for worker in workers:
+            worker.thread.join(max(0.0, deadline - time.monotonic()))
+        late = [worker for worker in workers if worker.thread.is_alive()]
+        for session, _ in [worker.give_up() for worker in late] if patient else ():
+            if session is not None:
+                self._pool.give_up(session)
         self._pool.close(patient=patient)
-        return not any(thread.is_alive() for thread in threads)
+        return not late
 
     # ── in the workers ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -326,6 +326,33 @@ def test_what_waits_behind_a_worker_that_is_given_up_is_done_by_another(
         assert crew.stop(10)
 
 
+def test_what_runs_still_when_a_crew_ends_does_nothing_more_at_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, goes_on = threading.Event(), threading.Event()
+
+    def look(_folder: Folder, _path: str, _still_there: Callable[[int], bool]) -> None:
+        running.set()
+        assert goes_on.wait(60)
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    folder = Folder(MappingSpec("gallery", tmp_path, "web", "/"))
+    server, outcomes = MemoryServer(files={"/a": MemoryFile(b"", 0)}), list[Outcome]()
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append)
+    crew.hand([Delete("gallery", "a")])
+    try:
+        assert running.wait(10)
+        (worker,) = crew._workers
+        assert not crew.stop(0.0)
+        assert server.sessions == 0
+    finally:
+        goes_on.set()
+    worker.thread.join(10)
+    assert not worker.thread.is_alive()
+    assert sorted(server.files) == ["/a"]
+    assert not outcomes
+
+
 def test_connections_that_nobody_uses_are_kept_alive_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in {"TEND_EVERY_S": 0.02, "IDLE_CLOSE_S": 0.5, "IDLE_THREAD_S": 0.5}.items():
         monkeypatch.setattr(crew_module, name, seconds)
