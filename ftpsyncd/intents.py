@@ -287,6 +287,13 @@ class Intents:
     def _sweep_later(self, temporary: str) -> None:
         self._put(self._path_of(temporary), Intent(Kind.FILE, temporary))
 
+    def inherit(self, temporary: str) -> None:
+        """A mapping that is not there any more may have left this temporary file where this one publishes."""
+        path = self._path_of(temporary)
+        if path not in self._open:
+            self._sweep_later(temporary)
+            self._cut_off.add(path)
+
     def _set_apart(self, path: str) -> None:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
         intent = self._open[path]

@@ -90,6 +90,7 @@ class Mirror:
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.takeovers = Takeovers(self.site)
+        self.takeovers.take_leftovers(self.intents)
         self.paused = ledger.paused(mapping_id)
         self._going = False
         self.watcher = WatchReport("none", None, "", 0)

@@ -1,14 +1,15 @@
 """What another mapping had published where this one publishes now: it is there no more when this one has changed it.
 
-In: what was changed at the server. Out: rows that are dropped. Mappings of one configuration never share a place, but
-those of different times do: two that change their places by a reload, or one that stands in for another for a day.
-Without this, the first one would find its files published when it is back, and the other's content would stay.
-One per mapping, used by its `mirror` on the engine's thread.
+In: what was changed at the server. Out: rows that are dropped, leftovers that are swept. Mappings of one configuration
+never share a place, but those of different times do: two that change their places by a reload, or one that stands in
+for another for a day. Without this, the first one would find its files published when it is back, and the other's
+content would stay. One per mapping, used by its `mirror` on the engine's thread.
 """
 
 from __future__ import annotations
 
-from ftpsyncd.model import Action, Delete, Did, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.intents import Intents
+from ftpsyncd.model import Action, Delete, Did, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.removals import Site
 
 _CHANGED = frozenset({Did.PUBLISHED, Did.RENAMED, Did.DELETED, Did.TRASHED, Did.REMOVED})
@@ -24,9 +25,23 @@ class Takeovers:
     def __init__(self, site: Site) -> None:
         self._ledger = site.ledger
         self._others = site.ledger.overlaps(site.id)
+        self._place = f"{site.spec.remote.rstrip('/')}/"
 
     def __repr__(self) -> str:
         return f"<Takeovers others={len(self._others)}>"
+
+    def take_leftovers(self, intents: Intents) -> None:
+        """Sweep what the others may have left of uploads that were cut off: they are not there to do it."""
+        for other, _ in self._others:
+            for path, intent in self._ledger.intents(other):
+                left = [each for each in (intent.temporary, *intent.parts) if each.startswith(self._place)]
+                for temporary in left:
+                    intents.inherit(temporary)
+                rest = intent._replace(temporary="", received=0, parts=())
+                if left and rest == Intent(Kind.FILE):
+                    self._ledger.settle_intent(other, path)
+                elif left:
+                    self._ledger.intend(other, path, rest)
 
     def done(self, action: Action, did: Did) -> None:
         """An action succeeded at the server."""

@@ -9,13 +9,27 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
+from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Action, Delete, Did, Fingerprint, Kind, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Fingerprint,
+    Intent,
+    Kind,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+)
 from ftpsyncd.removals import Site
 from ftpsyncd.specs import MappingSpec, Overlap, overlap
 from ftpsyncd.takeovers import Takeovers
-from tests.core.vocabulary import SHA, WALL, M
+from tests.core.vocabulary import NOW, SHA, WALL, M
 
 HERE = "u@host:21/site"
 A = Fingerprint(10, 1, 7)
@@ -34,10 +48,24 @@ class Story:
             kind = Kind.DIR if path.endswith("/") else Kind.FILE
             self.ledger.put(self.other, path.rstrip("/"), Row(kind, A, SHA, WALL))
 
-    def done(self, action: Action, did: Did) -> None:
+    def site(self) -> Site:
         spec, mapping = MappingSpec(M, Path("/drop"), "web", "/site"), self.ledger.mapping(M, HERE)
-        site = Site(spec, mapping, self.ledger, Queue(4), Folder(spec), Dirty(), lambda _event: None, lambda: "2024")
-        Takeovers(site).done(action, did)
+        return Site(spec, mapping, self.ledger, Queue(4), Folder(spec), Dirty(), lambda _event: None, lambda: "2024")
+
+    def done(self, action: Action, did: Did) -> None:
+        Takeovers(self.site()).done(action, did)
+
+    def swept(self) -> set[str]:
+        """What is swept when this one begins."""
+        site = self.site()
+        intents = Intents(site)
+        Takeovers(site).take_leftovers(intents)
+        intents.ask((), NOW)
+        asked = set()
+        while (action := site.queue.take(NOW)) is not None:
+            assert isinstance(action, Sweep)
+            asked.add(action.temporary)
+        return asked
 
     @property
     def left(self) -> set[str]:
@@ -111,3 +139,23 @@ def test_another_place_is_left_alone(story: Story):
     story.had_published("u@host:21/site2", "a")
     story.done(Upload(M, "a", A), Did.PUBLISHED)
     assert story.left == {"a"}
+
+
+def test_what_another_one_left_half_sent_is_swept(story: Story):
+    story.had_published(HERE)
+    print_ = Fingerprint(9, 9, 9)
+    begun = Intent(Kind.FILE, "/site/a.filepart", "", (print_,), 5, ("/site/b.filepart",))
+    story.ledger.intend(story.other, "a", begun)
+    story.ledger.intend(story.other, "c.filepart", Intent(Kind.FILE, "/site/c.filepart"))
+    assert story.swept() == {"/site/a.filepart", "/site/b.filepart", "/site/c.filepart"}
+    # Whether the file had arrived is still for that one to find out.
+    assert story.ledger.intents(story.other) == [("a", Intent(Kind.FILE, fingerprints=(print_,)))]
+    assert len(story.ledger.intents(story.ledger.mapping(M, HERE))) == 3
+
+
+def test_only_what_was_left_in_this_place_is_swept(story: Story):
+    story.had_published("u@host:21/")
+    story.ledger.intend(story.other, "site2/a", Intent(Kind.FILE, "/site2/a.filepart"))
+    story.ledger.intend(story.other, "site/a", Intent(Kind.FILE, "/site/a.filepart"))
+    assert story.swept() == {"/site/a.filepart"}
+    assert [path for path, _ in story.ledger.intents(story.other)] == ["site2/a"]
