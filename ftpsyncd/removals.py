@@ -261,17 +261,16 @@ class Removals:
         else:
             kind = HoldKind.REPLACED_SOURCE
             what = "not the folder that was published before:"
-        if self.hold is not None and self.hold.kind is kind:
-            return
         name = self._site.spec.name
-        self._stop()
-        self._put_on_hold(
-            kind,
+        message = one_line(
             f"{self._site.spec.local} is {what} new files are published,"
             f" nothing is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with its deletes;"
-            f" `ftpsyncd discard {name}` accepts it and keeps what is at the server",
-            at,
+            f" `ftpsyncd discard {name}` accepts it and keeps what is at the server"
         )
+        if self.hold is not None and (self.hold.kind, self.hold.message) == (kind, message):
+            return
+        self._stop()
+        self._put_on_hold(kind, message, at)
 
     def _stop(self) -> None:
         """Take back every delete that has not begun."""

@@ -9,6 +9,7 @@ import pytest
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
+from ftpsyncd.events import EventKind
 from ftpsyncd.failures import FailureCounts
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import (
@@ -23,10 +24,11 @@ from ftpsyncd.model import (
     Kind,
     Outcome,
     RemoveDir,
+    RootIdentity,
     Row,
     Upload,
 )
-from ftpsyncd.removals import Moment
+from ftpsyncd.removals import Moment, Removals
 from ftpsyncd.specs import DeleteLimit
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
@@ -130,6 +132,19 @@ def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide:
     said = getattr(story.mirror.removals, decide)(at(LATER))
     assert said == f"{M}: the folder is accepted as it is; no delete was held"
     assert story.mirror.removals.hold is None
+
+
+def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> None:
+    site = story.mirror.site
+    story.ledger.set_root(story.id, RootIdentity(1, 1))
+    for local, inode in (("/second", 2), ("/third", 3)):
+        removals = Removals(site._replace(spec=site.spec._replace(local=Path(local))))
+        for _ in range(2):
+            removals.source_present(RootIdentity(inode, 1), at(NOW))
+        assert removals.hold == story.ledger.hold(story.id)
+        assert removals.hold is not None
+        assert removals.hold.message.startswith(f"{local} is not the folder that was published before")
+    assert [event.kind for event in story.events].count(EventKind.HELD) == 2
 
 
 def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
