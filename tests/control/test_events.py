@@ -223,7 +223,9 @@ def test_the_id_of_the_greeting_is_one_to_come_back_with(feed, open_reader):
         assert again.next()[2]["path"] == f"missed {before}"
 
 
-@pytest.mark.parametrize("last_id", ["", "1-1", "x", "-", "18d-99999", "{run}-9", "{run}--1", "{run}-x", "{run}-\xb2"])
+@pytest.mark.parametrize(
+    "last_id", ["", "1-1", "x", "-", "18d-99999", "{run}-9", "{run}--1", "{run}-x", "{run}-\xb2", "{run}-" + "9" * 5000]
+)
 def test_a_reader_that_comes_back_to_another_run_is_told_so(feed, open_reader, last_id):
     feed.tell(happened("old"))
     reader = open_reader(last_id.format(run=feed.now().run))
