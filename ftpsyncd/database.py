@@ -12,6 +12,7 @@ integrity. `ledger` says what is in it.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,6 +35,9 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for the files that belong to it."""
+
+_NEEDED_BYTES = 64 * 1024
+"""Room that SQLite needs at least to begin: 32 KiB of shared memory, and a page or two."""
 
 _Statement = tuple[str, Sequence[Any], bool]
 """SQL, values, and whether the values are those of many rows."""
@@ -168,6 +172,12 @@ class Database:
         if _code(error) in _DAMAGED:
             self._distrusted = True
             return self._damaged(str(error))
+        if _is_full(self.path.parent):
+            # SQLite calls it an I/O error where it cannot make the files beside the ledger.
+            return LedgerError(
+                f"cannot {doing} the ledger {self.path}: no space is left on its disk",
+                remedy="Free space on the disk of the state directory.",
+            )
         return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
 
     def _damaged(self, problem: str) -> LedgerDamagedError:
@@ -280,6 +290,15 @@ def _code(error: sqlite3.Error) -> int | None:
     """The kind of an error, without its finer distinctions; None where it is not SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def _is_full(directory: Path) -> bool:
+    """Whether SQLite could not make the files that it needs beside a database."""
+    try:
+        status = os.statvfs(directory)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _NEEDED_BYTES
 
 
 def _written_at(path: Path) -> int:

@@ -308,6 +308,19 @@ def test_a_ledger_closed_on_a_full_disk_says_so_and_is_what_it_was(small: Path):
 
 @pytest.mark.root
 @as_root
+def test_a_ledger_that_cannot_be_opened_on_a_full_disk_says_so(small: Path):
+    """SQLite calls it an I/O error."""
+    path = small / "ledger.db"
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mapping("gallery", "here"), 100)
+    eat(small)
+    with pytest.raises(LedgerError, match="cannot open the ledger .*: no space is left on its disk") as caught:
+        Ledger(path)
+    assert caught.value.remedy == "Free space on the disk of the state directory."
+
+
+@pytest.mark.root
+@as_root
 def test_too_much_that_waits_for_space_is_told(small: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(database, "STATEMENTS_MAX", 500)
     path = small / "ledger.db"
