@@ -314,7 +314,7 @@ def test_a_ledger_that_cannot_be_opened_on_a_full_disk_says_so(small: Path):
     with Ledger(path) as ledger:
         fill(ledger, ledger.mapping("gallery", "here"), 100)
     eat(small)
-    with pytest.raises(LedgerError, match="cannot open the ledger .*: no space is left on its disk") as caught:
+    with pytest.raises(LedgerError, match=r"cannot open the ledger .*: no space is left on its disk") as caught:
         Ledger(path)
     assert caught.value.remedy == "Free space on the disk of the state directory."
 
