@@ -15,6 +15,8 @@ from ftpsyncd.database import check, set_aside
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
 
+_BEGUN_ANEW = "what the servers have already is recorded again, not sent again, and nothing is deleted there for it"
+
 
 def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[Ledger, str]:
     """Open the ledger, or begin a new one in place of a damaged one, which is kept under another name.
@@ -33,18 +35,24 @@ def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[
     Raises:
         LedgerError: as `Ledger` does, except for damage.
     """
+    notice = f"the ledger {path} is an empty file; a new one was begun: {_BEGUN_ANEW}" if _is_empty(path) else ""
     try:
-        return Ledger(path, keep_history_s=keep_history_s), ""
+        return Ledger(path, keep_history_s=keep_history_s), notice
     except LedgerDamagedError as damage:
         kept = set_aside(path, now)
         ledger = Ledger(path, keep_history_s=keep_history_s)
         for name, destination in _paused_in(kept):
             ledger.set_paused(ledger.mapping(name, destination), paused=True)
         ledger.commit()
-        return ledger, (
-            f"{damage.message}; it is kept as {kept} and a new one was begun: what the servers have already is recorded"
-            " again, not sent again, and nothing is deleted there for it"
-        )
+        return ledger, f"{damage.message}; it is kept as {kept} and a new one was begun: {_BEGUN_ANEW}"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a power failure, or a restore that broke off, has left nothing of a ledger but its name."""
+    try:
+        return path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists()
+    except OSError:
+        return False
 
 
 class Checkup:

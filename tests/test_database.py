@@ -154,6 +154,17 @@ def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
     assert notice == ""
 
 
+def test_a_ledger_of_which_nothing_is_left_is_begun_anew_with_a_word(path: Path):
+    """A power failure, or a restore that broke off; nothing that a person paused can be known."""
+    for emptied in (False, True, False):
+        if emptied:
+            path.write_bytes(b"")
+        ledger, notice = open_for_work(path, keep_history_s=0, now=NOW)
+        ledger.close()
+        assert notice.startswith(f"the ledger {path} is an empty file" if emptied else "")
+        assert bool(notice) is emptied
+
+
 def test_several_damaged_ledgers_are_all_kept(path: Path):
     for n in range(3):
         path.write_bytes(b"no database %d " % n * 500)
