@@ -129,6 +129,10 @@ class Removals:
     def __repr__(self) -> str:
         return f"<Removals {self.absent!r} hold={self.hold and self.hold.kind.value} missing={self.missing!r}>"
 
+    def go_on_from(self, before: Removals) -> None:
+        """Stand in for what guarded the same place under settings that are over."""
+        self.absent.go_on_from(before.absent)
+
     @property
     def held(self) -> int:
         """How many deletes are withheld."""

@@ -334,6 +334,8 @@ class Roster:
             today=lambda: datetime.now().astimezone().date().isoformat(),
             one_pass=self._one_pass,
         )
+        if (before := engine.mirrors.get(spec.name)) is not None:
+            mirror.removals.go_on_from(before.removals)
         scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
 
         def deliver(changes: Changes) -> None:

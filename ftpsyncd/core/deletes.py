@@ -193,6 +193,10 @@ class Deletes:
             if (absence := self._absent.get(path)) is not None:
                 self._put(path, absence._replace(approved=min(absence.files, files)))
 
+    def go_on_from(self, before: Deletes) -> None:
+        """Count what was deleted lately under settings that are over: a reload does not begin a new minute."""
+        self._admitted, self._recent, self._open = before._admitted, before._recent, before._open
+
     def any_since(self, moment: float) -> bool:
         """Whether anything is noted that was gone by then already."""
         return any(absence.since <= moment for absence in self._absent.values())

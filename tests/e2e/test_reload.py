@@ -131,6 +131,25 @@ def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, t
         assert "abandoned" not in s.log()
 
 
+def test_a_reload_begins_no_new_minute_for_deletes(server: Server, tmp_path: Path) -> None:
+    """Else a mass delete would pass in portions beside somebody who edits the configuration."""
+    with site(server, tmp_path, max_deletes=4) as s:
+        for i in range(9):
+            (s.drop / f"{i}.jpg").write_bytes(b"picture")
+        s.start()
+        s.until_equal()
+        for i in range(3):
+            (s.drop / f"{i}.jpg").unlink()
+        s.until_equal()
+        edit(s, mappings={MAPPING: {"exclude": ["nothing"]}})
+        hang_up(s)
+        for i in range(3, 6):
+            (s.drop / f"{i}.jpg").unlink()
+        s.until_state("held")
+        assert "3 files were deleted at once, and 3 in the minute before" in s.mapping_status()["message"]
+        assert len(contents(s.published)) == 6
+
+
 def test_another_remote_directory_is_published_to_and_the_old_one_left_alone(running: Site) -> None:
     s = running
     (s.drop / "a.jpg").write_bytes(b"a")

@@ -811,6 +811,45 @@ def test_an_approval_is_over_when_the_files_are_back(ending: str):
         world.close()
 
 
+def delete(world: World, *paths: str) -> None:
+    for path in paths:
+        world.do(("delete", world._paths().index(path)))
+
+
+def test_a_reload_begins_no_new_minute_for_deletes():
+    """Two go out, and two more after a reload: together more than are allowed at once."""
+    world = begun()
+    try:
+        delete(world, "1", "a/1")
+        world.do(("go_on", 15.0))
+        assert world._published().keys() == {"a/2", "b/1"}
+        world.do(("exclude", ("nothing",)))
+        delete(world, "a/2", "b/1")
+        world.do(("go_on", 15.0))
+        assert world._published().keys() == {"a/2", "b/1"}
+        hold = world._ledger.hold(world._mirror.id)
+        assert hold is not None
+        assert "2 files were deleted at once, and 2 in the minute before" in hold.message
+        world.do(("approve",))
+        world.come_to_rest()
+        assert not world._published()
+    finally:
+        world.close()
+
+
+def test_deletes_that_a_reload_takes_back_are_not_counted_twice():
+    world = begun()
+    try:
+        world.do(("offline",))
+        delete(world, "1", "a/1")
+        for op in (("go_on", 15.0), ("exclude", ("nothing",)), ("go_on", 15.0), ("online",), ("go_on", 60.0)):
+            world.do(op)
+        assert world._published().keys() == {"a/2", "b/1"}
+        assert world._ledger.hold(world._mirror.id) is None
+    finally:
+        world.close()
+
+
 def test_an_approval_that_a_crash_cut_off_is_not_about_what_was_deleted_since():
     world = begun()
     try:

@@ -646,6 +646,8 @@ class World:
             self.events.append,
             today=lambda: "today",
         )
+        if (before := engine.mirrors.get(M)) is not None:
+            mirror.removals.go_on_from(before.removals)
         disk = DiskThread(M, _Scanner(self), _Watcher(self), lambda answer: engine.answered(M, answer))
         mirror.looks.attach(disk)
         self._disk, self._mirror = disk, mirror
