@@ -159,8 +159,10 @@ class DataLine:
                 self._sock = self._control.data = _wrap(self._control, self._sock)
             assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - it has a context
             self._protected = self._sock
+            self._control.data_resumed = False
             self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s)
             self._control.data_resumed = bool(self._protected.session_reused)
+            self._control.has_resumed |= self._control.data_resumed
         except ssl.SSLCertVerificationError as error:
             raise translate(error, "protecting the data connection") from error
         except FAILURES as error:

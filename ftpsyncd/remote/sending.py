@@ -169,8 +169,7 @@ class Sending:
             upload.error = session.error(reply, "STOR", upload.job.path)
             # pure-ftpd makes the file first, and says then that a quota does not allow it.
             upload.stored |= upload.is_hidden and isinstance(upload.error, ServerFullError)
-            if reply.code in {425, 522}:
-                # A TLS ticket that expired fails every later data connection, too: only a new session mends it.
+            if session.blames_connection(first, reply):
                 session.abandon()
         elif failure is not None:
             upload.error = failure

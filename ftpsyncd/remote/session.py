@@ -221,6 +221,19 @@ class Session:
             return DataUnreachableError(error.message, reply=error.reply, remedy=ACTIVE_REMEDY)
         return error
 
+    def blames_connection(self, first: Reply, reply: Reply) -> bool:
+        """Whether a transfer may have failed by its data connection, so that only another session mends it.
+
+        A TLS session that expired, or that the server has forgotten, fails every later data connection, too. Not all
+        servers say 425 or 522 then: FileZilla Server 0.9 says 450.
+
+        Args:
+            first: the first answer to the command.
+            reply: the final one.
+        """
+        forgotten = first.preliminary and reply.passing and self.control.is_forgotten
+        return reply.code in {425, 522} or forgotten
+
     def expect(self, verb: str, command: bytes, *codes: int, subject: str = "") -> Reply:
         """Send one command and insist on one of the codes."""
         reply = self.exchange([command])[0]

@@ -278,8 +278,9 @@ def _retrieve(
     except BaseException:
         session.abandon()
         raise
-    reply = session.check(session.first(), session.control.timeouts.final_s)
-    if reply.code in {425, 522}:
+    first = session.first()
+    reply = session.check(first, session.control.timeouts.final_s)
+    if session.blames_connection(first, reply):
         session.abandon()
     if not reply.good:
         raise session.error(reply, verb, path)

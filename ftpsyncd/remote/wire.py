@@ -213,6 +213,8 @@ class Control:
         """Of the data connection that was opened last."""
         self.data_resumed = False
         """The last protected data connection resumed this line's TLS session."""
+        self.has_resumed = False
+        """One of them did."""
         self.wanted_group = ""
         """The server asked for this group of keys (`hello`), since it takes no other that was offered a key for."""
         self.queued: deque[Reply] = deque()
@@ -257,6 +259,11 @@ class Control:
         """As people write it, ``TLS 1.3``; empty without TLS."""
         version = None if self._protected is None else self._protected.version()
         return (version or "").replace("TLSv", "TLS ")
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether the server resumes this line's TLS session no longer: that fails all data connections from now on."""
+        return self.has_resumed and not self.data_resumed
 
     @property
     def ticket_expiring(self) -> bool:

@@ -11,6 +11,9 @@ Each keyword replaces what a command does: a string is said instead, a coroutine
 `Connection` and the argument, a list is used up one element per command, after which the default behaviour is back.
 ``GREETING`` is what happens after the connection is accepted.
 
+With ``tls``, a context, it has explicit TLS, on data connections with the context ``data_tls``, which may be another one
+than that of the control line: then it has forgotten the session that is to be resumed there.
+
 `files` is what it holds, `log` what it was sent. A command that arrives while a transfer is going on is recorded in
 `early`: no client of ours may ever send one.
 """
@@ -20,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -89,7 +93,11 @@ class Connection:
             except BlockingIOError:
                 await asyncio.sleep(0.001)
         self._accepted.append(sock)
-        reader, writer = await asyncio.open_connection(sock=sock)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self.server.data_tls)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._open.append(writer)
         return reader, writer
 
@@ -124,8 +132,15 @@ class Scripted:
     """The server; a context manager."""
 
     def __init__(
-        self, script: Mapping[str, Behaviour] | None = None, *, piece: int = 0, wordy: bool = False, **more: Behaviour
+        self,
+        script: Mapping[str, Behaviour] | None = None,
+        *,
+        piece: int = 0,
+        wordy: bool = False,
+        tls: ssl.SSLContext | None = None,
+        **more: Behaviour,
     ) -> None:
+        self.tls = self.data_tls = tls
         self.files: dict[str, bytes] = {}
         self.dates: dict[str, str] = {}
         self.dirs = {"/"}
@@ -229,6 +244,8 @@ class Scripted:
             await connection.say("502 Not here.")
             return
         reply = await handler(connection, argument)
+        if not reply:
+            return  # it is said
         if self.wordy and reply[3] == " ":
             reply = f"{reply[:3]}-There is more to say\n 226 not the end\n123 neither\n{reply}"
         await connection.say(reply)
@@ -241,6 +258,18 @@ class Scripted:
 
     async def do_pass(self, _c: Connection, _a: str) -> str:
         return "230 Welcome."
+
+    async def do_auth(self, c: Connection, _a: str) -> str:
+        await c.say("234 Begin." if self.tls is not None else "502 Not here.")
+        if self.tls is not None:
+            await c.writer.start_tls(self.tls)
+        return ""
+
+    async def do_pbsz(self, _c: Connection, _a: str) -> str:
+        return "200 Zero."
+
+    async def do_prot(self, _c: Connection, _a: str) -> str:
+        return "200 Private."
 
     async def do_feat(self, _c: Connection, _a: str) -> str:
         return "211-Features:\n MFMT\n MDTM\n SIZE\n EPSV\n REST STREAM\n211 End"

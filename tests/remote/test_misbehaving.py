@@ -12,6 +12,7 @@ import posixpath
 import re
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -48,6 +49,7 @@ from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import Connection, Scripted
+from tests.servers import certificates
 from tests.waiting import until
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
@@ -83,6 +85,19 @@ async def hang_up(connection: Connection, _argument: str) -> None:
 async def farewell(connection: Connection, _argument: str) -> None:
     await connection.say("421 Service shutting down.")
     await connection.hang_up()
+
+
+async def not_now(connection: Connection, _argument: str) -> None:
+    await connection.receive()
+    await connection.end_data()
+    await connection.say("450 Not now.")
+
+
+def server_context() -> ssl.SSLContext:
+    """A context that knows no session of another one."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates().server)
+    return context
 
 
 def whole(server: Scripted) -> bool:
@@ -269,6 +284,35 @@ class TestTls:
 
         with Scripted(AUTH=garble) as server, pytest.raises(TlsError):
             account(server, tls=TlsMode.EXPLICIT)()
+
+    @pytest.mark.parametrize("version", ["1.2", "1.3"])
+    def test_a_session_that_the_server_has_forgotten_is_not_used_for_ever(self, version):
+        async def insist(connection: Connection, path: str) -> None:
+            await connection.say("150 Go on.")
+            reader, writer = await connection.data()
+            if not writer.get_extra_info("ssl_object").session_reused:
+                await connection.end_data()
+                await connection.say("450 TLS session of data connection has not resumed.")
+                return
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=insist, tls=server_context()) as server:
+            tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca, "tls_max": version}
+            with account(server, **tls)() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+                server.data_tls = server_context()
+                assert errors_of(publish(session, job("/b"))) == [TransferFailedError]
+                assert not session.usable
+
+    def test_one_that_was_never_resumed_is_not_to_blame(self):
+        with Scripted(STOR=[None, not_now], tls=server_context()) as server:
+            server.data_tls = server_context()
+            with account(server, tls=TlsMode.EXPLICIT, tls_ca=certificates().ca)() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+                assert errors_of(publish(session, job("/b"))) == [TransferFailedError]
+                assert session.usable
 
 
 class TestAtAnyPoint:
