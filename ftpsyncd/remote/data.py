@@ -21,7 +21,7 @@ from typing import TypeVar
 from ftpsyncd.errors import DataUnreachableError, RemoteError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import FAILURES, Control, end_by_reset, hasten, keep_alive, translate
+from ftpsyncd.remote.wire import FAILURES, Control, end_by_reset, hasten, keep_alive, translate, undelivered
 
 T = TypeVar("T")
 _OF_THE_FILE = frozenset(
@@ -34,6 +34,8 @@ _PASSIVE_REMEDY = (
 ACTIVE_REMEDY = "The server cannot connect to this machine, as behind NAT or a firewall: set `mode: passive`."
 """What helps where the control line is well."""
 PASSIVE_REFUSED_REMEDY = "It is tried again; if it lasts, have the server allow passive mode, or set `mode: active`."
+_NEARLY_ALL = 64 * 1024
+"""Bytes that may still be on their way when the wait for the final reply begins."""
 Answer = Callable[[], Reply | None]
 
 
@@ -237,7 +239,8 @@ class DataLine:
         """End the stream and close. Never raises: the control reply says what arrived.
 
         Under TLS close_notify is sent and the peer's awaited, but no longer than the close time and only until the
-        final reply is there: some servers never send theirs, some cut the line if ours is missing.
+        final reply is there: some servers never send theirs, some cut the line if ours is missing. What this side still
+        holds of a file when all of it was handed to the kernel, on a slow line, is waited for.
 
         Args:
             begun: whether the server has said that it receives the file; asked if a reset behind the end would be
@@ -248,22 +251,44 @@ class DataLine:
             Whether there was one.
         """
         parted = begun is not None and self._part(begun, patience_s)
-        if self._protected is not None and not parted:
-            deadline = time.monotonic() + self._control.timeouts.close_s
+        if not parted:
             with contextlib.suppress(RemoteError, *FAILURES):
-                while self._answer() is None and not self._control.broken:
-                    try:
-                        self._protected.unwrap()
-                        break
-                    except ssl.SSLWantReadError:
-                        # Ours is sent. proftpd waits for the end of the stream when it has sent its own. (The method
-                        # of SSLSocket would forget TLS.)
-                        socket.socket.shutdown(self._protected, socket.SHUT_WR)
-                        self._control.wait(self._sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
-                    except ssl.SSLWantWriteError:
-                        self._control.wait(self._sock, select.POLLOUT, max(0.0, deadline - time.monotonic()))
+                if self._protected is not None:
+                    self._unwrap(self._protected)
+                self._await_delivery()
         self._sock.close()
         return parted
+
+    def _unwrap(self, sock: ssl.SSLSocket) -> None:
+        """Exchange close_notify, as far as the peer does."""
+        deadline = 0.0
+        with contextlib.suppress(TimeoutError):
+            while self._answer() is None and not self._control.broken:
+                try:
+                    sock.unwrap()
+                    break
+                except ssl.SSLWantReadError:
+                    # Ours is sent. proftpd waits for the end of the stream when it has sent its own. (The method of
+                    # SSLSocket would forget TLS.)
+                    socket.socket.shutdown(sock, socket.SHUT_WR)
+                    deadline = deadline or time.monotonic() + self._control.timeouts.close_s
+                    self._control.wait(sock, select.POLLIN, max(0.0, deadline - time.monotonic()))
+                except ssl.SSLWantWriteError:
+                    self._control.wait(sock, select.POLLOUT, self._control.timeouts.stall_s)
+
+    def _await_delivery(self) -> None:
+        """Wait as long as much is on its way and bytes move: the time for the final reply begins with the last one."""
+        control, left = self._control, undelivered(self._sock)
+        if left <= _NEARLY_ALL:
+            return
+        socket.socket.shutdown(self._sock, socket.SHUT_WR)
+        began = moved = time.monotonic()
+        while left > _NEARLY_ALL and began - moved < control.timeouts.stall_s:
+            if control.await_answer(self._answer) or time.monotonic() - began < control.timeouts.close_s:
+                return  # it is there, or the control line has ended
+            began = time.monotonic()
+            left, before = undelivered(self._sock), left
+            moved = began if left < before else moved
 
     def _part(self, begun: Callable[[], bool], patience_s: float) -> bool:
         """See `finish`; False: an orderly end is due, which may be said already."""

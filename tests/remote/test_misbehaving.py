@@ -459,6 +459,40 @@ class TestTheDataConnection:
             assert result.duration_s > 2
             assert len(server.files["/a"]) == LARGE
 
+    @pytest.mark.parametrize("tls", [False, True])
+    def test_nor_is_it_when_only_the_kernel_has_something_left_to_send(self, tls):
+        async def small_window(connection: Connection, _argument: str) -> None:
+            port = await connection.listen()
+            assert connection._listener is not None
+            connection._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+            await connection.say(f"229 Here (|||{port}|)")
+
+        def receive(listener: socket.socket, tls: ssl.SSLContext | None) -> bytes:
+            listener.settimeout(5)
+            sock, data = listener.accept()[0], b""
+            with sock if tls is None else tls.wrap_socket(sock, server_side=True) as line:
+                while block := line.recv(20_000):
+                    data += block
+                    time.sleep(0.02)
+            return data
+
+        async def crawl(connection: Connection, path: str) -> None:
+            await connection.say("150 Go on.")
+            # Not with streams: asyncio loses the end of a TLS stream that is read slowly.
+            assert connection._listener is not None
+            received = await asyncio.to_thread(receive, connection._listener, connection.server.data_tls)
+            connection.server.files[path] = received
+            await connection.say("226 Stored.")
+
+        more = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if tls else {}
+        with (
+            Scripted(STOR=crawl, EPSV=small_window, tls=server_context() if tls else None) as server,
+            account(server, **more)() as session,
+        ):
+            (result,) = publish(session, job("/a", b"x" * 1_000_000))
+            assert result.error is None
+            assert result.duration_s > 2 * QUICK.final_s
+
     @pytest.mark.parametrize(
         ("reply", "kind"),
         [
