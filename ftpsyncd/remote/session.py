@@ -147,15 +147,15 @@ class Session:
             raise NameNotSendableError(f"The name {_called(path)} holds the byte 0xFF, which servers read differently.")
         return name
 
-    def exchange(self, commands: Sequence[bytes]) -> list[Reply]:
+    def exchange(self, commands: Sequence[bytes], timeout_s: float | None = None) -> list[Reply]:
         """Send commands, read one final reply each: in one write where the server can take it.
 
         Raises:
             ServerUnavailableError: the line broke or the server said 421; the session is finished.
         """
-        return list(self.answers(commands))
+        return list(self.answers(commands, timeout_s))
 
-    def answers(self, commands: Sequence[bytes]) -> Generator[Reply, None, None]:
+    def answers(self, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
         """`exchange`, each reply as soon as it comes; the session is busy until the last one was taken.
 
         Raises:
@@ -169,7 +169,7 @@ class Session:
             try:
                 self.control.send(part)
                 while answered < len(part):
-                    yield self.final()
+                    yield self.final(timeout_s)
                     answered += 1
             except ServerUnavailableError as error:
                 if error.reply[:3] != "421" and not self.control.was_cut:
@@ -191,9 +191,9 @@ class Session:
         """The next replies that are not preliminary."""
         return [self.final() for _ in range(count)]
 
-    def final(self) -> Reply:
+    def final(self, timeout_s: float | None = None) -> Reply:
         """The next reply that is not preliminary."""
-        while (reply := self.first()).preliminary:
+        while (reply := self.first(timeout_s)).preliminary:
             pass
         return reply
 

@@ -277,8 +277,10 @@ class _Cycle:
         last = self.verified
         if last is None:
             return
+        # A gateway to a cloud copies the file for it. (One that took less than `sending.SLOW_S` is soon copied.)
+        patience_s = self.session.control.timeouts.after(last.job.size)
         try:
-            renamed(self.session, last, self.session.exchange(rename(self.session, last)))
+            renamed(self.session, last, self.session.exchange(rename(self.session, last), patience_s))
         except RemoteError as error:
             last.error = error
         self.verified = None

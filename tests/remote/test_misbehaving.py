@@ -990,6 +990,16 @@ class TestRenaming:
             assert result.error.retry is Retry.FILE
             assert server.files == {"/a": b"shown"}
 
+    def test_a_large_file_that_is_copied_for_it_is_waited_for(self):
+        async def copy(connection: Connection, path: str) -> None:
+            await asyncio.sleep(2 * QUICK.final_s)
+            await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=copy) as server:
+            with Account(server.spec(), timeouts=QUICK._replace(drain_bytes_s=1_000_000))() as session:
+                assert errors_of(publish(session, job("/a", b"x" * 2_000_000))) == [None]
+            assert list(server.files) == ["/a"]
+
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
             results, _, _ = publish_three(server)
