@@ -84,8 +84,9 @@ def prepare(session: Session) -> tuple[bytes, Listener | None]:
     """The command that agrees on a data connection; the one agreed on before is void."""
     session.offers += 1
     if session.account.spec.mode is DataMode.PASSIVE:
-        # Another session may learn something else before the answer comes.
-        session.extended = session.profile.epsv
+        # Another session may learn something else before the answer comes. No reply to PASV has room for an address of
+        # version 6 (RFC 2428 §1): what was learned of EPSV is about version 4.
+        session.extended = session.profile.epsv or ":" in session.control.local
         return (b"EPSV" if session.extended else b"PASV"), None
     listener = Listener(session.control)
     family = 2 if ":" in session.control.local else 1

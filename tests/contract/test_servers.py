@@ -139,13 +139,25 @@ def test_a_server_that_dies_while_it_receives(kind):
         assert not session.usable
 
 
-@pytest.mark.parametrize("mode", list(DataMode))
-@pytest.mark.parametrize("tls", ["off", "explicit"])
-def test_a_server_with_an_ipv6_address(mode: DataMode, tls: str):
+def needs_ipv6() -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError as error:
         pytest.skip(f"this machine has no IPv6: {error}")
+
+
+@pytest.mark.parametrize("kind", ["pure-ftpd", "pyftpdlib"])
+def test_what_was_learned_of_epsv_is_not_about_ipv6(kind: str):
+    needs_ipv6()
+    with running(kind, host="::1") as server, Account(server.spec(), profile=Profile(epsv=False))() as session:
+        put(session, "/a")
+        assert (server.home / "a").exists()
+
+
+@pytest.mark.parametrize("mode", list(DataMode))
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_a_server_with_an_ipv6_address(mode: DataMode, tls: str):
+    needs_ipv6()
     with running("pyftpdlib", tls=tls, host="::1") as server, Account(server.spec(mode=mode))() as session:
         for name in ("/a", "/b"):
             put(session, name)
