@@ -38,7 +38,30 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
     if session.profile.mlst:
         answers = session.exchange([session.command("MLST", path) for path in paths])
         if not any(_unknown(session, reply, "MLST") for reply in answers) or _knows_mlst(session):
-            return [_entry(session, path, reply) for path, reply in zip(paths, answers, strict=True)]
+            return _entries(session, paths, answers)
+    return _sized(session, paths)
+
+
+def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -> list[RemoteEntry | None]:
+    """What MLST has said; where that is a success without any facts, what there is else."""
+    found: list[RemoteEntry | None] = []
+    bare: list[int] = []
+    for path, reply in zip(paths, answers, strict=True):
+        entry = replies.parse_mlst(reply, session.account.spec.encoding)
+        if entry is not None:
+            entry = entry._replace(name=basename(path))
+        elif reply.code == 250:
+            bare.append(len(found))
+        else:
+            _refused(session, path, reply)
+        found.append(entry)
+    for i, seen in zip(bare, _sized(session, [paths[i] for i in bare]), strict=True):
+        found[i] = seen
+    return found
+
+
+def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
+    """What there is, by SIZE and MDTM, by going there, and by LIST."""
     commands = [session.command(verb, path) for path in paths for verb in ("SIZE", "MDTM")]
     answers = session.exchange(commands)
     found: list[RemoteEntry | None] = []
@@ -101,16 +124,12 @@ def _sane(session: Session, reply: Reply, verb: str, codes: set[int]) -> None:
         raise ProtocolError(f"The server answers {verb} with: {reply.text}", reply=reply.text)
 
 
-def _entry(session: Session, path: str, reply: Reply) -> RemoteEntry | None:
-    _sane(session, reply, "MLST", {250})
-    if reply.code == 250:
-        entry = replies.parse_mlst(reply, session.account.spec.encoding)
-        if entry is None:
-            raise session.error(Reply(599, reply.lines), "")
-        return entry._replace(name=basename(path))
+def _refused(session: Session, path: str, reply: Reply) -> None:
+    """Raise unless a refusal of MLST means that there is nothing."""
+    _sane(session, reply, "MLST", set())
     error = session.error(reply, "MLST", path)
     if isinstance(error, NameRefusedError) and not replies.says_denied(reply, path, session.account.spec.encoding):
-        return None
+        return
     raise error
 
 

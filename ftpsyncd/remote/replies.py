@@ -475,14 +475,18 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
     )
 
 
-def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
-    """The entry of a 250 reply to MLST (RFC 3659 §7.2); its name is the path as the server spells it.
+_TYPED = re.compile(rb"(?i)[ ]*(?:[a-z.]+=[^; ]*;)*type=")
 
-    ``cdir`` is a directory here: it is the one that was asked for.
+
+def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
+    """The entry of a reply to MLST (RFC 3659 §7.2); its name is the path as the server spells it.
+
+    ``cdir`` is a directory here: it is the one that was asked for. Some put everything on one line, behind 213.
     """
-    if reply.code != 250:
-        return None
-    for line in reply.lines[1:-1]:
+    lines = reply.lines[1:-1] if reply.code == 250 else ()
+    if len(reply.lines) == 1 and reply.code in {213, 250} and _TYPED.match(reply.lines[0], 4):
+        lines = (reply.lines[0][4:],)
+    for line in lines:
         # Some put the code before every line of a reply.
         facts = re.sub(rb"(?i)\btype=[cp]dir\b", b"type=dir", line.removeprefix(b"250-").lstrip(b" "))
         if (entry := parse_facts(facts, encoding)) is not None:

@@ -1509,6 +1509,28 @@ class TestMachineListings:
                 assert session.stat("/a") == RemoteEntry("a", Kind.DIR, None, None)
             assert "MLST" in server.verbs()
 
+    def test_one_line_with_facts_is_enough(self):
+        async def facts(connection: Connection, path: str) -> None:
+            there = path in connection.server.files
+            await connection.say(f"213 type=file;size=5 {path}" if there else "550 No such file.")
+
+        with Scripted(FEAT="211-F\n MLST\n211 End", MLST=facts) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            assert session.stat_many(["/a", "/b"]) == [RemoteEntry("a", Kind.FILE, 5, None), None]
+
+    def test_a_success_without_facts_is_no_answer(self):
+        async def facts(connection: Connection, path: str) -> None:
+            there = path in connection.server.files
+            await connection.say(f"250-List\n type=file;size=5; {path}\n250 End" if there else "250-List\n550\n250 End")
+
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=facts) as server, account(server)() as session:
+            server.files["/a"] = b"12345"
+            server.dirs.add("/d")
+            there, nothing, directory = session.stat_many(["/a", "/b", "/d"])
+            assert (there, nothing) == (RemoteEntry("a", Kind.FILE, 5, None), None)
+            assert directory == RemoteEntry("d", Kind.DIR, None, None)
+            assert session.usable
+
     def test_a_path_that_is_too_long_says_nothing_about_the_others(self):
         async def short(connection: Connection, path: str) -> None:
             await connection.say("500 Too long." if len(path) > 200 else f"250-\n type=dir; {path}\n250 End")
