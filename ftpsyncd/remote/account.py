@@ -36,7 +36,7 @@ class Account:
     def __init__(self, spec: ServerSpec, *, profile: Profile | None = None, timeouts: Timeouts | None = None) -> None:
         self.spec = spec
         self.profile = profile or Profile()
-        self.timeouts = timeouts or Timeouts(connect_s=min(15.0, spec.timeout_s), reply_s=spec.timeout_s)
+        self.timeouts = timeouts or Timeouts().of(spec.timeout_s)
         self.throttle = Throttle(spec.bandwidth_bytes_s)
         self.greeted: Callable[[], None] = lambda: None
         """Called when a server has greeted, and proved who it is where TLS is used; before the login."""

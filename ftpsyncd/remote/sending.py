@@ -149,9 +149,11 @@ class Sending:
         timeouts = session.control.timeouts
         in_order = failure is None or (isinstance(failure, LocalError) and upload.is_hidden)
         try:
-            # After a reset the server speaks soon or, not having noticed the connection, never.
-            first = session.first(None if in_order else timeouts.close_s)
-            reply = session.check(first, timeouts.after(upload.job.size) if in_order else timeouts.close_s)
+            # After a reset the server speaks soon or, not having noticed the connection, never. The first word may be
+            # the last.
+            patience_s = timeouts.after(upload.job.size) if in_order else timeouts.close_s
+            first = session.first(patience_s)
+            reply = session.check(first, patience_s)
         except RemoteError as error:
             upload.error = failure if failure is not None and not isinstance(failure, RemoteError) else error
             if upload.parted and error.reply[:3] != "421":

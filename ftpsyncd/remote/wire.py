@@ -58,6 +58,12 @@ class Timeouts(NamedTuple):
         """Seconds to wait for the final reply of a transfer of ``size`` bytes."""
         return max(self.final_s, size / self.drain_bytes_s)
 
+    def of(self, timeout_s: float) -> Timeouts:
+        """These, where so many seconds are to be borne for any reply."""
+        return self._replace(
+            connect_s=min(self.connect_s, timeout_s), reply_s=timeout_s, final_s=max(self.final_s, timeout_s)
+        )
+
 
 def translate(error: Exception, doing: str) -> RemoteError:
     """The typed error for an exception of the socket or TLS layer.

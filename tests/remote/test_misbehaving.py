@@ -603,6 +603,22 @@ class TestTheDataConnection:
             assert not usable
             assert set(server.files) == {"/a.0123abcd.filepart"}
 
+    def test_one_that_is_all_that_is_said_has_that_time_too(self):
+        async def late(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await asyncio.sleep(2 * QUICK.reply_s)
+            await connection.say("226 Stored.")
+
+        with Scripted(STOR=late) as server, Account(server.spec(), timeouts=QUICK._replace(final_s=20))() as session:
+            assert errors_of(publish(session, job("/a"))) == [None]
+
+    @pytest.mark.parametrize(("timeout_s", "final_s"), [(5.0, 60.0), (300.0, 300.0)])
+    def test_its_time_is_never_shorter_than_the_configured_one(self, timeout_s, final_s):
+        with Scripted() as server:
+            assert Account(server.spec(timeout_s=timeout_s)).timeouts.final_s == final_s
+
     def test_a_226_before_the_data_is_verified(self):
         async def early(connection: Connection, path: str) -> None:
             connection.server.files[path] = b""
