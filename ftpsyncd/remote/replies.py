@@ -354,21 +354,25 @@ def parse_epsv(reply: Reply) -> int:
     return _port(int(match[2]) if match else 0, reply)
 
 
+_SIX = re.compile(rb",[ ]{0,3}".join([rb"(\d{1,3})"] * 6))
+"""Four of an address and two of a port; some put blanks behind the commas."""
+
+
 def parse_pasv(reply: Reply) -> int:
     """The port of a 227 reply (RFC 959 §4.1.2); the address in it is not followed.
 
     A server behind NAT names its inner address, a hostile one names a victim: the control peer's address is right
     in the first case and safe in the second.
     """
-    match = re.search(rb"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})", reply.lines[-1][3:])
+    match = _SIX.search(reply.lines[-1], 3)
     numbers = [int(n) for n in match.groups()] if match else [0] * 6
     return _port(numbers[4] * 256 + numbers[5] if max(numbers) <= 255 else 0, reply)
 
 
 def pasv_address(reply: Reply) -> str:
     """The address that a 227 reply names, for people; empty if there is none."""
-    match = re.search(rb"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),\d{1,3},\d{1,3}", reply.lines[-1][3:])
-    return ".".join(number.decode("ascii") for number in match.groups()) if match and reply.code == 227 else ""
+    match = _SIX.search(reply.lines[-1], 3)
+    return ".".join(number.decode("ascii") for number in match.groups()[:4]) if match and reply.code == 227 else ""
 
 
 def _port(port: int, reply: Reply) -> int:

@@ -326,6 +326,7 @@ class TestPorts:
             ("227 Entering Passive Mode (127,0,0,1,4,1)", 1025),
             ("227 Entering Passive Mode. 10,0,0,1,255,255", 65535),
             ("227 =10,0,0,1,0,21", 21),
+            ("227 Entering Passive Mode( 10, 0, 0, 1, 143,225).", 36833),
         ],
     )
     def test_pasv(self, text, port):
