@@ -37,6 +37,7 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
     """See :meth:`ftpsyncd.remote.port.RemoteSession.stat_many`."""
     if session.profile.mlst:
         answers = session.exchange([session.command("MLST", path) for path in paths])
+        session.profile.stats_missed = 0
         if not any(_unknown(session, reply, "MLST") for reply in answers) or _knows_mlst(session):
             return _entries(session, paths, answers)
     return _sized(session, paths)

@@ -155,6 +155,8 @@ class Profile:
     size: bool = True
     stats: bool = True
     """MLST is answered where FEAT offers it; a firewall may know better."""
+    stats_missed: int = 0
+    """How often in a row MLST was the last that was said in a session, and nothing came."""
     listings: bool = True
     """So is MLSD."""
     renames: bool = True
@@ -234,6 +236,15 @@ class Profile:
         self.reached = False
         if self.epsv_missed > 1:
             self.epsv, self.epsv_missed = False, 0
+
+    def misses_stats(self) -> None:
+        """MLST was not answered at all: uftpd 2.13 hangs there, and something on the way may swallow it.
+
+        Once is an accident.
+        """
+        self.stats_missed += 1
+        if self.stats_missed > 1:
+            self.stats, self.stats_missed = False, 0
 
     def trust(self) -> None:
         """A file was published by batches."""

@@ -59,6 +59,7 @@ class Session:
         self.control = control
         self.profile = account.profile
         self._doubts = self.profile.doubts
+        self._missed = self.profile.stats_missed
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
@@ -177,6 +178,11 @@ class Session:
                         # All before it was answered: that came in a batch is not to blame.
                         self.batching = False
                         self.profile.misses_epsv()
+                    elif part[answered].startswith(b"MLST ") and isinstance(error.__cause__, TimeoutError):
+                        # The login has shown that batches are answered. Sessions that end side by side count once.
+                        self.batching = False
+                        if self.profile.stats_missed == self._missed:
+                            self.profile.misses_stats()
                     elif self.batching:
                         self.doubt()
                 raise

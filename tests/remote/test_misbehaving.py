@@ -1525,6 +1525,26 @@ class TestMachineListings:
                 assert session.stat("/a") == RemoteEntry("a", Kind.DIR, None, None)
             assert "MLST" in server.verbs()
 
+    def test_the_other_ways_are_gone_where_nothing_is_said_twice(self):
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=silence) as server:
+            server.files["/a"] = b"12345"
+            acc = account(server)
+            for _ in range(2):
+                with acc() as session, pytest.raises(ServerUnavailableError):
+                    session.stat_many(["/a", "/b"])
+            with acc() as session:
+                assert session.stat_many(["/a", "/b"]) == [RemoteEntry("a", Kind.FILE, 5, None), None]
+            assert refusals(acc.profile) == {"stats"}
+
+    def test_silence_to_several_at_once_counts_once(self):
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST=silence) as server:
+            acc = account(server)
+            with acc() as one, acc() as another:
+                for session in (one, another):
+                    with pytest.raises(ServerUnavailableError):
+                        session.stat("/a")
+            assert refusals(acc.profile) == set()
+
     def test_one_line_with_facts_is_enough(self):
         async def facts(connection: Connection, path: str) -> None:
             there = path in connection.server.files
