@@ -382,8 +382,8 @@ def _port(port: int, reply: Reply) -> int:
 
 
 def parse_size(reply: Reply) -> int | None:
-    """The number of a 213 reply to SIZE (RFC 3659 §4); None if it is none."""
-    match = re.fullmatch(rb"213[ ]+(\d{1,19})\s*", reply.lines[-1])
+    """The number of a 213 reply to SIZE (RFC 3659 §4), which some put behind words; None if it is none."""
+    match = re.fullmatch(rb"213[ ](?:[^\d]*[ ])?(\d{1,19})\s*", reply.lines[-1])
     return int(match[1]) if reply.code == 213 and match else None
 
 
