@@ -66,7 +66,8 @@ def _begin(session: Session) -> None:
     session.profile.greeted(session.greeting)
     if spec.tls is TlsMode.EXPLICIT and context is not None:
         # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
-        session.expect("AUTH", b"AUTH TLS", 234)
+        # 334 wants something more in RFC 2228, and nothing with TLS; VxWorks says 200.
+        session.expect("AUTH", b"AUTH TLS", 234, 334, 200)
         _protect(session, context)
     account.greeted()
     reply = session.exchange([_secret("USER", spec.user)])[0]

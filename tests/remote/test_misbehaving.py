@@ -259,6 +259,17 @@ class TestTls:
                     account(server, tls=TlsMode.EXPLICIT)()
                 assert server.verbs() == ["AUTH"]
 
+    @pytest.mark.parametrize("code", [200, 334])
+    def test_another_yes_is_one(self, code):
+        async def accept(connection: Connection, _argument: str) -> None:
+            await connection.say(f"{code} AUTH command ok; starting TLS.")
+            assert connection.server.tls is not None
+            await connection.writer.start_tls(connection.server.tls)
+
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(AUTH=accept, tls=server_context()) as server, account(server, **tls)() as session:
+            assert errors_of(publish(session, job("/a"))) == [None]
+
     def test_a_handshake_that_hangs_ends(self):
         async def swallow(connection: Connection, _argument: str) -> None:
             await connection.say("234 Go on.")
