@@ -135,13 +135,15 @@ class ReplyReader:
         """
         if not self._lines and (single := _SINGLE.match(self._buffer, self._at)):
             # Nearly all are of one line and in order.
-            self._at = single.end()
+            self._at, self._size = single.end(), 0
             line = single[1]
             return Reply(int(line[:3]), (line,), self.secret)
         while (line := self._line()) is not None:
-            self._size += len(line)
+            self._size += len(line) or 1
             if self._size > MAX_REPLY:
                 raise ProtocolError("The server's reply does not end.")
+            if not line and not self._lines:
+                continue  # between two replies: the words of Windows for an error end with a line end of their own
             if (reply := self._add(line)) is not None:
                 self._lines, self._size = [], 0
                 return reply

@@ -121,6 +121,16 @@ def publish_three(server: Scripted):
 
 
 class TestHowRepliesArrive:
+    def test_an_empty_line_behind_each_does_not_matter(self):
+        class Windows(Scripted):
+            async def default(self, connection: Connection, line: str) -> None:
+                await super().default(connection, line)
+                await connection.say("")
+
+        with Windows() as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert session.stat_many(["/a", "/none"])[1] is None
+
     @pytest.mark.parametrize("options", [{"piece": 1}, {"piece": 3}, {"wordy": True}, {"piece": 1, "wordy": True}])
     def test_pieces_and_lines_do_not_matter(self, options):
         with Scripted(**options) as server:

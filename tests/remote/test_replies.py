@@ -55,13 +55,19 @@ class TestReader:
         assert found == read(STREAM)
         assert not reader.pending
 
+    def test_an_empty_line_between_two_is_none(self):
+        assert [r.code for r in read(b"\r\n550 No such file.\r\n\r\n213-a\r\n\r\n213 5\r\n\n200 ok\r\n")] == [
+            550,
+            213,
+            200,
+        ]
+
     def test_bytes_that_are_no_text_are_kept(self):
         assert read(b'257 "/\xff\xfe\xe9" made\r\n')[0].lines == (b'257 "/\xff\xfe\xe9" made',)
 
     @pytest.mark.parametrize(
         "data",
         [
-            b"\r\n",
             b"hello\r\n",
             b"20 x\r\n",
             b"2000 x\r\n",
@@ -83,8 +89,9 @@ class TestReader:
             b"220 " + b"x" * 1_000_000 + b"\r\n",
             b"220-" + b"x" * MAX_LINE,
             b"220-x\r\n" + b" y\r\n" * (MAX_REPLY // 2),
+            b"\r\n" * (MAX_REPLY + 1),
         ],
-        ids=["open line", "line", "first line", "lines"],
+        ids=["open line", "line", "first line", "lines", "empty lines"],
     )
     def test_a_reply_without_end_is_an_error(self, data):
         with pytest.raises(errors.ProtocolError):
