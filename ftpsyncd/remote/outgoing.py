@@ -270,10 +270,12 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         return
     *before, began, ended = answers
     upload.alone = not ended.good and any(reply.good for reply in before)
-    if ended.code == 250:
+    # A refused RNFR leaves the one before it in force (proftpd, pure-ftpd, pyftpdlib): it would be of another file.
+    began_well = began.code < 400
+    if ended.code == 250 and began_well:
         session.profile.trust()
         session.renames = True
-    elif ended.good:
+    elif ended.good and began_well:
         # Perhaps the words of another command: see what became of the names.
         upload.error = RenameUnclearError(ended)
     elif began.more:

@@ -1037,6 +1037,16 @@ class TestRenaming:
                 assert errors_of(publish(session, job("/a", b"x" * 2_000_000))) == [None]
             assert list(server.files) == ["/a"]
 
+    def test_a_refused_rnfr_makes_no_rename_of_another_file_a_success(self):
+        async def another(connection: Connection, path: str) -> None:
+            files = connection.server.files
+            files[path] = files.pop("/another")
+            await connection.say("250 Renamed.")
+
+        with Scripted(RNFR="550 No such file.", RNTO=another) as server, account(server)() as session:
+            server.files["/another"] = b"something else"
+            assert errors_of(publish(session, job("/a"))) == [NotFoundError]
+
     def test_a_vanished_temporary_is_not_found(self):
         with Scripted(RNFR=[None, "550 No such file."]) as server:
             results, _, _ = publish_three(server)
