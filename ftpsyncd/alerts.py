@@ -30,6 +30,7 @@ from ftpsyncd.errors import ConfigError
 from ftpsyncd.logs import logger, one_line
 from ftpsyncd.specs import AlertSpec
 from ftpsyncd.status import Status
+from ftpsyncd.threads import begin
 
 LOOK_EVERY_S = 2.0
 COMMAND_S = 30.0
@@ -82,7 +83,7 @@ class Alerter:
     def start(self) -> None:
         """Begin."""
         for thread in self._threads:
-            thread.start()
+            begin(thread)
 
     def adopt(self, spec: AlertSpec) -> bool:
         """Go on by other limits, if it is the same people who are told, and know what they have been told."""
@@ -97,7 +98,8 @@ class Alerter:
         with self._ready:
             self._ready.notify_all()
         for thread in self._threads:
-            thread.join(WEBHOOK_S)
+            if thread.ident is not None:
+                thread.join(WEBHOOK_S)
 
     def _watch(self) -> None:
         while not self._ended.wait(self._look_every_s):

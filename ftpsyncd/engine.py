@@ -47,6 +47,7 @@ from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.status import DaemonStatus, Status
+from ftpsyncd.threads import begin
 from ftpsyncd.together import Together
 
 CHECK_EVERY_S = 3.0
@@ -176,7 +177,7 @@ class Engine:
         """Start the engine's thread."""
         # Who asks before the first turn is over hears of what there is, too.
         self._status = self._snapshot(self._moment())
-        self._thread.start()
+        begin(self._thread)
 
     def without(self, server: str, message: str) -> None:
         """Before the start: something is known to be missing, without which a server cannot be used yet."""

@@ -9,6 +9,7 @@ engine, and the remedy shown to people.
     │   └── UnknownNameError          no mapping or server of this name
     ├── ConfigError                   the configuration cannot be used
     ├── InternalError                 a bug of ours, kept from doing more harm
+    ├── ThreadLimitError              the system allows no further thread
     ├── LockHeldError                 another daemon owns this state directory
     ├── LedgerError                   the ledger cannot be read or written
     │   ├── LedgerDamagedError        its file is damaged
@@ -124,6 +125,16 @@ class InternalError(FtpsyncdError):
 
     retry = Retry.FILE
     remedy = "This is a bug in ftpsyncd; please report it."
+
+
+class ThreadLimitError(FtpsyncdError):
+    """The system allows the service too few threads."""
+
+    exit_code = ExitCode.TEMPFAIL
+    remedy = (
+        "Three are needed for each mapping and one for each connection: raise `TasksMax` with `systemctl edit"
+        " ftpsyncd`, or whatever else limits them (`ulimit -u`, the limit of a container)."
+    )
 
 
 class LockHeldError(FtpsyncdError):

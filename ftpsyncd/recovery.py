@@ -14,6 +14,7 @@ from typing import Self
 from ftpsyncd.database import check, set_aside
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.threads import begin
 
 _BEGUN_ANEW = "what the servers have already is recorded again, not sent again, and nothing is deleted there for it"
 
@@ -70,7 +71,7 @@ class Checkup:
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-checkup", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        begin(self._thread)
         return self
 
     def __exit__(self, *_exc: object) -> None:

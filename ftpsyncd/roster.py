@@ -33,6 +33,7 @@ from ftpsyncd.model import Outcome, RootIdentity
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.specs import MappingSpec, ServerSpec, destination
+from ftpsyncd.threads import begin
 
 RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
@@ -147,9 +148,13 @@ class Roster:
             self._add(config, name)
 
     def start(self) -> None:
-        """Start watching and looking."""
+        """Start watching and looking.
+
+        Raises:
+            ThreadLimitError: the system allows too few threads.
+        """
         for disk in self._disks.values():
-            disk.start()
+            begin(disk)
 
     def interrupt(self) -> None:
         """Have all parts begin nothing more; what runs goes on."""
@@ -187,6 +192,7 @@ class Roster:
 
         Raises:
             TimeoutError: the engine does not turn.
+            ThreadLimitError: the system allows too few threads.
         """
         specs = {name: folder.spec for name, folder in self._folders.items()}
         wanted = {spec.server for spec in config.mappings.values()}
@@ -215,7 +221,7 @@ class Roster:
         for name in fresh:
             if name not in self._folders:
                 self._on_engine(lambda name=name: self._add(config, name))  # type: ignore[misc]
-            self._disks[name].start()
+            begin(self._disks[name])
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
         self._on_engine(self._retry_now)
         self._engine.renew_status()

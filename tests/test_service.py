@@ -17,7 +17,7 @@ from loguru import logger
 
 from ftpsyncd import crew, engine, journal, lastlook, looks, publish, roster, service
 from ftpsyncd.config import load
-from ftpsyncd.errors import ControlSocketError, LedgerError
+from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
@@ -59,6 +59,25 @@ def test_the_end_of_a_pass_is_told(files: int, tmp_path: Path, monkeypatch: pyte
             assert one.progress().files_done == files
         finally:
             one.stop()
+
+
+@pytest.mark.parametrize("begun", range(6))
+def test_a_start_that_is_allowed_too_few_threads_says_so(
+    begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    (tmp_path / "in").mkdir()
+    start, left = threading.Thread.start, iter(range(begun))
+
+    def start_so_many(thread: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    one = Service(load(written(tmp_path / "config.yaml", 1)))
+    monkeypatch.setattr(threading.Thread, "start", start_so_many)
+    with pytest.raises(ThreadLimitError, match="allows this process no more than the"):
+        one.start()
 
 
 @pytest.mark.parametrize("one_pass", [False, True], ids=["by a daemon", "by a pass"])

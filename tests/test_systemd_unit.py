@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
+SYSCTL = (SYSTEMD / "sysctl.d/60-ftpsyncd.conf").read_text()
 EXEC_START = "/opt/ftpsyncd/bin/ftpsyncd"
 
 
@@ -69,6 +70,15 @@ def test_a_service_that_stops_takes_no_other_ones_socket_away():
     )
     assert single == ["ftpsyncd"]
     assert [place.split("/")[0] for place in template] == ["ftpsyncd-%i"]
+
+
+def test_there_may_be_threads_for_as_many_mappings_as_can_be_watched():
+    instances = re.search(r"^fs.inotify.max_user_instances = (\d+)$", SYSCTL, re.MULTILINE)
+    tasks = re.search(r"^TasksMax=(\d+)$", (SYSTEMD / "ftpsyncd.service").read_text(), re.MULTILINE)
+    assert instances
+    assert tasks
+    # Three for each mapping (docs/architecture.md), and a hundred servers with all their connections.
+    assert int(tasks[1]) > 3 * int(instances[1]) + 100 * 16
 
 
 def test_every_hardening_line_that_is_missing_is_explained():

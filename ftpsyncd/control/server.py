@@ -31,8 +31,9 @@ from ftpsyncd.control.port import Daemon
 from ftpsyncd.control.protocol import CONNECTIONS_MAX, Connection
 from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.control.whereabouts import Identity, identity, note
-from ftpsyncd.errors import ControlSocketError
+from ftpsyncd.errors import ControlSocketError, ThreadLimitError
 from ftpsyncd.logs import logger, quote
+from ftpsyncd.threads import begin, limit_reached
 
 _THREADS = 4
 """Calls of the daemon that may wait at the same time."""
@@ -112,20 +113,23 @@ class ControlServer:
 
         Raises:
             ControlSocketError: as `listen`, which is done here if it was not before; or nobody can be answered.
+            ThreadLimitError: the system allows too few threads.
         """
         if not self._listeners:
             self.listen()
-        listeners, self._listeners = self._listeners, []
         broadcast = Broadcast(self._feed)
         app: ASGIApp = create_app(self._daemon, broadcast, Metrics(self._daemon, self._meter, fresh_s=_FRESH_S))
         if self._http is not None:
             app = Guard(app, *self._http, self._token)
         self._server = _Server(app, broadcast)
-        self._thread = threading.Thread(target=self._server.serve_on, args=(listeners,), name="control", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._server.serve_on, args=(self._listeners,), name="control", daemon=True)
+        begin(thread)
+        self._thread, self._listeners = thread, []
         if not self._server.up.wait(_START_S) or not self._server.started:
             trouble = self._server.trouble or "it did not start in time"
             self.stop()
+            if isinstance(trouble, ThreadLimitError):
+                raise trouble
             raise ControlSocketError(f"The control API cannot be served on {quote(str(self._path))}: {trouble}.")
 
     def move(self, socket_path: Path) -> None:
@@ -211,6 +215,8 @@ class _Server(uvicorn.Server):
                 for listener in listeners:
                     stack.enter_context(listener)
                 runner.run(self._serve_on(listeners))
+        except ThreadLimitError as limit:
+            self.trouble = limit
         except Exception as problem:  # the thread's end: whoever waits in start() reports it
             self.trouble = problem
             logger.bind(event="control").opt(exception=problem).error("The control API ended")
@@ -258,7 +264,7 @@ class _Server(uvicorn.Server):
     async def _serve_on(self, listeners: list[socket.socket]) -> None:
         self._loop, self._finished = asyncio.get_running_loop(), asyncio.Event()
         # The runner joins these threads when it closes the loop.
-        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="control"))
+        self._loop.set_default_executor(_threads())
         await self.serve(sockets=listeners)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -286,6 +292,19 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             if getattr(connection, "scope", None) is scope and connection.transport is not None:
                 connection.transport.abort()
+
+
+def _threads() -> ThreadPoolExecutor:
+    """Threads for calls of the daemon, all begun at once: later the system may allow no further one."""
+    pool, all_here = ThreadPoolExecutor(_THREADS, thread_name_prefix="control"), threading.Barrier(_THREADS)
+    try:
+        for _ in range(_THREADS):
+            pool.submit(all_here.wait)
+    except RuntimeError as error:
+        all_here.abort()
+        pool.shutdown()
+        raise limit_reached() from error
+    return pool
 
 
 async def _accept_no_more(servers: Iterable[asyncio.Server]) -> None:

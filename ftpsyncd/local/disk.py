@@ -109,7 +109,9 @@ class DiskThread(threading.Thread):
             if self._question is None or not self._question.is_alive():
                 self._asked_at = time.monotonic()
                 self._question = threading.Thread(target=self._look_at_root, name=f"{self.name}, asked", daemon=True)
-                self._question.start()
+                # Where the system allows no thread now, it is asked the next time.
+                with suppress(RuntimeError):
+                    self._question.start()
             return time.monotonic() - self._asked_at < ANSWER_S
 
     def _stands_still(self, now: float) -> bool:

@@ -18,7 +18,7 @@ from ftpsyncd.control import server, sharing
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.whereabouts import note, noted
-from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode
+from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode, ThreadLimitError
 from tests.control.fakes import FakeDaemon
 
 
@@ -293,6 +293,36 @@ def test_many_may_ask_at_once(path):
         for asker in askers:
             asker.join(60)
     assert answers == [4711] * 250
+
+
+def no_thread_begins(_thread):
+    raise RuntimeError("can't start new thread")
+
+
+def test_it_answers_where_the_system_allows_no_further_thread(path, monkeypatch, said):
+    with ControlServer(FakeDaemon(), path):
+        monkeypatch.setattr(threading.Thread, "start", no_thread_begins)
+        assert ControlClient(path).status()
+        monkeypatch.undo()
+    assert said == []
+
+
+@pytest.mark.parametrize("begun", [0, 1, 3])
+def test_a_start_without_threads_says_which_limit_to_raise(path, monkeypatch, said, begun):
+    start, left = threading.Thread.start, iter(range(begun))
+
+    def start_so_many(thread):
+        if next(left, None) is None:
+            no_thread_begins(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_so_many)
+    server = ControlServer(FakeDaemon(), path)
+    with pytest.raises(ThreadLimitError) as refused:
+        server.start()
+    server.stop()
+    assert "TasksMax" in refused.value.remedy
+    assert said == []
 
 
 def test_nothing_wakes_while_nobody_asks(path):
