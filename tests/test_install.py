@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import install
+from ftpsyncd.cli.install_service import _config_home
 from ftpsyncd.config import load
-from ftpsyncd.errors import ConfigError
+from ftpsyncd.errors import ConfigError, UsageError
 from ftpsyncd.install import Command, Directory, File, Step, Taken, UnreachableProgramError, apply
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
@@ -280,6 +281,14 @@ def test_a_tree_is_filled_and_nothing_is_run(tmp_path: Path):
     done = command("--root", str(tree), home=tmp_path)
     assert done.returncode == 0
     assert (tree / "etc/systemd/system/ftpsyncd.service").exists()
+
+
+def test_a_user_without_a_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(UsageError, match="no home directory"):
+        _config_home()
 
 
 def test_user_and_root_exclude_each_other(tmp_path: Path):

@@ -82,7 +82,14 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
 
 def _config_home() -> Path:
     given = os.environ.get("XDG_CONFIG_HOME", "")
-    return Path(given) if given.startswith("/") else Path.home() / ".config"
+    if given.startswith("/"):
+        return Path(given)
+    try:
+        return Path.home() / ".config"
+    except RuntimeError as error:
+        raise UsageError(
+            "This user has no home directory.", remedy="Set $HOME, or have root install a system service."
+        ) from error
 
 
 def _after_an_update(*, for_user: bool) -> list[str]:

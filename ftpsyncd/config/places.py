@@ -16,6 +16,7 @@ OF_THE_SOCKET = ("state_dir", "control")
 """The entries that say where a daemon listens."""
 _LONGEST_SOCKET = 107
 """Bytes; sun_path of unix(7) without its NUL."""
+_NO_HOME = "this user has no home directory ($HOME is not set)"
 
 
 class Places(NamedTuple):
@@ -29,7 +30,10 @@ class Places(NamedTuple):
         if text is None:
             return None
         if text == "~" or text.startswith("~/"):
-            text = f"{self._home()}{text[1:]}"
+            home = self._home()
+            if not home:
+                self.document.complain(loc, f"found `{text}`; expected a path from `/`: {_NO_HOME}")
+            text = f"{home}{text[1:]}"
         elif text.startswith("~"):
             self.document.complain(loc, f"found `{text}`; expected ~/… for your own home, or a path from `/`")
         return Path(os.path.normpath(self.document.path.parent / text))
@@ -44,7 +48,12 @@ class Places(NamedTuple):
         if given := self._first("STATE_DIRECTORY"):
             return given
         xdg = self.environ.get("XDG_STATE_HOME", "")
-        return Path(xdg if xdg.startswith("/") else f"{self._home()}/.local/state") / "ftpsyncd"
+        if xdg.startswith("/"):
+            return Path(xdg) / "ftpsyncd"
+        home = self._home()
+        if not home:
+            self.document.complain(loc, f"missing; expected a path: {_NO_HOME}")
+        return Path(f"{home}/.local/state/ftpsyncd")
 
     def default_socket(self, state_dir: Path) -> Path:
         """The control socket where none is configured."""
@@ -54,7 +63,9 @@ class Places(NamedTuple):
         return (Path(xdg) / "ftpsyncd" if xdg.startswith("/") else state_dir) / "control.sock"
 
     def _home(self) -> str:
-        return self.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  # Path.home raises if there is none
+        """Empty if there is none."""
+        home = self.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111  # Path.home raises if there is none
+        return home if home.startswith("/") else ""
 
     def _first(self, variable: str) -> Path | None:
         """The first path of a variable that systemd sets; it separates several by colons (systemd.exec(5))."""

@@ -189,6 +189,23 @@ def test_the_state_and_the_socket_have_their_usual_places(home, extra, state_dir
     assert (config.state_dir, config.control.socket) == (Path(state_dir), Path(socket))
 
 
+def test_who_has_no_home_directory_has_to_say_where_the_state_is(home, monkeypatch):
+    """A user of a container, known by number only: its ledger lay in `./~`, wherever that was."""
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    path = home / "config.yaml"
+    path.write_text(MINIMAL)
+    with pytest.raises(ConfigError, match=r"config.yaml:1:1  state_dir: missing; .* no home directory"):
+        load(path, environ={})
+    path.write_text(MINIMAL + "state_dir: /var/lib/nowhere\nlog: {level: info}\ncontrol: {socket: ~/s}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(path, environ={})
+    assert caught.value.message.endswith(
+        "control.socket: found `~/s`; expected a path from `/`: this user has no home directory ($HOME is not set)"
+    )
+    path.write_text(MINIMAL + "state_dir: /var/lib/nowhere\n")
+    assert load(path, environ={}).state_dir == Path("/var/lib/nowhere")
+
+
 def test_an_explicit_file_wins(tmp_path):
     path = tmp_path / "mine.yaml"
     path.touch()
