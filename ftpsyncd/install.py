@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -192,18 +193,34 @@ def own_program() -> str:
 
 
 def require_reachable(program: str) -> None:
-    """Refuse a program that the service's user could not run: one below a closed directory such as /root.
+    """Refuse a program that the service's user could not run.
+
+    It may be below a closed directory such as /root, or what pip has installed may be closed, by the umask of root.
 
     Raises:
-        FtpsyncdError: names the closed directory.
+        FtpsyncdError: names what is closed.
     """
-    for path in (Path(program), Path(os.path.realpath(sys.executable))):
-        for directory in reversed(path.parents):
-            if not directory.stat().st_mode & stat.S_IXOTH:
+    for path in (Path(program), Path(os.path.realpath(sys.executable)), *_installed()):
+        for place in (*reversed(path.parents), path):
+            mode = place.stat().st_mode
+            needed = stat.S_IXOTH if stat.S_ISDIR(mode) else stat.S_IROTH
+            if mode & needed != needed:
                 raise UnreachableProgramError(
-                    f"The user `ftpsyncd` could not run {path}: {directory} is closed to other users.",
-                    remedy="Install ftpsyncd for all users, as the README says: python3 -m venv /opt/ftpsyncd.",
+                    f"The user `ftpsyncd` could not run {program}: {place} is closed to other users.",
+                    remedy=_remedy(place),
                 )
+
+
+def _installed() -> list[Path]:
+    """What pip has put beside this package, which may be elsewhere itself (an editable installation)."""
+    beside = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
+    return [Path(__file__), *(found for place in beside for found in place.iterdir() if found.exists())]
+
+
+def _remedy(closed: Path) -> str:
+    if Path(sys.prefix) in (closed, *closed.parents):
+        return f"The umask has made it so: `chmod -R o+rX {sys.prefix}`, and `umask 022` before the next `pip install`."
+    return "Install ftpsyncd for all users, as the README says: python3 -m venv /opt/ftpsyncd."
 
 
 class UnreachableProgramError(FtpsyncdError):

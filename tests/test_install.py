@@ -6,8 +6,10 @@ import os
 import stat
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -225,6 +227,26 @@ def test_a_program_in_a_closed_directory_is_refused(tmp_path: Path):
     closed.mkdir(mode=0o700)
     with pytest.raises(UnreachableProgramError, match=r"could not run .* is closed to other users"):
         install.require_reachable(str(closed / "ftpsyncd"))
+
+
+@pytest.mark.parametrize("kind", ["package", "module.py"])
+def test_what_the_umask_of_root_has_closed_is_found(kind: str, monkeypatch: pytest.MonkeyPatch):
+    """`pip install` makes what it installs as the umask says; the service could not begin after an update."""
+    monkeypatch.setattr(sys, "executable", "/usr/bin/env")
+    monkeypatch.setattr(install, "__file__", "/usr/bin/env")
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        monkeypatch.setattr(sys, "prefix", name)
+        monkeypatch.setattr(sysconfig, "get_path", lambda _kind: name)
+        site = Path(name)
+        site.chmod(0o755)
+        closed = site / kind
+        closed.mkdir() if kind == "package" else closed.touch()
+        closed.chmod(0o755)
+        install.require_reachable("/usr/bin/env")
+        closed.chmod(0o700)
+        with pytest.raises(UnreachableProgramError, match=f"{closed} is closed to other users") as caught:
+            install.require_reachable("/usr/bin/env")
+    assert f"chmod -R o+rX {name}" in caught.value.remedy
 
 
 def test_the_skeleton_needs_nothing_but_your_names(tmp_path: Path, steps: list[Step]):
