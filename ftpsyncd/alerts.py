@@ -146,6 +146,7 @@ class Alerter:
         """Run the command with the message on its standard input; what went wrong, or nothing."""
         if not self._spec.command:
             return ""
+        _reap()
         environ = {f"FTPSYNCD_ALERT_{key.upper()}": one_line(str(value)) for key, value in message.items()}
         try:
             # In memory: whoever does not read it does not keep us waiting.
@@ -226,6 +227,14 @@ def unfit(url: str) -> str:
     if scheme not in {"http", "https"}:
         return "does not begin with https://"
     return "" if host else "names no host"
+def _reap() -> None:
+    """As the first process of a container: take note of the end of what earlier commands have left behind (wait(2)).
+
+    Nobody else would, and each would keep its number. The daemon has no other children, and none of its own now.
+    """
+    with suppress(ChildProcessError):
+        while os.getpid() == 1 and os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _post(webhook: Callable[[], str], message: Mapping[str, Any]) -> str:

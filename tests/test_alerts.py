@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -372,6 +373,46 @@ def test_what_a_command_leaves_behind_keeps_no_message_waiting(tmp_path: Path, a
     until(lambda: len(lines(pids)) == 2, "what both leave behind")
     for pid in pids.read_text().split():
         os.kill(int(pid), signal.SIGKILL)
+
+
+_FIRST_PROCESS = """
+import os, sys, time
+from ftpsyncd.alerts import Alerter
+from ftpsyncd.specs import AlertLimits, AlertSpec
+from ftpsyncd.status import Status, DaemonStatus, MappingState, MappingStatus
+
+held = MappingStatus("m", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")
+status = Status(DaemonStatus(running=True, pid=1, version="0", uptime_s=1),
+                tuple(held._replace(name=f"m{n}") for n in range(8)), (), ())
+command = ("sh", "-c", f"(true &); sleep 0.1; echo >> {sys.argv[1]}")
+alerter = Alerter(AlertSpec(limits=AlertLimits(), command=command), lambda: status, look_every_s=0.01)
+alerter.start()
+deadline = time.monotonic() + 60
+while not os.path.exists(sys.argv[1]) or len(open(sys.argv[1]).readlines()) < 8:
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+alerter.stop()
+dead = 0
+try:
+    while os.waitpid(-1, os.WNOHANG)[0]:
+        dead += 1
+except ChildProcessError:
+    pass
+print(os.getpid(), dead)
+"""
+
+
+def test_in_a_container_nothing_stays_of_what_commands_leave_behind(tmp_path: Path) -> None:
+    """Who is the first process there inherits every orphan."""
+    alone = ("unshare", "-U", "-r", "-p", "-f")
+    tried = subprocess.run([*alone, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no namespace of processes here: {tried.stderr.strip()}")
+    words = [*alone, sys.executable, "-c", _FIRST_PROCESS, str(tmp_path / "out")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    pid, dead = done.stdout.split()
+    assert (pid, int(dead) <= 2) == ("1", True), f"{dead} dead processes of 8 commands"
 
 
 def test_a_command_that_takes_too_long_is_ended_with_its_children(
