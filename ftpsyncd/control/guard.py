@@ -107,9 +107,13 @@ def _make(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
-        file.write(f"{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
-    draft.replace(path)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123 - a descriptor
+            file.write(f"{secrets.token_urlsafe(_TOKEN_BYTES)}\n")
+        draft.replace(path)
+    finally:
+        # On a full disk each start would leave one.
+        draft.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> str:

@@ -3,10 +3,11 @@
 import http.client
 import json
 import os
+import resource
 import socket
 import stat
 import threading
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -388,6 +389,26 @@ def test_what_is_no_file_is_refused(token_file, tmp_path):
     assert stat.S_ISFIFO(token_file.stat().st_mode)
     with pytest.raises(ControlSocketError, match="it is no file"):
         token_in(token_file)
+
+
+def test_a_full_disk_is_not_littered_with_half_made_tokens(token_file):
+    with (
+        resource_limit(resource.RLIMIT_FSIZE, 10),
+        pytest.raises(ControlSocketError, match="cannot be used: File too large"),
+    ):
+        token_in(token_file)
+    assert list(token_file.parent.iterdir()) == []
+
+
+@contextmanager
+def resource_limit(what, value):
+    """Files may not grow beyond it; a full disk says the same in other words."""
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (value, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, before)
 
 
 def test_a_directory_that_is_not_there_is_a_clear_error(tmp_path):
