@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import email
+import email.policy
 import http.server
 import json
 import os
@@ -373,6 +375,43 @@ def test_what_a_command_leaves_behind_keeps_no_message_waiting(tmp_path: Path, a
     until(lambda: len(lines(pids)) == 2, "what both leave behind")
     for pid in pids.read_text().split():
         os.kill(int(pid), signal.SIGKILL)
+
+
+def mail_program(port: int) -> str:
+    """The one of docs/alerts.md."""
+    text = (Path(__file__).parent.parent / "docs/alerts.md").read_text()
+    program = text.partition("```python\n")[2].partition("```")[0]
+    assert 'SMTP("localhost")' in program
+    return program.replace('SMTP("localhost")', f'SMTP("127.0.0.1", {port})')
+
+
+def take_mail(listener: socket.socket, got: list[bytes]) -> None:
+    """Be a mail server for one mail (RFC 5321)."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rwb", buffering=0) as wire:
+        wire.write(b"220 here\r\n")
+        while (line := wire.readline()) and not line.upper().startswith(b"QUIT"):
+            if line.upper().startswith(b"DATA"):
+                wire.write(b"354 go on\r\n")
+                while (line := wire.readline()) != b".\r\n":
+                    got.append(line)
+            wire.write(b"250 yes\r\n")
+        wire.write(b"221 bye\r\n")
+
+
+def test_the_mail_program_of_the_docs_sends_a_mail(alerter: Callable[..., Alerter], log: list[str]) -> None:
+    """In the unit nothing gains rights, as `mail` and `sendmail` need: it speaks to a server."""
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=take_mail, args=(listener, got))
+        server.start()
+        odd = HELD._replace(name="größe\udcff", message="7 files are gone from größe\udcff")
+        alerter(lambda: status(odd), command=(sys.executable, "-c", mail_program(listener.getsockname()[1])))
+        server.join(30)
+    mail = email.message_from_bytes(b"".join(got), policy=email.policy.default)
+    assert mail["Subject"].startswith("raised: größe")
+    assert "7 files are gone" in mail.get_content()
+    assert "could not be delivered" not in "".join(log)
 
 
 _FIRST_PROCESS = """
