@@ -17,6 +17,7 @@ import logging
 import math
 import os
 import re
+import select
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +43,12 @@ _COLOURS = {"DEBUG": "2", "INFO": "32", "SUCCESS": "32", "WARNING": "33", "ERROR
 
 _TEXT_MAX = 8_000
 """Characters; the journal cuts lines at 48 KiB, and one file must not fill the disk with its reason."""
+_READER_S = 1.0
+"""Who reads the log may keep us waiting for so long, once: nothing more is written until he goes on."""
+_PIECE = select.PIPE_BUF // 4
+"""Characters; of up to four bytes each. So much a pipe takes when it takes something (pipe(7))."""
+_WARNING = 4
+"""The priority."""
 _NESTED_MAX = 4
 _FRAMES_MAX = 8
 _NONE = 1_000
@@ -347,6 +354,10 @@ class _Sink:
         self._render = render
         self._prefixed = prefixed
         self._fields = fields
+        self._lost = 0
+        """Lines that nobody has taken since the last that somebody did."""
+        self._torn = False
+        """The last line is there in part."""
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def __call__(self, message: Any) -> None:
@@ -357,15 +368,45 @@ class _Sink:
             line = "A record could not be rendered."
         if self._fields is not None and self._fields(line, record):
             return
+        if self._lost and self._is_read(0.0):
+            lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
+            said = f"what should stand here is missing, since nobody took it: {lines} of the log"
+            gap = {**record, "message": said, "level": logger.level("WARNING"), "exception": None, "extra": {}}
+            if not self._write(self._render(gap), _WARNING):
+                return
+            self._lost = 0
+        if self._lost or not self._write(line, _priority(record)):
+            self._lost += 1
+
+    def _write(self, line: str, priority: int) -> bool:
+        """Write a line; False if that, or the rest of it, would keep everybody waiting who has something to log."""
         if self._prefixed:
-            line = f"<{_priority(record)}>{line}"
+            line = f"<{priority}>{line}"
         # In the C locale the stream could not take what a name may hold.
-        writable = line.encode(self._encoding, "backslashreplace").decode(self._encoding)
+        writable = line.encode(self._encoding, "backslashreplace").decode(self._encoding) + "\n"
+        if self._torn:
+            writable = f"\n{writable}"
         try:
-            self._stream.write(writable + "\n")
-            self._stream.flush()
+            for start in range(0, len(writable), _PIECE):
+                if not self._is_read(_READER_S):
+                    self._torn = start > 0 or self._torn
+                    return False
+                self._stream.write(writable[start : start + _PIECE])
+                self._stream.flush()
         except (OSError, ValueError):
-            return  # a full disk or a closed terminal must not stop the publishing
+            pass  # a full disk or a closed terminal must not stop the publishing
+        self._torn = False
+        return True
+
+    def _is_read(self, patience_s: float) -> bool:
+        """Whether the stream takes something: a pipe is full when nobody reads it, and a terminal may be stopped."""
+        try:
+            descriptor = self._stream.fileno()
+        except (OSError, ValueError, AttributeError):
+            return True
+        stream = select.poll()
+        stream.register(descriptor, select.POLLOUT)
+        return bool(stream.poll(patience_s * 1000))
 
 
 class _Intercept(logging.Handler):

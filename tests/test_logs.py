@@ -5,8 +5,11 @@ import json
 import logging
 import os
 import re
+import select
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -285,6 +288,58 @@ def test_a_full_disk_under_the_log_harms_nobody(capfd):
     logs.configure(stream=closed)
     logger.error("x")
     assert capfd.readouterr() == ("", "")
+
+
+def full_pipe(*, room):
+    """Both ends of a pipe with so much room left."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    size = 0
+    with suppress(BlockingIOError):
+        while True:
+            size += os.write(writer, b"." * select.PIPE_BUF)
+    os.set_blocking(writer, True)
+    left = size - os.read(reader, room).count(b".") if room else size
+    return reader, os.fdopen(writer, "w"), left
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_log_that_nobody_reads_stops_nobody(monkeypatch, form):
+    """A terminal that is stopped, `| less`, a container's log driver that hangs: once it is waited for, and that is it."""
+    monkeypatch.setattr(logs, "_READER_S", 0.1)
+    reader, stream, waiting = full_pipe(room=0)
+    with stream:
+        logs.configure(format=form, stream=stream)
+        logging_on = threading.Thread(target=lambda: [logger.info(f"number {n}") for n in range(100)], daemon=True)
+        logging_on.start()
+        logging_on.join(10)
+        assert not logging_on.is_alive()
+        assert len(os.read(reader, waiting)) == waiting
+        logger.info("read again")
+        gap, again = os.read(reader, 65536).decode().splitlines()
+        assert "is missing, since nobody took it: 100 lines" in gap
+        assert "warning" in gap.lower()
+        assert "read again" in again
+        if form == "json":
+            assert json.loads(gap)["level"] == "warning"
+    os.close(reader)
+
+
+def test_a_long_line_that_is_read_in_part_only_stops_nobody(monkeypatch):
+    monkeypatch.setattr(logs, "_READER_S", 0.1)
+    reader, stream, waiting = full_pipe(room=2 * select.PIPE_BUF)
+    with stream:
+        logs.configure(stream=stream)
+        logging_on = threading.Thread(target=lambda: logger.info("€" * 7000), daemon=True)
+        logging_on.start()
+        logging_on.join(10)
+        assert not logging_on.is_alive()
+        os.read(reader, waiting)
+        os.read(reader, 65536)
+        logger.info("read again")
+        end, gap, again = os.read(reader, 65536).decode().split("\n")[:-1]
+        assert (end, "nobody took it: 1 line of" in gap, "read again" in again) == ("", True, True)
+    os.close(reader)
 
 
 def test_a_second_configuration_replaces_the_first():
