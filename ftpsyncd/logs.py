@@ -20,6 +20,7 @@ import re
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import PurePath
@@ -47,6 +48,9 @@ _READER_S = 1.0
 """Who reads the log may keep us waiting for so long, once: nothing more is written until he goes on."""
 _PIECE = select.PIPE_BUF // 4
 """Characters; of up to four bytes each. So much a pipe takes when it takes something (pipe(7))."""
+_SLOW_S = 0.5
+_JOURNAL_PAUSE_S = 60.0
+"""A journal that has refused a record after so long, since it hangs, is given none for a minute."""
 _WARNING = 4
 """The priority."""
 _NESTED_MAX = 4
@@ -328,9 +332,19 @@ class _Fields:
     def __init__(self, redact: Callable[[str], str], journal: Callable[[Mapping[str, str]], bool]) -> None:
         self._redact = redact
         self._journal = journal
+        self._again_at = 0.0
 
     def __call__(self, line: str, record: Mapping[str, Any]) -> bool:
         """Whether the journal took it."""
+        began_at = time.monotonic()
+        if began_at < self._again_at:
+            return False
+        taken = self._hand(line, record)
+        if not taken and time.monotonic() - began_at > _SLOW_S:
+            self._again_at = time.monotonic() + _JOURNAL_PAUSE_S
+        return taken
+
+    def _hand(self, line: str, record: Mapping[str, Any]) -> bool:
         fields = {"MESSAGE": line, "PRIORITY": str(_priority(record)), "SYSLOG_IDENTIFIER": "ftpsyncd"}
         for key, value in record["extra"].items():
             if value is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):

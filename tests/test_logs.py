@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import select
+import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
-from ftpsyncd import logs
+from ftpsyncd import logs, systemd
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import REPEATS_IN_FULL, Journal
 from ftpsyncd.quoting import named
@@ -457,6 +459,25 @@ def test_the_journal_gets_the_line_and_what_was_bound_to_it():
             "FTPSYNCD_SIZE": "3",
         }
     ]
+
+
+def test_a_journal_that_hangs_keeps_one_record_waiting_and_not_each(monkeypatch, tmp_path):
+    monkeypatch.setattr(systemd, "_SEND_TIMEOUT_S", 0.6)
+    address = str(tmp_path / "journal")
+    stream = io.StringIO()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(address)
+        logs.configure(stream=stream, journald=True, journal=lambda fields: systemd.journal(fields, address))
+        began = time.monotonic()
+        taken = 0
+        while not stream.getvalue():
+            logger.info("full at some time")
+            taken += 1
+        for _ in range(20):
+            logger.info("on the stream")
+        assert time.monotonic() - began < 5
+    assert taken > 1
+    assert stream.getvalue().count("<6>on the stream") == 20
 
 
 def test_what_the_journal_does_not_take_stands_on_the_stream():
