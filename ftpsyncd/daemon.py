@@ -8,6 +8,7 @@ tree takes longer than systemd would wait.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from ftpsyncd.service import Service, require_secrets
 from ftpsyncd.status import ServerState, Status
 
 EXTEND_EVERY_S = 15.0
+FILES = 65_536
+"""LimitNOFILE of the unit."""
 DISKS_S = 30.0
 """Longer is not waited for disks that do not answer at all before the start counts as done."""
 RELOAD_ANSWER_S = 18.0
@@ -105,6 +108,7 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         FtpsyncdError: it cannot start.
     """
     ignore_lease_signals()
+    allow_files()
     wishes: Wishes = SimpleQueue()
     asked_at: float | None = None
 
@@ -133,6 +137,14 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         # From when it was asked for: a reload may have been under way.
         service.stop(asked_at)
         logger.bind(event="stopped").info("stopped")
+
+
+def allow_files() -> None:
+    """Have as many files open as the unit allows, as far as we may: shells and user services begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _supervise(service: Service, wishes: Wishes, reload: Callable[[Future[str] | None], None]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import cast
 import pytest
 
 from ftpsyncd.config import Config
-from ftpsyncd.daemon import DISKS_S, EXTEND_EVERY_S, Herald, Wish, Wishes, _reload, _supervise
+from ftpsyncd.daemon import DISKS_S, EXTEND_EVERY_S, FILES, Herald, Wish, Wishes, _reload, _supervise
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.service import Service
 from ftpsyncd.status import DaemonStatus, Status
@@ -122,6 +124,25 @@ def test_disks_that_do_not_answer_are_not_waited_for_any_longer(told: Told) -> N
     assert "READY=1" not in told()
     herald.beat(DISKS_S + 1)
     assert "READY=1" in told()
+
+
+@pytest.mark.parametrize("allowed", [2048, 300])
+def test_as_many_files_may_be_open_as_the_system_allows(allowed: int) -> None:
+    """Begun by hand or by a user's systemd, 400 folders were too many for the 1,024 that it begins with."""
+    script = f"""
+import resource
+from ftpsyncd.daemon import allow_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, {allowed}))
+allow_files()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(allowed)] * 2
+
+
+def test_no_more_files_are_allowed_than_in_the_unit() -> None:
+    unit = (Path(__file__).parent.parent / "systemd/ftpsyncd.service").read_text()
+    assert f"LimitNOFILE={FILES}\n" in unit
 
 
 def test_a_reload_does_not_end_a_start(told: Told) -> None:
