@@ -429,7 +429,8 @@ def _try_trash(session: RemoteSession, remote: str) -> FtpsyncdError | None:
 
 def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError | None:
     """Publish the scratch file; returns why that failed."""
-    with tempfile.TemporaryFile() as scratch:
+    # In memory: there may be no place to write to, or no space.
+    with os.fdopen(os.memfd_create("scratch"), "w+b") as scratch:
         scratch.write(SCRATCH)
 
         def reopen() -> BinaryIO:

@@ -90,6 +90,12 @@ def test_a_good_server_is_found_good_and_left_as_it_was(config, server):
     assert (server.files, server.dirs) == ({}, {"/", "/gallery", "/shop"})
 
 
+def test_a_good_server_is_found_good_where_nothing_can_be_written_here(config, server, monkeypatch):
+    """Neither /tmp nor the current directory: a full disk, or a container that is read only."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    assert not [each for each in found(config, server) if each.area is Area.SERVER and each.level is Level.ERROR]
+
+
 def test_directories_made_for_the_check_are_removed(config, server):
     server.dirs = {"/"}
     assert errors(found(config, server)) == []
