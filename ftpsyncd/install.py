@@ -166,14 +166,20 @@ def apply(steps: Sequence[Step], *, dry_run: bool = False) -> Iterator[Taken]:
                         continue
                     taken = _run(step, dry_run=dry_run)
         except OSError as error:
-            what = " ".join(step.words) if isinstance(step, Command) else str(step.path)
-            taken = Taken(what, "failed", error.strerror or type(error).__name__)
+            # Who only asks what would be done may not be allowed to see all that is there.
+            unseen = dry_run and isinstance(error, PermissionError)
+            why = f"{error.strerror or type(error).__name__}{': ask as root' if unseen else ''}"
+            taken = Taken(_named(step), "skipped" if unseen else "failed", why)
         if taken.did == "failed" and isinstance(step, Command) and step.optional:
             taken = Taken(taken.what, "skipped", taken.note)
         changed = changed or taken.did in {"made", "updated"}
         yield taken
         if taken.did == "failed":
             return
+
+
+def _named(step: Step) -> str:
+    return " ".join(step.words) if isinstance(step, Command) else str(step.path)
 
 
 def own_program() -> str:

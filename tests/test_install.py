@@ -63,6 +63,25 @@ def test_a_dry_run_tells_the_same_and_touches_nothing(tmp_path: Path, steps: lis
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root")
+def test_a_dry_run_tells_also_who_may_not_see_everything():
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        tree = Path(name)
+        tree.chmod(0o755)
+        steps = install.system_steps(tree, PROGRAM, run=False)
+        done(steps)
+        (tree / "etc/systemd/system/ftpsyncd@.service").unlink()
+        config = tree / "etc/ftpsyncd/config.yaml"
+        config.parent.chmod(0o700)
+        os.seteuid(65534)
+        try:
+            told = list(apply([*steps, Command(("systemctl", "daemon-reload"))], dry_run=True))
+        finally:
+            os.seteuid(0)
+    assert Taken(str(config), "skipped", "Permission denied: ask as root") in told
+    assert told[-1] == Taken("systemctl daemon-reload", "ran")
+
+
 def test_a_configuration_of_yours_is_kept(tmp_path: Path, steps: list[Step]):
     config = tmp_path / "etc/ftpsyncd/config.yaml"
     config.parent.mkdir(parents=True)
