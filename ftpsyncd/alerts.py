@@ -227,6 +227,8 @@ def unfit(url: str) -> str:
     if scheme not in {"http", "https"}:
         return "does not begin with https://"
     return "" if host else "names no host"
+
+
 def _reap() -> None:
     """As the first process of a container: take note of the end of what earlier commands have left behind (wait(2)).
 
