@@ -19,6 +19,7 @@ from ftpsyncd.errors import (
     NotSupportedError,
     ProtocolError,
     RemoteError,
+    TransferFailedError,
 )
 from ftpsyncd.model import Kind, basename, parent
 from ftpsyncd.remote import replies, transfer
@@ -178,8 +179,8 @@ def _list_here(session: Session, path: str) -> bytes:
         text = b""
     try:
         return text or transfer.read_all(session, b"LIST", "LIST", path)
-    except NameRefusedError as error:
-        # We are in it: that is how some servers say that it is empty.
+    except (NameRefusedError, TransferFailedError) as error:
+        # We are in it: that is how some servers say that it is empty, with 550 or 450.
         if not session.usable or not _NO_FILES.search(error.reply):
             raise
         return b""

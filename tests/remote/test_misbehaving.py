@@ -1630,7 +1630,7 @@ class TestListings:
                 session.list_dir("/")
             assert session.usable
 
-    @pytest.mark.parametrize("reply", ["550 No files found.", "550 No such file or directory."])
+    @pytest.mark.parametrize("reply", ["550 No files found.", "550 No such file or directory.", "450 No files found."])
     def test_an_empty_directory_may_be_told_by_a_refusal(self, reply):
         with Scripted(LIST=reply) as server, account(server)() as session:
             server.dirs.add("/d")
