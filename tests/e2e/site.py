@@ -323,8 +323,9 @@ class Spy:
 
 
 def _is_final(path: str) -> bool:
-    # Under the second one pure-ftpd receives what is continued.
-    return not path.endswith(".filepart") and not path.rpartition("/")[2].startswith(".pureftpd-upload.")
+    # Under the last two pure-ftpd receives what is continued, and has for a moment what it renames.
+    name = path.rpartition("/")[2]
+    return not name.endswith(".filepart") and not name.startswith((".pureftpd-upload.", ".pureftpd-rename."))
 
 
 def digest(data: bytes) -> bytes:
