@@ -9,41 +9,23 @@ every message only says what to look at.
 from __future__ import annotations
 
 import os
-import queue
 import random
 import threading
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 from ftpsyncd import __version__
-from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.core.schedule import Breaker
+from ftpsyncd.counters import Counters
 from ftpsyncd.errors import LedgerDamagedError
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.handout import Server, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.mailbox import Mailbox, Message
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import (
-    Action,
-    Delete,
-    Did,
-    Done,
-    Failed,
-    Kind,
-    Listing,
-    MakeDir,
-    Outcome,
-    Probe,
-    RemoveDir,
-    Rename,
-    RenameDir,
-    Upload,
-)
+from ftpsyncd.model import Failed, Listing, Outcome, Upload
 from ftpsyncd.outcomes import Outcomes, apply_to_server
-from ftpsyncd.publish import Progress
-from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.status import DaemonStatus, Status
@@ -54,13 +36,6 @@ CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
 ENGINE_STUCK_S = 60.0
 """An engine whose loop has not turned for so long is not alive."""
-TURN_MESSAGES = 512
-"""Messages handled before the engine hands out work and commits."""
-BUSY_ACTIONS = 16
-"""Actions handed out from which on the engine gathers messages."""
-GATHER_S = 0.005
-SMALL_ON_AVERAGE = 128 * 1024
-"""Bytes of a file up to which most of its cost is the interpreter's."""
 CLOCK_STEP_S = 1.0
 PRUNE_ROWS = 1000
 """Old receipts dropped in one turn of the loop: some milliseconds."""
@@ -69,54 +44,6 @@ PRUNE_AGAIN_S = 1.0
 """Until the next step while there are more."""
 
 _T = TypeVar("_T")
-
-
-class BegunError(TimeoutError):
-    """What was asked of the engine was not over in time, but has begun."""
-
-
-class Hands(Protocol):
-    """Who performs actions at one server (`crew.Crew`)."""
-
-    @property
-    def connections(self) -> int:
-        """Open connections."""
-
-    def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
-        """Take actions, and be ready for as many files at a time as are expected."""
-
-    def recall(self, mapping: str) -> list[Action]:
-        """Take back what was handed over for a mapping and nobody has begun."""
-
-    def give_up(self, mapping: str) -> None:
-        """The disk of a mapping does not answer: wait for nobody who waits for it."""
-
-    def transfers(self) -> list[Progress]:
-        """Files on their way."""
-
-
-@dataclass(slots=True)
-class Server:
-    """One server as the engine sees it."""
-
-    name: str
-    queue: Queue
-    crew: Hands
-    account: str = ""
-    """Under which the ledger keeps what is learned of it."""
-    keeper: Keeper | None = None
-
-
-@dataclass(slots=True)
-class Counters:
-    """What was done since the start."""
-
-    files: int = 0
-    bytes: int = 0
-    deletes: int = 0
-    renames: int = 0
-    """Of files, and of directories with all that is in them."""
-    failures: int = 0
 
 
 class Engine:
@@ -151,7 +78,7 @@ class Engine:
         self.last_woken = self.started
         self.watching = threading.Event()
         self.turned = threading.Event()
-        self._mailbox: queue.SimpleQueue[Callable[[Moment], None]] = queue.SimpleQueue()
+        self.mailbox = Mailbox()
         self._outcomes = Outcomes()
         self._together = together
         self._stopping = False
@@ -190,17 +117,17 @@ class Engine:
         def end(_at: Moment) -> None:
             self._stopping = True
 
-        self._mailbox.put(end)
+        self.mailbox.put(end)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
     def changed(self, mapping: str, changes: Changes) -> None:
         """A watcher noticed something."""
-        self._mailbox.put(lambda at: self._on_changes(mapping, changes, at))
+        self.mailbox.put(lambda at: self._on_changes(mapping, changes, at))
 
     def answered(self, mapping: str, answer: Listing | WatchReport) -> None:
         """A disk answered."""
-        self._mailbox.put(lambda at: self._on_answer(mapping, answer, at))
+        self.mailbox.put(lambda at: self._on_answer(mapping, answer, at))
 
     def damaged(self, problem: str) -> None:
         """Somebody found that the ledger is damaged: the next start does without it."""
@@ -209,15 +136,15 @@ class Engine:
             self.ledger.distrust()
             raise LedgerDamagedError(f"the ledger {self.ledger.path} is damaged: {problem}")
 
-        self._mailbox.put(end)
+        self.mailbox.put(end)
 
     def performed(self, server: str, outcome: Outcome) -> None:
         """A worker has an outcome."""
-        self._mailbox.put(lambda at: self._on_outcome(server, outcome, at))
+        self.mailbox.put(lambda at: self._on_outcome(server, outcome, at))
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """A worker says that the server has begun to receive a large file."""
-        self._mailbox.put(lambda _at: self._on_received(upload, ctime_ns))
+        self.mailbox.put(lambda _at: self._on_received(upload, ctime_ns))
 
     def rescan(self) -> None:
         """Compare everything again."""
@@ -226,7 +153,7 @@ class Engine:
             for mirror in self.mirrors.values():
                 mirror.dirty.mark_deep("", at.now)
 
-        self._mailbox.put(mark)
+        self.mailbox.put(mark)
 
     def remove(self, mapping: str) -> Mirror:
         """Have nothing more to do with a mapping (engine's thread)."""
@@ -242,25 +169,7 @@ class Engine:
             BegunError: the engine has begun with it and does not turn; it will be done.
             TimeoutError: the engine does not turn; it will not be done.
         """
-        future: Future[_T] = Future()
-
-        def answer(at: Moment) -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(question(at))
-            except Exception as error:
-                future.set_exception(error)
-
-        self._mailbox.put(answer)
-        try:
-            return future.result(timeout_s)
-        except TimeoutError:
-            if future.cancel():
-                raise
-            if future.done():
-                return future.result()
-            raise BegunError from None
+        return self.mailbox.ask(question, timeout_s)
 
     def renew_status(self, timeout_s: float = 30.0) -> None:
         """Have `status` tell of this moment.
@@ -300,29 +209,11 @@ class Engine:
                 self._together.part()
             self.watching.set()
 
-    def _wait(self) -> list[Callable[[Moment], None]]:
+    def _wait(self) -> list[Message]:
         """Messages, waiting for the first one until the next deadline."""
         now = self._clock.monotonic()
-        due = self._next_due(now)
-        try:
-            messages = [self._mailbox.get(timeout=max(0.0, due - now))]
-        except queue.Empty:
-            return []
-        if sum(server.queue.in_flight for server in self.servers.values()) >= BUSY_ACTIONS:
-            # The workers have more to do: what they say meanwhile is handled, and committed, together.
-            time.sleep(GATHER_S)
-        messages.extend(self.mail(TURN_MESSAGES - 1))
-        return messages
-
-    def mail(self, most: int = TURN_MESSAGES) -> list[Callable[[Moment], None]]:
-        """The messages that are there, without waiting; whoever turns the engine by hand passes them to `turn`."""
-        messages: list[Callable[[Moment], None]] = []
-        while len(messages) < most:
-            try:
-                messages.append(self._mailbox.get_nowait())
-            except queue.Empty:
-                break
-        return messages
+        # While the workers have much to do, what they say is handled together.
+        return self.mailbox.wait(self._next_due(now) - now, gather=lambda: busy(self.servers.values()))
 
     def _next_due(self, now: float) -> float:
         dues = [now + CHECK_EVERY_S, *self._check_at.values()]
@@ -334,7 +225,7 @@ class Engine:
             dues.append(self._status_at + STATUS_EVERY_S)
         return min(dues)
 
-    def turn(self, messages: list[Callable[[Moment], None]]) -> None:
+    def turn(self, messages: list[Message]) -> None:
         """Handle messages, ask for looks, hand out work, commit, publish the status."""
         at = self._moment()
         self.last_woken = at.now
@@ -342,21 +233,19 @@ class Engine:
             message(at)
         self._look(at)
         self._remember(at)
-        handed = [(server, self._take(server, at)) for server in self.servers.values()]
+        servers = list(self.servers.values())
+        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in servers]
         if self._together is not None:
-            self._together.tend(at.now, wanted=self._many_small_files())
+            self._together.tend(at.now, wanted=many_small_files(servers))
         self._prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
         self._tell_trouble()
         for server, (actions, afresh) in handed:
-            startable = [action for action in actions if self._may_start(server, action)]
-            if startable:
-                expected = 0 if afresh else min(server.queue.cap, server.queue.backlog()[0])
-                server.crew.hand(startable, afresh=afresh, expected=expected)
+            hand(server, actions, afresh=afresh)
         if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
-        idle = all(server.queue.idle for server in self.servers.values())
+        idle = all(server.queue.idle for server in servers)
         finished = idle and all(mirror.finished(at.now) for mirror in self.mirrors.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
@@ -368,39 +257,15 @@ class Engine:
             self.turned.set()
         self._idle, self._finished = idle, finished
 
-    def _many_small_files(self) -> bool:
-        """Whether the workers are busy with files whose cost is mostly the interpreter's."""
-        if sum(server.queue.in_flight for server in self.servers.values()) < BUSY_ACTIONS:
-            return False
-        backlogs = [server.queue.backlog() for server in self.servers.values()]
-        files, size = sum(files for files, _ in backlogs), sum(size for _, size in backlogs)
-        return 0 < size < files * SMALL_ON_AVERAGE
-
     def _look(self, at: Moment) -> None:
         """Ask the disks for what is due."""
         for name, mirror in self.mirrors.items():
             if self._check_at.get(name, 0.0) <= at.now:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
                 if not mirror.check_source(at.now):
-                    self._go_on_without(mirror)
+                    go_on_without(self.servers[mirror.spec.server], mirror)
             if not self.ledger.overfull:
                 mirror.pump(at)
-
-    def _go_on_without(self, mirror: Mirror) -> None:
-        """Its disk does not answer: its server is there for the other mappings."""
-        server = self.servers[mirror.spec.server]
-        for action in reversed(server.crew.recall(mirror.spec.name)):
-            server.queue.finish(action, requeue=True)
-        server.crew.give_up(mirror.spec.name)
-
-    @staticmethod
-    def _may_start(server: Server, action: Action) -> bool:
-        """Whether an action that was taken may be handed out; if not, it waits again."""
-        if server.queue.may_start(action):
-            return True
-        # It was taken before the commit showed that it cannot be recorded.
-        server.queue.finish(action, requeue=True)
-        return False
 
     def _tell_trouble(self) -> None:
         """Say that the ledger cannot be written, or that it can be again.
@@ -447,57 +312,6 @@ class Engine:
         self._clock_offset_s = offset_s
         return Moment(now, wall_ns, now >= self._distrust_wall_until)
 
-    def _take(self, server: Server, at: Moment) -> tuple[list[Action], bool]:
-        """What may be handed to a server's workers now, and whether to try the server that failed with it."""
-        taken: list[Action] = []
-        q = server.queue
-        afresh = q.is_doubtful
-        while not self.ledger.overfull and (action := q.take(at.now)) is not None:
-            mirror = self.mirrors.get(action.mapping)
-            if mirror is None or not self._still_wanted(mirror, action):
-                q.finish(action)
-                if mirror is not None:
-                    mirror.offers.not_performed(action, at)
-                continue
-            taken.append(mirror.intents.begin(action))
-        if q.wants_probe(at.now):
-            probe = Probe(server.name)
-            q.start_probe(probe)
-            taken.append(probe)
-        if q.idle and not q.only_additions:
-            for mirror in self.mirrors.values():
-                # Not before the first pass: what it finds on disk goes on with what is there.
-                if mirror.queue is not q or mirror.suspended or not mirror.intents:
-                    continue
-                if mirror.looks.passes and not mirror.busy_looking(at.now):
-                    mirror.intents.ask(mirror.waits.pending, at.now)
-        return taken, afresh
-
-    @staticmethod
-    def _still_wanted(mirror: Mirror, action: Action) -> bool:
-        """Whether the ledger still calls for an action that may have waited for long."""
-        match action:
-            case Delete() | RemoveDir():
-                if mirror.removals.hold is not None or mirror.removals.missing:
-                    return False
-                row = mirror.ledger.row(mirror.id, action.path)
-                return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)
-            case Upload() | Rename():
-                row = mirror.ledger.row(mirror.id, action.path)
-                if row is not None and row.fingerprint == action.fingerprint:
-                    return False
-                # Another file may have come to the old path at the server while the rename waited.
-                source = mirror.ledger.row(mirror.id, action.source) if isinstance(action, Rename) else None
-                return isinstance(action, Upload) or (source is not None and source.fingerprint == action.fingerprint)
-            case RenameDir():
-                return mirror.ledger.row(mirror.id, action.source) is not None
-            case MakeDir():
-                row = mirror.ledger.row(mirror.id, action.path)
-                # Without an inode: made for what is in it, or missing at the server.
-                return row is None or row.kind is not Kind.DIR or not row.fingerprint.inode
-            case _:
-                return True
-
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_changes(self, mapping: str, changes: Changes, at: Moment) -> None:
@@ -529,7 +343,7 @@ class Engine:
         requeue = False
         if mirror is not None:
             requeue = self._outcomes.apply(mirror, outcome, at)
-            self._count(outcome, requeue=requeue)
+            self.counters.count(outcome, requeue=requeue)
         server.queue.finish(action, requeue=requeue)
 
     def _on_received(self, upload: Upload, ctime_ns: int) -> None:
@@ -543,16 +357,6 @@ class Engine:
             self.emit(Event(news, server=server.name, message=outcome.error.message, remedy=outcome.error.remedy))
         else:
             self.emit(Event(news, server=server.name, message="the server answers again"))
-
-    def _count(self, outcome: Outcome, *, requeue: bool) -> None:
-        if isinstance(outcome, Failed):
-            self.counters.failures += not requeue
-        elif isinstance(outcome, Done):
-            if outcome.did is Did.PUBLISHED and isinstance(outcome.action, Upload | Rename):
-                self.counters.files += 1
-                self.counters.bytes += outcome.action.fingerprint.size
-            self.counters.deletes += outcome.did in {Did.DELETED, Did.TRASHED}
-            self.counters.renames += outcome.did is Did.RENAMED
 
     # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
 

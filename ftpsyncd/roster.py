@@ -21,8 +21,9 @@ from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.crew import Crew
-from ftpsyncd.engine import Engine, Server
+from ftpsyncd.engine import Engine
 from ftpsyncd.events import Event
+from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import STOP_WAIT_S, Delivery, DiskThread, Watcher

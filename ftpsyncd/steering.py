@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s
-from ftpsyncd.engine import ENGINE_STUCK_S, BegunError, Engine
+from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
 from ftpsyncd.local import disk
+from ftpsyncd.mailbox import BegunError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
 from ftpsyncd.questions import CommandName, Health, Why

@@ -13,7 +13,7 @@ from ftpsyncd.cli.options import common_options, complete_mapping, examples, giv
 from ftpsyncd.cli.output import console, emit, is_drawn, marks, number, size
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log
-from ftpsyncd.engine import Counters
+from ftpsyncd.counters import Counters
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.service import Progress, Service

@@ -24,7 +24,7 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.crew import Crew
-from ftpsyncd.engine import Engine, Server
+from ftpsyncd.engine import Engine
 from ftpsyncd.errors import (
     InternalError,
     LoginRefusedError,
@@ -36,6 +36,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.events import Event
+from ftpsyncd.handout import Server
 from ftpsyncd.intents import LATE_S
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
@@ -697,7 +698,7 @@ class World:
         self._turning = True
         try:
             empty = self._ledger.is_empty(self._mirror.id)
-            messages = engine.mail()
+            messages = engine.mailbox.mail()
             engine.turn(messages)
         finally:
             self._turning = False

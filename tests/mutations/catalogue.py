@@ -150,7 +150,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what is handed out is not noted in the ledger before",
-        "engine.py",
+        "handout.py",
         "taken.append(mirror.intents.begin(action))",
         "taken.append(action)",
         _trouble("a file is renamed", "the daemon is killed"),
@@ -339,9 +339,10 @@ MUTATIONS = (
         "G5",
         "one dead server stops all",
         "engine.py",
-        "        handed = [(server, self._take(server, at)) for server in self.servers.values()]\n",
-        "        dead = any(server.queue.state is Breaker.OFFLINE for server in self.servers.values())\n"
-        "        handed = [(server, [] if dead else self._take(server, at)) for server in self.servers.values()]\n",
+        "        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in servers]\n",
+        "        dead = any(server.queue.state is Breaker.OFFLINE for server in servers)\n"
+        "        mirrors = {} if dead else self.mirrors\n"
+        "        handed = [(server, take(server, mirrors, self.ledger, at)) for server in servers]\n",
         "tests/e2e/test_isolation.py::test_a_dead_server_does_not_delay_a_live_one",
     ),
     Mutation(
@@ -363,8 +364,8 @@ MUTATIONS = (
     Mutation(
         "G5",
         "workers that a hung disk keeps waiting are waited for",
-        "engine.py",
-        "        server.crew.give_up(mirror.spec.name)\n",
+        "handout.py",
+        "    server.crew.give_up(mirror.spec.name)\n",
         "",
         "tests/test_service.py::test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting[off]",
     ),

@@ -1,0 +1,91 @@
+"""Messages for the engine's thread: put by any other thread, handled by this one in their order.
+
+In: functions that are to run on the engine's thread at one of its turns. Out: these, many at a time. Who asks and waits
+for an answer learns whether what was asked had begun when the patience ended.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from ftpsyncd.removals import Moment
+
+TURN_MESSAGES = 512
+"""Messages handled before the engine hands out work and commits."""
+GATHER_S = 0.005
+
+Message = Callable[[Moment], None]
+
+_T = TypeVar("_T")
+
+
+class BegunError(TimeoutError):
+    """What was asked of the engine was not over in time, but has begun."""
+
+
+class Mailbox:
+    """Where the engine's messages wait."""
+
+    def __init__(self) -> None:
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    def put(self, message: Message) -> None:
+        """Have something done at the next turn; from any thread."""
+        self._messages.put(message)
+
+    def ask(self, question: Callable[[Moment], _T], timeout_s: float = 30.0) -> _T:
+        """Run something at the next turn and return its result; from any thread but the engine's.
+
+        Raises:
+            BegunError: the engine has begun with it and does not turn; it will be done.
+            TimeoutError: the engine does not turn; it will not be done.
+        """
+        future: Future[_T] = Future()
+
+        def answer(at: Moment) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(question(at))
+            except Exception as error:
+                future.set_exception(error)
+
+        self.put(answer)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            if future.cancel():
+                raise
+            if future.done():
+                return future.result()
+            raise BegunError from None
+
+    def wait(self, timeout_s: float, *, gather: Callable[[], bool]) -> list[Message]:
+        """The messages of a turn; none if there was none in time.
+
+        Args:
+            timeout_s: until the first one.
+            gather: whether more of them are about to come, so that they are handled, and committed, together.
+        """
+        try:
+            messages = [self._messages.get(timeout=max(0.0, timeout_s))]
+        except queue.Empty:
+            return []
+        if gather():
+            time.sleep(GATHER_S)
+        messages.extend(self.mail(TURN_MESSAGES - 1))
+        return messages
+
+    def mail(self, most: int = TURN_MESSAGES) -> list[Message]:
+        """The messages that are there, without waiting; whoever turns the engine by hand passes them to its `turn`."""
+        messages: list[Message] = []
+        while len(messages) < most:
+            try:
+                messages.append(self._messages.get_nowait())
+            except queue.Empty:
+                break
+        return messages
