@@ -7,8 +7,13 @@ could shut out those who use the Unix socket; and who says nothing, or half a re
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import h11
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from ftpsyncd.control.answers import refusal
 
 CONNECTIONS_MAX = 128
 """In all; who comes later is told to try again."""
@@ -16,6 +21,27 @@ TCP_MAX = 64
 """Of them over TCP; who comes later is cut off."""
 REQUEST_S = 10.0
 """How long a connection over TCP may take for a request: from its beginning, or from the first byte after an answer."""
+
+
+class Bounded:
+    """Lets as many in as may be: who comes while more are connected is told so, and to leave.
+
+    Args:
+        app: answers everybody else.
+        connected: how many are, the one who asks among them.
+    """
+
+    def __init__(self, app: ASGIApp, connected: Callable[[], int]) -> None:
+        self._app = app
+        self._connected = connected
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        app = self._app
+        if self._connected() > CONNECTIONS_MAX:
+            error = f"More than {CONNECTIONS_MAX} connections are open."
+            app = refusal(503, error, "Try again later.", {"Connection": "close"})
+        await app(scope, receive, send)
 
 
 class Connection(H11Protocol):
@@ -38,6 +64,17 @@ class Connection(H11Protocol):
         # What follows an answer begins the next request. One that has come whole by now is the last one itself.
         if _is_tcp(self) and last is not None and last.response_complete and last is not self._expected_after:
             self._expect_request()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP: told in the shape of all errors."""
+        answer = refusal(400, msg, "The control API speaks HTTP/1.1.", {"Connection": "close"})
+        for event in (
+            h11.Response(status_code=answer.status_code, headers=answer.raw_headers, reason=b"Bad Request"),
+            h11.Data(data=bytes(answer.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def _expect_request(self) -> None:
         self._expected_after = self._last_request()

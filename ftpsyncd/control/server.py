@@ -28,7 +28,7 @@ from ftpsyncd.control.guard import Guard, token_in
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
-from ftpsyncd.control.protocol import CONNECTIONS_MAX, Connection
+from ftpsyncd.control.protocol import Bounded, Connection
 from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.control.whereabouts import Identity, identity, note
 from ftpsyncd.errors import ControlSocketError, ThreadLimitError
@@ -183,7 +183,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, broadcast: Broadcast) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                Bounded(app, lambda: len(self.server_state.connections)),
                 loop="asyncio",
                 http=Connection,
                 ws="none",
@@ -195,7 +195,6 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                limit_concurrency=CONNECTIONS_MAX,
                 backlog=_BACKLOG,
                 timeout_graceful_shutdown=_GRACE_S,
             )

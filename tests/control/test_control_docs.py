@@ -12,7 +12,7 @@ from ftpsyncd.control.app import create_app
 from ftpsyncd.control.feed import ROOM, Feed, event_to_json
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.control.metrics import Metrics
-from ftpsyncd.control.protocol import REQUEST_S, TCP_MAX
+from ftpsyncd.control.protocol import CONNECTIONS_MAX, REQUEST_S, TCP_MAX
 from ftpsyncd.control.requests import PAGE_MAX
 from ftpsyncd.control.sse import HEARTBEAT_S, SUBSCRIBERS_MAX, Broadcast
 from ftpsyncd.events import Event, EventKind
@@ -87,6 +87,7 @@ def test_the_limits_are_the_documented_ones():
     assert f"At most {SUBSCRIBERS_MAX} may listen" in TEXT
     assert f"every {HEARTBEAT_S:.0f} seconds" in TEXT
     assert f"1 to {PAGE_MAX}" in TEXT
+    assert f"{CONNECTIONS_MAX} connections are open" in TEXT
     assert f"At most {TCP_MAX} connections come over TCP at a time, and each has {REQUEST_S:.0f} seconds" in TEXT
 
 

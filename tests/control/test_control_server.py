@@ -1,5 +1,6 @@
 """The control socket itself: who may use it, what it leaves behind, how it starts and stops."""
 
+import json
 import os
 import signal
 import socket
@@ -16,10 +17,12 @@ from loguru import logger
 
 from ftpsyncd.control import server, sharing
 from ftpsyncd.control.client import ControlClient
+from ftpsyncd.control.protocol import CONNECTIONS_MAX
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.control.whereabouts import note, noted
 from ftpsyncd.errors import ControlError, ControlSocketError, DaemonNotRunningError, ExitCode, ThreadLimitError
 from tests.control.fakes import FakeDaemon
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -293,6 +296,41 @@ def test_many_may_ask_at_once(path):
         for asker in askers:
             asker.join(60)
     assert answers == [4711] * 250
+
+
+def said_to(path, words):
+    """Status and body of the answer to a request that somebody typed."""
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.settimeout(60)
+        asker.connect(str(path))
+        asker.sendall(words)
+        answer = b"".join(iter(lambda: asker.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head
+    return int(head.split()[1]), json.loads(body)
+
+
+def test_what_is_no_http_is_answered_in_the_shape_of_all_errors(path):
+    with ControlServer(FakeDaemon(), path):
+        answer = said_to(path, b"how are you?\r\n\r\n")
+    assert answer == (
+        400,
+        {"error": "Invalid HTTP request received.", "remedy": "The control API speaks HTTP/1.1."},
+    )
+
+
+def test_who_comes_when_many_are_connected_is_answered_in_the_shape_of_all_errors(path, said):
+    with ControlServer(FakeDaemon(), path), ExitStack() as stack:
+        for _ in range(CONNECTIONS_MAX):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        answer = said_to(path, b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer == (
+            503,
+            {"error": f"More than {CONNECTIONS_MAX} connections are open.", "remedy": "Try again later."},
+        )
+        stack.close()
+        until(lambda: ControlClient(path).healthy(), "room for who asks", 10)
+    assert said == []
 
 
 def no_thread_begins(_thread):
