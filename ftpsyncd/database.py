@@ -7,7 +7,9 @@ integrity. `ledger` says what is in it.
   asked for at any time, beside the one who writes.
 - **A disk that is full.** What was written since the last commit is kept as statements, too. Where the file cannot be
   written, they are put into a new transaction that stays open, in memory: whoever reads over this connection sees them,
-  nobody else does, and nothing is lost but by a crash. Every `RETRY_S` the commit is tried again.
+  nobody else does, and nothing is lost but by a crash. Every `RETRY_S` the commit is tried again. One that is full
+  already when the file is opened has no room for the memory by which readers and writers agree: until there is some,
+  the file is ours alone (``locking_mode=EXCLUSIVE``, wal.html of SQLite, section 8), and nobody else reads it.
 """
 
 from __future__ import annotations
@@ -97,14 +99,12 @@ class Database:
         """Everything since the last commit."""
         self._retry_at = 0.0
         self._distrusted = False
+        self._exclusive = False
+        """Nobody else can read it, for lack of space."""
         self._alone_since: int | None = None
         """Read without any lock, since nobody writes: when it was written last."""
         with self._errors("open"):
-            if read_only:
-                self._db = self._reader()
-            else:
-                # The engine's thread uses it; the service's start thread opened it.
-                self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+            self._db = self._reader() if read_only else self._writer()
             try:
                 self.version = self._known_version(len(migrations))
                 if not read_only:
@@ -112,6 +112,26 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
+
+    def _writer(self) -> sqlite3.Connection:
+        """A connection that reads and writes, beside others that read, or on a full disk alone."""
+        db = self._connect()
+        self._exclusive = False
+        try:
+            db.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            db.close()
+            if _code(error) not in _UNWRITABLE or not _is_full(self.path.parent):
+                raise
+            db = self._connect()
+            db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._exclusive = True
+        db.execute("PRAGMA synchronous=NORMAL")
+        return db
+
+    def _connect(self) -> sqlite3.Connection:
+        # The engine's thread uses it; the service's start thread opened it.
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
 
     def _reader(self) -> sqlite3.Connection:
         """A connection that only reads, also for who may not make the files by which readers and writers agree."""
@@ -146,7 +166,6 @@ class Database:
             if problem:
                 raise self._damaged(problem)
         self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
         if self.version < len(migrations):
             # All or nothing: what breaks off leaves the file as it was.
             scripts = "".join(migrations[self.version :])
@@ -252,6 +271,11 @@ class Database:
         if self.trouble:
             self.trouble = ""
             self._db.execute("PRAGMA cache_spill=ON")
+        if self._exclusive and not _is_full(self.path.parent):
+            # That mode is not left within a connection.
+            self._db.close()
+            with self._errors("open"):
+                self._db = self._writer()
 
     def _keep_in_memory(self, error: sqlite3.Error) -> Cursor:
         """The file cannot be written: the transaction goes on in memory, whole, whatever SQLite has undone of it."""

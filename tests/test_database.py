@@ -319,14 +319,51 @@ def test_a_ledger_closed_on_a_full_disk_says_so_and_is_what_it_was(small: Path):
 
 @pytest.mark.root
 @as_root
-def test_a_ledger_that_cannot_be_opened_on_a_full_disk_says_so(small: Path):
-    """SQLite calls it an I/O error."""
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_ledger_is_opened_on_a_full_disk_and_written_when_there_is_space(
+    small: Path, monkeypatch: pytest.MonkeyPatch, *, in_order: bool
+):
+    """A daemon ended at each start there, where one that runs goes on."""
+    monkeypatch.setattr(database, "RETRY_S", 0.0)
     path = small / "ledger.db"
     with Ledger(path) as ledger:
-        fill(ledger, ledger.mapping("gallery", "here"), 100)
+        mapping = ledger.mapping("gallery", "here")
+        fill(ledger, mapping, 100, "before")
+        ledger.commit()
+        if not in_order:
+            died = {each.name: each.read_bytes() for each in small.iterdir() if not each.name.endswith("-shm")}
+    if not in_order:
+        for name, content in died.items():
+            (small / name).write_bytes(content)
+    ballast = eat(small)
+    with Ledger(path) as ledger:
+        assert ledger.in_order is in_order
+        assert "no space is left" in ledger.trouble
+        fill(ledger, mapping, 100, "during")
+        ledger.commit()
+        assert ledger.trouble
+        assert ledger.totals(mapping).files == 200
+        with pytest.raises(LedgerError, match="no space is left on its disk"):
+            Ledger(path, read_only=True)
+        ballast.unlink()
+        ledger.commit()
+        assert not ledger.trouble
+        with Ledger(path, read_only=True) as reader:
+            assert reader.totals(mapping).files == 200
+        fill(ledger, mapping, 100, "after")
+        ledger.commit()
+    assert database.check(path) == ""
+    with Ledger(path) as again:
+        assert again.in_order
+        assert len([1 for _ in again.walk(mapping)]) == 300
+
+
+@pytest.mark.root
+@as_root
+def test_a_new_ledger_on_a_full_disk_is_refused(small: Path):
     eat(small)
     with pytest.raises(LedgerError, match=r"cannot open the ledger .*: no space is left on its disk") as caught:
-        Ledger(path)
+        Ledger(small / "ledger.db")
     assert caught.value.remedy == "Free space on the disk of the state directory."
 
 
