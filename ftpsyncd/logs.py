@@ -17,7 +17,6 @@ import logging
 import math
 import os
 import re
-import select
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from urllib.parse import quote as percent_encode
 if TYPE_CHECKING:
     from loguru import Logger
 
+from ftpsyncd.logstream import LogStream
 from ftpsyncd.quoting import one_line, quote, quoted
 
 __all__ = ["configure", "logger", "one_line", "quote", "reset", "wanted"]
@@ -44,10 +44,6 @@ _COLOURS = {"DEBUG": "2", "INFO": "32", "SUCCESS": "32", "WARNING": "33", "ERROR
 
 _TEXT_MAX = 8_000
 """Characters; the journal cuts lines at 48 KiB, and one file must not fill the disk with its reason."""
-_READER_S = 1.0
-"""Who reads the log may keep us waiting for so long, once: nothing more is written until he goes on."""
-_PIECE = select.PIPE_BUF // 4
-"""Characters; of up to four bytes each. So much a pipe takes when it takes something (pipe(7))."""
 _SLOW_S = 0.5
 _JOURNAL_PAUSE_S = 60.0
 """A journal that has refused a record after so long, since it hangs, is given none for a minute."""
@@ -364,15 +360,12 @@ class _Sink:
         prefixed: bool,
         fields: _Fields | None = None,
     ) -> None:
-        self._stream = stream
+        self._stream = LogStream(stream)
         self._render = render
         self._prefixed = prefixed
         self._fields = fields
         self._lost = 0
-        """Lines that nobody has taken since the last that somebody did."""
-        self._torn = False
-        """The last line is there in part."""
-        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        """Lines that could not be written since the last that could."""
 
     def __call__(self, message: Any) -> None:
         record = message.record
@@ -382,45 +375,17 @@ class _Sink:
             line = "A record could not be rendered."
         if self._fields is not None and self._fields(line, record):
             return
-        if self._lost and self._is_read(0.0):
+        if self._lost and self._stream.is_read(0.0):
             lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
-            said = f"what should stand here is missing, since nobody took it: {lines} of the log"
+            said = f"what should stand here is missing, since it could not be written: {lines} of the log"
             gap = {**record, "message": said, "level": logger.level("WARNING"), "exception": None, "extra": {}}
-            if not self._write(self._render(gap), _WARNING):
-                return
-            self._lost = 0
+            if self._write(self._render(gap), _WARNING):
+                self._lost = 0
         if self._lost or not self._write(line, _priority(record)):
             self._lost += 1
 
     def _write(self, line: str, priority: int) -> bool:
-        """Write a line; False if that, or the rest of it, would keep everybody waiting who has something to log."""
-        if self._prefixed:
-            line = f"<{priority}>{line}"
-        # In the C locale the stream could not take what a name may hold.
-        writable = line.encode(self._encoding, "backslashreplace").decode(self._encoding) + "\n"
-        if self._torn:
-            writable = f"\n{writable}"
-        try:
-            for start in range(0, len(writable), _PIECE):
-                if not self._is_read(_READER_S):
-                    self._torn = start > 0 or self._torn
-                    return False
-                self._stream.write(writable[start : start + _PIECE])
-                self._stream.flush()
-        except (OSError, ValueError):
-            pass  # a full disk or a closed terminal must not stop the publishing
-        self._torn = False
-        return True
-
-    def _is_read(self, patience_s: float) -> bool:
-        """Whether the stream takes something: a pipe is full when nobody reads it, and a terminal may be stopped."""
-        try:
-            descriptor = self._stream.fileno()
-        except (OSError, ValueError, AttributeError):
-            return True
-        stream = select.poll()
-        stream.register(descriptor, select.POLLOUT)
-        return bool(stream.poll(patience_s * 1000))
+        return self._stream.write(f"<{priority}>{line}" if self._prefixed else line)
 
 
 class _Intercept(logging.Handler):

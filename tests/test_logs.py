@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from loguru import logger
 
-from ftpsyncd import logs, systemd
+from ftpsyncd import logs, logstream, systemd
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import REPEATS_IN_FULL, Journal
 from ftpsyncd.quoting import named
@@ -292,6 +292,43 @@ def test_a_full_disk_under_the_log_harms_nobody(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.fixture
+def small(tmp_path):
+    """A disk of 64 KiB, and how to fill it to the last byte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
+    ballast = place / "ballast"
+
+    def eat():
+        with suppress(OSError), ballast.open("wb", buffering=0) as out:
+            while True:
+                out.write(b"x" * 4096)
+        return ballast
+
+    yield place, eat
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_a_full_disk_did_not_take_is_counted_and_no_line_is_torn(small):
+    place, eat = small
+    with (place / "log").open("a") as stream:
+        logs.configure(stream=stream)
+        logger.info("number 0")
+        ballast = eat()
+        for n in range(1, 1000):
+            logger.info(f"number {n}")
+        ballast.unlink()
+        logger.info("there is space")
+    *lines, gap, last = (place / "log").read_text().splitlines()
+    whole = [line for line in lines if re.fullmatch(r"[-:0-9 ]{19} INFO     number [0-9]+", line)]
+    assert len(lines) - len(whole) <= 1, "the last one for which there was space is there in part"
+    assert f"could not be written: {1000 - len(whole)} lines" in gap
+    assert last.endswith("there is space")
+
+
 def full_pipe(*, room):
     """Both ends of a pipe with so much room left."""
     reader, writer = os.pipe()
@@ -308,7 +345,7 @@ def full_pipe(*, room):
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_log_that_nobody_reads_stops_nobody(monkeypatch, form):
     """A terminal that is stopped, `| less`, a container's log driver that hangs: once it is waited for, and that is it."""
-    monkeypatch.setattr(logs, "_READER_S", 0.1)
+    monkeypatch.setattr(logstream, "READER_S", 0.1)
     reader, stream, waiting = full_pipe(room=0)
     with stream:
         logs.configure(format=form, stream=stream)
@@ -319,7 +356,7 @@ def test_a_log_that_nobody_reads_stops_nobody(monkeypatch, form):
         assert len(os.read(reader, waiting)) == waiting
         logger.info("read again")
         gap, again = os.read(reader, 65536).decode().splitlines()
-        assert "is missing, since nobody took it: 100 lines" in gap
+        assert "is missing, since it could not be written: 100 lines" in gap
         assert "warning" in gap.lower()
         assert "read again" in again
         if form == "json":
@@ -328,7 +365,7 @@ def test_a_log_that_nobody_reads_stops_nobody(monkeypatch, form):
 
 
 def test_a_long_line_that_is_read_in_part_only_stops_nobody(monkeypatch):
-    monkeypatch.setattr(logs, "_READER_S", 0.1)
+    monkeypatch.setattr(logstream, "READER_S", 0.1)
     reader, stream, waiting = full_pipe(room=2 * select.PIPE_BUF)
     with stream:
         logs.configure(stream=stream)
@@ -340,7 +377,7 @@ def test_a_long_line_that_is_read_in_part_only_stops_nobody(monkeypatch):
         os.read(reader, 65536)
         logger.info("read again")
         end, gap, again = os.read(reader, 65536).decode().split("\n")[:-1]
-        assert (end, "nobody took it: 1 line of" in gap, "read again" in again) == ("", True, True)
+        assert (end, "could not be written: 1 line of" in gap, "read again" in again) == ("", True, True)
     os.close(reader)
 
 

@@ -281,6 +281,21 @@ def test_a_pass_on_a_full_disk_publishes_and_says_what_is_not_recorded(tmp_path:
 
 @pytest.mark.root
 @as_root
+def test_a_full_disk_under_the_log_makes_no_failure_of_the_end(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "small", "64k"), site(server, tmp_path) as s:
+        s.log_path.symlink_to(tmp_path / "small/log")
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        eat(tmp_path / "small")
+        for n in range(100):
+            (s.drop / f"{n}.jpg").write_bytes(b"one more line")
+        s.until_equal()
+        assert s.stop() == 0
+
+
+@pytest.mark.root
+@as_root
 def test_a_state_directory_that_cannot_be_written_is_named_and_ends_with_75(tmp_path: Path) -> None:
     with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
         fill(s.drop)
