@@ -58,6 +58,8 @@ class File:
     yours: bool = False
     """A person changes it: it is written once and then left alone."""
     group: str = ""
+    above: int = 0o755
+    """Mode of the directories that are made for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Directory:
 
     path: Path
     mode: int
+    above: int = 0o755
+    """Mode of the directories that are made for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,10 @@ def user_steps(config_home: Path, program: str, *, run: bool) -> list[Step]:
         places="",
     )
     return [
-        Directory(config_home / "ftpsyncd", 0o700),
-        File(config_home / "systemd/user/ftpsyncd.service", _unit(_data(), "user/ftpsyncd.service", program)),
+        Directory(config_home / "ftpsyncd", 0o700, above=0o700),
+        File(
+            config_home / "systemd/user/ftpsyncd.service", _unit(_data(), "user/ftpsyncd.service", program), above=0o700
+        ),
         File(config_home / "ftpsyncd/config.yaml", skeleton, 0o600, yours=True),
         *([Command(("systemctl", "--user", "daemon-reload"))] if run and _runs_user_systemd() else []),
     ]
@@ -250,7 +256,7 @@ def _place(file: File, *, dry_run: bool) -> Taken:
         if not dry_run:
             shutil.copy2(file.path, old)
     if not dry_run:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
+        _make_directories(file.path.parent, file.above, file.above)
         _write(file)
     return Taken(what, "made" if present is None else "updated", note)
 
@@ -315,8 +321,16 @@ def _make(directory: Directory, *, dry_run: bool) -> Taken:
     if directory.path.is_dir():
         return Taken(str(directory.path), "unchanged")
     if not dry_run:
-        directory.path.mkdir(parents=True, mode=directory.mode)
+        _make_directories(directory.path, directory.mode, directory.above)
     return Taken(str(directory.path), "made")
+
+
+def _make_directories(path: Path, mode: int, above: int) -> None:
+    """Make a directory, and what is missing above it, with these modes: the umask is for a person's own files."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir()
+        place.chmod(mode if place == path else above)
 
 
 def _run(command: Command, *, dry_run: bool) -> Taken:

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -322,6 +322,34 @@ def test_a_tree_is_filled_and_nothing_is_run(tmp_path: Path):
     done = command("--root", str(tree), home=tmp_path)
     assert done.returncode == 0
     assert (tree / "etc/systemd/system/ftpsyncd.service").exists()
+
+
+@pytest.fixture
+def closed() -> Iterator[None]:
+    """The umask of a careful root."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("closed")
+def test_a_tree_that_root_fills_is_open_to_the_service_whatever_the_umask(tmp_path: Path):
+    """An /etc of such an image was closed to everybody but root."""
+    tree = tmp_path / "tree"
+    tree.mkdir(mode=0o755)
+    done(install.system_steps(tree, PROGRAM, run=False))
+    modes = {str(path.relative_to(tree)): stat.S_IMODE(path.stat().st_mode) for path in tree.rglob("*")}
+    closed = {"etc/ftpsyncd": 0o750, "etc/ftpsyncd/config.yaml": 0o640}
+    assert {path: mode for path, mode in modes.items() if path in closed} == closed
+    others = {path: mode for path, mode in modes.items() if path not in closed}
+    assert {mode for path, mode in others.items() if (tree / path).is_file()} == {0o644}
+    assert {mode for path, mode in others.items() if (tree / path).is_dir()} == {0o755}
+
+
+def test_what_a_user_has_is_closed_to_others(tmp_path: Path):
+    home = tmp_path / "home"
+    done(install.user_steps(home / ".config", PROGRAM, run=False))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*") if path.is_dir()} == {0o700}
 
 
 def test_a_user_without_a_home_directory_is_told_so(monkeypatch: pytest.MonkeyPatch):
