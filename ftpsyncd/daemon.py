@@ -120,6 +120,8 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_for_end)
     signal.signal(signal.SIGHUP, lambda *_: wishes.put((Wish.RELOAD, None)))
+    # The command line has it wait until here: the configuration may have been read before it came.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def ask_for_reload() -> str:
         answer: Future[str] = Future()

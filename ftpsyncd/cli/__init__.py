@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 
 OBJECTS_BETWEEN_SEARCHES = 20_000
@@ -18,6 +19,9 @@ CPython does, costs more than it finds."""
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # Ctrl-C would end the loading with a traceback, and SIGHUP a daemon that is to read its configuration anew: both
+    # wait until somebody can act on them (pthread_sigmask(3)).
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     read_names_as_utf8()
     # Modules stay as long as the process: looking for garbage among them is an eighth of a start. A command's own
     # modules are the last ones to come (`app.LazyGroup.get_command`).

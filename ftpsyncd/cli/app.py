@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from typing import NoReturn
 import click
 
 from ftpsyncd import __version__
+from ftpsyncd.cli.interrupts import release
 from ftpsyncd.cli.options import common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
 from ftpsyncd.errors import ExitCode, FtpsyncdError, UsageError
@@ -88,6 +90,9 @@ class LazyGroup(click.Group):
         """Import the command, or None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name != "run":
+            # There it is a wish, which waits until the daemon can grant it.
+            release(signal.SIGHUP)
         module, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         if not gc.isenabled():
@@ -165,6 +170,7 @@ def leave(code: int) -> NoReturn:
 def outcome(arguments: Sequence[str] | None) -> int:
     """The exit code of a command; every way to end is turned into a code and at most one message here."""
     try:
+        release(signal.SIGINT)
         result = perform(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
     except click.exceptions.Exit as end:

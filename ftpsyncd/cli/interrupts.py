@@ -13,6 +13,11 @@ from typing import NoReturn
 SHOW_CURSOR = "\x1b[?25h"
 
 
+def release(*numbers: signal.Signals) -> None:
+    """Take signals that were held back (`ftpsyncd.cli.main`) from now on, and the one that has waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 

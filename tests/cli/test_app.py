@@ -277,6 +277,26 @@ with tidy_end():
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, -signal.SIGHUP)])
+@pytest.mark.parametrize("module", ["ftpsyncd.cli.app", "click.core"])
+def test_a_signal_while_the_program_is_loaded_ends_it_without_a_traceback(module, number, code):
+    program = f"""
+import os, sys
+from ftpsyncd import cli
+
+class Loading:
+    def find_spec(self, name, path, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), {int(number)})
+
+sys.meta_path.insert(0, Loading())
+cli.main()
+"""
+    words = [sys.executable, "-c", program, "schema"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_lets_things_be_put_away(number):
     program = f"""

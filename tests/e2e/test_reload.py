@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,33 @@ def test_a_rotated_password_is_used_at_once(server: Server, tmp_path: Path) -> N
         secret.write_text("secret")
         s.command("reload")
         s.until_equal()
+
+
+WHILE_LOADED = """
+import os, signal, sys
+from ftpsyncd import cli
+
+wanted = sys.argv.pop(1)
+
+class Loading:
+    def find_spec(self, name, path, target=None):
+        if name == wanted:
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Loading())
+cli.main()
+"""
+"""The program, which gets a signal when it begins to load a module: the first word."""
+
+
+@pytest.mark.parametrize("module", ["ftpsyncd.cli.app", "ftpsyncd.daemon", "ftpsyncd.outside"])
+def test_a_wish_for_a_reload_during_the_start_is_granted_after_it(server: Server, tmp_path: Path, module: str) -> None:
+    """It ended the process."""
+    with site(server, tmp_path) as s:
+        s.program = (sys.executable, "-c", WHILE_LOADED, module)
+        s.start()
+        until(lambda: reloads(s) == 1, "the reload", 30)
+        assert s.stop() == 0
 
 
 @pytest.mark.parametrize(
