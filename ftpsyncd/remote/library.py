@@ -10,21 +10,16 @@ Nothing returns False for failure: what does not raise has happened. The error's
 from __future__ import annotations
 
 import contextlib
-import secrets
-import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
-from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
-    FileChangedError,
     FtpsyncdError,
-    LocalUnreadableError,
     LocalUnwritableError,
     NameNotSendableError,
     NameRefusedError,
@@ -33,7 +28,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind, remote_join
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import hashes, landing, trees
+from ftpsyncd.remote import landing, localfile, trees
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.landing import Directory, Fetched
 from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
@@ -57,16 +52,20 @@ class Ftp:
     Remote paths are absolute; another one raises `NameNotSendableError`: the directory that it is relative to is the
     server's business, and a temporary file would not be beside it.
 
+    A connection that ends (servers end those that are idle, many after five minutes) fails the call that finds it out
+    with `ServerUnavailableError`; the next call begins with another one. After `close` there is no other one.
+
     Args:
         session: the connection to use; closed with this object.
         origin: which server and account this is; a download is continued only from the same one.
-        again: opens another connection, to clear up after an upload whose connection was lost.
+        again: opens another connection where one has ended, and to clear up after an upload whose connection was lost.
     """
 
     def __init__(self, session: RemoteSession, *, origin: str = "", again: Connector | None = None) -> None:
         self.session = session
         self._origin = origin
         self._again = again
+        self._closed = False
 
     def upload(
         self,
@@ -87,6 +86,7 @@ class Ftp:
             LocalUnreadableError, RemoteError.
         """
         job = self._job(path, remote, overwrite=overwrite, progress=lambda sent, _size: progress(sent))
+        self._ready()
         if not overwrite:
             self._vacant(remote)
         (result,) = self._publish([job])
@@ -95,49 +95,13 @@ class Ftp:
         return result
 
     def _vacant(self, remote: str) -> None:
-        if self.exists(remote):
-            raise _taken(remote)
+        # On the connection that goes on to send: no other one takes its place between two files.
+        if self.session.stat(_absolute(remote)) is not None:
+            raise localfile.taken(remote)
 
     def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
-        def unreadable(why: str | None) -> LocalUnreadableError:
-            return LocalUnreadableError(f"{named(path)} cannot be read: {why}.")
-
-        remote = _absolute(remote)
-        try:
-            before = path.stat()
-        except OSError as error:
-            raise unreadable(error.strerror) from error
-        if not stat.S_ISREG(before.st_mode):
-            # Opening a FIFO would wait for somebody who writes into it.
-            raise unreadable("Is a directory" if stat.S_ISDIR(before.st_mode) else "Not a regular file")
-
-        def opened() -> BinaryIO:
-            try:
-                return path.open("rb", buffering=0)
-            except OSError as error:
-                raise unreadable(error.strerror) from error
-
-        def confirm(file: BinaryIO, sha256: bytes) -> None:
-            now = hashes.status_of(file)
-            same = (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
-            if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns):
-                raise FileChangedError(f"{named(path)} changed while it was sent.")
-            if not overwrite:
-                there, ours = self.session.stat_many([remote, temporary])
-                # Where the server cannot rename, what is there is what was sent.
-                if there is not None and ours is not None:
-                    raise _taken(remote)
-
-        temporary = names.temporary(remote, secrets.token_hex(8))
-        return PublishJob(
-            remote,
-            temporary,
-            before.st_size,
-            before.st_mtime_ns // 1_000_000_000,
-            opened,
-            confirm,
-            lambda sent: progress(sent, before.st_size),
-        )
+        target = _absolute(remote)
+        return localfile.job(lambda: self.session, path, target, overwrite=overwrite, progress=progress)
 
     def _publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
@@ -174,9 +138,15 @@ class Ftp:
                 self.session.close()
                 self._clear_up(sorted(begun))
 
+    def _ready(self) -> RemoteSession:
+        """The connection; another one if it has ended."""
+        if not self.session.usable:
+            self._renew()
+        return self.session
+
     def _renew(self) -> None:
         self.session.close()
-        if self._again is None:
+        if self._again is None or self._closed:
             raise ServerUnavailableError("The connection to the server is finished.")
         self.session = self._again()
 
@@ -204,6 +174,7 @@ class Ftp:
             LocalUnreadableError: the directory cannot be read.
             NameRefusedError: ``remote`` cannot be made.
         """
+        self._ready()
         yield from self._upload_tree(local, _absolute(remote), 0, overwrite=overwrite, progress=progress)
 
     def _upload_tree(
@@ -244,6 +215,7 @@ class Ftp:
             overwrite: replace files that are there.
             progress: called with the remote path, the bytes sent and the size.
         """
+        self._ready()
         refused: deque[tuple[int, TreeResult]] = deque()
         begun = 0
 
@@ -326,21 +298,21 @@ class Ftp:
             NotFoundError: there is no such directory.
             LocalUnwritableError: ``local`` cannot be made.
         """
-        return trees.Fetching(self.session, self._origin, overwrite, progress).run(_absolute(remote), local)
+        return trees.Fetching(self._ready, self._origin, overwrite, progress).run(_absolute(remote), local)
 
     def delete(self, remote: str) -> None:
         """Delete a file; that it is not there is no error."""
-        (error,) = self.session.delete_many([_absolute(remote)])
+        (error,) = self._ready().delete_many([_absolute(remote)])
         if error is not None:
             raise error
 
     def rename(self, source: str, target: str) -> None:
         """Rename; a file at ``target`` is replaced."""
-        self.session.rename(_absolute(source), _absolute(target))
+        self._ready().rename(_absolute(source), _absolute(target))
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error."""
-        self.session.make_dirs(_absolute(remote))
+        self._ready().make_dirs(_absolute(remote))
 
     def remove_dir(self, remote: str) -> None:
         """Remove an empty directory.
@@ -348,7 +320,7 @@ class Ftp:
         Raises:
             AlreadyExistsError: it still holds something.
         """
-        if not self.session.remove_dir(_absolute(remote)):
+        if not self._ready().remove_dir(_absolute(remote)):
             raise AlreadyExistsError(f"{named(remote)} is not empty.")
 
     def delete_tree(self, remote: str) -> Iterator[TreeResult]:
@@ -360,11 +332,11 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        return trees.Deleting(self.session).run(_absolute(remote))
+        return trees.Deleting(self._ready).run(_absolute(remote))
 
     def list(self, remote: str = "/") -> list[RemoteEntry]:
         """The entries of a directory, by name."""
-        return sorted(self.session.list_dir(_absolute(remote)), key=lambda entry: entry.name)
+        return sorted(self._ready().list_dir(_absolute(remote)), key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
         """Kind, size and date.
@@ -372,17 +344,18 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        entry = self.session.stat(_absolute(remote))
+        entry = self._ready().stat(_absolute(remote))
         if entry is None:
             raise NotFoundError(f"{named(remote)} is not at the server.")
         return entry
 
     def exists(self, remote: str) -> bool:
         """Whether there is anything of this name."""
-        return self.session.stat(_absolute(remote)) is not None
+        return self._ready().stat(_absolute(remote)) is not None
 
     def close(self) -> None:
         """Say good-bye and close. Never raises."""
+        self._closed = True
         self.session.close()
 
     def __enter__(self) -> Self:
@@ -398,7 +371,3 @@ def _absolute(remote: str) -> str:
     if not remote.startswith("/"):
         raise NameNotSendableError(f"{named(remote)} is no absolute path.", remedy="Begin it with a slash.")
     return remote
-
-
-def _taken(remote: str) -> AlreadyExistsError:
-    return AlreadyExistsError(f"{named(remote)} is at the server already.", remedy="")

@@ -40,6 +40,8 @@ TOO_DEEP_MAX = 10
 """So many directories beyond `DEEPEST` end the walk: with two in each, the hundred levels would never be done."""
 _TEMPORARY = re.compile(r".+\.[0-9a-f]{8}" + re.escape(names.SUFFIX), re.DOTALL)
 
+Ready = Callable[[], RemoteSession]
+"""The connection; another one where it has ended."""
 Moved = Callable[[str, int, int | None], None]
 """Progress: the remote path, the bytes that are there, the size if it is known."""
 
@@ -121,17 +123,18 @@ class Fetching:
     """Fetch a directory with all that is in it.
 
     Args:
-        session: the connection.
+        ready: the connection; another one where it has ended.
         origin: which server this is.
         overwrite: replace local files that differ.
         moved: progress.
     """
 
-    session: RemoteSession
+    ready: Ready
     origin: str
     overwrite: bool
     moved: Moved
     depth: _Depth = field(default_factory=_Depth)
+    session: RemoteSession = field(init=False)
 
     def run(self, remote: str, local: Path) -> Iterator[TreeResult]:
         """Fetch ``remote`` to ``local``, which is made with its parents.
@@ -140,6 +143,7 @@ class Fetching:
             NotFoundError: there is no such directory.
             LocalUnwritableError: ``local`` cannot be made or entered.
         """
+        self.session = self.ready()
         # Listed before anything is made here: a directory that is not there leaves nothing behind.
         listing = _listing(self.session, remote)
         try:
@@ -238,8 +242,9 @@ def _land(into: Directory, name: str, landed: set[tuple[int, int]]) -> None:
 class Deleting:
     """Delete a directory with all that is in it, files before directories; a link is deleted and not followed."""
 
-    session: RemoteSession
+    ready: Ready
     depth: _Depth = field(default_factory=_Depth)
+    session: RemoteSession = field(init=False)
 
     def run(self, remote: str) -> Iterator[TreeResult]:
         """Delete ``remote``: a file, a link, or a directory with its content.
@@ -250,6 +255,7 @@ class Deleting:
         """
         if not remote.strip("/"):
             raise NameRefusedError("The root of a server is not deleted.", remedy="Name what is to go.")
+        self.session = self.ready()
         kinds = self.session.list_kinds(parent(remote) or "/")
         entry = self.session.stat(remote)
         kind = kinds.get(basename(remote), None if entry is None else entry.kind)

@@ -547,11 +547,50 @@ def test_an_upload_that_is_broken_off_leaves_nothing_at_the_server(remote, pictu
         until(lambda: remote.names() == set(), "the temporary file is gone")
 
 
-def test_a_connection_that_has_ended_is_renewed_for_an_upload(remote, picture):
-    with Ftp(remote.connect(), again=remote.connect) as ftp:
-        ftp.session.close()
+CALLS = {
+    "delete": lambda ftp, base, _path: ftp.delete(f"{base}/no"),
+    "delete_tree": lambda ftp, base, _path: list(ftp.delete_tree(f"{base}/d")),
+    "download": lambda ftp, base, path: ftp.download(f"{base}/p", path.with_name("down")),
+    "download_tree": lambda ftp, base, path: list(ftp.download_tree(base, path.with_name("tree"))),
+    "exists": lambda ftp, base, _path: ftp.exists(f"{base}/p"),
+    "list": lambda ftp, base, _path: ftp.list(base),
+    "make_dirs": lambda ftp, base, _path: ftp.make_dirs(f"{base}/e"),
+    "remove_dir": lambda ftp, base, _path: ftp.remove_dir(f"{base}/d"),
+    "rename": lambda ftp, base, _path: ftp.rename(f"{base}/p", f"{base}/q"),
+    "stat": lambda ftp, base, _path: ftp.stat(f"{base}/p"),
+    "upload": lambda ftp, base, path: ftp.upload(path, f"{base}/new"),
+    "upload, nothing replaced": lambda ftp, base, path: ftp.upload(path, f"{base}/new", overwrite=False),
+    "upload_many": lambda ftp, base, path: list(ftp.upload_many([(path, f"{base}/new")], overwrite=False)),
+    "upload_tree": lambda ftp, base, path: list(ftp.upload_tree(path.parent, f"{base}/up")),
+}
+
+
+def test_every_call_is_tried_on_a_connection_that_has_ended():
+    assert {name.partition(",")[0] for name in CALLS} == {name for name in vars(Ftp) if name[0] != "_"} - {"close"}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_connection_that_has_ended_is_replaced_at_the_next_call_but_not_after_close(remote, picture, call):
+    opened = []
+
+    def again():
+        opened.append(remote.connect())
+        return opened[-1]
+
+    with Ftp(remote.connect(), again=again) as ftp:
         ftp.upload(picture, f"{remote.base}/p")
-    assert remote.names() == {"p"}
+        ftp.make_dirs(f"{remote.base}/d")
+        ftp.session.close()
+        CALLS[call](ftp, remote.base, picture)
+        assert ftp.session.usable
+    assert len(opened) == 1
+    with pytest.raises(ServerUnavailableError, match="finished"):
+        CALLS[call](ftp, remote.base, picture)
+    assert len(opened) == 1
+    assert not ftp.session.usable
+
+
+def test_without_a_way_to_open_another_connection_an_ended_one_stays_ended(remote, picture):
     with Ftp(remote.connect()) as ftp:
         ftp.session.close()
         with pytest.raises(ServerUnavailableError):

@@ -1,0 +1,84 @@
+"""A local file as a job: opened late, and confirmed to be the same file when all of it is sent.
+
+Called by the library for each file that is sent by hand; the daemon's own jobs come from its plan (`ftpsyncd.publish`).
+"""
+
+from __future__ import annotations
+
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from ftpsyncd.core import names
+from ftpsyncd.errors import AlreadyExistsError, FileChangedError, LocalUnreadableError
+from ftpsyncd.quoting import named
+from ftpsyncd.remote import hashes
+from ftpsyncd.remote.port import PublishJob, RemoteSession
+
+
+def job(
+    session: Callable[[], RemoteSession],
+    path: Path,
+    remote: str,
+    *,
+    overwrite: bool,
+    progress: Callable[[int, int], None],
+) -> PublishJob:
+    """What `RemoteSession.publish` takes.
+
+    Args:
+        session: the connection that it is sent over, asked once more before the rename where nothing may be replaced.
+        path: the file; links to it are followed.
+        remote: the absolute path at the server.
+        overwrite: replace what is there.
+        progress: called with the bytes sent and the size.
+
+    Raises:
+        LocalUnreadableError: it is not there, or no regular file.
+    """
+    try:
+        before = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error.strerror) from error
+    if not stat.S_ISREG(before.st_mode):
+        # Opening a FIFO would wait for somebody who writes into it.
+        raise _unreadable(path, "Is a directory" if stat.S_ISDIR(before.st_mode) else "Not a regular file")
+
+    def opened() -> BinaryIO:
+        try:
+            return path.open("rb", buffering=0)
+        except OSError as error:
+            raise _unreadable(path, error.strerror) from error
+
+    def confirm(file: BinaryIO, sha256: bytes) -> None:
+        now = hashes.status_of(file)
+        same = (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
+        if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns):
+            raise FileChangedError(f"{named(path)} changed while it was sent.")
+        if not overwrite:
+            there, ours = session().stat_many([remote, temporary])
+            # Where the server cannot rename, what is there is what was sent.
+            if there is not None and ours is not None:
+                raise taken(remote)
+
+    temporary = names.temporary(remote, secrets.token_hex(8))
+    return PublishJob(
+        remote,
+        temporary,
+        before.st_size,
+        before.st_mtime_ns // 1_000_000_000,
+        opened,
+        confirm,
+        lambda sent: progress(sent, before.st_size),
+    )
+
+
+def taken(remote: str) -> AlreadyExistsError:
+    """The error where nothing may be replaced."""
+    return AlreadyExistsError(f"{named(remote)} is at the server already.", remedy="")
+
+
+def _unreadable(path: Path, why: str | None) -> LocalUnreadableError:
+    return LocalUnreadableError(f"{named(path)} cannot be read: {why}.")
