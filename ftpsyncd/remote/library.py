@@ -286,7 +286,7 @@ class Ftp:
         names the server sends: those that are no plain names are refused, and no local symlink is followed. Symlinks
         at the server, temporary files of uploads and what ``deletes: trash`` keeps below ``remote`` are skipped. Files
         that are here with the same size and date are not fetched again, so a second call continues the first. Errors
-        of one file are results; what ends the connection is raised.
+        of one file are results; what ends the connection, and a full disk, are raised.
 
         Args:
             remote: the directory.

@@ -4,11 +4,13 @@ Nothing that a server says is taken for granted: its names are single components
 within itself ends, and a link is neither followed nor deleted through. Everything is an iterator: the work is done
 while the results are taken, and stops when they are not.
 
-Errors of one name are results. What ends the connection is raised.
+Errors of one name are results. What ends the connection is raised, but for a local file that cannot be written: the
+others come over another connection.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -38,6 +40,7 @@ DEEPEST = 100
 """Levels below the directory that was asked for; more are taken for a directory that is listed within itself."""
 TOO_DEEP_MAX = 10
 """So many directories beyond `DEEPEST` end the walk: with two in each, the hundred levels would never be done."""
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TEMPORARY = re.compile(r".+\.[0-9a-f]{8}" + re.escape(names.SUFFIX), re.DOTALL)
 
 Ready = Callable[[], RemoteSession]
@@ -179,9 +182,11 @@ class Fetching:
                 else:
                     yield self._file(path, into, entry, landed)
             except FtpsyncdError as error:
-                if not self.session.usable:
+                if not (self.session.usable or _fails_alone(error)):
                     raise
                 yield TreeResult(path, Step.FAILED, error=error)
+                # What cannot be written here has cost the connection, and is nothing against the next file.
+                self.session = self.ready()
 
     def _directory(
         self, remote: str, into: Directory, name: str, depth: int, landed: set[tuple[int, int]]
@@ -215,6 +220,12 @@ class Fetching:
         )
         _land(into, entry.name, landed)
         return TreeResult(remote, Step.FETCHED, fetched.size)
+
+
+def _fails_alone(error: FtpsyncdError) -> bool:
+    """Whether what could not be written is the matter of one file (too large for its file system), not of the disk."""
+    cause = error.__cause__
+    return isinstance(error, LocalUnwritableError) and isinstance(cause, OSError) and cause.errno not in _NO_ROOM
 
 
 def _distinct(into: Directory, name: str, landed: set[tuple[int, int]]) -> os.stat_result | None:

@@ -506,6 +506,21 @@ class TestTrees:
         assert [r.remote for r in ftp.delete_tree(f"{remote.base}/link")] == [f"{remote.base}/link"]
         assert contents(home / "other") == contents(tree)
 
+    def test_a_file_that_cannot_be_written_here_keeps_no_other_from_coming(self, remote, tree, tmp_path):
+        """One that is too large for the file system, for instance: the others come over another connection."""
+        (tree / "large").write_bytes(b"x" * 3_000_000)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with Ftp(remote.connect(), again=remote.connect) as ftp:
+            assert not [r for r in ftp.upload_tree(tree, f"{remote.base}/t") if r.error]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+            try:
+                failed = [r for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back") if r.error]
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert [(r.remote, type(r.error)) for r in failed] == [(f"{remote.base}/t/large", LocalUnwritableError)]
+        (tree / "large").unlink()
+        assert contents(tmp_path / "back") == contents(tree)
+
     def test_what_is_not_there_leaves_nothing_behind(self, ftp, remote, tmp_path):
         with pytest.raises(NotFoundError):
             list(ftp.download_tree(f"{remote.base}/no", tmp_path / "back"))
