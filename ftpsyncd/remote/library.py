@@ -335,8 +335,12 @@ class Ftp:
         return trees.Deleting(self._ready).run(_absolute(remote))
 
     def list(self, remote: str = "/") -> list[RemoteEntry]:
-        """The entries of a directory, by name."""
-        return sorted(self._ready().list_dir(_absolute(remote)), key=lambda entry: entry.name)
+        """The entries of a directory, by name.
+
+        Raises:
+            NotFoundError: there is no such directory.
+        """
+        return sorted(trees.listed(self._ready(), _absolute(remote)), key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
         """Kind, size and date.

@@ -87,12 +87,29 @@ def unfit(name: str, longest: int = 255) -> str:
     return f"it has {size} bytes, and names here have {longest} at most" if size > longest else ""
 
 
+def listed(session: RemoteSession, remote: str) -> list[RemoteEntry]:
+    """The entries of a directory that somebody named.
+
+    Raises:
+        NotFoundError: there is no such directory. Servers say so in words that fit many things, so they are asked.
+        NameRefusedError: it may not be listed.
+    """
+    try:
+        return session.list_dir(remote)
+    except NameRefusedError as error:
+        entry = session.stat(remote)
+        if entry is not None and entry.kind is not Kind.FILE:
+            raise
+        what = "is not at the server" if entry is None else "is a file at the server, and no directory"
+        raise NotFoundError(f"{named(remote)} {what}.", reply=error.reply, remedy="") from error
+
+
 def _listing(session: RemoteSession, remote: str) -> tuple[list[RemoteEntry], dict[str, Kind]]:
     """The entries of a directory in order, and what they are themselves.
 
     The second listing is asked for only where it matters: a link to a file is as good as the file.
     """
-    entries = sorted(session.list_dir(remote), key=lambda entry: (entry.kind is Kind.DIR, entry.name))
+    entries = sorted(listed(session, remote), key=lambda entry: (entry.kind is Kind.DIR, entry.name))
     dirs = any(entry.kind is Kind.DIR for entry in entries)
     return entries, session.list_kinds(remote) if dirs else {}
 

@@ -521,6 +521,19 @@ class TestTrees:
         (tree / "large").unlink()
         assert contents(tmp_path / "back") == contents(tree)
 
+    def test_what_is_no_directory_is_called_that(self, ftp, remote, picture, tmp_path):
+        ftp.upload(picture, f"{remote.base}/p")
+        for name, said in (("p", "is a file at the server, and no directory"), ("no", "is not at the server")):
+            path = f"{remote.base}/{name}"
+            for call in (
+                lambda path=path: list(ftp.download_tree(path, tmp_path / "back")),
+                lambda path=path: ftp.list(path),
+            ):
+                with pytest.raises(NotFoundError) as caught:
+                    call()
+                assert str(caught.value) == f"'{path}' {said}."
+        assert not (tmp_path / "back").exists()
+
     def test_what_is_not_there_leaves_nothing_behind(self, ftp, remote, tmp_path):
         with pytest.raises(NotFoundError):
             list(ftp.download_tree(f"{remote.base}/no", tmp_path / "back"))
