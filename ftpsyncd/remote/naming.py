@@ -24,7 +24,16 @@ def assure(session: Session, path: str) -> None:
     """
     for oddity in oddities(path):
         if oddity not in session.profile.keeps:
-            session.profile.keeps[oddity] = keeps(session, oddity, path.rpartition("/")[0])
+            try:
+                session.profile.keeps[oddity] = keeps(session, oddity, path.rpartition("/")[0])
+            except NotFoundError:
+                raise  # the directory is not there, and is made
+            except NameRefusedError as error:
+                raise NameRefusedError(
+                    f"Whether the server keeps {named(path)} as it is cannot be found out: {error}",
+                    reply=error.reply,
+                    remedy="Rename the file, or check the permissions at the server.",
+                ) from error
         if not session.profile.keeps[oddity]:
             raise NameRefusedError(
                 f"The server would store {named(path)} under another name: it changes {oddity.value}.",

@@ -131,7 +131,7 @@ class Session:
             NameNotSendableError: the path holds CR, LF or NUL, or characters that the server's encoding lacks.
         """
         if not path.isprintable() and any(c in path for c in "\r\n\0"):
-            raise NameNotSendableError(f"The name {named(path)} holds a line break or NUL, which FTP cannot carry.")
+            raise NameNotSendableError(f"The name {_called(path)} holds a line break or NUL, which FTP cannot carry.")
         try:
             name = path.encode(self.account.spec.encoding, "surrogateescape")
         except UnicodeEncodeError as error:

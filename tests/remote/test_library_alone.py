@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.errors import AlreadyExistsError, NameNotSendableError, ServerUnavailableError
-from ftpsyncd.remote import Ftp
+from ftpsyncd.errors import AlreadyExistsError, NameNotSendableError, NameRefusedError, ServerUnavailableError
+from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
+from tests.servers import running
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 
@@ -90,6 +91,7 @@ def test_the_words_with_which_a_connection_ended_are_told(picture):
 @pytest.mark.parametrize(
     ("name", "encoding", "said"),
     [
+        ("/a\nb.jpg", "utf-8", r'The name "/a\nb.jpg" holds a line break or NUL, which FTP cannot carry.'),
         ("/\udcff.jpg", "utf-8", r'The name "/\xff.jpg" holds the byte 0xFF, which servers read differently.'),
         ("/\u0151.jpg", "latin-1", "The name /\u0151.jpg cannot be written in the server's encoding latin-1."),
         ("/\u304f.jpg", "iso-2022-jp", "The name /\u304f.jpg is none in the server's encoding: that makes slashes."),
@@ -102,3 +104,14 @@ def test_a_name_that_cannot_be_sent_is_called_as_the_file_is_called(picture, nam
         with pytest.raises(NameNotSendableError) as caught:
             ftp.upload(picture, name)
         assert str(caught.value) == said
+
+
+@pytest.mark.real_server
+def test_a_name_of_a_kind_that_is_refused_is_told_with_the_name_of_ours_that_was_tried(picture):
+    with running("pure-ftpd") as server, connect(server.spec()) as ftp:
+        (result,) = ftp.upload_many([(picture, "/back\\slash.jpg")])
+    assert type(result.error) is NameRefusedError
+    assert str(result.error).startswith(
+        r'Whether the server keeps "/back\\slash.jpg" as it is cannot be found out: The server refuses '
+    )
+    assert result.error.reply.startswith("553 ")
