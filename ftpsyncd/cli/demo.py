@@ -27,7 +27,7 @@ SETTLED_WITHIN_S = 60.0
 @click.command(
     epilog=examples(
         "ftpsyncd demo                 until Ctrl-C",
-        "ftpsyncd demo --seconds 20    ends by itself, compares both sides, exits 0 only if they are equal",
+        "ftpsyncd demo --seconds 20    ends by itself; 0 if both sides are equal",
         "ftpsyncd demo | cat           plain lines instead of the live view",
     )
 )

@@ -20,7 +20,7 @@ from ftpsyncd.remote import Ftp, Step
     epilog=examples(
         "ftpsyncd get web:/htdocs/a.jpg              to the current folder",
         "ftpsyncd get web:/htdocs/a.jpg b.jpg        under another name",
-        "ftpsyncd get web:/htdocs/ site              the directory with all that is in it, as the folder `site`",
+        "ftpsyncd get web:/htdocs/ site              a directory, as the folder site",
     )
 )
 @click.argument("source", metavar="SERVER:PATH", shell_complete=complete_place)

@@ -41,11 +41,11 @@ COLOURS = {
 
 @click.command(
     epilog=examples(
-        "ftpsyncd history                              the last 50 things that happened",
-        "ftpsyncd history gallery --since 2h           of one mapping, in the last two hours",
+        "ftpsyncd history                              what happened, the last 50",
+        "ftpsyncd history gallery --since 2h           of one mapping, in two hours",
         "ftpsyncd history --kind failed --kind parked  what went wrong",
         "ftpsyncd history --path /srv/drop/gallery/a.jpg",
-        "ftpsyncd history --since 2026-01-01 --until 2026-02-01 --limit 0 --csv > january.csv",
+        "ftpsyncd history --since 2026-01-01 --limit 0 --csv > year.csv",
     )
 )
 @click.argument("mapping", required=False, shell_complete=complete_mapping)

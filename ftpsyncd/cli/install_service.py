@@ -28,7 +28,7 @@ _LOOKS = {
     name="install-service",
     epilog=examples(
         "ftpsyncd install-service --dry-run      what would be done",
-        "sudo ftpsyncd install-service           a system service, run by the user ftpsyncd",
+        "sudo ftpsyncd install-service           a service of the system",
         "ftpsyncd install-service --user         a service of your own",
     ),
 )

@@ -21,7 +21,7 @@ from ftpsyncd.remote import RemoteEntry
     epilog=examples(
         "ftpsyncd ls web                             the root",
         "ftpsyncd ls -l web:/htdocs                  with kind, size and date",
-        "ftpsyncd ls --json web:/htdocs | jq -r '.entries[] | select(.kind == \"file\") | .name'",
+        "ftpsyncd ls --json web:/htdocs | jq -r '.entries[].name'",
     )
 )
 @click.argument("path", metavar="SERVER[:PATH]", shell_complete=complete_place)

@@ -24,8 +24,8 @@ from ftpsyncd.remote import Ftp, Step, TreeResult
     epilog=examples(
         "ftpsyncd put a.jpg web:/htdocs/             into a directory",
         "ftpsyncd put a.jpg web:/htdocs/b.jpg        under another name",
-        "ftpsyncd put -p a.jpg b.jpg web:/new/2024/  make the directories that are not there",
-        "ftpsyncd put -r gallery web:/htdocs/        a folder with all that is in it: /htdocs/gallery",
+        "ftpsyncd put -p a.jpg b.jpg web:/new/2024/  make missing directories",
+        "ftpsyncd put -r gallery web:/htdocs/        a folder, as /htdocs/gallery",
     )
 )
 @click.argument("sources", nargs=-1, metavar="LOCAL...", type=click.Path(path_type=Path))

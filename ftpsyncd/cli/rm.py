@@ -20,7 +20,7 @@ from ftpsyncd.remote import Ftp, Step, TreeResult
 @click.command(
     epilog=examples(
         "ftpsyncd rm web:/htdocs/a.jpg web:/htdocs/b.jpg",
-        "ftpsyncd rm -r web:/htdocs/old              a directory with all that is in it; asks first",
+        "ftpsyncd rm -r web:/htdocs/old              all that is in it; asks first",
         "ftpsyncd rm -r --yes web:/htdocs/old        for scripts",
     )
 )

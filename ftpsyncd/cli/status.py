@@ -27,7 +27,7 @@ REFRESH_S = 0.5
     epilog=examples(
         "ftpsyncd status               how is it going?",
         "ftpsyncd status gallery       of one mapping and its server",
-        "ftpsyncd status --watch       live, with a bar for each transfer; ends with Ctrl-C",
+        "ftpsyncd status --watch       live, with a bar for each transfer",
         "ftpsyncd status --json | jq '.mappings[] | select(.state != \"in_sync\")'",
     )
 )

@@ -77,9 +77,9 @@ _decided = click.argument("mapping", shell_complete=complete_mapping)
 
 @click.command(
     epilog=examples(
-        "ftpsyncd retry                                everything that failed or is parked",
+        "ftpsyncd retry                                all that failed or is parked",
         "ftpsyncd retry gallery                        of one mapping",
-        "ftpsyncd retry --server web                   of one server, after its password was mended",
+        "ftpsyncd retry --server web                   of one server (a new password)",
         "ftpsyncd retry --path /srv/drop/gallery/a.jpg",
     )
 )
@@ -110,7 +110,7 @@ def rescan(mapping: str | None, server: str | None, path: str | None, *, as_json
 
 @click.command(
     epilog=examples(
-        "ftpsyncd pause gallery                        finish what is on its way, start nothing new",
+        "ftpsyncd pause gallery                        after what is on its way",
         "ftpsyncd pause --server web                   while the server is maintained",
         "ftpsyncd pause                                everything",
     )

@@ -58,10 +58,10 @@ WAITS = {MappingState.SYNCING, MappingState.SETTLING, MappingState.IN_SYNC}
 @click.command(
     epilog=examples(
         "ftpsyncd verify gallery                    is everything there?",
-        "ftpsyncd verify gallery --hash             with contents, where the server tells hashes",
-        "ftpsyncd verify gallery --repair           publish again what is missing or wrong",
+        "ftpsyncd verify gallery --hash             contents, too, if it tells hashes",
+        "ftpsyncd verify gallery --repair           publish again what is wrong",
         "ftpsyncd verify gallery --ignore-unknown   others put files there, too",
-        "ftpsyncd verify gallery --json | jq -r '.findings[] | select(.drift == \"missing\") | .path'",
+        "ftpsyncd verify gallery --json | jq -r '.findings[].path'",
     )
 )
 @click.argument("mapping", shell_complete=complete_mapping)

@@ -16,7 +16,7 @@ from ftpsyncd.quoting import one_line
     epilog=examples(
         "ftpsyncd why /srv/drop/gallery/sunset.jpg",
         "ftpsyncd why sunset.jpg                     below the current folder",
-        "ftpsyncd why --json sunset.jpg              with its receipt: the server's reply, size, time, sha256",
+        "ftpsyncd why --json sunset.jpg              with its receipt",
     )
 )
 @click.argument("path")

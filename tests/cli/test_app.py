@@ -49,6 +49,8 @@ def test_every_command_has_examples_in_its_help(ftpsyncd, name):
     assert ended.code == 0
     assert "Examples:\n    ftpsyncd " in ended.out
     assert "--config" in ended.out
+    # Examples are not wrapped: a terminal would break them in the middle of a word.
+    assert max(map(len, ended.out.splitlines())) <= 80
 
 
 def test_every_command_takes_the_configuration_before_and_after_its_name(ftpsyncd, config_file):
