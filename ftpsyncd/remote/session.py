@@ -327,6 +327,9 @@ class Session:
             return False
         error = self.error(made, "MKD", path)
         if isinstance(error, AlreadyExistsError):
+            # Perhaps it was there, or one that is the same to the server (case), and was removed between the answers.
+            if self.exchange([self.command("MKD", path)])[0].good:
+                return True
             raise NameRefusedError(
                 f"{named(path)} is at the server already and is no directory: {made.text}", reply=made.text
             )
