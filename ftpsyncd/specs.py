@@ -1,6 +1,6 @@
 """What the parts below `service` know of the configuration: servers, mappings, alerts. Immutable.
 
-In: nothing. Out: plain data, made by `config`. Names and units are those of docs/configuration.md.
+In: nothing. Out: plain data, made by `config`. Names and units are those of docs/config.md.
 """
 
 from __future__ import annotations
@@ -62,24 +62,34 @@ class ServerSpec(NamedTuple):
     """One FTP account and its limits."""
 
     name: str
+    """What it is called here."""
     host: str
+    """A name, or an address of version 4 or 6 without brackets."""
     user: str
     port: int = 21
+    """Of the control line; servers with implicit TLS mostly have it on 990."""
     password: Callable[[], str] = lambda: ""
     """Reads the secret when it is needed, so that a rotated secret is picked up; raises ConfigError."""
     tls: TlsMode = TlsMode.EXPLICIT
     tls_verify: bool = True
+    """False: any certificate will do."""
     tls_ca: Path | None = None
+    """PEM file of certificates to trust besides the system's."""
     client_cert: Path | None = None
+    """PEM file, with `client_key`, for a server that asks for one."""
     client_key: Path | None = None
+    """PEM file; without a passphrase."""
     tls_max: str = "1.3"
+    """The highest version to offer: ``1.2`` or ``1.3``."""
     mode: DataMode = DataMode.PASSIVE
     connections: int = 4
+    """The most at a time; for those that open several."""
     bandwidth_bytes_s: int = 0
-    """0: unlimited."""
+    """The most over all connections of an account together; 0: unlimited."""
     timeout_s: float = 30.0
-    """For a control reply."""
+    """For a control reply; the last word about a file has a minute at least (`ftpsyncd.remote.wire.Timeouts`)."""
     encoding: str = "utf-8"
+    """Of file names at the server: a codec of Python's that contains ASCII."""
 
 
 class AlertLimits(NamedTuple):

@@ -40,6 +40,7 @@ def connect(server: ServerSpec) -> Ftp:
     """Open a connection.
 
     Raises:
+        ConfigError: ``tls`` or ``mode`` is no word that is known; what the password's function raises comes as it is.
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
     account = Account(server)

@@ -5,13 +5,22 @@ from __future__ import annotations
 import errno
 import fcntl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ftpsyncd.errors import AlreadyExistsError, NameNotSendableError, NameRefusedError, ServerUnavailableError
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    ConfigError,
+    NameNotSendableError,
+    NameRefusedError,
+    ServerUnavailableError,
+    TlsError,
+)
 from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import TlsMode
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
 
@@ -115,3 +124,32 @@ def test_a_name_of_a_kind_that_is_refused_is_told_with_the_name_of_ours_that_was
         r'Whether the server keeps "/back\\slash.jpg" as it is cannot be found out: The server refuses '
     )
     assert result.error.reply.startswith("553 ")
+
+
+@pytest.mark.parametrize("tls", ["explicit", "implicit"])
+def test_tls_in_a_word_is_tls(tls):
+    """Text is not the member that it is compared with: nothing may be told to a server in clear text for that."""
+    with Scripted() as server, pytest.raises((TlsError, ServerUnavailableError)):
+        Account(server.spec()._replace(tls=tls), timeouts=QUICK)()
+    assert not [command for command in server.log if command.startswith(("USER", "PASS"))]
+
+
+def test_other_words_are_understood_too():
+    words: dict[str, Any] = {"tls": "off", "mode": "active"}
+    with Scripted() as server, Account(server.spec()._replace(**words), timeouts=QUICK)() as session:
+        assert (session.account.spec.tls, session.is_passive) == (TlsMode.OFF, False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"tls": "ssl"}, "`tls` is 'ssl'; expected one of explicit, implicit, off."),
+        ({"tls": True}, "`tls` is True; expected one of explicit, implicit, off."),
+        ({"mode": "pasv"}, "`mode` is 'pasv'; expected one of passive, active."),
+    ],
+)
+def test_words_that_nobody_knows_are_refused_before_anything_is_sent(wrong, said):
+    with Scripted() as server, pytest.raises(ConfigError) as caught:
+        connect(server.spec()._replace(**wrong))
+    assert str(caught.value) == said
+    assert server.connections == 0
