@@ -21,6 +21,7 @@ engine, and the remedy shown to people.
     ├── LocalError                    something about one local path
     │   ├── SourceMissingError        the mapping's root is not there
     │   ├── FileChangedError          changed, replaced or vanished while we looked: plan it anew
+    │   ├── TurnMissedError           its connection ended before its turn came
     │   ├── FileBusyError             somebody has it open for writing
     │   ├── LocalUnreadableError      the file cannot be read
     │   ├── LocalUnwritableError      a download cannot be written

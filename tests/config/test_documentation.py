@@ -11,7 +11,8 @@ import pytest
 from ftpsyncd.config import NOT_YET_ACTIVE, load, schema
 from ftpsyncd.config.password import NAME_PATTERNS
 from ftpsyncd.core.filters import BUILT_IN_EXCLUDE, GROUPS
-from tests.config.texts import MAPPINGS, SERVERS
+from ftpsyncd.errors import ConfigError
+from tests.config.texts import MAPPINGS, MINIMAL, SERVERS
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
@@ -94,6 +95,37 @@ def test_every_key_is_documented(section, key, facts):
     if "default" in facts:
         default = facts["default"]
         assert (default if isinstance(default, str) else json.dumps(default)) in row
+
+
+RANGES = re.findall(r"^\| `(\w+)` \| (\S+) to (\S+) \|", REFERENCE, re.MULTILINE)
+BEYOND = {"0": "-1", "1": "0", "64": "65", "65535": "65536", "1s": "999ms", "100ms": "99ms"}
+"""What is just outside of a limit; of the others, a second more."""
+
+
+@pytest.mark.parametrize(("key", "least", "most"), RANGES, ids=[key for key, _, _ in RANGES])
+def test_a_range_of_the_reference_is_what_is_accepted(loaded, key, least, most):
+    owner = SERVERS if key in SECTIONS["ServerKeys"]["properties"] else MAPPINGS
+
+    def taken(value):
+        return loaded(MINIMAL.replace(owner, owner.replace("}\n", f", {key}: {value}}}\n")))
+
+    for value in (least, most):
+        assert taken(value)
+    for value in (BEYOND[least], BEYOND.get(most, f"{most} 1s")):
+        with pytest.raises(ConfigError, match=f"{key}: found"):
+            taken(value)
+
+
+def test_the_reference_names_ranges():
+    assert {key for key, _, _ in RANGES} == {
+        "port",
+        "connections",
+        "timeout",
+        "settle",
+        "delete_after",
+        "poll_every",
+        "rescan",
+    }
 
 
 def test_the_reference_lists_no_key_that_does_not_exist():
