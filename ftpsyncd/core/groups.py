@@ -112,6 +112,7 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "*.lftp-pget-status",
     ".in.*.",
     ".pureftpd-upload.*",
+    ".pureftpd-rename.*",
     # Editors and office programs.
     "*.tmp",
     "*.temp",

@@ -79,6 +79,7 @@ def test_groups_share_nothing():
         (".smbdeleteAAA1f3.4", ".smbdelete*"),
         (".afpDeleted49861", ".afpDeleted*"),
         (".pureftpd-upload.65f1a2b3.15.1.jpg", ".pureftpd-upload.*"),
+        (".pureftpd-rename.4711.5f1a2b3c", ".pureftpd-rename.*"),
     ],
 )
 def test_temporary_and_system_names_are_excluded(path, pattern):
