@@ -419,6 +419,21 @@ class Ledger:
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
 
+    def names_outside(self, mapping: int, directory: str) -> list[str]:
+        """Published files outside a directory that have another name inside it (hard links)."""
+        found: set[str] = set()
+        for where, values in inside(directory):
+            sql = (
+                f"SELECT other.dir, other.name FROM (SELECT inode FROM entry WHERE mapping=? AND kind=0 AND {where})"  # noqa: S608 - constants
+                f" AS own CROSS JOIN {BY_INODE.replace('entry', 'entry AS other', 1)}"
+                " ON other.mapping=? AND other.inode=own.inode AND other.kind=0"
+                " WHERE own.inode<>0 AND NOT (other.dir=? OR (other.dir>=? AND other.dir<?))"
+            )
+            below = (os.fsencode(directory), *subtree(directory))
+            rows = self._read(sql, (mapping, *values, mapping, *below))
+            found.update(join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in rows)
+        return sorted(found)
+
     def same_directory(self, mapping: int, inode: int) -> list[str]:
         """Recorded directories with this inode: candidates for the old path of a directory rename."""
         cursor = self._read(

@@ -3,7 +3,8 @@
 In: changes from the watcher, listings from the disk thread, what people say, the passing of time. Out: requests to the
 disk, actions to the server's queue, rows to the ledger, events. The decisions are the pure core's; what is noted from
 one to the next belongs to the parts (`waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`,
-`takeovers`); this module tells each what concerns it. Used by the engine's thread only; the engine owns all mirrors.
+`othernames`, `takeovers`); this module tells each what concerns it. Used by the engine's thread only; the engine owns
+all mirrors.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.offers import Offers
 from ftpsyncd.othercases import OtherCases
+from ftpsyncd.othernames import OtherNames
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.takeovers import Takeovers
@@ -89,6 +91,7 @@ class Mirror:
         self.unreadable = Unreadable(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
+        self.other_names = OtherNames(self.site, self.waits.sighting_of, self.removals.absent.knows, self.waits.look_at)
         self.takeovers = Takeovers(self.site)
         self.takeovers.take_leftovers(self.intents)
         self.paused = ledger.paused(mapping_id)
@@ -242,6 +245,7 @@ class Mirror:
                     rows[name] = row
                 if (failure := self.ledger.failures.of(self.id, path)) is not None:
                     failures[name] = failure
+        self.other_names.listed(listing, rows, failures, at)
         self._plan(listing, rows, failures, at, deep=deep)
 
     def _without_settled(
@@ -389,6 +393,8 @@ class Mirror:
             self.offers.again.add(path)
             return
         if kind is Kind.DIR:
+            if not self.removals.absent.knows(path):
+                self.other_names.directory_gone(path, at)
             self._nothing_below(path)
             if not self.intents.clear_below(path):
                 return

@@ -235,8 +235,6 @@ class Upload(NamedTuple):
     """Those of earlier tries that were cut off: they are deleted before anything of this one can be seen."""
     parts: tuple[str, ...] = ()
     """Those of them that may hold the part to be continued: what is there is renamed to ``temporary`` before."""
-    linked: bool = False
-    """It has other names, which changed with it."""
     ours: tuple[Fingerprint, ...] = ()
     """Of files that earlier tries may have brought to its place: what agrees with one of them is no foreign file."""
 

@@ -293,18 +293,9 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         mirror.ledger.move(mirror.id, action.source, action.path)
         mirror.other_cases.moved(action.source, action.path)
         mirror.removals.emptied(parent(action.source))
-    _look_at_hard_links(mirror, action, at)
     sha256 = action.sha256 if isinstance(action, Rename) and not done.sha256 else done.sha256
     mirror.ledger.put(mirror.id, action.path, Row(Kind.FILE, action.fingerprint, sha256, at.wall_ns))
     mirror.offers.require_directories(action.path, at)
-
-
-def _look_at_hard_links(mirror: Mirror, action: Upload | Rename, at: Moment) -> None:
-    """The same file under its other names changed as well, and the kernel tells of the one that was used only."""
-    if isinstance(action, Upload) and action.linked:
-        for path, fingerprint in mirror.ledger.names_of(mirror.id, action.fingerprint.inode):
-            if path != action.path and fingerprint != action.fingerprint:
-                mirror.dirty.mark(path, at.now)
 
 
 def _look_at_links(mirror: Mirror, action: Action, at: Moment) -> None:
@@ -381,6 +372,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
         return
     if isinstance(error, FileChangedError) and isinstance(action, Upload | Rename):
         mirror.waits.overtaken(action.path, at)
+        mirror.other_names.changed_under_way(action, at)
     if isinstance(action, RenameDir):
         _not_renamed(mirror, action, at)
     mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)

@@ -322,6 +322,28 @@ def test_all_names_of_a_file_are_known_by_its_inode(ledger: Ledger, mapping: int
     assert sorted(ledger.names_of(mapping, 7)) == [("a", Fingerprint(10, 1, 7)), ("b/c", Fingerprint(11, 2, 7))]
 
 
+def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(ledger: Ledger, mapping: int):
+    for path, inode in {
+        "d/a": 7,
+        "d/sub/b": 8,
+        "d/c": 9,
+        "d.a": 7,
+        "d0": 8,
+        "e/c": 10,
+        "d/sub/x": 11,
+        "d/x": 11,
+    }.items():
+        ledger.put(mapping, path, file(10, 1, inode))
+    ledger.put(mapping, "f", Row(Kind.DIR, Fingerprint(10, 1, 7), b"", NS))
+    ledger.put(mapping, "d/doubted", file(10, 0, 0))
+    ledger.put(mapping, "doubted", file(10, 0, 0))
+    other = ledger.mapping("other", "there")
+    ledger.put(other, "elsewhere", file(10, 1, 7))
+    assert ledger.names_outside(mapping, "d") == ["d.a", "d0"]
+    assert ledger.names_outside(mapping, "d/sub") == ["d/x", "d0"]
+    assert ledger.names_outside(mapping, "e") == []
+
+
 TRAPS = ["a/b", "a/b/c", "a-b", "a-b/c", "a.b/c", "a0/c", "ab", "ab/c", "A/c", "a%/c", "a_/c", "%/c", "a\udcff/c"]
 """Names that sort close to "a/", or that a pattern would match."""
 

@@ -496,7 +496,7 @@ def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
 
 def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
     story = Story(story.ledger, delete_after_s=10.0)
-    story.ledger.put(story.id, "a", published(PICTURE))
+    story.ledger.put(story.id, "a", published(file(inode=8)))
     story.sees("", a=folder())
     for seconds in range(int(story.mirror.spec.delete_after_s)):
         story.mirror.pump(Moment(NOW + seconds, WALL))
@@ -606,6 +606,60 @@ def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_neve
     assert "has not come to rest for 10 minutes" in told[0].message
     assert "stays as it is for 2 s (`settle`)" in told[0].remedy
     assert RESTLESS_S == 600
+
+
+class TestOtherNames:
+    """A file of two names: one is published as old/a, the other is b."""
+
+    def asked(self, story: Story) -> set[tuple[str, str]]:
+        story.mirror.pump(AT)
+        names, story.disk.names = story.disk.names, []
+        for directory, some in names:
+            story.mirror.looks.answered(Listing(directory, Presence.PRESENT, {}, some))
+        return {(directory, name) for directory, some in names for name in some}
+
+    def test_a_change_that_is_seen_has_the_other_name_looked_at_once(self, story: Story):
+        changed = file(20, 2)._replace(linked=True)
+        story.sees("", b=changed)
+        assert self.asked(story) == {("old", "a")}
+        story.sees("", b=changed)
+        assert self.asked(story) == set()
+        story.sees("", b=file(20, 3)._replace(linked=True))
+        assert self.asked(story) == {("old", "a")}
+
+    def test_a_name_that_is_new_and_nothing_else_has_no_other_looked_at(self, story: Story):
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        story.sees("", b=PICTURE._replace(linked=True))
+        assert self.asked(story) == set()
+
+    @pytest.mark.parametrize("known_by", ["a failure", "what waits", "what runs"])
+    @pytest.mark.parametrize("now", [None, folder(), file(inode=8)], ids=["nothing", "a directory", "another file"])
+    def test_what_has_the_place_of_a_name_leads_to_the_other(self, story: Story, known_by: str, now: Entry | None):
+        if known_by == "a failure":
+            story.ledger.failures.put(story.id, "b", failed(PICTURE, parked=True))
+        else:
+            story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        if known_by == "what runs":
+            story.starts("b")
+        story.sees("", b=now)
+        assert ("old", "a") in self.asked(story)
+
+    def test_a_worker_that_finds_another_file_leads_to_the_other(self, story: Story):
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        action = story.starts("b")
+        story.queue.finish(action)
+        Outcomes().apply(story.mirror, Failed(action, FileChangedError("It changed since it was planned.")), AT)
+        assert self.asked(story) == {("old", "a")}
+
+    def test_what_went_with_its_directory_leads_to_the_other_once(self, story: Story):
+        story.ledger.put(story.id, "gone", made(60))
+        story.ledger.put(story.id, "gone/sub", made(61))
+        story.ledger.put(story.id, "gone/sub/b", published(PICTURE))
+        story = Story(story.ledger, delete_after_s=10.0)
+        story.sees("", gone=None)
+        assert self.asked(story) == {("old", "a")}
+        story.sees("", gone=None)
+        assert self.asked(story) == set()
 
 
 def webcam(story: Story, seconds: int) -> list[Event]:

@@ -206,9 +206,9 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: bool
     if quiet > look.now:
         return Wait(path, quiet, "it changed a moment ago", sighting)
     if row is None:
-        return Upload(mapping, path, entry.fingerprint, linked=entry.linked)
+        return Upload(mapping, path, entry.fingerprint)
     known = row.sha256 if row.fingerprint.size == entry.fingerprint.size else b""
-    return Upload(mapping, path, entry.fingerprint, known, replaces=True, why="changed", linked=entry.linked)
+    return Upload(mapping, path, entry.fingerprint, known, replaces=True, why="changed")
 
 
 def _decide_directory(

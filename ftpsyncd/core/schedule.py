@@ -21,7 +21,7 @@ from types import UnionType
 from typing import NamedTuple
 
 from ftpsyncd.core.below import Below
-from ftpsyncd.model import Action, Delete, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
+from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
 
 Key = tuple[str, str]
 """(mapping, path)"""
@@ -154,6 +154,14 @@ class Queue:
     def occupied(self, mapping: str, path: str) -> bool:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
+
+    def files(self, mapping: str, path: str) -> Iterator[Fingerprint]:
+        """Of the files that wait to be sent to this path, or are being sent."""
+        key = (mapping, path)
+        for action in (self._waiting.get(key), self._running.get(key)):
+            # What runs may also be a rename away from it.
+            if isinstance(action, Upload | Rename) and action.path == path:
+                yield action.fingerprint
 
     def running(self, mapping: str) -> Iterator[str]:
         """The paths of running actions, each under its own."""

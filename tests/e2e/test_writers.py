@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -325,3 +325,31 @@ def test_hard_links_are_files_of_their_own(server: Server, tmp_path: Path) -> No
             file.write(b"two")
         one = [(name, b"one" * 1000) for name in ("a.jpg", "b.jpg", "sub/c.jpg")]
         assert_equal_and_never_torn(s, spy, *one)
+
+
+def test_a_hard_link_is_published_whatever_becomes_of_the_name_it_was_written_by(
+    server: Server, tmp_path: Path
+) -> None:
+    """The kernel tells of that name only, and it is gone, or another file's, before anybody looks."""
+    with watched(server, tmp_path) as (s, spy):
+        ends: dict[str, Callable[[Path], object]] = {
+            "replaced": (s.drop / "new.jpg").rename,
+            "deleted": Path.unlink,
+            "moved": lambda used: used.rename(tmp_path / "moved.jpg"),
+            "directory deleted": lambda used: shutil.rmtree(used.parent),
+            "directory moved": lambda used: used.parent.rename(tmp_path / "moved"),
+        }
+        (s.drop / "new.jpg").write_bytes(b"new" * 1000)
+        for how in ends:
+            (s.drop / how).mkdir()
+            (s.drop / f"{how}.jpg").write_bytes(how.encode() * 1000)
+            os.link(s.drop / f"{how}.jpg", s.drop / how / "used.jpg")
+        s.until_equal()
+        for how, end in ends.items():
+            used = s.drop / how / "used.jpg"
+            with used.open("r+b") as file:
+                file.write(b"written")
+            end(used)
+        s.until_equal()
+        names = [(name, how.encode() * 1000) for how in ends for name in (f"{how}.jpg", f"{how}/used.jpg")]
+        assert_equal_and_never_torn(s, spy, *names, ("new.jpg", b"new" * 1000))

@@ -61,7 +61,8 @@ class Writer:
     """A program in the middle of writing a file."""
 
     file: BinaryIO
-    path: str
+    name: str
+    """The name by which it was opened, where that is now: absolute, links resolved; empty: it was taken away."""
     inode: int
     content: bytes
 
@@ -218,7 +219,7 @@ class Drop:
         content = self._content(size)
         file.write(content[: size // 2])
         status = self._stamp(file.fileno())
-        self.writers.append(Writer(file, path, status.st_ino, content))
+        self.writers.append(Writer(file, os.path.realpath(self.local(path)), status.st_ino, content))
         self._tell(path)
 
     def end(self, which: int) -> None:
@@ -232,9 +233,21 @@ class Drop:
         writer.file.close()
         self.contents[fingerprint_of(status)] = writer.content
         self.finished.add(writer.content)
+        if writer.name:
+            top = f"{self.root.resolve()}/"
+            if writer.name.startswith(top):
+                self._tell(writer.name.removeprefix(top))
+            return
+        # More than the kernel does, which tells nothing of a name that was taken away (IN_EXCL_UNLINK).
         for path, is_folder in self.walk():
             if not is_folder and os.lstat(self.local(path)).st_ino == status.st_ino:
                 self._tell(path)
+
+    def _name_moved(self, name: str, target: str = "") -> None:
+        """A name is another one now, or is taken away; whoever has it open has it open under that."""
+        for writer in self.writers:
+            if writer.name == name or writer.name.startswith(f"{name}/"):
+                writer.name = target and target + writer.name.removeprefix(name)
 
     def touch(self, path: str) -> None:
         """Only the date changes."""
@@ -284,6 +297,9 @@ class Drop:
         is_folder = self.is_folder(path)
         self._changed(self.below(path))
         self._tell(path)
+        if not (self.exists(target) and Path(self.local(path)).samefile(self.local(target))):
+            self._name_moved(os.path.realpath(self.local(target)))
+            self._name_moved(os.path.realpath(self.local(path)), os.path.realpath(self.local(target)))
         Path(self.local(path)).rename(self.local(target))
         if is_folder:
             self._appeared(target, watched=True)
@@ -299,6 +315,7 @@ class Drop:
         self._changed(gone)
         for each in sorted(gone, reverse=True):
             self._tell(each)
+        self._name_moved(os.path.realpath(self.local(path)))
         if self.is_folder(path):
             shutil.rmtree(self.local(path))
         else:
@@ -311,6 +328,7 @@ class Drop:
         self._serial += 1
         self._changed(self.below(path))
         self._tell(path)
+        self._name_moved(os.path.realpath(self.local(path)), str(self.outside / f"{self._serial}"))
         Path(self.local(path)).rename(self.outside / f"{self._serial}")
 
     def move_in(self, which: int, target: str) -> None:
@@ -318,7 +336,9 @@ class Drop:
         things = sorted(self.outside.iterdir())
         if not things or self._on_other_disk() or self.exists(target) or not self._has_folder(target):
             return
-        things[which % len(things)].rename(self.local(target))
+        thing = things[which % len(things)]
+        self._name_moved(str(thing), os.path.realpath(self.local(target)))
+        thing.rename(self.local(target))
         if self.is_folder(target):
             self._appeared(target, watched=False)
         else:

@@ -1446,3 +1446,95 @@ def test_an_approval_outlives_the_refused_deletes_of_single_files(kind: str):
         assert not set(files) & world._published().keys()
     finally:
         world.close()
+
+
+NAME_USED: dict[str, tuple[Op, ...]] = {
+    "another file replaces it": (("rename", "b/1", "b/2"),),
+    "another file replaces it twice": (("rename", "b/1", "b/2"), ("rename", "a/1", "b/2")),
+    "it is deleted": (("delete", "b/2"),),
+    "it is moved out of the folder": (("move_out", "b/2"),),
+    "it is renamed": (("rename", "b/2", "a/b/1"),),
+    "its directory is deleted": (("delete", "b"),),
+    "its directory is moved out of the folder": (("move_out", "b"),),
+    "its directory becomes a file": (("delete", "b"), ("write", "b", 20)),
+    "its directory is renamed": (("rename", "b", "c"),),
+}
+"""What happens to a name by which a file was written, before anybody looks."""
+
+
+@pytest.mark.parametrize("seen", ["published", "on its way", "never"])
+@pytest.mark.parametrize("afterwards", NAME_USED.values(), ids=NAME_USED)
+def test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_written_by(
+    afterwards: tuple[Op, ...], seen: str
+):
+    world = begun()
+    try:
+        world.drop.link("1", "b/2")
+        if seen != "never":
+            world.do(("go_on", 30.0 if seen == "published" else 0.0))
+        world.drop.write("b/2", 100)
+        if seen == "never":
+            # Of a name that nobody has looked at it is not known what it was: here it is seen written at least.
+            world.do(("go_on", 0.5))
+        written = world.drop.files()["1"]
+        for name, *arguments in afterwards:
+            getattr(world.drop, str(name))(*arguments)
+        world.do(("go_on", 30.0))
+        assert world._published()["1"] == written
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("name_used", ["refused by the server", "excluded"])
+def test_a_file_of_two_names_is_published_although_the_one_it_was_written_by_is_not(name_used: str):
+    world = begun()
+    try:
+        world.drop.link("1", "b/2")
+        world.do(("go_on", 30.0))
+        if name_used == "excluded":
+            world.do(("exclude", ("b/2",)))
+            world.do(("go_on", 30.0))
+        else:
+            for _ in range(10):
+                world.server.fail("RNTO", FAULTS["refused"](), path=f"{BASE}/b/2")
+        world.drop.write("b/2", 100)
+        world.do(("go_on", 30.0))
+        assert world._published()["1"] == world.drop.files()["1"]
+    finally:
+        world.close()
+
+
+def test_two_names_of_a_file_do_not_have_each_other_looked_at_in_circles():
+    world = begun()
+    try:
+        world.drop.link("1", "b/2")
+        world.do(("go_on", 30.0))
+        world.server.online = False
+        looks = world.counts["looks"]
+        for size in (100, 200, 100):
+            world.drop.write("b/2", size)
+            world.drop.begin("1", 100)
+            world.do(("go_on", 20.0))
+            world.drop.end(0)
+            world.do(("go_on", 20.0))
+        assert world.counts["looks"] - looks < 150
+    finally:
+        world.close()
+
+
+def test_a_name_that_is_written_by_and_replaced_while_it_is_published_leads_to_the_other_at_every_step():
+    world = begun()
+    try:
+        before = world.steps
+        world.do(("link", 0, "2"))
+        while not any(world._mirror.queue.files(M, "2")):
+            assert world.deliver() | world.turn() | world.look()
+        seen = world.steps - before
+    finally:
+        world.close()
+    story: tuple[Op, ...] = (("link", 0, "2"), ("go_on", 30.0))
+    places = tell(story).steps_of_story
+    assert places - seen > 15, "nothing happened in this story"
+    for steps in range(seen, places):
+        tell(story, ((steps, ("write", "2", 20)), (steps, ("swap", "2", 20))))

@@ -190,10 +190,18 @@ MUTATIONS = (
     Mutation(
         "G3",
         "the other names of a file that changed are not looked at",
-        "outcomes.py",
-        "    if isinstance(action, Upload) and action.linked:\n",
-        "    if isinstance(action, Upload) and False:\n",
+        "othernames.py",
+        "            if entry.linked:\n",
+        "            if False:\n",
         _trouble("a file is written through a second name", "the connection ends"),
+    ),
+    Mutation(
+        "G3",
+        "the other names of a file are not looked at when another has taken the place of the one it was written by",
+        "othernames.py",
+        "        inodes = {print_.inode for print_ in known}\n",
+        "        inodes = set()\n",
+        f"{STORIES}::test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_written_by",
     ),
     Mutation(
         "G3",
