@@ -130,7 +130,7 @@ class Mirror:
         if report.root is None:
             self.source_missing(report.problem or f"the folder {self.spec.local} is not there")
         else:
-            self._source_present(report.root, at)
+            self._source_present(report.root, at, report.numbered)
 
     # ── the root ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -142,8 +142,8 @@ class Mirror:
         self.looks.drop_next()
         self._suspend()
 
-    def _source_present(self, root: RootIdentity, at: Moment) -> None:
-        self.removals.source_present(root, at)
+    def _source_present(self, root: RootIdentity, at: Moment, numbered: RootIdentity | None = None) -> None:
+        self.removals.source_present(root, at, numbered)
         self._suspend()
 
     def check_source(self, now: float) -> bool:

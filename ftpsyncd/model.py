@@ -105,7 +105,8 @@ class RootIdentity(NamedTuple):
 
     inode: int
     filesystem: int
-    """statvfs f_fsid, or st_dev where the file system has no id."""
+    """statvfs f_fsid; where that is the device's number only, made from the file system's UUID; st_dev where there is
+    nothing else."""
 
 
 class Listing(NamedTuple):

@@ -20,6 +20,7 @@ from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import exists
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.tree import numbered_identity
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -152,7 +153,7 @@ class _Survey:
             why = f"a person paused it; `ftpsyncd resume {self.spec.name}`, while the daemon runs, goes on"
             yield Planned(self.spec.name, None, "paused", "", 0, why)
         known = self._ledger.root(self._id) if self._ledger else None
-        if known is not None and known != root:
+        if known is not None and known not in {root, numbered_identity(self.spec.local)}:
             self._held = self._held or "held: this is another folder"
             yield self._nothing("", f"{self.spec.local} is not the folder that was published before: deletes are held")
         made = self._made("")

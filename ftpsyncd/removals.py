@@ -153,8 +153,14 @@ class Removals:
         self._site.folder.root = None
         self._stop()
 
-    def source_present(self, root: RootIdentity, at: Moment) -> None:
-        """The root can be read: is it the folder that was published before?"""
+    def source_present(self, root: RootIdentity, at: Moment, numbered: RootIdentity | None = None) -> None:
+        """The root can be read: is it the folder that was published before?
+
+        Args:
+            root: which folder it is.
+            at: now.
+            numbered: the same by the number of its device, as an older ledger may know it.
+        """
         site = self._site
         before, self._root = self._root, root
         if self.missing:
@@ -166,7 +172,7 @@ class Removals:
             site.dirty.mark_deep("", at.now)
         if root == self._published_root:
             site.folder.root = root
-        elif self._published_root is None or site.ledger.is_empty(site.id):
+        elif self._published_root in {None, numbered} or site.ledger.is_empty(site.id):
             self._accept_root()
         else:
             site.folder.root = None

@@ -28,6 +28,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import STOP_WAIT_S, Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.tree import numbered_identity
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
@@ -60,7 +61,7 @@ class Unwatched:
         root = self._scanner.root_identity()
         problem = "" if root else f"the folder {self._scanner.root} is not there"
         # "native": the clock that stamps the files is taken for this machine's, as with a local file system.
-        return WatchReport("native", root, problem, 0)
+        return WatchReport("native", root, problem, 0, numbered_identity(self._scanner.root))
 
     def stop(self) -> None:
         """Nothing to stop."""

@@ -147,6 +147,17 @@ def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> N
     assert [event.kind for event in story.events].count(EventKind.HELD) == 2
 
 
+def test_a_folder_that_the_ledger_knows_by_the_number_of_its_device_is_the_same(story: Deleting) -> None:
+    site, now = story.mirror.site, RootIdentity(1, 2**60)
+    for numbered, same in ((RootIdentity(1, 8), True), (RootIdentity(1, 9), False), (RootIdentity(2, 8), False)):
+        story.ledger.set_root(story.id, RootIdentity(1, 8))
+        removals = Removals(site)
+        removals.source_present(now, at(NOW), numbered)
+        assert (removals.hold is None) is same
+        assert (story.ledger.root(story.id) == now) is same
+        assert site.folder.root == (now if same else None)
+
+
 def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
     first, second = story.look(LATER)
     story.end(Failed(first, CHANGED), LATER)

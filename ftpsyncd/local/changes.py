@@ -44,6 +44,8 @@ class WatchReport(NamedTuple):
     """In words, with the sysctl's name and value where that is the remedy; empty when all is well."""
     restarted: int
     """How often watching was started again because something had died or changed."""
+    numbered: RootIdentity | None = None
+    """The same folder, known by the number of its device."""
 
 
 class Batch:

@@ -15,7 +15,7 @@ import string
 from collections.abc import Collection
 from pathlib import Path
 
-from ftpsyncd.local import mounts
+from ftpsyncd.local import mounts, uuids
 from ftpsyncd.model import RootIdentity, join
 
 _OTHER_CASE = {ord(letter): ord(letter.swapcase()) for letter in string.ascii_letters}
@@ -59,6 +59,8 @@ def identity_of(descriptor: int) -> RootIdentity:
     """
     status = os.fstat(descriptor)
     filesystem = fold(os.fstatvfs(descriptor).f_fsid)
+    if filesystem == status.st_dev and (uuid := uuids.of_descriptor(descriptor, status.st_dev)):
+        filesystem = _number_for(f"uuid\0{uuid}")
     return RootIdentity(fold(status.st_ino), filesystem or _named(descriptor) or status.st_dev)
 
 
@@ -76,6 +78,15 @@ def root_identity(root: Path) -> RootIdentity | None:
         os.close(descriptor)
 
 
+def numbered_identity(root: Path) -> RootIdentity | None:
+    """As `root_identity`, with the device's number in the place of the file system: so ledgers may know some disks."""
+    try:
+        status = root.stat()
+    except OSError:
+        return None
+    return RootIdentity(fold(status.st_ino), status.st_dev)
+
+
 def _named(descriptor: int) -> int:
     """A number for a file system without an id and a disk (NFS, mergerfs), made from its type and source; 0 for others.
 
@@ -84,8 +95,12 @@ def _named(descriptor: int) -> int:
     mount = mounts.of_descriptor(descriptor)
     if mount is None or not (mounts.is_network_type(mount.filesystem) or mount.filesystem.startswith("fuse.")):
         return 0
-    name = f"{mount.filesystem}\0{mount.source}".encode(errors="surrogateescape")
-    return fold(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest()))
+    return _number_for(f"{mount.filesystem}\0{mount.source}")
+
+
+def _number_for(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
+    return fold(int.from_bytes(digest))
 
 
 def open_directory(root: Path, root_fd: int, directory: str, *, follow_symlinks: bool) -> tuple[int, str]:

@@ -112,6 +112,7 @@ class _Root(NamedTuple):
 
     identity: RootIdentity
     mount_id: int | None
+    numbered: RootIdentity | None
 
 
 class _Running(NamedTuple):
@@ -231,7 +232,9 @@ class RootWatcher:
 
     def _look(self) -> _Root | None:
         identity = tree.root_identity(self._root)
-        return None if identity is None else _Root(identity, mounts.mount_id(self._root))
+        if identity is None:
+            return None
+        return _Root(identity, mounts.mount_id(self._root), tree.numbered_identity(self._root))
 
     def _trouble(self) -> str:
         """Why watching has to be started again although the root is the same; empty if it has not."""
@@ -386,7 +389,9 @@ class RootWatcher:
             if count := self._native.unwatched_count:
                 words = limits.words_for_watches if self._native.exhausted else limits.words_for_refused
                 problem = words(count, self._poll_every_s)
-        return WatchReport(kind, self._seen.identity if self._seen else None, problem, self._restarted)
+        if self._seen is None:
+            return WatchReport(kind, None, problem, self._restarted)
+        return WatchReport(kind, self._seen.identity, problem, self._restarted, self._seen.numbered)
 
 
 def _missing(root: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.engine import CHECK_EVERY_S
-from tests.e2e.site import Site, contents, site
+from tests.e2e.site import Site, contents, site, tools_missing
 from tests.servers import Server
 from tests.waiting import until
 
@@ -62,9 +62,21 @@ def assert_nothing_was_deleted(s: Site, before: dict[str, tuple[int, bytes]]) ->
 
 
 @contextmanager
-def mounted(what: str | Path, place: Path) -> Iterator[None]:
-    """A tmpfs (``what`` is "tmpfs") or a bind mount of a folder; gone afterwards, if the test has not unmounted it."""
-    options = ["--bind", what] if isinstance(what, Path) else ["-t", "tmpfs", what]
+def attached(image: Path) -> Iterator[str]:
+    """A loop device with a file behind it; the first one that is free."""
+    device = subprocess.run(
+        ["losetup", "-f", "--show", image], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+@contextmanager
+def mounted(what: str | Path, place: Path, *, disk: bool = False) -> Iterator[None]:
+    """A tmpfs (``what`` is "tmpfs"), a disk, or a bind mount of a folder; gone afterwards, if it is not yet."""
+    options = [what] if disk else ["--bind", what] if isinstance(what, Path) else ["-t", "tmpfs", what]
     subprocess.run(["mount", *options, place], check=True)
     try:
         yield
@@ -206,6 +218,37 @@ def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Ser
             s.start()
             s.until_state("in_sync")
             assert_nothing_was_deleted(s, before)
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
+@pytest.mark.skipif(bool(tools_missing("mkfs.xfs", "losetup")), reason="mkfs.xfs and losetup are needed")
+def test_a_disk_that_gets_another_number_is_the_same_disk(server: Server, tmp_path: Path) -> None:
+    """XFS is known by nothing else to statvfs(3): after a boot that finds the disks in another order, for instance."""
+    image, other, store = tmp_path / "image", tmp_path / "other", tmp_path / "store"
+    for file in (image, other):
+        file.touch()
+        os.truncate(file, 320 * 1024 * 1024)
+    subprocess.run(["mkfs.xfs", "-q", image], check=True)
+    store.mkdir()
+    with site(server, tmp_path) as s:
+        with attached(image) as device, mounted(Path(device), store, disk=True):
+            (store / "drop").mkdir()
+            with mounted(store / "drop", s.drop):
+                fill(s.drop)
+                s.command("sync")
+        with (
+            attached(other),
+            attached(image) as device_now,
+            mounted(Path(device_now), store, disk=True),
+            mounted(store / "drop", s.drop),
+        ):
+            assert device_now != device
+            s.start()
+            s.until_state("in_sync")
+            (s.drop / "a.jpg").unlink()
+            s.until_equal()
             s.stop()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from ftpsyncd.local import mounts, tree
+from ftpsyncd.local import mounts, tree, uuids
+from ftpsyncd.model import RootIdentity
 
 _TEXT = rb"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
 30 22 0:40 / /srv/a\040b\011c\134d rw - nfs4 server:/x rw
@@ -91,3 +94,71 @@ def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
         found.append(tree.root_identity(tmp_path))
     assert found[0] == found[1] != found[2]
     assert local not in found
+
+
+class TestADiskThatIsKnownByANumberOnly:
+    """XFS, FAT and others tell the device's number for an id: the file system's own one is asked for."""
+
+    @pytest.fixture(autouse=True)
+    def numbered(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        device = tmp_path.stat().st_dev
+        monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=device))
+
+    def asked(self, path: Path, monkeypatch: pytest.MonkeyPatch, *, kernel: str = "", udev: str = "") -> int:
+        """The number of the file system where the kernel, or udev, tells a UUID."""
+        device, answer = path.stat().st_dev, bytes.fromhex(kernel)
+
+        def ioctl(_descriptor: int, _request: int, buffer: bytearray) -> int:
+            if not answer:
+                raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
+            buffer[: 1 + len(answer)] = bytes([len(answer)]) + answer
+            return 0
+
+        database = path / "udev"
+        database.mkdir(exist_ok=True)
+        if udev:
+            entry = database / f"b{os.major(device)}:{os.minor(device)}"
+            entry.write_text(f"S:disk/by-uuid/{udev}\nE:ID_FS_UUID_ENC=other\nE:ID_FS_UUID={udev}\nG:systemd\n")
+        monkeypatch.setattr(uuids, "_UDEV", database)
+        monkeypatch.setattr(uuids, "_known", uuids._Known())
+        monkeypatch.setattr(fcntl, "ioctl", ioctl)
+        identity = tree.root_identity(path)
+        assert identity is not None
+        return identity.filesystem
+
+    def test_it_is_known_by_its_uuid_whoever_tells_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        uuid = "be52d91f-f9b2-4252-a6e7-435614fe2c63"
+        plain = uuid.replace("-", "")
+        device = tmp_path.stat().st_dev
+        assert self.asked(tmp_path, monkeypatch) == device
+        assert self.asked(tmp_path, monkeypatch, kernel="00" * 16) == device
+        told = self.asked(tmp_path, monkeypatch, kernel=plain)
+        assert told not in {device, self.asked(tmp_path, monkeypatch, kernel=plain[::-1])}
+        assert self.asked(tmp_path, monkeypatch, udev=uuid) == told
+        fat = self.asked(tmp_path, monkeypatch, udev="1A2B-3C4D")
+        assert fat not in {device, told}
+        assert tree.numbered_identity(tmp_path) == RootIdentity(tmp_path.stat().st_ino, device)
+
+    def test_what_udev_says_is_read_again_when_something_was_mounted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = self.asked(tmp_path, monkeypatch, udev="1A2B-3C4D")
+        known = uuids._known
+        other = self.asked(tmp_path, monkeypatch, udev="0000-0001")
+        monkeypatch.setattr(uuids, "_known", known)
+        assert self._number(tmp_path) == one
+        monkeypatch.setattr(mounts, "current", list)
+        assert self._number(tmp_path) == other
+
+    def _number(self, path: Path) -> int:
+        identity = tree.root_identity(path)
+        assert identity is not None
+        return identity.filesystem
+
+
+def test_the_kernel_is_asked_for_a_uuid_and_gives_one_or_none(tmp_path: Path) -> None:
+    descriptor = tree.open_root(tmp_path)
+    try:
+        assert len(uuids._of_kernel(descriptor)) in {0, 16, 32}
+    finally:
+        os.close(descriptor)
