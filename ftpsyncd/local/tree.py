@@ -59,7 +59,7 @@ def identity_of(descriptor: int) -> RootIdentity:
     """
     status = os.fstat(descriptor)
     filesystem = fold(os.fstatvfs(descriptor).f_fsid)
-    if filesystem == status.st_dev and (uuid := uuids.of_descriptor(descriptor, status.st_dev)):
+    if filesystem in {0, status.st_dev} and (uuid := uuids.of_descriptor(descriptor, status.st_dev)):
         filesystem = _number_for(f"uuid\0{uuid}")
     return RootIdentity(fold(status.st_ino), filesystem or _named(descriptor) or status.st_dev)
 

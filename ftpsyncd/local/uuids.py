@@ -2,8 +2,9 @@
 
 Comes in: an open descriptor. Goes out: the file system's own identifier, in hexadecimal digits. Called by `tree`.
 
-Some file systems (XFS, exFAT, FAT, NTFS, F2FS) tell the device's number for an id (statvfs(3), ``f_fsid``). That is
-given out anew: at a boot that finds the disks in another order, or when a disk is plugged in again.
+Some file systems (XFS, exFAT, FAT, NTFS, F2FS) tell the device's number for an id (statvfs(3), ``f_fsid``), or none
+(ntfs-3g). The number is given out anew: at a boot that finds the disks in another order, or when a disk is plugged in
+again.
 """
 
 from __future__ import annotations

@@ -97,11 +97,11 @@ def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
 
 
 class TestADiskThatIsKnownByANumberOnly:
-    """XFS, FAT and others tell the device's number for an id: the file system's own one is asked for."""
+    """XFS, FAT and others tell the device's number for an id, or none: the file system's own one is asked for."""
 
-    @pytest.fixture(autouse=True)
-    def numbered(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        device = tmp_path.stat().st_dev
+    @pytest.fixture(autouse=True, params=["the device's number", "none"])
+    def numbered(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+        device = tmp_path.stat().st_dev if request.param != "none" else 0
         monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=device))
 
     def asked(self, path: Path, monkeypatch: pytest.MonkeyPatch, *, kernel: str = "", udev: str = "") -> int:
