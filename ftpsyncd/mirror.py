@@ -100,6 +100,8 @@ class Mirror:
         self.inherited = set(queue.running(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self._selection = selection
+        self._to_make: dict[str, MakeDir] = {}
+        """New directories until it is known from what is in them whether they are known ones under new names."""
         self._suspend()
 
     def __repr__(self) -> str:
@@ -138,6 +140,7 @@ class Mirror:
         """The root cannot be read: nothing can be concluded, nothing is deleted."""
         self.removals.source_missing(why)
         self.waits.clear()
+        self._to_make.clear()
         self.dirty.clear()
         self.looks.drop_next()
         self._suspend()
@@ -205,7 +208,9 @@ class Mirror:
         if listing.root is not None and listing.root != self.site.folder.root:
             self._source_present(listing.root, at)
         self.offers.doubt_arrivals(listing)
+        to_make = self._to_make.pop(directory, None) if whole else None
         if listing.presence is Presence.UNREADABLE:
+            self._make(to_make)
             self.unreadable.note_directory(directory, listing.problem, at)
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
@@ -216,8 +221,14 @@ class Mirror:
             # The server's file goes first; when it is gone, the directory is entered.
             self.dirty.mark(file, at.now)
         elif not (whole and self.offers.offer_directory_rename(listing)):
+            self._make(to_make)
             self.removals.require_same_disk(listing, at)
             self._compare(listing, at, deep=deep)
+
+    def _make(self, new: MakeDir | None) -> None:
+        """A new directory, if it is one, is no known one under a new name, as far as is known."""
+        if new is not None:
+            self.offers.offer(new)
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -237,6 +248,8 @@ class Mirror:
             rows, published = self.ledger.beside(self.id, directory, listing.entries)
             if published:
                 rows, listing = self._without_settled(listing, rows, published, failures)
+            # The disk's order is its own affair; in that of names people look for them, and `plan` tells what is done.
+            listing = listing._replace(entries=dict(sorted(listing.entries.items())))
         else:
             rows, failures = {}, {}
             for name in listing.names:
@@ -293,6 +306,10 @@ class Mirror:
                     self.waits.present(path)
                     if deep or not known:
                         below.append(path)
+                case MakeDir(path=path) if rows.get(basename(path)) is None:
+                    # What is in it is looked at next (`Enter`).
+                    self.waits.present(path)
+                    self._to_make[path] = decision
                 case Upload() | Rename() | MakeDir():
                     self.ledger.bear_in_mind(self.id, decision.path, rows.get(basename(decision.path)))
                     self._offer_present(decision, listing, at)
@@ -374,6 +391,8 @@ class Mirror:
         if isinstance(action, Rename):
             self.queue.withdraw(self.spec.name, action.source)
             self.removals.absent.back(action.source)
+            if not self.queue.moves_from(self.spec.name, action.source):
+                self.removals.leaves(action.source)
         self.offers.offer(action, listing)
 
     def _nothing_below(self, directory: str) -> None:
@@ -402,6 +421,10 @@ class Mirror:
                 # Dropped from the ledger, they would be sent again when the disk is back.
                 return
         if not self.removals.gone(path, kind, at, gone_s=gone_s):
+            if kind is Kind.DIR and self.queue.leaving(self.spec.name, path):
+                # Dropped from the ledger now, it would be sent anew, and be at the server twice.
+                self.offers.again.add(path)
+                return
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
 
     # ── what people say ──────────────────────────────────────────────────────────────────────────────────────

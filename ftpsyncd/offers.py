@@ -23,6 +23,7 @@ from ftpsyncd.model import (
     RenameDir,
     Row,
     basename,
+    join,
     parent,
 )
 from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
@@ -118,7 +119,9 @@ class Offers:
         for source in self._site.ledger.same_directory(self._site.id, listing.inode):
             if source == path or path.startswith(f"{source}/") or self.moves_from(source):
                 continue
-            rows = self._site.ledger.rows(self._site.id, source)
+            found = self._site.ledger.rows(self._site.id, source).items()
+            # What is known to have gone elsewhere says nothing.
+            rows = {name: row for name, row in found if not self._queue.moves_from(self._name, join(source, name))}
             alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
             if rows and 2 * alike >= len(rows) and self._is_ours(source) and self._stays_selected(source, path):
                 rename = RenameDir(self._name, path, source, listing.inode)
@@ -168,12 +171,23 @@ class Offers:
                 if self.is_recorded(path):
                     # What was seen in it was passed over, and a look at the directory above does not enter it.
                     self._site.dirty.mark_directory(path, at.now)
+        if isinstance(action, Rename | RenameDir):
+            self._look_above(action.source, at.now)
+
+    def _look_above(self, source: str, now: float) -> None:
+        """Nothing leaves this path any more: look at the directories above that had to wait for it."""
+        while self.again and source:
+            source = parent(source)
+            if source in self.again:
+                self.again.discard(source)
+                self._site.dirty.mark(source, now)
 
     def take_over(self, now: float) -> None:
         """What a rename was to take away at the server, and does not: now somebody else has to."""
         for path in self._queue.freed(self._name):
             self.again.discard(path)
             self._site.dirty.mark(path, now)
+            self._look_above(path, now)
             if self._site.spec.follow_symlinks and self.is_recorded(path):
                 # A directory that a link led to for a moment: what waited below it was taken back.
                 self._site.dirty.mark_deep(path, now)

@@ -321,7 +321,7 @@ class Removals:
         if kind is Kind.FILE:
             since = self.absent.note(path, 1, at.now - gone_s)
         else:
-            since = self.absent.note_directory(path, site.ledger.files_below(site.id, path), at.now - gone_s)
+            since = self.absent.note_directory(path, self._files_to_go(path), at.now - gone_s)
         if since <= self._discarded or (self._discards_unseen and self._is_published_source()):
             self.absent.back(path)
             self._end_discard()
@@ -334,6 +334,22 @@ class Removals:
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)
         return True
+
+    def _files_to_go(self, directory: str) -> int:
+        """How many published files are below a directory that is gone, but for those that get other names."""
+        site = self._site
+        leaving = sum(self._files_at(path) for path in site.queue.leaving(site.spec.name, directory))
+        return max(0, site.ledger.files_below(site.id, directory) - leaving)
+
+    def _files_at(self, path: str) -> int:
+        row = self._site.ledger.row(self._site.id, path)
+        if row is None or row.kind is Kind.FILE:
+            return int(row is not None)
+        return self._site.ledger.files_below(self._site.id, path)
+
+    def leaves(self, path: str) -> None:
+        """What is published here gets another name: it is not deleted with a directory above it that is gone."""
+        self.absent.leaves(path, self._files_at(path))
 
     def _gone_for_good(self, path: str, kind: Kind, at: Moment) -> bool:
         """Nothing is to be awaited any more; the answer is that of `gone`."""
@@ -427,6 +443,7 @@ class Removals:
 
     def spare(self, directory: str) -> None:
         """A directory that is gone was found under another name: nothing in it is deleted."""
+        self.leaves(directory)
         self.absent.back(directory)
         self.absent.spare(directory)
 

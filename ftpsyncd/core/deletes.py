@@ -144,6 +144,15 @@ class Deletes:
         self._put(path, Absence(since, files, min(files, self._allowed.get(path, 0))))
         return since
 
+    def leaves(self, path: str, files: int) -> None:
+        """So many files below a directory, perhaps one that is gone, get other names: they are not deleted with it."""
+        while path:
+            path = parent(path)
+            if (absence := self._absent.get(path)) is not None:
+                left = max(0, absence.files - files)
+                self._put(path, Absence(absence.since, left, min(left, absence.approved)))
+                return
+
     def back(self, path: str) -> None:
         """A path is there again, or its absence has been dealt with."""
         self._dealt_with(path)

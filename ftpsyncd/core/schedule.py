@@ -185,6 +185,11 @@ class Queue:
         """Whether a rename away from this path waits or runs."""
         return (mapping, path) in self._sources
 
+    def leaving(self, mapping: str, directory: str) -> list[str]:
+        """The paths below a directory that renames away from there, which wait or run, will leave."""
+        prefix = f"{directory}/" if directory else ""
+        return [path for each, path in self._sources if each == mapping and path.startswith(prefix)]
+
     def freed(self, mapping: str) -> set[str]:
         """Paths that a rename was to leave and that stay, since it was taken back or replaced; each is told once."""
         return self._freed.pop(mapping, set())

@@ -592,6 +592,61 @@ def test_more_deletes_than_allowed_wait_for_a_person():
         world.close()
 
 
+def sorted_apart(*, deletes: DeletePolicy = DeletePolicy.MIRROR, empty_dirs: bool = False) -> World:
+    """While nothing ran, more files than may be deleted were moved from one directory into several new ones."""
+    world = World(deletes=deletes, empty_dirs=empty_dirs)
+    names = [str(number) for number in range(3 * MAX_DELETES)]
+    world.drop.make_folder("old")
+    for name in names:
+        world.drop.write(f"old/{name}", 20)
+    world.do(("go_on", 30.0))
+    world.do(("crash",))
+    for number, name in enumerate(names):
+        world.drop.make_folder(f"new{number % 3}")
+        world.drop.rename(f"old/{name}", f"new{number % 3}/{name}")
+    world.drop.delete("old")
+    world.do(("pass_time", 60.0))
+    return world
+
+
+@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.KEEP])
+@pytest.mark.parametrize("empty_dirs", [False, True])
+def test_what_got_other_names_while_nothing_ran_is_no_delete(deletes: DeletePolicy, empty_dirs: bool):  # noqa: FBT001
+    world = sorted_apart(deletes=deletes, empty_dirs=empty_dirs)
+    try:
+        world.do(("offline",))
+        world.do(("start",))
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == 0
+        world.do(("online",))
+        world.do(("go_on", 400.0))
+        assert world._ledger.hold(world._mirror.id) is None
+        assert not [event for event in world.events if event.kind is EventKind.HELD]
+        moved = [event for event in world.events if event.kind is EventKind.RENAMED]
+        assert len(moved) == 3 * MAX_DELETES
+        assert world._published().keys() == world.drop.files().keys()
+        assert f"{BASE}/old" not in world.server.dirs or deletes is DeletePolicy.KEEP
+    finally:
+        world.close()
+
+
+def test_what_is_gone_counts_beside_what_only_got_other_names():
+    world = sorted_apart()
+    try:
+        for number in range(MAX_DELETES + 1):
+            delete(world, f"new{number % 3}/{number}")
+        world.do(("offline",))
+        world.do(("start",))
+        world.do(("go_on", 30.0))
+        assert world._mirror.removals.held == MAX_DELETES + 1
+        world.do(("online",))
+        world.do(("go_on", 400.0))
+        assert world._mirror.removals.held == MAX_DELETES + 1
+        assert len(world.server.files) == 3 * MAX_DELETES
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("trouble", [("crash",), ("offline",), ("lose_connections", "MLST", LOST_CONNECTIONS)])
 def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(trouble: Op):
     for steps in range(STEPS):
