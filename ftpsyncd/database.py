@@ -18,7 +18,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,8 @@ class Database:
         path: the file; its directory must exist.
         migrations: the script at index n turns a file of schema n into one of schema n + 1.
         read_only: the file must exist.
+        scratch: a copy of it, of this moment, that nobody else sees and that is gone when it is closed; an empty one
+            where there is no file. SQLite keeps it in memory, and what is more than its cache in a temporary file.
 
     Raises:
         LedgerDamagedError: it is damaged.
@@ -87,13 +89,16 @@ class Database:
         LedgerError: it cannot be opened.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str], *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, migrations: Sequence[str], *, read_only: bool = False, scratch: bool = False
+    ) -> None:
         self.path = path
         self.trouble = ""
         """Why nothing can be written now, in words; empty if all is well."""
         self.in_order = True
         """It was closed in order when it was last used (or it is new)."""
         self._read_only = read_only
+        self._scratch = scratch
         self._writing = False
         self._statements: list[_Statement] = []
         """Everything since the last commit."""
@@ -104,7 +109,12 @@ class Database:
         self._alone_since: int | None = None
         """Read without any lock, since nobody writes: when it was written last."""
         with self._errors("open"):
-            self._db = self._reader() if read_only else self._writer()
+            if read_only:
+                self._db = self._reader()
+            elif scratch:
+                self._db = self._copy()
+            else:
+                self._db = self._writer()
             try:
                 self.version = self._known_version(len(migrations))
                 if not read_only:
@@ -152,6 +162,21 @@ class Database:
             return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
         return db
 
+    def _copy(self) -> sqlite3.Connection:
+        """A database of nobody else's (https://sqlite.org/inmemorydb.html, "Temporary Databases")."""
+        db = sqlite3.connect("", isolation_level=None)
+        try:
+            if self.path.exists():
+                with closing(self._reader()) as source:
+                    source.backup(db)
+            # A journal is needed by nobody: what is half done is thrown away with the rest.
+            db.execute("PRAGMA journal_mode=OFF")
+            db.execute("PRAGMA synchronous=OFF")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
     def _known_version(self, newest: int) -> int:
         version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > newest:
@@ -160,12 +185,16 @@ class Database:
         return version
 
     def _prepare(self, migrations: Sequence[str]) -> None:
-        self.in_order = not self.version or self._db.execute("PRAGMA application_id").fetchone()[0] == _CLOSED
+        # Of a copy it is asked whoever works with the file.
+        self.in_order = (
+            self._scratch or not self.version or self._db.execute("PRAGMA application_id").fetchone()[0] == _CLOSED
+        )
         if not self.in_order:
             problem = _problem_of(self._db)
             if problem:
                 raise self._damaged(problem)
-        self._db.execute("PRAGMA journal_mode=WAL")
+        if not self._scratch:
+            self._db.execute("PRAGMA journal_mode=WAL")
         if self.version < len(migrations):
             # All or nothing: what breaks off leaves the file as it was.
             scripts = "".join(migrations[self.version :])
@@ -241,7 +270,7 @@ class Database:
             self._begin()
             return self._execute(statement)
         except sqlite3.Error as error:
-            if self._read_only or _code(error) not in _UNWRITABLE:
+            if not self._is_kept(error):
                 self._statements.pop()
                 raise self._error("write", error) from error
             return self._keep_in_memory(error)
@@ -262,7 +291,7 @@ class Database:
         try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            if _code(error) not in _UNWRITABLE:
+            if not self._is_kept(error):
                 raise self._error("write", error) from error
             self._keep_in_memory(error)
             return
@@ -276,6 +305,10 @@ class Database:
             self._db.close()
             with self._errors("open"):
                 self._db = self._writer()
+
+    def _is_kept(self, error: sqlite3.Error) -> bool:
+        """Whether what cannot be written for this is kept for later."""
+        return not (self._read_only or self._scratch) and _code(error) in _UNWRITABLE
 
     def _keep_in_memory(self, error: sqlite3.Error) -> Cursor:
         """The file cannot be written: the transaction goes on in memory, whole, whatever SQLite has undone of it."""

@@ -213,9 +213,10 @@ class Engine:
         """Messages, waiting for the first one until the next deadline."""
         now = self._clock.monotonic()
         # While the workers have much to do, what they say is handled together.
-        return self.mailbox.wait(self._next_due(now) - now, gather=lambda: busy(self.servers.values()))
+        return self.mailbox.wait(self.next_due(now) - now, gather=lambda: busy(self.servers.values()))
 
-    def _next_due(self, now: float) -> float:
+    def next_due(self, now: float) -> float:
+        """When there will be something to do although no message comes; in monotonic seconds, perhaps past."""
         dues = [now + CHECK_EVERY_S, *self._check_at.values()]
         if self.ledger.overfull:
             return min(dues)

@@ -7,7 +7,7 @@ when or for whom. Used through `ledger.Ledger.failures`.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.database import Cursor
@@ -74,6 +74,15 @@ class Failures:
             (mapping, limit),
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor]
+
+    def all(self, mapping: int) -> Iterator[tuple[str, Failure]]:
+        """The failures of a mapping, in the order of their directories."""
+        cursor = self._read(
+            "SELECT dir, name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy,"
+            " failed_ns FROM failure WHERE mapping=? ORDER BY dir, name",
+            (mapping,),
+        )
+        return ((join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor)
 
     def counts(self, mapping: int) -> FailureCounts:
         """How many paths wait for another try, how many are parked, and how many are held."""

@@ -80,6 +80,7 @@ class Ledger:
     Args:
         path: the database file; its directory must exist.
         read_only: for commands that only look; the file must exist.
+        scratch: a copy to try something with, that is gone when it is closed; empty where there is no file.
         keep_history_s: how long receipts are kept; 0: none are written.
 
     Raises:
@@ -88,9 +89,11 @@ class Ledger:
         LedgerError: it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False, keep_history_s: float = 30 * 86400.0) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, scratch: bool = False, keep_history_s: float = 30 * 86400.0
+    ) -> None:
         self.path = path
-        self._db = Database(path, MIGRATIONS, read_only=read_only)
+        self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch)
         self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
         self.failures = Failures(self._write, self._read)
         self.alike = Alike(self._read)

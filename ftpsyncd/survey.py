@@ -33,8 +33,21 @@ def open_ledger(config: Config) -> Ledger | None:
     try:
         return Ledger(path, read_only=True) if path.exists() else None
     except OSError as error:
-        remedy = "Use sudo, or ask the running daemon."
-        raise LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy) from error
+        raise _closed(path, error) from error
+
+
+def ledger_to_try(config: Config) -> Ledger:
+    """A copy of the ledger for trying what comes of something; empty if nothing was ever published."""
+    path = config.state_dir / LEDGER
+    try:
+        return Ledger(path, scratch=True, keep_history_s=0)
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def _closed(path: Path, error: OSError) -> LedgerError:
+    remedy = "Use sudo, or ask the running daemon."
+    return LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy)
 
 
 def locate(config: Config, path: str) -> tuple[MappingSpec, str] | None:

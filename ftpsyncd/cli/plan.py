@@ -28,7 +28,11 @@ from ftpsyncd.quoting import one_line, quote
 @json_option
 @common_options
 def plan(mappings: Sequence[str], *, as_json: bool) -> None:
-    """Show what a pass would do, and why. Touches neither the server nor the ledger."""
+    """Show what a pass would do, and why. Touches neither the server nor the ledger.
+
+    The server is not asked, either: what it has already, of the same size and date, is listed as an upload, and the
+    pass finds out that it need not be sent.
+    """
     start_log(given(), level="warning")
     config = load_config(given())
     show(config, chosen(config, mappings), as_json=as_json)
@@ -96,4 +100,5 @@ COLOURS = {
     "wait": "yellow",
     "paused": "yellow",
     "parked": "red",
+    "sweep": "cyan",
 }

@@ -1,4 +1,4 @@
-"""Names at the server that are not the user's: temporary files and the trash; and what it may take for one. Pure."""
+"""Names at the server: those that are not the user's, how any of them travels, and what it may take for one. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.model import parent
+from ftpsyncd.quoting import named, quote
 
 SUFFIX = ".filepart"
+_IAC = b"\xff"
 TRASH = ".ftpsyncd-trash"
 _NAME_MAX = 143
 """What eCryptfs leaves of 255, as in the encrypted folders of a Synology: a name that fits there must not be too long
@@ -35,6 +38,34 @@ def temporary(remote: str, owner: str) -> str:
 def final(remote: str) -> str:
     """A remote path without the tail that `temporary` gives it; a long name may have lost more."""
     return _TAIL.sub("", remote)
+
+
+def on_the_wire(path: str, encoding: str) -> bytes:
+    """A path as it travels to a server.
+
+    Args:
+        path: absolute.
+        encoding: of names there; its name in Python.
+
+    Raises:
+        NameNotSendableError: the path holds CR, LF or NUL, or characters that the encoding lacks.
+    """
+    if not path.isprintable() and any(c in path for c in "\r\n\0"):
+        raise NameNotSendableError(f"The name {named(path)} holds a line break or NUL, which FTP cannot carry.")
+    try:
+        name = path.encode(encoding, "surrogateescape")
+    except UnicodeEncodeError as error:
+        what = f"cannot be written in the server's encoding {encoding}"
+        raise NameNotSendableError(f"The name {quote(final(path))} {what}.") from error
+    if name.count(b"/") != path.count("/"):
+        # As ISO-2022-JP and UTF-7 do: it would be another path. Line breaks come of no encoding that keeps ASCII.
+        what = "is none in the server's encoding: that makes slashes"
+        raise NameNotSendableError(f"The name {quote(final(path))} {what}.")
+    if _IAC in name:
+        # Telnet's escape (RFC 854): proftpd wants it doubled, vsftpd and pyftpdlib would store the doubled byte.
+        what = "holds the byte 0xFF, which servers read differently"
+        raise NameNotSendableError(f"The name {quote(final(path))} {what}.")
+    return name
 
 
 def trial(temporary: str) -> str:

@@ -30,7 +30,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.quoting import named, quote
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
 from ftpsyncd.remote.data import ACTIVE_REMEDY
 from ftpsyncd.remote.looking import HOME
@@ -48,7 +48,6 @@ BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""
 AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
-_IAC = b"\xff"
 
 
 class Session:
@@ -128,25 +127,9 @@ class Session:
         """A path as it travels.
 
         Raises:
-            NameNotSendableError: the path holds CR, LF or NUL, or characters that the server's encoding lacks.
+            NameNotSendableError: as `names.on_the_wire`.
         """
-        if not path.isprintable() and any(c in path for c in "\r\n\0"):
-            raise NameNotSendableError(f"The name {_called(path)} holds a line break or NUL, which FTP cannot carry.")
-        try:
-            name = path.encode(self.account.spec.encoding, "surrogateescape")
-        except UnicodeEncodeError as error:
-            raise NameNotSendableError(
-                f"The name {_called(path)} cannot be written in the server's encoding {self.account.spec.encoding}."
-            ) from error
-        if name.count(b"/") != path.count("/"):
-            # As ISO-2022-JP and UTF-7 do: it would be another path. Line breaks come of no encoding that keeps ASCII.
-            raise NameNotSendableError(
-                f"The name {_called(path)} is none in the server's encoding: that makes slashes."
-            )
-        if _IAC in name:
-            # Telnet's escape (RFC 854): proftpd wants it doubled, vsftpd and pyftpdlib would store the doubled byte.
-            raise NameNotSendableError(f"The name {_called(path)} holds the byte 0xFF, which servers read differently.")
-        return name
+        return names.on_the_wire(path, self.account.spec.encoding)
 
     def exchange(self, commands: Sequence[bytes], timeout_s: float | None = None) -> list[Reply]:
         """Send commands, read one final reply each: in one write where the server can take it.
@@ -466,8 +449,3 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _called(path: str) -> str:
-    """A path for people: that of the file, where it is its temporary one."""
-    return quote(names.final(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ def test_deletes_that_a_person_approved_do_not_count(ftpsyncd, config_file, appr
     assert [each["held"] for each in document["planned"] if each["verb"] != "wait"] == [False] * len(GONE)
     config_file.write_text(config_file.read_text().replace("max_deletes: 1", "max_deletes: 0"))
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
-    assert "held: 1 files at once are more than max_deletes (0) allows" in told
+    assert "held: 3 files at once are more than max_deletes (0) allows" in told
 
 
 def test_a_ledger_that_knows_no_approvals_yet_is_read_all_the_same(ftpsyncd, config_file):
@@ -174,7 +175,8 @@ def test_what_waits_is_no_action(ftpsyncd, config_file):
     (config_file.parent / "gallery" / "a.jpg").write_text("x")
     with (config_file.parent / "gallery" / "a.jpg").open("a"):
         told = ftpsyncd("plan", "gallery", "-c", config_file).out
-    assert told.endswith("Nothing else to do.\n")
+    # A pass finds out when it is about to send the file.
+    assert told.endswith("1 action: 1 make_dir\n")
 
 
 def without_the_first_look(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -195,9 +197,10 @@ def test_a_directory_that_takes_the_place_of_a_file_comes_after_it_is_gone(ftpsy
     (config_file.parent / "gallery" / "x.jpg" / "sub" / "a.jpg").write_text("x")
     assert planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file)) == [
         ("delete", "x.jpg"),
+        ("delete", "y.jpg"),
+        ("make_dir", "x.jpg"),
         ("make_dir", "x.jpg/sub"),
         ("upload", "x.jpg/sub/a.jpg"),
-        ("delete", "y.jpg"),
     ]
 
 
@@ -231,3 +234,40 @@ def test_a_new_directory_is_listed_once_where_empty_ones_are_made_too(ftpsyncd, 
     (config_file.parent / "gallery" / "sub" / "a.jpg").write_text("x")
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert found == [("make_dir", ""), ("make_dir", "sub"), ("upload", "sub/a.jpg"), ("make_dir", "sub/empty")]
+
+
+def test_a_name_that_cannot_be_sent_is_not_told_as_sent(ftpsyncd, config_file):
+    """A `sync` parks it: it was listed as an upload until one had run."""
+    (config_file.parent / "gallery" / "a\nb.jpg").write_text("x")
+    (config_file.parent / "gallery" / "c\rd").mkdir()
+    (config_file.parent / "gallery" / "c\rd" / "e.jpg").write_text("x")
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert [each for each in found if each[0] != "parked"] == [("make_dir", "")]
+    assert {path for verb, path in found if verb == "parked"} >= {"a\nb.jpg", "c\rd/e.jpg"}
+
+
+def test_a_directory_that_got_another_name_is_one_line(ftpsyncd, config_file):
+    gallery = config_file.parent / "gallery"
+    (gallery / "new").mkdir()
+    config = load(config_file)
+    publish(config_file, [])
+    spec = config.mappings["gallery"]
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        mapping = ledger.mapping(spec.name, destination(spec, config.servers["web"]))
+        ledger.put(mapping, "old", Row(Kind.DIR, fingerprint_of((gallery / "new").stat()), b"", 1))
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            (gallery / "new" / name).write_text("x")
+            ledger.put(mapping, f"old/{name}", Row(Kind.FILE, fingerprint_of((gallery / "new" / name).stat()), b"", 1))
+    (gallery / "new" / "c.jpg").write_text("changed")
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert without_the_first_look(found) == [("rename", "new"), ("upload", "new/c.jpg")]
+    told = ftpsyncd("plan", "gallery", "-c", config_file).out
+    assert "gallery: new  (directory renamed from old)" in told
+
+
+def test_a_plan_does_not_wait_for_what_a_pass_waits_for(ftpsyncd, config_file):
+    config_file.write_text(config_file.read_text().replace("settle: 0s}", "settle: 20s}"))
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    began = time.monotonic()
+    assert ("upload", "a.jpg") in planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert time.monotonic() - began < 10
