@@ -6,27 +6,18 @@ again at once, and directories that had to be made for it, which are removed.
 
 from __future__ import annotations
 
-import errno
-import itertools
 import os
 import secrets
 import shutil
-import socket
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import partial
-from pathlib import Path
 from typing import BinaryIO
 
-from ftpsyncd import alerts, patience
+from ftpsyncd import alerts
 from ftpsyncd.config import Config, check_secrets
-from ftpsyncd.config.places import too_long_for_socket
-from ftpsyncd.control import whereabouts
 from ftpsyncd.core import names
-from ftpsyncd.errors import ConfigError, ExitCode, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
-from ftpsyncd.ledger import LEDGER
+from ftpsyncd.errors import ConfigError, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
+from ftpsyncd.findings import Area, Finding, Level, number
+from ftpsyncd.machine import machine
 from ftpsyncd.model import parent, remote_join
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote.account import connect as connect_session
@@ -34,53 +25,11 @@ from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.remote.wire import tls_context
-from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode, WatchMode
+from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode
 
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
-SOME_BYTES = 65536
-INOTIFY = Path("/proc/sys/fs/inotify")
-LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
-"""Files of the state directory that outlive a process: another user may have made them."""
 
 Connect = Callable[[ServerSpec], RemoteSession]
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class Area(StrEnum):
-    """Where a finding was made; decides the exit code."""
-
-    CONFIG = "config"
-    MACHINE = "machine"
-    SERVER = "server"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    area: Area
-    subject: str
-    """``config``, ``mapping NAME``, ``server NAME`` and so on."""
-    message: str
-    """One sentence."""
-    remedy: str = ""
-    """What a person can do; empty when nothing is to be done."""
-
-
-def exit_code(findings: Iterable[Finding]) -> int:
-    """78 if the configuration or this machine must be mended, else 75 if a server must, else 0."""
-    areas = {finding.area for finding in findings if finding.level is Level.ERROR}
-    if areas - {Area.SERVER}:
-        return ExitCode.CONFIG
-    return ExitCode.TEMPFAIL if areas else ExitCode.DONE
 
 
 def check(config: Config, *, offline: bool, connect: Connect = connect_session) -> Iterator[Finding]:
@@ -93,13 +42,7 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
     """
     yield from _config(config)
     yield from _alerts(config)
-    yield from _state_dir(config.state_dir)
-    yield from _socket(config.control.socket)
-    yield from _listener(config)
-    seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
-    for mapping in config.mappings.values():
-        yield seen.get(mapping.name) or _silent(mapping)
-    yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
+    yield from machine(config)
     if offline:
         return
     for server in config.servers.values():
@@ -111,7 +54,7 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
 
 
 def _config(config: Config) -> Iterator[Finding]:
-    counts = f"{_number(len(config.servers), 'server')}, {_number(len(config.mappings), 'mapping')}"
+    counts = f"{number(len(config.servers), 'server')}, {number(len(config.mappings), 'mapping')}"
     yield Finding(Level.OK, Area.CONFIG, "config", f"{config.path} is valid: {counts}.")
     for warning in config.warnings:
         yield Finding(Level.WARNING, Area.CONFIG, "config", str(warning))
@@ -162,155 +105,6 @@ def _unfit_address(webhook: Callable[[], str]) -> str:
         return alerts.unfit(webhook())
     except ConfigError:
         return ""  # it cannot be read, which was told
-
-
-# ── This machine ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _state_dir(state_dir: Path) -> Iterator[Finding]:
-    above = (state_dir, *state_dir.parents)
-    place = next(folder for folder in above if os.path.exists(folder))  # noqa: PTH110 - Path.exists raises: one is closed
-    try:
-        with tempfile.TemporaryFile(dir=place) as scratch:
-            # A full disk takes an empty file.
-            scratch.write(bytes(SOME_BYTES))
-    except OSError as error:
-        yield Finding(
-            Level.ERROR,
-            Area.MACHINE,
-            "state_dir",
-            f"{state_dir} cannot be written: {_reason(error)}.",
-            "Free space on that disk."
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}
-            else "Make it writable for the user that runs ftpsyncd, or set state_dir.",
-        )
-        return
-    closed = next((path for path in map(state_dir.joinpath, LASTING) if path.exists() and not _is_ours(path)), None)
-    if closed is not None:
-        # Perhaps a `sync` of root has made it in a directory that is the service's.
-        yield Finding(
-            Level.ERROR,
-            Area.MACHINE,
-            "state_dir",
-            f"{closed} cannot be read and written by this user.",
-            "All in it has to belong to the user that runs ftpsyncd; for the service:"
-            f" `chown -R ftpsyncd: {state_dir}`.",
-        )
-    else:
-        made = "" if place == state_dir else " (it is made at the first start)"
-        yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
-
-
-def _socket(path: Path | None) -> Iterator[Finding]:
-    if path is not None and too_long_for_socket(path):
-        yield Finding(
-            Level.ERROR,
-            Area.MACHINE,
-            "control",
-            f"The path of the control socket {path} is too long: the daemon does not start.",
-            "Set `control.socket` to a path of at most 107 bytes.",
-        )
-
-
-def _listener(config: Config) -> Iterator[Finding]:
-    """Whether a daemon could listen where it should, unless one may do so now."""
-    places = (config.control.socket, whereabouts.noted(config.state_dir))
-    if config.control.http is None or any(place is not None and _is_in_use(place) for place in places):
-        return
-    host, port = config.control.http
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, port))
-        except OSError as error:
-            yield Finding(
-                Level.ERROR,
-                Area.MACHINE,
-                "control",
-                f"Nobody can listen on port {port} of {host}: {_reason(error)}; the daemon does not start.",
-                "Set `control.http` to a free port, or leave it out.",
-            )
-
-
-def _is_in_use(path: Path) -> bool:
-    """Whether a daemon listens on a control socket, or one that this user may not ask."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            sock.connect(os.fspath(path))
-        except OSError as error:
-            return isinstance(error, PermissionError)
-    return True
-
-
-def _is_ours(path: Path) -> bool:
-    return os.access(path, os.R_OK | os.W_OK, effective_ids=True)
-
-
-def _folder(mapping: MappingSpec) -> Finding:
-    subject = f"mapping {mapping.name}"
-    try:
-        with os.scandir(mapping.local) as entries:
-            next(entries, None)
-    except FileNotFoundError:
-        return Finding(
-            Level.WARNING,
-            Area.MACHINE,
-            subject,
-            f"{mapping.local} is not there; nothing is published or deleted until it is.",
-            "Mount or create the folder; publishing starts by itself.",
-        )
-    except OSError as error:
-        return Finding(
-            Level.ERROR,
-            Area.MACHINE,
-            subject,
-            f"{mapping.local} cannot be read: {_reason(error)}.",
-            "Let the user that runs ftpsyncd read the folder, or correct `local`.",
-        )
-    if not os.access(mapping.local, os.X_OK, effective_ids=True):
-        return Finding(
-            Level.ERROR,
-            Area.MACHINE,
-            subject,
-            f"{mapping.local} can be listed, but not entered: no file in it can be read.",
-            "Let the user that runs ftpsyncd enter the folder, too (x, or X with setfacl).",
-        )
-    return Finding(Level.OK, Area.MACHINE, subject, f"{mapping.local} can be read.")
-
-
-def _silent(mapping: MappingSpec) -> Finding:
-    return Finding(
-        Level.WARNING,
-        Area.MACHINE,
-        f"mapping {mapping.name}",
-        f"The disk of {mapping.local} has not answered for {patience.ANSWER_S:g} s.",
-        "Check the mount, and the file server behind it; publishing goes on by itself when it answers.",
-    )
-
-
-def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
-    try:
-        limit = int((INOTIFY / "max_user_watches").read_text())
-    except (OSError, ValueError):
-        return
-    watched = [mapping for mapping in mappings if mapping.watch is not WatchMode.POLL]
-    folders = (folder for mapping in watched for folder in os.walk(mapping.local))
-    found = sum(1 for _ in itertools.islice(folders, limit))
-    if found >= limit:
-        yield Finding(
-            Level.WARNING,
-            Area.MACHINE,
-            "inotify",
-            f"There are more folders to watch than the system allows ({limit:,}); the rest is polled.",
-            f"Allow more: sysctl fs.inotify.max_user_watches={limit * 4}",
-        )
-    elif watched:
-        message = f"{_number(found, 'folder')} to watch; the system allows {limit:,}."
-        yield Finding(Level.OK, Area.MACHINE, "inotify", message)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 # ── The servers ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -452,7 +246,3 @@ def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError
     if isinstance(error, NameRefusedError):
         error.message = f"The remote directory {parent(path)} cannot be written: {error.message}"
     return error
-
-
-def _number(count: int, one: str) -> str:
-    return f"{count:,} {one}{'' if count == 1 else 's'}"

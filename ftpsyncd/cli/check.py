@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ftpsyncd import check as checks
-from ftpsyncd.check import Finding, Level
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import Marks, console, emit, marks, number, words
 from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.findings import Finding, Level, exit_code
 
 LOOKS = {Level.OK: ("good", "green"), Level.WARNING: ("call", "yellow"), Level.ERROR: ("bad", "bold red")}
 
@@ -39,10 +39,10 @@ def check(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     found = checks.check(config, offline=offline)
     if as_json:
         findings = list(found)
-        code = checks.exit_code(findings)
+        code = exit_code(findings)
         emit({"findings": findings, "exit_code": code})
     else:
-        code = checks.exit_code(show(found))
+        code = exit_code(show(found))
     ctx.exit(code)
 
 

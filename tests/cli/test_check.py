@@ -14,10 +14,11 @@ from typing import IO
 import pytest
 
 from ftpsyncd import patience
-from ftpsyncd.check import Area, Finding, Level, check, exit_code
+from ftpsyncd.check import check
 from ftpsyncd.config import Config, ControlSpec, load
 from ftpsyncd.control import whereabouts
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
+from ftpsyncd.findings import Area, Finding, Level, exit_code
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
@@ -400,7 +401,7 @@ def test_a_missing_password_is_an_error_of_the_configuration(tmp_path, config_fi
 
 def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_path, monkeypatch):
     (tmp_path / "max_user_watches").write_text("2\n")
-    monkeypatch.setattr("ftpsyncd.check.INOTIFY", tmp_path)
+    monkeypatch.setattr("ftpsyncd.machine.INOTIFY", tmp_path)
     (finding,) = [each for each in check(config, offline=True) if each.subject == "inotify"]
     assert finding.level is Level.WARNING
     assert "sysctl fs.inotify.max_user_watches=" in finding.remedy

@@ -1,0 +1,52 @@
+"""What `check` finds: records with a remedy each, and the exit code that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ftpsyncd.errors import ExitCode
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Area(StrEnum):
+    """Where a finding was made; decides the exit code."""
+
+    CONFIG = "config"
+    MACHINE = "machine"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    area: Area
+    subject: str
+    """``config``, ``mapping NAME``, ``server NAME`` and so on."""
+    message: str
+    """One sentence."""
+    remedy: str = ""
+    """What a person can do; empty when nothing is to be done."""
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """78 if the configuration or this machine must be mended, else 75 if a server must, else 0."""
+    areas = {finding.area for finding in findings if finding.level is Level.ERROR}
+    if areas - {Area.SERVER}:
+        return ExitCode.CONFIG
+    return ExitCode.TEMPFAIL if areas else ExitCode.DONE
+
+
+def number(count: int, one: str) -> str:
+    """So many of something, in words."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"

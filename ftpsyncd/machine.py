@@ -1,0 +1,185 @@
+"""What `check` looks at on this machine: state directory, control socket and port, folders, limits of the kernel.
+
+In: a configuration. Out: findings. Nothing stays that is made for a try.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from ftpsyncd import patience
+from ftpsyncd.config import Config
+from ftpsyncd.config.places import too_long_for_socket
+from ftpsyncd.control import whereabouts
+from ftpsyncd.findings import Area, Finding, Level, number
+from ftpsyncd.ledger import LEDGER
+from ftpsyncd.specs import MappingSpec, WatchMode
+
+SOME_BYTES = 65536
+INOTIFY = Path("/proc/sys/fs/inotify")
+LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
+"""Files of the state directory that outlive a process: another user may have made them."""
+
+
+def machine(config: Config) -> Iterator[Finding]:
+    """Look at this machine, in the order in which a person would mend it."""
+    yield from _state_dir(config.state_dir)
+    yield from _socket(config.control.socket)
+    yield from _listener(config)
+    seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
+    for mapping in config.mappings.values():
+        yield seen.get(mapping.name) or _silent(mapping)
+    yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
+
+
+def _state_dir(state_dir: Path) -> Iterator[Finding]:
+    above = (state_dir, *state_dir.parents)
+    place = next(folder for folder in above if os.path.exists(folder))  # noqa: PTH110 - Path.exists raises: one is closed
+    try:
+        with tempfile.TemporaryFile(dir=place) as scratch:
+            # A full disk takes an empty file.
+            scratch.write(bytes(SOME_BYTES))
+    except OSError as error:
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "state_dir",
+            f"{state_dir} cannot be written: {_reason(error)}.",
+            "Free space on that disk."
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}
+            else "Make it writable for the user that runs ftpsyncd, or set state_dir.",
+        )
+        return
+    closed = next((path for path in map(state_dir.joinpath, LASTING) if path.exists() and not _is_ours(path)), None)
+    if closed is not None:
+        # Perhaps a `sync` of root has made it in a directory that is the service's.
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "state_dir",
+            f"{closed} cannot be read and written by this user.",
+            "All in it has to belong to the user that runs ftpsyncd; for the service:"
+            f" `chown -R ftpsyncd: {state_dir}`.",
+        )
+    else:
+        made = "" if place == state_dir else " (it is made at the first start)"
+        yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _socket(path: Path | None) -> Iterator[Finding]:
+    if path is not None and too_long_for_socket(path):
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "control",
+            f"The path of the control socket {path} is too long: the daemon does not start.",
+            "Set `control.socket` to a path of at most 107 bytes.",
+        )
+
+
+def _listener(config: Config) -> Iterator[Finding]:
+    """Whether a daemon could listen where it should, unless one may do so now."""
+    places = (config.control.socket, whereabouts.noted(config.state_dir))
+    if config.control.http is None or any(place is not None and _is_in_use(place) for place in places):
+        return
+    host, port = config.control.http
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            yield Finding(
+                Level.ERROR,
+                Area.MACHINE,
+                "control",
+                f"Nobody can listen on port {port} of {host}: {_reason(error)}; the daemon does not start.",
+                "Set `control.http` to a free port, or leave it out.",
+            )
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a daemon listens on a control socket, or one that this user may not ask."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(os.fspath(path))
+        except OSError as error:
+            return isinstance(error, PermissionError)
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+
+
+def _folder(mapping: MappingSpec) -> Finding:
+    subject = f"mapping {mapping.name}"
+    try:
+        with os.scandir(mapping.local) as entries:
+            next(entries, None)
+    except FileNotFoundError:
+        return Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} is not there; nothing is published or deleted until it is.",
+            "Mount or create the folder; publishing starts by itself.",
+        )
+    except OSError as error:
+        return Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} cannot be read: {_reason(error)}.",
+            "Let the user that runs ftpsyncd read the folder, or correct `local`.",
+        )
+    if not os.access(mapping.local, os.X_OK, effective_ids=True):
+        return Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} can be listed, but not entered: no file in it can be read.",
+            "Let the user that runs ftpsyncd enter the folder, too (x, or X with setfacl).",
+        )
+    return Finding(Level.OK, Area.MACHINE, subject, f"{mapping.local} can be read.")
+
+
+def _silent(mapping: MappingSpec) -> Finding:
+    return Finding(
+        Level.WARNING,
+        Area.MACHINE,
+        f"mapping {mapping.name}",
+        f"The disk of {mapping.local} has not answered for {patience.ANSWER_S:g} s.",
+        "Check the mount, and the file server behind it; publishing goes on by itself when it answers.",
+    )
+
+
+def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
+    try:
+        limit = int((INOTIFY / "max_user_watches").read_text())
+    except (OSError, ValueError):
+        return
+    watched = [mapping for mapping in mappings if mapping.watch is not WatchMode.POLL]
+    folders = (folder for mapping in watched for folder in os.walk(mapping.local))
+    found = sum(1 for _ in itertools.islice(folders, limit))
+    if found >= limit:
+        yield Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            "inotify",
+            f"There are more folders to watch than the system allows ({limit:,}); the rest is polled.",
+            f"Allow more: sysctl fs.inotify.max_user_watches={limit * 4}",
+        )
+    elif watched:
+        message = f"{number(found, 'folder')} to watch; the system allows {limit:,}."
+        yield Finding(Level.OK, Area.MACHINE, "inotify", message)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
