@@ -8,9 +8,11 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -20,18 +22,23 @@ from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
 from ftpsyncd.findings import Area, Finding, Level, number
 from ftpsyncd.ledger import LEDGER
+from ftpsyncd.quoting import quote
 from ftpsyncd.specs import MappingSpec, WatchMode
 
 SOME_BYTES = 65536
 INOTIFY = Path("/proc/sys/fs/inotify")
+RUNTIME = Path("/run")
 LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
 """Files of the state directory that outlive a process: another user may have made them."""
 
 
 def machine(config: Config) -> Iterator[Finding]:
     """Look at this machine, in the order in which a person would mend it."""
-    yield from _state_dir(config.state_dir)
-    yield from _socket(config.control.socket)
+    state = list(_state_dir(config.state_dir))
+    yield from state
+    path = config.control.socket
+    if path is not None and not (path.parent == config.state_dir and state[0].level is Level.ERROR):
+        yield from _socket(path)
     yield from _listener(config)
     seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
     for mapping in config.mappings.values():
@@ -40,8 +47,7 @@ def machine(config: Config) -> Iterator[Finding]:
 
 
 def _state_dir(state_dir: Path) -> Iterator[Finding]:
-    above = (state_dir, *state_dir.parents)
-    place = next(folder for folder in above if os.path.exists(folder))  # noqa: PTH110 - Path.exists raises: one is closed
+    place = _nearest(state_dir)
     try:
         with tempfile.TemporaryFile(dir=place) as scratch:
             # A full disk takes an empty file.
@@ -73,15 +79,52 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
 
 
-def _socket(path: Path | None) -> Iterator[Finding]:
-    if path is not None and too_long_for_socket(path):
-        yield Finding(
-            Level.ERROR,
-            Area.MACHINE,
-            "control",
-            f"The path of the control socket {path} is too long: the daemon does not start.",
-            "Set `control.socket` to a path of at most 107 bytes.",
-        )
+def _socket(path: Path) -> Iterator[Finding]:
+    """Whether a daemon could make its control socket, unless one has made it."""
+    if _is_in_use(path):
+        return
+    remedy = "Set `control.socket` to a path at which the user that runs ftpsyncd can make a socket."
+    if too_long_for_socket(path):
+        trouble, remedy = "is too long", "Set `control.socket` to a path of at most 107 bytes."
+    elif os.path.lexists(path) and not path.is_socket():
+        trouble, remedy = "is taken by something that is no socket", "Move that away, or set `control.socket`."
+    else:
+        try:
+            _try_socket(path)
+        except OSError as error:
+            if path.parent.parent == RUNTIME and not os.path.lexists(path.parent):
+                message = f"{path.parent} is not there yet: systemd makes it for a service (`RuntimeDirectory=`)."
+                yield Finding(Level.OK, Area.MACHINE, "control", message)
+                return
+            trouble = f"cannot be used: {_reason(error)}"
+        else:
+            return
+    message = f"The path of the control socket {quote(str(path))} {trouble}: the daemon does not start."
+    yield Finding(Level.ERROR, Area.MACHINE, "control", message, remedy)
+
+
+def _try_socket(path: Path) -> None:
+    """Make a socket where the daemon's would be, or in a directory of ours where that has none yet, and remove it.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    above = _nearest(path.parent)
+    with ExitStack() as stack:
+        if above != path.parent:
+            above = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=above, prefix="ftpsyncd-check-")))
+        place = os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, place)
+        scratch = f"ftpsyncd-check-{secrets.token_hex(4)}"
+        with socket.socket(socket.AF_UNIX) as sock:
+            # The name of the trial is longer than the socket's own may be.
+            sock.bind(f"/proc/self/fd/{place}/{scratch}")
+        os.unlink(scratch, dir_fd=place)
+
+
+def _nearest(folder: Path) -> Path:
+    """A folder, or the one above it that is there."""
+    return next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110 - Path.exists raises: one is closed
 
 
 def _listener(config: Config) -> Iterator[Finding]:

@@ -271,6 +271,58 @@ def test_a_socket_whose_path_is_too_long_is_an_error(config):
     assert exit_code(findings) == 78
 
 
+def told_of_socket(config: Config, path: Path) -> list[Finding]:
+    control = config.control._replace(socket=path)
+    return [each for each in check(config._replace(control=control), offline=True) if each.subject == "control"]
+
+
+def test_a_socket_that_can_be_made_is_not_told_and_leaves_nothing(config):
+    with tempfile.TemporaryDirectory() as place:
+        assert told_of_socket(config, Path(place, "control.sock")) == []
+        assert told_of_socket(config, Path(place, "new", "sub", "control.sock")) == []
+        # As long as it may be: what is tried has another name.
+        assert told_of_socket(config, Path(place, "x" * (106 - len(place)))) == []
+        assert list(Path(place).iterdir()) == []
+
+
+def test_a_socket_that_a_killed_daemon_left_is_no_error(config):
+    with tempfile.TemporaryDirectory() as place, socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{place}/control.sock")
+        left.close()
+        assert told_of_socket(config, Path(place, "control.sock")) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/control.sock", "file/sub/control.sock", "folder"])
+def test_a_socket_that_cannot_be_made_is_an_error(config, name):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place, "file").touch()
+        Path(place, "folder").mkdir()
+        [found] = told_of_socket(config, Path(place, name))
+        assert (found.level, found.area) == (Level.ERROR, Area.MACHINE)
+        assert name in found.message
+        assert found.message.endswith("the daemon does not start.")
+        assert exit_code([found]) == 78
+
+
+@pytest.mark.root
+def test_a_socket_in_a_directory_without_rights_is_an_error(config, as_nobody):
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        for name in ("control.sock", "sub/control.sock"):
+            with as_nobody():
+                [found] = told_of_socket(config, Path(place, name))
+            assert found.level is Level.ERROR
+            assert "permission denied" in found.message
+
+
+@pytest.mark.root
+def test_a_directory_that_systemd_makes_for_the_socket_need_not_be_there(config, as_nobody):
+    with as_nobody():
+        [found] = told_of_socket(config, Path("/run/ftpsyncd-of-no-machine/control.sock"))
+    assert found.level is Level.OK
+    assert "RuntimeDirectory" in found.message
+
+
 def test_a_port_for_monitoring_that_is_taken_is_an_error_unless_a_daemon_has_it(config):
     with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as other:
         path = Path(place, "control.sock")
