@@ -41,6 +41,10 @@ CREATE INDEX history_time ON history(at_ns);
 CREATE INDEX history_open ON history(mapping, path, kind) WHERE open;
 """
 
+INDEX_OF_LAST = """
+CREATE INDEX history_last ON history(last_ns) WHERE last_ns>at_ns;     -- of what was tried again: few
+"""
+
 RECORDED = frozenset(
     {
         EventKind.PUBLISHED,
@@ -123,6 +127,7 @@ class History:
         write_many: one statement for many rows, likewise.
         read: a query.
         keep_s: how long receipts are kept; 0: none are written, and what there is goes.
+        last_is_indexed: whether the file has `INDEX_OF_LAST`; one of an older version that is only read has not.
     """
 
     def __init__(
@@ -132,8 +137,10 @@ class History:
         read: Callable[[str, tuple[object, ...]], Cursor],
         *,
         keep_s: float,
+        last_is_indexed: bool = True,
     ) -> None:
         self.keep_s = keep_s
+        self._by_last = "INDEXED BY history_last" if last_is_indexed else ""
         self._write = write
         self._write_many = write_many
         self._read = read
@@ -197,7 +204,24 @@ class History:
         return len(old)
 
     def page(self, query: HistoryQuery) -> list[Recorded]:
-        """The receipts that fit, newest first, at most ``query.limit``."""
+        """The receipts that fit, newest first, at most ``query.limit``.
+
+        Of what was tried again and again, a receipt is of all the time from the first try to the latest: it fits a
+        period that has anything of that.
+        """
+        if query.since_ns is None:
+            return self._found(query, "INDEXED BY history_time")
+        since_ns = _storable(query.since_ns)
+        found = self._found(query, "INDEXED BY history_time", "h.at_ns>=?", since_ns)
+        if len(found) < query.limit:
+            rest = query._replace(limit=query.limit - len(found))
+            earlier = "h.at_ns<? AND h.last_ns>=? AND h.last_ns>h.at_ns"
+            # All of them began earlier than those.
+            found += self._found(rest, self._by_last, earlier, since_ns, since_ns)
+        return found
+
+    def _found(self, query: HistoryQuery, index: str, begun: str = "", *moments: int) -> list[Recorded]:
+        """Receipts, newest first, of which ``begun`` is true, too; the query's ``since_ns`` is not used."""
         conditions, values = ["h.mapping=m.id"], list[object]()
 
         def require(condition: str, *given: object) -> None:
@@ -208,8 +232,8 @@ class History:
             require("m.name=?", query.mapping)
         if query.kinds:
             require(f"h.kind IN ({','.join('?' * len(query.kinds))})", *query.kinds)
-        if query.since_ns is not None:
-            require("h.at_ns>=?", _storable(query.since_ns))
+        if begun:
+            require(begun, *moments)
         if query.until_ns is not None:
             require("h.at_ns<?", _storable(query.until_ns))
         if query.path:
@@ -222,7 +246,7 @@ class History:
         # CROSS JOIN: the order of time comes from the index, so that a page costs no more than its receipts. All in one
         # row: for each row that it fetches, sqlite3 lets another thread run, and a daemon that publishes has many.
         page = (
-            f"SELECT {_COLUMNS} FROM history h INDEXED BY history_time CROSS JOIN mapping m"  # noqa: S608 - constants
+            f"SELECT {_COLUMNS} FROM history h {index} CROSS JOIN mapping m"  # noqa: S608 - constants
             f" WHERE {' AND '.join(conditions)} ORDER BY h.at_ns DESC, h.id DESC LIMIT ?"
         )
         sql = f"SELECT json_group_array(json_array({_FIELDS})) FROM ({page})"  # noqa: S608 - constants

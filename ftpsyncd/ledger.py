@@ -38,6 +38,7 @@ from ftpsyncd.tables import (
     ENCODING,
     ERRORS,
     HISTORY_SINCE,
+    LAST_SINCE,
     MIGRATIONS,
     PARTS_SINCE,
     RECEIVED_SINCE,
@@ -94,7 +95,13 @@ class Ledger:
     ) -> None:
         self.path = path
         self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch)
-        self.history = History(self._write, self._write_many, self._read, keep_s=keep_history_s)
+        self.history = History(
+            self._write,
+            self._write_many,
+            self._read,
+            keep_s=keep_history_s,
+            last_is_indexed=self._db.version >= LAST_SINCE,
+        )
         self.failures = Failures(self._write, self._read)
         self.alike = Alike(self._read)
         self._read_only = read_only

@@ -13,7 +13,7 @@ class HistoryQuery(NamedTuple):
     """Values of `EventKind`; all if empty."""
     since_ns: int | None = None
     until_ns: int | None = None
-    """Wall clock; the first is included, the second is not."""
+    """Wall clock; the first is included, the second is not. What was tried several times is of all the time between."""
     path: str = ""
     """Relative to the mapping's folder: this path and all below it."""
     before: tuple[int, int] | None = None

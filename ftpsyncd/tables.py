@@ -95,10 +95,10 @@ CREATE TABLE approved(
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING, _APPROVED)
+MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING, _APPROVED, history.INDEX_OF_LAST)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
-RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE = 2, 3, 4, 6
+RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE, LAST_SINCE = 2, 3, 4, 6, 7
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"

@@ -259,6 +259,46 @@ def test_receipts_can_be_chosen(filled: Ledger, wanted: dict[str, object], found
     assert [(r.at_ns - WALL) // S for r in receipts(filled, **wanted)] == found
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "found"),
+    [
+        (None, None, ["first", "long", "last"]),
+        (0, 10, ["first"]),
+        (10, 20, ["long"]),
+        (15, 16, ["long"]),
+        (50, None, ["long", "last"]),
+        (60, 61, ["long"]),
+        (61, None, []),
+        (20, 55, ["long", "last"]),
+    ],
+)
+def test_a_path_that_goes_on_failing_is_of_all_that_time(story: Story, since, until, found):
+    """It was found at its first try only: who asked for the last hour did not hear of it."""
+    story.mirror.site.tell(EventKind.PUBLISHED, "first", at_ns=WALL)
+    for at in (10, 30, 60):
+        story.mirror.site.tell(EventKind.FAILED, "long", "No.", at_ns=WALL + at * S, again=at > 10)
+    story.mirror.site.tell(EventKind.PUBLISHED, "last", at_ns=WALL + 50 * S)
+    wanted = {
+        **({} if since is None else {"since_ns": WALL + since * S}),
+        **({} if until is None else {"until_ns": WALL + until * S}),
+    }
+    assert [receipt.path for receipt in receipts(story.ledger, **wanted)] == found
+
+
+def test_pages_of_a_period_join_also_where_it_began_before(story: Story):
+    for number in range(4):
+        for at in (number, 50 + number):
+            story.mirror.site.tell(EventKind.FAILED, f"f{number}", "No.", at_ns=WALL + at * S, again=at >= 50)
+        story.mirror.site.tell(EventKind.PUBLISHED, f"p{number}", at_ns=WALL + (40 + number) * S)
+    story.ledger.history.flush()
+    seen: list[str] = []
+    before = None
+    while page := story.ledger.history.page(HistoryQuery(since_ns=WALL + 30 * S, limit=3, before=before)):
+        seen += [r.path for r in page]
+        before = page[-1].at_ns, page[-1].id
+    assert seen == ["p3", "p2", "p1", "p0", "f3", "f2", "f1", "f0"]
+
+
 def test_pages_join_without_gap_or_repetition_even_within_one_moment(story: Story):
     for number in range(10):
         story.mirror.site.tell(EventKind.PUBLISHED, str(number), at_ns=WALL + number // 4)
@@ -277,9 +317,12 @@ def test_a_page_comes_from_the_index(filled: Ledger):
         filled._db._db.set_trace_callback(statements.append)
         filled.history.page(wanted)
         filled._db._db.set_trace_callback(None)
-        plan = " ".join(row[3] for row in filled._db._db.execute(f"EXPLAIN QUERY PLAN {statements[0]}"))
-        assert "history_time" in plan
-        assert "TEMP B-TREE" not in plan
+        plans = [" ".join(r[3] for r in filled._db._db.execute(f"EXPLAIN QUERY PLAN {sql}")) for sql in statements]
+        assert "history_time" in plans[0]
+        assert "TEMP B-TREE" not in plans[0]
+        # What began before and was tried again: few.
+        assert all("SEARCH h USING INDEX history_last (last_ns>?)" in plan for plan in plans[1:])
+        assert len(plans) == 1 + (wanted.since_ns is not None)
 
 
 def test_what_is_asked_of_one_path_comes_from_an_index(filled: Ledger):

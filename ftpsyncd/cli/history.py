@@ -156,7 +156,7 @@ def facts_of(receipt: Receipt) -> Iterator[str]:
         tries = number(receipt.attempts, "try", "tries")
         if receipt.last != receipt.at:
             between = datetime.fromisoformat(receipt.last) - datetime.fromisoformat(receipt.at)
-            tries += f" in {duration(between.total_seconds())}"
+            tries += f" in {duration(between.total_seconds())}, the last {local_time(receipt.last)}"
         yield tries
 
 
