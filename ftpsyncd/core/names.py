@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.model import parent
-from ftpsyncd.quoting import named, quote
+from ftpsyncd.quoting import quote
 
 SUFFIX = ".filepart"
 _IAC = b"\xff"
@@ -51,7 +51,7 @@ def on_the_wire(path: str, encoding: str) -> bytes:
         NameNotSendableError: the path holds CR, LF or NUL, or characters that the encoding lacks.
     """
     if not path.isprintable() and any(c in path for c in "\r\n\0"):
-        raise NameNotSendableError(f"The name {named(path)} holds a line break or NUL, which FTP cannot carry.")
+        raise NameNotSendableError(f"The name {quote(final(path))} holds a line break or NUL, which FTP cannot carry.")
     try:
         name = path.encode(encoding, "surrogateescape")
     except UnicodeEncodeError as error:
