@@ -52,6 +52,7 @@ class Crew:
         deliver: takes outcomes; called from worker threads, must not block.
         received: is told when the server has begun to receive a large file; called like ``deliver``, before it.
         silence_s: how long a connection may be silent before it is asked for a sign of life.
+        exposed: is told of an upload that is about to be sent under its final name; called like ``received``.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Crew:
         deliver: Callable[[Outcome], None],
         received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
         silence_s: Callable[[], float] = lambda: LONGEST_SILENCE_S,
+        exposed: Callable[[Upload], None] = lambda _upload: None,
     ) -> None:
         self.name = name
         self._connect = connect
@@ -71,6 +73,7 @@ class Crew:
         self._folder = folder
         self._deliver = deliver
         self._received = received
+        self._exposed = exposed
         self._fresh = FreshDirectories()
         self._ready = threading.Condition()
         self._handed: deque[Action] = deque()
@@ -222,7 +225,11 @@ class Crew:
             if not worker.given_up:
                 self._received(upload, ctime_ns)
 
-        return Publisher(self._folder, self._fresh, worker.show, received)
+        def exposed(upload: Upload) -> None:
+            if not worker.given_up:
+                self._exposed(upload)
+
+        return Publisher(self._folder, self._fresh, worker.show, received, exposed)
 
     def _warm_up(self) -> None:
         """Have a connection ready; why there is none is told when there is work for it."""

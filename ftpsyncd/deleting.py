@@ -150,6 +150,8 @@ def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError 
     """What speaks against deleting: the server shows something else than we published. Silence does not."""
     if not delete.sizes or there is None or (there.kind is Kind.FILE and there.size in {None, *delete.sizes}):
         return None
+    if there.kind is Kind.FILE and delete.exposed and delete.exposed.may_have_left(there.size, there.mtime_s):
+        return None
     what = f"{there.size:,} bytes instead of {delete.sizes[0]:,}" if there.kind is Kind.FILE else "it is no file"
     name = delete.mapping
     return ChangedAtServerError(

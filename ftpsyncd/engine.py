@@ -146,6 +146,10 @@ class Engine:
         """A worker says that the server has begun to receive a large file."""
         self.mailbox.put(lambda _at: self._on_received(upload, ctime_ns))
 
+    def exposed(self, upload: Upload) -> None:
+        """A worker is about to send a file under its final name."""
+        self.mailbox.put(lambda at: self._on_exposed(upload, at))
+
     def rescan(self) -> None:
         """Compare everything again."""
 
@@ -352,6 +356,11 @@ class Engine:
         if mirror is not None:
             # It is recorded at the end of this turn; until then a crash means that the file is sent whole.
             mirror.intents.received(upload, ctime_ns)
+
+    def _on_exposed(self, upload: Upload, at: Moment) -> None:
+        mirror = self.mirrors.get(upload.mapping)
+        if mirror is not None:
+            mirror.intents.exposed(upload, at)
 
     def _tell_server(self, server: Server, news: EventKind, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):

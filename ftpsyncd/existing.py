@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ftpsyncd.errors import FtpsyncdError, RemoteError
 from ftpsyncd.lastlook import Folder, open_planned, require_same
-from ftpsyncd.model import Did, Done, Fingerprint, Kind, Upload, parent, remote_join
+from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.remote import hashes
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
@@ -19,6 +19,8 @@ from ftpsyncd.specs import ExistingPolicy, PublishMode
 COMPARED = 1024 * 1024
 """Of what a broken transfer left, so much of its end is fetched to see whether it is ours."""
 _FRESH_DIRECTORIES = 10_000
+_UNKNOWN = RemoteEntry("", Kind.OTHER, None, None)
+"""Nobody has told what is there."""
 
 
 class FreshDirectories:
@@ -64,6 +66,10 @@ class Existing:
             return False
         return policy is ExistingPolicy.KEEP or parent(self._remote(upload.mapping, upload.path)) not in self._fresh
 
+    def is_free(self, upload: Upload) -> bool:
+        """Whether it is known without a look that nothing foreign can be under the name of an upload."""
+        return upload.replaces or parent(self._remote(upload.mapping, upload.path)) in self._fresh
+
     def look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | FtpsyncdError | None]:
         """What is at the server under the names of files that we never published."""
         asked = [i for i, upload in enumerate(uploads) if self.may_be_foreign(upload)]
@@ -78,7 +84,7 @@ class Existing:
             # A name that cannot even be asked for must not fail its neighbours, nor cost them their protection.
             policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
             return [
-                self.look(session, [upload])[0] if policy is ExistingPolicy.KEEP else None
+                self.look(session, [upload])[0] if policy is ExistingPolicy.KEEP else _UNKNOWN
                 for upload, policy in zip(uploads, policies, strict=True)
             ]
         return found
@@ -143,3 +149,31 @@ def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint |
     """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
     seen = (there.size, there.mtime_s)
     return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)
+
+
+def swept(there: RemoteEntry, sweep: Sweep, *, hidden: bool) -> Did | Fingerprint:
+    """What is to become of a file that has the name of one whose upload was interrupted.
+
+    Args:
+        there: the file.
+        sweep: of that upload.
+        hidden: it was sent under another name, so that no part of it can be here.
+
+    Returns:
+        Which of ours it is; DELETED: it is a part of one, and has to go; KEPT: it may be a part, or somebody else's;
+        SWEPT: it is somebody else's.
+    """
+    ours, exposed = ours_of(there, sweep.fingerprints), sweep.exposed
+    if ours is not None:
+        return ours
+    if exposed is not None and exposed.dates(there.mtime_s):
+        # One that is whole may not have been given its date any more.
+        whole = next((each for each in sweep.fingerprints if there.size == each.size), None)
+        if whole is not None:
+            return whole
+        if exposed.may_have_left(there.size, there.mtime_s):
+            return Did.DELETED
+    if exposed is None and hidden:
+        return Did.SWEPT
+    largest = max((exposed.size if exposed is not None else 0, *(each.size for each in sweep.fingerprints)))
+    return Did.KEPT if there.size is None or there.size <= largest else Did.SWEPT

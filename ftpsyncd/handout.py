@@ -17,6 +17,7 @@ from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rena
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.removals import Moment
+from ftpsyncd.specs import PublishMode
 
 BUSY_ACTIONS = 16
 """Actions handed out from which on the workers are busy."""
@@ -68,7 +69,11 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
             if mirror is not None:
                 mirror.offers.not_performed(action, at)
             continue
-        taken.append(mirror.intents.begin(action))
+        action = mirror.intents.begin(action)
+        if isinstance(action, Upload | Rename) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
+            # What has its name is ours, and known before a worker could tell.
+            mirror.intents.exposed(action, at)
+        taken.append(action)
     if q.wants_probe(at.now):
         probe = Probe(server.name)
         q.start_probe(probe)

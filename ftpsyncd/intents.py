@@ -16,6 +16,7 @@ from ftpsyncd.model import (
     MISSING,
     Action,
     Delete,
+    Exposure,
     Fingerprint,
     Intent,
     Kind,
@@ -59,6 +60,8 @@ class Intents:
         self._open = dict(site.ledger.intents(site.id))
         self._renames = {path: intent.source for path, intent in self._open.items() if _is_rename(intent)}
         """Directories that may have been renamed at the server: new path and old."""
+        self._exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
+        """Files that were sent under their final names and may not have arrived."""
         self._left: set[str] = set()
         """Uploads that run, with a temporary file that an earlier one may have left."""
         self._put_off: dict[str, float | None] = {}
@@ -93,9 +96,10 @@ class Intents:
                 # An upload that was cut off may have got there: then that is the size to be found.
                 before = self._open.get(action.path, Intent(Kind.FILE))
                 prints = before.fingerprints
-                intent = Intent(Kind.FILE, before.temporary, fingerprints=prints)
+                intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
                 if action.sizes:
-                    action = action._replace(sizes=(*action.sizes, *(each.size for each in prints)))
+                    sizes = (*action.sizes, *(each.size for each in prints))
+                    action = action._replace(sizes=sizes, exposed=before.exposed)
                 if self._cut_off:
                     usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
                     own = (before.temporary,) if before.temporary else ()
@@ -126,7 +130,7 @@ class Intents:
         temporary, left, parts = self._temporary_for(action.path, before, usual, going_on=received != 0)
         unusual = "" if temporary == usual else temporary
         prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
-        intent = Intent(Kind.FILE, temporary, source, prints, received, parts)
+        intent = Intent(Kind.FILE, temporary, source, prints, received, parts, before.exposed)
         if action.ours != before.fingerprints:
             action = action._replace(ours=before.fingerprints)
         if isinstance(action, Rename):
@@ -186,12 +190,35 @@ class Intents:
         if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
             self._put(upload.path, intent._replace(received=ctime_ns, parts=()))
 
+    def exposed(self, upload: Upload | Rename, at: Moment) -> None:
+        """A file that runs is sent under its final name: whole or not, what is there from now on is ours."""
+        intent = self._open.get(upload.path)
+        if intent is not None and intent.fingerprints[-1:] == (upload.fingerprint,):
+            size, before = upload.fingerprint.size, intent.exposed
+            exposed = Exposure(size, at.wall_ns)
+            if before is not None:
+                exposed = Exposure(max(size, before.size), before.since_ns)
+            self._put(upload.path, intent._replace(exposed=exposed))
+
+    def concealed(self, path: str, at: Moment) -> None:
+        """A try is over: nothing of it comes to the final name any more."""
+        intent = self._open.get(path)
+        if intent is not None and intent.exposed is not None and not intent.exposed.until_ns:
+            self._put(path, intent._replace(exposed=intent.exposed._replace(until_ns=at.wall_ns)))
+
+    def begun(self, at: Moment) -> None:
+        """The daemon runs: what an earlier one sent is over."""
+        for path in list(self._exposed):
+            if not self._site.queue.occupied(self._site.spec.name, path):
+                self.concealed(path, at)
+
     def _put(self, path: str, intent: Intent) -> None:
         self._open[path] = intent
         if _is_rename(intent):
             self._renames[path] = intent.source
         else:
             self._renames.pop(path, None)
+        (self._exposed.discard if intent.exposed is None else self._exposed.add)(path)
         self._put_off.pop(path, None)
         self._site.ledger.intend(self._site.id, path, intent)
 
@@ -217,7 +244,8 @@ class Intents:
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints = before.fingerprints if before is not None and not known and self._is_in_doubt(path) else ()
         if temporary or prints:
-            self._put(path, Intent(Kind.FILE, temporary, fingerprints=prints))
+            exposed = before.exposed if before is not None and prints else None
+            self._put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
         if late:
             self._sweep_later(late)
             self._late[self._path_of(late)] = None
@@ -241,7 +269,7 @@ class Intents:
             if not about or not intent.fingerprints or queue.occupied(name, each):
                 continue
             if intent.temporary:
-                self._put(each, intent._replace(fingerprints=(), received=0, parts=()))
+                self._put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
                 self._drop(each)
 
@@ -262,6 +290,7 @@ class Intents:
         self._late.pop(path, None)
         self._cut_off.discard(path)
         self._renames.pop(path, None)
+        self._exposed.discard(path)
         if self._open.pop(path, None) is not None:
             self._site.ledger.settle_intent(self._site.id, path)
 
@@ -313,15 +342,20 @@ class Intents:
 
         A directory of ours may be there that the ledger does not know: one that was renamed, with all that is in it,
         or one that was made. Begun without that, the action's own intent would take the place of the one that tells.
+        Or a part of a file that was sent under its final name, where a directory is to be now.
         """
         path, intent = action.path, self._open.get(action.path)
         tells = intent is not None and intent.kind is Kind.DIR
         if tells and not isinstance(action, MakeDir) and self._have_asked(path):
             return True
-        while self._renames and path:
+        if path in self._exposed and isinstance(action, MakeDir | RenameDir) and self._have_asked(path):
+            return True
+        while (self._renames or self._exposed) and path:
             if path in self._renames and self._have_asked(path):
                 return True
             path = parent(path)
+            if path in self._exposed and self._have_asked(path):
+                return True
         return False
 
     def _have_asked(self, path: str) -> bool:
@@ -434,8 +468,8 @@ class Intents:
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
         if self._site.ledger.row(self._site.id, path) is None:
-            sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints)
-        if sweep.temporary or sweep.fingerprints or sweep.kind is Kind.DIR:
+            sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints, exposed=intent.exposed)
+        if sweep.temporary or sweep.fingerprints or sweep.exposed or sweep.kind is Kind.DIR:
             self._site.queue.offer(sweep)
         else:
             self.end(sweep)

@@ -37,6 +37,7 @@ from ftpsyncd.tables import (
     BY_INODE,
     ENCODING,
     ERRORS,
+    EXPOSED_SINCE,
     HISTORY_SINCE,
     LAST_SINCE,
     MIGRATIONS,
@@ -203,7 +204,7 @@ class Ledger:
         begun = [intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
         if intended:
             self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
-            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?)", begun)
+            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?,?)", begun)
         self.history.flush()
 
     def all_mappings(self) -> list[tuple[str, str, int, int]]:
@@ -528,8 +529,9 @@ class Ledger:
         self._flush()
         received = "received" if self._db.version >= RECEIVED_SINCE else "0"
         parts = "parts" if self._db.version >= PARTS_SINCE else "x''"
+        exposed = "exposed" if self._db.version >= EXPOSED_SINCE else "''"
         cursor = self._read(
-            f"SELECT path, kind, temporary, source, fingerprints, {received}, {parts} FROM intent"  # noqa: S608 - constants
+            f"SELECT path, kind, temporary, source, fingerprints, {received}, {parts}, {exposed} FROM intent"  # noqa: S608 - constants
             " WHERE mapping=? ORDER BY path",
             (mapping,),
         )

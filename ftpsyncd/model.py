@@ -137,6 +137,9 @@ class Listing(NamedTuple):
     """Names of directories that are on another mount, whatever their device: a bind mount's is the same."""
 
 
+CLOCKS_DIFFER_S = 300
+"""Between the clock of a server, as it shows in the dates of files, and ours; with what of a transfer comes late."""
+
 # ── What the ledger remembers ────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -151,6 +154,32 @@ class Row(NamedTuple):
     """Wall clock, nanoseconds since the epoch."""
     device: int = 0
     """For a directory: 1 if it was a mount point when recorded, else 0."""
+
+
+class Exposure(NamedTuple):
+    """A file was sent under its final name and may not have arrived: what is there may be a part of it."""
+
+    size: int
+    """Bytes of the largest file that was sent there and did not arrive for certain."""
+    since_ns: int
+    """Wall clock when the first of them was begun."""
+    until_ns: int = 0
+    """Wall clock when the last of them was known to be over; 0: that is not known yet."""
+
+    def may_have_left(self, size: int | None, mtime_s: int | None) -> bool:
+        """Whether what the server shows is a part: too small for the whole, and as old as one must be.
+
+        Args:
+            size: bytes; None: it does not say.
+            mtime_s: seconds since the epoch; None: it does not say. A part has the date of the server's clock.
+        """
+        return size is not None and size < self.size and self.dates(mtime_s)
+
+    def dates(self, mtime_s: int | None) -> bool:
+        """Whether what the server shows under this date may have been sent then."""
+        if mtime_s is None or mtime_s < self.since_ns // 10**9 - CLOCKS_DIFFER_S:
+            return False
+        return not self.until_ns or mtime_s <= self.until_ns // 10**9 + CLOCKS_DIFFER_S
 
 
 class Intent(NamedTuple):
@@ -168,6 +197,8 @@ class Intent(NamedTuple):
     this (ns), and nothing else was sent there since; 0: nothing is known to be there."""
     parts: tuple[str, ...] = ()
     """Where a part of the latest may lie instead: it was to be renamed to ``temporary``, and continued there."""
+    exposed: Exposure | None = None
+    """It was sent under its final name, where nothing foreign was."""
 
 
 class Failure(NamedTuple):
@@ -284,6 +315,8 @@ class Delete(NamedTuple):
     why: str = "deleted locally"
     left: tuple[str, ...] = ()
     """As in `Upload`: none of them may come to the file's place afterwards."""
+    exposed: Exposure | None = None
+    """Of an upload to its place that may not have arrived: a part of it is ours, too."""
 
 
 class RemoveDir(NamedTuple):
@@ -325,6 +358,8 @@ class Sweep(NamedTuple):
     kind: Kind = Kind.FILE
     fingerprints: tuple[Fingerprint, ...] = ()
     """Of files that were on their way, if the server may have one under the final name without our knowing."""
+    exposed: Exposure | None = None
+    """Of an upload under the final name that may have left a part there: that is deleted."""
 
 
 class Probe(NamedTuple):

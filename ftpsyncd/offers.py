@@ -60,7 +60,11 @@ class Offers:
             listing: of the directory that it was found in, if there is one.
         """
         if self._queue.occupied(self._name, action.path) or self._intents.settles_first(action):
-            self.again.add(action.path)
+            path = action.path
+            self.again.add(path)
+            # What is asked first may be about one of those.
+            while (path := parent(path)) and not self.is_recorded(path):
+                self.again.add(path)
             return
         directories = []
         directory = action.path

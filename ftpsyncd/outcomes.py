@@ -74,6 +74,10 @@ _WORDS = {
     Did.KEPT: "the server has a file of this name that ftpsyncd never published",
     Did.LEFT: "the directory stays at the server: it holds files that ftpsyncd never published",
 }
+_SWEPT_IN_VAIN = (
+    "it was being sent under its final name when that was cut off; what the server has there now does not show, by its"
+    " size and date, that it is of that: it stays"
+)
 
 
 class _Before(NamedTuple):
@@ -121,8 +125,11 @@ class Outcomes:
         action, error = failed.action, failed.error
         if failed.connecting:
             return True
-        if failed.in_place:
-            mirror.intents.doubt_row(action.path)
+        if isinstance(action, Upload | Rename):
+            if failed.in_place:
+                mirror.intents.exposed(action, at)
+                mirror.intents.doubt_row(action.path)
+            mirror.intents.concealed(action.path, at)
         key = (action.mapping, action.path)
         if failed.kept > self._kept.get(key, 0):
             # The last try brought a large file forward: nothing that happened before counts against it.
@@ -339,7 +346,7 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
     mirror.site.tell(
         kind,
         action.path,
-        _WORDS.get(done.did, ""),
+        _SWEPT_IN_VAIN if isinstance(action, Sweep) and done.did is Did.KEPT else _WORDS.get(done.did, ""),
         at_ns=at.wall_ns,
         again=before.tries > 0,
         size=size,

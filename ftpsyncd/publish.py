@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
@@ -24,7 +24,7 @@ from ftpsyncd.errors import (
     NotSupportedError,
     TurnMissedError,
 )
-from ftpsyncd.existing import Existing, FreshDirectories, ours_of
+from ftpsyncd.existing import Existing, FreshDirectories, swept
 from ftpsyncd.lastlook import (
     Folder,
     exists,
@@ -96,6 +96,7 @@ class Publisher:
         fresh: shared by the workers of a server.
         show: told of the file on its way, and None when there is none.
         received: told of a large upload that the server has begun to receive, and of the file's ctime.
+        exposed: told of an upload that is about to be sent under its final name, where nothing foreign is.
     """
 
     def __init__(
@@ -104,11 +105,13 @@ class Publisher:
         fresh: FreshDirectories,
         show: Callable[[Progress | None], None] = lambda _progress: None,
         received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
+        exposed: Callable[[Upload], None] = lambda _upload: None,
     ) -> None:
         self._folder = folder
         self._fresh = fresh
         self._show = show
         self._received = received
+        self._exposed = exposed
         self._remover = Remover(folder)
         self._existing = Existing(folder, fresh)
 
@@ -167,6 +170,7 @@ class Publisher:
 
     def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
         to_send: list[Upload] = []
+        free: set[Upload] = set()
         for upload, there in zip(uploads, self._existing.look(session, uploads), strict=True):
             if isinstance(there, FtpsyncdError):
                 yield Failed(upload, there)
@@ -178,10 +182,12 @@ class Publisher:
                 continue
             if did is None:
                 to_send.append(upload)
+                if there is None and self._existing.may_be_foreign(upload):
+                    free.add(upload)
             else:
                 yield did
         if to_send:
-            yield from self._send(session, to_send)
+            yield from self._send(session, to_send, free)
 
     def _is_plain(self, upload: Upload) -> bool:
         """Whether there is nothing to ask before an upload: it is simply sent."""
@@ -196,12 +202,15 @@ class Publisher:
         if action is not None:
             stream.put_back(action)
 
-    def _send(self, session: RemoteSession, uploads: Iterable[Upload]) -> Iterator[Outcome]:
+    def _send(
+        self, session: RemoteSession, uploads: Iterable[Upload], free: Container[Upload] = ()
+    ) -> Iterator[Outcome]:
+        """Send files; under the names of those in ``free`` the server was seen to have nothing."""
         open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
 
         def jobs() -> Iterator[PublishJob]:
             for upload in uploads:
-                job = self._job(upload)
+                job = self._job(upload, free=upload in free)
                 open_jobs[id(job)] = (job, upload)
                 yield job
 
@@ -214,13 +223,13 @@ class Publisher:
                 yield _uploaded(upload, result)
         self._show(None)
         for upload in retry:
-            yield self._send_again(session, upload)
+            yield self._send_again(session, upload, free=upload in free)
         for _, upload in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _send_again(self, session: RemoteSession, upload: Upload) -> Outcome:
+    def _send_again(self, session: RemoteSession, upload: Upload, *, free: bool) -> Outcome:
         """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
-        job = self._job(upload)
+        job = self._job(upload, free=free)
         try:
             session.make_dirs(parent(job.path))
             for result in session.publish([job]):
@@ -231,8 +240,9 @@ class Publisher:
             self._show(None)
         return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _job(self, upload: Upload) -> PublishJob:
+    def _job(self, upload: Upload, *, free: bool) -> PublishJob:
         spec = self._folder(upload.mapping).spec
+        free = free or self._existing.is_free(upload)
         remote = remote_join(spec.remote, upload.path)
         direct = spec.publish is PublishMode.DIRECT
         progress = Progress(upload.mapping, upload.path, upload.fingerprint.size)
@@ -271,6 +281,7 @@ class Publisher:
             left=upload.left if resume else (*upload.left, *upload.parts),
             keep_part=not direct,
             begun=lambda continuable: self._received(upload, ctime_ns if continuable else 0),
+            exposed=lambda begun: self._exposed(upload) if free or begun else None,
         )
 
     # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
@@ -327,17 +338,22 @@ class Publisher:
 
     def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
         did: Did | Fingerprint = Did.SWEPT
-        if action.kind is Kind.DIR or action.fingerprints:
-            there = session.stat(self._remote(action.mapping, action.path))
-            if there is not None and not _keeps(session, self._remote(action.mapping, action.path)):
+        left = [action.temporary] if action.temporary else []
+        if action.kind is Kind.DIR or action.fingerprints or action.exposed:
+            remote = self._remote(action.mapping, action.path)
+            there = session.stat(remote)
+            if there is not None and not _keeps(session, remote):
                 there = None
             if there is not None and action.kind is there.kind is Kind.DIR:
                 did = Did.ADOPTED
             elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
-                did = ours_of(there, action.fingerprints) or did
-        if action.temporary:
-            _raise_first(session.delete_many([action.temporary]))
-        return did
+                direct = self._folder(action.mapping).spec.publish is PublishMode.DIRECT
+                did = swept(there, action, hidden=not direct and session.hides(remote))
+                if did is Did.DELETED:
+                    left.append(remote)
+        if left:
+            _raise_first(session.delete_many(left))
+        return Did.SWEPT if did is Did.DELETED else did
 
     def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
         spec = self._folder(action.mapping).spec

@@ -322,6 +322,7 @@ class Roster:
             deliver,
             engine.received,
             lambda: remote.profile.silence_s,
+            engine.exposed,
         )
         remote.greeted, remote.refused, remote.ahead = crew.greeted, crew.refused, True
         self._crews[name] = crew

@@ -11,7 +11,7 @@ import os
 import sys
 
 from ftpsyncd import history
-from ftpsyncd.model import Failure, Fingerprint, Intent, Kind, Row
+from ftpsyncd.model import Exposure, Failure, Fingerprint, Intent, Kind, Row
 
 _FIRST = """
 CREATE TABLE mapping(
@@ -95,10 +95,14 @@ CREATE TABLE approved(
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING, _APPROVED, history.INDEX_OF_LAST)
+_EXPOSED = """
+ALTER TABLE intent ADD COLUMN exposed TEXT NOT NULL DEFAULT '';    -- JSON: [size, since_ns, until_ns]
+"""
+
+MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING, _APPROVED, history.INDEX_OF_LAST, _EXPOSED)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
-RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE, LAST_SINCE = 2, 3, 4, 6, 7
+RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 2, 3, 4, 6, 7, 8
 """A ledger that is only read stays as it is, and may be older."""
 
 BY_INODE = "entry INDEXED BY entry_inode"
@@ -188,14 +192,16 @@ def intent_values(mapping: int, path: str, intent: Intent) -> tuple[object, ...]
         f"[{','.join(map(_PRINT.__mod__, intent.fingerprints))}]",
         stored(intent.received),
         encoded("\0".join(intent.parts)),
+        "" if intent.exposed is None else _PRINT % intent.exposed,
     )
 
 
-def intent_of(r: tuple[int, bytes, bytes, str, int | bytes, bytes]) -> Intent:
+def intent_of(r: tuple[int, bytes, bytes, str, int | bytes, bytes, str]) -> Intent:
     """From kind on."""
     fingerprints = tuple(Fingerprint(*values) for values in json.loads(r[3]))
     parts = tuple(os.fsdecode(r[5]).split("\0")) if r[5] else ()
-    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, loaded(r[4]), parts)
+    exposed = Exposure(*json.loads(r[6])) if r[6] else None
+    return Intent(_KIND_OF[r[0]], os.fsdecode(r[1]), os.fsdecode(r[2]), fingerprints, loaded(r[4]), parts, exposed)
 
 
 def row_of(r: tuple[int, int, int | bytes, int, bytes, int, int]) -> Row:

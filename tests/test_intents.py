@@ -14,7 +14,21 @@ from ftpsyncd.events import Event
 from ftpsyncd.intents import LATE_S, PARTS_KEPT, PUT_OFF_S, Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Action, Delete, Fingerprint, Kind, MakeDir, RemoveDir, Rename, RenameDir, Row, Sweep, Upload
+from ftpsyncd.model import (
+    CLOCKS_DIFFER_S,
+    Action,
+    Delete,
+    Exposure,
+    Fingerprint,
+    Kind,
+    MakeDir,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+)
 from ftpsyncd.removals import Moment, Site
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M
@@ -88,6 +102,73 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     story.ledger.forget(story.id, "d/a")
     story.intents.end(begun)
     assert not story.intents
+
+
+def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what_is_there(story: Story):
+    upload = Upload(M, "a", NEWER)
+    story.intents.exposed(upload, AT)
+    assert not story.intents, "nothing is under way"
+    story.intents.begin(upload)
+    story.intents.exposed(Upload(M, "a", A), AT)
+    assert story.ledger.intents(story.id)[0][1].exposed is None, "a word about an earlier try"
+    story.intents.exposed(upload, AT)
+    story.crash(one_pass=True)
+    story.intents.begun(AT._replace(wall_ns=WALL + 5))
+    sweep = Sweep(M, "a", partial("a"), fingerprints=(NEWER,), exposed=Exposure(60, WALL, WALL + 5))
+    assert story.asked() == [sweep]
+    story.intents.begin(Upload(M, "a", A))
+    story.intents.exposed(Upload(M, "a", A), AT._replace(wall_ns=WALL + 7))
+    story.intents.concealed("a", AT._replace(wall_ns=WALL + 9))
+    [mine] = [each for path, each in story.ledger.intents(story.id) if path == "a"]
+    assert mine.exposed == Exposure(60, WALL, WALL + 9), "a part of the larger one may still be there"
+    story.intents.end(Upload(M, "a", A))
+    assert [path for path, _ in story.ledger.intents(story.id)] == [own("a")]
+
+
+def test_a_part_of_ours_is_deleted_like_what_it_was_to_replace(story: Story):
+    story.published("a")
+    story.intents.begin(Upload(M, "a", NEWER, replaces=True))
+    story.intents.exposed(Upload(M, "a", NEWER, replaces=True), AT)
+    story.crash(one_pass=True)
+    assert story.asked() == [Sweep(M, "a", partial("a"))]
+    story.intents.end(Sweep(M, "a", partial("a")))
+    for planned, exposed in ((Delete(M, "a", sizes=(10,)), Exposure(60, WALL)), (Delete(M, "a"), None)):
+        begun = story.intents.begin(planned)
+        assert isinstance(begun, Delete)
+        assert begun.exposed == exposed, "what a person has decided about is not asked for"
+
+
+@pytest.mark.parametrize("action", [MakeDir(M, "a", 5), Upload(M, "a/b", B), MakeDir(M, "a/b/c", 5)])
+def test_a_part_is_out_of_the_way_before_a_directory_takes_its_place(story: Story, action: Action):
+    story.intents.begin(Upload(M, "a", NEWER))
+    assert not story.intents.settles_first(action)
+    story.intents.exposed(Upload(M, "a", NEWER), AT)
+    story.crash()
+    assert story.intents.settles_first(action)
+    [sweep] = story.asked()
+    story.intents.end(sweep)
+    assert not story.intents.settles_first(action)
+
+
+@pytest.mark.parametrize(
+    ("size", "mtime_s", "part"),
+    [
+        (59, 1_000, True),
+        (0, 1_000 - CLOCKS_DIFFER_S, True),
+        (59, 2_000 + CLOCKS_DIFFER_S, True),
+        (60, 1_500, False),
+        (59, 1_000 - CLOCKS_DIFFER_S - 1, False),
+        (59, 2_000 + CLOCKS_DIFFER_S + 1, False),
+        (None, 1_500, False),
+        (59, None, False),
+    ],
+)
+def test_a_part_is_known_by_size_and_date(size: int | None, mtime_s: int | None, part: bool):  # noqa: FBT001 - a case
+    assert Exposure(60, 1_000 * 10**9, 2_000 * 10**9).may_have_left(size, mtime_s) is part
+
+
+def test_while_it_is_sent_a_part_may_be_of_any_later_time():
+    assert Exposure(60, 1_000 * 10**9).may_have_left(1, 10**9)
 
 
 def test_nothing_is_asked_about_what_was_forgotten(story: Story):

@@ -20,6 +20,7 @@ from ftpsyncd.failures import FailureCounts
 from ftpsyncd.ledger import Ledger, Totals
 from ftpsyncd.model import (
     Entry,
+    Exposure,
     Failure,
     Fingerprint,
     Hold,
@@ -117,7 +118,15 @@ def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory
     one = join(directory, name)
     ledger.put(mapping, one, file())
     ledger.failures.put(mapping, one, failure())
-    intent = Intent(Kind.FILE, f"/htdocs/{name}.filepart", f"old/{name}", (file().fingerprint,), 5, ("/p", f"/{name}"))
+    intent = Intent(
+        Kind.FILE,
+        f"/htdocs/{name}.filepart",
+        f"old/{name}",
+        (file().fingerprint,),
+        5,
+        ("/p", f"/{name}"),
+        Exposure(7, 8, 9),
+    )
     ledger.intend(mapping, one, intent)
     assert ledger.row(mapping, one) == file()
     assert ledger.rows(mapping, directory) == {name: file()}

@@ -148,6 +148,8 @@ class MemorySession:
         self._server = server
         self._usable = True
         self._closed = False
+        self._stored = False
+        """Something of the file that is being published is there."""
 
     @property
     def usable(self) -> bool:
@@ -209,11 +211,11 @@ class MemorySession:
         """See `port.RemoteSession.publish`."""
         source = iter(jobs)
         while self._usable and self._server.online and (job := next(source, None)) is not None:
-            started = time.monotonic()
+            started, self._stored = time.monotonic(), False
             try:
                 digest, dated, kept = self._publish(job)
             except FtpsyncdError as error:
-                in_place = job.temporary == job.path
+                in_place = self._stored and job.temporary == job.path
                 yield PublishResult(job, error, duration_s=time.monotonic() - started, in_place=in_place)
             else:
                 took_s = time.monotonic() - started
@@ -251,14 +253,16 @@ class MemorySession:
         digest = hashlib.sha256()
         path = job.temporary
         part = self._take_over(job) if job.resume else None
+        if path == job.path:
+            job.exposed(False)  # noqa: FBT003 - the port's
         self._begin("STOR", path)
         sent = kept = len(part.content) if part is not None and len(part.content) <= job.size else 0
         if kept:
             digest.update(file.read(kept))
         else:
             self._write(path, b"", 0, new=True)
-        if sent < job.size >= self._server.resumable and path != job.path:
-            job.begun(True)  # noqa: FBT003 - the port's
+        if sent < job.size >= self._server.resumable:
+            (job.exposed if path == job.path else job.begun)(True)  # noqa: FBT003 - the port's
         while sent < job.size:
             block = file.read(min(self._server.block, job.size - sent))
             if not block:
@@ -288,6 +292,7 @@ class MemorySession:
                 raise NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
             if (refusal := self._refusal(path)) is not None:
                 raise refusal
+            self._stored = True
             if path not in server.files:
                 server.files[path] = MemoryFile(b"", int(server.clock()))
             elif new:

@@ -95,6 +95,11 @@ class Outgoing:
         """What of it comes late, when its session is over, goes where it belongs, and not behind what came after."""
         return self.kept.way is not Resuming.APPE
 
+    def expose(self) -> None:
+        """It is about to be sent: say so, if that is under its final name."""
+        if not self.is_hidden:
+            self.job.exposed(False)  # noqa: FBT003 - the port's
+
     def moved(self, sent: int) -> None:
         """So many bytes are sent."""
         self.sent = sent

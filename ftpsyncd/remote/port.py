@@ -57,6 +57,8 @@ class PublishJob(NamedTuple):
         begun: called when the server has begun to receive a large file into ``temporary``, with whether what is there
             from now on is a part of this content that may be continued, even if neither side lives to tell. It may not
             where it is appended: what of it comes late would be appended again.
+        exposed: called right before anything is sent under ``path`` itself, with False; and with True when the server
+            has begun to receive a large file there: nothing of what was there is left.
     """
 
     path: str
@@ -71,6 +73,7 @@ class PublishJob(NamedTuple):
     left: Sequence[str] = ()
     keep_part: bool = False
     begun: Callable[[bool], None] = lambda _continuable: None
+    exposed: Callable[[bool], None] = lambda _begun: None
 
 
 class PublishResult(NamedTuple):

@@ -104,12 +104,14 @@ class Sending:
     def _announce(self) -> None:
         """Say that a large file is on its way, once the server has said so: an older part is gone then."""
         upload = self._upload
-        if not upload.is_hidden or upload.job.size < RESUMABLE:
+        if upload.job.size < RESUMABLE:
             return
         # It costs a large file one round trip.
         self._session.control.await_answer(self._first)
-        if self._is_begun():
+        if self._is_begun() and upload.is_hidden:
             upload.job.begun(upload.may_be_continued)
+        elif self._is_begun():
+            upload.job.exposed(True)  # noqa: FBT003 - the port's
 
     # ── What the server has said of it so far ────────────────────────────────────────────────────────────────────
 

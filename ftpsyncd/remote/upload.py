@@ -339,6 +339,7 @@ class _Cycle:
         ended, self.verified, before = self.verified, None, self.before
         renames = [] if ended is None else rename(session, ended)
         asked = [] if before is None else checks(session, before)
+        upload.expose()
         store = (b"APPE " if upload.kept.way is Resuming.APPE else b"STOR ") + upload.names.temporary
         another = session.overlaps and upload.job.size <= SMALL
         answers: list[Reply] = []

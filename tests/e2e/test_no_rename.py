@@ -88,6 +88,40 @@ def test_a_part_of_ours_under_the_final_name_is_not_kept_as_somebody_elses(
         assert "that ftpsyncd never published" not in s.log()
 
 
+@pytest.mark.parametrize("how", ["direct", "nothing may be renamed"])
+@pytest.mark.parametrize("trouble", ["the line dies", "the daemon is killed"])
+@pytest.mark.parametrize("before", [b"", b"an earlier version"], ids=["new", "replaced"])
+def test_a_part_under_the_final_name_goes_with_the_file(how: str, trouble: str, before: bytes, tmp_path: Path) -> None:
+    denied, publish = ((), "direct") if how == "direct" else (("RNTO",), "atomic")
+    with (
+        running("vsftpd", denied=denied) as server,
+        Proxy(server.host, server.port) as proxy,
+        site(
+            server,
+            tmp_path,
+            publish=publish,
+            server_keys={"host": "127.0.0.1", "port": proxy.port, "bandwidth": "1 MB/s"},
+        ) as s,
+    ):
+        s.start()
+        film, first = s.drop / "film.mov", {"first": b"first", **({"film.mov": before} if before else {})}
+        for name, content in first.items():
+            (s.drop / name).write_bytes(content)
+        until(lambda: s.published.exists() and stored(s) == first, "what comes first", 30)
+        until(lambda: s.mapping_status()["published_files"] == len(first), "it is recorded", 30)
+        film.write_bytes(os.urandom(3_000_000))
+        until(lambda: len(stored(s).get("film.mov", b"")) > 500_000, "a part is there", 30)
+        if trouble == "the daemon is killed":
+            s.kill()
+        film.unlink()
+        if trouble == "the daemon is killed":
+            s.start()
+        else:
+            proxy.cut()
+        until(lambda: stored(s) == {"first": b"first"}, "nothing of it stays", 30)
+        s.until_state("in_sync")
+
+
 def test_a_file_of_somebody_else_stays_where_a_transfer_was_cut_off(tmp_path: Path) -> None:
     with (
         running("vsftpd") as server,

@@ -19,7 +19,7 @@ from ftpsyncd.model import MakeDir, RenameDir, parent
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
-from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
+from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from ftpsyncd.unreadable import LONGEST_AGAIN_S
 from tests.figures import Figures
 from tests.model.world import BASE, FAULTS, MAX_DELETES, M, Op, World
@@ -1440,40 +1440,6 @@ def test_two_files_that_change_names_while_programs_have_them_open_keep_nobody_b
             world.do(("go_on", 60.0))
             assert world.counts["looks"] - looks < 100
         world.come_to_rest()
-    finally:
-        world.close()
-
-
-class _Direct(World):
-    """One in which files grow under their final names, and a broken one is deleted there."""
-
-    def _seen(self, verb: str, path: str) -> None:
-        if verb == "STOR":
-            self.between("block", path)
-
-    def check_ledger(self) -> None:
-        """What is at the server may be a part."""
-
-
-@pytest.mark.parametrize("kind", ["broken", "refused", "full"])
-def test_what_is_put_back_after_an_upload_failed_in_its_place_is_published_again(kind: str):
-    """The failed one has cost what was there, and the file is the very one that was published."""
-    world = _Direct()
-    try:
-        world.spec = world.spec._replace(publish=PublishMode.DIRECT)
-        world.do(("restart",))
-        world.write("1", 20)
-        world.do(("go_on", 10.0))
-        before = world._published()["1"]
-        world.do(("move_out", 0))
-        world.do(("write", "1", 500))
-        world.server.fail("STOR", FAULTS[kind](), times=2, after=True)
-        world.do(("go_on", 2.5))
-        assert "1" not in world._published()
-        world.drop.delete("1")
-        world.do(("move_in", 0, "1"))
-        world.do(("go_on", 3000.0))
-        assert world._published() == {"1": before}
     finally:
         world.close()
 

@@ -112,6 +112,7 @@ class _Server(MemoryServer):
     renamed: Callable[[str, str], None]
     replacing = ""
     renaming = ""
+    now: Callable[[], float]
     late: list[tuple[float, Callable[[], None]]]
     """What hangs on lines that are dead for us, and when it arrives at the latest."""
 
@@ -120,7 +121,7 @@ class _Server(MemoryServer):
         try:
             super().strike(verb, path, after=after)
         except _LateError:
-            self.late.append((self.clock() + LATEST_S, self._effect(verb, path, after=after)))
+            self.late.append((self.now() + LATEST_S, self._effect(verb, path, after=after)))
             raise
 
     def arrive(self, now: float = math.inf) -> None:
@@ -272,9 +273,13 @@ class World:
         self.time = Time()
         self.drop = Drop(self.time, self._disk_changes)
         self.server = _Server(
-            replaces=replaces, observer=self._seen, block=BLOCK, resumable=RESUMABLE, clock=self.time.monotonic
+            replaces=replaces,
+            observer=self._seen,
+            block=BLOCK,
+            resumable=RESUMABLE,
+            clock=lambda: self.time.wall_ns() / 1e9,
         )
-        self.server.late = []
+        self.server.late, self.server.now = [], self.time.monotonic
         self.server.between = self.between
         self.server.renamed = self._renamed
         self.spec = MappingSpec(
@@ -622,10 +627,12 @@ class World:
             lambda _name: self._folder,
             self._performed,
             engine.received,
+            exposed=engine.exposed,
         )
         crew = self._crew
         self._publishers = [
-            Publisher(lambda _name: self._folder, crew._fresh, received=engine.received) for _ in range(WORKERS)
+            Publisher(lambda _name: self._folder, crew._fresh, received=engine.received, exposed=engine.exposed)
+            for _ in range(WORKERS)
         ]
         self._free = list(range(WORKERS))
         self._engine.servers[SERVER] = Server(SERVER, queue, crew)

@@ -1,0 +1,163 @@
+"""Stories of files that are sent under their final names: nothing of them stays there that is not to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ftpsyncd.events import EventKind
+from ftpsyncd.remote.memory import MemoryFile
+from ftpsyncd.specs import ExistingPolicy, PublishMode
+from tests.model.world import BASE, FAULTS, Op, World
+
+STEPS = 50
+"""More than it takes to publish a file."""
+
+
+class Direct(World):
+    """One in which files grow under their final names, and a broken one is deleted there."""
+
+    def _seen(self, verb: str, path: str) -> None:
+        if verb == "STOR":
+            # The engine does not wait for the worker's end.
+            self.turn()
+            self.between("block", path)
+
+    def check_ledger(self) -> None:
+        """What is at the server may be a part."""
+
+
+@pytest.mark.parametrize("kind", ["broken", "refused", "full"])
+def test_what_is_put_back_after_an_upload_failed_in_its_place_is_published_again(kind: str):
+    """The failed one has cost what was there, and the file is the very one that was published."""
+    world = Direct()
+    try:
+        world.spec = world.spec._replace(publish=PublishMode.DIRECT)
+        world.do(("restart",))
+        world.write("1", 20)
+        world.do(("go_on", 10.0))
+        before = world._published()["1"]
+        world.do(("move_out", 0))
+        world.do(("write", "1", 500))
+        world.server.fail("STOR", FAULTS[kind](), times=2, after=True)
+        world.do(("go_on", 2.5))
+        assert "1" not in world._published()
+        world.drop.delete("1")
+        world.do(("move_in", 0, "1"))
+        world.do(("go_on", 3000.0))
+        assert world._published() == {"1": before}
+    finally:
+        world.close()
+
+
+@contextmanager
+def direct(**settings: object) -> Iterator[World]:
+    """Files are sent under their final names; some are published already."""
+    world = Direct(**settings)  # type: ignore[arg-type]
+    try:
+        world.spec = world.spec._replace(publish=PublishMode.DIRECT)
+        world.do(("restart",))
+        world.make_folder("d")
+        world.write("old", 500)
+        world.write("d/old", 500)
+        world.do(("go_on", 30.0))
+        yield world
+    finally:
+        world.close()
+
+
+def told(world: World) -> list[str]:
+    """Of which paths the log says that something stays there."""
+    return [event.path for event in world.events if event.kind is EventKind.KEPT]
+
+
+TROUBLES = [("crash",), ("offline",)]
+UNTIL_IT_IS_RECORDED = 3
+"""Steps between the beginning of a transfer and the commit that knows of it: who dies there leaves a part, and says so."""
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
+@pytest.mark.parametrize("existing", ExistingPolicy)
+@pytest.mark.parametrize("path", ["new", "d/new", "e/new", "old"])
+def test_no_part_of_a_file_that_is_gone_stays_under_its_name(trouble: Op, existing: ExistingPolicy, path: str):
+    """It was being sent there when that was cut off, and is not here any more when it could be sent again."""
+    parts = unrecorded = 0
+    for steps in range(STEPS):
+        with direct(existing=existing) as world:
+            world.make_folder("e")
+            world.write(path, 400)
+            world.later(steps, trouble)
+            world.do(("go_on", 3.0))
+            world._later.clear()
+            parts += 0 < len(world._published().get(path, b"")) < 400
+            world.drop.delete(path)
+            for op in (("online",), ("start",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            unrecorded += len(told(world))
+            assert world._published().keys() == {"old", "d/old", *told(world)} - ({path} - {*told(world)}), steps
+            assert world._mirror.removals.held == 0
+            assert not world._ledger.failures.changed_at_server(world._mirror.id)
+            assert not world._mirror.intents
+    assert parts > 3
+    assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) and path != "old" else 0)
+
+
+@pytest.mark.parametrize("existing", [ExistingPolicy.ADOPT, ExistingPolicy.OVERWRITE])
+@pytest.mark.parametrize("size", [100, 401, 700])
+@pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
+def test_a_foreign_file_stays_if_nothing_of_ours_took_its_place(trouble: Op, existing: ExistingPolicy, size: int):
+    """It would have been written over; what was to take its place was cut off before, and is gone."""
+    content = b"f" * size
+    for steps in range(STEPS):
+        with direct(existing=existing) as world:
+            world.server.files[f"{BASE}/new"] = MemoryFile(content, int(world.server.clock()) - 1000)
+            world.write("new", 400)
+            world.later(steps, trouble)
+            world.do(("go_on", 3.0))
+            world._later.clear()
+            stays = world._published().get("new") == content
+            world.drop.delete("new")
+            for op in (("online",), ("start",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            there = world._published()
+            assert there.keys() - {"new"} == {"old", "d/old"}, steps
+            assert there.get("new") == content if stays else "new" not in there or told(world) == ["new"], steps
+
+
+def test_a_file_that_took_the_place_of_a_part_since_is_not_deleted():
+    """By its date it is none; the log says that it stays."""
+    with direct() as world:
+        world.write("new", 400)
+        world.upon("STOR", ("later", 4, ("offline",)))
+        world.do(("go_on", 3.0))
+        assert 0 < len(world._published()["new"]) < 400
+        world.drop.delete("new")
+        world.do(("go_on", 3600.0))
+        theirs = b"by hand"
+        world.server.files[f"{BASE}/new"] = MemoryFile(theirs, int(world.server.clock()))
+        for op in (("online",), ("go_on", 600.0)):
+            world.do(op)
+        assert world._published()["new"] == theirs
+        assert told(world) == ["new"]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
+def test_a_directory_can_take_the_place_of_a_part(trouble: Op):
+    unrecorded = 0
+    for steps in range(STEPS):
+        with direct() as world:
+            world.write("new", 400)
+            world.later(steps, trouble)
+            world.do(("go_on", 3.0))
+            world._later.clear()
+            world.drop.delete("new")
+            world.make_folder("new")
+            world.write("new/in it", 20)
+            for op in (("online",), ("start",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            if world._published().keys() != {"old", "d/old", "new/in it"}:
+                unrecorded += 1
+                assert "new" in [path for path, _ in world._ledger.failures.worst(world._mirror.id, 9)], steps
+    assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) else 0)
