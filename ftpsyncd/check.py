@@ -9,13 +9,20 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from ftpsyncd import alerts
 from ftpsyncd.config import Config, check_secrets
 from ftpsyncd.core import names
-from ftpsyncd.errors import ConfigError, FtpsyncdError, NameRefusedError, RemoteError, TlsFileError
+from ftpsyncd.errors import (
+    ConfigError,
+    FtpsyncdError,
+    NameRefusedError,
+    PathsRefusedError,
+    RemoteError,
+    TlsFileError,
+)
 from ftpsyncd.findings import Area, Finding, Level, number
 from ftpsyncd.machine import machine
 from ftpsyncd.model import parent, remote_join
@@ -110,7 +117,7 @@ def _unfit_address(webhook: Callable[[], str]) -> str:
 # ── The servers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _server(server: ServerSpec, mappings: Iterable[MappingSpec], connect: Connect) -> Iterator[Finding]:
+def _server(server: ServerSpec, mappings: Sequence[MappingSpec], connect: Connect) -> Iterator[Finding]:
     subject = f"server {server.name}"
     try:
         session = connect(server)
@@ -120,14 +127,29 @@ def _server(server: ServerSpec, mappings: Iterable[MappingSpec], connect: Connec
     with session:
         yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {server.host}:{server.port} as {server.user}.")
         yield _protection(server, session)
-        for mapping in mappings:
-            if not session.usable:
-                return
+        yield from _all_rights(mappings, session)
+        if session.usable or (isinstance(session, Session) and session.profile.relative):
+            yield from _abilities(subject, session)
+
+
+def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iterator[Finding]:
+    for done, mapping in enumerate(mappings):
+        if not session.usable:
+            return
+        try:
+            yield _rights(mapping, session)
+        except PathsRefusedError:
+            if not isinstance(session, Session):
+                raise
+            # What this one has learned counts for the next one.
             try:
-                yield _rights(mapping, session)
-            except FtpsyncdError as error:
-                yield _failure(f"mapping {mapping.name}", error)
-        yield from _abilities(subject, session)
+                with session.account() as another:
+                    yield from _all_rights(mappings[done:], another)
+            except FtpsyncdError as none:
+                yield _failure(f"mapping {mapping.name}", none)
+            return
+        except FtpsyncdError as error:
+            yield _failure(f"mapping {mapping.name}", error)
 
 
 def _failure(subject: str, error: FtpsyncdError) -> Finding:
@@ -168,6 +190,8 @@ def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
         has.append(f"dates by {profile.dating}" if profile.dating else "no dates")
     if not profile.pipelining:
         has.append("one command at a time")
+    if profile.relative:
+        has.append("names only within the working directory")
     yield Finding(Level.OK, Area.SERVER, subject, f"The server offers: {', '.join(has) or 'the minimum'}.")
 
 

@@ -41,6 +41,7 @@ engine, and the remedy shown to people.
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
         │   └── AlreadyExistsError    something with this name is there already
+        ├── PathsRefusedError         as it turned out, names are to be told otherwise: plan it anew
         ├── ChangedAtServerError      a file that is to be deleted is not the one that we published
         └── NotSupportedError         the server lacks the command (500, 502, 504)
 """
@@ -342,6 +343,16 @@ class NotFoundError(NameRefusedError):
 
 class AlreadyExistsError(NameRefusedError):
     """Something of this name is at the server already."""
+
+
+class PathsRefusedError(RemoteError):
+    """The server takes names only within the working directory, as was just learned: from now on it gets them so.
+
+    The session is closed, since what the server has said on it is about other names than was thought.
+    """
+
+    retry = Retry.REPLAN
+    remedy = "A running daemon sends it again by itself; else do so."
 
 
 class ChangedAtServerError(RemoteError):

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from ftpsyncd.errors import (
     FtpsyncdError,
     NameRefusedError,
+    PathsRefusedError,
     RemoteError,
     ServerUnavailableError,
     TooManyConnectionsError,
 )
-from ftpsyncd.remote import hashes, naming, renaming, replies, trials
+from ftpsyncd.remote import hashes, naming, reaching, renaming, replies, trials
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Resuming
+from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Paths, Resuming
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.transfer import deliver
 from ftpsyncd.specs import TlsMode
@@ -68,6 +69,7 @@ class Probing:
         """
         fields: dict[str, Callable[[Session], tuple[str, str]]] = {
             "tls": self._tls,
+            "paths": self._paths,
             "passive": self._passive,
             "listing": self._listing,
             "size": self._size,
@@ -107,10 +109,16 @@ class Probing:
         return f"{self.directory}/{stem}.{self._token}.filepart"
 
     def _prepare(self, session: Session) -> None:
+        try:
+            self._store(session)
+        except PathsRefusedError:
+            self._store(self._usable())
+
+    def _store(self, session: Session) -> None:
         self._made = trials.make_missing(session, self.directory)
-        reply = deliver(session, "STOR", self._path(), trials.CONTENT)
+        reply = deliver(session, session.command("STOR", self._path()), trials.CONTENT)
         if not reply.good:
-            raise session.error(reply, "STOR", self._path())
+            raise reaching.explained(session, session.error(reply, "STOR", self._path()), self._path())
 
     def _clean(self) -> None:
         """Remove all that is ours, whatever happened."""
@@ -133,6 +141,13 @@ class Probing:
         how = "session resumed" if session.control.data_resumed else "full handshakes"
         verified = "" if session.account.spec.tls_verify else "the certificate is not verified"
         return f"{session.control.tls_version}, {how}", verified
+
+    def _paths(self, session: Session) -> tuple[str, str]:
+        # What `_prepare` has stored is there.
+        if session.relative:
+            return Paths.RELATIVE.value, "a CWD is said before what is in another directory"
+        self.profile.paths = Paths.ABSOLUTE
+        return Paths.ABSOLUTE.value, ""
 
     def _passive(self, session: Session) -> tuple[str, str]:
         extended, plain = session.exchange([b"EPSV"])[0], session.exchange([b"PASV"])[0]
@@ -167,7 +182,7 @@ class Probing:
 
     def _rename(self, session: Session) -> tuple[str, str]:
         source, target = self._path(), self._path("ftpsyncd-2")
-        deliver(session, "STOR", target, b"in the way")
+        deliver(session, session.command("STOR", target), b"in the way")
         over = renaming.one_by_one(session, source, target)
         if not over.good:
             session.delete_many([target])
@@ -180,7 +195,7 @@ class Probing:
         replaces = over.good and trials.holds(session, target, trials.CONTENT)
         if not replaces:
             self.profile.rename_over = False
-        deliver(session, "STOR", source, trials.CONTENT)
+        deliver(session, session.command("STOR", source), trials.CONTENT)
         return ("replaces", "") if replaces else ("does not replace", "an old file is moved aside, or deleted, first")
 
     def _hash(self, session: Session) -> tuple[str, str]:

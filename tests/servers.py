@@ -134,6 +134,8 @@ class Server:
     """Commands that are refused, whatever they are about."""
     disk: str = ""
     """Of another system (`otherdisks`)."""
+    bare: str = ""
+    """Which paths are refused (`barenames`)."""
     directives: tuple[str, ...] = ()
     """More lines of its configuration."""
     pam: Path | None = None
@@ -325,6 +327,7 @@ TLSLog {self.scratch}/tls.log
             "max_clients": self.max_clients, "perm": "elradfmwMT" if self.writable else "elr", "idle_s": self.idle_s,
             "certificate": str(certificates().server) if self.tls != "off" else "",
             "client_ca": str(certificates().ca) if self.client_certificate else "", "disk": self.disk,
+            "bare": self.bare,
         }  # fmt: skip
         return [sys.executable, __file__, json.dumps(settings)]
 
@@ -394,6 +397,7 @@ def running(
     client_certificate: bool = False,
     denied: tuple[str, ...] = (),
     disk: str = "",
+    bare: str = "",
     directives: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """A running server, ended and removed afterwards.
@@ -411,6 +415,7 @@ def running(
         client_certificate: require one from the CA (not pure-ftpd); `certificates().client` is one.
         denied: commands that are refused to everybody (vsftpd, proftpd).
         disk: whose the server's disk is: `otherdisks.DISKS` (pyftpdlib).
+        bare: which paths it refuses in commands: `barenames.REFUSED` (pyftpdlib).
         directives: more lines of its configuration (proftpd).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
@@ -430,7 +435,7 @@ def running(
     port = claim.enter_context(_free_port(host))
     server = Server(kind, tls, place, port, host, max_clients, writable, idle_s, scratch)
     server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
-    server.disk, server.directives = disk, directives
+    server.disk, server.bare, server.directives = disk, bare, directives
     try:
         if os.geteuid() == 0 and kind != "pyftpdlib":
             os.chown(place, _UID if writable else 0, _UID if writable else 0)
@@ -491,6 +496,8 @@ def _serve(settings: dict[str, Any]) -> None:
     if settings["disk"]:
         # Beside this file, which runs alone here.
         handler = importlib.import_module("otherdisks").on(settings["disk"], handler)
+    if settings["bare"]:
+        handler = importlib.import_module("barenames").on(settings["bare"], handler)
     handler.authorizer = authorizer
     server = FTPServer((settings["host"], settings["port"]), handler)
     server.max_cons_per_ip = settings["max_clients"]  # max_cons counts data connections, too

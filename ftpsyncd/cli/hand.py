@@ -24,6 +24,7 @@ from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config
 from ftpsyncd.errors import (
     FtpsyncdError,
+    LedgerError,
     LocalError,
     NameRefusedError,
     ServerUnavailableError,
@@ -32,6 +33,10 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.profile import Profile
+from ftpsyncd.survey import open_ledger
 
 FRAME_S = 0.1
 _BLOCK = 256 * 1024
@@ -110,11 +115,21 @@ def connected(config: Config, server: str) -> Iterator[Ftp]:
     What helps against an error is said for somebody who typed a command, not for the service's log.
     """
     try:
-        with connect(config.servers[server]) as ftp:
+        with connect(config.servers[server], profile=known(config, server)) as ftp:
             yield ftp
     except FtpsyncdError as error:
         error.remedy = remedy(error)
         raise
+
+
+def known(config: Config, server: str) -> Profile:
+    """What the ledger remembers of a server: a name is told in the way that this one understands."""
+    profile = Profile()
+    with contextlib.suppress(LedgerError), contextlib.ExitStack() as stack:
+        if (ledger := open_ledger(config)) is not None:
+            stack.enter_context(ledger)
+            Keeper(profile, ledger.profile(Account(config.servers[server]).key), time.time())
+    return profile
 
 
 def remedy(error: FtpsyncdError) -> str:

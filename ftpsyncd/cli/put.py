@@ -71,7 +71,7 @@ def targets(ftp: Ftp, where: Place, sources: Sequence[Path], *, parents: bool) -
         UsageError: several sources cannot have one name.
         NotFoundError: a directory is not there, and nobody asked to make it.
     """
-    there = None if where.path == "/" else ftp.session.stat(where.path)
+    there = None if where.path == "/" else ftp.look(where.path)
     inside = where.inside or (there is not None and _leads_in(ftp, where.path, there.kind))
     if there is not None and there.kind is Kind.FILE and where.inside:
         raise NameRefusedError(f"{where} is a file at the server.", remedy="")

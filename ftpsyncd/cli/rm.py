@@ -89,7 +89,7 @@ def removed(ftp: Ftp, where: Place, *, recursive: bool) -> Iterator[TreeResult]:
 
 def _be_no_directory(ftp: Ftp, where: Place) -> None:
     """Refuse what is not there or is a directory."""
-    entry = ftp.session.stat(where.path)
+    entry = ftp.look(where.path)
     kind = None if entry is None else entry.kind
     if kind in {None, Kind.DIR}:
         # A link to a directory, or to nothing, is only a link.

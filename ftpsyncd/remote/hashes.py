@@ -66,8 +66,10 @@ def ask(session: Session, way: Hashing, path: str, size: int) -> Hash | None:
     if way is Hashing.HASH and "SHA-256" in session.profile.features.get("HASH", "").upper():
         session.exchange([b"OPTS HASH SHA-256"])
     # Some take the words of a name for offsets unless it is quoted; HASH has no offsets.
-    name = path if way is Hashing.HASH or " " not in path else f'"{path}"'
-    session.control.send([session.command(way.value, name)])
+    quotes = '"' if way is not Hashing.HASH and " " in path else ""
+    command = session.command(way.value, path, quotes=quotes)
+    session.stand(command)
+    session.control.send([command])
     # The server reads all of the file first.
     patience_s = session.control.timeouts.after(size)
     reply = session.check(session.first(patience_s), patience_s)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ftpsyncd.remote import hello
-from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Beyond, Dating, Hashing, Oddity, Profile, Resuming
+from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Beyond, Dating, Hashing, Oddity, Paths, Profile, Resuming
 
 _NOT_MEASURED = frozenset({"cap", "overlapping", "parting", "no_renames"})
 
@@ -39,6 +39,7 @@ def _group(value: object) -> str | None:
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
+    "paths": Paths,
     "pipelining": _flag,
     "overlapping": _flag,
     "parting": _flag,
@@ -62,6 +63,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 """The fields that outlive a run, and how each is read back."""
 
 _HOPELESS: Mapping[str, object] = {
+    "paths": Paths.RELATIVE,
     "pipelining": False,
     "overlapping": False,
     "parting": False,
@@ -76,6 +78,9 @@ _HOPELESS: Mapping[str, object] = {
     "hashing": Hashing.NONE,
 }
 """The values after which nothing is tried any more. (A learned cap grows back by itself.)"""
+
+_HOPES: Mapping[str, object] = {"paths": Paths.DOUBTED}
+"""What takes their place when they are old, where that is not what everything begins with."""
 
 
 def _understood(read: Callable[[Any], Any], value: object) -> Any:
@@ -116,7 +121,7 @@ def refusals(profile: Profile) -> set[str]:
 def hope(profile: Profile, refusal: str) -> None:
     """Forget one of `refusals`: it is tried anew."""
     if refusal in _HOPELESS:
-        setattr(profile, refusal, getattr(Profile(), refusal))
+        setattr(profile, refusal, _HOPES.get(refusal, getattr(Profile(), refusal)))
     if refusal == "tls_group":
         profile.tls_group = ""
     profile.no_renames = [known for known in profile.no_renames if f"{_NO_RENAMES}{known}" != refusal]

@@ -10,12 +10,13 @@ Nothing returns False for failure: what does not raise has happened. The error's
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from ftpsyncd.errors import (
     AlreadyExistsError,
@@ -24,6 +25,7 @@ from ftpsyncd.errors import (
     NameNotSendableError,
     NameRefusedError,
     NotFoundError,
+    PathsRefusedError,
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind, remote_join
@@ -32,18 +34,25 @@ from ftpsyncd.remote import landing, localfile, trees
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.landing import Directory, Fetched
 from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
+from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.trees import Moved, Step, TreeResult
 from ftpsyncd.specs import ServerSpec
 
+_T = TypeVar("_T")
 
-def connect(server: ServerSpec) -> Ftp:
+
+def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
     """Open a connection.
+
+    Args:
+        server: the account.
+        profile: what is known about the server from earlier.
 
     Raises:
         ConfigError: ``tls`` or ``mode`` is no word that is known; what the password's function raises comes as it is.
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
-    account = Account(server)
+    account = Account(server, profile=profile)
     return Ftp(account(), origin=f"{server.user}@{server.host}:{server.port}", again=account)
 
 
@@ -88,17 +97,12 @@ class Ftp:
         """
         job = self._job(path, remote, overwrite=overwrite, progress=lambda sent, _size: progress(sent))
         self._ready()
-        if not overwrite:
-            self._vacant(remote)
+        if not overwrite and self.exists(remote):
+            raise localfile.taken(remote)
         (result,) = self._publish([job])
         if result.error is not None:
             raise result.error
         return result
-
-    def _vacant(self, remote: str) -> None:
-        # On the connection that goes on to send: no other one takes its place between two files.
-        if self.session.stat(_absolute(remote)) is not None:
-            raise localfile.taken(remote)
 
     def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
         target = _absolute(remote)
@@ -107,7 +111,8 @@ class Ftp:
     def _publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
         begun: set[str] = set()
-        source, done = iter(jobs), False
+        source: Iterator[PublishJob] = iter(jobs)
+        done = False
 
         def noted() -> Iterator[PublishJob]:
             nonlocal done
@@ -120,19 +125,20 @@ class Ftp:
             lost = False
             while not done and not lost:
                 for result in self.session.publish(noted()):
+                    if isinstance(result.error, PathsRefusedError) and self._again is not None:
+                        # Nothing of it was kept, and nothing comes behind it: it is the first one again.
+                        source = itertools.chain([result.job], source)
+                        continue
                     lost = result.error is not None and not self.session.usable
                     if result.error is None or self.session.usable:
                         begun.discard(result.job.temporary)
                     yield result
                 if not done and not lost:
-                    # The session ended in order, before its TLS ticket expires, or was finished already.
+                    # The session ended in order: before its TLS ticket expires, or since the names of files are to
+                    # be told otherwise. Or it was finished already.
                     self._renew()
         except GeneratorExit:
-            # Nobody wants the rest. That is said between two transfers: the connection is in order.
-            if begun and self.session.usable:
-                with contextlib.suppress(FtpsyncdError):
-                    self.session.delete_many(sorted(begun))
-                    begun.clear()
+            self._take_back(begun)
             raise
         finally:
             if begun:
@@ -144,6 +150,13 @@ class Ftp:
         if not self.session.usable:
             self._renew()
         return self.session
+
+    def _take_back(self, begun: set[str]) -> None:
+        """Nobody wants the rest. That is said between two transfers: the connection is in order."""
+        if begun and self.session.usable:
+            with contextlib.suppress(FtpsyncdError):
+                self.session.delete_many(sorted(begun))
+                begun.clear()
 
     def _renew(self) -> None:
         self.session.close()
@@ -185,7 +198,7 @@ class Ftp:
             raise NameRefusedError(f"{named(local)} is more than {trees.DEEPEST} directories deep.", remedy="")
         found = trees.folder(local)
         if remote.strip("/"):
-            self.session.make_dir(remote)
+            self._told(lambda session: session.make_dir(remote))
         for name in found.others:
             yield TreeResult(remote_join(remote, name), Step.SKIPPED, note="a symbolic link or no regular file")
         pairs = [(local / name, remote_join(remote, name)) for name in found.files]
@@ -224,8 +237,9 @@ class Ftp:
             nonlocal begun
             for path, remote in pairs:
                 try:
-                    if not overwrite:
-                        self._vacant(remote)
+                    # On the connection that goes on to send: no other one takes its place between two files.
+                    if not overwrite and self.session.stat(_absolute(remote)) is not None:
+                        raise localfile.taken(remote)
                     job = self._job(path, remote, overwrite=overwrite, progress=partial(progress, remote))
                 except FtpsyncdError as error:
                     if not self.session.usable:
@@ -313,7 +327,17 @@ class Ftp:
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error."""
-        self._ready().make_dirs(_absolute(remote))
+        self._told(lambda session: session.make_dirs(_absolute(remote)))
+
+    def _told(self, do: Callable[[RemoteSession], _T]) -> _T:
+        """Do something, if need be once more where it shows how the names of files are to be told."""
+        try:
+            return do(self._ready())
+        except PathsRefusedError:
+            if self._again is None:
+                raise
+            self._renew()
+            return do(self.session)
 
     def remove_dir(self, remote: str) -> None:
         """Remove an empty directory.
@@ -349,14 +373,18 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        entry = self._ready().stat(_absolute(remote))
+        entry = self.look(remote)
         if entry is None:
             raise NotFoundError(f"{named(remote)} is not at the server.")
         return entry
 
     def exists(self, remote: str) -> bool:
         """Whether there is anything of this name."""
-        return self._ready().stat(_absolute(remote)) is not None
+        return self.look(remote) is not None
+
+    def look(self, remote: str) -> RemoteEntry | None:
+        """`stat`; None if there is nothing of this name."""
+        return self._told(lambda session: session.stat(_absolute(remote)))
 
     def close(self) -> None:
         """Say good-bye and close. Never raises."""

@@ -76,7 +76,7 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
             found.append(None)
     unknown = [i for i, entry in enumerate(found) if entry is None]
     # What has no size may be a directory: one can go there.
-    visits = session.exchange([*(session.command("CWD", paths[i] or "/") for i in unknown), HOME]) if unknown else []
+    visits = session.exchange([*(session.visit(paths[i] or "/") for i in unknown), HOME]) if unknown else []
     listed: dict[str, dict[str, RemoteEntry]] = {}
     for i, visit in zip(unknown, visits, strict=False):
         size, date = answers[2 * i : 2 * i + 2]
@@ -98,7 +98,7 @@ def _unknown(session: Session, reply: Reply, verb: str) -> bool:
 
 def _knows_mlst(session: Session) -> bool:
     """Whether it was the path that was not understood, for its length perhaps: the root is asked for."""
-    session.profile.stats = not _unknown(session, session.exchange([b"MLST /"])[0], "MLST")
+    session.profile.stats = not _unknown(session, session.exchange([session.command("MLST", "/")])[0], "MLST")
     return session.profile.stats
 
 
@@ -140,10 +140,13 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
     if not session.profile.mlsd:
         return _list_dir(session, path)
     try:
-        text = transfer.read_all(session, session.command("MLSD", path), "MLSD", path)
+        text = _list_machinely(session, path)
     except (NotSupportedError, NameRefusedError) as error:
         if not isinstance(error, NotSupportedError) and error.reply[:3] != "501":
-            raise
+            if session.relative or session.profile.paths is not None:
+                raise
+            # Perhaps it is only the path that it does not take: one can go there.
+            return _list_dir(session, path)
         there = _list_dir(session, path)
         session.profile.listings = False
         return there
@@ -151,6 +154,16 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
     # A name may hold a line feed, but not where every line ends with one.
     facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n" if b"\r\n" in text else b"\n") if line]
     return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
+
+
+def _list_machinely(session: Session, path: str) -> bytes:
+    """What MLSD says of a directory."""
+    if not session.relative:
+        return transfer.read_all(session, session.command("MLSD", path), "MLSD", path)
+    _visit(session, path)
+    text = transfer.read_all(session, b"MLSD", "MLSD", path)
+    session.exchange([HOME])
+    return text
 
 
 def _list_dir(session: Session, path: str) -> list[RemoteEntry]:
@@ -186,15 +199,19 @@ def _list_here(session: Session, path: str) -> bytes:
         return b""
 
 
-def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:
-    """The entries as LIST shows them, without dates; not ``strict``: as far as it is understood."""
-    # LIST with a name would be parsed as options and patterns: go there and list without one.
-    visit = session.exchange([session.command("CWD", path)])[0]
+def _visit(session: Session, path: str) -> None:
+    visit = session.exchange([session.visit(path)])[0]
     if not visit.good:
         error = session.error(visit, "CWD", path)
         if isinstance(error, NameRefusedError) and not replies.says_denied(visit, path, session.account.spec.encoding):
             error = NotFoundError(error.message, reply=error.reply)
         raise error
+
+
+def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:
+    """The entries as LIST shows them, without dates; not ``strict``: as far as it is understood."""
+    # LIST with a name would be parsed as options and patterns: go there and list without one.
+    _visit(session, path)
     text = _list_here(session, path)
     session.exchange([HOME])
     lines = iter(text.replace(b"\r\n", b"\n").split(b"\n"))

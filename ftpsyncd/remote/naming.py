@@ -73,7 +73,7 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
         error = session.error(made, "MKD", path)
         if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError | NotSupportedError):
             raise error
-        sent = deliver(session, "STOR", path, b"")
+        sent = deliver(session, session.command("STOR", path), b"")
         if not sent.good:
             raise session.error(sent, "STOR", path)
     stored: set[str] = set()

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
@@ -29,7 +29,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult
-from ftpsyncd.remote.profile import Dating, Resuming
+from ftpsyncd.remote.profile import Dating, Paths, Resuming
 from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.resume import NOTHING, REPEATED, Kept
@@ -41,13 +41,6 @@ _OUT_OF_STEP = frozenset({500, 501, 502, 503})
 """Answers to an RNTO whose RNFR was accepted that make no sense for the name."""
 
 
-class Names(NamedTuple):
-    """Two paths as they travel."""
-
-    temporary: bytes
-    final: bytes
-
-
 @dataclass(slots=True)
 class Outgoing:
     """A file on its way: from STOR to its rename."""
@@ -55,7 +48,6 @@ class Outgoing:
     job: PublishJob
     temporary: str
     """Where it is sent to: the job's, or its final path where the server cannot rename."""
-    names: Names
     file: BinaryIO
     started: float
     """Monotonic seconds, as `slow_after` and `ended`."""
@@ -139,34 +131,35 @@ def opened(job: PublishJob) -> BinaryIO:
 
 def checks(session: Session, upload: Outgoing) -> list[tuple[str, bytes]]:
     """What to ask and set under the temporary name; the date survives the rename."""
-    name = upload.names.temporary
-    commands = [("SIZE", b"SIZE " + name)] if session.profile.size else []
+    name = upload.temporary
+    commands = [("SIZE", session.command("SIZE", name))] if session.profile.size else []
     way = session.profile.dating
     if way is None:
         # A server that takes the command for something else may say yes: read back once.
-        commands.append(("try", dating(_first_way(session), name, upload.job.mtime_s)))
-        commands.append(("shown", b"MDTM " + name))
+        commands.append(("try", dating(session, _first_way(session), name, upload.job.mtime_s)))
+        commands.append(("shown", session.command("MDTM", name)))
     elif way is not Dating.NONE:
-        commands.append(("date", dating(way, name, upload.job.mtime_s)))
+        commands.append(("date", dating(session, way, name, upload.job.mtime_s)))
     return commands
 
 
-def dating(way: Dating, name: bytes, mtime_s: int) -> bytes:
+def dating(session: Session, way: Dating, path: str, mtime_s: int) -> bytes:
     """The command that sets a date.
 
     Args:
+        session: that says it.
         way: not `Dating.NONE`.
-        name: as it travels.
+        path: of the file.
         mtime_s: seconds since the epoch.
     """
     stamp = replies.format_time(mtime_s)
     match way:
         case Dating.MFMT | Dating.MDTM:
-            return f"{way.value} {stamp} ".encode() + name
+            return session.command(f"{way.value} {stamp}", path)
         case Dating.UTIME:
-            return f"SITE UTIME {stamp} ".encode() + name
+            return session.command(f"SITE UTIME {stamp}", path)
         case _:
-            return b"SITE UTIME " + name + f" {stamp} {stamp} {stamp} UTC".encode()
+            return session.command("SITE UTIME", path, f" {stamp} {stamp} {stamp} UTC")
 
 
 def _first_way(session: Session) -> Dating:
@@ -197,6 +190,8 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
         with contextlib.suppress(RemoteError):  # a date is never fatal, and what comes next is never left out
             upload.dated = session.set_time(upload.temporary, upload.job.mtime_s, tried=tried)
     if upload.error is None:
+        # That it was found where it belongs.
+        session.profile.paths = session.profile.paths or Paths.ABSOLUTE
         try:
             upload.job.confirm(upload.file, upload.digest.digest())
         except FtpsyncdError as error:
@@ -207,7 +202,7 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     size = replies.parse_size(reply)
     unseen = size is None and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
     if unseen and not upload.parted and not session.waited_in_vain:
-        reply = _patiently(session, upload.names.temporary, reply)
+        reply = _patiently(session, upload.temporary, reply)
         size = replies.parse_size(reply)
     if size == upload.job.size:
         if upload.parted:
@@ -239,11 +234,11 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     )
 
 
-def _patiently(session: Session, name: bytes, refusal: Reply) -> Reply:
+def _patiently(session: Session, path: str, refusal: Reply) -> Reply:
     """Ask again for the size of what has just arrived: a gateway to a cloud shows it only when it has it there."""
     for wait_s in renaming.WAITS_S:
         time.sleep(wait_s)
-        refusal = session.exchange([b"SIZE " + name])[0]
+        refusal = session.exchange([session.command("SIZE", path)])[0]
         if refusal.good:
             break
     session.waited_in_vain = not refusal.good
@@ -255,14 +250,13 @@ def _patiently(session: Session, name: bytes, refusal: Reply) -> Reply:
 
 def rename(session: Session, upload: Outgoing) -> list[bytes]:
     """What ends an upload: the rename, or the removal of what must not be seen."""
-    temporary, final = upload.names
     if upload.error is not None:
-        return [b"DELE " + temporary]
+        return [session.command("DELE", upload.temporary)]
     if not upload.is_hidden:
         return []
-    commands = [b"RNFR " + temporary, b"RNTO " + final]
+    commands = renaming.commands(session, upload.temporary, upload.job.path)
     if session.profile.rename_over is False and session.renames:
-        commands.insert(0, b"DELE " + final)
+        commands.insert(0, session.command("DELE", upload.job.path))
     return commands
 
 

@@ -45,6 +45,17 @@ class Hashing(StrEnum):
     NONE = ""
 
 
+class Paths(StrEnum):
+    """How a server takes the names of files in commands."""
+
+    ABSOLUTE = "absolute"
+    """A file was stored, and seen, under one."""
+    RELATIVE = "relative"
+    """Only within the working directory (`standing`)."""
+    DOUBTED = "relative, absolute ones to be tried again"
+    """That is long ago, or was another server: names within the working directory work everywhere."""
+
+
 class Beyond(StrEnum):
     """What a server does with a REST beyond the end of a file; nothing of ours relies on it."""
 
@@ -133,6 +144,8 @@ LONGEST_SILENCE_S = 30.0
 class Profile:
     """What is known about one server."""
 
+    paths: Paths | None = None
+    """None: absolute ones, though none was proved to work yet."""
     features: dict[str, str] = field(default_factory=dict)
     """FEAT: upper-case name → parameters."""
     face: str = ""
@@ -211,8 +224,8 @@ class Profile:
         self.features = features
 
     def forget(self) -> None:
-        """Know nothing any more."""
-        blank = Profile()
+        """Know nothing any more, but how commands surely get to the files that they are about."""
+        blank = Profile(paths=Paths.DOUBTED if self.relative else None)
         for name in Profile.__slots__:
             setattr(self, name, getattr(blank, name))
 
@@ -268,6 +281,11 @@ class Profile:
             self.renames, self.no_renames = False, []
         else:
             self.no_renames = [*elsewhere, directory]
+
+    @property
+    def relative(self) -> bool:
+        """Whether commands take names only within the working directory, as far as is known."""
+        return self.paths in {Paths.RELATIVE, Paths.DOUBTED}
 
     @property
     def silence_s(self) -> float:

@@ -26,6 +26,7 @@ from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import replies
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.standing import together
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -58,11 +59,23 @@ class RenameUnclearError(RenameRefusedError):
     """RNTO was answered by a success that is not its own."""
 
 
+def commands(session: Session, source: str, target: str) -> list[bytes]:
+    """RNFR and RNTO.
+
+    Raises:
+        NameNotSendableError: as `Session.name`.
+    """
+    if session.relative:
+        return [*together(session.name(source), session.name(target))]
+    return [session.command("RNFR", source), session.command("RNTO", target)]
+
+
 def rename(session: Session, source: str, target: str) -> None:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.rename`."""
-    commands = [session.command("RNFR", source), session.command("RNTO", target)]
+    words = commands(session, source, target)
     session.assure(target)
-    began, ended = session.exchange(commands)
+    session.account.moves += 1
+    began, ended = session.exchange(words)
     if not began.more:
         raise session.error(began, "RNFR", source)
     if not ended.good:
@@ -112,14 +125,16 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
 
 def _moved(session: Session, source: str, target: str) -> Reply:
     """The answer to RNTO, or to RNFR where that was refused already."""
-    began, ended = session.exchange([session.command("RNFR", source), session.command("RNTO", target)])
+    began, ended = session.exchange(commands(session, source, target))
     return ended if began.more else began
 
 
 def one_by_one(session: Session, source: str, target: str) -> Reply:
     """Rename with each command in a write of its own; the answer to RNTO, or to RNFR where that was refused already."""
-    began = session.exchange([session.command("RNFR", source)])[0]
-    return session.exchange([session.command("RNTO", target)])[0] if began.more else began
+    rnfr, rnto = commands(session, source, target)
+    began = session.exchange([rnfr])[0]
+    # Nothing may be said between the two.
+    return next(iter(list(session.said([rnto])))) if began.more else began
 
 
 def patiently(session: Session, source: str, target: str, refusal: Reply) -> Reply:

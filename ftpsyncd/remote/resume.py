@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ftpsyncd.core import names
 from ftpsyncd.errors import FileChangedError, VerificationError
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import hashes, replies, trials
+from ftpsyncd.remote import hashes, renaming, replies, trials
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Resuming
 
@@ -70,7 +70,7 @@ def take_over(session: Session, job: PublishJob) -> Kept:
 
 
 def _renamed(session: Session, part: str, temporary: str) -> bool:
-    *_, ended = session.exchange([session.command("RNFR", part), session.command("RNTO", temporary)])
+    *_, ended = session.exchange(renaming.commands(session, part, temporary))
     return ended.good
 
 

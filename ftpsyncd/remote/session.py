@@ -31,13 +31,14 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import looking, naming, renaming, replies, transfer, upload
+from ftpsyncd.remote import looking, naming, reaching, renaming, replies, transfer, upload
 from ftpsyncd.remote.data import ACTIVE_REMEDY
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, lingers, oddities, reads_in_turn
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.standing import VISIT, Placed, Standing
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode
 
@@ -62,6 +63,12 @@ class Session:
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come."""
         self.greeting = ""
+        self.relative = self.profile.relative
+        """Names are told only within the working directory; as it began: what it was told of others it would have to
+        ask anew."""
+        self._standing = Standing(self)
+        self.refused_in: str | None = None
+        """The directory in which a file was refused last, whichever way its name was told."""
         self.renames = False
         """It has renamed something: only then is a file deleted to make room for another, and only else may a refused
         rename mean that the server renames nothing."""
@@ -115,13 +122,32 @@ class Session:
 
     # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def command(self, words: str, path: str) -> bytes:
-        """A command about a path.
+    def command(self, words: str, path: str, after: str = "", *, quotes: str = "") -> bytes:
+        """A command about a path, which may be in quotes and followed by more words.
 
         Raises:
             NameNotSendableError: as `name`.
         """
-        return words.encode("ascii") + b" " + self.name(path)
+        before, name, behind = f"{words} {quotes}".encode("ascii"), self.name(path), f"{quotes}{after}".encode("ascii")
+        return Placed.of(before, name, behind) if self.relative else before + name + behind
+
+    def visit(self, path: str) -> bytes:
+        """The command that goes to a directory.
+
+        Raises:
+            NameNotSendableError: as `name`.
+        """
+        return VISIT + self.name(path)
+
+    def stand(self, command: bytes) -> None:
+        """Be where a command has to be said that is sent past `answers`.
+
+        Raises:
+            RemoteError: one may not go there, or the session ended.
+        """
+        if isinstance(command, Placed) and (refusal := self._standing.go(command.directory)) is not None:
+            where = command.directory.decode(self.account.spec.encoding, "surrogateescape")
+            raise self.error(refusal, "CWD", where)
 
     def name(self, path: str) -> bytes:
         """A path as it travels.
@@ -145,6 +171,10 @@ class Session:
         Raises:
             ServerUnavailableError: the line broke or the server said 421; the session is finished.
         """
+        return self._standing.answers(commands, timeout_s) if self.relative else self.said(commands, timeout_s)
+
+    def said(self, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
+        """`answers`, wherever the session stands."""
         size = BATCH if self.profile.pipelining else 1
         for start in range(0, len(commands), size):
             part = commands[start : start + size]
@@ -234,7 +264,10 @@ class Session:
 
     def stat(self, path: str) -> RemoteEntry | None:
         """See `port.RemoteSession.stat`."""
-        return self.stat_many([path])[0]
+        entry = self.stat_many([path])[0]
+        if entry is None:
+            reaching.confirm_absent(self, path)
+        return entry
 
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
         """See `port.RemoteSession.stat_many`."""
@@ -274,7 +307,7 @@ class Session:
             else:
                 refused[i] = reply
         # Asked for only now: each answer is a packet, and more than ten at once cost another round trip on a new line.
-        visits = self.exchange([*(self.command("CWD", paths[i]) for i in refused), HOME]) if refused else []
+        visits = self.exchange([*(self.visit(paths[i]) for i in refused), HOME]) if refused else []
         for (i, reply), visit in zip(refused.items(), visits, strict=False):
             verdict: bool | FtpsyncdError
             try:
@@ -294,7 +327,7 @@ class Session:
 
     def _make(self, chain: Sequence[str]) -> bool:
         """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
-        commands = [*(self.command("MKD", path) for path in chain), self.command("CWD", chain[-1]), HOME]
+        commands = [*(self.command("MKD", path) for path in chain), self.visit(chain[-1]), HOME]
         if len(chain) > 1 and not self.profile.keeps.keys() >= set(oddities(chain[-1])):
             # What is tried beside a name needs the directory that it stands in.
             self._make(chain[:-1])
@@ -308,7 +341,7 @@ class Session:
             return True
         if visit.good:
             return False
-        error = self.error(made, "MKD", path)
+        error = reaching.explained(self, self.error(made, "MKD", path), path)
         if isinstance(error, AlreadyExistsError):
             # Perhaps it was there, or one that is the same to the server (case), and was removed between the answers.
             if self.exchange([self.command("MKD", path)])[0].good:
@@ -320,6 +353,7 @@ class Session:
 
     def remove_dir(self, path: str) -> bool:
         """See `port.RemoteSession.remove_dir`."""
+        self.account.moves += 1
         reply = self.exchange([self.command("RMD", path)])[0]
         if reply.good:
             return True
@@ -376,12 +410,12 @@ class Session:
         """See `port.RemoteSession.set_time`. ``tried``: a way that was tried just now, in vain."""
         known = self.profile.dating
         if known is not None:
-            return known is not Dating.NONE and self.exchange([dating(known, self.name(path), mtime_s)])[0].good
+            return known is not Dating.NONE and self.exchange([dating(self, known, path, mtime_s)])[0].good
         for way in Dating:
             if way in {Dating.NONE, tried} or (way is Dating.MFMT and "MFMT" not in self.profile.features):
                 continue
             # A server that takes the command for something else may say yes: read back once.
-            said, shown = self.exchange([dating(way, self.name(path), mtime_s), self.command("MDTM", path)])
+            said, shown = self.exchange([dating(self, way, path, mtime_s), self.command("MDTM", path)])
             if said.good and replies.shows_date(shown, mtime_s):
                 self.profile.dating = way
                 return True

@@ -184,15 +184,15 @@ def _offer(session: Session) -> Offer:
 # ── Sending a little ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def deliver(session: Session, verb: str, path: str, content: bytes, *, rest: int | None = None) -> Reply:
+def deliver(session: Session, command: bytes, content: bytes, *, rest: int | None = None) -> Reply:
     """Send a few bytes with STOR or APPE, after a REST if one is given; the server's last words, whatever they are.
 
     For experiments; files are published by `upload`.
 
     Raises:
-        RemoteError: the session ended.
+        RemoteError: one may not go where that is to be done, or the session ended.
     """
-    command = session.command(verb, path)
+    session.stand(command)
     offer = _offer(session)
     try:
         if rest is not None:
@@ -259,6 +259,7 @@ def _retrieve(
     offset: int,
     progress: Callable[[int], None],
 ) -> int:
+    session.stand(command)
     offer = _offer(session)
     try:
         if offset:

@@ -109,7 +109,7 @@ def learn_resuming(session: Session, path: str) -> None:
     ended = profile.trials
     try:
         with scratch(session, path):
-            if not deliver(session, "STOR", path, CONTENT[:PART]).good:
+            if not deliver(session, session.command("STOR", path), CONTENT[:PART]).good:
                 return
             profile.hashing = hashing(session, path, CONTENT[:PART])
             profile.resuming = resuming(session, path)
@@ -137,7 +137,7 @@ def learn_renaming(session: Session, path: str, other: str) -> None:
     """
     with scratch(session, path), scratch(session, other):
         session.delete_many([other])
-        if not deliver(session, "STOR", path, CONTENT[:PART]).good:
+        if not deliver(session, session.command("STOR", path), CONTENT[:PART]).good:
             return
         reply = renaming.one_by_one(session, path, other)
         if reply.good:
@@ -169,19 +169,19 @@ def resuming(session: Session, path: str) -> Resuming:
 
 def continues(session: Session, way: Resuming, path: str) -> bool:
     """Whether a file of which a part is there becomes the whole, byte for byte."""
-    if not deliver(session, "STOR", path, CONTENT[:PART]).good:
+    if not deliver(session, session.command("STOR", path), CONTENT[:PART]).good:
         return False
     if way is Resuming.REST:
-        reply = deliver(session, "STOR", path, CONTENT[INSIDE:], rest=INSIDE)
+        reply = deliver(session, session.command("STOR", path), CONTENT[INSIDE:], rest=INSIDE)
     else:
-        reply = deliver(session, "APPE", path, CONTENT[PART:])
+        reply = deliver(session, session.command("APPE", path), CONTENT[PART:])
     return reply.good and holds(session, path, CONTENT)
 
 
 def beyond(session: Session, path: str) -> Beyond:
     """What a REST beyond the end of a file does; `path` is overwritten."""
-    deliver(session, "STOR", path, CONTENT[:PART])
-    reply = deliver(session, "STOR", path, CONTENT[:GAP], rest=PART + GAP)
+    deliver(session, session.command("STOR", path), CONTENT[:PART])
+    reply = deliver(session, session.command("STOR", path), CONTENT[:GAP], rest=PART + GAP)
     size = replies.parse_size(session.exchange([session.command("SIZE", path)])[0])
     if not reply.good:
         return Beyond.REFUSED

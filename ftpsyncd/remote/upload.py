@@ -36,8 +36,9 @@ from ftpsyncd.errors import (
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.remote import resume
-from ftpsyncd.remote.outgoing import Names, Outgoing, checked, checks, opened, remove, rename, renamed, settle
+from ftpsyncd.model import parent
+from ftpsyncd.remote import reaching, resume
+from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.renaming import NoRenameError
@@ -135,7 +136,7 @@ class _Cycle:
             if again is not None:
                 again.file.close()
             yield from self._flush()
-            yield PublishResult(job, error)
+            yield PublishResult(job, reaching.explained(self.session, error, job.temporary))
             return
         yield from self._lost()
         self.opened = upload
@@ -155,7 +156,8 @@ class _Cycle:
         if failed or upload.kept.size:
             # The hash of a file that was continued is asked for, which may take a while: no data connection waits.
             yield from self._flush()
-        if failed and not repeats:
+        if failed and upload.error is not None and not repeats:
+            upload.error = reaching.explained(self.session, upload.error, upload.temporary)
             yield upload.result()
         else:
             yield from self._lost()
@@ -180,34 +182,43 @@ class _Cycle:
             FtpsyncdError: this job cannot be started; nothing was sent of it.
         """
         session = self.session
-        if job.size > SMALL or job.resume or self.slow:
+        if job.size > SMALL or job.resume or self.slow or self._goes_elsewhere(job):
             # Before anything else: the rename of the file before may show that there is none.
             yield from self._flush()
         temporary = job.temporary if session.profile.renames_at(job.path) else job.path
-        names = Names(session.name(temporary), session.name(job.path))
+        store = session.command("STOR", temporary)
+        session.name(job.path)
+        if session.relative:
+            reaching.try_again(session, temporary)
+            session.stand(store)
         session.assure(job.path)
         # A part that will not be continued here goes with what has to go.
         left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left
         if left:
             session.delete_many(left)
         if job.resume and temporary == job.temporary != job.path:
-            return (yield from self._continue(job, names))
+            return (yield from self._continue(job))
         yield from self._agree()
         if again is None:
-            return Outgoing(job, temporary, names, opened(job), time.monotonic())
+            return Outgoing(job, temporary, opened(job), time.monotonic())
         again.file.seek(0)
-        return Outgoing(job, temporary, names, again.file, again.started)
+        return Outgoing(job, temporary, again.file, again.started)
 
-    def _continue(self, job: PublishJob, names: Names) -> Generator[PublishResult, None, Outgoing]:
+    def _goes_elsewhere(self, job: PublishJob) -> bool:
+        """Whether the session has to go to another directory, away from the files before."""
+        before = self.before or self.verified
+        return self.session.relative and before is not None and parent(before.job.path) != parent(job.path)
+
+    def _continue(self, job: PublishJob) -> Generator[PublishResult, None, Outgoing]:
         """Find out how much of the file is there from an earlier try, hash that much here, and go on behind it."""
         session = self.session
         kept = resume.take_over(session, job)
-        upload = Outgoing(job, job.temporary, names, opened(job), time.monotonic(), kept)
+        upload = Outgoing(job, job.temporary, opened(job), time.monotonic(), kept)
         try:
             resume.hash_ahead(session, upload.file, upload.digest, kept.size)
             if kept.size < job.size:
                 yield from self._agree()
-            if kept.way is Resuming.REST and not session.exchange([f"REST {kept.size}".encode()])[0].more:
+            if kept.way is Resuming.REST and not self._rest(upload):
                 upload.file.seek(0)
                 upload.digest, upload.kept = hashlib.sha256(), NOTHING
         except BaseException:
@@ -216,6 +227,18 @@ class _Cycle:
         upload.sent = upload.kept.size
         upload.stored = bool(upload.kept.size)
         return upload
+
+    def _rest(self, upload: Outgoing) -> bool:
+        """Say where the file is continued; between that and STOR nothing may be said (RFC 3659 §5.1)."""
+        self.session.stand(self._store(upload))
+        return self.session.exchange([f"REST {upload.kept.size}".encode()])[0].more
+
+    def _stand(self, upload: Outgoing, store: bytes) -> None:
+        if upload.kept.way is not Resuming.REST:
+            self.session.stand(store)
+
+    def _store(self, upload: Outgoing) -> bytes:
+        return self.session.command("APPE" if upload.kept.way is Resuming.APPE else "STOR", upload.temporary)
 
     def _agree(self) -> Iterator[PublishResult]:
         """See to it that there is a data connection to be used; what else can travel with that does.
@@ -340,13 +363,14 @@ class _Cycle:
         renames = [] if ended is None else rename(session, ended)
         asked = [] if before is None else checks(session, before)
         upload.expose()
-        store = (b"APPE " if upload.kept.way is Resuming.APPE else b"STOR ") + upload.names.temporary
+        store = self._store(upload)
         another = session.overlaps and upload.job.size <= SMALL
         answers: list[Reply] = []
         try:
             ahead = [*renames, *(command for _, command in asked)]
             if ahead and not session.profile.pipelining:
                 answers, ahead = session.exchange(ahead), []
+            self._stand(upload, store)
             session.control.send([*ahead, store, *([prepare(session)[0]] if another else [])])
         except RemoteError as error:
             upload.error = error

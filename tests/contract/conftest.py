@@ -9,8 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from ftpsyncd.errors import PathsRefusedError
 from ftpsyncd.remote import Account, MemoryServer, RemoteSession
-from tests.contract.remotes import REMOTES, Remote
+from tests.contract.remotes import REMOTES, Remote, settings
 from tests.servers import Server, missing, running
 
 
@@ -25,9 +26,9 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[dict[str, Server]]:
     with ExitStack() as stack:
         servers = {}
         for name in sorted(wanted - {"memory"}):
-            kind, tls = name.rsplit("-", 1)
-            if not missing(kind, tls):
-                servers[name] = stack.enter_context(running(kind, tls=tls))
+            wishes = settings(name)
+            if not missing(wishes["kind"], wishes["tls"]):
+                servers[name] = stack.enter_context(running(**wishes))
         yield servers
 
 
@@ -44,11 +45,14 @@ def remote(request: pytest.FixtureRequest, fleet: dict[str, Server]) -> Iterator
         return
     if name not in fleet:
         # Skips with the reason, or fails where servers are required.
-        kind, tls = name.rsplit("-", 1)
-        with running(kind, tls=tls):
+        with running(**settings(name)):
             raise AssertionError
     server = fleet[name]
     account = Account(server.spec())
+    if server.bare:
+        # It is found out with the first name that is refused.
+        with account() as session, pytest.raises(PathsRefusedError):
+            session.make_dir(base)
     with account() as session:
         session.make_dir(base)
     yield Remote(name, base, server, account=account)

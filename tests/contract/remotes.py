@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,15 @@ REMOTES = ["memory"] + [
     for tls in ("off", "explicit", "implicit")
     if not (kind == "pure-ftpd" and tls == "implicit")
 ]
+REMOTES += ["bare-off", "bare-explicit"]
+"""pyftpdlib, where no path from the root is taken but by CWD."""
 DATE = 1_600_000_000
+
+
+def settings(name: str) -> dict[str, Any]:
+    """How `running` starts the server of a remote."""
+    kind, tls = name.rsplit("-", 1)
+    return {"kind": "pyftpdlib", "tls": tls, "bare": "absolute"} if kind == "bare" else {"kind": kind, "tls": tls}
 
 
 @dataclass

@@ -187,7 +187,7 @@ class TestServersThatLack:
             await c.hang_up()
 
         found, server, _ = self.probed({verb: hang_up})
-        assert len(found) == 13
+        assert len(found) == 14
         assert server.files == {}
         assert server.dirs == {"/"}
 

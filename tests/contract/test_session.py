@@ -246,7 +246,8 @@ class TestPublishThatFails:
             job(f"{remote.base}/no/b", open=opener),
             job(f"{remote.base}/c", open=opener, confirm=raiser(FileChangedError("changed"))),
         )
-        assert len(files) == 3
+        # Where one has to go to a directory, that it is missing is known before.
+        assert len(files) == (2 if remote.name.startswith("bare") else 3)
         assert all(file.closed for file in files)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Profile, Resuming
+from ftpsyncd.remote.profile import Beyond, Dating, Hashing, Oddity, Paths, Profile, Resuming
 
 FEATURES = {"SIZE": "", "EPSV": "", "REST": "STREAM"}
 
@@ -10,6 +10,7 @@ FEATURES = {"SIZE": "", "EPSV": "", "REST": "STREAM"}
 def hopeless() -> Profile:
     """Everything was refused."""
     profile = Profile(
+        paths=Paths.RELATIVE,
         pipelining=False,
         epsv=False,
         size=False,

@@ -48,9 +48,15 @@ class Connection:
         self.reader = reader
         self.writer = writer
         self.renaming = ""
+        self.directory = "/"
+        """In which it stands."""
         self._listener: socket.socket | None = None
         self._open: list[asyncio.StreamWriter] = []
         self._accepted: list[socket.socket] = []
+
+    def at(self, path: str) -> str:
+        """The absolute path that is meant."""
+        return path if path.startswith("/") or not path else f"{self.directory.rstrip('/')}/{path}"
 
     async def say(self, text: str) -> None:
         """Send a reply; ``\\n`` separates lines."""
@@ -295,12 +301,14 @@ class Scripted:
         return f"227 There (127,0,0,1,{port // 256},{port % 256})"
 
     async def do_stor(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         self.files[path] = b""
         self.files[path] = await c.receive()
         await c.end_data()
         return "226 Stored."
 
     async def do_retr(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         if path not in self.files:
             return "550 No such file."
         await c.say("150 Here it comes.")
@@ -310,22 +318,25 @@ class Scripted:
         await c.end_data()
         return "226 Sent."
 
-    async def do_size(self, _c: Connection, path: str) -> str:
+    async def do_size(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         return f"213 {len(self.files[path])}" if path in self.files else "550 No such file."
 
-    async def do_mdtm(self, _c: Connection, path: str) -> str:
+    async def do_mdtm(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         return f"213 {self.dates[path]}" if path in self.dates else "550 No such file."
 
-    async def do_mfmt(self, _c: Connection, argument: str) -> str:
+    async def do_mfmt(self, c: Connection, argument: str) -> str:
         stamp, _, path = argument.partition(" ")
-        self.dates[path] = stamp
+        self.dates[c.at(path)] = stamp
         return f"213 Modify={stamp}; {path}"
 
     async def do_rnfr(self, c: Connection, path: str) -> str:
-        c.renaming = path
+        path = c.renaming = c.at(path)
         return "350 To what?" if path in self.files else "550 No such file."
 
     async def do_rnto(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         if c.renaming not in self.files:
             return "503 RNFR first."
         self.files[path] = self.files.pop(c.renaming)
@@ -333,21 +344,31 @@ class Scripted:
             self.dates[path] = self.dates.pop(c.renaming)
         return "250 Renamed."
 
-    async def do_dele(self, _c: Connection, path: str) -> str:
+    async def do_dele(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         self.dates.pop(path, None)
         return "250 Deleted." if self.files.pop(path, None) is not None else "550 No such file."
 
-    async def do_mkd(self, _c: Connection, path: str) -> str:
+    async def do_mkd(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         if path in self.dirs:
             return "550 Directory exists."
         self.dirs.add(path)
         return f'257 "{path}" made.'
 
-    async def do_rmd(self, _c: Connection, path: str) -> str:
+    async def do_rmd(self, c: Connection, path: str) -> str:
+        path = c.at(path)
         if path not in self.dirs:
             return "550 No such directory."
         self.dirs.discard(path)
         return "250 Removed."
 
-    async def do_cwd(self, _c: Connection, path: str) -> str:
-        return "250 Here." if path in self.dirs else "550 No such directory."
+    async def do_cwd(self, c: Connection, path: str) -> str:
+        path = c.at(path)
+        if path not in self.dirs:
+            return "550 No such directory."
+        c.directory = path
+        return "250 Here."
+
+    async def do_pwd(self, c: Connection, _a: str) -> str:
+        return f'257 "{c.directory}" is where you are.'

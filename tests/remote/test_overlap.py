@@ -11,7 +11,7 @@ from ftpsyncd.errors import ServerUnavailableError, VerificationError
 from ftpsyncd.remote import sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
-from ftpsyncd.remote.profile import Profile, reads_in_turn
+from ftpsyncd.remote.profile import Paths, Profile, reads_in_turn
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, publish
@@ -199,6 +199,7 @@ class TestServersThatCannot:
     def test_a_refused_transfer_leaves_the_next_one_its_data_connection(self):
         with Scripted(GREETING=KNOWN, STOR=["550 No.", None, None]) as server:
             acc = account(server)
+            acc.profile.paths = Paths.ABSOLUTE
             with acc() as session:
                 results = publish(session, *paths("a", "b", "c"))
                 assert [r.error is None for r in results] == [False, True, True]

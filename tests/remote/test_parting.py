@@ -17,7 +17,7 @@ from ftpsyncd.remote import parting, sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, refusals
 from ftpsyncd.remote.parting import part
-from ftpsyncd.remote.profile import Profile, lingers
+from ftpsyncd.remote.profile import Paths, Profile, lingers
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import ends_in_haste, job, publish, raiser
 from tests.remote.scripted import Connection, Scripted
@@ -362,6 +362,7 @@ class TestFiles:
     def test_another_failure_is_told(self, hasty):
         with Scripted(GREETING=KNOWN, STOR=["553 No.", None]) as server:
             acc = account(server)
+            acc.profile.paths = Paths.ABSOLUTE
             with acc() as session:
                 first, second = publish(session, job("/a"), job("/b"))
             assert first.error is not None

@@ -13,7 +13,7 @@ from ftpsyncd.remote import account as accounts
 from ftpsyncd.remote import session as sessions
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.pool import Pool
-from ftpsyncd.remote.profile import Dating
+from ftpsyncd.remote.profile import Dating, Paths
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, make_many, publish
@@ -171,6 +171,7 @@ class TestDirectories:
             server.dirs.add("/b")
             server.files["/d"] = b"a file"
             server.script["MKD"] = [None, None, None, "553 Not this one."]
+            session.profile.paths = Paths.ABSOLUTE
             server.log.clear()
             *made, refused = make_many(session, ["/a", "/b", "/c", "/d"])
             assert made == [True, False, True]
