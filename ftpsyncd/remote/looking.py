@@ -151,8 +151,7 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
         session.profile.listings = False
         return there
     encoding = session.account.spec.encoding
-    # A name may hold a line feed, but not where every line ends with one.
-    facts = [replies.parse_facts(line, encoding) for line in text.split(b"\r\n" if b"\r\n" in text else b"\n") if line]
+    facts = [replies.parse_facts(line, encoding) for line in _lines(text) if line]
     return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
 
 
@@ -214,5 +213,9 @@ def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteE
     _visit(session, path)
     text = _list_here(session, path)
     session.exchange([HOME])
-    lines = iter(text.replace(b"\r\n", b"\n").split(b"\n"))
-    return list(replies.parse_list(lines, session.account.spec.encoding, strict=strict))
+    return list(replies.parse_list(iter(_lines(text)), session.account.spec.encoding, strict=strict))
+
+
+def _lines(text: bytes) -> list[bytes]:
+    """The lines of a listing. A name may hold a line feed, but not where every line ends with one."""
+    return text.split(b"\r\n") if text.endswith(b"\r\n") else text.replace(b"\r\n", b"\n").split(b"\n")

@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
+from ftpsyncd.model import Kind
 from ftpsyncd.remote import connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
@@ -77,6 +78,16 @@ def test_a_folder_called_not_found_is_not_taken_for_the_reason(kind):
 def test_a_file_called_denied_is_not_there(kind):
     with running(kind) as server, Account(server.spec())() as session:
         assert session.stat("/access-denied.jpg") is None
+
+
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd", "pyftpdlib"])
+def test_a_name_with_a_line_break_does_not_hide_its_neighbours(kind):
+    with running(kind) as server, Account(server.spec())() as session:
+        for name in ("a\nb", "-rw-r--r-- 1 a b 5 Jan  1  2020 c\nd", "e"):
+            (server.home / name).write_bytes(b"12")
+        names = {"a\nb", "-rw-r--r-- 1 a b 5 Jan  1  2020 c\nd", "e"}
+        assert {entry.name for entry in session.list_dir("/")} == names
+        assert session.list_kinds("/") == dict.fromkeys(names, Kind.FILE)
 
 
 @pytest.mark.root
