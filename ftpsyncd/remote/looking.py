@@ -48,10 +48,13 @@ def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -
     """What MLST has said; where that is a success without any facts, what there is else."""
     found: list[RemoteEntry | None] = []
     bare: list[int] = []
+    links: list[int] = []
     for path, reply in zip(paths, answers, strict=True):
         entry = replies.parse_mlst(reply, session.account.spec.encoding)
         if entry is not None:
             entry = entry._replace(name=basename(path))
+            if entry.kind is Kind.FILE and replies.may_be_link(reply):
+                links.append(len(found))
         elif reply.code == 250:
             bare.append(len(found))
         else:
@@ -59,6 +62,10 @@ def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -
         found.append(entry)
     for i, seen in zip(bare, _sized(session, [paths[i] for i in bare]), strict=True):
         found[i] = seen
+    for i, size in zip(links, session.exchange([session.command("SIZE", paths[i]) for i in links]), strict=True):
+        entry, told = found[i], replies.parse_size(size)
+        if entry is not None and told is not None:
+            found[i] = entry._replace(size=told)
     return found
 
 

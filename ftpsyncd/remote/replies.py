@@ -481,6 +481,17 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
     )
 
 
+_OPEN_TO_ALL = re.compile(rb"(?i)[; ]unix\.mode=0*777;")
+
+
+def may_be_link(reply: Reply) -> bool:
+    """Whether what MLST tells of may be a link: all that is known of it are its rights, which are those of all links.
+
+    proftpd says of a link to a file that it is a file, with the size of the link.
+    """
+    return any(_OPEN_TO_ALL.search(line) for line in reply.lines)
+
+
 _TYPED = re.compile(rb"(?i)[ ]*(?:[a-z.]+=[^; ]*;)*type=")
 
 

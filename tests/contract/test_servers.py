@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import connect
+from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
@@ -78,6 +78,19 @@ def test_a_folder_called_not_found_is_not_taken_for_the_reason(kind):
 def test_a_file_called_denied_is_not_there(kind):
     with running(kind) as server, Account(server.spec())() as session:
         assert session.stat("/access-denied.jpg") is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_to_a_file_is_fetched_like_the_file(kind, tmp_path):
+    with running(kind) as server, Ftp(Account(server.spec())()) as ftp:
+        (server.home / "real").write_bytes(b"x" * 5000)
+        (server.home / "link").symlink_to("real")
+        (server.home / "open").write_bytes(b"x" * 7)
+        (server.home / "open").chmod(0o777)
+        ftp.download("/link", tmp_path / "a")
+        assert (tmp_path / "a").read_bytes() == b"x" * 5000
+        assert ftp.stat("/link").size in {5000, None}
+        assert ftp.stat("/open").size == 7
 
 
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd", "pyftpdlib"])
