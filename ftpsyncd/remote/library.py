@@ -104,6 +104,11 @@ class Ftp:
             raise result.error
         return result
 
+    def _is_there(self, remote: str, *, begun: bool) -> bool:
+        # Once it has begun, on the connection that goes on to send: no other one takes its place between two files.
+        entry = self.session.stat(_absolute(remote)) if begun else self.look(remote)
+        return entry is not None
+
     def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
         target = _absolute(remote)
         return localfile.job(lambda: self.session, path, target, overwrite=overwrite, progress=progress)
@@ -112,6 +117,8 @@ class Ftp:
         """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
         begun: set[str] = set()
         source: Iterator[PublishJob] = iter(jobs)
+        # What is looked at before the first one may show that another connection is needed.
+        source = itertools.chain(list(itertools.islice(source, 1)), source)
         done = False
 
         def noted() -> Iterator[PublishJob]:
@@ -237,8 +244,7 @@ class Ftp:
             nonlocal begun
             for path, remote in pairs:
                 try:
-                    # On the connection that goes on to send: no other one takes its place between two files.
-                    if not overwrite and self.session.stat(_absolute(remote)) is not None:
+                    if not overwrite and self._is_there(remote, begun=begun > 0):
                         raise localfile.taken(remote)
                     job = self._job(path, remote, overwrite=overwrite, progress=partial(progress, remote))
                 except FtpsyncdError as error:

@@ -582,6 +582,7 @@ CALLS = {
     "download_tree": lambda ftp, base, path: list(ftp.download_tree(base, path.with_name("tree"))),
     "exists": lambda ftp, base, _path: ftp.exists(f"{base}/p"),
     "list": lambda ftp, base, _path: ftp.list(base),
+    "look": lambda ftp, base, _path: ftp.look(f"{base}/p"),
     "make_dirs": lambda ftp, base, _path: ftp.make_dirs(f"{base}/e"),
     "remove_dir": lambda ftp, base, _path: ftp.remove_dir(f"{base}/d"),
     "rename": lambda ftp, base, _path: ftp.rename(f"{base}/p", f"{base}/q"),

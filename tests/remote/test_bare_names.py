@@ -458,6 +458,19 @@ class TestTheLibrary:
                 ftp.upload(local, "/d/a", overwrite=False)
             assert server.files == {"/d/a": b"theirs"}
 
+    @pytest.mark.parametrize("theirs", ["a", "b", "c"])
+    def test_nor_is_any_of_many(self, tmp_path, theirs):
+        pairs = []
+        for name in "abc":
+            (tmp_path / name).write_bytes(name.encode())
+            pairs.append((tmp_path / name, f"/d/{name}"))
+        with Bare() as server, connect(server.spec()) as ftp:
+            server.files[f"/d/{theirs}"] = b"theirs"
+            results = {result.remote: result.error for result in ftp.upload_many(pairs, overwrite=False)}
+            assert isinstance(results.pop(f"/d/{theirs}"), AlreadyExistsError)
+            assert list(results.values()) == [None, None]
+            assert server.files == {f"/d/{name}": name.encode() for name in "abc"} | {f"/d/{theirs}": b"theirs"}
+
     def test_what_is_there_is_fetched(self, tmp_path):
         with Bare() as server, connect(server.spec()) as ftp:
             server.files["/d/a"] = b"content"
