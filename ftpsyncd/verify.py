@@ -265,8 +265,11 @@ class Verification:
         return self._ledger.row(self._id, path) if self._ledger and self._id is not None else None
 
     def _ask(self, question: Callable[[Session], _T]) -> _T:
-        """Ask the server; a connection that ended is replaced once."""
+        """Ask the server; a connection that ended is replaced once, one that is too old before that."""
         for last in (False, True):
+            if self._session is not None and self._session.expiring:
+                self._session.close()
+                self._session = None
             if self._session is None:
                 self._session = self.account()
             try:

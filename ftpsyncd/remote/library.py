@@ -153,8 +153,8 @@ class Ftp:
                 self._clear_up(sorted(begun))
 
     def _ready(self) -> RemoteSession:
-        """The connection; another one if it has ended."""
-        if not self.session.usable:
+        """The connection; another one if it has ended, or has no data connections to come."""
+        if not self.session.usable or (self.session.expiring and self._again is not None):
             self._renew()
         return self.session
 

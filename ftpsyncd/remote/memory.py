@@ -156,6 +156,11 @@ class MemorySession:
         """See `port.RemoteSession.usable`."""
         return self._usable
 
+    @property
+    def expiring(self) -> bool:
+        """See `port.RemoteSession.expiring`."""
+        return False
+
     # ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _do(self, verb: str, path: str, act: Callable[[], RemoteError | None]) -> None:

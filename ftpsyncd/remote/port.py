@@ -103,6 +103,13 @@ class RemoteSession(Protocol):
     def usable(self) -> bool:
         """False once anything makes the state of the connection doubtful."""
 
+    @property
+    def expiring(self) -> bool:
+        """Its TLS session is soon too old for data connections: the next transfer is for another session.
+
+        `publish` ends by itself then.
+        """
+
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """Publish jobs in order, pulling the next one only when it can be started, one result per job.
 

@@ -93,6 +93,11 @@ class Session:
         return not self.control.broken
 
     @property
+    def expiring(self) -> bool:
+        """See `port.RemoteSession.expiring`."""
+        return self.control.ticket_expiring
+
+    @property
     def overlaps(self) -> bool:
         """Whether the EPSV for the next file may follow STOR in one write."""
         profile = self.profile

@@ -44,7 +44,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TEMPORARY = re.compile(r".+\.[0-9a-f]{8}" + re.escape(names.SUFFIX), re.DOTALL)
 
 Ready = Callable[[], RemoteSession]
-"""The connection; another one where it has ended."""
+"""The connection; another one where it has ended or is too old."""
 Moved = Callable[[str, int, int | None], None]
 """Progress: the remote path, the bytes that are there, the size if it is known."""
 
@@ -181,6 +181,8 @@ class Fetching:
         for entry in entries:
             if self.depth.given_up:
                 return
+            # After hours another connection, and after what cannot be written here, which has cost the last one.
+            self.session = self.ready()
             path = remote_join(remote, entry.name)
             kind = Kind.OTHER if kinds.get(entry.name) is Kind.OTHER else entry.kind
             try:
@@ -202,8 +204,6 @@ class Fetching:
                 if not (self.session.usable or _fails_alone(error)):
                     raise
                 yield TreeResult(path, Step.FAILED, error=error)
-                # What cannot be written here has cost the connection, and is nothing against the next file.
-                self.session = self.ready()
 
     def _directory(
         self, remote: str, into: Directory, name: str, depth: int, landed: set[tuple[int, int]]
@@ -309,6 +309,7 @@ class Deleting:
                     remedy="",
                 )
             self.depth.check(remote, depth)
+            self.session = self.ready()
             kinds = self.session.list_kinds(remote)
             # LIST shows links that lead nowhere, which MLSD may keep to itself; MLSD shows names that LIST garbles.
             found = {entry.name: entry.kind for entry in self.session.list_dir(remote)} | kinds

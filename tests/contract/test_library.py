@@ -521,6 +521,30 @@ class TestTrees:
         (tree / "large").unlink()
         assert contents(tmp_path / "back") == contents(tree)
 
+    @pytest.mark.parametrize("call", ["download_tree", "delete_tree"])
+    def test_a_connection_that_grows_too_old_is_replaced_while_it_lasts(
+        self, remote, tree, tmp_path, monkeypatch, call
+    ):
+        """A restore may take longer than a TLS session is good for: proftpd refuses all data connections after that."""
+        opened, old = [], []
+
+        def again():
+            opened.append(remote.connect())
+            return opened[-1]
+
+        with Ftp(remote.connect(), again=again) as ftp:
+            assert not [r for r in ftp.upload_tree(tree, f"{remote.base}/t") if r.error]
+            monkeypatch.setattr(type(ftp.session), "expiring", property(lambda session: session in old))
+            where = (tmp_path / "back",) if call == "download_tree" else ()
+            results = getattr(ftp, call)(f"{remote.base}/t", *where)
+            errors = [next(results).error]
+            old.append(ftp.session)
+            errors += [r.error for r in results]
+            assert errors.count(None) == len(errors) > 2
+            assert [ftp.session] == opened
+            assert not old[0].usable
+        assert contents(tmp_path / "back") == contents(tree) if where else remote.names() == set()
+
     def test_what_is_no_directory_is_called_that(self, ftp, remote, picture, tmp_path):
         ftp.upload(picture, f"{remote.base}/p")
         for name, said in (("p", "is a file at the server, and no directory"), ("no", "is not at the server")):

@@ -16,6 +16,7 @@ from ftpsyncd.config import load
 from ftpsyncd.core.names import temporary
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.model import Intent, Kind, Row
+from ftpsyncd.remote.session import Session
 from ftpsyncd.specs import destination
 from ftpsyncd.verify import Verification
 from tests.e2e.site import REMOTE, Site, contents, site
@@ -238,6 +239,22 @@ def test_a_temporary_file_that_gets_its_name_while_it_is_judged_is_no_finding(s:
 
         with Recorder(path, moment, record) as ledger:
             assert list(Verification(config, "drop", ledger).run()) == []
+
+
+def test_a_connection_that_grows_too_old_is_replaced(s: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After hours: proftpd refuses all data connections of one whose TLS session is too old."""
+    config = load(s.config, environ=s.environment())
+    asked: list[Session] = []
+
+    def first(session: Session) -> bool:
+        asked.append(session)
+        return session is asked[0]
+
+    monkeypatch.setattr(Session, "expiring", property(first))
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        assert list(Verification(config, "drop", ledger).run()) == []
+    assert len(set(asked)) == 2
+    assert not asked[0].usable
 
 
 def test_a_server_that_is_not_there_is_75_and_a_wrong_name_is_2(s: Site) -> None:
