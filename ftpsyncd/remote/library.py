@@ -90,10 +90,20 @@ class Ftp:
         The directory must exist (`make_dirs`). The check for ``overwrite=False`` is made just before sending and
         once more before the rename; FTP has no atomic form of it.
 
+        Args:
+            path: a regular file, or a link to one.
+            remote: the absolute path that it gets.
+            overwrite: replace a file that is there.
+            progress: called with the bytes sent so far; what it raises breaks the transfer off, and the connection
+                with it.
+
         Raises:
-            AlreadyExistsError: ``overwrite`` is False and the name is taken.
+            AlreadyExistsError: ``overwrite`` is False and the name is taken, or a directory has it.
             FileChangedError: the file changed while it was sent; nothing was published.
-            LocalUnreadableError, RemoteError.
+            LocalUnreadableError: it is not there, no regular file, or cannot be read.
+            NameNotSendableError, NameRefusedError: the name cannot be sent, or the server does not take it.
+            ServerFullError: there is no space at the server.
+            VerificationError, TransferFailedError: it did not arrive as it is; another try may pass.
         """
         job = self._job(path, remote, overwrite=overwrite, progress=lambda sent, _size: progress(sent))
         self._ready()
@@ -275,6 +285,13 @@ class Ftp:
         file that has another size or date at the server by then is begun anew. Of two downloads of the same file at
         once, each has its own temporary file.
 
+        Args:
+            remote: the absolute path of the file.
+            path: what it becomes; its directory exists.
+            overwrite: replace a local file.
+            progress: called with the bytes of the file that are here, those of an earlier try included; what it raises
+                breaks the transfer off, and the connection with it.
+
         Raises:
             AlreadyExistsError: ``overwrite`` is False and ``path`` exists, even if it was made meanwhile.
             LocalUnwritableError: ``path`` cannot be written.
@@ -322,17 +339,30 @@ class Ftp:
         return trees.Fetching(self._ready, self._origin, overwrite, progress).run(_absolute(remote), local)
 
     def delete(self, remote: str) -> None:
-        """Delete a file; that it is not there is no error."""
+        """Delete a file; that it is not there is no error.
+
+        Raises:
+            NameRefusedError: the server does not let it go, or it is a directory.
+        """
         (error,) = self._ready().delete_many([_absolute(remote)])
         if error is not None:
             raise error
 
     def rename(self, source: str, target: str) -> None:
-        """Rename; a file at ``target`` is replaced."""
+        """Rename; a file at ``target`` is replaced.
+
+        Raises:
+            AlreadyExistsError: ``target`` is a directory.
+            NameRefusedError: there is no ``source`` (`NotFoundError` where the server says so), or the server refuses.
+        """
         self._ready().rename(_absolute(source), _absolute(target))
 
     def make_dirs(self, remote: str) -> None:
-        """Make a directory and its parents; that they exist is no error."""
+        """Make a directory and its parents; that they exist is no error.
+
+        Raises:
+            NameRefusedError: the server refuses, or a file has the name.
+        """
         self._told(lambda session: session.make_dirs(_absolute(remote)))
 
     def _told(self, do: Callable[[RemoteSession], _T]) -> _T:
@@ -366,7 +396,7 @@ class Ftp:
         return trees.Deleting(self._ready).run(_absolute(remote))
 
     def list(self, remote: str = "/") -> list[RemoteEntry]:
-        """The entries of a directory, by name.
+        """The entries of a directory by name, each as `stat` has it.
 
         Raises:
             NotFoundError: there is no such directory.
@@ -374,7 +404,7 @@ class Ftp:
         return sorted(trees.listed(self._ready(), _absolute(remote)), key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
-        """Kind, size and date.
+        """Kind, size (bytes) and date (seconds since the epoch); None for what the server does not say.
 
         Raises:
             NotFoundError: there is nothing of this name.

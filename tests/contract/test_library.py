@@ -92,6 +92,24 @@ def test_what_is_not_there_is_said(ftp, remote, tmp_path):
     assert remote.names() == set()
 
 
+def test_what_stands_in_the_way_is_told_as_the_docstrings_say(ftp, remote, picture):
+    base = remote.base
+    ftp.upload(picture, f"{base}/file")
+    ftp.make_dirs(f"{base}/dir")
+    for kind, call in (
+        (AlreadyExistsError, lambda: ftp.upload(picture, f"{base}/dir")),
+        (AlreadyExistsError, lambda: ftp.rename(f"{base}/file", f"{base}/dir")),
+        (NameRefusedError, lambda: ftp.rename(f"{base}/no", f"{base}/new")),
+        (NameRefusedError, lambda: ftp.delete(f"{base}/dir")),
+        (NameRefusedError, lambda: ftp.make_dirs(f"{base}/file")),
+        (NameRefusedError, lambda: ftp.make_dirs(f"{base}/file/below")),
+    ):
+        with pytest.raises(kind):
+            call()
+        assert ftp.session.usable
+    assert remote.names() == {"file", "dir"}
+
+
 def test_a_full_directory_is_not_removed(ftp, remote):
     ftp.make_dirs(f"{remote.base}/d/e")
     with pytest.raises(AlreadyExistsError):
