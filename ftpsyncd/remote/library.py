@@ -239,10 +239,11 @@ class Ftp:
         """Send files as `upload` does, and yield what became of each: quicker, as each begins while the last one ends.
 
         The work is done while the results are taken. Errors of one file are results; what ends the connection is
-        raised.
+        raised. A file gets its name when the next two are on their way, or there are no more.
 
         Args:
-            pairs: local and remote path of each; the remote directories exist.
+            pairs: local and remote path of each; the remote directories exist. Whoever waits in it keeps the last files
+                waiting: where they come one by one, `upload` is for them.
             overwrite: replace files that are there.
             progress: called with the remote path, the bytes sent and the size.
         """

@@ -485,6 +485,20 @@ class TestTrees:
         assert [r.remote for r in results] == [f"{remote.base}/{name}" for name in names]
         assert [r.step is Step.SENT for r in results] == [False, True, False, True, False, False]
 
+    def test_files_get_their_names_two_files_later(self, ftp, remote, tree):
+        """As the docstring says, so that nobody waits for them in the generator."""
+        pulled: list[set[str]] = []
+
+        def pairs():
+            for n in range(4):
+                pulled.append({name for name in remote.names() if not name.endswith(".filepart")})
+                yield tree / "one", f"{remote.base}/{n}"
+
+        assert [r.error for r in ftp.upload_many(pairs())] == [None] * 4
+        for n, names in enumerate(pulled):
+            assert {str(m) for m in range(n - 2)} <= names
+        assert remote.names() == {"0", "1", "2", "3"}
+
     def test_a_tree_is_deleted(self, ftp, remote, tree):
         list(ftp.upload_tree(tree, f"{remote.base}/t"))
         results = list(ftp.delete_tree(f"{remote.base}/t"))
