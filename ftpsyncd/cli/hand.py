@@ -31,7 +31,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     UsageError,
 )
-from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.quoting import named, one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
@@ -255,14 +255,16 @@ class Tally:
         if result.step in {Step.SENT, Step.FETCHED, Step.SAME}:
             self._show.finished(result.size)
         if result.error is not None:
-            self.fail(result.error)
+            self._fail(result.remote, result.error)
         elif result.step is Step.SKIPPED:
             self._show.say(f"Skipped {quote(f'{self._server}:{result.remote}')}: {result.note}.")
 
-    def fail(self, error: FtpsyncdError) -> None:
-        """Say what one file failed with."""
+    def _fail(self, remote: str, error: FtpsyncdError) -> None:
+        """Say what one file failed with, and which one that is where the error does not."""
+        place = quote(f"{self._server}:{remote}")
+        told = any(name in error.message for name in (place, quote(remote), named(remote)))
         said = remedy(error)
-        self._show.say(f"ftpsyncd: error: {error}{f' {said}' if said else ''}", "red")
+        self._show.say(f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{f' {said}' if said else ''}", "red")
 
     @property
     def failed(self) -> int:

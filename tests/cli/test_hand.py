@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.cli.hand import Place, place, view
+from ftpsyncd.cli.hand import Place, Tally, moving, place, view
 from ftpsyncd.cli.output import UNICODE
-from ftpsyncd.errors import UsageError
+from ftpsyncd.errors import FileChangedError, LocalUnwritableError, NameNotSendableError, NotFoundError, UsageError
+from ftpsyncd.remote import Step, TreeResult
 from tests.cli.terminal import Ended, drawn, longest, write_config
 from tests.servers import KINDS, running
 from tests.waiting import until
@@ -436,6 +437,21 @@ def test_no_places(text):
 
 def test_the_root_may_be_left_out_where_that_is_harmless():
     assert place("web", bare=True) == place("web:", bare=True) == Place("web", "/", inside=True)
+
+
+@pytest.mark.parametrize(
+    ("remote", "error", "said"),
+    [
+        ("/d/a b", FileChangedError("The file ended."), '"web:/d/a b": The file ended.'),
+        ("/d/m", LocalUnwritableError("'here/m' is a directory."), "web:/d/m: 'here/m' is a directory."),
+        ("/d/m", NotFoundError("'/d/m' is not there.", remedy=""), "'/d/m' is not there."),
+        ("/d/m", NotFoundError("web:/d/m is not there.", remedy="Or so."), "web:/d/m is not there. Or so."),
+        ("/d/\n", NameNotSendableError('"/d/\\n" cannot be sent.'), '"/d/\\n" cannot be sent.'),
+    ],
+)
+def test_a_failure_names_its_file_once(capsys, remote, error, said):
+    Tally("web", moving()).add(TreeResult(remote, Step.FAILED, error=error))
+    assert capsys.readouterr().err == f"ftpsyncd: error: {said}\n"
 
 
 def test_progress_on_a_terminal(here, home):
