@@ -26,7 +26,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.findings import Area, Finding, Level, number
 from ftpsyncd.machine import machine
 from ftpsyncd.model import parent, remote_join
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import address, quote
 from ftpsyncd.remote.account import connect as connect_session
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
@@ -125,7 +125,8 @@ def _server(server: ServerSpec, mappings: Sequence[MappingSpec], connect: Connec
         yield _failure(subject, error)
         return
     with session:
-        yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {server.host}:{server.port} as {server.user}.")
+        where = address(server.host, server.port)
+        yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {where} as {server.user}.")
         yield _protection(server, session)
         yield from _all_rights(mappings, session)
         if session.usable or (isinstance(session, Session) and session.profile.relative):

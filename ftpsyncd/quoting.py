@@ -29,6 +29,11 @@ def named(path: object) -> str:
     return f"'{text}'" if text.isprintable() and text == text.translate(_PLAIN) else f'"{quoted(text)}"'
 
 
+def address(host: str, port: int) -> str:
+    """Where something listens, for people: an address of version 6 stands in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def one_line(text: str) -> str:
     """``text`` with everything escaped that does not print; unlike ``quote`` it leaves backslashes alone."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)

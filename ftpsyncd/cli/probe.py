@@ -25,7 +25,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.probe import Measure, Probing
-from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.quoting import address, one_line, quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import kept, learned
 from ftpsyncd.service import claim
@@ -117,7 +117,7 @@ def _hand_over(config: Config, account: Account) -> tuple[bool, str]:
 def _show(server: str, account: Account, measures: list[Measure]) -> None:
     spec = account.spec
     table = Table(
-        box=None, pad_edge=False, title_justify="left", title=f"{server}: {spec.user}@{spec.host}:{spec.port}"
+        box=None, pad_edge=False, title_justify="left", title=f"{server}: {spec.user}@{address(spec.host, spec.port)}"
     )
     for heading in ("field", "found", "meaning"):
         table.add_column(heading, overflow="fold")

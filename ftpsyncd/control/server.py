@@ -33,6 +33,7 @@ from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.control.whereabouts import Identity, identity, note
 from ftpsyncd.errors import ControlSocketError, ThreadLimitError
 from ftpsyncd.logs import logger, quote
+from ftpsyncd.quoting import address
 from ftpsyncd.threads import begin, limit_reached
 
 _THREADS = 4
@@ -328,7 +329,7 @@ def _listen_tcp(host: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as problem:
         sock.close()
-        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        shown = address(host, port)
         raise ControlSocketError(
             f"The control API cannot be offered on {shown}: {problem.strerror or problem}.",
             remedy="Set `control.http` to a free port, or leave it out.",

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError, TlsFileError
+from ftpsyncd.quoting import address
 from ftpsyncd.remote import hello
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.specs import ServerSpec
@@ -226,7 +227,7 @@ class Control:
         self.queued: deque[Reply] = deque()
         """Replies that came and were not asked for yet."""
         self._reader = ReplyReader()
-        self._where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._where = address(host, port)
         self._began = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:

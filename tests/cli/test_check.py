@@ -15,10 +15,12 @@ import pytest
 
 from ftpsyncd import patience
 from ftpsyncd.check import check
+from ftpsyncd.cli.probe import _show
 from ftpsyncd.config import Config, ControlSpec, load
 from ftpsyncd.control import whereabouts
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
 from ftpsyncd.findings import Area, Finding, Level, exit_code
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
@@ -172,6 +174,14 @@ def test_the_protection_is_said(config, server, changes, level, words):
     servers = {"web": config.servers["web"]._replace(**changes)}
     findings = found(config._replace(servers=servers), server)
     assert level in {each.level for each in findings if words in each.message}
+
+
+def test_an_address_of_version_6_stands_in_brackets(config, server, capsys):
+    spec = config.servers["web"]._replace(host="2001:db8::1", port=2121)
+    findings = found(config._replace(servers={"web": spec}), server)
+    assert f"Logged in to [2001:db8::1]:2121 as {spec.user}." in {each.message for each in findings}
+    _show("web", Account(spec), [])
+    assert f"web:{spec.user}@[2001:db8::1]:2121" in "".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("kind", ["pyftpdlib", "vsftpd", "proftpd", "pure-ftpd"])
