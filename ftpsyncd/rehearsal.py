@@ -49,6 +49,7 @@ class Obedient:
     """
 
     usable = True
+    expiring = False
 
     def __init__(self, account: ServerSpec, remote: str, ledger: Ledger, mapping_id: int) -> None:
         self._encoding = account.encoding
