@@ -1,7 +1,7 @@
 """Questions to disks, of which any may never answer: asked side by side, and awaited for so long at most.
 
 In: what is to be found out. Out: what was. Used where somebody waits for the answer: the configuration while it is
-loaded, what answers without a daemon, `check`. The work of a mapping has a thread of its own (`local.disk`).
+loaded, secrets, what answers without a daemon, `check`. The work of a mapping has a thread of its own (`local.disk`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
 from typing import TypeVar
 
 ANSWER_S = 5.0
@@ -42,17 +44,69 @@ def answers(questions: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answ
             except Exception as error:  # raised again below
                 failed.append(error)
 
-    def another() -> threading.Thread:
-        thread = threading.Thread(target=ask, name="question to a disk", daemon=True)
-        thread.start()
-        return thread
-
-    threads = [another()]
-    threads[0].join(AT_ONCE_S)
+    threads = [_begun(ask, "question to a disk")]
+    _wait_for(threads[0], AT_ONCE_S)
     # One of them keeps the others waiting: each gets its own.
-    threads += [another() for _ in range(len(waiting))]
+    threads += [_begun(ask, "question to a disk") for _ in range(len(waiting))]
     for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        _wait_for(thread, deadline - time.monotonic())
     if failed:
         raise failed[0]
     return found.copy()
+
+
+def _begun(act: Callable[[], None], name: str) -> threading.Thread:
+    """A thread that does something; where the system allows no further one, it is done here."""
+    thread = threading.Thread(target=act, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        act()
+    return thread
+
+
+def _wait_for(thread: threading.Thread, timeout_s: float) -> None:
+    if thread.is_alive():
+        thread.join(max(0.0, timeout_s))
+
+
+class Glances:
+    """Looks at the disk for those who wait for the answer; used on any thread, but one that must not wait.
+
+    One at a time at each place, on a thread of its own: a disk that does not answer holds up no more than that.
+    """
+
+    def __init__(self) -> None:
+        self._over = threading.Condition()
+        self._begun: dict[Path, float] = {}
+        """When the look that is under way at a place began, in monotonic seconds."""
+
+    def take(self, place: Path, look: Callable[[], _Answer]) -> _Answer:
+        """What ``look`` returns.
+
+        Raises:
+            TimeoutError: the disk of the place has not answered for `ANSWER_S`, this look or the one before it.
+        """
+        until = time.monotonic() + ANSWER_S
+        with self._over:
+            while (begun := self._begun.get(place)) is not None:
+                if not self._over.wait(min(until, begun + ANSWER_S) - time.monotonic()):
+                    raise TimeoutError
+            self._begun[place] = time.monotonic()
+        answer: Future[_Answer] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(look())
+            except Exception as error:
+                answer.set_exception(error)
+            finally:
+                self._end(place)
+
+        _begun(ask, f"glance at {place}")
+        return answer.result(max(0.0, until - time.monotonic()))
+
+    def _end(self, place: Path) -> None:
+        with self._over:
+            del self._begun[place]
+            self._over.notify_all()

@@ -16,7 +16,6 @@ from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
-from ftpsyncd.local import disk
 from ftpsyncd.mailbox import BegunError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Sweep
@@ -45,7 +44,7 @@ class Steering(Daemon):
         """A reload replaces it."""
         self._engine = engine
         self._reload = reload
-        self._glances = disk.Glances()
+        self._glances = patience.Glances()
 
     def status(self) -> Status:
         """The last snapshot."""

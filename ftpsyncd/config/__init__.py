@@ -14,10 +14,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ftpsyncd import patience
+from ftpsyncd.config.unanswered import unanswered
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
@@ -188,13 +191,15 @@ def known_secrets(config: Config) -> set[str]:
     sources = [server.password for server in config.servers.values()]
     if config.alerts is not None and config.alerts.webhook is not None:
         sources.append(config.alerts.webhook)
-    found = set()
-    for source in sources:
-        if getattr(source, "once", False):
-            continue
-        with suppress(ConfigError):
-            found.add(source())
-    return found
+    found = patience.answers({number: partial(_read_again, source) for number, source in enumerate(sources)})
+    return {secret for secret in found.values() if secret is not None}
+
+
+def _read_again(secret: Callable[[], str]) -> str | None:
+    """A secret; None if it cannot be read, or if whoever needs it could not read it then."""
+    with suppress(ConfigError):
+        return None if getattr(secret, "once", False) else secret()
+    return None
 
 
 def check_secrets(config: Config) -> list[str]:
@@ -208,26 +213,45 @@ def check_secrets(config: Config) -> list[str]:
 
 def missing_secrets(config: Config) -> dict[str, list[str]]:
     """What is missing, of each server that lacks something; of the alerts under an empty name, which comes first."""
-    found: dict[str, list[str]] = {}
+    questions: dict[tuple[str, str], Callable[[], str]] = {}
+    silent: dict[tuple[str, str], str] = {}
+
+    def ask(name: str, key: str, what: object, question: Callable[[], str]) -> None:
+        questions[name, key], silent[name, key] = question, _words(unanswered(what))
+
     if config.alerts is not None and config.alerts.webhook is not None:
-        found[""] = [f"alerts.webhook: {problem}" for problem in _unreadable(config.alerts.webhook)]
+        ask("", "alerts.webhook", config.alerts.webhook, partial(_why_no_secret, config.alerts.webhook))
     for name, server in config.servers.items():
-        problems = found[name] = [f"servers.{name}.password: {problem}" for problem in _unreadable(server.password)]
+        ask(name, f"servers.{name}.password", server.password, partial(_why_no_secret, server.password))
         for key in ("tls_ca", "client_cert", "client_key"):
             file: Path | None = getattr(server, key)
-            if file is None:
-                continue
-            try:
-                with file.open("rb"):
-                    pass
-            except OSError as error:
-                problems.append(f"servers.{name}.{key}: cannot read {file}: {error.strerror}")
-    return {name: problems for name, problems in found.items() if problems}
+            if file is not None:
+                ask(name, f"servers.{name}.{key}", f"the file {file}", partial(_why_no_file, file))
+    answers = silent | patience.answers(questions)
+    found: dict[str, list[str]] = {}
+    for (name, key), problem in answers.items():
+        if problem:
+            found.setdefault(name, []).append(f"{key}: {problem}")
+    return found
 
 
-def _unreadable(secret: Callable[[], str]) -> list[str]:
+def _why_no_secret(secret: Callable[[], str]) -> str:
+    """Why a secret cannot be read; empty if it can."""
     try:
         secret()
     except ConfigError as error:
-        return [f"{error.message}. {error.remedy}" if error.remedy else error.message]
-    return []
+        return _words(error)
+    return ""
+
+
+def _words(error: ConfigError) -> str:
+    return f"{error.message}. {error.remedy}" if error.remedy else error.message
+
+
+def _why_no_file(file: Path) -> str:
+    """Why a file cannot be read; empty if it can."""
+    try:
+        with file.open("rb"):
+            return ""
+    except OSError as error:
+        return f"cannot read {file}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""What the rules have to know of the disks on which the mappings' folders are.
+"""What the rules have to know of the disks on which the mappings' folders, the ledger and the secrets are.
 
 In: folders, and names in them. Out: what is there. Called by `rules`. A disk may hang for ever, and a daemon loads its
 configuration on the thread that systemd and signals wait for: so all are asked side by side, and not for long.
@@ -7,10 +7,10 @@ configuration on the thread that systemd and signals wait for: so all are asked 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_IROTH, S_ISDIR, S_ISREG, S_IXOTH
 from typing import NamedTuple
 
 from ftpsyncd import patience
@@ -28,6 +28,31 @@ class Seen(NamedTuple):
     """Also true where nothing is there (yet), or nothing for us."""
     there: frozenset[str] = frozenset()
     """Of the names in it that were asked for."""
+
+
+class Place(NamedTuple):
+    """Where a file, or a directory, of our own really is."""
+
+    real: Path
+    """Without symbolic links; as it is written where the disk does not answer."""
+    is_open: bool = False
+    """A file that every user of this machine can read, through the folders above it, too."""
+
+
+def find(paths: Iterable[Path]) -> dict[Path, Place]:
+    """Where they are."""
+    asked = list(paths)
+    return {path: Place(path) for path in asked} | patience.answers({path: partial(_find, path) for path in asked})
+
+
+def _find(path: Path) -> Place:
+    real = Path(os.path.realpath(path))
+    try:
+        mode = real.stat().st_mode
+        readable = S_ISREG(mode) and bool(mode & S_IROTH)
+        return Place(real, readable and all(above.stat().st_mode & S_IXOTH for above in real.parents))
+    except OSError:
+        return Place(real)
 
 
 def look(folders: Mapping[str, tuple[Path, Collection[str]]]) -> dict[str, Seen]:

@@ -10,16 +10,22 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from ftpsyncd import patience
+from ftpsyncd.config.unanswered import unanswered
 from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.errors import ConfigError
+
+_Answer = TypeVar("_Answer")
 
 EXPECTED = "{env: NAME}, {file: PATH}, {credential: NAME}, or the password as text"
 _KINDS = ("env", "file", "credential")
 NAME_PATTERNS = {"env": r"^[A-Za-z_][A-Za-z0-9_]*$", "file": r"^.+$", "credential": r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$"}
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _MAX_BYTES = 4096
+_GLANCES = patience.Glances()
+"""At the files with secrets: a disk that hangs holds up one thread for each of them, however often they are read."""
 
 
 class Reference(NamedTuple):
@@ -127,6 +133,9 @@ class File(_Source):
 
     __slots__ = ()
 
+    def __str__(self) -> str:
+        return f"the file {self._place}"
+
     @property
     def path(self) -> Path:
         """Which file."""
@@ -134,8 +143,12 @@ class File(_Source):
 
     @property
     def once(self) -> bool:
-        """Whether it may be read but once: a pipe."""
-        return not os.path.isfile(self._place)  # noqa: PTH113 - Path.is_file raises where a folder is closed
+        """Whether it may be read but once: a pipe.
+
+        Raises:
+            ConfigError: its disk does not answer.
+        """
+        return not self._asked(lambda: os.path.isfile(self._place))  # noqa: PTH113 - Path.is_file raises where a folder is closed
 
     def __call__(self) -> str:
         """Read it.
@@ -143,10 +156,10 @@ class File(_Source):
         Raises:
             ConfigError: it cannot be read, is empty, not UTF-8, or cannot be sent.
         """
-        what = f"the file {self._place}"
+        what = str(self)
         try:
-            with self.path.open("rb") as file:
-                raw = file.read(_MAX_BYTES + 1)
+            # A pipe may take as long as whoever writes it.
+            raw = self._raw() if self.once else self._asked(self._raw)
         except OSError as error:
             raise ConfigError(
                 f"{what} cannot be read: {error.strerror}",
@@ -162,11 +175,29 @@ class File(_Source):
             raise ConfigError(f"{what} is not UTF-8 text", remedy="Save it as UTF-8.")
         return _checked(secret, what)
 
+    def _raw(self) -> bytes:
+        with self.path.open("rb") as file:
+            return file.read(_MAX_BYTES + 1)
+
+    def _asked(self, question: Callable[[], _Answer]) -> _Answer:
+        """What the disk answers.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        try:
+            return _GLANCES.take(self.path, question)
+        except TimeoutError:
+            raise unanswered(self) from None
+
 
 class Credential(_Source):
     """A password that systemd hands over (systemd.exec(5), LoadCredential=)."""
 
     __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"the credential {self._place}"
 
     def __call__(self) -> str:
         """Read it.

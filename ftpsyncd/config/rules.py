@@ -6,11 +6,9 @@ the mappings' folders through `disks` only, but opens nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from stat import S_IROTH, S_ISREG, S_IXOTH
 
 from ftpsyncd.config import ControlSpec, disks
 from ftpsyncd.config.document import Document, Loc
@@ -45,8 +43,11 @@ def check(
     _check_same_account(document, [mapping for mapping in known if mapping.server], servers)
     routed = [(mapping, server) for mapping in local if (server := servers.get(mapping.server))]
     _check_same_host(document, routed, real)
-    _check_own_files(document, local, real, state_dir, control)
-    _check_secret_files(document, local, real, [server for server in servers.values() if server], alerts)
+    secret = list(_secret_files(document, [server for server in servers.values() if server], alerts))
+    sockets = [] if control.socket is None else [control.socket]
+    places = disks.find([state_dir, *sockets, *(path for _, path in secret)])
+    _check_own_files(document, local, real, places, state_dir, control)
+    _check_secret_files(document, local, real, places, secret)
 
 
 def _loc(mapping: MappingSpec, key: str) -> Loc:
@@ -180,7 +181,12 @@ def _line(document: Document, mapping: MappingSpec) -> int:
 
 
 def _check_own_files(
-    document: Document, mappings: _Mappings, real: Mapping[str, Path], state_dir: Path, control: ControlSpec
+    document: Document,
+    mappings: _Mappings,
+    real: Mapping[str, Path],
+    places: Mapping[Path, disks.Place],
+    state_dir: Path,
+    control: ControlSpec,
 ) -> None:
     """The ledger and the socket change all the time: below a watched folder they would wake us for ever.
 
@@ -193,8 +199,8 @@ def _check_own_files(
             complain = document.complain if document.has(("control", "socket")) else document.warn
             complain(("control", "socket"), f"found `{control.socket}`; expected at most 107 bytes, a limit of sockets")
     for loc, path in own:
-        place = Path(os.path.realpath(path))
-        if loc != ("state_dir",) and not document.has(loc) and place.is_relative_to(os.path.realpath(state_dir)):
+        place = places[path].real
+        if loc != ("state_dir",) and not document.has(loc) and place.is_relative_to(places[state_dir].real):
             continue
         for mapping in mappings:
             if place.is_relative_to(real[mapping.name]):
@@ -206,13 +212,13 @@ def _check_secret_files(
     document: Document,
     mappings: _Mappings,
     real: Mapping[str, Path],
-    servers: list[ServerSpec],
-    alerts: AlertSpec | None,
+    places: Mapping[Path, disks.Place],
+    secret: list[tuple[Loc, Path]],
 ) -> None:
     """A file with a secret in it must not be published by one of our own mappings."""
-    for loc, path in _secret_files(document, servers, alerts):
-        place = Path(os.path.realpath(path))
-        if loc and _is_open(place):
+    for loc, path in secret:
+        place = places[path].real
+        if loc and places[path].is_open:
             document.warn(loc, f"every user of this machine can read {path}; run `chmod 640 {path}`")
         for mapping in mappings:
             if not place.is_relative_to(real[mapping.name]):
@@ -223,15 +229,6 @@ def _check_secret_files(
                     f"found `{path}`, which mapping {mapping.name} would publish; expected a place outside its folder"
                 )
                 document.complain(loc, text)
-
-
-def _is_open(place: Path) -> bool:
-    """Whether every user of this machine can read a file, through the folders above it, too."""
-    try:
-        mode = place.stat().st_mode
-        return S_ISREG(mode) and bool(mode & S_IROTH) and all(above.stat().st_mode & S_IXOTH for above in place.parents)
-    except OSError:
-        return False
 
 
 def _secret_files(

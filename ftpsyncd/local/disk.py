@@ -2,7 +2,7 @@
 
 Comes in: requests from the engine, none of which waits. Goes out: `Listing` and `WatchReport`, through one callback.
 A mount that does not answer holds up this thread only; requests for it merge while it hangs. Who asks in between and
-waits (`why`) has a thread of its own, which is not waited for longer than `ANSWER_S`.
+waits (`why`) has a thread of its own (`patience.Glances`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.scan import Scanner
@@ -26,8 +25,6 @@ STILL_S = 15.0
 """A look that has been in one system call for so long, of a disk that has not told anything for longer, hangs."""
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
-
-_T = TypeVar("_T")
 
 
 class Watcher(Protocol):
@@ -194,49 +191,3 @@ def _switches(thread: int) -> int:
         # It is just ending.
         return 0
     return sum(int(line.rpartition("\t")[2]) for line in lines if "_ctxt_switches:" in line)
-
-
-class Glances:
-    """Looks at the disk for those who wait for the answer; used on any thread, but one that must not wait.
-
-    One at a time at each folder, on a thread of its own: a disk that does not answer holds up no more than that.
-    """
-
-    def __init__(self) -> None:
-        self._over = threading.Condition()
-        self._begun: dict[Path, float] = {}
-        """When the look that is under way at a folder began, in monotonic seconds."""
-
-    def take(self, folder: Path, look: Callable[[], _T]) -> _T:
-        """What ``look`` returns.
-
-        Raises:
-            TimeoutError: the disk of the folder has not answered for `ANSWER_S`, this look or the one before it.
-        """
-        until = time.monotonic() + ANSWER_S
-        with self._over:
-            while (begun := self._begun.get(folder)) is not None:
-                if not self._over.wait(min(until, begun + ANSWER_S) - time.monotonic()):
-                    raise TimeoutError
-            self._begun[folder] = time.monotonic()
-        answer: Future[_T] = Future()
-
-        def ask() -> None:
-            try:
-                answer.set_result(look())
-            except Exception as error:
-                answer.set_exception(error)
-            finally:
-                self._end(folder)
-
-        try:
-            threading.Thread(target=ask, name=f"glance at {folder}", daemon=True).start()
-        except BaseException:
-            self._end(folder)
-            raise
-        return answer.result(max(0.0, until - time.monotonic()))
-
-    def _end(self, folder: Path) -> None:
-        with self._over:
-            del self._begun[folder]
-            self._over.notify_all()

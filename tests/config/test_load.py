@@ -10,12 +10,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ftpsyncd import patience
-from ftpsyncd.config import ControlSpec, LogSpec, check_secrets, find_config, load, loading
+from ftpsyncd.config import (
+    ControlSpec,
+    LogSpec,
+    check_secrets,
+    find_config,
+    known_secrets,
+    load,
+    loading,
+    missing_secrets,
+)
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS
@@ -350,6 +360,14 @@ def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             return look(path, *args, **kwargs)
 
         monkeypatch.setattr(os, name, hangs)
+    open_ = Path.open
+
+    def opens(path, *args, **kwargs):
+        if path.is_relative_to(folder):
+            goes_on.wait(3)
+        return open_(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", opens)
     monkeypatch.setattr(patience, "ANSWER_S", 0.5)
     yield folder
     goes_on.set()
@@ -369,6 +387,36 @@ def test_disks_that_do_not_answer_keep_nobody_waiting(loaded, home, hung):
         assert silent.endswith(f"local: cannot look at {hung}/{name}: its disk has not answered for 0.5 s")
         assert 'did you mean "*.gif"?' in word
     assert len(config.warnings) == 2 * len(names)
+
+
+@pytest.mark.parametrize("file", ["hung/pw", "drop/pw"])
+def test_a_secret_on_a_disk_that_does_not_answer_keeps_nobody_waiting(loaded, home, hung, file):
+    """A start waited for it without a word, as did `status`."""
+    (home / "drop/pw").write_text("s3cret")
+    began, threads = time.monotonic(), threading.active_count()
+    config = loaded(
+        f"servers: {{web: {{host: h, user: u, password: {{file: {file}}}, tls: 'off'}}, other: {{host: h, user: u, "
+        "password: known, tls: 'off', tls_ca: hung/ca.pem}}\n" + MAPPINGS
+    )
+    missing = missing_secrets(config)
+    secrets = known_secrets(config)
+    for _ in range(5):
+        with suppress(ConfigError):
+            config.servers["web"].password()
+    assert time.monotonic() - began < 6
+    assert threading.active_count() <= threads + 6, "a disk that hangs holds up no more of them with each try"
+    if file == "drop/pw":
+        assert secrets == {"s3cret", "known"}
+        assert missing.keys() == {"other"}
+    else:
+        assert secrets == {"known"}
+        assert missing.keys() == {"web", "other"}
+        [why] = missing["web"]
+        assert why.startswith(
+            f"servers.web.password: the file {home}/hung/pw cannot be read: its disk has not answered"
+        )
+    [why] = missing["other"]
+    assert why.startswith(f"servers.other.tls_ca: the file {home}/hung/ca.pem cannot be read: its disk has not")
 
 
 def test_a_folder_whose_disk_does_not_answer_is_where_it_is_written(loaded, hung):
