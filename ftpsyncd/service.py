@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from ftpsyncd.config import Config, check_secrets, missing_secrets
+from ftpsyncd.config import Config, Missing, check_secrets, missing_secrets
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
@@ -147,7 +147,7 @@ class Service:
         Raises:
             LockHeldError: another ftpsyncd works on the same state directory.
             LedgerError: the ledger cannot be opened.
-            ConfigError: a password is missing at every server that is needed.
+            ConfigError: a password is missing at every server that is needed, and not because of a disk.
             ControlError: the control socket cannot be made.
         """
         missing = self._missing_secrets()
@@ -168,7 +168,7 @@ class Service:
                 stack.callback(self._outside.stop)
                 self._outside.listen(self.config, engine)
             for server, problems in missing.items():
-                engine.without(server, " | ".join(problems))
+                engine.without(server, " | ".join(problem.words for problem in problems))
             stack.callback(lambda: engine.stop(max(RECORD_S, self._left_s())))
             engine.start()
             stack.callback(lambda: roster.stop_crews(self._left_s()))
@@ -182,17 +182,18 @@ class Service:
                 self._outside.start(self.config, engine)
             self._stack = stack.pop_all()
 
-    def _missing_secrets(self) -> dict[str, list[str]]:
+    def _missing_secrets(self) -> dict[str, list[Missing]]:
         """The servers that have to wait for a secret; the others need not.
 
         Raises:
-            ConfigError: none is left; names all that is missing.
+            ConfigError: none is left, nor one that waits for a disk only; names all that is missing.
         """
         missing = missing_secrets(self.config)
         needed = {self.config.mappings[name].server for name in self._names}
-        if needed and needed <= missing.keys():
-            raise ConfigError("\n".join(problem for problems in missing.values() for problem in problems))
-        self.unalerted = missing.get("", [])
+        lost = {name for name, problems in missing.items() if not all(problem.passes for problem in problems)}
+        if needed and needed <= lost:
+            raise ConfigError("\n".join(problem.words for problems in missing.values() for problem in problems))
+        self.unalerted = [problem.words for problem in missing.get("", [])]
         return {name: problems for name, problems in missing.items() if name in needed}
 
     def stop(self, asked_at: float | None = None) -> None:

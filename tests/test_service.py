@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from loguru import logger
 
-from ftpsyncd import crew, engine, journal, lastlook, looks, publish, roster, service
+from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, roster, service
 from ftpsyncd.config import load
 from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
@@ -406,3 +406,35 @@ def test_a_file_in_the_place_of_the_state_directory_is_called_that(tmp_path: Pat
     place.touch()
     with pytest.raises(LedgerError, match=r"state cannot be used: Not a directory$"):
         claim(place)
+
+
+def test_a_start_whose_only_password_is_on_a_disk_that_does_not_answer_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no configuration that somebody has to correct: with 78, systemd would not start it again."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "pw").write_text(PASSWORD)
+    open_, answers = Path.open, threading.Event()
+
+    def opens(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == "pw":
+            assert answers.wait(60)
+        return open_(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", opens)
+    monkeypatch.setattr(patience, "ANSWER_S", 0.2)
+    with running("pyftpdlib") as server:
+        config = written(tmp_path / "config.yaml", server.port)
+        config.write_text(config.read_text().replace("{env: FTP_PASSWORD}", f"{{file: {tmp_path}/pw}}"))
+        one = Service(load(config))
+        one.start()
+        try:
+            [shown] = one.status().servers
+            assert "its disk has not answered for 0.2 s" in shown.message
+            (tmp_path / "in/a.jpg").write_bytes(b"a")
+            answers.set()
+            one.engine.ask(lambda _at: one.engine.servers["web"].queue.retry_now())
+            until((server.home / "m/a.jpg").exists, "it is published", 30)
+        finally:
+            answers.set()
+            one.stop()

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ftpsyncd import patience
-from ftpsyncd.config.unanswered import unanswered
+from ftpsyncd.config.unanswered import UnansweredError
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
@@ -30,6 +30,7 @@ __all__ = [
     "Config",
     "ControlSpec",
     "LogSpec",
+    "Missing",
     "check_secrets",
     "find_config",
     "find_socket",
@@ -202,22 +203,31 @@ def _read_again(secret: Callable[[], str]) -> str | None:
     return None
 
 
+class Missing(NamedTuple):
+    """Something that the configuration refers to, and that cannot be read."""
+
+    words: str
+    """Where it is referred to, why it cannot be read, and what helps; no secret is in it."""
+    passes: bool = False
+    """Its disk does not answer: it may be there later without anybody's doing."""
+
+
 def check_secrets(config: Config) -> list[str]:
     """What is missing of the passwords and certificate files that the configuration refers to.
 
     Returns:
         One sentence per problem, none with a secret in it; empty if all is there.
     """
-    return [problem for problems in missing_secrets(config).values() for problem in problems]
+    return [problem.words for problems in missing_secrets(config).values() for problem in problems]
 
 
-def missing_secrets(config: Config) -> dict[str, list[str]]:
+def missing_secrets(config: Config) -> dict[str, list[Missing]]:
     """What is missing, of each server that lacks something; of the alerts under an empty name, which comes first."""
-    questions: dict[tuple[str, str], Callable[[], str]] = {}
-    silent: dict[tuple[str, str], str] = {}
+    questions: dict[tuple[str, str], Callable[[], ConfigError | None]] = {}
+    silent: dict[tuple[str, str], ConfigError | None] = {}
 
-    def ask(name: str, key: str, what: object, question: Callable[[], str]) -> None:
-        questions[name, key], silent[name, key] = question, _words(unanswered(what))
+    def ask(name: str, key: str, what: object, question: Callable[[], ConfigError | None]) -> None:
+        questions[name, key], silent[name, key] = question, UnansweredError(what)
 
     if config.alerts is not None and config.alerts.webhook is not None:
         ask("", "alerts.webhook", config.alerts.webhook, partial(_why_no_secret, config.alerts.webhook))
@@ -227,31 +237,27 @@ def missing_secrets(config: Config) -> dict[str, list[str]]:
             file: Path | None = getattr(server, key)
             if file is not None:
                 ask(name, f"servers.{name}.{key}", f"the file {file}", partial(_why_no_file, file))
-    answers = silent | patience.answers(questions)
-    found: dict[str, list[str]] = {}
-    for (name, key), problem in answers.items():
-        if problem:
-            found.setdefault(name, []).append(f"{key}: {problem}")
+    found: dict[str, list[Missing]] = {}
+    for (name, key), error in (silent | patience.answers(questions)).items():
+        if error is not None:
+            words = f"{error.message}. {error.remedy}" if error.remedy else error.message
+            found.setdefault(name, []).append(Missing(f"{key}: {words}", isinstance(error, UnansweredError)))
     return found
 
 
-def _why_no_secret(secret: Callable[[], str]) -> str:
-    """Why a secret cannot be read; empty if it can."""
+def _why_no_secret(secret: Callable[[], str]) -> ConfigError | None:
+    """Why a secret cannot be read; None if it can."""
     try:
         secret()
     except ConfigError as error:
-        return _words(error)
-    return ""
+        return error
+    return None
 
 
-def _words(error: ConfigError) -> str:
-    return f"{error.message}. {error.remedy}" if error.remedy else error.message
-
-
-def _why_no_file(file: Path) -> str:
-    """Why a file cannot be read; empty if it can."""
+def _why_no_file(file: Path) -> ConfigError | None:
+    """Why a file cannot be read; None if it can."""
     try:
         with file.open("rb"):
-            return ""
+            return None
     except OSError as error:
-        return f"cannot read {file}: {error.strerror}"
+        return ConfigError(f"cannot read {file}: {error.strerror}", remedy="")

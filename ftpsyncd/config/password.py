@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ftpsyncd import patience
-from ftpsyncd.config.unanswered import unanswered
+from ftpsyncd.config.unanswered import UnansweredError
 from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.errors import ConfigError
 
@@ -188,7 +188,7 @@ class File(_Source):
         try:
             return _GLANCES.take(self.path, question)
         except TimeoutError:
-            raise unanswered(self) from None
+            raise UnansweredError(self) from None
 
 
 class Credential(_Source):

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from ftpsyncd import patience
-from ftpsyncd.errors import ConfigError
+from ftpsyncd.errors import ConfigError, ExitCode
 
 
-def unanswered(what: object) -> ConfigError:
-    """The disk of something hangs."""
-    return ConfigError(
-        f"{what} cannot be read: its disk has not answered for {patience.ANSWER_S:g} s",
-        remedy="It is read again when it is needed next.",
-    )
+class UnansweredError(ConfigError):
+    """A file that the configuration names is on a disk that hangs: nobody has to correct anything.
+
+    Args:
+        what: the file.
+    """
+
+    exit_code = ExitCode.TEMPFAIL
+
+    def __init__(self, what: object) -> None:
+        super().__init__(
+            f"{what} cannot be read: its disk has not answered for {patience.ANSWER_S:g} s",
+            remedy="It is read again when it is needed next.",
+        )

@@ -412,11 +412,11 @@ def test_a_secret_on_a_disk_that_does_not_answer_keeps_nobody_waiting(loaded, ho
         assert secrets == {"known"}
         assert missing.keys() == {"web", "other"}
         [why] = missing["web"]
-        assert why.startswith(
+        assert why.words.startswith(
             f"servers.web.password: the file {home}/hung/pw cannot be read: its disk has not answered"
         )
     [why] = missing["other"]
-    assert why.startswith(f"servers.other.tls_ca: the file {home}/hung/ca.pem cannot be read: its disk has not")
+    assert why.words.startswith(f"servers.other.tls_ca: the file {home}/hung/ca.pem cannot be read: its disk has not")
 
 
 def test_a_folder_whose_disk_does_not_answer_is_where_it_is_written(loaded, hung):
