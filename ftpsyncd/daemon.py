@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -25,26 +24,14 @@ from ftpsyncd.errors import ExitCode, FtpsyncdError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import logger, one_line
 from ftpsyncd.service import Service, require_secrets
+from ftpsyncd.starting import DISKS_S, Start, Wish, Wishes
 from ftpsyncd.status import ServerState, Status
 
 EXTEND_EVERY_S = 15.0
 FILES = 65_536
 """LimitNOFILE of the unit."""
-DISKS_S = 30.0
-"""Longer is not waited for disks that do not answer at all before the start counts as done."""
 RELOAD_ANSWER_S = 18.0
 """How long who asked for a reload waits to hear of it; less than the control API's own patience."""
-
-
-class Wish(Enum):
-    """What a signal or a command wants of the running daemon."""
-
-    STOP = "stop"
-    RELOAD = "reload"
-
-
-Wishes = SimpleQueue[tuple[Wish, Future[str] | None]]
-"""A SimpleQueue, since only its `put` may be called by a signal handler whatever the interrupted code is doing."""
 
 
 class Watched(Protocol):
@@ -72,10 +59,11 @@ class Herald:
     Args:
         service: what is told about.
         now: monotonic seconds, of the start.
+        ready: that it is up was said already.
     """
 
-    def __init__(self, service: Watched, now: float) -> None:
-        self.ready = False
+    def __init__(self, service: Watched, now: float, *, ready: bool = False) -> None:
+        self.ready = ready
         self._service = service
         self._extended_at = self._began_at = now
 
@@ -129,11 +117,15 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         return answer.result(min(RELOAD_ANSWER_S, left_s()))
 
     service = Service(config, reload=ask_for_reload)
-    service.start()
+    start = Start(service, wishes)
+    if not start.carry_out():
+        systemd.stopping()
+        logger.bind(event="stopped").info("stopped before the start was over")
+        return ExitCode.DONE
     for problem in service.unalerted:
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)
     try:
-        return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer))
+        return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer), ready=start.ready)
     finally:
         systemd.stopping()
         # From when it was asked for: a reload may have been under way.
@@ -149,12 +141,14 @@ def allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _supervise(service: Service, wishes: Wishes, reload: Callable[[Future[str] | None], None]) -> int:
+def _supervise(
+    service: Service, wishes: Wishes, reload: Callable[[Future[str] | None], None], *, ready: bool = False
+) -> int:
     """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
     began_at = time.monotonic()
-    herald = Herald(service, began_at)
+    herald = Herald(service, began_at, ready=ready)
     interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
     while True:
         # A start is soon over, or takes long.

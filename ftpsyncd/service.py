@@ -129,6 +129,8 @@ class Service:
         self._engine: Engine | None = None
         self._roster: Roster | None = None
         self._stop_by: float | None = None
+        self.awaits = "the passwords"
+        """What the start is about to do with a disk, in words."""
         self.unalerted: list[str] = []
         """Why alerts cannot be delivered, found at the start."""
 
@@ -153,6 +155,7 @@ class Service:
         missing = self._missing_secrets()
         with ExitStack() as stack:
             self._stack = stack
+            self.awaits = f"the state directory {self.config.state_dir}"
             stack.enter_context(claim(self.config.state_dir))
             stack.callback(lambda: self._journal.tell_counted(ended=True))
             ledger, notice = open_for_work(
@@ -166,6 +169,7 @@ class Service:
             roster.build(self.config, self._names)
             if self._outside is not None:
                 stack.callback(self._outside.stop)
+                self.awaits = f"the control socket {self.config.control.socket}"
                 self._outside.listen(self.config, engine)
             for server, problems in missing.items():
                 engine.without(server, " | ".join(problem.words for problem in problems))

@@ -15,9 +15,10 @@ from typing import cast
 import pytest
 
 from ftpsyncd.config import Config
-from ftpsyncd.daemon import DISKS_S, EXTEND_EVERY_S, FILES, Herald, Wish, Wishes, _reload, _supervise
+from ftpsyncd.daemon import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.service import Service
+from ftpsyncd.starting import DISKS_S, Wish, Wishes
 from ftpsyncd.status import DaemonStatus, Status
 
 Told = Callable[[], list[str]]
