@@ -669,7 +669,7 @@ def webcam(story: Story, seconds: int) -> list[Event]:
 
     def seen(second: int, version: int) -> Moment:
         at = Moment(NOW + second, WALL + second * 10**9)
-        picture = file(1000 + version, WALL + version, changed_s_ago=-version)
+        picture = file(1000 + version, WALL + version + 1, changed_s_ago=-version)
         there = {"webcam.jpg": picture}
         story.mirror.on_listing(Listing("", Presence.PRESENT, there, frozenset(there), inode=1, device=DISK), at)
         return at

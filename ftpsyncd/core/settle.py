@@ -24,6 +24,9 @@ RELIST_GAP_S = 0.25
 BUSY_AGAIN_S = 5.0
 """A file that is open for writing is looked at again after this time even if no event says that it was closed."""
 
+COARSE_S = 2.0
+"""Stamps of whole seconds may be older than the change by as much: FAT keeps two seconds, HFS+ and ext3 one."""
+
 
 class Work(NamedTuple):
     """One piece of work for the disk."""
@@ -266,6 +269,9 @@ def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: floa
     Returns:
         Monotonic seconds; not after ``now`` if it is quiet already.
     """
+    if _is_coarse(sighting):
+        # Before that, another change could leave the same stamps, or this one be later than they say.
+        settle_s += COARSE_S
     by_watching = sighting.since + settle_s
     if wall_ns is None or sighting.written:
         return by_watching
@@ -273,3 +279,8 @@ def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: floa
     # A ctime in the future gives a negative age: watching is sooner.
     age_s = (wall_ns - sighting.ctime_ns) / 1e9
     return min(by_watching, now + settle_s - age_s)
+
+
+def _is_coarse(sighting: Sighting) -> bool:
+    """Whether the file system seems to keep whole seconds only: of a program's date alone that would prove nothing."""
+    return not (sighting.ctime_ns % 10**9 or sighting.fingerprint.mtime_ns % 10**9)

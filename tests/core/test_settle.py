@@ -576,6 +576,24 @@ def test_quiet_at(changed_s_ago: float, watched_s: float, trusted: bool, left_s:
     assert at == pytest.approx(NOW + left_s)
 
 
+@pytest.mark.parametrize(
+    ("mtime_ns", "changed_s_ago", "left_s"),
+    [
+        (WALL, 3.0, 1.0),
+        (WALL, 4.0, 0.0),
+        (WALL, 0.0, 3.0),
+        (0, 1.0, 3.0),
+        # A program's date of whole seconds, and the date of a change that the clock of another disk gave.
+        (WALL, 2.5, 0.0),
+        (WALL + 1, 2.0, 0.0),
+    ],
+)
+def test_whole_seconds_may_be_older_than_the_change(mtime_ns: int, changed_s_ago: float, left_s: float):
+    entry = file(mtime=mtime_ns, changed_s_ago=changed_s_ago)
+    at = quiet_at(seen(entry, since_s_ago=1.0), NOW, WALL, 2.0)
+    assert max(at, NOW) == pytest.approx(NOW + left_s)
+
+
 def test_the_quiet_time_begins_when_a_file_was_first_seen_without_its_writer():
     written = sight(FILE, None, NOW - 3, busy=True)
     assert written.busy

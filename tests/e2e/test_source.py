@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -219,6 +220,30 @@ def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Ser
             s.until_state("in_sync")
             assert_nothing_was_deleted(s, before)
             s.stop()
+
+
+@pytest.mark.root
+@as_root
+@pytest.mark.skipif(bool(tools_missing("mkfs.ext4")), reason="mkfs.ext4 is needed")
+def test_a_file_that_changes_in_the_second_of_its_publication_is_published_again(
+    server: Server, tmp_path: Path
+) -> None:
+    """Where a disk keeps whole seconds only (as ext4 with small inodes), nothing else would tell of the change."""
+    image = tmp_path / "image"
+    image.touch()
+    os.truncate(image, 64 * 1024 * 1024)
+    subprocess.run(["mkfs.ext4", "-q", "-I", "128", image], check=True)
+    with site(server, tmp_path) as s, attached(image) as device, mounted(Path(device), s.drop, disk=True):
+        (s.drop / "lost+found").rmdir()
+        s.start()
+        for number in range(3):
+            until(lambda: time.time() % 1 < 0.1, "a second begins")
+            path = s.drop / f"{number}.jpg"
+            path.write_bytes(b"one" * 1000)
+            until((s.published / path.name).exists, "it is published")
+            path.write_bytes(b"two" * 1000)
+            s.until_equal()
+        s.stop()
 
 
 @pytest.mark.root
