@@ -136,10 +136,19 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "~syncthing~*",
     ".stfolder/",
     ".stversions/",
+    # Resilio and GoodSync keep in the folder itself what was deleted or replaced elsewhere.
+    ".sync/",
+    "*.!sync",
+    "_gsdata_/",
     ".dropbox",
     ".dropbox.cache/",
+    # Nextcloud and ownCloud receive .NAME.~XXXXXXXX.
+    ".*.~*",
     ".owncloudsync.log",
     ".sync_*.db",
+    ".SynologyWorkingDirectory/",
+    ".tmp.drivedownload/",
+    ".tmp.driveupload/",
     # Version control.
     ".git/",
     ".svn/",

@@ -79,6 +79,13 @@ def test_groups_share_nothing():
         (".smbdeleteAAA1f3.4", ".smbdelete*"),
         (".afpDeleted49861", ".afpDeleted*"),
         (".pureftpd-upload.65f1a2b3.15.1.jpg", ".pureftpd-upload.*"),
+        (".sync/Archive/a.jpg", ".sync/"),
+        ("sub/a.jpg.!sync", "*.!sync"),
+        ("sub/_gsdata_/_saved_/a.jpg", "_gsdata_/"),
+        (".a.jpg.~5e0fa1b2", ".*.~*"),
+        (".SynologyWorkingDirectory/#SynoRecycle/a.jpg", ".SynologyWorkingDirectory/"),
+        (".tmp.drivedownload/a.jpg", ".tmp.drivedownload/"),
+        (".tmp.driveupload/a.jpg", ".tmp.driveupload/"),
         (".pureftpd-rename.4711.5f1a2b3c", ".pureftpd-rename.*"),
     ],
 )
