@@ -139,8 +139,16 @@ class Obedient:
         self._require_sendable(source, target)
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
-        """Done."""
-        return [None] * len(paths)
+        """Done, but for what it cannot be told."""
+        verdicts: list[FtpsyncdError | None] = []
+        for path in paths:
+            try:
+                self._require_sendable(path)
+            except NameNotSendableError as error:
+                verdicts.append(error)
+            else:
+                verdicts.append(None)
+        return verdicts
 
     def set_time(self, _path: str, _mtime_s: int) -> bool:
         """Done."""

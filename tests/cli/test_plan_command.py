@@ -13,7 +13,7 @@ from ftpsyncd.config import load
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.model import Fingerprint, Hold, HoldKind, Kind, RootIdentity, Row
+from ftpsyncd.model import Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
 from ftpsyncd.specs import destination
 from ftpsyncd.tables import APPROVED_SINCE
 from tests.cli.terminal import park
@@ -244,6 +244,18 @@ def test_a_name_that_cannot_be_sent_is_not_told_as_sent(ftpsyncd, config_file):
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert [each for each in found if each[0] != "parked"] == [("make_dir", "")]
     assert {path for verb, path in found if verb == "parked"} >= {"a\nb.jpg", "c\rd/e.jpg"}
+
+
+def test_what_was_cut_off_is_swept_unless_its_name_cannot_be_sent(ftpsyncd, config_file):
+    publish(config_file, [])
+    config = load(config_file)
+    with Ledger(config.state_dir / LEDGER) as ledger:
+        spec = config.mappings["gallery"]
+        mapping = ledger.mapping(spec.name, destination(spec, config.servers["web"]))
+        for name in ("a.jpg", "b\nc.jpg"):
+            ledger.intend(mapping, name, Intent(Kind.FILE, f"/gallery/{name}.01234567.filepart"))
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert [path for verb, path in found if verb == "sweep"] == ["a.jpg"]
 
 
 def test_a_directory_that_got_another_name_is_one_line(ftpsyncd, config_file):

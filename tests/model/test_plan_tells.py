@@ -346,10 +346,12 @@ def _compare(site: _Site) -> int | None:
         return None
     would, did = _would(planned), _did(events)
     story = f"{site.done}\n{config_file.read_text()}\n" + "\n".join(map(str, [*planned, *events]))
-    site.raced += would != did
+    raced = would != did
+    site.raced += raced
     would, did = _without_races(would, did)
     assert would == did, f"only told: {would - did}\nonly done: {did - would}\n{story}"
-    assert _held(planned) == progress.held, story
+    # A rename that the server refused, because it had not what the ledger said, leaves one more.
+    assert raced or _held(planned) == progress.held, story
     assert not progress.failed, story
     _forms_agree(planned)
     return len(did)
