@@ -69,11 +69,12 @@ def known_of(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None,
     """What the ledger tells about a path of one mapping; the disk is not touched."""
     if ledger is None:
         return Known(spec, path, relative)
+    paused = ledger.paused(mapping_id)
     row, failure = ledger.row(mapping_id, relative), ledger.failures.of(mapping_id, relative)
     arrival = None
     if row is not None and ledger.has_history:
         arrival = receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
-    return Known(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative))
+    return Known(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative), paused)
 
 
 def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
@@ -106,6 +107,8 @@ class Known(NamedTuple):
     """How it came to be at the server as the row says."""
     failed: Receipt | None = None
     """The tries of its last failure, which may be over."""
+    paused: bool = False
+    """A person paused the mapping."""
 
     def find(self) -> Why:
         """The first reason that applies; waits for the disk."""
@@ -148,6 +151,10 @@ class Known(NamedTuple):
             )
         if self.failure is not None and self.failure.fingerprint is None:
             return self._failed(self.failure, "it is gone here, and still at the server: ")
+        selection = Filter(self.spec.include, self.spec.exclude)
+        ours = selection.includes if self.row.kind is Kind.FILE else selection.descend
+        if not ours(self.relative):
+            return self._say("ignored", "it is gone here, and stays at the server: it is no longer included")
         return self._say(
             "pending",
             f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
@@ -165,6 +172,8 @@ class Known(NamedTuple):
             return self._failed(self.failure)
         if self.row is None:
             return self._say("directory", "a directory is made at the server when there is something to publish in it")
+        if self.row.kind is not Kind.DIR:
+            return self._say("pending", "a file was published under this name: it is deleted at the server first")
         return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
 
     def _file(self, listing: Listing, fingerprint: Fingerprint, ctime_ns: int) -> Why:
@@ -188,7 +197,11 @@ class Known(NamedTuple):
             sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"
             return self._say("settling", sentence, age_s=round(age_s, 3))
         verb = "changed since it was published" if self.row is not None else "not published yet"
-        return self._say("pending", f"{verb}; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does{last}")
+        if self.row is not None and self.row.kind is Kind.DIR:
+            verb = "a directory was published under this name, and is deleted at the server first"
+        if not self.paused:
+            verb += f"; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does"
+        return self._say("pending", f"{verb}{last}")
 
     def _published(self, row: Row) -> Why:
         """When, how large, how long it took, and what: as far as row and receipt tell."""
@@ -220,6 +233,11 @@ class Known(NamedTuple):
         return said._replace(receipt=self.failed)
 
     def _say(self, state: str, sentence: str, **details: str | float) -> Why:
+        if self.paused and state in {"pending", "settling", "failed"}:
+            name = self.spec.name
+            sentence = (
+                f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {name}`, while the daemon runs, goes on"
+            )
         return Why(self.path, self.spec.name, state, sentence, details)
 
 

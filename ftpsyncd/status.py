@@ -8,6 +8,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+STOPPED = "no daemon is running"
+"""What is said of a mapping of which nothing else is to be said."""
+
 
 class MappingState(StrEnum):
     """The state of a mapping in one word."""

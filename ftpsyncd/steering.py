@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ftpsyncd import patience
@@ -18,7 +19,7 @@ from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
 from ftpsyncd.mailbox import BegunError
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Sweep
+from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.reasons import Known, failed_lately, known_of, unmanaged
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
@@ -211,6 +212,20 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
     return said
 
 
+_WORK: Mapping[type[Action], str] = MappingProxyType(
+    {
+        Upload: "published",
+        Rename: "renamed",
+        RenameDir: "renamed",
+        MakeDir: "made",
+        Delete: "deleted",
+        RemoveDir: "deleted",
+        Sweep: "asked about at the server",
+    }
+)
+"""What is done to a path."""
+
+
 def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
     """What only the running daemon knows about a path; None if the ledger tells it all."""
     name, queue = mirror.spec.name, mirror.queue
@@ -222,6 +237,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
         return Why(path, name, "source_missing", sentence)
     last, receipt = failed_lately(mirror.ledger, mirror.id, relative)
     last = last and f"; the last try failed: {last}"
+    paused = f"; {name} is paused, `ftpsyncd resume {name}` goes on" if mirror.paused else ""
     # What only waits for its next try is in the ledger, with what it failed of.
     if pending is not None and pending.sighting is not None:
         waited_s = round(at.now - pending.first, 1)
@@ -230,26 +246,25 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
             path,
             name,
             "settling",
-            f"not published yet, because {pending.why} (for {waited_s} s){last}",
+            f"not published yet, because {pending.why} (for {waited_s} s){paused}{last}",
             details,
             receipt,
         )
-    if queue.occupied(name, relative):
-        return Why(path, name, "in_flight", f"it is being published right now{last}", receipt=receipt)
+    if (running := queue.at_work(name, relative)) is not None:
+        return Why(path, name, "in_flight", f"it is being {_WORK[type(running)]} right now{last}", receipt=receipt)
     action = queue.waiting(name, relative)
     # A leftover that is going to be swept says nothing about the file itself.
     if action is not None and not isinstance(action, Sweep):
         sentence = f"waits in the queue of {mirror.spec.server} ({action.why})"
         if queue.message:
             sentence += f": {queue.message}"
-        if mirror.paused:
-            sentence += f"; {name} is paused, `ftpsyncd resume {name}` goes on"
+        sentence += paused
         return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
     if since is not None:
         if mirror.removals.hold is not None:
             return Why(path, name, "held", mirror.removals.hold.message)
         left_s = round(max(0.0, since + mirror.spec.delete_after_s - at.now), 1)
         what = "forgotten, and kept" if mirror.spec.deletes is DeletePolicy.KEEP else "deleted"
-        sentence = f"it is gone here; {what} at the server in {left_s} s{last}"
+        sentence = f"it is gone here; {what} at the server in {left_s} s{paused}{last}"
         return Why(path, name, "settling", sentence, {"left_s": left_s}, receipt)
     return None

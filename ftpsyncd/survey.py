@@ -24,7 +24,7 @@ from ftpsyncd.quoting import quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from ftpsyncd.report import changed_message, iso, problems_of
 from ftpsyncd.specs import MappingSpec, destination
-from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
+from ftpsyncd.status import STOPPED, DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 
 
 def open_ledger(config: Config) -> Ledger | None:
@@ -210,13 +210,15 @@ def _missing(spec: MappingSpec, there: bool | None) -> str:  # noqa: FBT001 - an
 def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None, missing: str) -> MappingStatus:
     files = size = retrying = parked = changed = 0
     last = None
-    state, message = MappingState.PAUSED, "no daemon is running"
+    state, message = MappingState.PAUSED, STOPPED
     if missing:
         state, message = MappingState.SOURCE_MISSING, missing
     if ledger is not None and mapping_id is not None:
         files, size, last = ledger.totals(mapping_id)
         retrying, parked, changed = ledger.failures.counts(mapping_id)
         hold = ledger.hold(mapping_id)
+        if not missing and ledger.paused(mapping_id):
+            message = f"paused by a person; `ftpsyncd resume {spec.name}`, while the daemon runs, goes on"
         if changed:
             state, message = MappingState.HELD, changed_message(spec.name, changed)
         if hold is not None:

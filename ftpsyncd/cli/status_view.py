@@ -13,7 +13,7 @@ from rich.text import Text
 from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, number, size, until, words
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
-from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
+from ftpsyncd.status import STOPPED, MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
 
 NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""
@@ -128,8 +128,8 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         elif each.held or each.state is MappingState.HELD:
             wait = each.message or f"{number(each.held, 'delete')} wait for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
-        # Without a daemon nothing is published, whatever the ledger calls it: the headline says so.
-        if each.state is MappingState.PAUSED and status.daemon.running:
+        # Without a daemon nothing is published: the headline says so.
+        if each.state is MappingState.PAUSED and each.message != STOPPED:
             yield each.name, each.message or "paused", (f"ftpsyncd resume {each.name}",)
         if each.parked:
             first = next((p for p in status.problems if p.parked and p.mapping == each.name), None)
@@ -153,7 +153,7 @@ def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> Render
     table.add_column(overflow="fold")
     for each in status.mappings:
         sign, style, word = MAPPING_LOOKS[each.state]
-        if each.state is MappingState.PAUSED and not status.daemon.running:
+        if each.state is MappingState.PAUSED and each.message == STOPPED:
             sign, style, word = "wait", "bright_black", "stopped"
         table.add_row(
             Text(getattr(signs, sign), style=style),

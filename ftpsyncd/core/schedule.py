@@ -155,10 +155,13 @@ class Queue:
         """Whether a running action has to do with this path."""
         return (mapping, path) in self._running
 
+    def at_work(self, mapping: str, path: str) -> Action | None:
+        """The running action that has to do with this path."""
+        return self._running.get((mapping, path))
+
     def files(self, mapping: str, path: str) -> Iterator[Fingerprint]:
         """Of the files that wait to be sent to this path, or are being sent."""
-        key = (mapping, path)
-        for action in (self._waiting.get(key), self._running.get(key)):
+        for action in (self.waiting(mapping, path), self.at_work(mapping, path)):
             # What runs may also be a rename away from it.
             if isinstance(action, Upload | Rename) and action.path == path:
                 yield action.fingerprint

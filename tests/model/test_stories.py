@@ -6,16 +6,18 @@ steps of the daemon at which the trouble may come.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from ftpsyncd import steering
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
 from ftpsyncd.local.quiet import open_quietly
-from ftpsyncd.model import MakeDir, RenameDir, parent
+from ftpsyncd.model import Action, MakeDir, RenameDir, parent
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.removals import QUEUE_ROOM
@@ -588,6 +590,46 @@ def test_more_deletes_than_allowed_wait_for_a_person():
         world.do(("approve",))
         world.do(("go_on", 30.0))
         assert world.server.files == {}
+    finally:
+        world.close()
+
+
+def live_reason(world: World, path: str) -> str:
+    """What the daemon says of a path by itself, before it looks at the ledger."""
+    assert world._engine is not None
+    told = steering._live_reason(world._mirror, path, path, world._engine._moment())
+    assert told is not None
+    return told.sentence
+
+
+def test_what_a_paused_mapping_waits_for_is_told_with_that():
+    world = begun()
+    try:
+        world._mirror.pause(paused=True)
+        world.do(("delete", 0))
+        world.do(("write", "late", 20))
+        world.do(("go_on", 1.0))
+        for path in ("1", "late"):
+            assert "gallery is paused, `ftpsyncd resume gallery` goes on" in live_reason(world, path)
+    finally:
+        world.close()
+
+
+def test_what_is_done_to_a_path_right_now_is_called_that(monkeypatch):
+    world = begun()
+    said: list[str] = []
+    hand = world._crew.hand
+
+    def ask(actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
+        said.extend(live_reason(world, action.path) for action in actions)
+        hand(actions, afresh=afresh, expected=expected)
+
+    monkeypatch.setattr(world._crew, "hand", ask)
+    try:
+        world.do(("delete", 0))
+        world.do(("write", "late", 20))
+        world.do(("go_on", 30.0))
+        assert said == ["it is being published right now", "it is being deleted right now"]
     finally:
         world.close()
 
