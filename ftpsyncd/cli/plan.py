@@ -48,7 +48,10 @@ def show(config: Config, mappings: Sequence[str], *, as_json: bool) -> None:
 
 
 def print_json(planned: Iterable[Planned]) -> None:
-    """One document: ``{"planned": [{mapping, verb, path, size, why, held}…], "totals": {verb: count}, "bytes": n}``."""
+    """One document: ``{"planned": [{mapping, verb, path, size, why, held}…], "totals": {verb: count}, "bytes": n}``.
+
+    What follows a ``paused`` of its mapping is done when that goes on.
+    """
     totals: Counter[str] = Counter()
     total_bytes = 0
     planned = begun(planned)
@@ -65,14 +68,21 @@ def print_lines(planned: Iterable[Planned]) -> None:
     """One line for each action, then the totals."""
     totals: Counter[str] = Counter()
     held: Counter[str] = Counter()
+    paused: Counter[str] = Counter()
     total_bytes = parked = waiting = 0
     for each in planned:
+        if each.verb == "paused":
+            paused[each.mapping] = 0
         # What is no longer managed, waits, or is parked, is told, but nothing is done about it.
-        totals[each.verb] += each.verb not in NO_ACTIONS and not each.held
+        done = each.verb not in NO_ACTIONS and not each.held
+        if each.mapping in paused:
+            paused[each.mapping] += done
+        else:
+            totals[each.verb] += done
+            total_bytes += each.size if each.verb == "upload" else 0
         held[each.mapping] += each.held
         parked += each.verb == "parked"
         waiting += each.verb == "wait"
-        total_bytes += each.size if each.verb == "upload" else 0
         amount = size(each.size) if each.verb == "upload" else ""
         verb = click.style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
         why = click.style(f"({one_line(each.why)})", dim=True)
@@ -80,10 +90,13 @@ def print_lines(planned: Iterable[Planned]) -> None:
     for name in +held:
         waits = f"{number(held[name], 'delete waits', 'deletes wait')} for a person"
         click.echo(f"{name}: {waits}: `ftpsyncd approve {name}` or `ftpsyncd discard {name}` decides.")
+    for name in +paused:
+        waits = number(paused[name], "action waits", "actions wait")
+        click.echo(f"{name}: {waits} until it goes on: `ftpsyncd resume {name}`.")
     if parked:
         click.echo(f"{number(parked, 'path is', 'paths are')} parked: a person is needed, then `ftpsyncd retry`.")
     if not totals.total():
-        left = parked or waiting or held.total()
+        left = parked or waiting or held.total() or paused.total()
         click.echo("Nothing else to do." if left else "Nothing to do: the servers have everything.")
         return
     counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
