@@ -43,6 +43,27 @@ def test_nothing_is_gone_at_first():
     assert deletes.allowed(0, NOW)
 
 
+@pytest.mark.parametrize(
+    ("path", "files", "left"),
+    [("d/a", 1, 4), ("d/e/a", 2, 3), ("d/a", 9, 0), ("d", 1, 5), ("other/a", 1, 5), ("a", 1, 5)],
+)
+def test_what_leaves_a_directory_that_is_gone_is_not_deleted_with_it(path: str, files: int, left: int):
+    deletes = Deletes()
+    deletes.note_directory("d", 5, NOW)
+    deletes.leaves(path, files)
+    assert deletes.files == left
+
+
+def test_what_leaves_a_directory_was_not_approved_for_more_than_is_left():
+    deletes = gone()
+    deletes.note_directory("d", 5, NOW)
+    deletes.approve()
+    deletes.leaves("d/a", 2)
+    assert deletes.allowed(0, NOW)
+    deletes.note("f", 1, NOW)
+    assert not deletes.allowed(0, NOW)
+
+
 def test_a_path_is_gone_since_it_was_first_noted():
     deletes = Deletes()
     assert deletes.note("a", 1, NOW) == NOW

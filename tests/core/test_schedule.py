@@ -879,3 +879,18 @@ TestQueueMachine.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
+
+
+def test_what_leaves_a_directory_is_known_until_it_has_left():
+    queue = Queue(2)
+    for source, path in (("d/a", "x"), ("d/e/b", "y"), ("da", "z")):
+        queue.offer(rename(source, path))
+    queue.offer(rename_dir("d/f", "w"))
+    assert sorted(queue.leaving(M, "d")) == ["d/a", "d/e/b", "d/f"]
+    assert queue.leaving(OTHER, "d") == []
+    taken = queue.take(NOW)
+    assert taken is not None
+    assert sorted(queue.leaving(M, "d")) == ["d/a", "d/e/b", "d/f"]
+    queue.finish(taken)
+    queue.withdraw(M, "y")
+    assert queue.leaving(M, "d") == ["d/f"]
