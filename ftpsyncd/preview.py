@@ -166,6 +166,8 @@ class _Plan:
             yield self._nothing(path, f"it cannot be read: {problem}")
         for path, failure in self._ledger.failures.all(self._id):
             yield self._failed(path, failure, rehearsal.began_ns)
+        for path, pending in sorted(mirror.waits.restless()):
+            yield self._nothing(path, pending.why)
         held = self._why_held(removals.hold)
         if removals.hold is not None and removals.hold.kind is not HoldKind.MASS_DELETE:
             yield self._nothing("", removals.hold.message)

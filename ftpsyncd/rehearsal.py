@@ -36,6 +36,7 @@ from ftpsyncd.publish import Progress, Publisher
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.removals import Clock
 from ftpsyncd.specs import MappingSpec, ServerSpec
+from ftpsyncd.waits import RESTLESS_S
 
 
 class Obedient:
@@ -279,6 +280,8 @@ class Rehearsal:
         self.events: list[Event] = []
         """What was told since somebody took it away."""
         self._clock = _Wound()
+        self._longest_ns = int((spec.settle_s + RESTLESS_S) * 1e9)
+        """What is not done by then is not done at all: a pass goes on for as long as something changes all the time."""
         self.began_ns = self._clock.wall_ns()
         """Wall clock."""
         self._engine = Engine(ledger, self.events.append, clock=Clock(self._clock.monotonic, self._clock.wall_ns))
@@ -319,7 +322,7 @@ class Rehearsal:
                     yield Performed(outcome.action, outcome)
             elif not messages:
                 now = self._clock.monotonic()
-                if self.mirror.finished(now):
+                if self.mirror.finished(now) or self._clock.on_ns > self._longest_ns:
                     return
                 self._clock.wind(engine.next_due(now) - now)
 

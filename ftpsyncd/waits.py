@@ -215,6 +215,11 @@ class Waits:
         """The files that are not at rest; the others that wait have failed, and wait for their next try."""
         return ((path, pending) for path, pending in self.pending.items() if pending.sighting is not None)
 
+    def restless(self) -> Iterator[tuple[str, Pending]]:
+        """The files that are not at rest, and those of which each version changed before it had been sent."""
+        yield from self.unsettled()
+        yield from ((path, pending) for path, pending in self._overtaken.items() if path not in self.pending)
+
     def oldest(self, now: float) -> float | None:
         """For how many seconds the file that waits longest has been waiting; None if none waits."""
         while self.offered:

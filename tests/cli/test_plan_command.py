@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 
+from ftpsyncd import lastlook
 from ftpsyncd.config import load
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.ledger import LEDGER, Ledger
@@ -277,6 +280,24 @@ def test_a_directory_that_got_another_name_is_one_line(ftpsyncd, config_file):
     assert without_the_first_look(found) == [("rename", "new"), ("upload", "new/c.jpg")]
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
     assert "gallery: new  (directory renamed from old)" in told
+
+
+@pytest.mark.timeout(120)
+def test_a_plan_ends_where_a_file_is_never_what_it_was_when_it_was_listed(ftpsyncd, config_file, monkeypatch):
+    """On some file systems in user space numbers change with each look; a `sync` goes on trying, for hours."""
+    (config_file.parent / "gallery" / "a.jpg").write_text("x")
+    (config_file.parent / "gallery" / "b.jpg").write_text("x")
+    real, seen = fingerprint_of, itertools.count(1)
+
+    def unstable(status: os.stat_result) -> Fingerprint:
+        found = real(status)
+        return found._replace(mtime_ns=next(seen)) if status.st_ino == first else found
+
+    first = (config_file.parent / "gallery" / "a.jpg").stat().st_ino
+    monkeypatch.setattr(lastlook, "fingerprint_of", unstable)
+    found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
+    assert ("upload", "b.jpg") in found
+    assert found[-1] == ("wait", "a.jpg")
 
 
 def test_a_plan_does_not_wait_for_what_a_pass_waits_for(ftpsyncd, config_file):
