@@ -344,6 +344,14 @@ MUTATIONS = (
     ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
+        "G4",
+        "what only got another name counts as deleted with its directory",
+        "removals.py",
+        "        return max(0, site.ledger.files_below(site.id, directory) - leaving)\n",
+        "        return site.ledger.files_below(site.id, directory)\n",
+        "tests/model/test_stories.py::test_what_got_other_names_while_nothing_ran_is_no_delete",
+    ),
+    Mutation(
         "G5",
         "one dead server stops all",
         "engine.py",
@@ -423,9 +431,9 @@ MUTATIONS = (
     Mutation(
         "G7",
         "a line break in a name ends the command",
-        "remote/session.py",
-        '        if not path.isprintable() and any(c in path for c in "\\r\\n\\0"):\n',
-        '        if not path.isprintable() and any(c in path for c in "\\0"):\n',
+        "core/names.py",
+        '    if not path.isprintable() and any(c in path for c in "\\r\\n\\0"):\n',
+        '    if not path.isprintable() and any(c in path for c in "\\0"):\n',
         "tests/contract/test_session.py::TestNames::test_no_name_can_hold_a_command",
     ),
     Mutation(
