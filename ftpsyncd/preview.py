@@ -150,8 +150,13 @@ class _Plan:
                 return Planned(name, "rename", action.path, 0, f"directory renamed from {action.source}")
             case Delete():
                 return Planned(name, "trash" if action.trash else "delete", action.path, 0, action.why)
+            case Sweep():
+                # A daemon may be at it: the ledger does not tell.
+                return Planned(
+                    name, "sweep", action.path, 0, "left at the server by an upload, unless that is under way"
+                )
             case _:
-                verb = {MakeDir: "make_dir", RemoveDir: "remove_dir", Sweep: "sweep"}[type(action)]
+                verb = {MakeDir: "make_dir", RemoveDir: "remove_dir"}[type(action)]
                 return Planned(name, verb, action.path, 0, action.why)
 
     # ── what is left ─────────────────────────────────────────────────────────────────────────────────────────

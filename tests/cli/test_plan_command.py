@@ -261,6 +261,7 @@ def test_what_was_cut_off_is_swept_unless_its_name_cannot_be_sent(ftpsyncd, conf
             ledger.intend(mapping, name, Intent(Kind.FILE, f"/gallery/{name}.01234567.filepart"))
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert [path for verb, path in found if verb == "sweep"] == ["a.jpg"]
+    assert "unless that is under way" in ftpsyncd("plan", "gallery", "-c", config_file).out
 
 
 def test_a_directory_that_got_another_name_is_one_line(ftpsyncd, config_file):
