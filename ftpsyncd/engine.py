@@ -349,6 +349,8 @@ class Engine:
         if mirror is not None:
             requeue = self._outcomes.apply(mirror, outcome, at)
             self.counters.count(outcome, requeue=requeue)
+        elif server.leftovers:
+            server.leftovers.over(outcome, at.now)
         server.queue.finish(action, requeue=requeue)
 
     def _on_received(self, upload: Upload, ctime_ns: int) -> None:

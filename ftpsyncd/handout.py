@@ -12,8 +12,9 @@ from typing import Protocol
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.leftovers import Leftovers
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload
+from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.removals import Moment
@@ -55,6 +56,8 @@ class Server:
     account: str = ""
     """Under which the ledger keeps what is learned of it."""
     keeper: Keeper | None = None
+    leftovers: Leftovers | None = None
+    """Of mappings that are not there any more."""
 
 
 def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Moment) -> tuple[list[Action], bool]:
@@ -64,28 +67,42 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
     afresh = q.is_doubtful
     while not ledger.overfull and (action := q.take(at.now)) is not None:
         mirror = mirrors.get(action.mapping)
-        if mirror is None or not _still_wanted(mirror, action):
+        if mirror is None and isinstance(action, Sweep):
+            taken.append(action)
+        elif mirror is None or not _still_wanted(mirror, action):
             q.finish(action)
             if mirror is not None:
                 mirror.offers.not_performed(action, at)
-            continue
-        action = mirror.intents.begin(action)
-        if isinstance(action, Upload | Rename) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
-            # What has its name is ours, and known before a worker could tell.
-            mirror.intents.exposed(action, at)
-        taken.append(action)
+        else:
+            taken.append(_begun(mirror, action, at))
     if q.wants_probe(at.now):
         probe = Probe(server.name)
         q.start_probe(probe)
         taken.append(probe)
     if q.idle and not q.only_additions:
-        for mirror in mirrors.values():
-            # Not before the first pass: what it finds on disk goes on with what is there.
-            if mirror.queue is not q or mirror.suspended or not mirror.intents:
-                continue
-            if mirror.looks.passes and not mirror.busy_looking(at.now):
-                mirror.intents.ask(mirror.waits.pending, at.now)
+        _ask_what_is_left(server, mirrors.values(), at)
     return taken, afresh
+
+
+def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
+    """An action that is handed out, with its intent."""
+    action = mirror.intents.begin(action)
+    if isinstance(action, Upload | Rename) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
+        # What has its name is ours, and known before a worker could tell.
+        mirror.intents.exposed(action, at)
+    return action
+
+
+def _ask_what_is_left(server: Server, mirrors: Iterable[Mirror], at: Moment) -> None:
+    """Have what was interrupted at a server looked for and cleaned up, since nothing else is to be done there."""
+    for mirror in mirrors:
+        # Not before the first pass: what it finds on disk goes on with what is there.
+        if mirror.queue is not server.queue or mirror.suspended or not mirror.intents:
+            continue
+        if mirror.looks.passes and not mirror.busy_looking(at.now):
+            mirror.intents.ask(mirror.waits.pending, at.now)
+    if server.leftovers:
+        server.leftovers.ask(at.now)
 
 
 def hand(server: Server, taken: Sequence[Action], *, afresh: bool) -> None:

@@ -323,6 +323,17 @@ class Intents:
             self._sweep_later(temporary)
             self._cut_off.add(path)
 
+    def inherit_exposed(self, path: str, intent: Intent) -> None:
+        """A mapping that is not there any more was sending a file, under its final name, where this one publishes."""
+        before, exposed = self._open.get(path, Intent(Kind.FILE)), intent.exposed
+        if exposed is not None and before.kind is Kind.FILE:
+            if before.exposed is not None:
+                size, since_ns = max(exposed.size, before.exposed.size), min(exposed.since_ns, before.exposed.since_ns)
+                exposed = Exposure(size, since_ns)
+            prints = (*intent.fingerprints, *before.fingerprints)[-PRINTS_KEPT - 1 :]
+            self._put(path, before._replace(fingerprints=prints, exposed=exposed))
+            self.doubt_row(path)
+
     def _set_apart(self, path: str) -> None:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
         intent = self._open[path]

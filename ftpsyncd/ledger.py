@@ -537,6 +537,12 @@ class Ledger:
         )
         return [(os.fsdecode(r[0]), intent_of(r[1:])) for r in cursor]
 
+    def mappings_with_intents(self) -> list[tuple[int, str, str]]:
+        """Number, name and destination of the mappings of which something was begun and is not known to have ended."""
+        self._flush()
+        sql = "SELECT id, name, destination FROM mapping WHERE id IN (SELECT mapping FROM intent) ORDER BY id"
+        return list(self._read(sql, ()))
+
     # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def profile(self, account: str) -> str:

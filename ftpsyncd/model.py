@@ -351,7 +351,9 @@ class Sweep(NamedTuple):
     """Delete a temporary file that an interrupted upload of ours left at the server, and see what became of it."""
 
     mapping: str
+    """Empty: one that is not there any more."""
     path: str
+    """Without a mapping an absolute remote path."""
     temporary: str
     """Absolute remote path; empty: there is none."""
     why: str = "left over from an interrupted upload"

@@ -129,6 +129,7 @@ class Outcomes:
             if failed.in_place:
                 mirror.intents.exposed(action, at)
                 mirror.intents.doubt_row(action.path)
+                mirror.takeovers.spoiled(action.path)
             mirror.intents.concealed(action.path, at)
         key = (action.mapping, action.path)
         if failed.kept > self._kept.get(key, 0):

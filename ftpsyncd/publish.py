@@ -340,20 +340,27 @@ class Publisher:
         did: Did | Fingerprint = Did.SWEPT
         left = [action.temporary] if action.temporary else []
         if action.kind is Kind.DIR or action.fingerprints or action.exposed:
-            remote = self._remote(action.mapping, action.path)
+            # What a mapping left that has gone is told by its remote path.
+            remote = self._remote(action.mapping, action.path) if action.mapping else action.path
             there = session.stat(remote)
             if there is not None and not _keeps(session, remote):
                 there = None
             if there is not None and action.kind is there.kind is Kind.DIR:
                 did = Did.ADOPTED
             elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
-                direct = self._folder(action.mapping).spec.publish is PublishMode.DIRECT
-                did = swept(there, action, hidden=not direct and session.hides(remote))
+                did = swept(there, action, hidden=self._is_hidden(session, action))
                 if did is Did.DELETED:
                     left.append(remote)
         if left:
             _raise_first(session.delete_many(left))
         return Did.SWEPT if did is Did.DELETED else did
+
+    def _is_hidden(self, session: RemoteSession, action: Sweep) -> bool:
+        """Whether a part of what is swept can be under a temporary name only."""
+        if not action.mapping:
+            return action.exposed is None
+        direct = self._folder(action.mapping).spec.publish is PublishMode.DIRECT
+        return not direct and session.hides(self._remote(action.mapping, action.path))
 
     def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
         spec = self._folder(action.mapping).spec

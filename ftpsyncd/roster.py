@@ -25,6 +25,7 @@ from ftpsyncd.engine import Engine
 from ftpsyncd.events import Event
 from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
+from ftpsyncd.leftovers import Leftovers, left_behind, unreachable
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import STOP_WAIT_S, Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
@@ -148,6 +149,7 @@ class Roster:
         """Make all parts, before the engine runs."""
         for name in names:
             self._add(config, name)
+        self._take_leftovers(config)
 
     def start(self) -> None:
         """Start watching and looking.
@@ -205,6 +207,7 @@ class Roster:
         adjusted = [name for name in found.adjusted if name not in leaving]
         _stop_disks([self._disks.pop(name) for name in (*leaving, *adjusted)], STOP_WAIT_S)
         late = self._retire(leaving)
+        self._leave_leftovers()
         if late:
             # Their transfers cannot be told from those of others on the same connections, once they are not awaited.
             closing |= {specs[name].server for name in late}
@@ -226,8 +229,41 @@ class Roster:
             begin(self._disks[name])
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
         self._on_engine(self._retry_now)
+        self._on_engine(lambda: self._take_leftovers(config))
         self._engine.renew_status()
         return found
+
+    def _take_leftovers(self, config: Config) -> None:
+        """See to what mappings that are not configured left half sent at the servers there are (engine's thread)."""
+        ledger, accounts = self._engine.ledger, config.servers
+        places = [(spec.name, destination(spec, accounts[spec.server])) for spec in config.mappings.values()]
+        configured = {ledger.find_mapping(name, place) for name, place in places}
+        left = left_behind(ledger, {each for each in configured if each is not None})
+        for server in self._engine.servers.values():
+            mine = [each for each in left if each.is_of(server.account)]
+            server.leftovers = Leftovers(server.name, server.account, ledger, server.queue, self._emit, mine)
+        known = [Account(account).key for account in accounts.values()]
+        for event in unreachable(each for each in left if not any(each.is_of(key) for key in known)):
+            self._emit(event)
+
+    def _leave_leftovers(self) -> None:
+        """Sweep nothing more for a while: another mapping may come to where it is."""
+
+        def leave() -> None:
+            for name, server in self._engine.servers.items():
+                server.leftovers = None
+                server.queue.withdraw_mapping("")
+                for action in self._crews[name].recall(""):
+                    server.queue.finish(action)
+
+        def at_work() -> bool:
+            return any(path for server in self._engine.servers.values() for path in server.queue.running(""))
+
+        self._on_engine(leave)
+        deadline = time.monotonic() + RETIRE_S
+        while self._on_engine(at_work) and time.monotonic() < deadline:
+            self._engine.turned.clear()
+            self._engine.turned.wait(0.1)
 
     def _retry_now(self) -> None:
         for server in self._engine.servers.values():

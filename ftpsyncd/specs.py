@@ -167,6 +167,10 @@ class Overlap(NamedTuple):
             return f"{self.inside}/{path}" if self.inside else path
         return path.removeprefix(f"{self.around}/") if path.startswith(f"{self.around}/") else None
 
+    def back(self, path: str) -> str | None:
+        """What the first calls the path of a file of the other; None if it is not in its place."""
+        return Overlap(self.around, self.inside).of(path)
+
     def of_tree(self, directory: str) -> str | None:
         """What the other calls the part of a directory of the first that is in its place; empty: all that it has."""
         return "" if f"{self.around}/".startswith(f"{directory}/") else self.of(directory)

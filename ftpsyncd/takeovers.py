@@ -32,24 +32,29 @@ class Takeovers:
 
     def take_leftovers(self, intents: Intents) -> None:
         """Sweep what the others may have left of uploads that were cut off: they are not there to do it."""
-        for other, _ in self._others:
+        for other, overlap in self._others:
             for path, intent in self._ledger.intents(other):
+                mine = overlap.back(path) if intent.exposed is not None else None
+                if mine is not None:
+                    intents.inherit_exposed(mine, intent)
+                    intent = intent._replace(exposed=None)  # noqa: PLW2901 - without what is taken over
                 left = [each for each in (intent.temporary, *intent.parts) if each.startswith(self._place)]
                 for temporary in left:
                     intents.inherit(temporary)
-                rest = intent._replace(temporary="", received=0, parts=())
-                if left and rest == Intent(Kind.FILE):
+                if left:
+                    intent = intent._replace(temporary="", received=0, parts=())  # noqa: PLW2901 - likewise
+                if left and intent == Intent(Kind.FILE):
                     self._ledger.settle_intent(other, path)
-                elif left:
-                    self._ledger.intend(other, path, rest)
+                elif left or mine is not None:
+                    self._ledger.intend(other, path, intent)
 
     def done(self, action: Action, did: Did) -> None:
         """An action succeeded at the server."""
         if not self._others:
             return
         match action:
-            case Sweep() if did is Did.ADOPTED:
-                # What an interrupted action was to bring is there.
+            case Sweep() if did is Did.ADOPTED or action.exposed is not None:
+                # What an interrupted action was to bring is there, or was.
                 self._changed(action.path)
             case Rename() if did is Did.RENAMED:
                 self._changed(action.path)
@@ -63,6 +68,10 @@ class Takeovers:
                 self._changed(action.path)
             case _:
                 pass
+
+    def spoiled(self, path: str) -> None:
+        """A file was sent under its final name and did not arrive: what was there is gone."""
+        self._changed(path)
 
     def _changed(self, path: str) -> None:
         for other, overlap in self._others:

@@ -16,6 +16,7 @@ from ftpsyncd.model import (
     Action,
     Delete,
     Did,
+    Exposure,
     Fingerprint,
     Intent,
     Kind,
@@ -107,6 +108,7 @@ def test_which_places_overlap(other: str, how: Overlap | None):
         (Delete(M, "d/a"), Did.TRASHED, {"d", "d/b"}),
         (Sweep(M, "d/a", ""), Did.SWEPT, {"d", "d/a", "d/b"}),
         (Sweep(M, "d/a", ""), Did.ADOPTED, {"d", "d/b"}),
+        (Sweep(M, "d/a", "", exposed=Exposure(10, 5, 6)), Did.SWEPT, {"d", "d/b"}),
         (RenameDir(M, "e", "d", 5), Did.RENAMED, set()),
         (RemoveDir(M, "d"), Did.REMOVED, set()),
         (RemoveDir(M, "d"), Did.LEFT, {"d", "d/a", "d/b"}),
@@ -151,6 +153,41 @@ def test_what_another_one_left_half_sent_is_swept(story: Story):
     # Whether the file had arrived is still for that one to find out.
     assert story.ledger.intents(story.other) == [("a", Intent(Kind.FILE, fingerprints=(print_,)))]
     assert len(story.ledger.intents(story.ledger.mapping(M, HERE))) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "theirs", "mine"), [(HERE, "a", "a"), ("u@host:21/", "site/a", "a"), (f"{HERE}/d", "a", "d/a")]
+)
+def test_what_another_one_was_sending_under_its_final_name_is_seen_to(story: Story, place: str, theirs: str, mine: str):
+    """What this one had published there is gone, perhaps: it is published anew, or what is there deleted."""
+    story.had_published(place)
+    begun = Intent(Kind.FILE, f"/site/{mine}.filepart", "", (A,), exposed=Exposure(10, 5, 6))
+    story.ledger.intend(story.other, theirs, begun)
+    site = story.site()
+    story.ledger.put(site.id, mine, Row(Kind.FILE, Fingerprint(20, 2, 8), SHA, WALL))
+    intents = Intents(site)
+    Takeovers(site).take_leftovers(intents)
+    row = story.ledger.row(site.id, mine)
+    assert row is not None
+    assert row.fingerprint.is_doubted
+    delete = intents.begin(Delete(M, mine, sizes=(20,)))
+    assert isinstance(delete, Delete)
+    assert (delete.sizes, delete.exposed) == ((20, 10), Exposure(10, 5, 6))
+    assert story.ledger.intents(story.other) == [(theirs, Intent(Kind.FILE, fingerprints=(A,)))]
+
+
+def test_what_was_sent_elsewhere_under_its_final_name_is_left_to_others(story: Story):
+    story.had_published("u@host:21/")
+    begun = Intent(Kind.FILE, "", "", (A,), exposed=Exposure(10, 5, 6))
+    story.ledger.intend(story.other, "site2/a", begun)
+    assert not story.swept()
+    assert story.ledger.intents(story.other) == [("site2/a", begun)]
+
+
+def test_what_did_not_arrive_under_its_final_name_has_cost_what_was_there(story: Story):
+    story.had_published(HERE, "d/", "d/a", "d/b")
+    Takeovers(story.site()).spoiled("d/a")
+    assert story.left == {"d", "d/b"}
 
 
 def test_only_what_was_left_in_this_place_is_swept(story: Story):

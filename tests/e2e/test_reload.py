@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.site import MAPPING, Site, contents, site
+from ftpsyncd.core import names
+from tests.e2e.site import MAPPING, Site, contents, site, sizes
 from tests.servers import Server
 from tests.waiting import until
 
@@ -355,3 +356,42 @@ def test_a_control_socket_that_cannot_move_changes_nothing(running: Site) -> Non
     assert "cannot be made: " in refused.stderr
     assert "the old one stays in force" in s.log()
     assert [mapping["name"] for mapping in s.status()["mappings"]] == [MAPPING]
+
+
+@pytest.mark.parametrize("publish", ["atomic", "direct"])
+@pytest.mark.parametrize("what", ["removed", "moved", "removed while nothing ran"])
+def test_what_a_mapping_that_goes_leaves_half_sent_is_swept(
+    server: Server, publish: str, what: str, tmp_path: Path
+) -> None:
+    """By the connections of another mapping to the same server."""
+    with site(server, tmp_path, publish=publish, server_keys={"bandwidth": "200 kB/s"}) as s:
+        other = s.base / "other"
+        other.mkdir()
+        edit(s, mappings={"second": {"local": str(other), "remote": "web:/second", "settle": "0.1s"}})
+        s.start()
+        (s.drop / "a").write_bytes(b"a")
+        until(lambda: s.published.exists() and sizes(s.published) == {b"a": 1}, "the first file", 30)
+        until(lambda: s.mapping_status()["published_files"] == 1, "it is recorded", 30)
+        (s.drop / "film").write_bytes(os.urandom(10_000_000))
+        until(lambda: max(sizes(s.published).values()) > 200_000, "a part is there", 30)
+        if what == "removed while nothing ran":
+            s.kill()
+        edit(s, mappings={MAPPING: {"remote": "web:/elsewhere"} if what == "moved" else None})
+        if what == "removed while nothing ran":
+            s.start()
+        else:
+            hang_up(s)
+        until(lambda: sizes(s.published) == {b"a": 1}, "nothing of it stays", 40)
+
+
+def test_what_is_left_half_sent_where_no_server_leads_any_more_is_told(server: Server, tmp_path: Path) -> None:
+    with site(server, tmp_path, server_keys={"bandwidth": "200 kB/s"}) as s:
+        s.start()
+        (s.drop / "film").write_bytes(os.urandom(10_000_000))
+        until(lambda: s.published.exists() and contents(s.published), "a part is there", 30)
+        s.kill()
+        edit(s, servers={"web": {"host": "localhost"}})
+        s.start()
+        until(lambda: "no server of the configuration leads there any more" in s.log(), "it is told", 30)
+        [line] = [line for line in s.log().splitlines() if "leads there any more" in line]
+        assert f"/site/film.{names.temporary('/site/film', MAPPING).split('.')[-2]}.filepart" in line
