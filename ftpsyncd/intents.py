@@ -66,6 +66,8 @@ class Intents:
         """Uploads that run, with a temporary file that an earlier one may have left."""
         self._put_off: dict[str, float | None] = {}
         """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
+        self._told: set[str] = set()
+        """Those of which somebody was told so."""
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._sweep_twice = sweep_twice
@@ -273,11 +275,18 @@ class Intents:
             else:
                 self._drop(each)
 
-    def put_off(self, path: str) -> None:
-        """The server refused to settle this, and asking again at once would be asking for ever."""
+    def put_off(self, path: str) -> bool:
+        """The server refused to settle this, and asking again at once would be asking for ever.
+
+        Returns:
+            Whether that is news.
+        """
+        news = path in self._open and path not in self._told
         if path in self._open:
             self._put_off[path] = None
+            self._told.add(path)
         self._go_on_removing()
+        return news
 
     def _go_on_removing(self) -> None:
         """Look again at directories whose removal had to wait for what was open below them."""
@@ -288,6 +297,7 @@ class Intents:
     def _drop(self, path: str) -> None:
         self._put_off.pop(path, None)
         self._late.pop(path, None)
+        self._told.discard(path)
         self._cut_off.discard(path)
         self._renames.pop(path, None)
         self._exposed.discard(path)

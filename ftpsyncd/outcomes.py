@@ -43,6 +43,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
+from ftpsyncd.quoting import quote
 from ftpsyncd.removals import Moment
 
 QUICK_TRIES = 5
@@ -359,6 +360,23 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
     )
 
 
+def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:
+    """Something of ours stays at the server: told once, and tried again in its time (`Intents.put_off`)."""
+    if mirror.intents.put_off(sweep.path):
+        what = f"{quote(sweep.temporary)}, which" if sweep.temporary else "what"
+        message = f"{what} an interrupted upload may have left, cannot be deleted at the server now: {error.message}"
+        reply = error.reply if isinstance(error, RemoteError) else ""
+        mirror.site.tell(
+            EventKind.FAILED,
+            sweep.path,
+            message,
+            at_ns=at.wall_ns,
+            reply=reply,
+            remedy=error.remedy,
+            error=type(error).__name__,
+        )
+
+
 def _refused(mirror: Mirror, action: Action) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
     if isinstance(action, Sweep):
@@ -404,13 +422,13 @@ def _look_at_source(mirror: Mirror, action: Action, at: Moment, in_s: float = 0.
 def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     if isinstance(action, Probe):
         return
+    if isinstance(action, Sweep):
+        _not_swept(mirror, action, error, at)
+        return
     _refused(mirror, action)
     _look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
         _not_renamed(mirror, action, at)
-        return
-    if isinstance(action, Sweep):
-        # Nobody misses anything, and it is tried again in its time (`Intents.put_off`).
         return
     before = mirror.ledger.failures.of(mirror.id, action.path)
     fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None

@@ -635,6 +635,23 @@ def test_probes_and_sweeps_leave_no_failure(story: Story, action: Action):
     assert story.events == []
 
 
+def test_a_leftover_that_cannot_be_deleted_is_told_once(story: Story):
+    story.mirror.intents.begin(Upload(M, "d/a", A))
+    temporary = story.ledger.intents(story.id)[0][1].temporary
+    sweep = Sweep(M, "d/a", temporary)
+    for _ in range(2):
+        story.apply(Failed(sweep, REFUSED))
+    [event] = story.events
+    assert (event.kind, event.path) == (EventKind.FAILED, "d/a")
+    assert temporary in event.message
+    assert REFUSED.message in event.message
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
+    story.apply(Done(sweep, Did.SWEPT))
+    story.mirror.intents.begin(Upload(M, "d/a", A))
+    story.apply(Failed(sweep, REFUSED))
+    assert story.told() == [EventKind.FAILED] * 2, "another one"
+
+
 def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
     story.apply(failed(BROKEN))
     story.apply(Done(Sweep(M, "d/a", "/x.filepart"), Did.SWEPT))
