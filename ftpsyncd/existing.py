@@ -94,7 +94,7 @@ class Existing:
         spec = self._folder(upload.mapping).spec
         if there is not None:
             if spec.existing is ExistingPolicy.KEEP and ours_of(there, upload.ours) is None:
-                if self._is_our_part(session, upload, there):
+                if self._is_our_part(session, upload, there) or _is_of_another_content(there, upload):
                     return None
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
@@ -149,6 +149,19 @@ def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint |
     """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
     seen = (there.size, there.mtime_s)
     return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)
+
+
+def _is_of_another_content(there: RemoteEntry, upload: Upload) -> bool:
+    """Whether what is there is, by size and date, of an earlier content that was sent under the final name.
+
+    That one is not here any more, to be compared.
+    """
+    exposed = upload.exposed
+    if exposed is None or upload.fingerprint in upload.ours:
+        return False
+    if there.kind is not Kind.FILE or not exposed.dates(there.mtime_s):
+        return False
+    return exposed.may_have_left(there.size, there.mtime_s) or there.size in {each.size for each in upload.ours}
 
 
 def swept(there: RemoteEntry, sweep: Sweep, *, hidden: bool) -> Did | Fingerprint:

@@ -133,8 +133,8 @@ class Intents:
         unusual = "" if temporary == usual else temporary
         prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
         intent = Intent(Kind.FILE, temporary, source, prints, received, parts, before.exposed)
-        if action.ours != before.fingerprints:
-            action = action._replace(ours=before.fingerprints)
+        if (action.ours, action.exposed) != (before.fingerprints, before.exposed):
+            action = action._replace(ours=before.fingerprints, exposed=before.exposed)
         if isinstance(action, Rename):
             # Should it become an upload, that is sent whole.
             left += parts

@@ -269,6 +269,8 @@ class Upload(NamedTuple):
     """Those of them that may hold the part to be continued: what is there is renamed to ``temporary`` before."""
     ours: tuple[Fingerprint, ...] = ()
     """Of files that earlier tries may have brought to its place: what agrees with one of them is no foreign file."""
+    exposed: Exposure | None = None
+    """Of earlier tries under its final name that may have left a part there: that is no foreign file either."""
 
 
 class Rename(NamedTuple):
@@ -286,6 +288,8 @@ class Rename(NamedTuple):
     left: tuple[str, ...] = ()
     """As in `Upload`."""
     ours: tuple[Fingerprint, ...] = ()
+    """As in `Upload`."""
+    exposed: Exposure | None = None
     """As in `Upload`."""
 
 

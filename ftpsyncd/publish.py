@@ -319,6 +319,7 @@ class Publisher:
             temporary=action.temporary,
             left=action.left,
             ours=action.ours,
+            exposed=action.exposed,
         )
         target = self._remote(action.mapping, action.path)
         # A file of this name may be protected: that is for an upload to say.

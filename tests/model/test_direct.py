@@ -104,6 +104,25 @@ def test_no_part_of_a_file_that_is_gone_stays_under_its_name(trouble: Op, existi
     assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) and path != "old" else 0)
 
 
+@pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
+@pytest.mark.parametrize("size", [200, 600])
+def test_a_part_of_an_earlier_content_is_nobody_elses(trouble: Op, size: int):
+    """The file was written anew before it could be sent again: `existing: keep` does not protect the part."""
+    unrecorded = 0
+    for steps in range(STEPS):
+        with direct(existing=ExistingPolicy.KEEP) as world:
+            world.write("new", 400)
+            world.later(steps, trouble)
+            world.do(("go_on", 3.0))
+            world._later.clear()
+            world.write("new", size)
+            for op in (("online",), ("start",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            unrecorded += len(told(world))
+            assert told(world) or world._published()["new"] == world.drop.files()["new"], steps
+    assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) else 0)
+
+
 @pytest.mark.parametrize("existing", [ExistingPolicy.ADOPT, ExistingPolicy.OVERWRITE])
 @pytest.mark.parametrize("size", [100, 401, 700])
 @pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
