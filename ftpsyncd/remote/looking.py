@@ -89,7 +89,8 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
         size, date = answers[2 * i : 2 * i + 2]
         if visit.good:
             found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
-        elif date.code == 213:
+        elif 213 in {size.code, date.code}:
+            # It may have told a size that is none: a large one, counted in 32 bits.
             found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, replies.parse_mdtm(date))
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
             found[i] = _listed(session, paths[i], listed)

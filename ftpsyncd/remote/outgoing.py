@@ -199,11 +199,11 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
 
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
-    size = replies.parse_size(reply)
+    size = upload.job.size if replies.tells_size(reply, upload.job.size) else replies.parse_size(reply)
     unseen = size is None and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
     if unseen and not upload.parted and not session.waited_in_vain:
         reply = _patiently(session, upload.temporary, reply)
-        size = replies.parse_size(reply)
+        size = upload.job.size if replies.tells_size(reply, upload.job.size) else replies.parse_size(reply)
     if size == upload.job.size:
         if upload.parted:
             session.profile.parted(well=True)

@@ -389,6 +389,22 @@ def parse_size(reply: Reply) -> int | None:
     return int(match[1]) if reply.code == 213 and match else None
 
 
+_COUNTED = 2**32
+"""Sizes after which a server begins again that counts in 32 bits."""
+
+
+def tells_size(reply: Reply, size: int) -> bool:
+    """Whether the answer to SIZE is this number of bytes, as a server with sizes of 32 bits may tell it, too.
+
+    From 2 GiB on, such a number is negative, or begins anew after 4 GiB. An empty file is not taken for one of 4 GiB.
+    """
+    match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})\s*", reply.lines[-1])
+    if reply.code != 213 or not match:
+        return False
+    told = int(match[1])
+    return told == size or (told != 0 and abs(told) < _COUNTED <= 2 * size and (told - size) % _COUNTED == 0)
+
+
 def parse_time(stamp: bytes) -> int | None:
     """Seconds since the epoch of a time-val ``YYYYMMDDHHMMSS[.sss]`` in UTC (RFC 3659 §2.3); None if it is none."""
     match = re.fullmatch(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d*)?", stamp)
@@ -512,7 +528,7 @@ def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
 
 
 _LS = re.compile(
-    rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>\d+)[ ]+"
+    rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>-?\d+)[ ]+"
     rb"[A-Za-z]{3}[ ]+\d{1,2}[ ]+(?:\d{1,2}:\d\d|\d{4})[ ](?P<name>.+)",
     re.DOTALL,
 )
@@ -567,5 +583,6 @@ def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool 
             raise NotSupportedError(f"A line of the server's listing is not understood: {_shown(line)}")
         if name in {b"", b".", b".."}:
             continue
-        size = int(match["size"]) if kind is Kind.FILE else None
+        # A negative one is that of a large file, from a server that counts in 32 bits.
+        size = int(match["size"]) if kind is Kind.FILE and not match["size"].startswith(b"-") else None
         yield RemoteEntry(name.decode(encoding, "surrogateescape"), kind, size, None)

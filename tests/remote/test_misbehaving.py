@@ -44,7 +44,9 @@ from ftpsyncd.remote import RemoteEntry, data, renaming, sending, transfer, tria
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
+from ftpsyncd.remote.outgoing import Outgoing, checked
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
+from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -1403,6 +1405,31 @@ class TestOddNames:
             with acc() as session:
                 assert errors_of(publish(session, job("/ a"))) == [NameRefusedError]
             assert acc.profile.keeps == {}
+
+
+class TestSizesOf32Bits:
+    """From 2 GiB on they are negative, or begin anew after 4 GiB."""
+
+    @pytest.mark.parametrize("told", ["-1294967296", "3000000000"])
+    def test_a_large_file_that_is_complete_is_published(self, told):
+        with Scripted() as server, account(server)() as session:
+            upload = Outgoing(job("/a", size=3_000_000_000), "/a.tmp", io.BytesIO(), 0.0)
+            checked(
+                session, upload, ["SIZE", "date"], [Reply(213, (f"213 {told}".encode(),)), Reply(213, (b"213 Ok",))]
+            )
+            assert upload.error is None
+            assert session.usable
+
+    def test_one_that_is_not_is_found_out(self):
+        with Scripted() as server, account(server)() as session:
+            upload = Outgoing(job("/a", size=3_000_000_000), "/a.tmp", io.BytesIO(), 0.0)
+            checked(session, upload, ["SIZE"], [Reply(213, (b"213 1294967296",))])
+            assert isinstance(upload.error, VerificationError)
+
+    def test_it_is_there(self):
+        with Scripted(SIZE="213 -1294967296") as server, account(server)() as session:
+            assert session.stat("/a") == RemoteEntry("a", Kind.FILE, None, None)
+            assert session.usable
 
 
 class TestDates:

@@ -366,6 +366,34 @@ class TestSizeAndDate:
         assert replies.parse_size(reply(text)) == size
 
     @pytest.mark.parametrize(
+        ("text", "size", "told"),
+        [
+            ("213 7", 7, True),
+            ("213 The size is 7", 7, True),
+            ("213 8", 7, False),
+            ("550 7", 7, False),
+            ("213 0", 0, True),
+            ("213 -1294967296", 3_000_000_000, True),
+            ("213 -1294967295", 3_000_000_000, False),
+            ("213 -2147483648", 2**31, True),
+            ("213 705032704", 5_000_000_000, True),
+            ("213 705032703", 5_000_000_000, False),
+            ("213 -1294967296", 3_000_000_000 + 2**32, True),
+            ("213 0", 2**32, False),
+            ("213 -7", 7, False),
+            ("213 5000000000", 5_000_000_000 + 2**32, False),
+            ("213 1000", 1000 + 2**32, True),
+            ("213 nothing", 7, False),
+        ],
+    )
+    def test_whether_it_is_the_size_of_a_file(self, text, size, told):
+        assert replies.tells_size(reply(text), size) is told
+
+    def test_a_large_file_in_the_listing_of_a_server_that_counts_in_32_bits(self):
+        (entry,) = replies.parse_list(iter([b"-rw-r--r-- 1 u g -1294967296 Jan  1  2020 film.mov"]))
+        assert (entry.name, entry.kind, entry.size) == ("film.mov", Kind.FILE, None)
+
+    @pytest.mark.parametrize(
         ("text", "seconds"),
         [
             ("213 19700101000000", 0),
