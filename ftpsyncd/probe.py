@@ -184,15 +184,17 @@ class Probing:
         source, target = self._path(), self._path("ftpsyncd-2")
         deliver(session, session.command("STOR", target), b"in the way")
         over = renaming.one_by_one(session, source, target)
-        if not over.good:
+        replaces = over.good and trials.holds(session, target, trials.CONTENT)
+        # Some say yes, and do nothing.
+        if not over.good or (not replaces and session.stat(source) is not None):
             session.delete_many([target])
             alone = renaming.one_by_one(session, source, target)
-            if trials.forbids_renaming(session, alone):
+            idle = alone.good and session.stat(target) is None
+            if idle or trials.forbids_renaming(session, alone):
                 self.profile.renames = False
                 return "none", "files are sent under their final names"
             if not alone.good:
                 raise session.error(alone, "RNTO", target)
-        replaces = over.good and trials.holds(session, target, trials.CONTENT)
         if not replaces:
             self.profile.rename_over = False
         deliver(session, session.command("STOR", source), trials.CONTENT)

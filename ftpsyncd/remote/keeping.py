@@ -50,6 +50,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "listings": _flag,
     "renames": _flag,
     "no_renames": _directories,
+    "renamed": _flag,
     "rename_over": _flag,
     "dating": Dating,
     "resuming": Resuming,

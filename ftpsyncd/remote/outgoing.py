@@ -70,6 +70,8 @@ class Outgoing:
     """Its data connection was reset right behind its end (`parting`)."""
     alone: bool = False
     """The file that it replaces is deleted already: there is no other version of it at the server."""
+    looked: bool = False
+    """Behind its rename it is asked whether it is still there under its temporary name."""
 
     @property
     def is_hidden(self) -> bool:
@@ -257,6 +259,10 @@ def rename(session: Session, upload: Outgoing) -> list[bytes]:
     commands = renaming.commands(session, upload.temporary, upload.job.path)
     if session.profile.rename_over is False and session.renames:
         commands.insert(0, session.command("DELE", upload.job.path))
+    upload.looked = session.profile.size and not session.profile.renamed
+    if upload.looked:
+        # The first one at this server: a yes alone may be the answer to a command that it ignores.
+        commands.append(session.command("SIZE", upload.temporary))
     return commands
 
 
@@ -267,16 +273,19 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
     if upload.error is not None:
         upload.stored = not answers[0].good
         return
-    *before, began, ended = answers
+    left = answers[-1] if upload.looked else None
+    *before, began, ended = answers[:-1] if upload.looked else answers
     upload.alone = not ended.good and any(reply.good for reply in before)
     # A refused RNFR leaves the one before it in force (proftpd, pure-ftpd, pyftpdlib): it would be of another file.
     began_well = began.code < 400
-    if ended.code == 250 and began_well:
+    if ended.good and began_well:
+        if ended.code != 250 or (left is not None and replies.tells_size(left, upload.job.size)):
+            # Perhaps the words of another command, or nothing was done: see what became of the names.
+            upload.error = RenameUnclearError(ended)
+            return
         session.profile.trust()
         session.renames = True
-    elif ended.good and began_well:
-        # Perhaps the words of another command: see what became of the names.
-        upload.error = RenameUnclearError(ended)
+        session.profile.renamed = session.profile.renamed or (left is not None and left.code >= 400)
     elif began.more:
         upload.error = RenameRefusedError(ended)
     elif began.code in trials.NOT_KNOWN:

@@ -176,6 +176,8 @@ class Profile:
     """RNFR and RNTO are known and allowed; else files are sent under their final names."""
     no_renames: list[str] = field(default_factory=list)
     """Directories where they are not allowed, nor anywhere below, whatever is elsewhere."""
+    renamed: bool = False
+    """A file was gone from under its old name after it was renamed."""
     rename_over: bool | None = None
     """RNTO replaces a file; None: it was never refused."""
     dating: Dating | None = None

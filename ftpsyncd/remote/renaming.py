@@ -158,11 +158,26 @@ def _is_in_use(session: Session, path: str, refusal: Reply) -> bool:
 
 
 def unclear(session: Session, source: str, target: str, size: int, reply: Reply) -> FtpsyncdError | None:
-    """Whether a rename that was answered strangely was done: the old name is gone, the new one complete."""
+    """Whether a rename that was answered strangely was done: the old name is gone, the new one complete.
+
+    One that is confirmed twice though the file keeps its old name means that nothing is renamed at this server, which
+    the profile learns. A gateway to a cloud may show the old name for a moment.
+    """
     try:
-        old, new = session.stat_many([source, target])
+        for wait_s in (0.0, *(WAITS_S if reply.code == 250 and session.profile.renames else ())):
+            time.sleep(wait_s)
+            old, new = session.stat_many([source, target])
+            if old is None:
+                break
+        if old is not None and reply.code == 250 and not session.renames:
+            if session.profile.renames and one_by_one(session, source, target).good:
+                session.profile.renames = session.stat(source) is None
+            if not session.profile.renames:
+                return NoRenameError(reply.text)
+            old, new = session.stat_many([source, target])
     except RemoteError as error:
         return error
-    if old is None and new is not None and new.size == size:
+    if old is None and new is not None and new.size in {None, size}:
+        session.renames = session.profile.renamed = True
         return None
     return ProtocolError(f"The server answers RNTO with: {reply.text}", reply=reply.text)

@@ -138,6 +138,12 @@ class TestServersThatLack:
         assert (profile.renames, profile.rename_over) == (False, None)
         assert server.files == {}
 
+    def test_one_that_says_yes_to_a_rename_and_does_nothing(self):
+        found, server, profile = self.probed(RNTO="250 Renamed.")
+        assert found["rename"] == "none"
+        assert (profile.renames, profile.rename_over) == (False, None)
+        assert server.files == {}
+
     @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
     def test_one_that_does_not_rename_now(self, verb: str):
         found, server, profile = self.probed({verb: "450 Not now."})

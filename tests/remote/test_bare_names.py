@@ -66,7 +66,7 @@ def account(server: Scripted, **changes) -> Account:
 
 def knowing(server: Scripted) -> Account:
     """It is known what this server does."""
-    profile = Profile(paths=Paths.RELATIVE, dating=Dating.MFMT, reached=True)
+    profile = Profile(paths=Paths.RELATIVE, dating=Dating.MFMT, reached=True, renamed=True)
     return Account(server.spec(), profile=profile, timeouts=QUICK)
 
 

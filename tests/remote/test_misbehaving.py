@@ -62,7 +62,8 @@ LARGE = 20_000_000
 
 
 def account(server: Scripted, **changes) -> Account:
-    return Account(server.spec(**changes), timeouts=QUICK)
+    """An account at a server that was seen to rename files: none is asked for under its old name."""
+    return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=QUICK)
 
 
 def errors_of(results) -> list[type | None]:
@@ -1076,6 +1077,69 @@ def closed(tree: str) -> Callable[[Connection, str], Awaitable[None]]:
             await connection.server.default(connection, f"RNTO {path}")
 
     return refuse
+
+
+class TestYesToARename:
+    """What the first one at a server is worth: it is asked in the same write whether the old name is gone."""
+
+    @pytest.fixture(autouse=True)
+    def _quick(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
+
+    def fresh(self, server: Scripted) -> Account:
+        return Account(server.spec(), timeouts=QUICK)
+
+    @pytest.mark.parametrize("greeting", ["220 Hello.", "220 (vsFTPd 3)", "220 Microsoft FTP Service"])
+    def test_where_nothing_is_done_files_get_their_names_all_the_same(self, greeting):
+        with Scripted(RNTO="250 Renamed.", GREETING=greeting) as server:
+            server.files["/b"] = b"old"
+            acc = self.fresh(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"), job("/c"))) == [None] * 3
+            assert acc.profile.renames is False
+            assert server.files == dict.fromkeys(("/a", "/b", "/c"), b"content")
+
+    def test_nothing_is_learned_of_one_that_was_not_done_once(self):
+        with Scripted(RNTO=["250 Renamed.", None, None]) as server:
+            acc = self.fresh(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert (acc.profile.renames, acc.profile.renamed) == (True, True)
+            assert server.files == dict.fromkeys(("/a", "/b"), b"content")
+
+    def test_an_old_name_that_is_shown_for_a_moment_is_waited_for(self):
+        with Scripted(SIZE=[None, "213 7", "213 7"]) as server:
+            acc = self.fresh(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+            assert (acc.profile.renames, acc.profile.renamed) == (True, True)
+            assert server.verbs().count("STOR") == 1
+            assert server.files == {"/a": b"content"}
+
+    def test_it_is_asked_once_and_costs_no_round_trip(self):
+        with Scripted() as server:
+            acc = self.fresh(server)
+            acc.profile.reached, acc.profile.dating = True, Dating.MFMT
+            with acc() as session:
+                server.log.clear()
+                server.batches.clear()
+                publish(session, job("/a"), job("/b"))
+                publish(session, job("/c"))
+            tail = ".0123abcd.filepart"
+            at = server.log.index("RNTO /a")
+            assert server.log[at - 1 : at + 3] == [
+                f"RNFR /a{tail}", "RNTO /a", f"SIZE /a{tail}", f"STOR /b{tail}",
+            ]  # fmt: skip
+            assert server.log.count("EPSV") == 3
+            for name in ("b", "c"):
+                assert server.log.count(f"SIZE /{name}{tail}") == 1
+
+    def test_where_no_sizes_are_told_a_yes_is_a_yes(self):
+        with Scripted(SIZE="502 Not here.") as server:
+            acc = self.fresh(server)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert server.files == dict.fromkeys(("/a", "/b"), b"content")
 
 
 class TestNoRename:

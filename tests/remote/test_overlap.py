@@ -23,7 +23,7 @@ TAIL = ".0123abcd.filepart"
 
 
 def account(server: Scripted, profile: Profile | None = None, **changes) -> Account:
-    return Account(server.spec(**changes), profile=profile, timeouts=QUICK)
+    return Account(server.spec(**changes), profile=profile or Profile(renamed=True), timeouts=QUICK)
 
 
 def paths(*names: str):

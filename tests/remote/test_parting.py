@@ -274,7 +274,7 @@ def hasty(monkeypatch):
 
 
 def account(server: Scripted, **changes) -> Account:
-    return Account(server.spec(**changes), timeouts=QUICK)
+    return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=QUICK)
 
 
 async def broken(connection: Connection, path: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFailedError, VerificationError
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
-from ftpsyncd.remote.profile import Hashing, Resuming
+from ftpsyncd.remote.profile import Hashing, Profile, Resuming
 from ftpsyncd.remote.resume import REPEATED
 from ftpsyncd.remote.trials import CONTENT as TRIAL
 from ftpsyncd.remote.wire import Timeouts
@@ -105,7 +105,7 @@ class Resumable(Scripted):
 
 
 def account(server: Scripted) -> Account:
-    return Account(server.spec(), timeouts=QUICK)
+    return Account(server.spec(), profile=Profile(renamed=True), timeouts=QUICK)
 
 
 def first(content: bytes = CONTENT, **changes) -> PublishJob:

@@ -13,7 +13,7 @@ from ftpsyncd.remote import account as accounts
 from ftpsyncd.remote import session as sessions
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.pool import Pool
-from ftpsyncd.remote.profile import Dating, Paths
+from ftpsyncd.remote.profile import Dating, Paths, Profile
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, make_many, publish
@@ -26,7 +26,7 @@ TAIL = ".0123abcd.filepart"
 
 
 def account(server: Scripted, timeouts: Timeouts = QUICK, **changes) -> Account:
-    return Account(server.spec(**changes), timeouts=timeouts)
+    return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=timeouts)
 
 
 class TestFeatures:
