@@ -17,6 +17,7 @@ from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
     InUseError,
+    NotSupportedError,
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
@@ -80,7 +81,9 @@ def rename(session: Session, source: str, target: str) -> None:
         raise session.error(began, "RNFR", source)
     if not ended.good:
         refused(session, source, target, ended)
-    session.renames = True
+    elif not session.profile.renamed and session.stat(source) is not None:
+        raise NotSupportedError(f"The server says yes to a rename and does nothing: {ended.text}", reply=ended.text)
+    session.renames = session.profile.renamed = True
 
 
 def refused(session: Session, source: str, target: str, refusal: Reply) -> None:

@@ -1134,6 +1134,17 @@ class TestYesToARename:
             for name in ("b", "c"):
                 assert server.log.count(f"SIZE /{name}{tail}") == 1
 
+    def test_nor_is_a_rename_believed_that_somebody_asks_for(self):
+        with Scripted(RNTO=["250 Renamed."]) as server:
+            server.files["/a"] = b"content"
+            acc = self.fresh(server)
+            with acc() as session:
+                with pytest.raises(NotSupportedError):
+                    session.rename("/a", "/b")
+                session.rename("/a", "/c")
+            assert acc.profile.renamed is True
+            assert server.files == {"/c": b"content"}
+
     def test_where_no_sizes_are_told_a_yes_is_a_yes(self):
         with Scripted(SIZE="502 Not here.") as server:
             acc = self.fresh(server)
