@@ -162,7 +162,7 @@ class DataLine:
             assert isinstance(self._sock, ssl.SSLSocket)  # noqa: S101 - it has a context
             self._protected = self._sock
             self._control.data_resumed = False
-            self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s)
+            self._until(self._protected.do_handshake, select.POLLIN, self._control.timeouts.connect_s, in_all=True)
             self._control.data_resumed = bool(self._protected.session_reused)
             self._control.has_resumed |= self._control.data_resumed
         except ssl.SSLCertVerificationError as error:
@@ -220,8 +220,12 @@ class DataLine:
         except FAILURES as error:
             raise _failure(error, "receiving data") from error
 
-    def _until(self, act: Callable[[], T], events: int, timeout_s: float) -> T:
-        """Repeat a non-blocking act until it is done; readiness is progress, ``timeout_s`` without it a failure."""
+    def _until(self, act: Callable[[], T], events: int, timeout_s: float, *, in_all: bool = False) -> T:
+        """Repeat a non-blocking act until it is done.
+
+        Readiness is progress, ``timeout_s`` without it a failure; ``in_all``: so is a longer time altogether.
+        """
+        end = time.monotonic() + timeout_s
         while True:
             try:
                 return act()
@@ -231,7 +235,7 @@ class DataLine:
                 wanted = select.POLLOUT
             except BlockingIOError:
                 wanted = events
-            self._control.wait(self._sock, wanted, timeout_s)
+            self._control.wait(self._sock, wanted, max(0.0, end - time.monotonic()) if in_all else timeout_s)
             if refused(self._answer):
                 raise TransferFailedError("The server ended the transfer.")
 

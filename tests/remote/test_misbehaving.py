@@ -293,6 +293,27 @@ class TestTls:
         with Scripted(GREETING=silence) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
             account(server, tls=TlsMode.IMPLICIT)()
 
+    @pytest.mark.parametrize("trickles", [False, True], ids=["silent", "a byte at a time"])
+    def test_one_on_a_data_connection_that_never_ends_does(self, trickles):
+        async def never(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Go on.")
+            connection.server.data_tls = None
+            _, writer = await connection.data()
+            while trickles:
+                # The beginning of a record that is 771 bytes long.
+                writer.write(b"\x16" if not connection.server.early else b"\x03")
+                connection.server.early.append(b"")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+            await connection.silence()
+
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(STOR=never, tls=server_context()) as server, account(server, **tls)() as session:
+            began = time.monotonic()
+            assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+            assert time.monotonic() - began < 5
+            assert not session.usable
+
     def test_text_before_the_handshake_is_not_believed(self):
         with Scripted(AUTH="234 Go on.\n230 You are logged in.") as server:
             with pytest.raises(TlsError):
