@@ -132,7 +132,7 @@ def _learn(session: Session, path: str) -> None:
 
 def _goes(session: Session, directory: str) -> bool:
     """Go to a directory; whether that has moved the session, where it tells where it is."""
-    before, visit, after = session.exchange([b"PWD", session.visit(directory), b"PWD"])
+    _, before, visit, after = session.exchange([HOME, b"PWD", session.visit(directory), b"PWD"])
     if not visit.good:
         return False
     was, now = replies.parse_257(before), replies.parse_257(after)

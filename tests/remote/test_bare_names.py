@@ -411,6 +411,20 @@ class TestHowLong:
             assert server.files == dict.fromkeys(("/d/a", "/d/b", "/d/c"), b"content")
             assert (f"STOR /d/c{TAIL}" in server.log) is mended
 
+    def test_it_is_tried_where_the_session_stands_already_and_the_server_has_other_words_for_that(self):
+        class Elsewhere(Bare):
+            async def do_pwd(self, c: Connection, _a: str) -> str:
+                return f'257 "/data{c.directory}" is where you are.'
+
+        with Elsewhere() as server:
+            server.bare = frozenset()
+            acc = knowing(server)
+            with acc() as session:
+                put(session, "/d/a")
+                acc.profile.paths = Paths.DOUBTED
+                put(session, "/d/b")
+            assert acc.profile.paths is Paths.ABSOLUTE
+
     def test_another_server_is_first_told_names_in_the_way_that_works_everywhere(self):
         profile = Profile(paths=Paths.RELATIVE)
         profile.recall("another")
