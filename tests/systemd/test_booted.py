@@ -237,6 +237,31 @@ def test_the_watchdog_starts_an_engine_that_hangs_again(site):
         site.run("systemctl", "restart", "ftpsyncd")
 
 
+def test_on_a_full_disk_it_begins_publishes_and_says_so(site):
+    """Each start ended with 75 there."""
+    site.run("systemctl", "stop", "ftpsyncd")
+    site.run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", "/var/lib/ftpsyncd")
+    try:
+        site.run("systemctl", "start", "ftpsyncd")
+        site.put("before-it-was-full.jpg")
+        site.wait_for("before-it-was-full.jpg")
+        site.run("systemctl", "stop", "ftpsyncd")
+        site.machine.call("dd", "if=/dev/zero", "of=/var/lib/ftpsyncd/ballast", "bs=4096")
+        restarts = site.property("NRestarts")
+        site.run("systemctl", "start", "ftpsyncd")
+        site.put("on-a-full-disk.jpg")
+        site.wait_for("on-a-full-disk.jpg")
+        assert "no space is left on its disk" in " ".join(site.run("ftpsyncd", "status").split())
+        assert (site.is_up(), site.property("NRestarts")) == (True, restarts)
+        site.run("rm", "/var/lib/ftpsyncd/ballast")
+        shown = ("ftpsyncd", "history", "--path", "/srv/drop/gallery/on-a-full-disk.jpg")
+        until(lambda: "published" in site.machine.call(*shown).stdout, "it is recorded", 30)
+    finally:
+        site.run("systemctl", "stop", "ftpsyncd")
+        site.run("umount", "/var/lib/ftpsyncd")
+        site.run("systemctl", "start", "ftpsyncd")
+
+
 def test_after_a_reboot_it_catches_up(site):
     site.put("goes.jpg")
     site.wait_for("goes.jpg")
