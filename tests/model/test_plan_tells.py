@@ -75,7 +75,7 @@ class _Site:
             "settle": "0s",
             "delete_after": chance.choice(["0s", "0s", "0s", "1h"]),
             "deletes": chance.choice(["mirror", "mirror", "trash", "keep"]),
-            "max_deletes": chance.choice([3, 50]),
+            "max_deletes": chance.choice([3, 50, "30%"]),
             "empty_dirs": chance.random() < 0.3,
             "symlinks": chance.choice(["skip", "skip", "follow"]),
         }
