@@ -440,7 +440,7 @@ def test_the_root_may_be_left_out_where_that_is_harmless():
 
 
 @pytest.mark.parametrize(
-    ("remote", "error", "said"),
+    ("path", "error", "said"),
     [
         ("/d/a b", FileChangedError("The file ended."), '"web:/d/a b": The file ended.'),
         ("/d/m", LocalUnwritableError("'here/m' is a directory."), "web:/d/m: 'here/m' is a directory."),
@@ -449,8 +449,8 @@ def test_the_root_may_be_left_out_where_that_is_harmless():
         ("/d/\n", NameNotSendableError('"/d/\\n" cannot be sent.'), '"/d/\\n" cannot be sent.'),
     ],
 )
-def test_a_failure_names_its_file_once(capsys, remote, error, said):
-    Tally("web", moving()).add(TreeResult(remote, Step.FAILED, error=error))
+def test_a_failure_names_its_file_once(capsys, path, error, said):
+    Tally("web", moving()).add(TreeResult(path, Step.FAILED, error=error))
     assert capsys.readouterr().err == f"ftpsyncd: error: {said}\n"
 
 
