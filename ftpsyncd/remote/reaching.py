@@ -35,20 +35,23 @@ if TYPE_CHECKING:
 _ABOUT_NAMES = (NameRefusedError, NotFoundError, NotSupportedError)
 
 
-def explained(session: Session, error: FtpsyncdError, path: str) -> FtpsyncdError:
+def explained(session: Session, error: FtpsyncdError, path: str, *, above: bool = False) -> FtpsyncdError:
     """What is told of a refusal: another error where it was about the way in which the name of the file was told.
 
     Args:
         session: in order, and nothing is going on in it.
         error: what was made of it.
         path: of the file or directory that was refused.
+        above: the directory that it would be in may have been refused for the same reason: it is tried in the first one
+            above it that is there.
     """
     if session.relative or not isinstance(error, RemoteError) or not _may_be_about_paths(error):
         return error
     if session.usable and session.profile.paths is None and session.refused_in != (directory := parent(path)):
         session.refused_in = directory
         with contextlib.suppress(RemoteError):
-            _learn(session, path)
+            while not _learn(session, path) and above and parent(path):
+                path = parent(path)
     if not session.profile.relative:
         return error
     return _ended(session, error.reply)
@@ -102,8 +105,11 @@ def try_again(session: Session, path: str) -> None:
                 raise
 
 
-def _learn(session: Session, path: str) -> None:
+def _learn(session: Session, path: str) -> bool:
     """Send two small files into the directory of a path; the profile learns whether the first way, or both, will do.
+
+    Returns:
+        Whether one can go to that directory.
 
     Raises:
         RemoteError: one is refused for a reason that has nothing to do with that, or the session ended.
@@ -113,11 +119,11 @@ def _learn(session: Session, path: str) -> None:
     bare = names.trial(by_path)
     try:
         if not _goes(session, directory):
-            return
+            return False
         here = session.name(basename(bare))
         try:
             if not deliver(session, b"STOR " + here, trials.CONTENT[: trials.PART]).good:
-                return
+                return True
             seen = _size(session, here)
         finally:
             if session.usable:
@@ -125,6 +131,7 @@ def _learn(session: Session, path: str) -> None:
         if seen in {None, trials.PART}:
             taken = _takes(session, by_path, is_told=seen is not None)
             session.profile.paths = Paths.ABSOLUTE if taken else Paths.RELATIVE
+        return True
     finally:
         if session.usable:
             session.exchange([HOME])

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
-    AlreadyExistsError,
     DataUnreachableError,
     FtpsyncdError,
     NameNotSendableError,
@@ -30,13 +29,11 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.quoting import named
-from ftpsyncd.remote import looking, naming, reaching, renaming, replies, transfer, upload
+from ftpsyncd.remote import looking, making, naming, reaching, renaming, replies, transfer, upload
 from ftpsyncd.remote.data import ACTIVE_REMEDY
-from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, lingers, oddities, reads_in_turn
+from ftpsyncd.remote.profile import Dating, lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT, Placed, Standing
 from ftpsyncd.remote.wire import Control
@@ -291,70 +288,19 @@ class Session:
 
     def make_dir(self, path: str) -> bool:
         """See `port.RemoteSession.make_dir`."""
-        return self._make([path])
+        return making.make(self, [path])
 
     def make_dir_many(self, paths: Sequence[str]) -> Iterator[tuple[int, bool | FtpsyncdError]]:
         """See `port.RemoteSession.make_dir_many`."""
-        commands: dict[int, bytes] = {}
-        for i, path in enumerate(paths):
-            try:
-                commands[i] = self.command("MKD", path)
-                self.assure(path)
-            except FtpsyncdError as error:
-                if not self.usable:
-                    raise
-                commands.pop(i, None)
-                yield i, error
-        refused: dict[int, Reply] = {}
-        for i, reply in zip(commands, self.answers(list(commands.values())), strict=True):
-            if reply.good:
-                yield i, True
-            else:
-                refused[i] = reply
-        # Asked for only now: each answer is a packet, and more than ten at once cost another round trip on a new line.
-        visits = self.exchange([*(self.visit(paths[i]) for i in refused), HOME]) if refused else []
-        for (i, reply), visit in zip(refused.items(), visits, strict=False):
-            verdict: bool | FtpsyncdError
-            try:
-                verdict = self._made(paths[i], reply, visit)
-            except RemoteError as error:
-                verdict = error
-            yield i, verdict
+        return making.many(self, paths)
 
     def make_dirs(self, path: str) -> bool:
         """See `port.RemoteSession.make_dirs`."""
-        parts = [part for part in path.split("/") if part]
-        return self._make(["/" + "/".join(parts[:n]) for n in range(1, len(parts) + 1)]) if parts else False
+        return making.chain(self, path)
 
     def assure(self, path: str) -> None:
         """Make sure that the server keeps this name as it is (`naming.assure`)."""
         naming.assure(self, path)
-
-    def _make(self, chain: Sequence[str]) -> bool:
-        """Make directories from the top. A refused MKD says little: being able to go there says that it exists."""
-        commands = [*(self.command("MKD", path) for path in chain), self.visit(chain[-1]), HOME]
-        if len(chain) > 1 and not self.profile.keeps.keys() >= set(oddities(chain[-1])):
-            # What is tried beside a name needs the directory that it stands in.
-            self._make(chain[:-1])
-        self.assure(chain[-1])
-        *_, made, visit, _home = self.exchange(commands)
-        return self._made(chain[-1], made, visit)
-
-    def _made(self, path: str, made: Reply, visit: Reply) -> bool:
-        """What the answers to MKD and CWD mean; raises if the directory is not there."""
-        if made.good:
-            return True
-        if visit.good:
-            return False
-        error = reaching.explained(self, self.error(made, "MKD", path), path)
-        if isinstance(error, AlreadyExistsError):
-            # Perhaps it was there, or one that is the same to the server (case), and was removed between the answers.
-            if self.exchange([self.command("MKD", path)])[0].good:
-                return True
-            raise NameRefusedError(
-                f"{named(path)} is at the server already and is no directory: {made.text}", reply=made.text
-            )
-        raise error
 
     def remove_dir(self, path: str) -> bool:
         """See `port.RemoteSession.remove_dir`."""

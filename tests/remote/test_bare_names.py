@@ -110,6 +110,16 @@ class TestFindingOut:
             assert server.dirs >= {"/d/new", "/f/new", "/x", "/x/y", "/x/y/z"}
             assert server.files == {}
 
+    def test_so_do_several_of_which_none_is_there(self):
+        with Bare() as server:
+            acc = account(server)
+            with acc() as session, pytest.raises(PathsRefusedError):
+                session.make_dirs("/d/x/y/z")
+            with acc() as session:
+                assert session.make_dirs("/d/x/y/z") is True
+            assert server.dirs >= {"/d/x", "/d/x/y", "/d/x/y/z"}
+            assert server.files == {}
+
     def test_a_session_that_began_before_ends_with_its_first_refusal(self):
         with Bare() as server:
             acc = account(server)
