@@ -41,7 +41,7 @@ engine, and the remedy shown to people.
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
         │   └── AlreadyExistsError    something with this name is there already
-        ├── PathsRefusedError         as it turned out, names are to be told otherwise: plan it anew
+        ├── PathsRefusedError         as it turned out, names are to be told otherwise: once more
         ├── ChangedAtServerError      a file that is to be deleted is not the one that we published
         └── NotSupportedError         the server lacks the command (500, 502, 504)
 """
@@ -67,6 +67,8 @@ class Retry(Enum):
 
     REPLAN = "replan"
     """The disk is not what the plan saw: look again, nothing failed."""
+    AGAIN = "again"
+    """Nothing was done, and nothing is wrong: once more, as it is, on another connection."""
     FILE = "file"
     """Try this path again: five quick tries, hourly for a day, then parked."""
     NAME = "name"
@@ -351,8 +353,8 @@ class PathsRefusedError(RemoteError):
     The session is closed, since what the server has said on it is about other names than was thought.
     """
 
-    retry = Retry.REPLAN
-    remedy = "A running daemon sends it again by itself; else do so."
+    retry = Retry.AGAIN
+    remedy = "A running daemon does it again by itself; else give the command again."
 
 
 class ChangedAtServerError(RemoteError):

@@ -124,7 +124,7 @@ class Outcomes:
 
     def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
         action, error = failed.action, failed.error
-        if failed.connecting:
+        if failed.connecting or error.retry is Retry.AGAIN:
             return True
         if isinstance(action, Upload | Rename):
             if failed.in_place:

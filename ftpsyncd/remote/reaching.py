@@ -6,7 +6,7 @@ is taken and the second is not, names are told within the working directory from
 wait for that where a file was ever stored under a path.
 
 What was asked before in the other way may have been answered wrongly (a file that is there as absent): the session is
-closed then, and all that is not done is planned anew.
+closed then, and all that is not done is asked about, and done, anew.
 """
 
 from __future__ import annotations

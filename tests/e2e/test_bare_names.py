@@ -46,3 +46,15 @@ def test_everything_is_mirrored_and_files_of_others_are_left_alone(bare: str, ex
         assert contents(fetched) == contents(s.published)
         s.command("rm", "web:/site/a")
         assert not (s.published / "a").exists()
+
+
+def test_check_says_so_and_directories_may_have_to_be_made(tmp_path: Path) -> None:
+    with running("pyftpdlib", bare="slash") as server, site(server, tmp_path, remote="web:/not/yet/there") as s:
+        (s.drop / "deep").mkdir()
+        (s.drop / "deep" / "a").write_bytes(b"first")
+        told = s.command("check").stdout
+        assert "takes, renames and deletes files" in told
+        assert "names only within the working directory" in told
+        assert list(server.home.iterdir()) == []
+        s.command("sync")
+        assert contents(server.home) == {b"not/yet/there/deep/a": digest(b"first")}
