@@ -245,6 +245,7 @@ class Mirror:
         self.unreadable.listed(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
+            self.dirty.size_is(directory, len(listing.entries))
             failures = self.ledger.failures.in_directory(self.id, directory)
             rows, published = self.ledger.beside(self.id, directory, listing.entries)
             if published:

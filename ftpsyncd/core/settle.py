@@ -11,12 +11,17 @@ Times are monotonic seconds unless a name says otherwise.
 from __future__ import annotations
 
 import heapq
+import math
 from typing import NamedTuple
 
 from ftpsyncd.model import Entry, Fingerprint, basename, parent
 
 NAMES_PER_DIRECTORY = 64
-"""More dirty names than this in one directory: the directory is listed instead."""
+"""More dirty names than this in one directory: the directory is listed instead, unless it is large."""
+NAMES_SHARE = 20
+"""To list a directory costs about as much as to ask for each twentieth of its names, asked for one by one."""
+NAMES_MOST = 4096
+"""However large a directory is, more dirty names than this are not kept."""
 DIRTY_DIRECTORIES = 4096
 """More dirty directories than this: the whole tree is scanned instead."""
 RELIST_GAP_S = 0.25
@@ -41,17 +46,46 @@ class Work(NamedTuple):
 class _Marks:
     """What is dirty in one directory."""
 
-    __slots__ = ("names", "whole_due")
+    __slots__ = ("_order", "names", "whole_due")
 
     def __init__(self) -> None:
         self.names: dict[str, float] = {}
         self.whole_due: float | None = None
+        self._order: list[tuple[float, str]] = []
+        """A heap of the names; what does not agree with them any more means nothing."""
+
+    def __bool__(self) -> bool:
+        return bool(self.names) or self.whole_due is not None
+
+    def add(self, name: str, due: float) -> None:
+        """Look at a name at ``due``."""
+        self.names[name] = due
+        heapq.heappush(self._order, (due, name))
+        if len(self._order) > 2 * (len(self.names) + NAMES_PER_DIRECTORY):
+            self._order = [(due, name) for name, due in self.names.items()]
+            heapq.heapify(self._order)
 
     def due(self) -> float:
-        dues = list(self.names.values())
-        if self.whole_due is not None:
-            dues.append(self.whole_due)
-        return min(dues)
+        """When anything is due; infinite if nothing is."""
+        while self._order and self.names.get(self._order[0][1]) != self._order[0][0]:
+            heapq.heappop(self._order)
+        soonest = self._order[0][0] if self._order else math.inf
+        return soonest if self.whole_due is None else min(soonest, self.whole_due)
+
+    def take_names(self, now: float) -> frozenset[str]:
+        """The names that are due; they are marked no more."""
+        taken = set()
+        while self._order and self._order[0][0] <= now:
+            due, name = heapq.heappop(self._order)
+            if self.names.get(name) == due:
+                del self.names[name]
+                taken.add(name)
+        return frozenset(taken)
+
+    def drop_names(self) -> None:
+        """No name is marked any more."""
+        self.names.clear()
+        self._order.clear()
 
 
 class Dirty:
@@ -63,6 +97,8 @@ class Dirty:
         self._frontier: list[str] = []
         self._in_frontier: set[str] = set()
         self._listed: dict[str, float] = {}
+        self._names_kept: dict[str, int] = {}
+        """How many dirty names are kept of a directory, for those that are large."""
         self._deep_due: float | None = None
 
     def __repr__(self) -> str:
@@ -79,9 +115,19 @@ class Dirty:
 
     def clear(self) -> None:
         """Forget every mark but the next scan of the whole tree."""
-        deep_due = self._deep_due
+        deep_due, names_kept = self._deep_due, self._names_kept
         self.__init__()  # type: ignore[misc]
-        self._deep_due = deep_due
+        self._deep_due, self._names_kept = deep_due, names_kept
+
+    def size_is(self, directory: str, names: int) -> None:
+        """A directory was listed, and had so many names."""
+        kept = min(names // NAMES_SHARE, NAMES_MOST)
+        if kept > NAMES_PER_DIRECTORY:
+            if len(self._names_kept) >= DIRTY_DIRECTORIES:
+                self._names_kept.clear()
+            self._names_kept[directory] = kept
+        else:
+            self._names_kept.pop(directory, None)
 
     def mark(self, path: str, due: float) -> None:
         """A path may differ: look at it at ``due`` (an earlier mark wins)."""
@@ -92,16 +138,19 @@ class Dirty:
         marks = self._marks_of(directory, due)
         if marks is None:
             return
-        if name not in marks.names and len(marks.names) >= NAMES_PER_DIRECTORY:
+        kept = self._names_kept.get(directory, NAMES_PER_DIRECTORY)
+        if name not in marks.names and len(marks.names) >= kept:
             soonest = min(due, *marks.names.values())
-            marks.names.clear()
+            marks.drop_names()
             self._set_whole(directory, marks, soonest)
             return
         if marks.whole_due is not None and marks.whole_due <= due:
             return
         if due < marks.names.get(name, due + 1):
-            marks.names[name] = due
-            self._push(due, directory)
+            sooner = due < marks.due()
+            marks.add(name, due)
+            if sooner:
+                self._push(due, directory)
 
     def mark_directory(self, directory: str, due: float) -> None:
         """Anything directly in a directory may differ."""
@@ -142,7 +191,7 @@ class Dirty:
         # A whole listing answers every mark in this directory that is due.
         marks = self._marks.get(directory)
         if marks is not None and marks.due() <= now:
-            marks.names = {name: due for name, due in marks.names.items() if due > now}
+            marks.take_names(now)
             if marks.whole_due is not None and marks.whole_due <= now:
                 marks.whole_due = None
             self._drop_if_clean(directory, marks)
@@ -170,13 +219,11 @@ class Dirty:
                 continue
             if marks.whole_due is not None and marks.whole_due <= now:
                 marks.whole_due = None
-                marks.names = {name: due for name, due in marks.names.items() if due > now}
+                marks.take_names(now)
                 self._remember_listing(directory, now)
                 self._drop_if_clean(directory, marks)
                 return Work(directory, None, deep=False)
-            names = frozenset(name for name, due in marks.names.items() if due <= now)
-            for name in names:
-                del marks.names[name]
+            names = marks.take_names(now)
             self._drop_if_clean(directory, marks)
             if names:
                 return Work(directory, names, deep=False)
@@ -213,7 +260,7 @@ class Dirty:
             heapq.heapify(self._heap)
 
     def _drop_if_clean(self, directory: str, marks: _Marks) -> None:
-        if not marks.names and marks.whole_due is None:
+        if not marks:
             del self._marks[directory]
         else:
             self._push(marks.due(), directory)

@@ -11,7 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.core import settle
-from ftpsyncd.core.settle import DIRTY_DIRECTORIES, NAMES_PER_DIRECTORY, RELIST_GAP_S, Dirty, Work, quiet_at, sight
+from ftpsyncd.core.settle import (
+    DIRTY_DIRECTORIES,
+    NAMES_MOST,
+    NAMES_PER_DIRECTORY,
+    RELIST_GAP_S,
+    Dirty,
+    Work,
+    quiet_at,
+    sight,
+)
 from ftpsyncd.model import basename, join, parent
 from tests.core.vocabulary import NOW, WALL, S, file, seen
 
@@ -626,3 +635,40 @@ def test_a_file_is_never_quiet_before_it_showed_the_same_for_the_quiet_time(
     if at <= NOW:
         assert max(stamped_s, watched_s) >= settle_s - 1e-6
     assert at <= NOW - watched_s + settle_s + 1e-6
+
+
+class TestLargeDirectories:
+    """To list one costs more than to ask for some of its names: a program that goes on writing there must not cause it."""
+
+    def marked(self, entries: int, names: int) -> list[Work]:
+        dirty = Dirty()
+        dirty.size_is("large", entries)
+        for number in range(names):
+            dirty.mark(f"large/{number}", NOW)
+        taken = []
+        while (work := dirty.take(NOW)) is not None:
+            taken.append(work)
+        return taken
+
+    @pytest.mark.parametrize(
+        ("entries", "kept"), [(0, 64), (1280, 64), (2000, 100), (20_000, 1000), (10**6, NAMES_MOST)]
+    )
+    def test_as_many_names_are_kept_as_cost_less_than_a_listing(self, entries: int, kept: int):
+        [work] = self.marked(entries, kept)
+        assert work.names is not None
+        assert len(work.names) == kept
+        assert self.marked(entries, kept + 1) == [Work("large", None, deep=False)]
+
+    def test_a_directory_that_has_become_small_is_listed_again(self):
+        dirty = Dirty()
+        dirty.size_is("", 10**6)
+        dirty.size_is("", 10)
+        for number in range(NAMES_PER_DIRECTORY + 1):
+            dirty.mark(f"{number}", NOW)
+        assert dirty.take(NOW) == Work("", None, deep=False)
+
+    def test_what_is_known_of_sizes_is_bounded(self):
+        dirty = Dirty()
+        for number in range(DIRTY_DIRECTORIES + 10):
+            dirty.size_is(f"d{number}", 10**6)
+        assert len(dirty._names_kept) <= DIRTY_DIRECTORIES
