@@ -281,8 +281,8 @@ MUTATIONS = (
         "G4",
         "any folder at the root's place is the published one",
         "removals.py",
-        "        elif self._published_root is None or site.ledger.is_empty(site.id):\n",
-        "        elif self._published_root is not None or site.ledger.is_empty(site.id):\n",
+        "        elif self._published_root in {None, numbered} or site.ledger.is_empty(site.id):\n",
+        "        elif self._published_root not in {None, numbered} or site.ledger.is_empty(site.id):\n",
         f"{STORIES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
     ),
     Mutation(
