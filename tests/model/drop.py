@@ -176,7 +176,8 @@ class Drop:
     def _stamp(self, local: str | int) -> os.stat_result:
         """Give a file a date of its own, and note when it was."""
         self._serial += 1
-        mtime_ns = self._time.wall_ns() + self._serial * 10**9
+        # No whole seconds, which would be those of a disk that knows no others.
+        mtime_ns = self._time.wall_ns() + self._serial * 10**9 + 1
         os.utime(local, ns=(mtime_ns, mtime_ns))
         return self._note(local)
 
