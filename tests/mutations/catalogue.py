@@ -175,7 +175,7 @@ MUTATIONS = (
         "G3",
         "what is handed out is not noted in the ledger before",
         "handout.py",
-        "taken.append(mirror.intents.begin(action))",
+        "taken.append(_begun(mirror, action, at))",
         "taken.append(action)",
         _trouble("a file is renamed", "the daemon is killed"),
     ),
