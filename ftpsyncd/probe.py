@@ -20,7 +20,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
     TooManyConnectionsError,
 )
-from ftpsyncd.remote import hashes, naming, reaching, renaming, replies, trials
+from ftpsyncd.remote import facts, hashes, naming, reaching, renaming, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import SAMPLES, Beyond, Dating, Hashing, Oddity, Paths, Resuming
 from ftpsyncd.remote.session import Session
@@ -156,7 +156,7 @@ class Probing:
         ways = ["EPSV"] * self.profile.epsv + ["PASV"] * (plain.code == 227)
         if named and not self.profile.epsv:
             return ", ".join(ways), "ports that EPSV names cannot be reached"
-        address = replies.pasv_address(plain)
+        address = facts.pasv_address(plain)
         elsewhere = bool(address) and address != session.control.peer
         return ", ".join(ways) or "neither", f"PASV names {address}, which is not followed" if elsewhere else ""
 
@@ -167,7 +167,7 @@ class Probing:
         return ("MLSD", "") if self.profile.mlsd else ("LIST", "dates are asked for one by one")
 
     def _size(self, session: Session) -> tuple[str, str]:
-        size = replies.parse_size(session.exchange([session.command("SIZE", self._path())])[0])
+        size = facts.parse_size(session.exchange([session.command("SIZE", self._path())])[0])
         self.profile.size = size is not None
         if size is None:
             return "none", "uploads are verified by the server's last words only, and never continued"

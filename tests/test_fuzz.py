@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from ftpsyncd.config import load
 from ftpsyncd.errors import ConfigError, FtpsyncdError, NotSupportedError, ProtocolError, RemoteError
-from ftpsyncd.remote import replies
+from ftpsyncd.remote import facts, listings, replies
 from ftpsyncd.remote.replies import MAX_LINE, MAX_REPLY, Reply, ReplyReader
 from tests.config.texts import MINIMAL
 from tests.figures import Figures
@@ -130,32 +130,32 @@ def fuzz_replies(data: bytes, step: int) -> None:
         assert len(one.text) <= 401
         for verb in ("", "PASS", "AUTH", "STOR", "RNTO", "MKD", "NOOP"):
             assert isinstance(replies.error_of(one, verb, "x"), RemoteError)
-        features = replies.parse_feat(one)
+        features = facts.parse_feat(one)
         assert all(name == name.upper() for name in features)
-        for parse in (replies.parse_epsv, replies.parse_pasv):
+        for parse in (facts.parse_epsv, facts.parse_pasv):
             try:
                 assert 0 < parse(one) < 65536
             except ProtocolError:
                 continue
-        size, date = replies.parse_size(one), replies.parse_mdtm(one)
+        size, date = facts.parse_size(one), facts.parse_mdtm(one)
         assert size is None or size >= 0
         assert date is None or date >= 0
-        replies.pasv_address(one)
-        replies.parse_257(one)
-        replies.parse_hash(one)
-        replies.parse_digest(one, 8)
+        facts.pasv_address(one)
+        facts.parse_257(one)
+        facts.parse_hash(one)
+        facts.parse_digest(one, 8)
         replies.says_not_empty(one)
-        replies.parse_mlst(one)
+        listings.parse_mlst(one)
 
 
 def fuzz_listings(data: bytes, step: int) -> None:
     """MLSD and LIST, in UTF-8 and in an encoding of one byte."""
     encoding = "utf-8" if step % 2 else "latin-1"
     for line in data.split(b"\r\n")[:200]:
-        entry = replies.parse_facts(line, encoding)
+        entry = listings.parse_facts(line, encoding)
         assert entry is None or entry.size is None or entry.size >= 0
         try:
-            for listed in replies.parse_list(iter([line]), encoding):
+            for listed in listings.parse_list(iter([line]), encoding):
                 assert listed.name
                 assert listed.name not in {".", ".."}
                 assert listed.name.encode(encoding, "surrogateescape") in line

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ftpsyncd.remote import replies
+from ftpsyncd.remote import facts
 from ftpsyncd.remote.pour import BLOCK, unreadable
 from ftpsyncd.remote.profile import Hashing
 
@@ -74,10 +74,10 @@ def ask(session: Session, way: Hashing, path: str, size: int) -> Hash | None:
     patience_s = session.control.timeouts.after(size)
     reply = session.check(session.first(patience_s), patience_s)
     if way is Hashing.HASH:
-        told = replies.parse_hash(reply)
+        told = facts.parse_hash(reply)
         return Hash(*told) if told is not None and told[0] in _NEW else None
     algorithm, digits = _ALGORITHM[way]
-    number = replies.parse_digest(reply, digits)
+    number = facts.parse_digest(reply, digits)
     return None if number is None else Hash(algorithm, number)
 
 

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
-from ftpsyncd.remote import replies, transfer
+from ftpsyncd.remote import facts, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.wire import TlsContext
@@ -121,7 +121,7 @@ def _agree(session: Session, *login: bytes) -> None:
     if not binary.good:
         raise session.error(binary, "TYPE")
     if features is not None:
-        profile.met(session.greeting, replies.parse_feat(features))
+        profile.met(session.greeting, facts.parse_feat(features))
         account.met(session.greeting)
     profile.utf8 = "UTF8" in profile.features or utf8
     # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.

@@ -22,7 +22,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.model import Kind, basename, parent
-from ftpsyncd.remote import replies, transfer
+from ftpsyncd.remote import facts, listings, replies, transfer
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
 
@@ -50,10 +50,10 @@ def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -
     bare: list[int] = []
     links: list[int] = []
     for path, reply in zip(paths, answers, strict=True):
-        entry = replies.parse_mlst(reply, session.account.spec.encoding)
+        entry = listings.parse_mlst(reply, session.account.spec.encoding)
         if entry is not None:
             entry = entry._replace(name=basename(path))
-            if entry.kind is Kind.FILE and replies.may_be_link(reply):
+            if entry.kind is Kind.FILE and listings.may_be_link(reply):
                 links.append(len(found))
         elif reply.code == 250:
             bare.append(len(found))
@@ -63,7 +63,7 @@ def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -
     for i, seen in zip(bare, _sized(session, [paths[i] for i in bare]), strict=True):
         found[i] = seen
     for i, size in zip(links, session.exchange([session.command("SIZE", paths[i]) for i in links]), strict=True):
-        entry, told = found[i], replies.parse_size(size)
+        entry, told = found[i], facts.parse_size(size)
         if entry is not None and told is not None:
             found[i] = entry._replace(size=told)
     return found
@@ -76,9 +76,9 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
     found: list[RemoteEntry | None] = []
     for path, size, date in zip(paths, answers[::2], answers[1::2], strict=True):
         _sane(session, size, "SIZE", {213})
-        known = replies.parse_size(size)
+        known = facts.parse_size(size)
         if known is not None:
-            found.append(RemoteEntry(basename(path), Kind.FILE, known, replies.parse_mdtm(date)))
+            found.append(RemoteEntry(basename(path), Kind.FILE, known, facts.parse_mdtm(date)))
         else:
             found.append(None)
     unknown = [i for i, entry in enumerate(found) if entry is None]
@@ -91,7 +91,7 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
             found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
         elif 213 in {size.code, date.code}:
             # It may have told a size that is none: a large one, counted in 32 bits.
-            found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, replies.parse_mdtm(date))
+            found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, facts.parse_mdtm(date))
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
             found[i] = _listed(session, paths[i], listed)
     return found
@@ -159,7 +159,7 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
         session.profile.listings = False
         return there
     encoding = session.account.spec.encoding
-    facts = [replies.parse_facts(line, encoding) for line in _lines(text) if line]
+    facts = [listings.parse_facts(line, encoding) for line in _lines(text) if line]
     return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
 
 
@@ -182,7 +182,7 @@ def _list_dir(session: Session, path: str) -> list[RemoteEntry]:
         with contextlib.suppress(NameNotSendableError):
             if entry.kind is Kind.FILE:
                 asked[entry.name] = session.command("MDTM", f"{path.rstrip('/')}/{entry.name}")
-    dates = dict(zip(asked, map(replies.parse_mdtm, session.exchange(list(asked.values()))), strict=True))
+    dates = dict(zip(asked, map(facts.parse_mdtm, session.exchange(list(asked.values()))), strict=True))
     return [entry._replace(mtime_s=dates.get(entry.name)) for entry in there]
 
 
@@ -221,7 +221,7 @@ def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteE
     _visit(session, path)
     text = _list_here(session, path)
     session.exchange([HOME])
-    return list(replies.parse_list(iter(_lines(text)), session.account.spec.encoding, strict=strict))
+    return list(listings.parse_list(iter(_lines(text)), session.account.spec.encoding, strict=strict))
 
 
 def _lines(text: bytes) -> list[bytes]:

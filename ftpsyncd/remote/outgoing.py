@@ -27,7 +27,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import renaming, replies, resume, trials
+from ftpsyncd.remote import facts, renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Dating, Paths, Resuming
 from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
@@ -154,7 +154,7 @@ def dating(session: Session, way: Dating, path: str, mtime_s: int) -> bytes:
         path: of the file.
         mtime_s: seconds since the epoch.
     """
-    stamp = replies.format_time(mtime_s)
+    stamp = facts.format_time(mtime_s)
     match way:
         case Dating.MFMT | Dating.MDTM:
             return session.command(f"{way.value} {stamp}", path)
@@ -176,7 +176,7 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
             case "SIZE":
                 _sized(session, upload, reply)
             case "shown":
-                upload.dated = upload.dated and replies.shows_date(reply, upload.job.mtime_s)
+                upload.dated = upload.dated and facts.shows_date(reply, upload.job.mtime_s)
                 if upload.dated:
                     session.profile.dating = _first_way(session)
             case _:
@@ -201,11 +201,11 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
 
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
-    size = upload.job.size if replies.tells_size(reply, upload.job.size) else replies.parse_size(reply)
+    size = upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
     unseen = size is None and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
     if unseen and not upload.parted and not session.waited_in_vain:
         reply = _patiently(session, upload.temporary, reply)
-        size = upload.job.size if replies.tells_size(reply, upload.job.size) else replies.parse_size(reply)
+        size = upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
     if size == upload.job.size:
         if upload.parted:
             session.profile.parted(well=True)
@@ -279,7 +279,7 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
     # A refused RNFR leaves the one before it in force (proftpd, pure-ftpd, pyftpdlib): it would be of another file.
     began_well = began.code < 400
     if ended.good and began_well:
-        if ended.code != 250 or (left is not None and replies.tells_size(left, upload.job.size)):
+        if ended.code != 250 or (left is not None and facts.tells_size(left, upload.job.size)):
             # Perhaps the words of another command, or nothing was done: see what became of the names.
             upload.error = RenameUnclearError(ended)
             return

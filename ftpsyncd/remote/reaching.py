@@ -24,7 +24,7 @@ from ftpsyncd.errors import (
     RemoteError,
 )
 from ftpsyncd.model import basename, parent
-from ftpsyncd.remote import replies, trials
+from ftpsyncd.remote import facts, trials
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import Paths
 from ftpsyncd.remote.transfer import deliver
@@ -142,13 +142,13 @@ def _goes(session: Session, directory: str) -> bool:
     _, before, visit, after = session.exchange([HOME, b"PWD", session.visit(directory), b"PWD"])
     if not visit.good:
         return False
-    was, now = replies.parse_257(before), replies.parse_257(after)
+    was, now = facts.parse_257(before), facts.parse_257(after)
     return now is None or now != was or now.strip(b"/") == session.name(directory).strip(b"/")
 
 
 def _size(session: Session, name: bytes) -> int | None:
     """Of a file right here; None: the server does not tell."""
-    return replies.parse_size(session.exchange([b"SIZE " + name])[0])
+    return facts.parse_size(session.exchange([b"SIZE " + name])[0])
 
 
 def _takes(session: Session, path: str, *, is_told: bool) -> bool:

@@ -1,19 +1,18 @@
-"""What a server's words mean: bytes of the control channel in, replies, facts and typed errors out.
+"""What a server's words mean: bytes of the control channel in, replies and typed errors out.
 
-Pure: nothing here reads a socket, a clock or a file. `wire` feeds the bytes, `session` and `upload` ask for meanings.
+Pure: nothing here reads a socket, a clock or a file. `wire` feeds the bytes, `session` and `upload` ask for meanings;
+what replies tell besides is read by `facts` and `listings`.
 Replies stay bytes until a person or a path needs them: names are bytes at the server, and a decoder that stumbles
 over one echoed name would shift every later reply by one.
 
-Sources: RFC 959 §4.2 (replies), RFC 2389 (FEAT), RFC 2428 (EPSV), RFC 3659 (SIZE, MDTM, MLST), RFC 4217 (TLS), and
-what vsftpd, proftpd, pure-ftpd and pyftpdlib were seen to answer.
+Sources: RFC 959 §4.2 (replies), RFC 4217 (TLS), and what vsftpd, proftpd, pure-ftpd, pyftpdlib and others were seen to
+answer.
 """
 
 from __future__ import annotations
 
-import calendar
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ftpsyncd.errors import (
@@ -31,9 +30,7 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote.port import RemoteEntry
 
 MAX_LINE = 16 * 1024
 """A longer line is no reply: the longest sensible one echoes a path of 4,096 bytes."""
@@ -166,7 +163,7 @@ class ReplyReader:
             code = line[:3]
             if not (len(code) == 3 and code.isdigit() and b"1" <= code < b"7" and line[3:4] in _AFTER_CODE):
                 line = self.secret.sub(_HIDDEN, line) if self.secret is not None else line
-                raise ProtocolError(f"The server sent something that is no FTP reply: {_shown(line)}")
+                raise ProtocolError(f"The server sent something that is no FTP reply: {shown(line)}")
             self._lines.append(line)
             return None if line[3:4] == b"-" else Reply(int(line[:3]), (line,), self.secret)
         self._lines.append(line)
@@ -176,7 +173,8 @@ class ReplyReader:
         return None
 
 
-def _shown(line: bytes) -> str:
+def shown(line: bytes) -> str:
+    """The beginning of a line, for people."""
     return ascii(line[:80].decode("latin-1"))
 
 
@@ -336,253 +334,3 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
 
 
 # ── Facts ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def parse_feat(reply: Reply) -> dict[str, str]:
-    """The features of a 211 reply (RFC 2389 §3.2): upper-case name → parameters; empty if there are none."""
-    features: dict[str, str] = {}
-    if reply.code != 211:
-        return features
-    for line in reply.lines[1:-1]:
-        name, _, parameters = line.removeprefix(b"211-").decode("latin-1").strip().partition(" ")
-        if name:
-            features[name.upper()] = parameters.strip()
-    return features
-
-
-def parse_epsv(reply: Reply) -> int:
-    """The port of a 229 reply (RFC 2428 §3): ``(|||port|)`` with any delimiter; the address is the control peer's."""
-    match = re.search(rb"\(([\x21-\x7e])\1\1(\d{1,5})\1\)", reply.lines[-1])
-    return _port(int(match[2]) if match else 0, reply)
-
-
-_SIX = re.compile(rb",[ ]{0,3}".join([rb"(\d{1,3})"] * 6))
-"""Four of an address and two of a port; some put blanks behind the commas."""
-
-
-def parse_pasv(reply: Reply) -> int:
-    """The port of a 227 reply (RFC 959 §4.1.2); the address in it is not followed.
-
-    A server behind NAT names its inner address, a hostile one names a victim: the control peer's address is right
-    in the first case and safe in the second.
-    """
-    match = _SIX.search(reply.lines[-1], 3)
-    numbers = [int(n) for n in match.groups()] if match else [0] * 6
-    return _port(numbers[4] * 256 + numbers[5] if max(numbers) <= 255 else 0, reply)
-
-
-def pasv_address(reply: Reply) -> str:
-    """The address that a 227 reply names, for people; empty if there is none."""
-    match = _SIX.search(reply.lines[-1], 3)
-    return ".".join(number.decode("ascii") for number in match.groups()[:4]) if match and reply.code == 227 else ""
-
-
-def _port(port: int, reply: Reply) -> int:
-    if not 0 < port < 65536:
-        raise ProtocolError(f"The server offers no usable data port: {reply.text}", reply=reply.text)
-    return port
-
-
-def parse_size(reply: Reply) -> int | None:
-    """The number of a 213 reply to SIZE (RFC 3659 §4), which some put behind words; None if it is none."""
-    match = re.fullmatch(rb"213[ ](?:[^\d]*[ ])?(\d{1,19})\s*", reply.lines[-1])
-    return int(match[1]) if reply.code == 213 and match else None
-
-
-_COUNTED = 2**32
-"""Sizes after which a server begins again that counts in 32 bits."""
-
-
-def tells_size(reply: Reply, size: int) -> bool:
-    """Whether the answer to SIZE is this number of bytes, as a server with sizes of 32 bits may tell it, too.
-
-    From 2 GiB on, such a number is negative, or begins anew after 4 GiB. An empty file is not taken for one of 4 GiB.
-    """
-    match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})\s*", reply.lines[-1])
-    if reply.code != 213 or not match:
-        return False
-    told = int(match[1])
-    return told == size or (told != 0 and abs(told) < _COUNTED <= 2 * size and (told - size) % _COUNTED == 0)
-
-
-def parse_time(stamp: bytes) -> int | None:
-    """Seconds since the epoch of a time-val ``YYYYMMDDHHMMSS[.sss]`` in UTC (RFC 3659 §2.3); None if it is none."""
-    match = re.fullmatch(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d*)?", stamp)
-    if not match:
-        return None
-    year, month, day, hour, minute, second = (int(g) for g in match.groups())
-    if year < 1970 or not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
-        return None
-    # A leap second at the end of the year 9999 would be in a year of five digits.
-    return min(calendar.timegm((year, month, day, hour, minute, second)), _LAST_SECOND)
-
-
-_LAST_SECOND = 253_402_300_799
-"""The end of the year 9999: file systems hold later dates, four digits do not."""
-
-
-KEPT_EVERYWHERE = range(calendar.timegm((1980, 1, 2, 0, 0, 0)), calendar.timegm((2038, 1, 1, 0, 0, 0)))
-"""Dates that every file system has: FAT begins with 1980, seconds in 32 bits end in 2038."""
-
-
-def format_time(mtime_s: int) -> str:
-    """The time-val of RFC 3659 §2.3 for a date, in whole seconds, UTC; it has room for the years 1970 to 9999."""
-    return time.strftime("%Y%m%d%H%M%S", time.gmtime(_fitting(mtime_s)))
-
-
-def _fitting(mtime_s: int) -> int:
-    return min(max(mtime_s, 0), _LAST_SECOND)
-
-
-def shows_date(reply: Reply, mtime_s: int) -> bool:
-    """Whether the answer to MDTM is the date that was sent as `format_time`; FAT has even seconds only."""
-    sent, shown = _fitting(mtime_s), parse_mdtm(reply)
-    return shown is not None and (shown == sent or (shown % 2 == 0 and abs(shown - sent) <= 2))
-
-
-def parse_mdtm(reply: Reply) -> int | None:
-    """The date of a 213 reply to MDTM (RFC 3659 §3); None if it is none."""
-    return parse_time(reply.lines[-1][4:].strip()) if reply.code == 213 else None
-
-
-def parse_hash(reply: Reply) -> tuple[str, str] | None:
-    """Algorithm and hexadecimal digits of a 213 reply to HASH (draft-bryan-ftpext-hash §3.2); None if it is none."""
-    match = re.match(rb"213[ ]+([A-Za-z0-9-]+)[ ]+(?:\d+-\d+[ ]+)?([0-9A-Fa-f]{8,128})\b", reply.lines[-1])
-    return (match[1].decode("ascii").upper(), match[2].decode("ascii").lower()) if match else None
-
-
-def parse_digest(reply: Reply, digits: int) -> str | None:
-    """The hexadecimal number of a reply to XSHA256, XMD5 or XCRC; None if there is none of this length.
-
-    Servers place it as they like; leading zeros of a short one may be missing.
-    """
-    if not reply.good:
-        return None
-    words = b" ".join(line[4:] for line in reply.lines).split()
-    found = [word.decode("ascii").lower() for word in words if re.fullmatch(rb"[0-9A-Fa-f]{1,128}", word)]
-    fitting = [word for word in found if len(word) == digits] or [word for word in found if digits == 8 > len(word)]
-    return fitting[-1].zfill(digits) if fitting else None
-
-
-def parse_257(reply: Reply) -> bytes | None:
-    """The quoted path of a 257 reply (RFC 959 appendix II: quotes inside are doubled); None if there is none."""
-    match = re.search(rb'"((?:[^"]|"")*)"', reply.lines[0])
-    return match[1].replace(b'""', b'"') if reply.code == 257 and match else None
-
-
-_KINDS: Mapping[str, Kind | None] = {"file": Kind.FILE, "dir": Kind.DIR, "cdir": None, "pdir": None}
-
-
-def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
-    """One line of MLSD, or the inner line of MLST without its leading space (RFC 3659 §7.2).
-
-    None for the directory itself, its parent, and lines that are no facts.
-    """
-    facts_part, space, name = line.partition(b" ")
-    if not space or not name or (facts_part and b"=" not in facts_part):
-        return None
-    facts = {}
-    for fact in facts_part.decode("latin-1").split(";"):
-        key, _, value = fact.partition("=")
-        facts[key.lower()] = value
-    kind = _KINDS.get(facts.get("type", "file").lower(), Kind.OTHER)
-    if kind is None:
-        return None
-    size = facts.get("size", "")
-    return RemoteEntry(
-        name.decode(encoding, "surrogateescape"),
-        kind,
-        int(size) if kind is Kind.FILE and re.fullmatch(r"[0-9]{1,19}", size) else None,
-        parse_time(facts.get("modify", "").encode("latin-1")),
-    )
-
-
-_OPEN_TO_ALL = re.compile(rb"(?i)[; ]unix\.mode=0*777;")
-
-
-def may_be_link(reply: Reply) -> bool:
-    """Whether what MLST tells of may be a link: all that is known of it are its rights, which are those of all links.
-
-    proftpd says of a link to a file that it is a file, with the size of the link.
-    """
-    return any(_OPEN_TO_ALL.search(line) for line in reply.lines)
-
-
-_TYPED = re.compile(rb"(?i)[ ]*(?:[a-z.]+=[^; ]*;)*type=")
-
-
-def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
-    """The entry of a reply to MLST (RFC 3659 §7.2); its name is the path as the server spells it.
-
-    ``cdir`` is a directory here: it is the one that was asked for. Some put everything on one line, behind 213.
-    """
-    lines = reply.lines[1:-1] if reply.code == 250 else ()
-    if len(reply.lines) == 1 and reply.code in {213, 250} and _TYPED.match(reply.lines[0], 4):
-        lines = (reply.lines[0][4:],)
-    for line in lines:
-        # Some put the code before every line of a reply.
-        facts = re.sub(rb"(?i)\btype=[cp]dir\b", b"type=dir", line.removeprefix(b"250-").lstrip(b" "))
-        if (entry := parse_facts(facts, encoding)) is not None:
-            return entry
-    return None
-
-
-_LS = re.compile(
-    rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>-?\d+)[ ]+"
-    rb"[A-Za-z]{3}[ ]+\d{1,2}[ ]+(?:\d{1,2}:\d\d|\d{4})[ ](?P<name>.+)",
-    re.DOTALL,
-)
-_LS_ODD = re.compile(
-    rb"(?P<type>[-A-Za-z?])(?:[-rwxsStTlL]{9}[+@.]?|[ ]*\[[-A-Z]{8}\])(?:[ ]+\d+|(?![ ]+\d+[ ]))[ ]+"
-    rb"[^ :][^:]{0,200}?[ ]{1,40}(?P<size>\d{1,19})[ ]{1,40}"
-    rb"(?:(?:%(month)s[ ]+%(day)s|%(day)s[ ]+%(month)s)[ ]+(?:\d{1,2}:\d\d|\d{4}(?![ ]+\d{1,2}:))"
-    rb"|\d{4}-\d\d-\d\d[ ]+\d\d:\d\d(?::\d\d(?:\.\d+[ ]+[-+]\d{4})?)?)[ ](?P<name>.+)"
-    % {b"month": rb"(?:[^\s\d:]{2,12}|\d{1,2}[\x80-\xff]{2,3})", b"day": rb"\d{1,2}(?:\.|[\x80-\xff]{2,3})?"},
-    re.DOTALL,
-)
-"""The same with spaces in owner or group, or without one of them; with the rights of NetWare; with months and dates in
-the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
-_DOS = re.compile(
-    rb"(?:\d\d-\d\d-\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[AP]M)?[ ]+"
-    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d+))[ ](?P<name>.+)",
-    re.DOTALL,
-)
-_TAG_WIDTH = 14
-"""``<DIR>`` and the like, with the spaces that IIS puts behind it; one more is before the name."""
-_NO_ENTRY = re.compile(rb"\s*|[^\s\d]+[ ]+\d[\d.,]*[ ]?[kKMGT]?B?\s*")
-"""``total 12``, in any language, or nothing."""
-
-
-def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool = True) -> Iterator[RemoteEntry]:
-    """The entries of a LIST in the form of ``ls -l`` or of IIS, for servers without MLSD.
-
-    Dates are left out: a listing gives them in the server's time zone and to the minute. The name begins after
-    exactly one space, so that leading spaces survive.
-
-    Raises:
-        NotSupportedError: a line is not understood, and ``strict``: what it tells of would be taken for absent.
-    """
-    for line in lines:
-        if match := _LS.fullmatch(line) or _LS_ODD.fullmatch(line):
-            kind = {b"-": Kind.FILE, b"d": Kind.DIR}.get(match["type"], Kind.OTHER)
-            name = match["name"]
-            if b"[" in line[:4]:
-                name = name.lstrip(b" ")  # NetWare puts a column of spaces before it
-            if match["type"] == b"l":
-                name = name.partition(b" -> ")[0]
-        elif match := _DOS.fullmatch(line):
-            kind = {None: Kind.FILE, b"DIR": Kind.DIR}.get(match["dir"], Kind.OTHER)
-            name, pad = match["name"], b" " * (_TAG_WIDTH - len(match["tag"] or b""))
-            if match["dir"]:
-                name = name[len(pad) :] if name.startswith(pad) else name.lstrip(b" ")
-            if kind is Kind.OTHER and name.endswith(b"]"):
-                name = name.rpartition(b" [")[0]
-        elif _NO_ENTRY.fullmatch(line) or not strict:
-            continue
-        else:
-            raise NotSupportedError(f"A line of the server's listing is not understood: {_shown(line)}")
-        if name in {b"", b".", b".."}:
-            continue
-        # A negative one is that of a large file, from a server that counts in 32 bits.
-        size = int(match["size"]) if kind is Kind.FILE and not match["size"].startswith(b"-") else None
-        yield RemoteEntry(name.decode(encoding, "surrogateescape"), kind, size, None)

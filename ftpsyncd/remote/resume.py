@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from ftpsyncd.core import names
 from ftpsyncd.errors import FileChangedError, VerificationError
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import hashes, renaming, replies, trials
+from ftpsyncd.remote import facts, hashes, renaming, trials
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Resuming
 
@@ -56,7 +56,7 @@ def take_over(session: Session, job: PublishJob) -> Kept:
     sizes = [0 for _ in places]
     if session.profile.size:
         answers = session.exchange([session.command("SIZE", place) for place in places])
-        sizes = [replies.parse_size(answer) or 0 for answer in answers]
+        sizes = [facts.parse_size(answer) or 0 for answer in answers]
     part = next((place for place, size in zip(places, sizes, strict=True) if REPEATED < size <= job.size), "")
     kept = _kept(session, job, sizes[places.index(part)]) if part else NOTHING
     if kept.size and part != job.temporary and not _renamed(session, part, job.temporary):

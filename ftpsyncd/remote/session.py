@@ -29,7 +29,7 @@ from ftpsyncd.errors import (
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import looking, making, naming, reaching, renaming, replies, transfer, upload
+from ftpsyncd.remote import facts, looking, making, naming, reaching, renaming, replies, transfer, upload
 from ftpsyncd.remote.data import ACTIVE_REMEDY
 from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
@@ -367,10 +367,10 @@ class Session:
                 continue
             # A server that takes the command for something else may say yes: read back once.
             said, shown = self.exchange([dating(self, way, path, mtime_s), self.command("MDTM", path)])
-            if said.good and replies.shows_date(shown, mtime_s):
+            if said.good and facts.shows_date(shown, mtime_s):
                 self.profile.dating = way
                 return True
-        if mtime_s in replies.KEPT_EVERYWHERE and any(self._seen([path])):
+        if mtime_s in facts.KEPT_EVERYWHERE and any(self._seen([path])):
             self.profile.dating = Dating.NONE
         return False
 

@@ -23,7 +23,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import replies
+from ftpsyncd.remote import facts
 from ftpsyncd.remote.data import ACTIVE_REMEDY, PASSIVE_REFUSED_REMEDY, DataLine, Listener, dial
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.specs import DataMode
@@ -110,14 +110,14 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
     if session.extended:
         if reply.code == 229:
             with contextlib.suppress(ProtocolError):  # no port in it: PASV may have one
-                return Offer(replies.parse_epsv(reply), number=session.offers, extended=True)
+                return Offer(facts.parse_epsv(reply), number=session.offers, extended=True)
         extended, reply = reply, session.exchange([b"PASV"])[0]
         # A server that is about to go away refuses both, which says nothing about EPSV; nor does one with no port free.
         if reply.code == 227 and not extended.passing:
             session.profile.epsv = False
     if reply.code != 227:
         raise _no_connection(session, reply)
-    return Offer(replies.parse_pasv(reply), number=session.offers)
+    return Offer(facts.parse_pasv(reply), number=session.offers)
 
 
 def _no_connection(session: Session, refusal: Reply) -> RemoteError:
@@ -162,7 +162,7 @@ def _reach_otherwise(session: Session, unreached: ServerUnavailableError) -> Off
     session.offers += 1
     reply = session.exchange([b"PASV"])[0]
     try:
-        offer = Offer(replies.parse_pasv(reply), number=session.offers)
+        offer = Offer(facts.parse_pasv(reply), number=session.offers)
         offer.sock = dial(session.control, offer.port)
     except RemoteError:
         session.abandon()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError, NotSupportedError, RemoteError
 from ftpsyncd.model import parent
-from ftpsyncd.remote import hashes, renaming, replies
+from ftpsyncd.remote import facts, hashes, renaming, replies
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.remote.profile import Beyond, Hashing, Resuming
 from ftpsyncd.remote.replies import Reply
@@ -76,7 +76,7 @@ def make_missing(session: RemoteSession, directory: str) -> list[str]:
 
 def holds(session: Session, path: str, content: bytes) -> bool:
     """Whether a file at the server is exactly this, by its hash or, without one, by fetching it."""
-    size = replies.parse_size(session.exchange([session.command("SIZE", path)])[0])
+    size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
     if size != len(content):
         return False
     if session.profile.hashing:
@@ -182,7 +182,7 @@ def beyond(session: Session, path: str) -> Beyond:
     """What a REST beyond the end of a file does; `path` is overwritten."""
     deliver(session, session.command("STOR", path), CONTENT[:PART])
     reply = deliver(session, session.command("STOR", path), CONTENT[:GAP], rest=PART + GAP)
-    size = replies.parse_size(session.exchange([session.command("SIZE", path)])[0])
+    size = facts.parse_size(session.exchange([session.command("SIZE", path)])[0])
     if not reply.good:
         return Beyond.REFUSED
     if size == PART + GAP:

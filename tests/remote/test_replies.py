@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ftpsyncd import errors
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import replies
+from ftpsyncd.remote import facts, listings, replies
 from ftpsyncd.remote.replies import MAX_LINE, MAX_REPLY, Reply, ReplyReader
 
 
@@ -297,17 +297,17 @@ class TestErrors:
 
 class TestFeat:
     def test_features_have_parameters(self):
-        features = replies.parse_feat(reply("211-Features:\n MDTM\n MLST type*;size*;\n rest STREAM\n\n211 End"))
+        features = facts.parse_feat(reply("211-Features:\n MDTM\n MLST type*;size*;\n rest STREAM\n\n211 End"))
         assert features == {"MDTM": "", "MLST": "type*;size*;", "REST": "STREAM"}
 
     def test_the_code_before_every_line_is_none(self):
         """RFC 2228 wants it there in protected replies; some servers do it in all."""
-        features = replies.parse_feat(reply("211-Features:\n211-MDTM\n211- MLST type*;size*;\n211 End"))
+        features = facts.parse_feat(reply("211-Features:\n211-MDTM\n211- MLST type*;size*;\n211 End"))
         assert features == {"MDTM": "", "MLST": "type*;size*;"}
 
     @pytest.mark.parametrize("text", ["211 no features", "500 what?", "211-x\n211 y"])
     def test_none_are_none(self, text):
-        assert replies.parse_feat(reply(text)) == {}
+        assert facts.parse_feat(reply(text)) == {}
 
 
 class TestPorts:
@@ -320,12 +320,12 @@ class TestPorts:
         ],
     )
     def test_epsv(self, text, port):
-        assert replies.parse_epsv(reply(text)) == port
+        assert facts.parse_epsv(reply(text)) == port
 
     @pytest.mark.parametrize("text", ["229 (|||0|)", "229 (|||65536|)", "229 (|1|2|3|)", "229 ok", "229 (|||x|)"])
     def test_epsv_without_port_is_an_error(self, text):
         with pytest.raises(errors.ProtocolError):
-            replies.parse_epsv(reply(text))
+            facts.parse_epsv(reply(text))
 
     @pytest.mark.parametrize(
         ("text", "port"),
@@ -337,12 +337,12 @@ class TestPorts:
         ],
     )
     def test_pasv(self, text, port):
-        assert replies.parse_pasv(reply(text)) == port
+        assert facts.parse_pasv(reply(text)) == port
 
     @pytest.mark.parametrize("text", ["227 ok", "227 (1,2,3,4,0,0)", "227 (1,2,3,4,256,1)", "227 (1,2,3,4,5)"])
     def test_pasv_without_port_is_an_error(self, text):
         with pytest.raises(errors.ProtocolError):
-            replies.parse_pasv(reply(text))
+            facts.parse_pasv(reply(text))
 
 
 class TestSizeAndDate:
@@ -363,7 +363,7 @@ class TestSizeAndDate:
         ],
     )
     def test_size(self, text, size):
-        assert replies.parse_size(reply(text)) == size
+        assert facts.parse_size(reply(text)) == size
 
     @pytest.mark.parametrize(
         ("text", "size", "told"),
@@ -387,10 +387,10 @@ class TestSizeAndDate:
         ],
     )
     def test_whether_it_is_the_size_of_a_file(self, text, size, told):
-        assert replies.tells_size(reply(text), size) is told
+        assert facts.tells_size(reply(text), size) is told
 
     def test_a_large_file_in_the_listing_of_a_server_that_counts_in_32_bits(self):
-        (entry,) = replies.parse_list(iter([b"-rw-r--r-- 1 u g -1294967296 Jan  1  2020 film.mov"]))
+        (entry,) = listings.parse_list(iter([b"-rw-r--r-- 1 u g -1294967296 Jan  1  2020 film.mov"]))
         assert (entry.name, entry.kind, entry.size) == ("film.mov", Kind.FILE, None)
 
     @pytest.mark.parametrize(
@@ -414,11 +414,11 @@ class TestSizeAndDate:
         ],
     )
     def test_mdtm(self, text, seconds):
-        assert replies.parse_mdtm(reply(text)) == seconds
+        assert facts.parse_mdtm(reply(text)) == seconds
 
     @given(st.integers(0, 4_102_444_799))
     def test_a_date_survives_the_trip(self, seconds):
-        assert replies.parse_time(replies.format_time(seconds).encode()) == seconds
+        assert facts.parse_time(facts.format_time(seconds).encode()) == seconds
 
     @pytest.mark.parametrize(
         ("mtime_s", "shown", "same"),
@@ -434,7 +434,7 @@ class TestSizeAndDate:
         ],
     )
     def test_a_date_is_compared_with_what_was_sent(self, mtime_s, shown, same):
-        assert replies.shows_date(reply(shown), mtime_s) is same
+        assert facts.shows_date(reply(shown), mtime_s) is same
 
 
 class TestPath:
@@ -448,7 +448,7 @@ class TestPath:
         ],
     )
     def test_257(self, text, path):
-        assert replies.parse_257(reply(text)) == path
+        assert facts.parse_257(reply(text)) == path
 
 
 class TestFacts:
@@ -473,16 +473,16 @@ class TestFacts:
         ],
     )
     def test_mlsd(self, line, entry):
-        assert replies.parse_facts(line) == entry
+        assert listings.parse_facts(line) == entry
 
     def test_another_encoding(self):
-        found = replies.parse_facts(b"type=file; \xe9", "latin-1")
+        found = listings.parse_facts(b"type=file; \xe9", "latin-1")
         assert found is not None
         assert found.name == "é"
 
     @given(st.binary(max_size=60))
     def test_no_line_breaks_it(self, line):
-        replies.parse_facts(line)
+        listings.parse_facts(line)
 
     @pytest.mark.parametrize(
         ("text", "entry"),
@@ -504,7 +504,7 @@ class TestFacts:
         ],
     )
     def test_mlst(self, text, entry):
-        assert replies.parse_mlst(reply(text)) == entry
+        assert listings.parse_mlst(reply(text)) == entry
 
 
 class TestList:
@@ -544,7 +544,7 @@ class TestList:
         ],
     )
     def test_a_line(self, line, entry):
-        assert list(replies.parse_list(iter([line]))) == [entry]
+        assert list(listings.parse_list(iter([line]))) == [entry]
 
     def test_what_is_no_entry_is_left_out(self):
         lines = [
@@ -557,7 +557,7 @@ class TestList:
             b"11-22-26  11:00PM       <DIR>          ",
             b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00  -> x",
         ]
-        assert list(replies.parse_list(iter(lines))) == []
+        assert list(listings.parse_list(iter(lines))) == []
 
     @pytest.mark.parametrize(
         "line",
@@ -573,12 +573,12 @@ class TestList:
     )
     def test_what_is_not_understood_is_an_error_that_quotes_it(self, line):
         with pytest.raises(errors.NotSupportedError, match=re.escape(ascii(line[:60].decode())[1:-1])):
-            list(replies.parse_list(iter([b"total 1", line])))
+            list(listings.parse_list(iter([b"total 1", line])))
 
     @given(st.binary(max_size=80))
     def test_no_line_breaks_it(self, line):
         with contextlib.suppress(errors.NotSupportedError):
-            list(replies.parse_list(iter([line])))
+            list(listings.parse_list(iter([line])))
 
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -600,7 +600,7 @@ class TestHashes:
         ],
     )
     def test_hash(self, text, told):
-        assert replies.parse_hash(reply(text)) == told
+        assert facts.parse_hash(reply(text)) == told
 
     @pytest.mark.parametrize(
         ("text", "digits", "number"),
@@ -616,13 +616,13 @@ class TestHashes:
         ],
     )
     def test_digest(self, text, digits, number):
-        assert replies.parse_digest(reply(text), digits) == number
+        assert facts.parse_digest(reply(text), digits) == number
 
     @given(st.binary(max_size=80), st.sampled_from([8, 32, 64]))
     def test_no_reply_breaks_it(self, line, digits):
         answer = Reply(213, (b"213 " + line,))
-        replies.parse_hash(answer)
-        found = replies.parse_digest(answer, digits)
+        facts.parse_hash(answer)
+        found = facts.parse_digest(answer, digits)
         assert found is None or len(found) == digits
 
 
@@ -636,7 +636,7 @@ class TestHashes:
     ],
 )
 def test_the_address_that_pasv_names(text, address):
-    assert replies.pasv_address(reply(text)) == address
+    assert facts.pasv_address(reply(text)) == address
 
 
 @pytest.mark.parametrize(
