@@ -29,7 +29,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.tree import numbered_identity
+from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Kind, Listing, Outcome, Upload, basename
 from ftpsyncd.publish import Progress, Publisher
@@ -234,10 +234,20 @@ class _Wound:
 class _Disk:
     """Answers at once whatever is asked (`looks.Disk`)."""
 
-    def __init__(self, scanner: Scanner, clock: _Wound, answered: Callable[[Listing | WatchReport], None]) -> None:
+    def __init__(
+        self,
+        scanner: Scanner,
+        clock: _Wound,
+        answered: Callable[[Listing | WatchReport], None],
+        changed: Callable[[Changes], None],
+    ) -> None:
         self._scanner = scanner
+        self._watcher = Unwatched(scanner, changed)
         self._clock = clock
         self._answered = answered
+
+    def start(self) -> None:
+        self._answered(self._watcher.start())
 
     def list_dir(self, directory: str) -> None:
         self._tell(self._scanner.list_dir(directory))
@@ -249,10 +259,7 @@ class _Disk:
         self._answered(listing._replace(taken_wall_ns=listing.taken_wall_ns + self._clock.on_ns))
 
     def check(self) -> None:
-        root = self._scanner.root_identity()
-        problem = "" if root else f"the folder {self._scanner.root} is not there"
-        # As `roster.Unwatched` has it.
-        self._answered(WatchReport("native", root, problem, 0, numbered_identity(self._scanner.root)))
+        self._answered(self._watcher.check())
 
     def answers(self) -> bool:
         return True
@@ -301,13 +308,15 @@ class Rehearsal:
         )
         self.mirror.pause(paused=False)
         scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
-        disk = _Disk(scanner, self._clock, lambda answer: self._engine.answered(spec.name, answer))
+        engine, name = self._engine, spec.name
+        disk = _Disk(
+            scanner, self._clock, lambda answer: engine.answered(name, answer), lambda all_: engine.changed(name, all_)
+        )
         self.mirror.looks.attach(disk)
         self._engine.mirrors[spec.name] = self.mirror
         self._publisher = Publisher(lambda _name: folder, FreshDirectories())
         self._session = Obedient(account, spec.remote, ledger, mapping_id)
-        disk.check()
-        self._engine.changed(spec.name, Changes(frozenset(), frozenset({""})))
+        disk.start()
 
     def run(self) -> Iterator[Performed | Event]:
         """The pass, to its end: what is performed, and what is told meanwhile."""

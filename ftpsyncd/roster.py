@@ -26,10 +26,10 @@ from ftpsyncd.events import Event
 from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.leftovers import Leftovers, left_behind, unreachable
-from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.disk import STOP_WAIT_S, Delivery, DiskThread, Watcher
 from ftpsyncd.local.scan import Scanner
-from ftpsyncd.local.tree import numbered_identity
+from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
@@ -42,30 +42,6 @@ RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
 
 _T = TypeVar("_T")
-
-
-class Unwatched:
-    """Stands in for a watcher in a `sync`: one look at everything, no events."""
-
-    def __init__(self, scanner: Scanner, deliver: Callable[[Changes], None]) -> None:
-        self._scanner = scanner
-        self._deliver = deliver
-
-    def start(self) -> WatchReport:
-        """Say that everything may differ."""
-        report = self.check()
-        self._deliver(Changes(frozenset(), frozenset({""})))
-        return report
-
-    def check(self) -> WatchReport:
-        """Look at the root."""
-        root = self._scanner.root_identity()
-        problem = "" if root else f"the folder {self._scanner.root} is not there"
-        # "native": the clock that stamps the files is taken for this machine's, as with a local file system.
-        return WatchReport("native", root, problem, 0, numbered_identity(self._scanner.root))
-
-    def stop(self) -> None:
-        """Nothing to stop."""
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
+from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.model import RootIdentity, Upload
 from ftpsyncd.removals import Moment
 from ftpsyncd.service import Service, claim
@@ -182,7 +183,7 @@ def test_the_engine_rests_when_a_mapping_was_removed(tmp_path: Path, monkeypatch
 
 def test_disks_that_do_not_answer_are_awaited_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
-    monkeypatch.setattr(roster.Unwatched, "check", lambda _self: answers.wait())
+    monkeypatch.setattr(Unwatched, "check", lambda _self: answers.wait())
     monkeypatch.setattr(service, "STOP_WAIT_S", 1.0, raising=False)
     names = "abcd"
     for name in names:
@@ -215,7 +216,7 @@ def several(base: Path, keys: str = "") -> Path:
 
 def test_a_reload_awaits_disks_that_do_not_answer_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = threading.Event()
-    monkeypatch.setattr(roster.Unwatched, "check", lambda _self: answers.wait())
+    monkeypatch.setattr(Unwatched, "check", lambda _self: answers.wait())
     monkeypatch.setattr(roster, "STOP_WAIT_S", 1.0, raising=False)
     monkeypatch.setattr(service, "STOP_WAIT_S", 0.1)
     one = Service(load(several(tmp_path)), one_pass=True)
