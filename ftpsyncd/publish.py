@@ -148,7 +148,7 @@ class Publisher:
         """One action; an Upload is to be performed instead; a Fingerprint is that of a file found to be ours."""
         match action:
             case MakeDir():
-                did: Did | Upload | Fingerprint = self._make_root(session, action)
+                did: Did | Upload | Fingerprint = self._make_with_parents(session, action)
             case RemoveDir():
                 did = self._remover.remove_dir(session, action)
             case Rename():
@@ -286,7 +286,7 @@ class Publisher:
 
     # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _make_root(self, session: RemoteSession, action: MakeDir) -> Did:
+    def _make_with_parents(self, session: RemoteSession, action: MakeDir) -> Did:
         remote = self._remote(action.mapping, action.path)
         if session.make_dirs(remote):
             self._fresh.add(remote)
@@ -296,9 +296,13 @@ class Publisher:
         """Each is told as soon as it is made: other connections send what is in it."""
         paths = [self._remote(action.mapping, action.path) for action in directories]
         waiting = dict(enumerate(directories))
+        refused: list[MakeDir] = []
         try:
             for i, verdict in session.make_dir_many(paths):
                 action = waiting.pop(i)
+                if isinstance(verdict, NameRefusedError):
+                    refused.append(action)
+                    continue
                 if isinstance(verdict, FtpsyncdError):
                     yield Failed(action, verdict)
                     continue
@@ -306,7 +310,11 @@ class Publisher:
                     self._fresh.add(paths[i])
                 yield Done(action, Did.MADE)
         except FtpsyncdError as error:
-            yield from (Failed(action, error) for action in waiting.values())
+            yield from (Failed(action, error) for action in (*refused, *waiting.values()))
+            return
+        for action in refused:
+            # Perhaps somebody removed the directory above, or one that is the same to the server: with those above.
+            yield from self._one(session, action)
 
     def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
         spec = self._folder(action.mapping).spec

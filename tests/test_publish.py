@@ -26,7 +26,20 @@ from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
-from ftpsyncd.model import Action, Delete, Did, Done, Failed, Fingerprint, Kind, Outcome, Rename, RenameDir, Upload
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    Fingerprint,
+    Kind,
+    MakeDir,
+    Outcome,
+    Rename,
+    RenameDir,
+    Upload,
+)
 from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import PublishJob, RemoteEntry
@@ -94,6 +107,18 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
     renames: list[Action] = [Rename(M, "b", "a", seen, b""), RenameDir(M, "e", "d", worker.sees("e").inode)]
     assert did(worker.does(*renames)) == [Did.RENAMED, Did.RENAMED]
     assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
+
+
+def test_a_directory_is_made_though_the_one_above_has_been_removed_meanwhile(worker: Worker):
+    made = [MakeDir(M, path, 0) for path in ("a", "gone/in", "b")]
+    assert did(worker.does(*made)) == [Did.MADE] * 3
+    assert worker.server.dirs == {"/", BASE, *(f"{BASE}/{path}" for path in ("a", "gone", "gone/in", "b"))}
+
+
+def test_a_directory_that_may_not_be_made_fails_and_no_other_one(worker: Worker):
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 0)
+    outcomes = worker.does(MakeDir(M, "a", 0), MakeDir(M, "a/in", 0), MakeDir(M, "b", 0))
+    assert {outcome.action.path: type(outcome) for outcome in outcomes} == {"a": Failed, "a/in": Failed, "b": Done}
 
 
 @pytest.mark.parametrize("renamed", [True, False])
