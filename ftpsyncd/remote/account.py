@@ -53,6 +53,8 @@ class Account:
         """Whether sessions agree on a data connection while they begin, since files follow at once."""
         self.reaching = False
         """Whether a session is finding out if the ports that EPSV names can be reached: the others go on meanwhile."""
+        self.lost_in_trials = 0
+        """Sessions that ended while they found out how names are to be told (`reaching`)."""
         self.moves = 0
         """How often a session has renamed or removed what may be a directory, in which others stand (`standing`)."""
         self._door = threading.Lock()

@@ -11,7 +11,6 @@ closed then, and all that is not done is asked about, and done, anew.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names
@@ -38,6 +37,8 @@ _ABOUT_NAMES = (NameRefusedError, NotFoundError, NotSupportedError)
 def explained(session: Session, error: FtpsyncdError, path: str, *, above: bool = False) -> FtpsyncdError:
     """What is told of a refusal: another error where it was about the way in which the name of the file was told.
 
+    It is that of the connection where this was lost before that could be found out.
+
     Args:
         session: in order, and nothing is going on in it.
         error: what was made of it.
@@ -49,12 +50,23 @@ def explained(session: Session, error: FtpsyncdError, path: str, *, above: bool 
         return error
     if session.usable and session.profile.paths is None and session.refused_in != (directory := parent(path)):
         session.refused_in = directory
-        with contextlib.suppress(RemoteError):
+        try:
             while not _learn(session, path) and above and parent(path):
                 path = parent(path)
+        except RemoteError as lost:
+            if _is_to_be_tried_again(session):
+                return lost
     if not session.profile.relative:
         return error
     return _ended(session, error.reply)
+
+
+def _is_to_be_tried_again(session: Session) -> bool:
+    """Whether a trial ended the session, so that it is still not known what was refused; not for ever, if each does."""
+    if session.usable or session.account.lost_in_trials >= trials.MOST_TRIALS:
+        return False
+    session.account.lost_in_trials += 1
+    return True
 
 
 def _ended(session: Session, reply: str) -> PathsRefusedError:

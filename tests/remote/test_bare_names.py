@@ -21,6 +21,7 @@ from ftpsyncd.remote import Ftp, connect, hashes, standing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper
 from ftpsyncd.remote.profile import Dating, Hashing, Paths, Profile, Resuming
+from ftpsyncd.remote.trials import MOST_TRIALS
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, make_many, publish, put
 from tests.remote.scripted import Behaviour, Connection, Scripted
@@ -242,7 +243,7 @@ class TestPlainRefusals:
             acc = account(server)
             with acc() as session:
                 (result,) = publish(session, job("/d/a"))
-                assert isinstance(result.error, NameRefusedError)
+                assert isinstance(result.error, ServerUnavailableError)
                 assert not session.usable
             assert acc.profile.paths is None
             assert server.files == {}
@@ -444,6 +445,31 @@ class TestHowLong:
         profile.recall("another")
         profile.met("220 New.", {})
         assert profile.paths is None
+
+
+LOST = ServerUnavailableError
+
+
+@pytest.mark.parametrize(
+    ("breaks", "told"),
+    [
+        (1, [LOST, PathsRefusedError, None]),
+        (MOST_TRIALS, [LOST] * MOST_TRIALS + [PathsRefusedError]),
+        (MOST_TRIALS + 1, [LOST] * MOST_TRIALS + [NameRefusedError]),
+    ],
+)
+def test_a_line_that_breaks_while_it_is_found_out_is_nothing_against_the_file(breaks, told):
+    async def leave(connection: Connection, _argument: str) -> None:
+        await connection.hang_up()
+
+    with Bare(PWD=[*(leave for _ in range(breaks)), None]) as server:
+        acc = account(server)
+        for error in told:
+            with acc() as session:
+                (result,) = publish(session, job("/d/a"))
+                assert (type(result.error) if result.error else None) is error
+        assert acc.profile.paths is (None if NameRefusedError in told else Paths.RELATIVE)
+        assert server.files == ({"/d/a": b"content"} if None in told else {})
 
 
 class TestTheLibrary:
