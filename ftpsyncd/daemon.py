@@ -147,6 +147,7 @@ def _supervise(
     """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
+    _remind(service)
     began_at = time.monotonic()
     herald = Herald(service, began_at, ready=ready)
     interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
@@ -165,6 +166,12 @@ def _supervise(
                 systemd.ready()
         service.require_engine()
         herald.beat(time.monotonic())
+
+
+def _remind(service: Service) -> None:
+    """Tell what a person has decided, or is to decide: the log of an earlier start has it only."""
+    for name, state, sentence in service.decisions():
+        logger.bind(event=state.value, mapping=name).warning("{}: still {} - {}", name, state.value, sentence)
 
 
 def _reload(

@@ -29,7 +29,7 @@ from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.removals import Moment
 from ftpsyncd.report import changed_message, unreadable_message
 from ftpsyncd.roster import Roster
-from ftpsyncd.status import Status
+from ftpsyncd.status import MappingState, Status
 from ftpsyncd.together import Together
 
 if TYPE_CHECKING:
@@ -271,6 +271,13 @@ class Service:
     def status(self) -> Status:
         """Everything at this moment."""
         return self.engine.status
+
+    def decisions(self) -> list[tuple[str, MappingState, str]]:
+        """What a person has decided or is to decide about mappings, as the ledger has it: name, state, sentence."""
+        mirrors = list(self.engine.mirrors.values())
+        held = [(m.spec.name, MappingState.HELD, hold.message) for m in mirrors if (hold := m.removals.hold)]
+        paused = [(m.spec.name, MappingState.PAUSED, paused_message(m.spec.name, 0)) for m in mirrors if m.paused]
+        return [*held, *paused]
 
     def watching(self) -> bool:
         """Whether every mapping's watcher is up (or its folder is known to be missing)."""

@@ -19,7 +19,7 @@ from ftpsyncd.daemon import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.service import Service
 from ftpsyncd.starting import DISKS_S, Wish, Wishes
-from ftpsyncd.status import DaemonStatus, Status
+from ftpsyncd.status import DaemonStatus, MappingState, Status
 
 Told = Callable[[], list[str]]
 
@@ -152,6 +152,9 @@ def test_a_reload_does_not_end_a_start(told: Told) -> None:
 
         def require_engine(self) -> None:
             pass
+
+        def decisions(self) -> list[tuple[str, MappingState, str]]:
+            return []
 
     def again() -> Config:
         raise ConfigError("it is wrong")

@@ -521,8 +521,10 @@ def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: S
         assert "max_deletes (5)" in message
         s.stop()
         assert '"held"' in s.command("status", "--json").stdout
+        told = len(s.log())
         s.start()
         s.until_state("held")
+        until(lambda: f"drop: still held - {message}" in s.log()[told:], "the log of this start says so, too")
         some_checks_later(s)
         assert_nothing_was_deleted(s, before)
         until(lambda: s.mapping_status()["held"] == 11, "all deletes are held again")
