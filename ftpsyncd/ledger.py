@@ -17,14 +17,13 @@ from typing import NamedTuple, Self
 
 from ftpsyncd.alike import Alike
 from ftpsyncd.database import Cursor, Database
+from ftpsyncd.decisions import Decisions
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.failures import Failures
 from ftpsyncd.history import History
 from ftpsyncd.model import (
     Entry,
     Fingerprint,
-    Hold,
-    HoldKind,
     Intent,
     Kind,
     RootIdentity,
@@ -104,6 +103,7 @@ class Ledger:
             last_is_indexed=self._db.version >= LAST_SINCE,
         )
         self.failures = Failures(self._write, self._read)
+        self.decisions = Decisions(self._write, self._read, has_approvals=self._db.version >= APPROVED_SINCE)
         self.alike = Alike(self._read)
         self._read_only = read_only
         self._rows: dict[tuple[int, str], Row | None] = {}
@@ -211,10 +211,6 @@ class Ledger:
         """Name, destination, files and bytes of everything that was ever published, configured or not."""
         return list(self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ()))
 
-    def paused_mappings(self) -> list[tuple[str, str]]:
-        """Name and destination of all mappings that a person paused."""
-        return list(self._read("SELECT name, destination FROM mapping WHERE paused", ()))
-
     # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def find_mapping(self, name: str, destination: str) -> int | None:
@@ -257,57 +253,6 @@ class Ledger:
         self._write(
             "UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?",
             (signed(root.inode), signed(root.filesystem), mapping),
-        )
-
-    def hold(self, mapping: int) -> Hold | None:
-        """The hold on this mapping's deletes."""
-        row = self._read("SELECT hold_kind, hold_since_ns, hold_message FROM mapping WHERE id=?", (mapping,)).fetchone()
-        return None if row[0] is None else Hold(HoldKind(row[0]), row[1], row[2])
-
-    def set_hold(self, mapping: int, hold: Hold | None) -> None:
-        """Hold this mapping's deletes, or release them with None."""
-        kind, since, message = (hold.kind.value, hold.since_ns, hold.message) if hold else (None, None, None)
-        self._write(
-            "UPDATE mapping SET hold_kind=?, hold_since_ns=?, hold_message=? WHERE id=?",
-            (kind, since, message, mapping),
-        )
-
-    def discarding(self, mapping: int) -> bool:
-        """Whether a person discarded this mapping's deletes, and not all that is gone has been forgotten yet."""
-        return bool(self._read("SELECT discarding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
-
-    def set_discarding(self, mapping: int, *, discarding: bool) -> None:
-        """Remember that a person discarded this mapping's deletes, until all that is gone has been forgotten."""
-        self._write("UPDATE mapping SET discarding=? WHERE id=?", (int(discarding), mapping))
-
-    def approved(self, mapping: int) -> list[tuple[str, int, bool]]:
-        """What a person allowed to be deleted and is not deleted yet.
-
-        Returns:
-            Each path, how many files, and whether it is a file that was changed at the server.
-        """
-        if self._db.version < APPROVED_SINCE:
-            return []
-        found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
-        return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
-
-    def set_approved(self, mapping: int, path: str, files: int, *, changed: bool = False) -> None:
-        """Remember that a person allowed so many files to be deleted at a path; 0: none any more."""
-        if files:
-            values = (mapping, os.fsencode(path), int(changed), files)
-            self._write("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", values)
-        else:
-            sql = "DELETE FROM approved WHERE mapping=? AND path=? AND changed=?"
-            self._write(sql, (mapping, os.fsencode(path), int(changed)))
-
-    def paused(self, mapping: int) -> bool:
-        """Whether a person paused this mapping."""
-        return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
-
-    def set_paused(self, mapping: int, *, paused: bool) -> None:
-        """Remember that a person paused or resumed this mapping, wherever it publishes to."""
-        self._write(
-            "UPDATE mapping SET paused=? WHERE name=(SELECT name FROM mapping WHERE id=?)", (int(paused), mapping)
         )
 
     # ── entries ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -94,7 +94,7 @@ class Mirror:
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self.removals.absent.knows, self.waits.look_at)
         self.takeovers = Takeovers(self.site)
         self.takeovers.take_leftovers(self.intents)
-        self.paused = ledger.paused(mapping_id)
+        self.paused = ledger.decisions.paused(mapping_id)
         self._going = False
         self.watcher = WatchReport("none", None, "", 0)
         self.inherited = set(queue.running(spec.name))
@@ -497,7 +497,7 @@ class Mirror:
     def pause(self, *, paused: bool) -> None:
         """A person wants nothing more to be started, or wants it to go on."""
         self.paused = paused
-        self.ledger.set_paused(self.id, paused=paused)
+        self.ledger.decisions.set_paused(self.id, paused=paused)
         self._suspend()
 
     @property

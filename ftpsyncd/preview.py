@@ -95,7 +95,7 @@ class _Plan:
         self._spec = spec
         self._ledger = ledger
         self._id = mapping_id
-        self._hold_before = ledger.hold(mapping_id)
+        self._hold_before = ledger.decisions.hold(mapping_id)
         self._cut_off: frozenset[str] = frozenset()
         """Temporary files that an earlier pass, or daemon, may have left at the server."""
         self._beyond = ""
@@ -108,7 +108,7 @@ class _Plan:
             silence = f"the disk of {self._spec.local} has not answered for {patience.ANSWER_S:g} s"
             yield self._nothing("", silence)
             return
-        if self._ledger.paused(self._id):
+        if self._ledger.decisions.paused(self._id):
             why = f"a person paused it; `ftpsyncd resume {self._spec.name}`, while the daemon runs, goes on"
             yield Planned(self._spec.name, "paused", "", 0, why)
         rehearsal = Rehearsal(self._spec, self._id, self._ledger, account)

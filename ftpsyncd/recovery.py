@@ -43,7 +43,7 @@ def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[
         kept = set_aside(path, now)
         ledger = Ledger(path, keep_history_s=keep_history_s)
         for name, destination in _paused_in(kept):
-            ledger.set_paused(ledger.mapping(name, destination), paused=True)
+            ledger.decisions.set_paused(ledger.mapping(name, destination), paused=True)
         ledger.commit()
         return ledger, f"{damage.message}; it is kept as {kept} and a new one was begun: {_BEGUN_ANEW}"
 
@@ -94,6 +94,6 @@ def _paused_in(path: Path) -> list[tuple[str, str]]:
     """Name and destination of the mappings that a person paused, as far as a damaged ledger tells."""
     try:
         with Ledger(path, read_only=True) as damaged:
-            return damaged.paused_mappings()
+            return damaged.decisions.paused_mappings()
     except LedgerError:
         return []

@@ -98,16 +98,16 @@ class Removals:
     """The absences, holds and deletes of one mapping."""
 
     def __init__(self, site: Site) -> None:
-        approved = site.ledger.approved(site.id)
+        approved = site.ledger.decisions.approved(site.id)
         self.absent = Deletes(
             {path: files for path, files, changed in approved if not changed},
-            lambda path, files: site.ledger.set_approved(site.id, path, files),
+            lambda path, files: site.ledger.decisions.set_approved(site.id, path, files),
         )
         self.forgotten: Callable[[str], None] = lambda _path: None
         """Is told what a person wants to stay at the server although it is gone here."""
         self._after_pass: set[str] = set()
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
-        self.hold = site.ledger.hold(site.id)
+        self.hold = site.ledger.decisions.hold(site.id)
         self.missing = ""
         """Why the source cannot be read; empty if it can."""
         self._site = site
@@ -121,7 +121,7 @@ class Removals:
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._discarded = -math.inf
         """What was gone by then (monotonic) is dropped from the ledger instead of being deleted at the server."""
-        self._discarding = site.ledger.discarding(site.id)
+        self._discarding = site.ledger.decisions.discarding(site.id)
         """Not all of it has been dropped yet. The ledger says so, too: the decision is for good, whatever happens."""
         self._discards_unseen = self._discarding
         """So is, until the pass ends, what is found gone later: it may have been gone by then."""
@@ -252,7 +252,7 @@ class Removals:
 
     def _keep_discarding(self, *, discarding: bool) -> None:
         self._discarding = discarding
-        self._site.ledger.set_discarding(self._site.id, discarding=discarding)
+        self._site.ledger.decisions.set_discarding(self._site.id, discarding=discarding)
 
     def _same_source(self) -> bool:
         """Whether everything is mounted as it was when it was published."""
@@ -470,7 +470,7 @@ class Removals:
         files = len(changed)
         self._decided.update(changed)
         for path in changed:
-            site.ledger.set_approved(site.id, path, 1, changed=True)
+            site.ledger.decisions.set_approved(site.id, path, 1, changed=True)
             site.ledger.failures.clear(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
@@ -524,13 +524,13 @@ class Removals:
     def _undecide(self, path: str) -> None:
         if path in self._decided:
             self._decided.discard(path)
-            self._site.ledger.set_approved(self._site.id, path, 0, changed=True)
+            self._site.ledger.decisions.set_approved(self._site.id, path, 0, changed=True)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.
         message = one_line(message)
         self.hold = Hold(kind, at.wall_ns, message)
-        self._site.ledger.set_hold(self._site.id, self.hold)
+        self._site.ledger.decisions.set_hold(self._site.id, self.hold)
         self._site.tell(EventKind.HELD, message=message, at_ns=at.wall_ns)
 
     def _release(self, why: str) -> None:
@@ -538,7 +538,7 @@ class Removals:
         # What was withheld is looked at again: nobody else would before the next scan.
         for path in self.absent.paths:
             self._site.dirty.mark(path, 0.0)
-        self._site.ledger.set_hold(self._site.id, None)
+        self._site.ledger.decisions.set_hold(self._site.id, None)
         self._site.tell(EventKind.RELEASED, message=why)
 
 

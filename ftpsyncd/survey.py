@@ -216,8 +216,8 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
     if ledger is not None and mapping_id is not None:
         files, size, last = ledger.totals(mapping_id)
         retrying, parked, changed = ledger.failures.counts(mapping_id)
-        hold = ledger.hold(mapping_id)
-        if not missing and ledger.paused(mapping_id):
+        hold = ledger.decisions.hold(mapping_id)
+        if not missing and ledger.decisions.paused(mapping_id):
             message = f"paused by a person; `ftpsyncd resume {spec.name}`, while the daemon runs, goes on"
         if changed:
             state, message = MappingState.HELD, changed_message(spec.name, changed)

@@ -46,7 +46,7 @@ def filled(path: Path) -> Path:
     """A ledger of some pages, closed in order."""
     with Ledger(path) as ledger:
         fill(ledger, ledger.mapping("gallery", "here"), 2000)
-        ledger.set_paused(ledger.mapping("shop", "there"), paused=True)
+        ledger.decisions.set_paused(ledger.mapping("shop", "there"), paused=True)
     return path
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
         shop = ledger.find_mapping("shop", "there")
         if how == "noise":
             assert shop is not None, "what a person paused stays paused, where that can still be read"
-            assert ledger.paused(shop)
+            assert ledger.decisions.paused(shop)
     again, notice = open_for_work(filled, keep_history_s=0, now=NOW)
     again.close()
     assert notice == ""

@@ -110,7 +110,7 @@ def test_a_hold_and_its_release_have_receipts(story: Story):
 
 def test_names_that_are_no_text_do_not_stop_a_hold(story: Story):
     story.mirror.removals._put_on_hold(HoldKind.REPLACED_SOURCE, "d\udcff was mounted\n", AT)
-    hold = story.ledger.hold(story.id)
+    hold = story.ledger.decisions.hold(story.id)
     assert hold is not None
     assert hold.message == r"d\xff was mounted\n"
     assert receipts(story.ledger)[0].message == hold.message

@@ -228,30 +228,30 @@ def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
 
 
 def test_a_hold_is_kept_until_it_is_released(ledger: Ledger, mapping: int):
-    assert ledger.hold(mapping) is None
+    assert ledger.decisions.hold(mapping) is None
     hold = Hold(HoldKind.MASS_DELETE, NS, "51 files were deleted at once")
-    ledger.set_hold(mapping, hold)
-    assert ledger.hold(mapping) == hold
-    ledger.set_hold(mapping, None)
-    assert ledger.hold(mapping) is None
+    ledger.decisions.set_hold(mapping, hold)
+    assert ledger.decisions.hold(mapping) == hold
+    ledger.decisions.set_hold(mapping, None)
+    assert ledger.decisions.hold(mapping) is None
 
 
 def test_a_pause_is_kept(ledger: Ledger, mapping: int):
-    assert not ledger.paused(mapping)
-    ledger.set_paused(mapping, paused=True)
-    assert ledger.paused(mapping)
-    ledger.set_paused(mapping, paused=False)
-    assert not ledger.paused(mapping)
+    assert not ledger.decisions.paused(mapping)
+    ledger.decisions.set_paused(mapping, paused=True)
+    assert ledger.decisions.paused(mapping)
+    ledger.decisions.set_paused(mapping, paused=False)
+    assert not ledger.decisions.paused(mapping)
 
 
 def test_a_pause_is_that_of_the_name_wherever_it_publishes_to(ledger: Ledger):
     here, other = ledger.mapping("gallery", "here"), ledger.mapping("shop", "here")
-    ledger.set_paused(here, paused=True)
+    ledger.decisions.set_paused(here, paused=True)
     there = ledger.mapping("gallery", "there")
-    assert ledger.paused(there)
-    assert not ledger.paused(other)
-    ledger.set_paused(there, paused=False)
-    assert not ledger.paused(here)
+    assert ledger.decisions.paused(there)
+    assert not ledger.decisions.paused(other)
+    ledger.decisions.set_paused(there, paused=False)
+    assert not ledger.decisions.paused(here)
 
 
 def test_the_root_is_unknown_at_first(ledger: Ledger, mapping: int):
@@ -265,8 +265,8 @@ def test_everything_is_there_after_reopening(path: Path):
         ledger.failures.put(mapping, "b", failure())
         ledger.intend(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
         ledger.set_root(mapping, RootIdentity(2, UNSIGNED))
-        ledger.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
-        ledger.set_paused(mapping, paused=True)
+        ledger.decisions.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
+        ledger.decisions.set_paused(mapping, paused=True)
     with Ledger(path) as ledger:
         assert ledger.find_mapping("gallery", "here") == mapping
         assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
@@ -274,8 +274,8 @@ def test_everything_is_there_after_reopening(path: Path):
         assert ledger.failures.of(mapping, "b") == failure()
         assert ledger.intents(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
         assert ledger.root(mapping) == RootIdentity(2, UNSIGNED)
-        assert ledger.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
-        assert ledger.paused(mapping)
+        assert ledger.decisions.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
+        assert ledger.decisions.paused(mapping)
 
 
 # ── Entries ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -141,7 +141,7 @@ def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> N
         removals = Removals(site._replace(spec=site.spec._replace(local=Path(local))))
         for _ in range(2):
             removals.source_present(RootIdentity(inode, 1), at(NOW))
-        assert removals.hold == story.ledger.hold(story.id)
+        assert removals.hold == story.ledger.decisions.hold(story.id)
         assert removals.hold is not None
         assert removals.hold.message.startswith(f"{local} is not the folder that was published before")
     assert [event.kind for event in story.events].count(EventKind.HELD) == 2

@@ -126,8 +126,8 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
         said = daemon.command(CommandName.DISCARD, mapping=None, server=None, path=None)
         assert said.startswith("gallery: ")
         with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
-            assert recorded.hold(mirror.id) is None
-            assert recorded.discarding(mirror.id)
+            assert recorded.decisions.hold(mirror.id) is None
+            assert recorded.decisions.discarding(mirror.id)
         let_go.set()
         monkeypatch.setattr(Ledger, "trouble", "its disk is full")
         said = daemon.command(CommandName.PAUSE, mapping=None, server=None, path=None)

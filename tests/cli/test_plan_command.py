@@ -88,12 +88,12 @@ def publish(
         for path in paths:
             ledger.put(mapping, path, Row(Kind.FILE, fingerprint, b"", 1))
         if held:
-            ledger.set_hold(mapping, Hold(HoldKind.MASS_DELETE, 1, "Too many."))
+            ledger.decisions.set_hold(mapping, Hold(HoldKind.MASS_DELETE, 1, "Too many."))
         if root:
             ledger.set_root(mapping, RootIdentity(root, root))
-        ledger.set_paused(mapping, paused=paused)
+        ledger.decisions.set_paused(mapping, paused=paused)
         for path, files in (approved or {}).items():
-            ledger.set_approved(mapping, path, files)
+            ledger.decisions.set_approved(mapping, path, files)
 
 
 def limit_deletes(config_file: Path, most: int) -> None:

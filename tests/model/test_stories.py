@@ -538,7 +538,7 @@ def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
         world.spec = world.spec._replace(deletes=DeletePolicy.KEEP)
         world.do(("restart",))
         world.do(("go_on", 30.0))
-        assert world._ledger.hold(world._mirror.id) is None
+        assert world._ledger.decisions.hold(world._mirror.id) is None
         assert world._ledger.totals(world._mirror.id).files == 0
         assert len(world._published()) == 4
     finally:
@@ -662,7 +662,7 @@ def test_what_got_other_names_while_nothing_ran_is_no_delete(deletes: DeletePoli
         assert world._mirror.removals.held == 0
         world.do(("online",))
         world.do(("go_on", 400.0))
-        assert world._ledger.hold(world._mirror.id) is None
+        assert world._ledger.decisions.hold(world._mirror.id) is None
         assert not [event for event in world.events if event.kind is EventKind.HELD]
         moved = [event for event in world.events if event.kind is EventKind.RENAMED]
         assert len(moved) == 3 * MAX_DELETES
@@ -826,7 +826,7 @@ def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: s
             else:
                 world.do(("delete_all",))
             world.do(("go_on", 30.0))
-            assert world._ledger.hold(world._mirror.id) is not None
+            assert world._ledger.decisions.hold(world._mirror.id) is not None
             world.do(("discard",))
             told = len(world.events)
             world.later(steps, ("crash",))
@@ -839,7 +839,7 @@ def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: s
                 world.do(op)
             assert set(world._published()) == {"1", "a/1", "a/2", "b/1"}, steps
             assert EventKind.HELD not in {event.kind for event in world.events[told:]}
-            assert world._ledger.hold(world._mirror.id) is None
+            assert world._ledger.decisions.hold(world._mirror.id) is None
             assert world._ledger.totals(world._mirror.id).files == (home == "another")
             # It is over: what is deleted now is deleted at the server.
             world.write("2", 20)
@@ -872,7 +872,7 @@ def test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer():
             assert not world._published(), steps
             assert EventKind.HELD not in {event.kind for event in world.events[told:]}, steps
             # It is over: files of the same names are protected like others.
-            assert not world._ledger.approved(world._mirror.id)
+            assert not world._ledger.decisions.approved(world._mirror.id)
             for path in ("1", "a/1", "a/2", "b/1"):
                 world.drop.make_folder(path.rpartition("/")[0])
                 world.write(path, 30)
@@ -895,7 +895,7 @@ def test_an_approval_is_over_when_the_files_are_back(ending: str):
         world.do(("offline",))
         for op in (("approve",), ("crash",), ("start",), ("write_all",), ("go_on", 30.0)):
             world.do(op)
-        assert not world._ledger.approved(world._mirror.id)
+        assert not world._ledger.decisions.approved(world._mirror.id)
         world.do(("online",))
         world.do(("go_on", 400.0))
         world.do(("delete_all",))
@@ -903,7 +903,7 @@ def test_an_approval_is_over_when_the_files_are_back(ending: str):
         world.do(("start",))
         world.do(("go_on", 400.0))
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
-        assert world._ledger.hold(world._mirror.id) is not None
+        assert world._ledger.decisions.hold(world._mirror.id) is not None
     finally:
         world.close()
 
@@ -924,7 +924,7 @@ def test_a_reload_begins_no_new_minute_for_deletes():
         delete(world, "a/2", "b/1")
         world.do(("go_on", 15.0))
         assert world._published().keys() == {"a/2", "b/1"}
-        hold = world._ledger.hold(world._mirror.id)
+        hold = world._ledger.decisions.hold(world._mirror.id)
         assert hold is not None
         assert "2 files were deleted at once, and 2 in the minute before" in hold.message
         world.do(("approve",))
@@ -942,7 +942,7 @@ def test_deletes_that_a_reload_takes_back_are_not_counted_twice():
         for op in (("go_on", 15.0), ("exclude", ("nothing",)), ("go_on", 15.0), ("online",), ("go_on", 60.0)):
             world.do(op)
         assert world._published().keys() == {"a/2", "b/1"}
-        assert world._ledger.hold(world._mirror.id) is None
+        assert world._ledger.decisions.hold(world._mirror.id) is None
     finally:
         world.close()
 
@@ -979,10 +979,10 @@ def test_an_approval_of_what_is_no_longer_ours_is_over():
         world.do(("go_on", 30.0))
         world.do(("offline",))
         world.do(("approve",))
-        assert {path for path, _, _ in world._ledger.approved(world._mirror.id)} == {"1", "a/1", "a/2", "b/1"}
+        assert {path for path, _, _ in world._ledger.decisions.approved(world._mirror.id)} == {"1", "a/1", "a/2", "b/1"}
         world.do(("exclude", ("a/",)))
         world.do(("go_on", 30.0))
-        assert {path for path, _, _ in world._ledger.approved(world._mirror.id)} == {"1", "b/1"}
+        assert {path for path, _, _ in world._ledger.decisions.approved(world._mirror.id)} == {"1", "b/1"}
     finally:
         world.close()
 
@@ -1017,7 +1017,7 @@ def test_an_approved_delete_of_a_changed_file_outlives_a_crash():
         world.do(("start",))
         world.do(("go_on", 400.0))
         assert "1" not in world._published()
-        assert not world._ledger.approved(world._mirror.id)
+        assert not world._ledger.decisions.approved(world._mirror.id)
     finally:
         world.close()
 

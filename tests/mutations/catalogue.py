@@ -345,7 +345,7 @@ MUTATIONS = (
         "G4",
         "an approval is forgotten when the daemon dies",
         "removals.py",
-        "            lambda path, files: site.ledger.set_approved(site.id, path, files),\n",
+        "            lambda path, files: site.ledger.decisions.set_approved(site.id, path, files),\n",
         "",
         f"{STORIES}::test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer",
     ),

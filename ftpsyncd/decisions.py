@@ -1,0 +1,88 @@
+"""What people decided about a mapping, or are to decide: holds, discards, approvals, pauses.
+
+In: decisions, from `removals` and `mirror`. Out: the same, after a restart. Used through `ledger.Ledger.decisions`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from ftpsyncd.database import Cursor
+from ftpsyncd.model import Hold, HoldKind
+
+
+class Decisions:
+    """The decisions in a ledger.
+
+    Args:
+        write: one statement in the ledger's transaction.
+        read: a query that sees what was written.
+        has_approvals: the ledger is new enough to keep them.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str, Sequence[object]], Cursor],
+        read: Callable[[str, Sequence[object]], Cursor],
+        *,
+        has_approvals: bool,
+    ) -> None:
+        self._write = write
+        self._read = read
+        self._has_approvals = has_approvals
+
+    def hold(self, mapping: int) -> Hold | None:
+        """The hold on this mapping's deletes."""
+        row = self._read("SELECT hold_kind, hold_since_ns, hold_message FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return None if row[0] is None else Hold(HoldKind(row[0]), row[1], row[2])
+
+    def set_hold(self, mapping: int, hold: Hold | None) -> None:
+        """Hold this mapping's deletes, or release them with None."""
+        kind, since, message = (hold.kind.value, hold.since_ns, hold.message) if hold else (None, None, None)
+        self._write(
+            "UPDATE mapping SET hold_kind=?, hold_since_ns=?, hold_message=? WHERE id=?",
+            (kind, since, message, mapping),
+        )
+
+    def discarding(self, mapping: int) -> bool:
+        """Whether a person discarded this mapping's deletes, and not all that is gone has been forgotten yet."""
+        return bool(self._read("SELECT discarding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_discarding(self, mapping: int, *, discarding: bool) -> None:
+        """Remember that a person discarded this mapping's deletes, until all that is gone has been forgotten."""
+        self._write("UPDATE mapping SET discarding=? WHERE id=?", (int(discarding), mapping))
+
+    def approved(self, mapping: int) -> list[tuple[str, int, bool]]:
+        """What a person allowed to be deleted and is not deleted yet.
+
+        Returns:
+            Each path, how many files, and whether it is a file that was changed at the server.
+        """
+        if not self._has_approvals:
+            return []
+        found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
+        return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
+
+    def set_approved(self, mapping: int, path: str, files: int, *, changed: bool = False) -> None:
+        """Remember that a person allowed so many files to be deleted at a path; 0: none any more."""
+        if files:
+            values = (mapping, os.fsencode(path), int(changed), files)
+            self._write("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", values)
+        else:
+            sql = "DELETE FROM approved WHERE mapping=? AND path=? AND changed=?"
+            self._write(sql, (mapping, os.fsencode(path), int(changed)))
+
+    def paused(self, mapping: int) -> bool:
+        """Whether a person paused this mapping."""
+        return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_paused(self, mapping: int, *, paused: bool) -> None:
+        """Remember that a person paused or resumed this mapping, wherever it publishes to."""
+        self._write(
+            "UPDATE mapping SET paused=? WHERE name=(SELECT name FROM mapping WHERE id=?)", (int(paused), mapping)
+        )
+
+    def paused_mappings(self) -> list[tuple[str, str]]:
+        """Name and destination of all mappings that a person paused."""
+        return list(self._read("SELECT name, destination FROM mapping WHERE paused", ()))
