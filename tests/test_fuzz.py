@@ -263,7 +263,7 @@ def test_a_surprise_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_reply: Reply) -> int:
         raise IndexError
 
-    monkeypatch.setattr(replies, "parse_epsv", broken)
+    monkeypatch.setattr(facts, "parse_epsv", broken)
     assert not issubclass(IndexError, FtpsyncdError)
     with pytest.raises(IndexError):
         fuzz_replies(REPLIES[5], 1)
