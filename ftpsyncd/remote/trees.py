@@ -5,7 +5,7 @@ within itself ends, and a link is neither followed nor deleted through. Everythi
 while the results are taken, and stops when they are not.
 
 Errors of one name are results. What ends the connection is raised, but for a local file that cannot be written: the
-others come over another connection.
+others come over another connection; so does what this one has no data connections for any more, once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import unicodedata
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
@@ -29,6 +30,8 @@ from ftpsyncd.errors import (
     LocalUnwritableError,
     NameRefusedError,
     NotFoundError,
+    ServerUnavailableError,
+    TransferFailedError,
 )
 from ftpsyncd.model import Kind, basename, parent, remote_join
 from ftpsyncd.quoting import named
@@ -40,6 +43,8 @@ DEEPEST = 100
 """Levels below the directory that was asked for; more are taken for a directory that is listed within itself."""
 TOO_DEEP_MAX = 10
 """So many directories beyond `DEEPEST` end the walk: with two in each, the hundred levels would never be done."""
+_T = TypeVar("_T")
+
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TEMPORARY = re.compile(r".+\.[0-9a-f]{8}" + re.escape(names.SUFFIX), re.DOTALL)
 
@@ -199,17 +204,37 @@ class Fetching:
                 elif _TEMPORARY.fullmatch(entry.name):
                     yield TreeResult(path, Step.SKIPPED, note="the temporary file of an upload")
                 else:
-                    yield self._file(path, into, entry, landed)
+                    yield self._once_more(partial(self._file, path, into, entry, landed))
             except FtpsyncdError as error:
                 if not (self.session.usable or _fails_alone(error)):
                     raise
                 yield TreeResult(path, Step.FAILED, error=error)
 
+    def _once_more(self, do: Callable[[], _T]) -> _T:
+        """Do something, if need be over another connection.
+
+        A server that has forgotten the TLS session of this one refuses all its data connections from then on (425), and
+        is there all the same.
+        """
+        try:
+            return do()
+        except TransferFailedError as error:
+            if self.session.usable:
+                raise
+            self.session = self._another(error)
+        return do()
+
+    def _another(self, lost: TransferFailedError) -> RemoteSession:
+        try:
+            return self.ready()
+        except ServerUnavailableError:
+            raise lost from None
+
     def _directory(
         self, remote: str, into: Directory, name: str, depth: int, landed: set[tuple[int, int]]
     ) -> Iterator[TreeResult]:
         self.depth.check(remote, depth)
-        listing = _listing(self.session, remote)
+        listing = self._once_more(lambda: _listing(self.session, remote))
         _distinct(into, name, landed)
         with into.entered(name) as below:
             _land(into, name, landed)

@@ -30,7 +30,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def ftp(remote):
-    with Ftp(remote.connect()) as ftp:
+    with Ftp(remote.connect(), again=remote.connect) as ftp:
         yield ftp
 
 

@@ -15,6 +15,7 @@ from ftpsyncd.errors import (
     NameRefusedError,
     ProtocolError,
     ServerUnavailableError,
+    TransferFailedError,
     VerificationError,
 )
 from ftpsyncd.remote import Ftp, Step, transfer
@@ -399,3 +400,31 @@ class TestContinuing:
                 ftp.download("/f", target / "f")
             assert part.read_bytes() == held == self.CONTENT[: len(held)]
             assert stat.S_IMODE(part.stat().st_mode) & 0o111 == 0
+
+
+def tree(path: str) -> list[str]:
+    return mlsd("b") if path.endswith("d") else [*mlsd("a"), "type=dir;modify=20200101000000; d"]
+
+
+@pytest.mark.parametrize("verb", ["RETR", "MLSD"])
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_a_tree_is_fetched_over_another_connection_where_one_has_no_data_connections_any_more(target, verb, refusals):
+    with Hostile(tree) as server:
+        usual = server.script[verb]
+        # The directory itself is listed before anything is made here.
+        first = [usual] if verb == "MLSD" else []
+        refused = ["425 Unable to build data connection: Operation not permitted"] * refusals
+        server.script[verb] = [*first, *refused, usual, usual]
+        with Ftp(connected(server).session, again=Account(server.spec(), timeouts=QUICK)) as ftp:
+            if refusals == 1:
+                assert {result.error for result in ftp.download_tree("/t", target)} == {None}
+                assert everything(target) == {"a", "d", "d/b"}
+            else:
+                with pytest.raises(TransferFailedError, match="425"):
+                    list(ftp.download_tree("/t", target))
+
+
+def test_without_another_connection_the_first_refusal_is_told(target):
+    refused = pytest.raises(TransferFailedError, match="425 No")
+    with Hostile(tree, RETR="425 No.") as server, connected(server) as ftp, refused:
+        list(ftp.download_tree("/t", target))
