@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,8 +19,7 @@ from ftpsyncd.errors import ConfigError
 from ftpsyncd.service import Service
 from ftpsyncd.starting import DISKS_S, Wish, Wishes
 from ftpsyncd.status import DaemonStatus, MappingState, Status
-
-Told = Callable[[], list[str]]
+from tests.supervisor import Told, supervised
 
 
 class Fake:
@@ -52,20 +50,8 @@ class Fake:
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """What systemd was told since the last time, without the status line."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(0)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-
-        def read() -> list[str]:
-            found = []
-            while True:
-                try:
-                    found.append(supervisor.recv(65536).decode())
-                except BlockingIOError:
-                    return [line for line in found if not line.startswith("STATUS=")]
-
-        yield read
+    with supervised(tmp_path, monkeypatch) as read:
+        yield lambda: [line for line in read() if not line.startswith("STATUS=")]
 
 
 def test_ready_is_said_once_and_when_every_watcher_is_up(told: Told) -> None:

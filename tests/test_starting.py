@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,6 +14,7 @@ from loguru import logger
 from ftpsyncd import patience, starting
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.starting import Start, Wish, Wishes
+from tests.supervisor import Told, supervised
 from tests.waiting import until
 
 
@@ -34,22 +34,10 @@ class Hanging:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """What systemd was told since the last time."""
     monkeypatch.setattr(patience, "ANSWER_S", 0.05)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
-        supervisor.bind(str(tmp_path / "notify"))
-        supervisor.settimeout(0)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-
-        def read() -> list[str]:
-            found = []
-            while True:
-                try:
-                    found.append(supervisor.recv(65536).decode())
-                except BlockingIOError:
-                    return found
-
+    with supervised(tmp_path, monkeypatch) as read:
         yield read
 
 

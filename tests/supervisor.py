@@ -1,0 +1,31 @@
+"""systemd's end of the notify socket, for tests of what a service tells it (sd_notify(3))."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+Told = Callable[[], list[str]]
+
+
+@contextmanager
+def supervised(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """Be what a service is started by; yields what returns the messages since the last time."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(directory / "notify"))
+        supervisor.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(directory / "notify"))
+
+        def read() -> list[str]:
+            found = []
+            while True:
+                try:
+                    found.append(supervisor.recv(65536).decode())
+                except BlockingIOError:
+                    return found
+
+        yield read
