@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from ftpsyncd.core import names
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     ChangedAtServerError,
@@ -148,7 +148,9 @@ def _move(session: RemoteSession, source: str, trash: str) -> Did:
 
 def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError | None:
     """What speaks against deleting: the server shows something else than we published. Silence does not."""
-    if not delete.sizes or there is None or (there.kind is Kind.FILE and there.size in {None, *delete.sizes}):
+    if not delete.sizes or there is None:
+        return None
+    if there.kind is Kind.FILE and any(sizes.fits(there.size, size) for size in delete.sizes):
         return None
     if there.kind is Kind.FILE and delete.exposed and delete.exposed.may_have_left(there.size, there.mtime_s):
         return None

@@ -9,6 +9,7 @@ import io
 import threading
 from collections.abc import Callable, Sequence
 
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import FtpsyncdError, RemoteError
 from ftpsyncd.lastlook import Folder, open_planned, require_same
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
@@ -97,7 +98,7 @@ class Existing:
                 if self._is_our_part(session, upload, there) or _is_of_another_content(there, upload):
                     return None
                 return Done(upload, Did.KEPT, upload.fingerprint)
-            if (there.size, there.mtime_s) == (upload.fingerprint.size, upload.fingerprint.mtime_ns // 10**9):
+            if _is(there, upload.fingerprint):
                 # Under this name it may be another file, which would be deleted with this one.
                 session.assure(self._remote(upload.mapping, upload.path))
                 return Done(upload, Did.ADOPTED, upload.fingerprint)
@@ -112,7 +113,7 @@ class Existing:
         session.assure(remote)
         # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
         seen = session.stat(remote)
-        if seen is None or seen.kind is not Kind.FILE or seen.size not in {None, upload.fingerprint.size}:
+        if seen is None or seen.kind is not Kind.FILE or not sizes.fits(seen.size, upload.fingerprint.size):
             return None
         session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
         return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
@@ -147,8 +148,12 @@ class Existing:
 
 def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:
     """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
-    seen = (there.size, there.mtime_s)
-    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)
+    return next((each for each in brought if _is(there, each)), None)
+
+
+def _is(there: RemoteEntry, brought: Fingerprint) -> bool:
+    """Whether a file at the server is a local one, by size and date."""
+    return there.mtime_s == brought.mtime_ns // 10**9 and sizes.tells(there.size, brought.size)
 
 
 def _is_of_another_content(there: RemoteEntry, upload: Upload) -> bool:
@@ -161,7 +166,9 @@ def _is_of_another_content(there: RemoteEntry, upload: Upload) -> bool:
         return False
     if there.kind is not Kind.FILE or not exposed.dates(there.mtime_s):
         return False
-    return exposed.may_have_left(there.size, there.mtime_s) or there.size in {each.size for each in upload.ours}
+    return exposed.may_have_left(there.size, there.mtime_s) or any(
+        sizes.tells(there.size, each.size) for each in upload.ours
+    )
 
 
 def swept(there: RemoteEntry, sweep: Sweep, *, hidden: bool) -> Did | Fingerprint:
@@ -181,7 +188,7 @@ def swept(there: RemoteEntry, sweep: Sweep, *, hidden: bool) -> Did | Fingerprin
         return ours
     if exposed is not None and exposed.dates(there.mtime_s):
         # One that is whole may not have been given its date any more.
-        whole = next((each for each in sweep.fingerprints if there.size == each.size), None)
+        whole = next((each for each in sweep.fingerprints if sizes.tells(there.size, each.size)), None)
         if whole is not None:
             return whole
         if exposed.may_have_left(there.size, there.mtime_s):

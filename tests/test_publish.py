@@ -15,6 +15,7 @@ import pytest
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    ChangedAtServerError,
     FileChangedError,
     LocalUnreadableError,
     NameRefusedError,
@@ -186,6 +187,42 @@ def test_a_trash_that_is_said_to_hold_everything_is_not_searched_for_ever(
     [failed] = worker.does(Delete(M, "a", names.trash(BASE, "2024-05-01", "a")))
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, AlreadyExistsError)
+
+
+def counts_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server in memory tell sizes as if each file had 5,000,000,000 bytes, of which it can count 705,032,704."""
+    stat = MemorySession.stat
+
+    def counted(session: MemorySession, path: str) -> RemoteEntry | None:
+        entry = stat(session, path)
+        return None if entry is None else entry._replace(size=5_000_000_000 % 2**32)
+
+    monkeypatch.setattr(MemorySession, "stat", counted)
+
+
+@pytest.mark.parametrize("trash", ["", names.trash(BASE, "2024-05-01", "a")], ids=["deleted", "to the trash"])
+@pytest.mark.parametrize("known", [5_000_000_000, 5_000_000_001])
+def test_a_large_file_is_known_again_at_a_server_that_counts_in_32_bits(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, known: int, trash: str
+):
+    counts_in_32_bits(monkeypatch)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"much", 1)
+    (outcome,) = worker.does(Delete(M, "a", trash, (known,)))
+    if known == 5_000_000_000:
+        assert did([outcome]) == [Did.TRASHED if trash else Did.DELETED]
+    else:
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, ChangedAtServerError)
+
+
+def test_a_large_file_is_adopted_at_a_server_that_counts_in_32_bits(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    counts_in_32_bits(monkeypatch)
+    with (worker.local / "a").open("wb") as file:
+        file.truncate(5_000_000_000)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"much", seen.mtime_ns // 10**9)
+    worker.server.fail("STOR", NameRefusedError("No."))
+    assert did(worker.does(Upload(M, "a", seen))) == [Did.ADOPTED]
 
 
 @pytest.mark.parametrize("name", ["b", "b\nb"], ids=["fine", "one that cannot be asked for"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from ftpsyncd.core import sizes
 from ftpsyncd.model import Kind, Row
 
 
@@ -45,7 +46,7 @@ def judge(row: Row | None, seen: Seen | None) -> Drift | None:
         return Drift.MISSING
     if row.kind is not seen.kind:
         return Drift.WRONG_KIND
-    if row.kind is Kind.FILE and seen.size not in {None, row.fingerprint.size}:
+    if row.kind is Kind.FILE and not sizes.fits(seen.size, row.fingerprint.size):
         return Drift.WRONG_SIZE
     return None
 

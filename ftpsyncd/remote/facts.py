@@ -12,6 +12,7 @@ import calendar
 import re
 import time
 
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import ProtocolError
 from ftpsyncd.remote.replies import Reply
 
@@ -67,20 +68,10 @@ def parse_size(reply: Reply) -> int | None:
     return int(match[1]) if reply.code == 213 and match else None
 
 
-_COUNTED = 2**32
-"""Sizes after which a server begins again that counts in 32 bits."""
-
-
 def tells_size(reply: Reply, size: int) -> bool:
-    """Whether the answer to SIZE is this number of bytes, as a server with sizes of 32 bits may tell it, too.
-
-    From 2 GiB on, such a number is negative, or begins anew after 4 GiB. An empty file is not taken for one of 4 GiB.
-    """
+    """Whether the answer to SIZE is this number of bytes (`sizes.tells`)."""
     match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})\s*", reply.lines[-1])
-    if reply.code != 213 or not match:
-        return False
-    told = int(match[1])
-    return told == size or (told != 0 and abs(told) < _COUNTED <= 2 * size and (told - size) % _COUNTED == 0)
+    return reply.code == 213 and match is not None and sizes.tells(int(match[1]), size)
 
 
 def parse_time(stamp: bytes) -> int | None:

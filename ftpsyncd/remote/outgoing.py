@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ftpsyncd.core import names
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     FtpsyncdError,
     InUseError,
@@ -368,7 +368,7 @@ def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -
     if type(failure) not in trials.FORBIDDEN or upload.alone or session.renames or not session.usable:
         return False
     there, comes = session.stat_many([upload.job.path, upload.temporary])
-    if comes is None or comes.kind is not Kind.FILE or comes.size not in {None, upload.job.size}:
+    if comes is None or comes.kind is not Kind.FILE or not sizes.fits(comes.size, upload.job.size):
         return False
     if there is not None and there.kind is not Kind.FILE:
         return False

@@ -12,7 +12,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from ftpsyncd.core import names
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
@@ -180,7 +180,7 @@ def unclear(session: Session, source: str, target: str, size: int, reply: Reply)
             old, new = session.stat_many([source, target])
     except RemoteError as error:
         return error
-    if old is None and new is not None and new.size in {None, size}:
+    if old is None and new is not None and sizes.fits(new.size, size):
         session.renames = session.profile.renamed = True
         return None
     return ProtocolError(f"The server answers RNTO with: {reply.text}", reply=reply.text)

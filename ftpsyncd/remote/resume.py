@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from ftpsyncd.core import names
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import FileChangedError, VerificationError
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, hashes, renaming, trials
@@ -85,7 +85,9 @@ def _kept(session: Session, job: PublishJob, there: int) -> Kept:
     if profile.resuming is Resuming.REST:
         # Inside the file: beyond its end some servers put zeros.
         return Kept(there - REPEATED, Resuming.REST)
-    return Kept(there, Resuming.APPE) if profile.resuming is Resuming.APPE else NOTHING
+    # Behind more than the server tells, what is appended would be in the wrong place, and the size would not show it.
+    appends = profile.resuming is Resuming.APPE and not sizes.may_be_more(there, job.size)
+    return Kept(there, Resuming.APPE) if appends else NOTHING
 
 
 def hash_ahead(session: Session, file: BinaryIO, digest: Any, size: int) -> None:

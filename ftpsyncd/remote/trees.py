@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ftpsyncd.core import names
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     FtpsyncdError,
@@ -245,7 +245,8 @@ class Fetching:
         same = (
             there is not None
             and stat.S_ISREG(there.st_mode)
-            and (there.st_size, int(there.st_mtime)) == (entry.size, entry.mtime_s)
+            and int(there.st_mtime) == entry.mtime_s
+            and sizes.tells(entry.size, there.st_size)
         )
         if same:
             _land(into, entry.name, landed)

@@ -14,6 +14,7 @@ EMPTY = Row(Kind.FILE, Fingerprint(0, 5, 7), b"", 1)
 FOLDER = Row(Kind.DIR, Fingerprint(0, 0, 8), b"", 1)
 MADE = Row(Kind.DIR, Fingerprint(0, 0, 0), b"", 1)
 DOUBTED = Row(Kind.FILE, Fingerprint(10, 0, 0), b"", 1)
+LARGE = Row(Kind.FILE, Fingerprint(5_000_000_000, 5, 7), b"", 1)
 DELETED = Row(Kind.FILE, Fingerprint(10, 5, 7).doubted(), b"", 1)
 
 TABLE = [
@@ -27,6 +28,9 @@ TABLE = [
     (FILE, Seen(Kind.FILE, 0), Drift.WRONG_SIZE),
     (EMPTY, Seen(Kind.FILE, 0), None),
     (FILE, Seen(Kind.FILE, None), None),
+    (LARGE, Seen(Kind.FILE, 5_000_000_000), None),
+    (LARGE, Seen(Kind.FILE, 5_000_000_000 - 2**32), None),
+    (LARGE, Seen(Kind.FILE, 5_000_000_000 - 2**32 - 1), Drift.WRONG_SIZE),
     (FILE, Seen(Kind.DIR, None), Drift.WRONG_KIND),
     (FILE, Seen(Kind.OTHER, None), Drift.WRONG_KIND),
     (FOLDER, Seen(Kind.DIR, None), None),

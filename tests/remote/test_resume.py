@@ -14,7 +14,7 @@ from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFa
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Profile, Resuming
-from ftpsyncd.remote.resume import REPEATED
+from ftpsyncd.remote.resume import REPEATED, take_over
 from ftpsyncd.remote.trials import CONTENT as TRIAL
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish, raiser
@@ -356,6 +356,16 @@ class TestAppended:
             (broken,) = publish(session, again())
             assert isinstance(broken.error, TransferFailedError)
             assert s.files == {}
+
+    @pytest.mark.parametrize(("way", "there"), [(Resuming.APPE, 0), (Resuming.REST, 2**30 - 2**20)])
+    def test_nothing_is_appended_to_what_may_be_more_than_is_told(self, way, there):
+        """5 GiB of the file, counted in 32 bits, are 1 GiB; REST names a byte, wherever the end is."""
+        with Resumable(SIZE=f"213 {2**30}") as server:
+            acc = account(server)
+            acc.profile.resuming, acc.profile.hashing = way, Hashing.NONE
+            with acc() as session:
+                kept = take_over(session, again()._replace(size=6 * 2**30))
+            assert kept.size == there
 
 
 def test_others_before_and_after_are_published_in_order():
