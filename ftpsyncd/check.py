@@ -30,8 +30,8 @@ from ftpsyncd.quoting import address, quote
 from ftpsyncd.remote.account import connect as connect_session
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.tls import tls_context
 from ftpsyncd.remote.trials import make_missing
-from ftpsyncd.remote.wire import tls_context
 from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode
 
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"

@@ -19,7 +19,8 @@ from ftpsyncd.remote import login
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.throttle import Throttle
-from ftpsyncd.remote.wire import Control, Timeouts, TlsContext, tls_context
+from ftpsyncd.remote.tls import TlsContext, tls_context
+from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, ServerSpec, TlsMode
 
 Word = TypeVar("Word", bound=StrEnum)

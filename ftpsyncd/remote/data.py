@@ -21,7 +21,8 @@ from typing import TypeVar
 from ftpsyncd.errors import DataUnreachableError, RemoteError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import FAILURES, Control, end_by_reset, hasten, keep_alive, translate, undelivered
+from ftpsyncd.remote.sockets import FAILURES, end_by_reset, hasten, keep_alive, translate, undelivered
+from ftpsyncd.remote.wire import Control
 
 T = TypeVar("T")
 _OF_THE_FILE = frozenset(

@@ -16,7 +16,7 @@ from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
 from ftpsyncd.remote import facts, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
-from ftpsyncd.remote.wire import TlsContext
+from ftpsyncd.remote.tls import TlsContext
 from ftpsyncd.specs import TlsMode
 
 if TYPE_CHECKING:

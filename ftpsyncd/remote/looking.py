@@ -44,6 +44,20 @@ def stat_many(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None
     return _sized(session, paths)
 
 
+def as_far_as_shown(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
+    """`stat_many`; empty if the server does not let us look.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    try:
+        return stat_many(session, paths)
+    except RemoteError:
+        if not session.usable:
+            raise
+        return []
+
+
 def _entries(session: Session, paths: Sequence[str], answers: Sequence[Reply]) -> list[RemoteEntry | None]:
     """What MLST has said; where that is a success without any facts, what there is else."""
     found: list[RemoteEntry | None] = []

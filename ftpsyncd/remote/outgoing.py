@@ -27,7 +27,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts, renaming, replies, resume, trials
+from ftpsyncd.remote import dating, facts, renaming, replies, resume, trials
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Dating, Paths, Resuming
 from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
@@ -138,35 +138,11 @@ def checks(session: Session, upload: Outgoing) -> list[tuple[str, bytes]]:
     way = session.profile.dating
     if way is None:
         # A server that takes the command for something else may say yes: read back once.
-        commands.append(("try", dating(session, _first_way(session), name, upload.job.mtime_s)))
+        commands.append(("try", dating.command(session, dating.first_way(session), name, upload.job.mtime_s)))
         commands.append(("shown", session.command("MDTM", name)))
     elif way is not Dating.NONE:
-        commands.append(("date", dating(session, way, name, upload.job.mtime_s)))
+        commands.append(("date", dating.command(session, way, name, upload.job.mtime_s)))
     return commands
-
-
-def dating(session: Session, way: Dating, path: str, mtime_s: int) -> bytes:
-    """The command that sets a date.
-
-    Args:
-        session: that says it.
-        way: not `Dating.NONE`.
-        path: of the file.
-        mtime_s: seconds since the epoch.
-    """
-    stamp = facts.format_time(mtime_s)
-    match way:
-        case Dating.MFMT | Dating.MDTM:
-            return session.command(f"{way.value} {stamp}", path)
-        case Dating.UTIME:
-            return session.command(f"SITE UTIME {stamp}", path)
-        case _:
-            return session.command("SITE UTIME", path, f" {stamp} {stamp} {stamp} UTC")
-
-
-def _first_way(session: Session) -> Dating:
-    """How a date is set by most of the servers that look like this one; `Session.set_time` tries the other ways."""
-    return Dating.MFMT if "MFMT" in session.profile.features else Dating.MDTM
 
 
 def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: Sequence[Reply]) -> None:
@@ -178,7 +154,7 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
             case "shown":
                 upload.dated = upload.dated and facts.shows_date(reply, upload.job.mtime_s)
                 if upload.dated:
-                    session.profile.dating = _first_way(session)
+                    session.profile.dating = dating.first_way(session)
             case _:
                 upload.dated = reply.good
     if upload.error is None and upload.kept.size:
@@ -188,9 +164,9 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
             upload.error = error
     # Asked for again: another session may have learned how since the commands were written.
     if upload.error is None and "date" not in verbs and not upload.dated and session.profile.dating is not Dating.NONE:
-        tried = _first_way(session) if "try" in verbs else None
+        tried = dating.first_way(session) if "try" in verbs else None
         with contextlib.suppress(RemoteError):  # a date is never fatal, and what comes next is never left out
-            upload.dated = session.set_time(upload.temporary, upload.job.mtime_s, tried=tried)
+            upload.dated = dating.set_time(session, upload.temporary, upload.job.mtime_s, tried=tried)
     if upload.error is None:
         # That it was found where it belongs.
         session.profile.paths = session.profile.paths or Paths.ABSOLUTE

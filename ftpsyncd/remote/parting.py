@@ -18,7 +18,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ftpsyncd.remote.wire import end_by_reset
+from ftpsyncd.remote.sockets import end_by_reset
 
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _INFO = getattr(socket, "TCP_INFO", None)

@@ -21,19 +21,15 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import (
     DataUnreachableError,
     FtpsyncdError,
-    NameNotSendableError,
-    NameRefusedError,
-    NotFoundError,
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import facts, looking, making, naming, reaching, renaming, replies, transfer, upload
+from ftpsyncd.remote import dating, looking, making, naming, reaching, removing, renaming, replies, transfer, upload
 from ftpsyncd.remote.data import ACTIVE_REMEDY
-from ftpsyncd.remote.outgoing import dating
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.remote.profile import Dating, lingers, reads_in_turn
+from ftpsyncd.remote.profile import lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT, Placed, Standing
 from ftpsyncd.remote.wire import Control
@@ -304,21 +300,7 @@ class Session:
 
     def remove_dir(self, path: str) -> bool:
         """See `port.RemoteSession.remove_dir`."""
-        self.account.moves += 1
-        reply = self.exchange([self.command("RMD", path)])[0]
-        if reply.good:
-            return True
-        error = self.error(reply, "RMD", path)
-        if not isinstance(error, NameRefusedError):
-            raise error
-        if replies.says_not_empty(reply, path, self.account.spec.encoding):
-            return False
-        there = self.stat(path)
-        if there is None:
-            return True
-        if there.kind is Kind.DIR and self.list_dir(path):
-            return False
-        raise error
+        return removing.directory(self, path)
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
@@ -326,53 +308,11 @@ class Session:
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""
-        verdicts: list[FtpsyncdError | None] = [None] * len(paths)
-        commands: list[tuple[int, bytes]] = []
-        for i, path in enumerate(paths):
-            try:
-                commands.append((i, self.command("DELE", path)))
-            except NameNotSendableError as error:
-                verdicts[i] = error
-        doubtful: list[int] = []
-        for (i, _), reply in zip(commands, self.exchange([c for _, c in commands]), strict=True):
-            if not reply.good:
-                refusal = self.error(reply, "DELE", paths[i])
-                if isinstance(refusal, NotFoundError):
-                    continue
-                verdicts[i] = refusal
-                if isinstance(refusal, NameRefusedError):
-                    doubtful.append(i)
-        # vsftpd says "Delete operation failed." for every reason: look which of them are there.
-        for i, entry in zip(doubtful, self._seen([paths[i] for i in doubtful]), strict=False):
-            if entry is None:
-                verdicts[i] = None
-        return verdicts
+        return removing.files(self, paths)
 
-    def _seen(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
-        """`stat_many`; empty if the server does not let us look."""
-        try:
-            return self.stat_many(paths)
-        except RemoteError:
-            if not self.usable:
-                raise
-            return []
-
-    def set_time(self, path: str, mtime_s: int, *, tried: Dating | None = None) -> bool:
-        """See `port.RemoteSession.set_time`. ``tried``: a way that was tried just now, in vain."""
-        known = self.profile.dating
-        if known is not None:
-            return known is not Dating.NONE and self.exchange([dating(self, known, path, mtime_s)])[0].good
-        for way in Dating:
-            if way in {Dating.NONE, tried} or (way is Dating.MFMT and "MFMT" not in self.profile.features):
-                continue
-            # A server that takes the command for something else may say yes: read back once.
-            said, shown = self.exchange([dating(self, way, path, mtime_s), self.command("MDTM", path)])
-            if said.good and facts.shows_date(shown, mtime_s):
-                self.profile.dating = way
-                return True
-        if mtime_s in facts.KEPT_EVERYWHERE and any(self._seen([path])):
-            self.profile.dating = Dating.NONE
-        return False
+    def set_time(self, path: str, mtime_s: int) -> bool:
+        """See `port.RemoteSession.set_time`."""
+        return dating.set_time(self, path, mtime_s)
 
     def noop(self) -> None:
         """See `port.RemoteSession.noop`."""

@@ -1,7 +1,7 @@
-"""The control line of a session: socket, TLS, commands out, replies in, and what failures of these mean.
+"""The control line of a session: socket, TLS, commands out, replies in.
 
-This module and `data` are the only ones that import `ssl`. `ftplib` is not used at all: its reader decodes, is
-unbounded and cannot tell several replies apart. `session` says commands here and asks for replies.
+`ftplib` is not used at all: its reader decodes, is unbounded and cannot tell several replies apart. `session` says
+commands here and asks for replies.
 
 Every failure leaves as a typed error. After one, the control line is ``broken``: what a later reply would answer can
 no longer be known.
@@ -12,25 +12,20 @@ Sources: RFC 959 §4, RFC 4217 (TLS).
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import re
 import select
 import socket
 import ssl
-import struct
-import termios
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError, TlsFileError
+from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.quoting import address
 from ftpsyncd.remote import hello
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
-from ftpsyncd.specs import ServerSpec
+from ftpsyncd.remote.sockets import FAILURES, end_by_reset, hasten, keep_alive, translate, undelivered
+from ftpsyncd.remote.tls import HANDSHAKES
 
 _CHUNK = 64 * 1024
 _QUEUE_MAX = 1000
@@ -39,6 +34,7 @@ _TICKET_CHECK_S = 60.0
 """A younger connection's ticket is not looked at: asking costs a quarter of a millisecond."""
 _TICKET_SHARE = 0.8
 """Of its lifetime, after which a ticket is not relied upon."""
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Timeouts(NamedTuple):
@@ -64,138 +60,6 @@ class Timeouts(NamedTuple):
         return self._replace(
             connect_s=min(self.connect_s, timeout_s), reply_s=timeout_s, final_s=max(self.final_s, timeout_s)
         )
-
-
-def translate(error: Exception, doing: str) -> RemoteError:
-    """The typed error for an exception of the socket or TLS layer.
-
-    Args:
-        error: any OSError (those of `ssl` and `socket` are), EOFError or ValueError (a closed or unwrapped socket).
-        doing: what was being done, as in "connecting to host:port".
-    """
-    match error:
-        case RemoteError():
-            return error
-        case ssl.SSLCertVerificationError():
-            why = str(getattr(error, "verify_message", error)).rstrip(".")
-            return TlsError(
-                f"The server's certificate does not verify: {why}.",
-                remedy=_CERTIFICATES.get(getattr(error, "verify_code", 0)),
-            )
-        case TimeoutError():
-            return ServerUnavailableError(f"Time-out while {doing}.")
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
-            return ServerUnavailableError(f"The server closed the connection while {doing}.")
-        case ssl.SSLError() if re.search("ALERT.*(CERTIFICATE|UNKNOWN_CA)", getattr(error, "reason", None) or ""):
-            # With TLS 1.3 the alert comes after the handshake: the server judges when we believe to be through.
-            return TlsError(f"The server does not accept our certificate, or the lack of one: {error.reason}.")
-        case ssl.SSLError():
-            # On a line that had begun well: a dying vsftpd says its last words in clear text.
-            return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
-        case socket.gaierror():
-            return ServerUnavailableError(f"The host name is not known ({error.strerror}) while {doing}.")
-        case ConnectionRefusedError():
-            return ServerUnavailableError(f"The connection was refused while {doing}.")
-        case OSError():
-            return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
-        case _:
-            return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
-
-
-_OWN_AUTHORITY = (
-    "If this is the right server, and its authority one of its own, save the certificate of that in a file and name it"
-    " with `tls_ca`."
-)
-_OTHER_NAME = "Set `host` to a name that the certificate is for, if this is the right server."
-_CERTIFICATES = {
-    9: "Check the clock of this machine: `date`.",
-    10: "Have it renewed by whoever runs the server; check the clock of this machine, too: `date`.",
-    **dict.fromkeys((18, 19, 20, 21), _OWN_AUTHORITY),
-    **dict.fromkeys((62, 64), _OTHER_NAME),
-}
-"""What helps against a certificate, by the code of X509_STORE_CTX_get_error(3)."""
-_HANDSHAKES = {
-    "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS."
-}
-"""What helps where TLS does not begin, by the reason of OpenSSL."""
-
-TlsContext = ssl.SSLContext
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-FAILURES = (OSError, EOFError, ValueError)
-"""What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
-
-
-def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
-    """One TLS context for an account; sessions can only be resumed within it.
-
-    Args:
-        spec: the account.
-        group: the only one that is offered (`hello.GROUPS`); empty: those of OpenSSL.
-
-    Raises:
-        TlsFileError: an anchor, certificate or key cannot be loaded.
-    """
-    context = ssl.create_default_context()
-    if spec.tls_ca is not None:
-        with _loading(f"{spec.tls_ca}"):
-            context.load_verify_locations(spec.tls_ca)
-    if spec.client_cert is not None:
-        key = spec.client_key or spec.client_cert
-        with _loading(f"{spec.client_cert} with the key {key}"):
-            context.load_cert_chain(spec.client_cert, key, partial(_refuse_passphrase, key))
-    if not spec.tls_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if spec.tls_max == "1.2":
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if group:
-        context.set_ecdh_curve(group)
-    return context
-
-
-@contextlib.contextmanager
-def _loading(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:  # ssl.SSLError is one
-        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.") from error
-
-
-def _refuse_passphrase(key: Path) -> NoReturn:
-    """Else OpenSSL asks on the terminal, for each context again, and all waits for it."""
-    raise TlsFileError(
-        f"The key {key} is protected by a passphrase, for which nobody can be asked.",
-        remedy=f"Take one without: `openssl pkey -in {key} -out FILE`, and let nobody else read it.",
-    )
-
-
-def hasten(sock: socket.socket) -> None:
-    """Set what every FTP connection needs: without TCP_NODELAY a small TLS file waits 40 ms for a delayed ACK."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def end_by_reset(sock: socket.socket, *, yes: bool = True) -> None:
-    """Whether a close, also that of a process which dies, takes back what was not delivered yet and says reset.
-
-    Otherwise the kernel goes on trying to deliver it for minutes: a command that hung on the line would be carried out
-    when it is long over. An orderly end on a data line makes the server take a part for the whole (226).
-    """
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", yes, 0))
-
-
-def undelivered(sock: socket.socket) -> int:
-    """Bytes that were sent on an open socket and that the peer has not acknowledged (tcp(7), SIOCOUTQ)."""
-    count = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
-    return int(struct.unpack("i", count)[0])
-
-
-def keep_alive(sock: socket.socket) -> None:
-    """Set what every connection needs that lasts: keepalive finds peers that vanished."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
-        if hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 class Control:
@@ -305,7 +169,7 @@ class Control:
             ended = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
             if isinstance(error, ssl.SSLError) and not ended and not isinstance(failure, TlsError):
                 # The two sides do not understand each other: trying again does not help.
-                raise TlsError(failure.message, remedy=_HANDSHAKES.get(error.reason or "")) from error
+                raise TlsError(failure.message, remedy=HANDSHAKES.get(error.reason or "")) from error
             raise failure from error
         self.context = context
 

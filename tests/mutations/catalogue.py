@@ -329,7 +329,7 @@ MUTATIONS = (
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
         "existing.py",
-        "    return next((each for each in brought if seen == (each.size, each.mtime_ns // 10**9)), None)",
+        "    return next((each for each in brought if _is(there, each)), None)",
         "    return next(iter(brought), None)",
         f"{STORIES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
     ),

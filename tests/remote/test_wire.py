@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives import serialization
 
 from ftpsyncd import errors
 from ftpsyncd.remote.data import Listener
-from ftpsyncd.remote.wire import FAILURES, Control, Timeouts, end_by_reset, tls_context, translate, undelivered
+from ftpsyncd.remote.sockets import FAILURES, end_by_reset, translate, undelivered
+from ftpsyncd.remote.tls import tls_context
+from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import ServerSpec
 from tests.servers import certificates
 from tests.waiting import until

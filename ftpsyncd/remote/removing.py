@@ -1,0 +1,62 @@
+"""What is removed: files, and directories that are empty; that one is gone already is no error.
+
+`session` removes with it.
+
+Sources: RFC 959 §4.1.3 (DELE, RMD).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import FtpsyncdError, NameNotSendableError, NameRefusedError, NotFoundError
+from ftpsyncd.model import Kind
+from ftpsyncd.remote import looking, replies
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+
+def directory(session: Session, path: str) -> bool:
+    """See :meth:`ftpsyncd.remote.port.RemoteSession.remove_dir`."""
+    session.account.moves += 1
+    reply = session.exchange([session.command("RMD", path)])[0]
+    if reply.good:
+        return True
+    error = session.error(reply, "RMD", path)
+    if not isinstance(error, NameRefusedError):
+        raise error
+    if replies.says_not_empty(reply, path, session.account.spec.encoding):
+        return False
+    there = session.stat(path)
+    if there is None:
+        return True
+    if there.kind is Kind.DIR and session.list_dir(path):
+        return False
+    raise error
+
+
+def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:
+    """See :meth:`ftpsyncd.remote.port.RemoteSession.delete_many`."""
+    verdicts: list[FtpsyncdError | None] = [None] * len(paths)
+    commands: list[tuple[int, bytes]] = []
+    for i, path in enumerate(paths):
+        try:
+            commands.append((i, session.command("DELE", path)))
+        except NameNotSendableError as error:
+            verdicts[i] = error
+    doubtful: list[int] = []
+    for (i, _), reply in zip(commands, session.exchange([c for _, c in commands]), strict=True):
+        if not reply.good:
+            refusal = session.error(reply, "DELE", paths[i])
+            if isinstance(refusal, NotFoundError):
+                continue
+            verdicts[i] = refusal
+            if isinstance(refusal, NameRefusedError):
+                doubtful.append(i)
+    # vsftpd says "Delete operation failed." for every reason: look which of them are there.
+    for i, entry in zip(doubtful, looking.as_far_as_shown(session, [paths[i] for i in doubtful]), strict=False):
+        if entry is None:
+            verdicts[i] = None
+    return verdicts

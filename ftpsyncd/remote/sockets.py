@@ -1,0 +1,83 @@
+"""What all connections need, control lines and data lines: options of sockets, and what failures of these mean.
+
+Sources: tcp(7), socket(7).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import socket
+import ssl
+import struct
+import termios
+
+from ftpsyncd.errors import RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd.remote.tls import CERTIFICATES
+
+FAILURES = (OSError, EOFError, ValueError)
+"""What sockets and `ssl` raise; ValueError where a socket was closed or TLS had ended already."""
+
+
+def translate(error: Exception, doing: str) -> RemoteError:
+    """The typed error for an exception of the socket or TLS layer.
+
+    Args:
+        error: any OSError (those of `ssl` and `socket` are), EOFError or ValueError (a closed or unwrapped socket).
+        doing: what was being done, as in "connecting to host:port".
+    """
+    match error:
+        case RemoteError():
+            return error
+        case ssl.SSLCertVerificationError():
+            why = str(getattr(error, "verify_message", error)).rstrip(".")
+            return TlsError(
+                f"The server's certificate does not verify: {why}.",
+                remedy=CERTIFICATES.get(getattr(error, "verify_code", 0)),
+            )
+        case TimeoutError():
+            return ServerUnavailableError(f"Time-out while {doing}.")
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
+            return ServerUnavailableError(f"The server closed the connection while {doing}.")
+        case ssl.SSLError() if re.search("ALERT.*(CERTIFICATE|UNKNOWN_CA)", getattr(error, "reason", None) or ""):
+            # With TLS 1.3 the alert comes after the handshake: the server judges when we believe to be through.
+            return TlsError(f"The server does not accept our certificate, or the lack of one: {error.reason}.")
+        case ssl.SSLError():
+            # On a line that had begun well: a dying vsftpd says its last words in clear text.
+            return ServerUnavailableError(f"TLS failed while {doing}: {getattr(error, 'reason', None) or error}.")
+        case socket.gaierror():
+            return ServerUnavailableError(f"The host name is not known ({error.strerror}) while {doing}.")
+        case ConnectionRefusedError():
+            return ServerUnavailableError(f"The connection was refused while {doing}.")
+        case OSError():
+            return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
+        case _:
+            return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
+
+
+def hasten(sock: socket.socket) -> None:
+    """Set what every FTP connection needs: without TCP_NODELAY a small TLS file waits 40 ms for a delayed ACK."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def end_by_reset(sock: socket.socket, *, yes: bool = True) -> None:
+    """Whether a close, also that of a process which dies, takes back what was not delivered yet and says reset.
+
+    Otherwise the kernel goes on trying to deliver it for minutes: a command that hung on the line would be carried out
+    when it is long over. An orderly end on a data line makes the server take a part for the whole (226).
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", yes, 0))
+
+
+def undelivered(sock: socket.socket) -> int:
+    """Bytes that were sent on an open socket and that the peer has not acknowledged (tcp(7), SIOCOUTQ)."""
+    count = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0))
+    return int(struct.unpack("i", count)[0])
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Set what every connection needs that lasts: keepalive finds peers that vanished."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
