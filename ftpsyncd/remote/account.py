@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TypeVar
 
-from ftpsyncd.errors import ConfigError, LoginRefusedError, ServerUnavailableError, TlsError
+from ftpsyncd.errors import ConfigError, LoginRefusedError, RemoteError, TlsError
 from ftpsyncd.remote import login
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
@@ -101,17 +101,12 @@ class Account:
         return self._begun(suspected=False)
 
     def _begun(self, *, suspected: bool) -> Session:
-        """See `__call__`. ``suspected``: a batch has just ended a login that went well without."""
+        """See `__call__`. ``suspected``: a batch has just made a login fail that went well without."""
         _ = self.context  # what cannot be loaded is said before anybody is bothered
         batches = self.profile.pipelining
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
         try:
             login.begin(session)
-        except ServerUnavailableError as error:
-            session.abandon()
-            if not session.batching or not batches or error.reply[:3] == "421":
-                raise
-            return self._one_at_a_time(suspected=suspected)
         except TlsError:
             session.abandon()
             if not self.profile.tls_group:
@@ -119,6 +114,11 @@ class Account:
             # Perhaps it takes this group no longer.
             self.profile.tls_group = ""
             return self._begun(suspected=suspected)
+        except RemoteError as error:
+            session.abandon()
+            if not session.batching or not batches or error.reply[:3] == "421":
+                raise
+            return self._one_at_a_time(suspected=suspected)
         except BaseException:
             session.abandon()
             raise
@@ -164,8 +164,8 @@ class Account:
     def _one_at_a_time(self, *, suspected: bool) -> Session:
         """Try again without batches; if that works, once more with them, unless that is what failed just now.
 
-        A server that ends one login, or is too slow with it, may have any reason; one that takes no batches always
-        does. If it fails without them, too, it has another trouble.
+        A server that ends one login, or is too slow with it, may have any reason; one that takes no batches, or answers
+        them in another order, always does. If it fails without them, too, it has another trouble.
         """
         self.profile.pipelining = False
         try:

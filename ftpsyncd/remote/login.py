@@ -115,6 +115,8 @@ def _agree(session: Session, *login: bytes) -> None:
     utf8 = bool(names) and answers.pop().good
     *protected, binary = answers
     features = None if known else protected.pop()
+    # No server is without these two: then the answers may have come in another order (aioftp).
+    session.batching = profile.pipelining and not all(reply.good for reply in (binary, *protected[-1:]))
     if protected and not protected[-1].good:
         # Without PROT P the data would travel in clear text.
         raise session.error(protected[-1], "PROT")

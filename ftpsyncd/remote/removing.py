@@ -25,7 +25,8 @@ def directory(session: Session, path: str) -> bool:
     if reply.good:
         return True
     error = session.error(reply, "RMD", path)
-    if not isinstance(error, NameRefusedError):
+    # aioftp says 451 for whatever its disk refuses.
+    if not (isinstance(error, NameRefusedError) or (reply.passing and session.usable)):
         raise error
     if replies.says_not_empty(reply, path, session.account.spec.encoding):
         return False

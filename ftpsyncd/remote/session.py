@@ -54,7 +54,7 @@ class Session:
         self._doubts = self.profile.doubts
         self._missed = self.profile.stats_missed
         self.batching = False
-        """Several commands are on their way; still True afterwards if their replies did not all come."""
+        """Several commands are on their way; still True afterwards if their replies did not all come, or do not fit."""
         self.greeting = ""
         self.relative = self.profile.relative
         """Names are told only within the working directory; as it began: what it was told of others it would have to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftpsyncd.errors import NameRefusedError
+from ftpsyncd.errors import NameRefusedError, RemoteError
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
@@ -42,6 +42,30 @@ def test_where_a_file_has_its_name_there_is_none(way):
             verdict = error
         assert str(verdict) == "'/d' is at the server already and is no directory: 550 File exists."
         assert session.usable
+
+
+@pytest.mark.parametrize("reply", ["550 Not allowed.", "451 file system error"])
+@pytest.mark.parametrize("holds", [True, False])
+def test_one_that_cannot_be_removed_is_looked_into(reply: str, holds: bool):  # noqa: FBT001
+    """aioftp says 451 for whatever its disk refuses."""
+
+    async def lists(connection: Connection, _argument: str) -> None:
+        await connection.say("150 Here it comes.")
+        _, writer = await connection.data()
+        writer.write(b"-rw-r--r-- 1 a b 5 Jan  1  2020 f\r\n" * holds)
+        await connection.end_data()
+        await connection.say("226 Done.")
+
+    with Scripted(RMD=reply, LIST=lists) as server, session_of(server) as session:
+        server.dirs.add("/d")
+        if holds:
+            assert session.remove_dir("/d") is False
+        else:
+            with pytest.raises(RemoteError, match=reply):
+                session.remove_dir("/d")
+        assert session.usable
+        server.dirs.remove("/d")
+        assert session.remove_dir("/d") is True
 
 
 def session_of(server: Scripted) -> Session:

@@ -7,12 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ftpsyncd.errors import LoginRefusedError, RemoteError, ServerUnavailableError, TooManyConnectionsError
+from ftpsyncd.errors import (
+    LoginRefusedError,
+    NotSupportedError,
+    RemoteError,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+)
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
+from tests.contract.remotes import job, publish
 from tests.remote.scripted import Connection, Scripted
 from tests.waiting import until
 
@@ -205,6 +212,35 @@ class TestOneGo:
                 assert session.usable
                 assert not account.profile.pipelining
             assert at_pass(server)[-1] == 1
+
+    def test_a_server_that_answers_in_another_order_is_told_one_thing_after_the_other(self):
+        """aioftp has a task for each command: what it does not know is refused before what it does is done."""
+
+        async def later(connection: Connection, _word: str) -> None:
+            if connection.server.batches[-1] > 1:
+                late.append("200 Binary.")
+            else:
+                await connection.say("200 Binary.")
+
+        async def refused(connection: Connection, _word: str) -> None:
+            await connection.say("502 'opts' not implemented")
+            while late:
+                await connection.say(late.pop())
+
+        late: list[str] = []
+        with Scripted(TYPE=later, OPTS=refused) as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            with account() as session:
+                assert [result.error for result in publish(session, job("/a"))] == [None]
+                assert not account.profile.pipelining
+                assert "MDTM" in account.profile.features
+
+    def test_a_server_without_binary_is_refused_and_no_batch_blamed(self):
+        with Scripted(TYPE="502 Not here.") as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            with pytest.raises(NotSupportedError, match="TYPE"):
+                account()
+            assert account.profile.pipelining
 
     def test_who_waited_at_the_door_waits_for_nobody_else(self):
         """Each would otherwise wait for the login of the one before, a round trip or more each."""
