@@ -46,6 +46,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "epsv": _flag,
     "reached": _flag,
     "size": _flag,
+    "sizes_dirs": _flag,
     "stats": _flag,
     "listings": _flag,
     "renames": _flag,

@@ -95,20 +95,32 @@ def _sized(session: Session, paths: Sequence[str]) -> list[RemoteEntry | None]:
             found.append(RemoteEntry(basename(path), Kind.FILE, known, facts.parse_mdtm(date)))
         else:
             found.append(None)
-    unknown = [i for i, entry in enumerate(found) if entry is None]
-    # What has no size may be a directory: one can go there.
+    # What has no size may be a directory, or what has one where directories have sizes: one can go there.
+    every = any(entry is not None for entry in found) and _sizes_dirs(session)
+    unknown = [i for i, entry in enumerate(found) if entry is None or every]
     visits = session.exchange([*(session.visit(paths[i] or "/") for i in unknown), HOME]) if unknown else []
     listed: dict[str, dict[str, RemoteEntry]] = {}
     for i, visit in zip(unknown, visits, strict=False):
         size, date = answers[2 * i : 2 * i + 2]
         if visit.good:
             found[i] = RemoteEntry(basename(paths[i]), Kind.DIR, None, None)
+        elif found[i] is not None:
+            continue
         elif 213 in {size.code, date.code}:
             # It may have told a size that is none: a large one, counted in 32 bits.
             found[i] = RemoteEntry(basename(paths[i]), Kind.FILE, None, facts.parse_mdtm(date))
         elif not _absent(session, paths[i], "SIZE", size) and not _absent(session, paths[i], "MDTM", date):
             found[i] = _listed(session, paths[i], listed)
     return found
+
+
+def _sizes_dirs(session: Session) -> bool:
+    """Whether the server tells sizes of directories as well (Twisted does): the root is asked for, once."""
+    profile = session.profile
+    if profile.sizes_dirs is None:
+        where = b"/" if not session.relative else b"."
+        profile.sizes_dirs = facts.parse_size(session.exchange([b"SIZE " + where])[0]) is not None
+    return profile.sizes_dirs
 
 
 def _unknown(session: Session, reply: Reply, verb: str) -> bool:

@@ -166,6 +166,8 @@ class Profile:
     reached: bool = False
     """A data port that EPSV named was reached."""
     size: bool = True
+    sizes_dirs: bool | None = None
+    """SIZE is answered for directories, too; None: not asked yet."""
     stats: bool = True
     """MLST is answered where FEAT offers it; a firewall may know better."""
     stats_missed: int = 0

@@ -14,6 +14,7 @@ def hopeless() -> Profile:
         pipelining=False,
         epsv=False,
         size=False,
+        sizes_dirs=True,
         stats=False,
         listings=False,
         renames=False,

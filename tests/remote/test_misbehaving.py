@@ -1528,6 +1528,45 @@ class TestSizesOf32Bits:
             assert session.usable
 
 
+class SizesDirectories(Scripted):
+    """Tells sizes of directories, too, as Twisted does."""
+
+    async def do_size(self, c: Connection, path: str) -> str:
+        return "213 4096" if c.at(path) in self.dirs else await super().do_size(c, path)
+
+
+class TestSizesOfDirectories:
+    def test_a_directory_is_one_all_the_same(self):
+        with SizesDirectories() as server, account(server)() as session:
+            server.dirs.add("/d")
+            server.files["/f"] = b"content"
+            seen = session.stat_many(["/d", "/f", "/none"])
+            assert seen == [RemoteEntry("d", Kind.DIR, None, None), RemoteEntry("f", Kind.FILE, 7, None), None]
+            assert session.stat("/d") == seen[0]
+            assert server.log.count("SIZE /") == 1
+
+    def test_one_that_holds_something_stays_without_an_error(self):
+        with SizesDirectories(RMD="550 Internal server error.", LIST=lists) as server, account(server)() as session:
+            server.dirs.add("/d")
+            server.files["/d/f"] = b"content"
+            assert session.remove_dir("/d") is False
+
+    def test_elsewhere_files_are_not_visited(self):
+        with Scripted() as server:
+            server.files["/f"] = b"content"
+            acc = account(server)
+            for _ in range(2):
+                with acc() as session:
+                    assert session.stat("/f") == RemoteEntry("f", Kind.FILE, 7, None)
+            assert server.log.count("SIZE /") == 1
+            assert "CWD" not in server.verbs()
+
+    def test_nothing_is_asked_where_there_is_nothing(self):
+        with Scripted() as server, account(server)() as session:
+            assert session.stat_many(["/f"]) == [None]
+            assert "SIZE /" not in server.log
+
+
 class TestDates:
     def test_a_server_without_any_way_is_asked_once(self):
         with Scripted(MFMT="500 What?", MDTM="500 What?", SITE="500 What?") as server:
