@@ -24,7 +24,15 @@ from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, 
 from ftpsyncd.quoting import address
 from ftpsyncd.remote import hello
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
-from ftpsyncd.remote.sockets import FAILURES, end_by_reset, hasten, keep_alive, translate, undelivered
+from ftpsyncd.remote.sockets import (
+    FAILURES,
+    acknowledge_at_once,
+    end_by_reset,
+    hasten,
+    keep_alive,
+    translate,
+    undelivered,
+)
 from ftpsyncd.remote.tls import HANDSHAKES
 
 _CHUNK = 64 * 1024
@@ -207,6 +215,7 @@ class Control:
                     left = left[self._sock.send(left) :]
                 except _NOT_NOW as wish:
                     self._await(wish, select.POLLOUT, deadline)
+            acknowledge_at_once(self._sock)
         except FAILURES as error:
             # Often the server has said why before it closed: 421, too many connections, or an alert.
             try:

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -260,3 +261,27 @@ class TestControl:
             control.close(orderly=True)
             with peer:
                 assert (peer.recv(100), peer.recv(100)) == (b"QUIT\r\n", b"")
+
+    @pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="what is delayed cannot be told here")
+    def test_no_reply_of_a_server_without_nodelay_waits_for_an_acknowledgement(self):
+        """It would be 40 ms for each batch: the second reply is kept back until the first one is acknowledged."""
+        batches = 40
+
+        def serve(listener: socket.socket) -> None:
+            peer, _ = listener.accept()
+            with peer, peer.makefile("rb") as lines:
+                for _line in lines:
+                    peer.send(b"200 Yes.\r\n")
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=serve, args=(listener,))
+            thread.start()
+            control = Control("127.0.0.1", listener.getsockname()[1], Timeouts())
+            began = time.monotonic()
+            for _ in range(batches):
+                control.send([b"NOOP", b"NOOP", b"NOOP"])
+                assert [control.reply().code for _ in range(3)] == [200] * 3
+            took_s = time.monotonic() - began
+            control.close(orderly=True)
+            thread.join()
+        assert took_s < batches * 0.02
