@@ -69,7 +69,9 @@ def parse_size(reply: Reply) -> int | None:
 
 
 def tells_size(reply: Reply, size: int) -> bool:
-    """Whether the answer to SIZE is this number of bytes (`sizes.tells`)."""
+    """Whether the answer to SIZE is this number of bytes (`sizes.tells`); ftp-srv says words where it is none."""
+    if size == 0 and reply.code == 213 and not re.search(rb"\d", reply.lines[-1][4:]):
+        return True
     match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})\s*", reply.lines[-1])
     return reply.code == 213 and match is not None and sizes.tells(int(match[1]), size)
 

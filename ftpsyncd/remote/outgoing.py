@@ -178,7 +178,7 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     size = upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
-    unseen = size is None and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
+    unseen = not reply.good and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
     if unseen and not upload.parted and not session.waited_in_vain:
         reply = _patiently(session, upload.temporary, reply)
         size = upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
@@ -186,7 +186,7 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
         if upload.parted:
             session.profile.parted(well=True)
         return
-    error = session.error(reply, "SIZE", upload.temporary) if size is None else None
+    error = session.error(reply, "SIZE", upload.temporary) if size is None and reply.code != 213 else None
     if upload.parted and session.usable:
         # The size alone can tell that nothing of it was lost.
         session.profile.parting = False

@@ -1528,6 +1528,35 @@ class TestSizesOf32Bits:
             assert session.usable
 
 
+class TestWordsForASize:
+    """ftp-srv has a default text for 213, which it says where the number is 0."""
+
+    async def told(self, connection: Connection, path: str) -> None:
+        content = connection.server.files.get(path)
+        if content is None:
+            await connection.say("550 No such file.")
+        else:
+            await connection.say(f"213 {len(content) or 'File status'}")
+
+    def test_an_empty_file_is_published(self):
+        with Scripted(SIZE=self.told) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/empty", b""), job("/a"))) == [None, None]
+            assert server.files == {"/empty": b"", "/a": b"content"}
+            assert session.stat("/empty") == RemoteEntry("empty", Kind.FILE, None, 1600000000)
+
+    def test_one_of_which_nothing_arrived_is_found_out(self):
+        async def loses(connection: Connection, path: str) -> None:
+            await connection.receive()
+            connection.server.files[path] = b""
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        with Scripted(SIZE=self.told, STOR=[loses]) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [VerificationError, None]
+            assert server.files == {"/b": b"content"}
+            assert session.usable
+
+
 class SizesDirectories(Scripted):
     """Tells sizes of directories, too, as Twisted does."""
 

@@ -384,6 +384,11 @@ class TestSizeAndDate:
             ("213 5000000000", 5_000_000_000 + 2**32, False),
             ("213 1000", 1000 + 2**32, True),
             ("213 nothing", 7, False),
+            ("213 File status", 0, True),
+            ("213 File status", 7, False),
+            ("213 7", 0, False),
+            ("213 -7", 0, False),
+            ("550 No such file", 0, False),
         ],
     )
     def test_whether_it_is_the_size_of_a_file(self, text, size, told):
