@@ -77,6 +77,8 @@ class Oddity(StrEnum):
     """pure-ftpd drops it."""
     BACKSLASH = "a backslash"
     """Windows, and most servers on it, take it for a slash: what is behind it is in another directory."""
+    QUOTE = "a double quote"
+    """ftp-srv leaves it away, and finds the file under both names."""
 
 
 SAMPLES = {
@@ -85,13 +87,17 @@ SAMPLES = {
     Oddity.LEADING_SPACE: " {}",
     Oddity.TRAILING_SPACE: "{} ",
     Oddity.BACKSLASH: "{}\\x",
+    Oddity.QUOTE: '{}"x',
 }
 """Names that have just one oddity, around a name of our own. None ends with a dot, which Windows leaves away."""
 
 
+_ODD = re.compile(r'/ | (?:/|\Z)|[\\"]')
+
+
 def oddities(path: str) -> list[Oddity]:
     """What about a path a server might change."""
-    if path.isprintable() and "/ " not in path and " /" not in path and "\\" not in path and not path.endswith(" "):
+    if path.isprintable() and not _ODD.search(path):
         return []
     parts = path.split("/")
     found = {
@@ -100,6 +106,7 @@ def oddities(path: str) -> list[Oddity]:
         Oddity.LEADING_SPACE: any(part.startswith(" ") for part in parts),
         Oddity.TRAILING_SPACE: any(part.endswith(" ") for part in parts),
         Oddity.BACKSLASH: "\\" in path,
+        Oddity.QUOTE: '"' in path,
     }
     return [oddity for oddity, present in found.items() if present]
 

@@ -179,7 +179,7 @@ def test_nor_is_a_file_out_there_adopted_and_deleted_with_the_one_here(tmp_path:
         (
             "windows",
             (
-                "changes bytes that are not UTF-8, a trailing space; refuses a backslash;"
+                "changes bytes that are not UTF-8, a trailing space; refuses a backslash, a double quote;"
                 " does not tell apart upper and lower case"
             ),
             "files with such names are refused",

@@ -1468,6 +1468,23 @@ class TestOddNames:
             assert errors_of(publish(session, job(path, temporary=names.temporary(path, "m")))) == [None]
             assert set(server.files) == {path.encode().decode("latin-1")}
 
+    @pytest.mark.parametrize("drops", ['"', ""])
+    def test_a_quote_that_is_left_away_would_make_one_file_of_two(self, drops):
+        class Unquoting(Scripted):
+            """Reads arguments as a shell does, as ftp-srv."""
+
+            async def _act(self, connection: Connection, verb: str, argument: str) -> None:
+                await super()._act(connection, verb, argument.replace(drops, "") if drops else argument)
+
+        with Unquoting(MKD="550 No.", LIST=lists) as server:
+            server.files["/12in.jpg"] = b"theirs"
+            acc = account(server)
+            with acc() as session:
+                assert errors_of(publish(session, job('/12"in.jpg'))) == [NameRefusedError if drops else None]
+            theirs = {"/12in.jpg": b"theirs"}
+            assert server.files == (theirs if drops else {**theirs, '/12"in.jpg': b"content"})
+            assert acc.profile.keeps == {Oddity.QUOTE: not drops}
+
     @pytest.mark.parametrize("reply", ["550 Permission denied.", "502 No MKD."])
     def test_where_no_directory_may_be_made_a_file_shows_it(self, reply):
         with Scripted(MKD=reply, LIST=lists) as server:
