@@ -116,7 +116,7 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         wishes.put((Wish.RELOAD, answer))
         return answer.result(min(RELOAD_ANSWER_S, left_s()))
 
-    service = Service(config, reload=ask_for_reload)
+    service = Service(config, reload=ask_for_reload, ended=lambda: wishes.put((Wish.LOOK, None)))
     start = Start(service, wishes)
     if not start.carry_out():
         systemd.stopping()
@@ -158,12 +158,13 @@ def _supervise(
             wish, answer = wishes.get(timeout=pause_s)
             if wish is Wish.STOP:
                 return ExitCode.DONE
-            # A start that is not over is not ended by a reload.
-            if herald.ready:
-                systemd.reloading()
-            reload(answer)
-            if herald.ready:
-                systemd.ready()
+            if wish is Wish.RELOAD:
+                # A start that is not over is not ended by a reload.
+                if herald.ready:
+                    systemd.reloading()
+                reload(answer)
+                if herald.ready:
+                    systemd.ready()
         service.require_engine()
         herald.beat(time.monotonic())
 

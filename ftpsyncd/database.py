@@ -82,6 +82,7 @@ class Database:
         read_only: the file must exist.
         scratch: a copy of it, of this moment, that nobody else sees and that is gone when it is closed; an empty one
             where there is no file. SQLite keeps it in memory, and what is more than its cache in a temporary file.
+        guard: raises where the file may not be written any more; called before each commit.
 
     Raises:
         LedgerDamagedError: it is damaged.
@@ -90,9 +91,16 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, migrations: Sequence[str], *, read_only: bool = False, scratch: bool = False
+        self,
+        path: Path,
+        migrations: Sequence[str],
+        *,
+        read_only: bool = False,
+        scratch: bool = False,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
+        self._guard = guard
         self.trouble = ""
         """Why nothing can be written now, in words; empty if all is well."""
         self.in_order = True
@@ -288,6 +296,7 @@ class Database:
         """Make everything since the last commit durable, all or nothing; where the disk is full, later."""
         if not self._writing or (self.trouble and time.monotonic() < self._retry_at):
             return
+        self._guard()
         try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from ftpsyncd import __version__
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.counters import Counters
-from ftpsyncd.errors import LedgerDamagedError
+from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.ledger import Ledger
@@ -55,6 +55,7 @@ class Engine:
         show: takes each new status, likewise.
         clock: what time it is.
         together: where the threads run while there are many small files; None: where the kernel puts them.
+        ended: is told, by the engine's thread, when it has ended.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Engine:
         show: Callable[[Status], None] = lambda _status: None,
         clock: Clock = Clock(),  # noqa: B008 - immutable
         together: Together | None = None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.ledger = ledger
+        self._ended = ended
         self._clock = clock
         self._show = show
         self.emit = emit
@@ -85,6 +88,7 @@ class Engine:
         self._idle, self._finished = True, False
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
+        self._ledger_check_at = 0.0
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
         self._prune_at = 0.0
@@ -208,10 +212,13 @@ class Engine:
             self.ledger.commit()
         except BaseException as error:
             self.failure = error
+            if isinstance(error, LedgerLostError):
+                self.emit(Event(EventKind.LEDGER, message=error.message, remedy=error.remedy))
         finally:
             if self._together is not None:
                 self._together.part()
             self.watching.set()
+            self._ended()
 
     def _wait(self) -> list[Message]:
         """Messages, waiting for the first one until the next deadline."""
@@ -243,6 +250,9 @@ class Engine:
         if self._together is not None:
             self._together.tend(at.now, wanted=many_small_files(servers))
         self._prune(at)
+        if at.now >= self._ledger_check_at:
+            self._ledger_check_at = at.now + CHECK_EVERY_S
+            self.ledger.require_ours()
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
         self._tell_trouble()

@@ -13,6 +13,7 @@ engine, and the remedy shown to people.
     ├── LockHeldError                 another daemon owns this state directory
     ├── LedgerError                   the ledger cannot be read or written
     │   ├── LedgerDamagedError        its file is damaged
+    │   ├── LedgerLostError           somebody took it away from the process that used it
     │   └── LedgerNewerError          a newer ftpsyncd wrote it
     ├── ControlError                  the running daemon cannot be talked to
     │   ├── DaemonNotRunningError     nobody answers on the control socket
@@ -163,6 +164,15 @@ class LedgerDamagedError(LedgerError):
     """The ledger's file is damaged."""
 
     remedy = "The next `ftpsyncd run` or `ftpsyncd sync` sets it aside and begins a new one; nothing is sent twice."
+
+
+class LedgerLostError(LedgerError):
+    """The ledger, or the lock beside it, is not where it was: another process may have one of its own by now."""
+
+    remedy = (
+        "The next start uses what is there then, or begins a new ledger; nothing is deleted for it. Stop ftpsyncd"
+        " before you change its state directory."
+    )
 
 
 class LedgerNewerError(LedgerError):

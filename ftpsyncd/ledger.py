@@ -10,7 +10,7 @@ Paths are stored as the bytes the file system gives (BLOB), so every name that c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -83,6 +83,7 @@ class Ledger:
         read_only: for commands that only look; the file must exist.
         scratch: a copy to try something with, that is gone when it is closed; empty where there is no file.
         keep_history_s: how long receipts are kept; 0: none are written.
+        guard: raises where the file may not be written any more; called before each commit.
 
     Raises:
         LedgerDamagedError: the file is damaged.
@@ -91,10 +92,17 @@ class Ledger:
     """
 
     def __init__(
-        self, path: Path, *, read_only: bool = False, scratch: bool = False, keep_history_s: float = 30 * 86400.0
+        self,
+        path: Path,
+        *,
+        read_only: bool = False,
+        scratch: bool = False,
+        keep_history_s: float = 30 * 86400.0,
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
-        self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch)
+        self._guard = guard
+        self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch, guard=guard)
         self.history = History(
             self._write,
             self._write_many,
@@ -141,6 +149,10 @@ class Ledger:
         """
         self._flush()
         self._db.commit()
+
+    def require_ours(self) -> None:
+        """Make sure that it may still be written; `commit` does so where there is anything to write."""
+        self._guard()
 
     @property
     def trouble(self) -> str:

@@ -19,7 +19,9 @@ from ftpsyncd.threads import begin
 _BEGUN_ANEW = "what the servers have already is recorded again, not sent again, and nothing is deleted there for it"
 
 
-def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[Ledger, str]:
+def open_for_work(
+    path: Path, *, keep_history_s: float, now: datetime, guard: Callable[[], None] = lambda: None
+) -> tuple[Ledger, str]:
     """Open the ledger, or begin a new one in place of a damaged one, which is kept under another name.
 
     What is at the servers is found there again (`existing: adopt`); what people paused stays paused, if that can still
@@ -29,6 +31,7 @@ def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[
         path: the file.
         keep_history_s: see `Ledger`.
         now: names the damaged file.
+        guard: see `Ledger`.
 
     Returns:
         The ledger and, if it is a new one in place of another, a sentence that says so.
@@ -38,10 +41,10 @@ def open_for_work(path: Path, *, keep_history_s: float, now: datetime) -> tuple[
     """
     notice = f"the ledger {path} is an empty file; a new one was begun: {_BEGUN_ANEW}" if _is_empty(path) else ""
     try:
-        return Ledger(path, keep_history_s=keep_history_s), notice
+        return Ledger(path, keep_history_s=keep_history_s, guard=guard), notice
     except LedgerDamagedError as damage:
         kept = set_aside(path, now)
-        ledger = Ledger(path, keep_history_s=keep_history_s)
+        ledger = Ledger(path, keep_history_s=keep_history_s, guard=guard)
         for name, destination in _paused_in(kept):
             ledger.decisions.set_paused(ledger.mapping(name, destination), paused=True)
         ledger.commit()

@@ -7,20 +7,17 @@ ledger, lock. Nothing below this module knows the configuration's classes.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ftpsyncd.claim import Claim
 from ftpsyncd.config import Config, Missing, check_secrets, missing_secrets
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
-from ftpsyncd.errors import ConfigError, LedgerError, LockHeldError, UsageError
+from ftpsyncd.errors import ConfigError, LedgerLostError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
@@ -41,35 +38,6 @@ RECORD_S = 4.0
 """The engine has at least so long to record what was done, also where all that time is over."""
 LOOK_AGAIN_S = 0.25
 """Who waits for the end of a pass looks so often: each look keeps the engine from its work, and the end is told."""
-
-
-def claim(directory: Path) -> IO[str]:
-    """Make a state directory ours until what is returned is closed.
-
-    Raises:
-        LockHeldError: another ftpsyncd works on it.
-        LedgerError: it cannot be used.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        lock: IO[str] = (directory / "lock").open("a")
-    except OSError as error:
-        # "File exists" is what `mkdir` says of a file there.
-        why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
-        remedy = None
-        if isinstance(error, PermissionError):
-            # Perhaps a `sync` of root has made it in a directory that is the service's.
-            remedy = (
-                "All in it has to belong to the user that runs ftpsyncd; for the service:"
-                f" `chown -R ftpsyncd: {directory}`."
-            )
-        raise LedgerError(f"the state directory {directory} cannot be used: {why}", remedy=remedy) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
-    return lock
 
 
 class Progress(NamedTuple):
@@ -102,6 +70,7 @@ class Service:
         mappings: only these; all if None.
         observe: is told every event besides the log (the demo's live view).
         reload: has the configuration read again, and says what came of it; called by the control socket's threads.
+        ended: is told when the engine has ended, by its thread.
     """
 
     def __init__(
@@ -112,6 +81,7 @@ class Service:
         mappings: Sequence[str] | None = None,
         observe: Callable[[Event], None] = lambda _event: None,
         reload: Callable[[], str] | None = None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.config = config
         self.one_pass = one_pass
@@ -123,6 +93,7 @@ class Service:
         self._names = names
         self._socket = config.control.socket
         self._observe = observe
+        self._ended = ended
         self._journal = Journal()
         self._outside = None if one_pass else _outside(reload)
         self._stack = ExitStack()
@@ -156,15 +127,19 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             self.awaits = f"the state directory {self.config.state_dir}"
-            stack.enter_context(claim(self.config.state_dir))
+            claim = stack.enter_context(Claim(self.config.state_dir))
             stack.callback(lambda: self._journal.tell_counted(ended=True))
             ledger, notice = open_for_work(
-                self.config.state_dir / LEDGER, keep_history_s=self.config.history_s, now=datetime.now().astimezone()
+                self.config.state_dir / LEDGER,
+                keep_history_s=self.config.history_s,
+                now=datetime.now().astimezone(),
+                guard=claim.require,
             )
             stack.enter_context(ledger)
+            claim.keep(ledger.path)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
-            engine = self._engine = Engine(ledger, self._emit, self._show, together=Together())
+            engine = self._engine = Engine(ledger, self._emit, self._show, together=Together(), ended=self._ended)
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
             if self._outside is not None:
@@ -207,6 +182,9 @@ class Service:
             asked_at: monotonic seconds; `STOP_S` later all must be over. None: now.
         """
         self._stop_by = (time.monotonic() if asked_at is None else asked_at) + STOP_S
+        if self._engine is not None and isinstance(self._engine.failure, LedgerLostError):
+            # Whoever has the ledger that is there now knows nothing of what still runs here.
+            self._stop_by = time.monotonic()
         if self._roster is not None:
             self._roster.interrupt()
         self._stack.close()

@@ -29,6 +29,8 @@ class Wish(Enum):
     RELOAD = "reload"
     GO_ON = "go on"
     """The start is over."""
+    LOOK = "look"
+    """Something has ended that the daemon cannot do without: see why."""
 
 
 Wishes = SimpleQueue[tuple[Wish, Future[str] | None]]

@@ -16,6 +16,7 @@ import pytest
 from loguru import logger
 
 from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, roster, service
+from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
 from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
@@ -24,7 +25,7 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.model import RootIdentity, Upload
 from ftpsyncd.removals import Moment
-from ftpsyncd.service import Service, claim
+from ftpsyncd.service import Service
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
 from tests.servers import PASSWORD, USER, running
@@ -398,7 +399,7 @@ def test_a_state_directory_of_somebody_else_is_said_to_be_one(tmp_path: Path, mo
 
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(LedgerError, match=r"cannot be used: Permission denied$") as caught:
-        claim(tmp_path)
+        Claim(tmp_path)
     assert f"`chown -R ftpsyncd: {tmp_path}`" in caught.value.remedy
 
 
@@ -406,7 +407,7 @@ def test_a_file_in_the_place_of_the_state_directory_is_called_that(tmp_path: Pat
     place = tmp_path / "state"
     place.touch()
     with pytest.raises(LedgerError, match=r"state cannot be used: Not a directory$"):
-        claim(place)
+        Claim(place)
 
 
 def test_a_start_whose_only_password_is_on_a_disk_that_does_not_answer_waits_for_it(

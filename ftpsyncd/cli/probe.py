@@ -7,6 +7,7 @@ import time
 import click
 from rich.table import Table
 
+from ftpsyncd.claim import Claim
 from ftpsyncd.cli.app import tell
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.hand import remedy
@@ -28,7 +29,6 @@ from ftpsyncd.probe import Measure, Probing
 from ftpsyncd.quoting import address, one_line, quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import kept, learned
-from ftpsyncd.service import claim
 
 
 @click.command(
@@ -92,7 +92,7 @@ def _directory_of(config: Config, server: str) -> str:
 def _keep(config: Config, account: Account) -> tuple[bool, str]:
     """Put the profile into the ledger, or hand it to the daemon that has it; whether that was done, and a sentence."""
     try:
-        with claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
+        with Claim(config.state_dir), Ledger(config.state_dir / LEDGER) as ledger:
             ledger.put_profile(account.key, kept(account.profile, time.time()))
     except LockHeldError:
         return _hand_over(config, account)

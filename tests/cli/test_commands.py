@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import patience
+from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.compare import Drift
@@ -23,7 +24,6 @@ from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUna
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName
-from ftpsyncd.service import claim
 from ftpsyncd.status import MappingState
 from ftpsyncd.survey import in_no_mapping, locate, offline_status
 from ftpsyncd.verify import Finding
@@ -481,7 +481,7 @@ def test_a_command_that_ends_does_not_promise_to_try_again(ftpsyncd, config_file
 
 
 def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_file):
-    with claim(load(config_file).state_dir):
+    with Claim(load(config_file).state_dir):
         ended = ftpsyncd("sync", "-c", config_file)
     assert ended.code == 75
     assert "`ftpsyncd rescan`" in ended.err

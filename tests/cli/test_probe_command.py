@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.remote.profile import Resuming
-from ftpsyncd.service import Service, claim
+from ftpsyncd.service import Service
 from tests.cli.terminal import write_config
 from tests.servers import PASSWORD, USER, Server, running
 
@@ -60,7 +61,7 @@ def test_a_program_gets_one_document(ftpsyncd, config, server):
 
 
 def test_it_is_not_stored_while_somebody_has_the_ledger_who_cannot_be_told(ftpsyncd, config):
-    with claim(config.parent / "state"):
+    with Claim(config.parent / "state"):
         ended = ftpsyncd("probe", "web", "--json", "-c", config)
     document = json.loads(ended.out)
     assert (ended.code, document["stored"]) == (0, False)

@@ -130,6 +130,13 @@ class Site:
         """SIGKILL: a crash."""
         return self._end(signal.SIGKILL)
 
+    def ended(self) -> int:
+        """Wait until the daemon has ended by itself; returns the exit code."""
+        assert self.process is not None
+        code = self.process.wait(40)
+        self.process = None
+        return code
+
     def _end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)

@@ -8,7 +8,8 @@ import random
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -158,6 +159,92 @@ def test_a_ledger_of_a_newer_version_is_refused_with_one_message_and_78(command:
         assert "Install the newer version again" in done.stderr
         assert len(done.stderr.splitlines()) == 2
         assert copies(tmp_path / "state")["ledger.db"] == before["ledger.db"]
+
+
+# ── Taken away ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _removed(state: Path) -> None:
+    shutil.rmtree(state)
+
+
+def _moved(state: Path) -> None:
+    state.rename(state.with_name("elsewhere"))
+
+
+def _without_ledger(state: Path) -> None:
+    for path in state.glob("ledger.db*"):
+        path.unlink()
+
+
+def _restored(state: Path) -> None:
+    shutil.copy2(state / "ledger.db", state / "copy")
+    (state / "copy").rename(state / "ledger.db")
+
+
+def _without_lock(state: Path) -> None:
+    (state / "lock").unlink()
+
+
+@pytest.mark.parametrize(
+    ("take", "said"),
+    [
+        (_removed, "lock was removed or moved away"),
+        (_moved, "lock was removed or moved away"),
+        (_without_ledger, "ledger.db was removed or moved away"),
+        (_restored, "ledger.db was replaced by another file"),
+        (_without_lock, "lock was removed or moved away"),
+    ],
+)
+def test_a_daemon_whose_ledger_is_taken_away_ends_and_the_next_one_deletes_nothing(
+    take: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
+    """A `sync` would find no lock, or another ledger, and publish beside it."""
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        before = copies(s.published)
+        take(s.base / "state")
+        assert s.ended() == 75
+        assert f"ERROR    ledger - {s.base}/state/{said} beneath this process" in s.log()
+        assert f"ftpsyncd: error: {s.base}/state/{said} beneath this process" in s.log()
+        assert "Traceback" not in s.log()
+        s.start()
+        s.until_state("in_sync")
+        until(lambda: s.mapping_status()["published_files"] == 10, "what is there is known")
+        assert copies(s.published) == before
+        (s.drop / "a.jpg").unlink()
+        s.until_equal()
+        assert s.stop() == 0
+
+
+def test_what_no_ledger_would_tell_of_is_not_begun(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        shutil.rmtree(s.base / "state")
+        (s.drop / "late.jpg").write_bytes(b"x")
+        assert s.ended() == 75
+        assert not (s.published / "late.jpg").exists()
+        s.command("sync")
+        s.until_equal()
+
+
+def test_what_is_on_its_way_when_the_ledger_is_taken_away_is_cut_off(tmp_path: Path) -> None:
+    """Another process may send the same file, under the same temporary name."""
+    with running("pyftpdlib") as server, site(server, tmp_path, server_keys={"bandwidth": "200 kB/s"}) as s:
+        (s.drop / "film.mov").write_bytes(os.urandom(8_000_000))
+        s.start()
+        until(lambda: s.status()["transfers"], "it is on its way")
+        _removed(s.base / "state")
+        began = time.monotonic()
+        assert s.ended() == 75
+        assert time.monotonic() - began < 15
+        assert not (s.published / "film.mov").exists()
 
 
 # ── A disk that is full, or read-only ────────────────────────────────────────────────────────────────────────────
