@@ -20,7 +20,7 @@ from typing import Protocol
 from ftpsyncd import systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
-from ftpsyncd.errors import ExitCode, FtpsyncdError
+from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import logger, one_line
 from ftpsyncd.service import Service, require_secrets
@@ -128,8 +128,14 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer), ready=start.ready)
     finally:
         systemd.stopping()
-        # From when it was asked for: a reload may have been under way.
-        service.stop(asked_at)
+        try:
+            # From when it was asked for: a reload may have been under way.
+            service.stop(asked_at)
+        except LedgerError as error:
+            # The end was wanted, and this is one; or there is another reason for it, which is passed on.
+            logger.bind(event="ledger").warning(
+                "what was done lately is not recorded: {}. {}", error.message, error.remedy
+            )
         logger.bind(event="stopped").info("stopped")
 
 

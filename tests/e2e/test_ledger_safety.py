@@ -324,6 +324,28 @@ def test_a_full_disk_under_the_ledger_is_told_and_publishing_goes_on(tmp_path: P
 
 @pytest.mark.root
 @as_root
+def test_a_stop_on_a_full_disk_is_no_failure_and_says_what_is_not_recorded(tmp_path: Path) -> None:
+    """With another code, systemd would start again what somebody has just ended by a signal."""
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        ballast = fill_up_while_publishing(s)
+        before = copies(s.published)
+        assert s.stop() == 0
+        *_, warned, ended = s.log().splitlines()
+        assert "WARNING  what was done lately is not recorded: the ledger" in warned
+        assert "found out again at the next start" in warned
+        assert ended.endswith("INFO     stopped")
+        ballast.unlink()
+        s.start()
+        until(lambda: s.mapping_status()["published_files"] == len(before), "what is there is found", 60)
+        assert copies(s.published) == before
+        assert s.stop() == 0
+
+
+@pytest.mark.root
+@as_root
 def test_killed_on_a_full_disk_it_is_started_there_and_nothing_is_recorded_that_is_not_so(tmp_path: Path) -> None:
     with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
         fill(s.drop)
