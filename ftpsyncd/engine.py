@@ -170,14 +170,16 @@ class Engine:
         self._reported.discard(mapping)
         return self.mirrors.pop(mapping)
 
-    def ask(self, question: Callable[[Moment], _T], timeout_s: float = 30.0) -> _T:
-        """Run something on the engine's thread and return its result.
+    def ask(
+        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+    ) -> _T:
+        """Run something on the engine's thread and return its result (`Mailbox.ask`).
 
         Raises:
             BegunError: the engine has begun with it and does not turn; it will be done.
-            TimeoutError: the engine does not turn; it will not be done.
+            TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
         """
-        return self.mailbox.ask(question, timeout_s)
+        return self.mailbox.ask(question, timeout_s, wanted)
 
     def renew_status(self, timeout_s: float = 30.0) -> None:
         """Have `status` tell of this moment.

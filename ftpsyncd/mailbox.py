@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TypeVar
 
 from ftpsyncd.removals import Moment
@@ -37,16 +37,27 @@ class Mailbox:
         """Have something done at the next turn; from any thread."""
         self._messages.put(message)
 
-    def ask(self, question: Callable[[Moment], _T], timeout_s: float = 30.0) -> _T:
+    def ask(
+        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+    ) -> _T:
         """Run something at the next turn and return its result; from any thread but the engine's.
+
+        Args:
+            question: what to run.
+            timeout_s: how long to wait; what has not begun by then is not done.
+            wanted: is asked right before it begins; if it is not any more, it is not done either.
 
         Raises:
             BegunError: the engine has begun with it and does not turn; it will be done.
-            TimeoutError: the engine does not turn; it will not be done.
+            TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
         """
         future: Future[_T] = Future()
+        deadline = time.monotonic() + timeout_s
 
         def answer(at: Moment) -> None:
+            # Where the process was stopped for a while, this may come before the end of the patience is noticed.
+            if time.monotonic() > deadline or not wanted():
+                future.cancel()
             if not future.set_running_or_notify_cancel():
                 return
             try:
@@ -57,6 +68,8 @@ class Mailbox:
         self.put(answer)
         try:
             return future.result(timeout_s)
+        except CancelledError:
+            raise TimeoutError from None
         except TimeoutError:
             if future.cancel():
                 raise

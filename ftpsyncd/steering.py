@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ftpsyncd import patience
 from ftpsyncd.config import Config
-from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s
+from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s, still_asked
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
 from ftpsyncd.mailbox import BegunError
@@ -173,7 +173,7 @@ class Steering(Daemon):
             ControlError: the engine did not answer in time; says whether it will be done.
         """
         try:
-            return self._engine.ask(act, left_s())
+            return self._engine.ask(act, left_s(), still_asked())
         except BegunError as problem:
             later = "what it was told has begun, and is done when it answers again"
             raise ControlError(f"{_no_answer()}; {later}.") from problem

@@ -6,12 +6,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ftpsyncd import steering
+from ftpsyncd import mailbox, steering
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.control import sharing
 from ftpsyncd.control.client import ControlClient
@@ -292,6 +294,48 @@ def test_what_the_daemon_knows_of_a_path_is_told_without_its_disk(config: Config
         engine.start()
         said = Steering(config, engine).why(str(config.mappings["gallery"].local / "a.jpg"))
         assert said.state == "source_missing"
+
+
+def test_a_command_whose_asker_has_left_is_not_carried_out(config: Config) -> None:
+    """Ctrl-C, or a time-out of his own: nobody hears what was done."""
+    socket, let_go, entered = config.state_dir / "s", threading.Event(), threading.Event()
+
+    def hang(_at: object) -> None:
+        entered.set()
+        assert let_go.wait(60)
+
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        engine.start()
+        asking = threading.Thread(target=lambda: engine.ask(hang))
+        asking.start()
+        assert entered.wait(30)
+        with ControlServer(Steering(config, engine), socket):
+            with pytest.raises(ControlError, match=r"did not answer within 0\.5 s"):
+                ControlClient(socket, timeout_s=0.5).command("pause")
+            let_go.set()
+            asking.join(30)
+            assert not engine.ask(lambda _at: mirror.paused)
+
+
+def test_what_was_asked_too_long_ago_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process was stopped meanwhile: the engine goes on before whoever waits learns that his time is over."""
+    box, done, outcome = mailbox.Mailbox(), list[Moment](), Future[None]()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(box.ask(done.append, 30.0))
+        except TimeoutError as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=ask).start()
+    [message] = box.wait(30.0, gather=lambda: False)
+    later = time.monotonic() + 31.0
+    monkeypatch.setattr(mailbox, "time", SimpleNamespace(monotonic=lambda: later))
+    message(Moment(later, 0))
+    with pytest.raises(TimeoutError):
+        outcome.result(10.0)
+    assert done == []
 
 
 @pytest.mark.parametrize("begun", [False, True])

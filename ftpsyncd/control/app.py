@@ -20,7 +20,7 @@ from starlette.routing import Route
 from ftpsyncd.control import shapes
 from ftpsyncd.control.answers import answer, encoded, json_response, refusal
 from ftpsyncd.control.metrics import CONTENT_TYPE, Metrics
-from ftpsyncd.control.port import Daemon
+from ftpsyncd.control.port import Daemon, still_asked
 from ftpsyncd.control.requests import (
     DOCS,
     BadRequestError,
@@ -34,7 +34,7 @@ from ftpsyncd.control.requests import (
 )
 from ftpsyncd.control.sharing import Sharing, in_time
 from ftpsyncd.control.sse import SUBSCRIBERS_MAX, Broadcast, EventStream
-from ftpsyncd.errors import ExitCode, FtpsyncdError, UnknownNameError, UsageError
+from ftpsyncd.errors import ControlError, ExitCode, FtpsyncdError, UnknownNameError, UsageError
 from ftpsyncd.logs import logger, quote
 from ftpsyncd.questions import CommandName, Why
 
@@ -234,8 +234,18 @@ async def _refused(request: Request, problem: Exception) -> Response:
 
 
 async def _ask(call: Callable[[], _Answer]) -> _Answer:
-    """Calls the daemon in a thread, since it may wait for a lock or the disk, and not for ever, since it may hang."""
-    return await in_time(asyncio.to_thread(call))
+    """Calls the daemon in a thread, since it may wait for a lock or the disk, and not for ever, since it may hang.
+
+    Nothing is done for somebody who has left: he has given up while the daemon was stopped, or all threads were busy.
+    """
+    is_there = still_asked()
+
+    def called() -> _Answer:
+        if not is_there():
+            raise ControlError("Whoever asked has left; nothing was done.")
+        return call()
+
+    return await in_time(asyncio.to_thread(called))
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> BadRequestError:

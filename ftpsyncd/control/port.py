@@ -7,7 +7,7 @@ status, posts to the engine's mailbox or reads the ledger, and never waits for a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -22,6 +22,14 @@ MARGIN_S = 1.0
 
 gives_up_at: ContextVar[float] = ContextVar("gives_up_at")
 """Monotonic seconds: when whoever asked is told that there is no answer; goes along with a call to its thread."""
+
+is_there: ContextVar[Callable[[], bool]] = ContextVar("is_there")
+"""Whether whoever asked still waits for the answer; may be called on any thread, also when the call is over."""
+
+
+def still_asked() -> Callable[[], bool]:
+    """What tells whether the call is still wanted: what has not begun when it is not must not be done any more."""
+    return is_there.get(lambda: True)
 
 
 def left_s() -> float:

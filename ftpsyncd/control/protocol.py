@@ -7,13 +7,19 @@ could shut out those who use the Unix socket; and who says nothing, or half a re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import select
+import socket
+import threading
+from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
+from typing import Self
 
 import h11
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from ftpsyncd.control.answers import refusal
+from ftpsyncd.control.port import is_there
 
 CONNECTIONS_MAX = 128
 """In all; who comes later is told to try again."""
@@ -28,20 +34,64 @@ class Bounded:
 
     Args:
         app: answers everybody else.
-        connected: how many are, the one who asks among them.
+        connections: those that are, the one who asks among them.
     """
 
-    def __init__(self, app: ASGIApp, connected: Callable[[], int]) -> None:
+    def __init__(self, app: ASGIApp, connections: Callable[[], Collection[object]]) -> None:
         self._app = app
-        self._connected = connected
+        self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; whoever does something for it can tell whether the one who asked is still there."""
         app = self._app
-        if self._connected() > CONNECTIONS_MAX:
+        if len(self._connections()) > CONNECTIONS_MAX:
             error = f"More than {CONNECTIONS_MAX} connections are open."
             app = refusal(503, error, "Try again later.", {"Connection": "close"})
-        await app(scope, receive, send)
+        with ExitStack() as stack:
+            if scope["method"] != "GET" and (asker := self._asker(scope)) is not None:
+                is_there.set(stack.enter_context(asker).is_there)
+            await app(scope, receive, send)
+
+    def _asker(self, scope: Scope) -> Asker | None:
+        """Whoever sent a request; None if that cannot be told."""
+        for connection in self._connections():
+            if isinstance(connection, Connection) and connection.scope is scope:
+                with suppress(OSError):  # no descriptor is left: he is believed to be there
+                    return Asker(connection.transport.get_extra_info("socket"))
+        return None
+
+
+class Asker:
+    """Who waits at the other end of a connection; used on any thread.
+
+    Args:
+        connection: a descriptor of its own is made of it, which is open for as long as somebody may look at it.
+
+    Raises:
+        OSError: there can be none.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._lock = threading.Lock()
+        self._line: socket.socket | None = connection.dup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        with self._lock:
+            if self._line is not None:
+                self._line.close()
+            self._line = None
+
+    def is_there(self) -> bool:
+        """Whether he has not hung up, and has no answer yet."""
+        with self._lock:
+            if self._line is None:
+                return False
+            looked = select.poll()
+            looked.register(self._line, select.POLLRDHUP)
+            return not looked.poll(0)
 
 
 class Connection(H11Protocol):

@@ -184,7 +184,7 @@ class _Server(uvicorn.Server):
     def __init__(self, app: ASGIApp, broadcast: Broadcast) -> None:
         super().__init__(
             uvicorn.Config(
-                Bounded(app, lambda: len(self.server_state.connections)),
+                Bounded(app, lambda: self.server_state.connections),
                 loop="asyncio",
                 http=Connection,
                 ws="none",

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from ftpsyncd.control.client import _UnixConnection
+from ftpsyncd.control.client import ControlClient, _UnixConnection
+from ftpsyncd.errors import ControlError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Kind
 from ftpsyncd.receipts import HistoryQuery
@@ -252,6 +254,27 @@ def test_over_the_port_only_those_who_know_the_token_may_steer(watched: Site, po
     assert "Traceback" not in watched.log()
     watched.start()
     assert ask(port, "POST", "/v1/resume", Authorization=authorization)[0] == 200
+
+
+def test_a_command_that_nobody_waits_for_any_more_is_not_carried_out(tmp_path: Path) -> None:
+    """The daemon was stopped, or its machine asleep, and who had asked has given up."""
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        s.start()
+        assert s.process is not None
+        s.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(10):
+                with pytest.raises(ControlError, match="did not answer within"):
+                    ControlClient(s.base / "control.sock", timeout_s=0.2).command("pause")
+                with pytest.raises(ControlError, match="did not answer within"):
+                    ControlClient(s.base / "control.sock", timeout_s=0.2).command("reload")
+        finally:
+            s.process.send_signal(signal.SIGCONT)
+        assert "comparing everything again" in s.command("rescan").stdout
+        (s.drop / "a.jpg").write_bytes(b"x")
+        s.until_equal()
+        assert s.mapping_status()["state"] != "paused"
+        assert "reloaded" not in s.log()
 
 
 def test_a_server_that_is_down_is_seen_with_how_long_files_wait(tmp_path: Path) -> None:
