@@ -29,12 +29,18 @@ RETRY_S = 3.0
 """How often a commit that failed for lack of space is tried again."""
 STATEMENTS_MAX = 20_000
 """So many statements may wait in memory for space; then nothing more should be begun."""
+COPY_IN_MEMORY = 128 << 20
+"""Bytes of a copy that are held in memory. What is more goes to a temporary file, and so does a copy that begins with a
+quarter of that, some 200,000 paths: SQLite writes its cache at a commit, as at the end of copying, when so much is new.
+"""
 
 _OPEN, _CLOSED = 0x66747001, 0x66747000
 """Values of ``PRAGMA application_id``: somebody works with the file; it was closed in order."""
 _UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+_NO_PLACE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+"""What SQLite says of a temporary file that it cannot make, or cannot write."""
 _COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for the files that belong to it."""
 
@@ -81,7 +87,7 @@ class Database:
         migrations: the script at index n turns a file of schema n into one of schema n + 1.
         read_only: the file must exist.
         scratch: a copy of it, of this moment, that nobody else sees and that is gone when it is closed; an empty one
-            where there is no file. SQLite keeps it in memory, and what is more than its cache in a temporary file.
+            where there is no file. It is in memory, and beyond `COPY_IN_MEMORY` in a temporary file.
         guard: raises where the file may not be written any more; called before each commit.
 
     Raises:
@@ -174,8 +180,9 @@ class Database:
         """A database of nobody else's (https://sqlite.org/inmemorydb.html, "Temporary Databases")."""
         db = sqlite3.connect("", isolation_level=None)
         try:
+            db.execute(f"PRAGMA cache_size=-{COPY_IN_MEMORY >> 10}")
             if self.path.exists():
-                with closing(self._reader()) as source:
+                with closing(self._reader()) as source, self._errors("copy"):
                     source.backup(db)
             # A journal is needed by nobody: what is half done is thrown away with the rest.
             db.execute("PRAGMA journal_mode=OFF")
@@ -208,6 +215,10 @@ class Database:
             scripts = "".join(migrations[self.version :])
             self._db.executescript(f"BEGIN IMMEDIATE; {scripts} PRAGMA user_version={len(migrations)}; COMMIT;")
             self.version = len(migrations)
+        if self._scratch:
+            # Without an end: a commit would only have SQLite write what may stay in memory.
+            self._db.execute("BEGIN")
+            return
         self.write(f"PRAGMA application_id={_OPEN}", ())
         self.commit()
 
@@ -224,6 +235,11 @@ class Database:
         if self._alone_since not in {None, _written_at(self.path)}:
             return LedgerError(
                 f"the ledger {self.path} was written while it was read", remedy="A daemon was started: ask again."
+            )
+        if self._scratch and doing != "open" and _code(error) in _NO_PLACE:
+            return LedgerError(
+                f"there is no place, or no room, for a temporary copy of the ledger {self.path}: {error}",
+                remedy="Have SQLITE_TMPDIR name a folder with room for it that may be written.",
             )
         if _code(error) in _DAMAGED:
             self._distrusted = True
@@ -273,6 +289,9 @@ class Database:
         self._write((sql, list(rows), True))
 
     def _write(self, statement: _Statement) -> Cursor:
+        if self._scratch:
+            with self._errors("write"):
+                return self._execute(statement)
         self._statements.append(statement)
         try:
             self._begin()
@@ -317,7 +336,7 @@ class Database:
 
     def _is_kept(self, error: sqlite3.Error) -> bool:
         """Whether what cannot be written for this is kept for later."""
-        return not (self._read_only or self._scratch) and _code(error) in _UNWRITABLE
+        return not self._read_only and _code(error) in _UNWRITABLE
 
     def _keep_in_memory(self, error: sqlite3.Error) -> Cursor:
         """The file cannot be written: the transaction goes on in memory, whole, whatever SQLite has undone of it."""
@@ -334,13 +353,13 @@ class Database:
             return [self._execute(statement) for statement in self._statements][-1]
 
     def close(self) -> None:
-        """Commit and close.
+        """Commit and close; a copy is gone.
 
         Raises:
             LedgerError: what was written lately cannot be recorded.
         """
         try:
-            if not self._read_only:
+            if not (self._read_only or self._scratch):
                 self._retry_at = 0.0
                 self.commit()
                 if not self.trouble and not self._distrusted:

@@ -114,6 +114,7 @@ class Ledger:
         self.decisions = Decisions(self._write, self._read, has_approvals=self._db.version >= APPROVED_SINCE)
         self.alike = Alike(self._read)
         self._read_only = read_only
+        self._scratch = scratch
         self._rows: dict[tuple[int, str], Row | None] = {}
         """Rows that were read or written lately: an action asks for the same one several times."""
         self._new: dict[tuple[int, str], Row] = {}
@@ -136,9 +137,10 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Commit what is collected and close."""
+        """Commit what is collected and close; of a copy nothing is kept."""
         try:
-            self.commit()
+            if not self._scratch:
+                self.commit()
         finally:
             self._db.close()
 
@@ -147,6 +149,9 @@ class Ledger:
 
         Where the disk is full (`trouble`), it stays in memory and is tried again later.
         """
+        if self._scratch and len(self._new) + len(self._intended) < _REMEMBERED:
+            # Nobody else sees a copy: most intents are over before they are written.
+            return
         self._flush()
         self._db.commit()
 

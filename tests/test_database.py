@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from ftpsyncd import database
 from ftpsyncd.database import Database
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Fingerprint, Kind, Row
+from ftpsyncd.model import Fingerprint, Intent, Kind, Row
 from ftpsyncd.recovery import Checkup, open_for_work
 from tests.waiting import until
 
@@ -452,3 +453,77 @@ def test_who_reads_while_a_daemon_starts_finds_no_damage(
     with pytest.raises(LedgerError, match="was written while it was read"):
         reading.read("SELECT * FROM entry", ()).fetchall()
     reading.close()
+
+
+# ── A copy to try something with ─────────────────────────────────────────────────────────────────────────────────
+
+_TRIES = """
+import resource, sys
+from pathlib import Path
+from ftpsyncd import database
+from ftpsyncd.errors import LedgerError
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.model import Fingerprint, Kind, Row
+
+path = Path(sys.argv[1])
+# It keeps the file by which readers agree: that one is not what is tried here.
+reader = Ledger(path, read_only=True) if path.exists() else None
+# No file can be written: as where no place for temporary files is, or the one that is there is full.
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+database.COPY_IN_MEMORY = int(sys.argv[2])
+try:
+    with Ledger(path, scratch=True, keep_history_s=0) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        for number in range(20_000):
+            ledger.put(mapping, f"new{number}", Row(Kind.FILE, Fingerprint(1, 1, 7), b"s" * 32, 1))
+        ledger.commit()
+        print(ledger.totals(mapping).files)
+except LedgerError as error:
+    print(error.exit_code, error.message, error.remedy)
+"""
+
+
+@pytest.fixture
+def large(path: Path) -> Path:
+    """A ledger of more than SQLite keeps in its cache of itself."""
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mapping("gallery", "here"), 30_000)
+    assert path.stat().st_size > 2 << 20
+    return path
+
+
+def tries(path: Path, in_memory: int) -> str:
+    words = [sys.executable, "-c", _TRIES, str(path), str(in_memory)]
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_a_copy_takes_no_temporary_file_within_its_bound(large: Path):
+    before = large.read_bytes()
+    assert tries(large, database.COPY_IN_MEMORY) == "50000\n"
+    assert large.read_bytes() == before
+
+
+def test_where_a_copy_needs_a_temporary_file_and_has_no_place_for_it_that_is_told(large: Path):
+    told = tries(large, 1 << 20)
+    assert told.startswith("75 there is no place, or no room, for a temporary copy of the ledger")
+    assert "SQLITE_TMPDIR" in told
+
+
+def test_where_the_place_ends_while_something_is_tried_that_is_told(path: Path):
+    assert "no room" in tries(path, 1 << 20)
+
+
+def test_what_is_written_to_a_copy_is_read_there_and_nowhere_else(filled: Path):
+    before = filled.read_bytes()
+    with Ledger(filled, scratch=True) as ledger:
+        mapping = ledger.mapping("gallery", "here")
+        ledger.forget(mapping, "file0")
+        ledger.intend(mapping, "file1", Intent(Kind.FILE, "/file1.0.filepart"))
+        ledger.commit()
+        ledger.intend(mapping, "file2", Intent(Kind.FILE, "/file2.0.filepart"))
+        ledger.settle_intent(mapping, "file1")
+        ledger.commit()
+        assert ledger.totals(mapping).files == 1999
+        assert [path for path, _ in ledger.intents(mapping)] == ["file2"]
+        assert not ledger.trouble
+    assert filled.read_bytes() == before
