@@ -5,6 +5,7 @@ Imported by every command that asks a daemon, so it imports nothing of ours.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -116,3 +117,17 @@ class Status(NamedTuple):
     transfers: tuple[Transfer, ...]
     problems: tuple[Problem, ...] = ()
     """At most 100, parked ones first."""
+
+
+def only(status: Status, names: Collection[str]) -> Status:
+    """What concerns these mappings: themselves, their servers, transfers and problems; everything if there are none."""
+    if not names:
+        return status
+    mappings = tuple(each for each in status.mappings if each.name in names)
+    servers = {each.remote.partition(":")[0] for each in mappings}
+    return status._replace(
+        mappings=mappings,
+        servers=tuple(each for each in status.servers if each.name in servers),
+        transfers=tuple(each for each in status.transfers if each.mapping in names),
+        problems=tuple(each for each in status.problems if each.mapping in names),
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -135,6 +134,8 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
 
 def unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
     """What is said of a mapping that there is not."""
+    from difflib import get_close_matches  # noqa: PLC0415 - needed for a typing mistake only
+
     close = get_close_matches(name, known, n=1)
     remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(known)) or 'none'}."
     return UnknownNameError(f"There is no mapping {quote(name)}.", remedy=remedy)

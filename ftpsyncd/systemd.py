@@ -11,7 +11,6 @@ returns whether the message was sent.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Mapping
 
@@ -78,9 +77,7 @@ def journal(fields: Mapping[str, str], address: str = JOURNAL) -> bool:
     """
     record = b"".join(_field(name, value.encode("utf-8", "surrogateescape")) for name, value in fields.items())
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(_SEND_TIMEOUT_S)
-            sock.sendto(record, address)
+        _hand_over(record, address)
     except OSError:
         return False
     return True
@@ -104,9 +101,21 @@ def _send(state: str) -> bool:
     elif not address.startswith("/"):
         return False
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(_SEND_TIMEOUT_S)
-            sock.sendto(state.encode("utf-8", "replace"), address)
+        _hand_over(state.encode("utf-8", "replace"), address)
     except (OSError, ValueError):  # ValueError: an address with NUL inside
         return False
     return True
+
+
+def _hand_over(datagram: bytes, address: str) -> None:
+    """Send one datagram to a Unix socket.
+
+    Raises:
+        OSError: nobody takes it.
+        ValueError: the address has a NUL inside.
+    """
+    import socket  # noqa: PLC0415 - most commands log nothing, and are not started by systemd
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(_SEND_TIMEOUT_S)
+        sock.sendto(datagram, address)

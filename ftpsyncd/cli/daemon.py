@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given
-from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.cli.settings import load_config, start_log, used
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.moments import iso_utc
@@ -65,33 +66,65 @@ def _client(socket: Path) -> ControlClient:
     return ControlClient(socket)
 
 
-def at_once(given: Given) -> ControlClient:
+class Way:
     """The way to the daemon that runs with this configuration, whether or not the file is right by now.
 
     A daemon that answers has validated the file when it started; that it was edited since must not keep anybody from
-    steering it, and validating it would take longer than all the rest.
+    steering it, and validating it would take longer than all the rest. Where none answers, the file is validated once.
+
+    Args:
+        given: it names the file.
+
+    Raises:
+        ConfigError: there is no configuration, or it does not say where the daemon listens.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self._path = configuration.find_config(given.config, os.environ)
+        self._socket, self._document = configuration.glance(self._path)
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration, as the file was a moment ago.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        return used(configuration.load(self._path, document=self._document))
+
+    def client(self) -> ControlClient:
+        """Whom to ask.
+
+        Raises:
+            ConfigError: the file does not say where the daemon listens.
+            DaemonNotRunningError: there is no socket.
+        """
+        if self._socket is not None:
+            with suppress(DaemonNotRunningError):
+                return _client(self._socket)
+        return client(self.config)
+
+
+def at_once(given: Given) -> ControlClient:
+    """The daemon that runs with this configuration (`Way`).
 
     Raises:
         ConfigError: there is no configuration, or it does not say where the daemon listens.
         DaemonNotRunningError: there is no socket.
     """
-    path = configuration.find_config(given.config, os.environ)
-    socket = configuration.find_socket(path)
-    if socket is not None:
-        with suppress(DaemonNotRunningError):
-            return _client(socket)
-    return client(configuration.load(path))
+    return Way(given).client()
 
 
 def ask_status(given: Given) -> Status:
     """How things are; ``daemon.running`` says who answered."""
+    way = Way(given)
     try:
-        return shapes.status_from_json(at_once(given).status())
+        return shapes.status_from_json(way.client().status())
     except DaemonNotRunningError:
         from ftpsyncd import survey  # noqa: PLC0415 - loads what a daemon consists of, to ask the ledger in its place
 
         start_log(given, level="warning")
-        return survey.offline_status(load_config(given))
+        return survey.offline_status(way.config)
 
 
 def edited_wrongly(given: Given, uptime_s: float) -> bool:
@@ -156,12 +189,13 @@ def ask_why(given: Given, path: str) -> Why:
 
 
 def _ask_why(given: Given, path: str) -> Why:
+    way = Way(given)
     try:
-        return shapes.why_from_json(at_once(given).why(path))
+        return shapes.why_from_json(way.client().why(path))
     except DaemonNotRunningError:
         from ftpsyncd import reasons  # noqa: PLC0415 - as above
 
-        return reasons.why(load_config(given), path)
+        return reasons.why(way.config, path)
 
 
 def ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
@@ -170,8 +204,9 @@ def ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str
 
 
 def _ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
+    way = Way(given)
     try:
-        answer = at_once(given).history(
+        answer = way.client().history(
             mapping=query.mapping,
             kinds=query.kinds,
             since=None if query.since_ns is None else iso_utc(query.since_ns),
@@ -186,5 +221,5 @@ def _ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: st
     except DaemonNotRunningError:
         from ftpsyncd import survey  # noqa: PLC0415 - as above
 
-        return survey.history(load_config(given), query, path, cursor)
+        return survey.history(way.config, query, path, cursor)
     return shapes.history_from_json(answer)

@@ -43,7 +43,11 @@ def load_config(given: Given) -> Config:
     Raises:
         ConfigError: there is none, or it cannot be used.
     """
-    config = configuration.load(configuration.find_config(given.config, os.environ))
+    return used(configuration.load(configuration.find_config(given.config, os.environ)))
+
+
+def used(config: Config) -> Config:
+    """A configuration that is worked with from now on: no record of the log shows its secrets."""
     secrets.add(config)
     return config
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import RenderableType
-from rich.live import Live
 
 from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
 from ftpsyncd.cli.interrupts import ended_by_person
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, marks
 from ftpsyncd.cli.settings import check_name
-from ftpsyncd.cli.status_view import only, view
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
-from ftpsyncd.status import Status
+from ftpsyncd.status import Status, only
+
+# The view, and rich with it, is imported where it is drawn: who wants JSON need not wait for it.
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 REFRESH_S = 0.5
 
@@ -62,15 +64,23 @@ def show(found: Status, *, as_json: bool) -> None:
         emit(shapes.status_to_json(found))
     else:
         screen = console()
-        screen.print(view(found, datetime.now(UTC), marks(screen), screen.width))
+        screen.print(_drawn(found, screen))
+
+
+def _drawn(found: Status, screen: Console) -> RenderableType:
+    from ftpsyncd.cli.status_view import view  # noqa: PLC0415 - see above
+
+    return view(found, datetime.now(UTC), marks(screen), screen.width)
 
 
 def keep_showing(names: Sequence[str]) -> None:
     """Show the status of these mappings, or of all, live until Ctrl-C."""
+    from rich.live import Live  # noqa: PLC0415 - see above
+
     screen, asked = console(), given()
 
     def picture() -> RenderableType:
-        return view(only(ask_status(asked), names), datetime.now(UTC), marks(screen), screen.width)
+        return _drawn(only(ask_status(asked), names), screen)
 
     if not screen.is_terminal:
         screen.print(picture())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -66,20 +66,6 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
             parts.append(Text(title, style="bold"))
         parts.append(Padding(body, (0, 0, 0, 2)))
     return Group(*parts)
-
-
-def only(status: Status, names: Collection[str]) -> Status:
-    """What concerns these mappings: themselves, their servers, transfers and problems; everything if there are none."""
-    if not names:
-        return status
-    mappings = tuple(each for each in status.mappings if each.name in names)
-    servers = {each.remote.partition(":")[0] for each in mappings}
-    return status._replace(
-        mappings=mappings,
-        servers=tuple(each for each in status.servers if each.name in servers),
-        transfers=tuple(each for each in status.transfers if each.mapping in names),
-        problems=tuple(each for each in status.problems if each.mapping in names),
-    )
 
 
 def headline(status: Status, signs: Marks) -> Text:

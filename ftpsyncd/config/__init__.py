@@ -17,12 +17,15 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftpsyncd import patience
 from ftpsyncd.config.unanswered import UnansweredError
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
+
+if TYPE_CHECKING:
+    from ftpsyncd.config.document import Document
 
 __all__ = [
     "KEEP_HISTORY_S",
@@ -34,6 +37,7 @@ __all__ = [
     "check_secrets",
     "find_config",
     "find_socket",
+    "glance",
     "known_secrets",
     "load",
     "missing_secrets",
@@ -91,7 +95,7 @@ class Config(NamedTuple):
     """Keys set in this file that change nothing yet (:data:`NOT_YET_ACTIVE`): ``key.path: what that means``."""
 
 
-def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
+def load(path: Path, *, environ: Mapping[str, str] = os.environ, document: Document | None = None) -> Config:
     """Read and validate a configuration file.
 
     Looks at the disk (do the parents of the local folders exist?), never at the network, and reads no secret.
@@ -99,20 +103,26 @@ def load(path: Path, *, environ: Mapping[str, str] = os.environ) -> Config:
     Args:
         path: the file; relative paths in it are relative to its folder.
         environ: for defaults ($STATE_DIRECTORY …) and, later, for the secrets that it refers to.
+        document: the file as `glance` has read it just now; it is not read again.
 
     Raises:
         ConfigError: the message has one line per problem, each ``file:line:col  key.path: found …; expected …``.
     """
     from ftpsyncd.config import loading  # noqa: PLC0415  # for YAML: see the module docstring
 
-    return loading.load(path, environ=environ)
+    return loading.load(path, environ=environ, document=document)
 
 
 def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """Where a daemon that runs with this file listens, at a tenth of the cost of `load`: for whom only asks a daemon.
+    """Where a daemon that runs with this file listens: `glance` for whom only asks a daemon."""
+    return glance(path, environ=environ)[0]
+
+
+def glance(path: Path, *, environ: Mapping[str, str] = os.environ) -> tuple[Path | None, Document | None]:
+    """Where a daemon that runs with this file listens, at a fraction of the cost of `load`.
 
     Returns:
-        None if that takes `load`.
+        The socket, None if finding it takes `load`; and the file for `load`, None if it has to be read anew for that.
 
     Raises:
         ConfigError: the file cannot be read, or is not YAML, and does not say plainly all the same where that is.
@@ -126,8 +136,10 @@ def find_socket(path: Path, *, environ: Mapping[str, str] = os.environ) -> Path 
         salvaged = document.salvage(path, places.OF_THE_SOCKET)
         if salvaged is None:
             raise
-        found = salvaged
-    return places.socket_at_a_glance(found, environ)
+        return places.socket_at_a_glance(salvaged, environ), None
+    socket = places.socket_at_a_glance(found, environ)
+    # What it complains of now would be told twice.
+    return socket, None if socket is None else found
 
 
 def schema() -> dict[str, Any]:

@@ -42,9 +42,10 @@ _HOMES: Mapping[str, type[Section]] = MappingProxyType(
 _LONGEST_SHOWN = 60
 
 
-def load(path: Path, *, environ: Mapping[str, str]) -> Config:
+def load(path: Path, *, environ: Mapping[str, str], document: Document | None = None) -> Config:
     """See :func:`ftpsyncd.config.load`."""
-    document = read(Path(os.path.abspath(path)))  # noqa: PTH100  # Path.absolute keeps `..`, resolve follows links
+    if document is None:
+        document = read(Path(os.path.abspath(path)))  # noqa: PTH100  # Path.absolute keeps `..`, resolve follows links
     top = _top(document)
     places = Places(document, environ)
     defaults = _entries(document, top, "defaults")

@@ -109,12 +109,17 @@ def host(value: object) -> str:
         except ValueError:
             raise Unfit(expected, hint="the port has a key of its own: `port:`") from None
     try:
-        encoded = value.encode("idna").decode("ascii")
+        encoded = value if _is_plain(value) else value.encode("idna").decode("ascii")
     except UnicodeError:
         raise Unfit(expected) from None
     if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?", encoded):
         raise Unfit(expected)
     return value
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a host name is its own encoding (RFC 3490, section 4.1): most are, and loading the codec takes time."""
+    return name.isascii() and all(0 < len(label) < 64 for label in name.removesuffix(".").split("."))
 
 
 def encoding(value: object) -> str:

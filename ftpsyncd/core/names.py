@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from functools import lru_cache
@@ -77,6 +76,8 @@ def trial(temporary: str) -> str:
 
 
 def _seal(owner: str, remote: str) -> str:
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL, which a command that only reads does not need
+
     return hashlib.blake2b(f"{owner}\0{remote}".encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import find_socket
+from ftpsyncd.config import document, find_socket
 from ftpsyncd.control import shapes
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import ConfigError
@@ -21,7 +21,16 @@ servers: {web: {host: ftp.example.com, user: me, password: {env: NOWHERE}}}
 mappings: {gallery: {local: DROP, remote: "web:/site"}}
 state_dir: state
 """
-SLOW = ["ftpsyncd.config.loading", "loguru", "pathspec", "sqlite3", "starlette", "ftpsyncd.engine", "ftpsyncd.survey"]
+SLOW = [
+    "ftpsyncd.config.loading",
+    "loguru",
+    "rich",
+    "pathspec",
+    "sqlite3",
+    "starlette",
+    "ftpsyncd.engine",
+    "ftpsyncd.survey",
+]
 _RUN = """
 import sys
 from ftpsyncd.cli.app import outcome
@@ -72,6 +81,28 @@ def test_without_a_daemon_the_configuration_is_validated(config: Path):
     assert done.returncode == 78
     assert "nonsense" in done.stderr
     assert "ftpsyncd.config.loading" in done.stderr
+
+
+def test_without_a_daemon_the_file_is_parsed_once(ftpsyncd, config: Path, monkeypatch: pytest.MonkeyPatch):
+    parsed: list[str] = []
+
+    def compose(path: Path, text: str) -> object:
+        parsed.append(text)
+        return original(path, text)
+
+    original = document._compose
+    monkeypatch.setattr(document, "_compose", compose)
+    for command in (["status"], ["history"], ["why", config]):
+        parsed.clear()
+        ftpsyncd(*command, "-c", config)
+        assert parsed == [config.read_text()]
+
+
+def test_a_file_that_does_not_say_where_the_daemon_listens_is_complained_of_once(ftpsyncd, config: Path):
+    config.write_text(config.read_text() + "control: {socket: 5}\n")
+    done = ftpsyncd("status", "-c", config)
+    assert done.code == 78
+    assert done.err.count("control.socket") == 1
 
 
 @pytest.mark.parametrize(

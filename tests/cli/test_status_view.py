@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from ftpsyncd.cli.output import ASCII, UNICODE, shortened
-from ftpsyncd.cli.status_view import calling, only, view
+from ftpsyncd.cli.status_view import calling, view
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.status import (
     DaemonStatus,
@@ -19,6 +19,7 @@ from ftpsyncd.status import (
     ServerStatus,
     Status,
     Transfer,
+    only,
 )
 from tests.cli.terminal import check_snapshot, drawn
 
