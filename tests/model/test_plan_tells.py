@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ftpsyncd import preview
+from ftpsyncd import outcomes, preview
 from ftpsyncd.cli.plan import print_json, print_lines
-from ftpsyncd.config import load
+from ftpsyncd.config import Config, load
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.preview import Planned
 from ftpsyncd.service import Progress, Service
@@ -29,7 +29,8 @@ from tests.figures import Figures
 from tests.servers import USER, Server, running
 
 NORMAL = 60
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
+SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000")) // 4
+"""Each of them takes a third of a second: four passes at a real server."""
 PASSES = 4
 CHANGES = 6
 PASS_S = 60.0
@@ -276,10 +277,10 @@ class _Site:
         shutil.rmtree(kept)
 
 
-def _pass(config_file: Path) -> tuple[list[Event], Progress]:
+def _pass(config: Config) -> tuple[list[Event], Progress]:
     """A `sync`, and what it did."""
     events: list[Event] = []
-    service = Service(load(config_file), one_pass=True, observe=events.append)
+    service = Service(config, one_pass=True, observe=events.append)
     service.start()
     try:
         progress = service.await_end(PASS_S)
@@ -335,12 +336,13 @@ def _held(planned: list[Planned]) -> int:
 def _compare(site: _Site) -> int | None:
     """One plan, and one pass; how many actions that were, or None if it failed of what only the server knew."""
     config_file = site.configure()
+    config = load(config_file)
     before = _snapshot(site)
     # The disk's clock ticks every few milliseconds: what was done in this tick is not known to be over.
     time.sleep(TICK_S)
-    planned = list(preview.plan(load(config_file), ()))
+    planned = list(preview.plan(config, ()))
     assert _snapshot(site) == before, "a plan touches nothing"
-    events, progress = _pass(config_file)
+    events, progress = _pass(config)
     if any(event.kind is EventKind.FAILED and "at the server" in event.message for event in events):
         # What was left there (`deletes: keep`, a filter, another mapping) has the name of a new directory.
         return None
@@ -376,6 +378,12 @@ def _forms_agree(planned: list[Planned]) -> None:
         print_lines(iter(planned))
         lines = out.getvalue().decode().splitlines()
     assert len(lines) > len(planned)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server refuses is refused the second time, too: nobody need wait for that."""
+    monkeypatch.setattr(outcomes, "FIRST_RETRY_S", 0.01)
 
 
 @pytest.fixture(scope="module")
