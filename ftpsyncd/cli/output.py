@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
@@ -36,6 +36,16 @@ def emit(document: Any) -> None:
         document: of what JSON knows, and dataclasses.
     """
     click.echo(json.dumps(document, indent=2, default=asdict))
+
+
+def printer(stream: TextIO) -> Callable[[str], object]:
+    """Prints lines of a list that may be long: at once where a person looks, else as many at a time as fit.
+
+    `click.echo` has the kernel write each by itself, and looks at each for colours to take away.
+    """
+    if stream.isatty():
+        return click.echo
+    return lambda line: stream.write(f"{line}\n")
 
 
 def begun(items: Iterable[_Item]) -> Iterator[_Item]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -10,7 +11,7 @@ import click
 
 from ftpsyncd import preview
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import begun, number, size
+from ftpsyncd.cli.output import begun, number, printer, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
 from ftpsyncd.preview import Planned
@@ -54,13 +55,13 @@ def print_json(planned: Iterable[Planned]) -> None:
     """
     totals: Counter[str] = Counter()
     total_bytes = 0
-    planned = begun(planned)
-    click.echo('{"planned": [', nl=False)
+    planned, write = begun(planned), sys.stdout.write
+    write('{"planned": [')
     for index, each in enumerate(planned):
         totals[each.verb] += 1
         total_bytes += each.size if each.verb == "upload" else 0
         record = {name: getattr(each, name) for name in ("mapping", "verb", "path", "size", "why", "held")}
-        click.echo(f"{',' if index else ''}\n  {json.dumps(record)}", nl=False)
+        write(f"{',' if index else ''}\n  {json.dumps(record)}")
     click.echo(f'\n], "totals": {json.dumps(totals)}, "bytes": {total_bytes}}}')
 
 
@@ -70,6 +71,8 @@ def print_lines(planned: Iterable[Planned]) -> None:
     held: Counter[str] = Counter()
     paused: Counter[str] = Counter()
     total_bytes = parked = waiting = 0
+    say = printer(sys.stdout)
+    style = click.style if sys.stdout.isatty() else _as_it_is
     for each in planned:
         if each.verb == "paused":
             paused[each.mapping] = 0
@@ -84,9 +87,9 @@ def print_lines(planned: Iterable[Planned]) -> None:
         parked += each.verb == "parked"
         waiting += each.verb == "wait"
         amount = size(each.size) if each.verb == "upload" else ""
-        verb = click.style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
-        why = click.style(f"({one_line(each.why)})", dim=True)
-        click.echo(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
+        verb = style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
+        why = style(f"({one_line(each.why)})", dim=True)
+        say(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
     for name in +held:
         waits = f"{number(held[name], 'delete waits', 'deletes wait')} for a person"
         click.echo(f"{name}: {waits}: `ftpsyncd approve {name}` or `ftpsyncd discard {name}` decides.")
@@ -102,6 +105,11 @@ def print_lines(planned: Iterable[Planned]) -> None:
     counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
     tail = f"; {size(total_bytes)} to send" if total_bytes else ""
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
+
+
+def _as_it_is(text: str, **_style: object) -> str:
+    """In the place of `click.style` where there are no colours."""
+    return text
 
 
 NO_ACTIONS = frozenset({"unmanaged", "parked", "wait", "paused"})

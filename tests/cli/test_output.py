@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, size, until
+from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, printer, size, until
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 
@@ -112,3 +112,29 @@ def test_what_is_no_terminal_gets_no_blanks_to_the_right(capsys):
 def test_a_sentence_for_who_reads_no_terminal_is_one_line(capsys):
     console().print(Text("word " * 30))
     assert capsys.readouterr().out == " ".join(["word"] * 30) + "\n"
+
+
+class _Stream(StringIO):
+    """Counts how often what was written had to go out."""
+
+    def __init__(self, *, looked_at: bool) -> None:
+        super().__init__()
+        self._looked_at = looked_at
+        self.flushes = 0
+
+    def isatty(self) -> bool:
+        return self._looked_at
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+@pytest.mark.parametrize(("looked_at", "flushes"), [(True, 100), (False, 0)])
+def test_each_line_goes_out_by_itself_only_where_a_person_looks(monkeypatch, looked_at, flushes):
+    stream = _Stream(looked_at=looked_at)
+    monkeypatch.setattr("sys.stdout", stream)
+    say = printer(stream)
+    for number_ in range(100):
+        say(f"line {number_}")
+    assert stream.getvalue().splitlines() == [f"line {number_}" for number_ in range(100)]
+    assert stream.flushes == flushes
