@@ -8,6 +8,7 @@ engine, and the remedy shown to people.
     ├── UsageError                    wrong words on the command line
     │   └── UnknownNameError          no mapping or server of this name
     ├── ConfigError                   the configuration cannot be used
+    ├── MisuseError                   a program calls the library in a way that cannot work
     ├── InternalError                 a bug of ours, kept from doing more harm
     ├── ThreadLimitError              the system allows no further thread
     ├── LockHeldError                 another daemon owns this state directory
@@ -123,6 +124,12 @@ class ConfigError(FtpsyncdError):
 
     exit_code = ExitCode.CONFIG
     remedy = "Correct the configuration and run `ftpsyncd check`."
+
+
+class MisuseError(FtpsyncdError):
+    """A program calls the library in a way that cannot work: a wrong type, or a connection that is in use."""
+
+    remedy = "A connection is for one thread at a time, and not for progress functions: open another one."
 
 
 class InternalError(FtpsyncdError):

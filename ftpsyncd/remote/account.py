@@ -11,19 +11,16 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from enum import StrEnum
-from typing import TypeVar
 
-from ftpsyncd.errors import ConfigError, LoginRefusedError, RemoteError, TlsError
+from ftpsyncd.errors import LoginRefusedError, RemoteError, TlsError
 from ftpsyncd.remote import login
+from ftpsyncd.remote.described import checked
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.tls import TlsContext, tls_context
 from ftpsyncd.remote.wire import Control, Timeouts
-from ftpsyncd.specs import DataMode, ServerSpec, TlsMode
-
-Word = TypeVar("Word", bound=StrEnum)
+from ftpsyncd.specs import ServerSpec, TlsMode
 
 FEATURES_LAST_S = 60.0
 """For so long, what a server told one session of its features is true for the next ones: they are opened together."""
@@ -38,11 +35,11 @@ class Account:
         timeouts: how long silence is borne.
 
     Raises:
-        ConfigError: ``tls`` or ``mode`` of the account is no word that is known.
+        ConfigError: a field of the account has a value that cannot be meant.
     """
 
     def __init__(self, spec: ServerSpec, *, profile: Profile | None = None, timeouts: Timeouts | None = None) -> None:
-        self.spec = _in_known_words(spec)
+        self.spec = checked(spec)
         self.profile = profile or Profile()
         self.timeouts = timeouts or Timeouts().of(spec.timeout_s)
         self.throttle = Throttle(spec.bandwidth_bytes_s)
@@ -178,18 +175,6 @@ class Account:
         session.close()
         self.profile.pipelining = True
         return self._begun(suspected=True)
-
-
-def _in_known_words(spec: ServerSpec) -> ServerSpec:
-    """An account whose ``tls`` and ``mode`` may have come as text, which is not what they are compared with."""
-    return spec._replace(tls=_word(TlsMode, "tls", spec.tls), mode=_word(DataMode, "mode", spec.mode))
-
-
-def _word(kind: type[Word], key: str, said: object) -> Word:
-    for word in kind:
-        if said == word:
-            return word
-    raise ConfigError(f"`{key}` is {said!r}; expected one of {', '.join(kind)}.", remedy="")
 
 
 def connect(spec: ServerSpec) -> Session:

@@ -9,36 +9,22 @@ Nothing returns False for failure: what does not raise has happened. The error's
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
-from ftpsyncd.errors import (
-    AlreadyExistsError,
-    FtpsyncdError,
-    LocalUnwritableError,
-    NameNotSendableError,
-    NameRefusedError,
-    NotFoundError,
-    PathsRefusedError,
-    ServerUnavailableError,
-)
-from ftpsyncd.model import Kind, remote_join
+from ftpsyncd.errors import AlreadyExistsError, LocalUnreadableError, LocalUnwritableError, NotFoundError
+from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import landing, localfile, trees
+from ftpsyncd.remote import arguments, dispatch, landing, trees
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.arguments import LocalPath, local_path, remote_file, remote_path
 from ftpsyncd.remote.landing import Directory, Fetched
-from ftpsyncd.remote.port import Connector, PublishJob, PublishResult, RemoteEntry, RemoteSession
+from ftpsyncd.remote.line import Line, Results
+from ftpsyncd.remote.port import Connector, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.profile import Profile
-from ftpsyncd.remote.trees import Moved, Step, TreeResult
+from ftpsyncd.remote.trees import Moved, TreeResult
 from ftpsyncd.specs import ServerSpec
-
-_T = TypeVar("_T")
 
 
 def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
@@ -49,7 +35,8 @@ def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
         profile: what is known about the server from earlier.
 
     Raises:
-        ConfigError: ``tls`` or ``mode`` is no word that is known; what the password's function raises comes as it is.
+        ConfigError: a field of ``server`` has a value that cannot be meant; what the password's function raises comes
+            as it is.
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
     account = Account(server, profile=profile)
@@ -59,8 +46,12 @@ def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
 class Ftp:
     """One connection, in the words of people who move files.
 
-    Remote paths are absolute; another one raises `NameNotSendableError`: the directory that it is relative to is the
-    server's business, and a temporary file would not be beside it.
+    Remote paths are text, absolute and without ``..``; another one raises `NameNotSendableError`: the directory that it
+    is relative to is the server's business, and a temporary file might not be beside it. Local ones are text or
+    a `Path`.
+
+    One call at a time: from another thread, or from a progress function, a second one raises `MisuseError`, as does an
+    argument of a wrong type. Between two results of those that yield them there is room for other calls.
 
     A connection that ends (servers end those that are idle, many after five minutes) fails the call that finds it out
     with `ServerUnavailableError`; the next call begins with another one. After `close` there is no other one.
@@ -72,14 +63,17 @@ class Ftp:
     """
 
     def __init__(self, session: RemoteSession, *, origin: str = "", again: Connector | None = None) -> None:
-        self.session = session
+        self._line = Line(session, again)
         self._origin = origin
-        self._again = again
-        self._closed = False
+
+    @property
+    def session(self) -> RemoteSession:
+        """The connection of now."""
+        return self._line.session
 
     def upload(
         self,
-        path: Path,
+        path: LocalPath,
         remote: str,
         *,
         overwrite: bool = True,
@@ -105,91 +99,19 @@ class Ftp:
             ServerFullError: there is no space at the server.
             VerificationError, TransferFailedError: it did not arrive as it is; another try may pass.
         """
-        job = self._job(path, remote, overwrite=overwrite, progress=lambda sent, _size: progress(sent))
-        self._ready()
-        if not overwrite and self.exists(remote):
-            raise localfile.taken(remote)
-        (result,) = self._publish([job])
-        if result.error is not None:
-            raise result.error
-        return result
-
-    def _is_there(self, remote: str, *, begun: bool) -> bool:
-        # Once it has begun, on the connection that goes on to send: no other one takes its place between two files.
-        entry = self.session.stat(_absolute(remote)) if begun else self.look(remote)
-        return entry is not None
-
-    def _job(self, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
-        target = _absolute(remote)
-        return localfile.job(lambda: self.session, path, target, overwrite=overwrite, progress=progress)
-
-    def _publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
-        """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
-        begun: set[str] = set()
-        source: Iterator[PublishJob] = iter(jobs)
-        # What is looked at before the first one may show that another connection is needed.
-        source = itertools.chain(list(itertools.islice(source, 1)), source)
-        done = False
-
-        def noted() -> Iterator[PublishJob]:
-            nonlocal done
-            for job in source:
-                begun.add(job.temporary)
-                yield job
-            done = True
-
-        try:
-            lost = False
-            while not done and not lost:
-                for result in self.session.publish(noted()):
-                    if isinstance(result.error, PathsRefusedError) and self._again is not None:
-                        # Nothing of it was kept, and nothing comes behind it: it is the first one again.
-                        source = itertools.chain([result.job], source)
-                        continue
-                    lost = result.error is not None and not self.session.usable
-                    if result.error is None or self.session.usable:
-                        begun.discard(result.job.temporary)
-                    yield result
-                if not done and not lost:
-                    # The session ended in order: before its TLS ticket expires, or since the names of files are to
-                    # be told otherwise. Or it was finished already.
-                    self._renew()
-        except GeneratorExit:
-            self._take_back(begun)
-            raise
-        finally:
-            if begun:
-                self.session.close()
-                self._clear_up(sorted(begun))
-
-    def _ready(self) -> RemoteSession:
-        """The connection; another one if it has ended, or has no data connections to come."""
-        if not self.session.usable or (self.session.expiring and self._again is not None):
-            self._renew()
-        return self.session
-
-    def _take_back(self, begun: set[str]) -> None:
-        """Nobody wants the rest. That is said between two transfers: the connection is in order."""
-        if begun and self.session.usable:
-            with contextlib.suppress(FtpsyncdError):
-                self.session.delete_many(sorted(begun))
-                begun.clear()
-
-    def _renew(self) -> None:
-        self.session.close()
-        if self._again is None or self._closed:
-            raise ServerUnavailableError("The connection to the server is finished.")
-        self.session = self._again()
-
-    def _clear_up(self, temporaries: list[str]) -> None:
-        """Delete what may be left of uploads that were broken off; another connection is tried once."""
-        if self._again is not None:
-            with contextlib.suppress(FtpsyncdError), self._again() as session:
-                session.delete_many(temporaries)
+        source, target = local_path(path, LocalUnreadableError), remote_file(remote)
+        replace, tell = arguments.flag("overwrite", overwrite), arguments.teller("progress", progress)
+        with self._line as line:
+            return dispatch.one(line, source, target, overwrite=replace, progress=tell)
 
     def upload_tree(
-        self, local: Path, remote: str, *, overwrite: bool = True, progress: Moved = lambda _remote, _sent, _size: None
-    ) -> Iterator[TreeResult]:
+        self,
+        local: LocalPath,
+        remote: str,
+        *,
+        overwrite: bool = True,
+        progress: Moved = lambda _remote, _sent, _size: None,
+    ) -> Results[TreeResult]:
         """Send a directory with all that is in it, each file as `upload` does, and yield what became of each.
 
         The work is done while the results are taken. ``remote`` is made; its parent must exist. Symlinks and special
@@ -205,37 +127,16 @@ class Ftp:
             LocalUnreadableError: the directory cannot be read.
             NameRefusedError: ``remote`` cannot be made.
         """
-        self._ready()
-        yield from self._upload_tree(local, _absolute(remote), 0, overwrite=overwrite, progress=progress)
-
-    def _upload_tree(
-        self, local: Path, remote: str, depth: int, *, overwrite: bool, progress: Moved
-    ) -> Iterator[TreeResult]:
-        if depth > trees.DEEPEST:
-            raise NameRefusedError(f"{named(local)} is more than {trees.DEEPEST} directories deep.", remedy="")
-        found = trees.folder(local)
-        if remote.strip("/"):
-            self._told(lambda session: session.make_dir(remote))
-        for name in found.others:
-            yield TreeResult(remote_join(remote, name), Step.SKIPPED, note="a symbolic link or no regular file")
-        pairs = [(local / name, remote_join(remote, name)) for name in found.files]
-        yield from self.upload_many(pairs, overwrite=overwrite, progress=progress)
-        for name in found.dirs:
-            target = remote_join(remote, name)
-            try:
-                yield from self._upload_tree(local / name, target, depth + 1, overwrite=overwrite, progress=progress)
-            except FtpsyncdError as error:
-                if not self.session.usable:
-                    raise
-                yield TreeResult(target, Step.FAILED, error=error)
+        source, target = local_path(local, LocalUnreadableError), remote_path(remote)
+        return Results(self._line, self._sending(overwrite=overwrite, progress=progress).tree(source, target))
 
     def upload_many(
         self,
-        pairs: Iterable[tuple[Path, str]],
+        pairs: Iterable[tuple[LocalPath, str]],
         *,
         overwrite: bool = True,
         progress: Moved = lambda _remote, _sent, _size: None,
-    ) -> Iterator[TreeResult]:
+    ) -> Results[TreeResult]:
         """Send files as `upload` does, and yield what became of each: quicker, as each begins while the last one ends.
 
         The work is done while the results are taken. Errors of one file are results; what ends the connection is
@@ -247,37 +148,15 @@ class Ftp:
             overwrite: replace files that are there.
             progress: called with the remote path, the bytes sent and the size.
         """
-        self._ready()
-        refused: deque[tuple[int, TreeResult]] = deque()
-        begun = 0
+        sending = self._sending(overwrite=overwrite, progress=progress)
+        return Results(self._line, sending.files(self._line.between(arguments.many(pairs))))
 
-        def jobs() -> Iterator[PublishJob]:
-            nonlocal begun
-            for path, remote in pairs:
-                try:
-                    if not overwrite and self._is_there(remote, begun=begun > 0):
-                        raise localfile.taken(remote)
-                    job = self._job(path, remote, overwrite=overwrite, progress=partial(progress, remote))
-                except FtpsyncdError as error:
-                    if not self.session.usable:
-                        raise
-                    refused.append((begun, TreeResult(remote, Step.FAILED, error=error)))
-                else:
-                    begun += 1
-                    yield job
-
-        for before, result in enumerate(self._publish(jobs())):
-            # The next file is looked at before the last one is done: results come in the order of the files.
-            while refused and refused[0][0] <= before:
-                yield refused.popleft()[1]
-            if result.error is not None and not self.session.usable:
-                raise result.error
-            step = Step.SENT if result.error is None else Step.FAILED
-            yield TreeResult(result.job.path, step, result.job.size, result.error)
-        yield from (result for _, result in refused)
+    def _sending(self, *, overwrite: bool, progress: Moved) -> dispatch.Sending:
+        replace, tell = arguments.flag("overwrite", overwrite), arguments.teller("progress", progress)
+        return dispatch.Sending(self._line, replace, tell)
 
     def download(
-        self, remote: str, path: Path, *, overwrite: bool = True, progress: Callable[[int], None] = lambda _: None
+        self, remote: str, path: LocalPath, *, overwrite: bool = True, progress: Callable[[int], None] = lambda _: None
     ) -> Fetched:
         """Fetch a file: into a temporary file beside ``path``, checked against the server's size, dated, then renamed.
 
@@ -299,26 +178,34 @@ class Ftp:
             NotFoundError: there is no such file.
             VerificationError: fewer or more bytes came than the server says the file has; nothing is kept.
         """
-        entry = self.stat(remote)
-        if entry.kind is Kind.DIR:
-            raise NotFoundError(f"{named(remote)} is a directory at the server.", remedy="")
-        if not path.name:
-            raise LocalUnwritableError(f"{named(path)} is no name of a file.", remedy="")
-        with Directory.opened(path.parent) as into:
-            return landing.fetch(
-                self.session,
-                remote,
-                entry,
-                into,
-                path.name,
-                origin=self._origin,
-                overwrite=overwrite,
-                progress=progress,
-            )
+        source, target = remote_path(remote), local_path(path, LocalUnwritableError)
+        replace, tell = arguments.flag("overwrite", overwrite), arguments.teller("progress", progress)
+        with self._line as line:
+            entry = _found(line, source)
+            if entry.kind is Kind.DIR:
+                raise NotFoundError(f"{named(source)} is a directory at the server.", remedy="")
+            if not target.name:
+                raise LocalUnwritableError(f"{named(target)} is no name of a file.", remedy="")
+            with Directory.opened(target.parent) as into:
+                return landing.fetch(
+                    line.session,
+                    source,
+                    entry,
+                    into,
+                    target.name,
+                    origin=self._origin,
+                    overwrite=replace,
+                    progress=tell,
+                )
 
     def download_tree(
-        self, remote: str, local: Path, *, overwrite: bool = True, progress: Moved = lambda _remote, _got, _size: None
-    ) -> Iterator[TreeResult]:
+        self,
+        remote: str,
+        local: LocalPath,
+        *,
+        overwrite: bool = True,
+        progress: Moved = lambda _remote, _got, _size: None,
+    ) -> Results[TreeResult]:
         """Fetch a directory with all that is in it, each file as `download` does, and yield what became of each.
 
         The work is done while the results are taken. ``local`` is made. Nothing is written outside of it, whatever
@@ -337,7 +224,10 @@ class Ftp:
             NotFoundError: there is no such directory.
             LocalUnwritableError: ``local`` cannot be made.
         """
-        return trees.Fetching(self._ready, self._origin, overwrite, progress).run(_absolute(remote), local)
+        replace, tell = arguments.flag("overwrite", overwrite), arguments.teller("progress", progress)
+        fetching = trees.Fetching(self._line.ready, self._origin, replace, tell)
+        source, target = remote_path(remote), local_path(local, LocalUnwritableError)
+        return Results(self._line, fetching.run(source, target))
 
     def delete(self, remote: str) -> None:
         """Delete a file; that it is not there is no error.
@@ -345,18 +235,26 @@ class Ftp:
         Raises:
             NameRefusedError: the server does not let it go, or it is a directory.
         """
-        (error,) = self._ready().delete_many([_absolute(remote)])
+        target = remote_path(remote)
+        with self._line as line:
+            (error,) = line.ready().delete_many([target])
         if error is not None:
             raise error
 
     def rename(self, source: str, target: str) -> None:
-        """Rename; a file at ``target`` is replaced.
+        """Rename; a file at ``target`` is replaced. To its own name: nothing is done.
 
         Raises:
             AlreadyExistsError: ``target`` is a directory.
             NameRefusedError: there is no ``source`` (`NotFoundError` where the server says so), or the server refuses.
         """
-        self._ready().rename(_absolute(source), _absolute(target))
+        before, after = remote_path(source), remote_path(target)
+        with self._line as line:
+            if before == after:
+                # Nothing is to be done, which is what a server that renames nothing does, too.
+                _found(line, before)
+                return
+            line.ready().rename(before, after)
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error.
@@ -364,17 +262,9 @@ class Ftp:
         Raises:
             NameRefusedError: the server refuses, or a file has the name.
         """
-        self._told(lambda session: session.make_dirs(_absolute(remote)))
-
-    def _told(self, do: Callable[[RemoteSession], _T]) -> _T:
-        """Do something, if need be once more where it shows how the names of files are to be told."""
-        try:
-            return do(self._ready())
-        except PathsRefusedError:
-            if self._again is None:
-                raise
-            self._renew()
-            return do(self.session)
+        target = remote_path(remote)
+        with self._line as line:
+            line.told(lambda session: session.make_dirs(target))
 
     def remove_dir(self, remote: str) -> None:
         """Remove an empty directory.
@@ -382,10 +272,12 @@ class Ftp:
         Raises:
             AlreadyExistsError: it still holds something.
         """
-        if not self._ready().remove_dir(_absolute(remote)):
-            raise AlreadyExistsError(f"{named(remote)} is not empty.")
+        target = remote_path(remote)
+        with self._line as line:
+            if not line.ready().remove_dir(target):
+                raise AlreadyExistsError(f"{named(target)} is not empty.")
 
-    def delete_tree(self, remote: str) -> Iterator[TreeResult]:
+    def delete_tree(self, remote: str) -> Results[TreeResult]:
         """Delete a directory with all that is in it (or a file), and yield what became of each name.
 
         The work is done while the results are taken. Symlinks are deleted and not followed; what the server does not
@@ -394,7 +286,7 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        return trees.Deleting(self._ready).run(_absolute(remote))
+        return Results(self._line, trees.Deleting(self._line.ready).run(remote_path(remote)))
 
     def list(self, remote: str = "/") -> list[RemoteEntry]:
         """The entries of a directory by name, each as `stat` has it.
@@ -402,7 +294,9 @@ class Ftp:
         Raises:
             NotFoundError: there is no such directory.
         """
-        return sorted(trees.listed(self._ready(), _absolute(remote)), key=lambda entry: entry.name)
+        target = remote_path(remote)
+        with self._line as line:
+            return sorted(trees.listed(line.ready(), target), key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
         """Kind, size (bytes) and date (seconds since the epoch); None for what the server does not say.
@@ -410,10 +304,9 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        entry = self.look(remote)
-        if entry is None:
-            raise NotFoundError(f"{named(remote)} is not at the server.")
-        return entry
+        target = remote_path(remote)
+        with self._line as line:
+            return _found(line, target)
 
     def exists(self, remote: str) -> bool:
         """Whether there is anything of this name."""
@@ -421,12 +314,13 @@ class Ftp:
 
     def look(self, remote: str) -> RemoteEntry | None:
         """`stat`; None if there is nothing of this name."""
-        return self._told(lambda session: session.stat(_absolute(remote)))
+        target = remote_path(remote)
+        with self._line as line:
+            return line.told(lambda session: session.stat(target))
 
     def close(self) -> None:
-        """Say good-bye and close. Never raises."""
-        self._closed = True
-        self.session.close()
+        """Say good-bye and close. Never raises; a call that is going on in another thread finds out, and raises."""
+        self._line.close()
 
     def __enter__(self) -> Self:
         return self
@@ -437,7 +331,8 @@ class Ftp:
         self.close()
 
 
-def _absolute(remote: str) -> str:
-    if not remote.startswith("/"):
-        raise NameNotSendableError(f"{named(remote)} is no absolute path.", remedy="Begin it with a slash.")
-    return remote
+def _found(line: Line, remote: str) -> RemoteEntry:
+    entry = line.told(lambda session: session.stat(remote))
+    if entry is None:
+        raise NotFoundError(f"{named(remote)} is not at the server.")
+    return entry

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
-from ftpsyncd.remote import facts, transfer
+from ftpsyncd.remote import described, facts, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.tls import TlsContext
@@ -77,7 +77,7 @@ def _begin(session: Session) -> None:
         return
     together = session.profile.pipelining and reads_in_turn(session.greeting)
     with account.entrance(refusals, admissions):
-        password = spec.password()
+        password = described.secret(spec.password)
         session.control.hide(password.encode(errors="surrogateescape"))
         login = _secret("PASS", password)
         if together:

@@ -161,7 +161,7 @@ class Fetching:
     depth: _Depth = field(default_factory=_Depth)
     session: RemoteSession = field(init=False)
 
-    def run(self, remote: str, local: Path) -> Iterator[TreeResult]:
+    def run(self, remote: str, local: Path) -> Generator[TreeResult, None, None]:
         """Fetch ``remote`` to ``local``, which is made with its parents.
 
         Raises:
@@ -300,7 +300,7 @@ class Deleting:
     depth: _Depth = field(default_factory=_Depth)
     session: RemoteSession = field(init=False)
 
-    def run(self, remote: str) -> Iterator[TreeResult]:
+    def run(self, remote: str) -> Generator[TreeResult, None, None]:
         """Delete ``remote``: a file, a link, or a directory with its content.
 
         Raises:

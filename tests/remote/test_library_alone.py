@@ -11,7 +11,6 @@ import pytest
 
 from ftpsyncd.errors import (
     AlreadyExistsError,
-    ConfigError,
     NameNotSendableError,
     NameRefusedError,
     ServerUnavailableError,
@@ -138,18 +137,3 @@ def test_other_words_are_understood_too():
     words: dict[str, Any] = {"tls": "off", "mode": "active"}
     with Scripted() as server, Account(server.spec()._replace(**words), timeouts=QUICK)() as session:
         assert (session.account.spec.tls, session.is_passive) == (TlsMode.OFF, False)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"tls": "ssl"}, "`tls` is 'ssl'; expected one of explicit, implicit, off."),
-        ({"tls": True}, "`tls` is True; expected one of explicit, implicit, off."),
-        ({"mode": "pasv"}, "`mode` is 'pasv'; expected one of passive, active."),
-    ],
-)
-def test_words_that_nobody_knows_are_refused_before_anything_is_sent(wrong, said):
-    with Scripted() as server, pytest.raises(ConfigError) as caught:
-        connect(server.spec()._replace(**wrong))
-    assert str(caught.value) == said
-    assert server.connections == 0

@@ -1,0 +1,170 @@
+"""Sending by hand: one file, several, a whole directory, with nothing left at the server of what is broken off.
+
+Called by `library`; the daemon's files go through `ftpsyncd.publish`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalUnreadableError,
+    MisuseError,
+    NameRefusedError,
+    PathsRefusedError,
+)
+from ftpsyncd.model import remote_join
+from ftpsyncd.quoting import named
+from ftpsyncd.remote import localfile, trees
+from ftpsyncd.remote.arguments import LocalPath, local_path, pair, remote_file
+from ftpsyncd.remote.line import Line
+from ftpsyncd.remote.port import PublishJob, PublishResult
+from ftpsyncd.remote.trees import Moved, Step, TreeResult
+
+
+def one(line: Line, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int], None]) -> PublishResult:
+    """See `library.Ftp.upload`."""
+    job = _job(line, path, remote, overwrite=overwrite, progress=lambda sent, _size: progress(sent))
+    line.ready()
+    if not overwrite and line.told(lambda session: session.stat(remote)) is not None:
+        raise localfile.taken(remote)
+    (result,) = _publish(line, [job])
+    if result.error is not None:
+        raise result.error
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Send many files.
+
+    Args:
+        line: the connection.
+        overwrite: replace files that are there.
+        moved: progress.
+    """
+
+    line: Line
+    overwrite: bool
+    moved: Moved
+
+    def tree(self, local: Path, remote: str, depth: int = 0) -> Generator[TreeResult, None, None]:
+        """See `library.Ftp.upload_tree`."""
+        self.line.ready()
+        if depth > trees.DEEPEST:
+            raise NameRefusedError(f"{named(local)} is more than {trees.DEEPEST} directories deep.", remedy="")
+        found = trees.folder(local)
+        if remote.strip("/"):
+            self.line.told(lambda session: session.make_dir(remote))
+        for name in found.others:
+            yield TreeResult(remote_join(remote, name), Step.SKIPPED, note="a symbolic link or no regular file")
+        yield from self.files((local / name, remote_join(remote, name)) for name in found.files)
+        for name in found.dirs:
+            target = remote_join(remote, name)
+            try:
+                yield from self.tree(local / name, target, depth + 1)
+            except FtpsyncdError as error:
+                if not self.line.session.usable:
+                    raise
+                yield TreeResult(target, Step.FAILED, error=error)
+
+    def files(self, pairs: Iterable[tuple[LocalPath, str]]) -> Generator[TreeResult, None, None]:
+        """See `library.Ftp.upload_many`."""
+        self.line.ready()
+        refused: deque[tuple[int, TreeResult]] = deque()
+        begun = 0
+
+        def jobs() -> Iterator[PublishJob]:
+            nonlocal begun
+            for each in pairs:
+                path, remote = pair(each)
+                try:
+                    job = self._next(path, remote, begun=begun > 0)
+                except MisuseError:
+                    raise
+                except FtpsyncdError as error:
+                    if not self.line.session.usable:
+                        raise
+                    refused.append((begun, TreeResult(remote, Step.FAILED, error=error)))
+                else:
+                    begun += 1
+                    yield job
+
+        for before, result in enumerate(_publish(self.line, jobs())):
+            # The next file is looked at before the last one is done: results come in the order of the files.
+            while refused and refused[0][0] <= before:
+                yield refused.popleft()[1]
+            if result.error is not None and not self.line.session.usable:
+                raise result.error
+            step = Step.SENT if result.error is None else Step.FAILED
+            yield TreeResult(result.job.path, step, result.job.size, result.error)
+        yield from (result for _, result in refused)
+
+    def _next(self, path: LocalPath, remote: str, *, begun: bool) -> PublishJob:
+        source, target = local_path(path, LocalUnreadableError), remote_file(remote)
+        line = self.line
+        if not self.overwrite:
+            # Once it has begun, on the connection that goes on to send: no other one takes its place between two files.
+            there = line.session.stat(target) if begun else line.told(lambda session: session.stat(target))
+            if there is not None:
+                raise localfile.taken(target)
+        return _job(line, source, target, overwrite=self.overwrite, progress=partial(self.moved, target))
+
+
+def _job(line: Line, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int, int], None]) -> PublishJob:
+    return localfile.job(lambda: line.session, path, remote, overwrite=overwrite, progress=progress)
+
+
+def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult, None, None]:
+    """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
+    begun: set[str] = set()
+    source: Iterator[PublishJob] = iter(jobs)
+    # What is looked at before the first one may show that another connection is needed.
+    source = itertools.chain(list(itertools.islice(source, 1)), source)
+    done = False
+
+    def noted() -> Iterator[PublishJob]:
+        nonlocal done
+        for job in source:
+            begun.add(job.temporary)
+            yield job
+        done = True
+
+    try:
+        lost = False
+        while not done and not lost:
+            for result in line.session.publish(noted()):
+                if isinstance(result.error, PathsRefusedError) and line.again is not None:
+                    # Nothing of it was kept, and nothing comes behind it: it is the first one again.
+                    source = itertools.chain([result.job], source)
+                    continue
+                lost = result.error is not None and not line.session.usable
+                if result.error is None or line.session.usable:
+                    begun.discard(result.job.temporary)
+                yield result
+            if not done and not lost:
+                # The session ended in order: before its TLS ticket expires, or since the names of files are to
+                # be told otherwise. Or it was finished already.
+                line.renew()
+    except GeneratorExit:
+        _take_back(line, begun)
+        raise
+    finally:
+        if begun:
+            line.session.close()
+            line.clear_up(sorted(begun))
+
+
+def _take_back(line: Line, begun: set[str]) -> None:
+    """Nobody wants the rest. That is said between two transfers: the connection is in order."""
+    if begun and line.session.usable:
+        with contextlib.suppress(FtpsyncdError):
+            line.session.delete_many(sorted(begun))
+            begun.clear()

@@ -1,0 +1,130 @@
+"""The connection behind an `Ftp`: another one where it has ended, and for one call at a time.
+
+Called by `library`, and by `dispatch` for what is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, ServerUnavailableError
+from ftpsyncd.remote.port import Connector, RemoteSession
+
+_T = TypeVar("_T")
+
+
+class Line:
+    """A connection, and how another one is had; a context manager that is entered for each call.
+
+    Args:
+        session: the connection to begin with.
+        again: opens another connection.
+    """
+
+    def __init__(self, session: RemoteSession, again: Connector | None) -> None:
+        self.session = session
+        self.again = again
+        self._closed = False
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Begin a call.
+
+        Raises:
+            MisuseError: there is one already: what this one says would get into the middle of it.
+        """
+        if not self._turn.acquire(blocking=False):
+            raise MisuseError("The connection is in the midst of another call.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._turn.release()
+
+    def between(self, items: Iterable[_T]) -> Iterator[_T]:
+        """Items that the caller's own code makes, which may use the connection meanwhile: a call is interrupted."""
+        iterator = iter(items)
+        while True:
+            self._turn.release()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self._turn.acquire()
+            yield item
+
+    def ready(self) -> RemoteSession:
+        """The connection; another one if it has ended, or has no data connections to come.
+
+        Raises:
+            ServerUnavailableError: it has ended, and there is no other one.
+        """
+        if not self.session.usable or (self.session.expiring and self.again is not None):
+            self.renew()
+        return self.session
+
+    def renew(self) -> None:
+        """Go on with another connection.
+
+        Raises:
+            ServerUnavailableError: there is none.
+        """
+        self.session.close()
+        if self.again is None or self._closed:
+            raise ServerUnavailableError("The connection to the server is finished.")
+        self.session = self.again()
+
+    def told(self, do: Callable[[RemoteSession], _T]) -> _T:
+        """Do something, if need be once more where it shows how the names of files are to be told."""
+        try:
+            return do(self.ready())
+        except PathsRefusedError:
+            if self.again is None:
+                raise
+            self.renew()
+            return do(self.session)
+
+    def clear_up(self, temporaries: list[str]) -> None:
+        """Delete what may be left of uploads that were broken off; another connection is tried once."""
+        if self.again is not None:
+            with contextlib.suppress(FtpsyncdError), self.again() as session:
+                session.delete_many(temporaries)
+
+    def close(self) -> None:
+        """Say good-bye and close. A call that is going on finds the connection ended."""
+        self._closed = True
+        if not self._turn.acquire(blocking=False):
+            self.session.cut()
+            return
+        try:
+            self.session.close()
+        finally:
+            self._turn.release()
+
+
+class Results(Iterator[_T], Generic[_T]):
+    """What becomes of many files, each taken in a call of its own: between two, the connection is free.
+
+    Args:
+        line: the connection.
+        steps: does the work.
+    """
+
+    def __init__(self, line: Line, steps: Generator[_T, None, None]) -> None:
+        self._line = line
+        self._steps = steps
+
+    def __next__(self) -> _T:
+        with self._line:
+            return next(self._steps)
+
+    def close(self) -> None:
+        """Want no more of it: what is on its way is taken back."""
+        with self._line:
+            self._steps.close()
