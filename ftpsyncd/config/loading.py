@@ -275,9 +275,11 @@ def _warn_about_server(document: Document, loc: Loc, keys: ServerKeys) -> None:
 
 
 def _warn_of_readers(document: Document, loc: Loc, secret: password.Reference | None) -> None:
-    """Warn of a secret that stands in the file itself, where others may read that."""
+    """Warn of a secret that stands in the file itself: where others may read that, and where it seems not to be one."""
     if secret is None or secret.kind != "text":
         return
+    if secret.looks_like_variable:
+        document.warn(loc, "variables are not replaced: it is taken as it stands; {env: NAME} reads one")
     try:
         mode = document.path.stat().st_mode
     except OSError:

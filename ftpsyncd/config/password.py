@@ -22,6 +22,7 @@ _Answer = TypeVar("_Answer")
 EXPECTED = "{env: NAME}, {file: PATH}, {credential: NAME}, or the password as text"
 _KINDS = ("env", "file", "credential")
 NAME_PATTERNS = {"env": r"^[A-Za-z_][A-Za-z0-9_]*$", "file": r"^.+$", "credential": r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$"}
+_VARIABLE = re.compile(r"\$(\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _MAX_BYTES = 4096
 _GLANCES = patience.Glances()
@@ -36,6 +37,11 @@ class Reference(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Reference({self.kind!r})"
+
+    @property
+    def looks_like_variable(self) -> bool:
+        """Whether the secret is written as a shell writes a variable, which nobody replaces here."""
+        return self.kind == "text" and _VARIABLE.fullmatch(self.argument) is not None
 
 
 def parse(value: object) -> Reference:

@@ -62,6 +62,13 @@ def _has_local(mapping: MappingSpec) -> bool:
 
 
 def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str, object]) -> None:
+    if "\\" in mapping.remote:
+        # A name may hold one, but a directory that is called so is hardly ever meant.
+        meant = mapping.remote.replace("\\", "/")
+        text = (
+            f"a backslash is part of the name; between directories stands `/`: did you mean {mapping.server}:{meant}?"
+        )
+        document.warn(_loc(mapping, "remote"), text)
     if not mapping.server or mapping.server in servers or not servers:
         return  # without any server, that is the complaint
     meant = closest(mapping.server, servers)

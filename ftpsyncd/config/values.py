@@ -149,9 +149,10 @@ def target(value: object) -> Target:
     if not colon or not server or value.startswith(("ftp://", "ftps://")):
         raise Unfit(expected, hint="the name of a server from `servers:`, a colon, and the directory there")
     if not path.startswith("/"):
+        meant = path.replace("\\", "/").lstrip("/")
         raise Unfit(
             "a path that begins with `/`",
-            hint=f"write `{server}:/{path}`; for a directory below the login directory, put that in front",
+            hint=f"write `{server}:/{meant}`; for a directory below the login directory, put that in front",
         )
     components = [component for component in path.split("/") if component]
     if ".." in components or "." in components:

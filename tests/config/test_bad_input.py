@@ -144,6 +144,7 @@ ONE_VALUE = [
     (to("wbe:/x"), "mappings.g.remote: found the unknown server `wbe`; expected one of web; did you mean web:/x?"),
     (to("web"), "found `web`; expected SERVER:/PATH"),
     (to("web:gallery"), "found `web:gallery`; expected a path that begins with `/`; write `web:/gallery`"),
+    (to(r"'web:\htdocs\a b'"), "expected a path that begins with `/`; write `web:/htdocs/a b`"),
     (to("web:/a/../b"), "expected a path without `..` and `.`"),
     (to("web:/.."), "expected a path without `..`"),
     (to("ftp://h/x"), "expected SERVER:/PATH"),

@@ -339,6 +339,29 @@ def test_a_word_that_was_meant_as_a_group_or_an_ending_is_warned_of(loaded, home
 
 
 @pytest.mark.parametrize(
+    ("remote", "meant"),
+    [("web:/htdocs\\gallery", "web:/htdocs/gallery"), ("web:/a\\b\\c", "web:/a/b/c"), ("web:/a/b", "")],
+)
+def test_a_backslash_between_directories_is_warned_of(loaded, remote, meant):
+    warnings = loaded(f"{SERVERS}mappings:\n  g: {{local: drop, remote: '{remote}'}}\n").warnings
+    assert [f"did you mean {meant}?" in warning for warning in warnings] == ([True] if meant else [])
+
+
+@pytest.mark.parametrize(
+    ("secret", "count"),
+    [("$WEB_PASSWORD", 1), ("${WEB_PASSWORD}", 1), ("$ecret", 0), ("$A!", 0), ("a$B", 0), ("{env: HOME}", 0)],
+)
+def test_a_variable_in_the_place_of_a_password_is_warned_of_without_it(loaded, home, secret, count):
+    """It was sent as it stands, and the server said that the password was wrong."""
+    (home / "config.yaml").touch(0o600)
+    warnings = loaded(
+        f"servers: {{web: {{host: h, user: u, password: {secret if count == 0 else repr(secret)}}}}}\n" + MAPPINGS
+    ).warnings
+    assert ["variables are not replaced" in warning for warning in warnings] == [True] * count
+    assert not [warning for warning in warnings if "WEB_PASSWORD" in warning]
+
+
+@pytest.mark.parametrize(
     ("include", "count"), [("['!thumb_*']", 1), ("['!@video', '!a']", 1), ("['*', '!thumb_*']", 0), ("['!a', '*']", 0)]
 )
 def test_patterns_that_only_take_back_are_warned_of(loaded, include, count):
