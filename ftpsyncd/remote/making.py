@@ -69,7 +69,13 @@ def make(session: Session, paths: Sequence[str]) -> bool:
         make(session, paths[:-1])
     naming.assure(session, last)
     *_, made, visit, _home = session.exchange(commands)
-    return _made(session, last, made, visit)
+    try:
+        return _made(session, last, made, visit)
+    except NameRefusedError:
+        if len(paths) > 1 and session.usable:
+            # Where one above it cannot be made, what is said of that one is the reason.
+            make(session, paths[:-1])
+        raise
 
 
 def _made(session: Session, path: str, made: Reply, visit: Reply) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ftpsyncd.errors import NameRefusedError, RemoteError
+from ftpsyncd.remote import connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
+from tests.servers import KINDS, available, running
 
 QUICK = Timeouts(connect_s=5, reply_s=5, stall_s=5, final_s=5, close_s=1)
 WAYS = {
@@ -66,6 +68,27 @@ def test_one_that_cannot_be_removed_is_looked_into(reply: str, holds: bool):  # 
         assert session.usable
         server.dirs.remove("/d")
         assert session.remove_dir("/d") is True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.real_server
+def test_of_a_chain_that_one_above_keeps_from_being_made_that_one_is_told(kind):
+    """It was said that the last one "is not there", and parked so, while nothing may be made at the top."""
+    if not available(kind):
+        pytest.skip(f"no {kind}")
+    with running(kind) as server, connect(server.spec()) as ftp:
+        closed = server.home / "closed"
+        if kind == "pyftpdlib":
+            closed.write_bytes(b"")
+        else:
+            closed.mkdir()
+        for path in ("/closed/a/b/c", "/closed/a"):
+            with pytest.raises(NameRefusedError) as caught:
+                ftp.make_dirs(path)
+            first = "/closed" if kind == "pyftpdlib" else "/closed/a"
+            assert f"'{first}'" in str(caught.value)
+            assert "/b" not in str(caught.value)
+        assert ftp.session.usable
 
 
 def session_of(server: Scripted) -> Session:
