@@ -146,8 +146,8 @@ class Known(NamedTuple):
                 return self._say("ignored", f"a folder on the way to it is a symbolic link; {SKIPPED}")
             return self._say(
                 "absent",
-                "there is no such file, and of none of this name is it known that it is at the server; whether one was"
-                f" published, and kept there, says `ftpsyncd history --path {one_line(shlex.quote(self.path))}`",
+                "there is no such file, and none of this name is known to be at the server; `ftpsyncd history --path"
+                f" {one_line(shlex.quote(self.path))}` says whether one was published and kept there",
             )
         if self.failure is not None and self.failure.fingerprint is None:
             return self._failed(self.failure, "it is gone here, and still at the server: ")

@@ -258,7 +258,9 @@ def test_why_does_not_claim_that_a_file_that_is_gone_was_never_published(ftpsync
 @pytest.mark.parametrize("path", ["x" * 300, f"{'x' * 300}/a.jpg"])
 def test_why_has_plain_words_for_a_name_that_no_file_can_have(ftpsyncd, config_file, path):
     told = ftpsyncd("why", config_file.parent / "gallery" / path, "-c", config_file).out
-    assert told.startswith("there is no such file, and of none of this name is it known that it is at the server")
+    assert told.startswith(
+        "there is no such file, and none of this name is known to be at the server; `ftpsyncd history"
+    )
 
 
 def test_why_says_what_helps_below_a_folder_that_cannot_be_read(ftpsyncd, config_file, monkeypatch):
