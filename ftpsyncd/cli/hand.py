@@ -27,6 +27,7 @@ from ftpsyncd.errors import (
     LedgerError,
     LocalError,
     NameRefusedError,
+    ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
     UsageError,
@@ -140,6 +141,8 @@ def remedy(error: FtpsyncdError) -> str:
         return "Check host, port and network, then give the command again."
     if isinstance(error, TooManyConnectionsError):
         return "Wait until another connection has ended: the daemon may be using them."
+    if isinstance(error, ServerFullError):
+        return "Free space at the server, then give the command again."
     return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy
 
 
@@ -264,7 +267,9 @@ class Tally:
         place = quote(f"{self._server}:{remote}")
         told = any(name in error.message for name in (place, quote(remote), named(remote)))
         said = remedy(error)
-        self._show.say(f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{f' {said}' if said else ''}", "red")
+        # The server's words may have no full stop.
+        end = f"{'' if error.message.endswith(('.', '!', '?')) else '.'} {said}" if said else ""
+        self._show.say(f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{end}", "red")
 
     @property
     def failed(self) -> int:

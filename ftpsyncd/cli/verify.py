@@ -11,6 +11,7 @@ from typing import Protocol
 import click
 
 from ftpsyncd.cli.daemon import client
+from ftpsyncd.cli.hand import remedy
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import begun, number, size
@@ -90,6 +91,9 @@ def verify(
             compared = Comparison(config, mapping, hashing=hashing, ignore_unknown=ignore_unknown)
             show = print_json if as_json else print_lines
             code = show(config, compared, mender)
+        except FtpsyncdError as error:
+            error.remedy = remedy(error)
+            raise
         finally:
             if mender is not None:
                 mender.close()

@@ -20,7 +20,14 @@ import pytest
 
 from ftpsyncd.cli.hand import Place, Tally, moving, place, view
 from ftpsyncd.cli.output import UNICODE
-from ftpsyncd.errors import FileChangedError, LocalUnwritableError, NameNotSendableError, NotFoundError, UsageError
+from ftpsyncd.errors import (
+    FileChangedError,
+    LocalUnwritableError,
+    NameNotSendableError,
+    NotFoundError,
+    ServerFullError,
+    UsageError,
+)
 from ftpsyncd.remote import Step, TreeResult
 from tests.cli.terminal import Ended, drawn, longest, write_config
 from tests.servers import KINDS, running
@@ -446,6 +453,11 @@ def test_the_root_may_be_left_out_where_that_is_harmless():
         ("/d/m", LocalUnwritableError("'here/m' is a directory."), "web:/d/m: 'here/m' is a directory."),
         ("/d/m", NotFoundError("'/d/m' is not there.", remedy=""), "'/d/m' is not there."),
         ("/d/m", NotFoundError("web:/d/m is not there.", remedy="Or so."), "web:/d/m is not there. Or so."),
+        (
+            "/d/m",
+            ServerFullError("There is no space for '/d/m': 452 Disk full", reply="452 Disk full"),
+            "There is no space for '/d/m': 452 Disk full. Free space at the server, then give the command again.",
+        ),
         ("/d/\n", NameNotSendableError('"/d/\\n" cannot be sent.'), '"/d/\\n" cannot be sent.'),
     ],
 )
