@@ -1,7 +1,8 @@
 """The bandwidth limit of a server, shared by its connections.
 
 Each connection reserves the next free stretch of time for a portion, then waits until it begins: first come, first
-served, so that connections share fairly, and no time that passed unused is made up for later.
+served. Connections share fairly because their portions are equal, whichever way they send or fetch; time that passed
+unused is not made up for later, but for what a busy machine is late.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ import threading
 import time
 from collections.abc import Callable
 
-_PORTION_S = 0.05
-"""A portion takes about this long, so that no connection waits for long behind another."""
+_PORTION_S = 0.01
+"""A portion takes about this long: a small file, which is less than one, takes its turn for little else."""
+_SMALLEST = 1024
+_LARGEST = 64 * 1024
+"""Bytes. No way of sending may need less: who takes larger portions than others gets more of the rate."""
+_LATE_S = 0.05
+"""By so much a portion may be late without being lost: sleeps end late, and sending takes a while."""
 
 
 class Throttle:
@@ -37,8 +43,8 @@ class Throttle:
         self._free_at = clock()
 
     def portion(self, most: int) -> int:
-        """How many bytes to send at a time, at most ``most``."""
-        return min(most, max(1024, int(self._rate * _PORTION_S))) if self._rate else most
+        """How many bytes to send at a time, at most ``most``; with a limit the same for all who could send as many."""
+        return min(most, _LARGEST, max(_SMALLEST, int(self._rate * _PORTION_S))) if self._rate else most
 
     def take(self, count: int) -> None:
         """Wait until ``count`` bytes may be sent."""
@@ -46,7 +52,7 @@ class Throttle:
             return
         with self._lock:
             now = self._clock()
-            start = max(now, self._free_at)
+            start = max(now - _LATE_S, self._free_at)
             self._free_at = start + count / self._rate
         if start > now:
             self._sleep(start - now)

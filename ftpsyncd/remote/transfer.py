@@ -297,10 +297,16 @@ def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]
     line = offer.open(session, answer)
     line.keep_alive()
     block = memoryview(bytearray(throttle.portion(BLOCK)))
+    taken = 0
     try:
         while size := line.receive(block):
-            throttle.take(size)
+            # TLS hands out less than a portion at a time: taken one by one, these would be turns of less than others'.
+            taken += size
+            if taken >= len(block):
+                throttle.take(taken)
+                taken = 0
             yield bytes(block[:size])
+        throttle.take(taken)
     except BaseException:
         line.abort()
         raise
