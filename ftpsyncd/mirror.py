@@ -344,9 +344,9 @@ class Mirror:
                 self.waits.settled(path, had_failure=had_failure, gone=gone)
             case Wait(path, due, why, sighting, gone):
                 self.waits.wait(path, due, why, sighting, at, gone=gone)
-            case Swapped(path, why):
+            case Swapped(path):
                 self.waits.present(path)
-                self.removals.swapped(path, why, at)
+                self.removals.swapped(decision, at)
             case Forget() | Adopt():
                 self._record(decision)
 

@@ -143,6 +143,10 @@ CLOCKS_DIFFER_S = 300
 # ── What the ledger remembers ────────────────────────────────────────────────────────────────────────────────────
 
 
+MIXED = 2
+"""Of a directory's row: some of what is published below it was so while it was a mount point, some while not."""
+
+
 class Row(NamedTuple):
     """One path that a server has confirmed."""
 
@@ -153,7 +157,7 @@ class Row(NamedTuple):
     published_ns: int
     """Wall clock, nanoseconds since the epoch."""
     device: int = 0
-    """For a directory: 1 if it was a mount point when recorded, else 0."""
+    """For a directory: 1 if it was a mount point when recorded, else 0; `MIXED`: it was both."""
 
 
 class Exposure(NamedTuple):

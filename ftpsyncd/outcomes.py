@@ -69,6 +69,9 @@ _KIND_OF = {
     Did.LEFT: EventKind.REMOVED,
 }
 
+_ARRIVED = frozenset({Did.PUBLISHED, Did.UNCHANGED, Did.ADOPTED, Did.RENAMED, Did.MADE})
+"""After these the server has what is here under the path of the action."""
+
 _WORDS = {
     Did.UNCHANGED: "the content is the same, only the date was renewed",
     Did.ADOPTED: "the server had it already, with the same size and date",
@@ -226,8 +229,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     action, ledger, path = done.action, mirror.ledger, done.action.path
     row = ledger.row(mirror.id, path) if isinstance(action, Delete) else None
     before = _Before(ledger.failures.tries(mirror.id, path), row)
-    if mirror.spec.follow_symlinks:
-        _look_at_links(mirror, action, at)
+    _look_at_links(mirror, action, at)
     match action:
         case Upload() | Rename():
             _file_done(mirror, action, done, at)
@@ -246,6 +248,8 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             mirror.offers.require_directories(path, at)
         case Sweep() | Probe():
             pass
+    if done.did in _ARRIVED:
+        mirror.removals.arrived(path)
     mirror.takeovers.done(action, done.did)
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
@@ -313,7 +317,7 @@ def _look_at_links(mirror: Mirror, action: Action, at: Moment) -> None:
     Where links are followed, the kernel tells of none of the other names. A name that leads to a directory has a row
     with that directory's inode; whether something in it is new there, too, only a look can tell.
     """
-    if isinstance(action, Sweep | Probe):
+    if not mirror.spec.follow_symlinks or isinstance(action, Sweep | Probe):
         return
     ledger, path = mirror.ledger, action.path
     row, above = ledger.row(mirror.id, path), ledger.row(mirror.id, parent(path))

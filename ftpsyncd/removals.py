@@ -15,14 +15,14 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
-from ftpsyncd.core.plan import retry_in_s, swapped_away, swapped_directory
+from ftpsyncd.core.plan import Swapped, retry_in_s, swapped_away, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.logs import one_line, quote
-from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
+from ftpsyncd.model import MIXED, Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 
 QUEUE_ROOM = 1000
@@ -116,7 +116,8 @@ class Removals:
         self._doomed: list[str] = []
         self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
-        self._swapped: set[str] = set()
+        self._swapped: dict[str, bool] = {}
+        """Directories that are on another file system than they were, and whether they are mount points now."""
         self._all_seen = False
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._discarded = -math.inf
@@ -178,16 +179,29 @@ class Removals:
             site.folder.root = None
             self._hold_replaced(root, self._published_root, at)
 
-    def swapped(self, path: str, why: str, at: Moment) -> None:
+    def swapped(self, swapped: Swapped, at: Moment) -> None:
         """Another file system is where a directory was."""
-        if path not in self._swapped:
-            self._swapped.add(path)
+        if self._swapped.get(swapped.path) is not swapped.mounted:
+            self._swapped[swapped.path] = swapped.mounted
             name = self._site.spec.name
             self._put_on_hold(
                 HoldKind.REPLACED_SOURCE,
-                f"{why}: nothing is deleted at the server; `ftpsyncd approve {name}` accepts the folder as it is",
+                f"{swapped.why}: nothing is deleted at the server; `ftpsyncd approve {name}` accepts the folder as it"
+                " is",
                 at,
             )
+
+    def arrived(self, path: str) -> None:
+        """Something is published here: below a directory whose disk has come or gone, it is only there as it is now.
+
+        Without that the hold would end when everything is mounted as it was, and this be taken for deleted.
+        """
+        site = self._site
+        for directory in self._swapped:
+            if path.startswith(f"{directory}/"):
+                row = site.ledger.row(site.id, directory)
+                if row is not None and row.device != MIXED:
+                    site.ledger.put(site.id, directory, row._replace(device=MIXED))
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -197,9 +211,9 @@ class Removals:
         swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
         if swapped is None:
             # `pass_ended` draws the conclusion.
-            self._swapped.discard(listing.directory)
+            self._swapped.pop(listing.directory, None)
         else:
-            self.swapped(swapped.path, swapped.why, at)
+            self.swapped(swapped, at)
 
     def took_disks_away(self, directory: str, at: Moment) -> bool:
         """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
@@ -208,7 +222,7 @@ class Removals:
         if row is not None and row.device:
             disks.append(directory)
         for disk in disks:
-            self.swapped(disk, swapped_away(disk).why, at)
+            self.swapped(swapped_away(disk), at)
         return bool(disks)
 
     def pass_ended(self, at: Moment) -> None:
@@ -221,7 +235,7 @@ class Removals:
             self._discards_unseen = False
             self._end_discard()
         self._forget_decisions()
-        self._swapped = {path for path in self._swapped if self._is_ours(path)}
+        self._swapped = {path: mounted for path, mounted in self._swapped.items() if self._is_ours(path)}
         if self.hold is None:
             return
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
@@ -510,10 +524,10 @@ class Removals:
     def _accept_source(self) -> None:
         site = self._site
         self._accept_root()
-        for path in self._swapped:
+        for path, mounted in self._swapped.items():
             row = site.ledger.row(site.id, path)
             if row is not None:
-                site.ledger.put(site.id, path, row._replace(device=0 if row.device else 1))
+                site.ledger.put(site.id, path, row._replace(device=int(mounted)))
         self._swapped.clear()
 
     def deleted(self, path: str) -> None:

@@ -362,6 +362,46 @@ class TestADiskThatTookItsMountPointWithIt:
         assert story.mirror.removals.absent.since("disk") is None
 
 
+class TestADiskOverWhatIsPublished:
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        story.mirror.removals._published_root = story.mirror.removals._root = RootIdentity(1, 1)
+        ledger.put(story.id, "disk", made(50))
+        story.sees("", disk=mounted(50))
+        return story
+
+    def unmounted(self, story: Story) -> HoldKind | None:
+        """The hold after the disk is gone and everything was looked at."""
+        story.mirror.on_listing(Listing("disk", Presence.PRESENT, {}, inode=50, device=DISK), AT)
+        story.sees("", disk=folder(50))
+        story.mirror.removals.pass_ended(AT)
+        hold = story.mirror.removals.hold
+        return None if hold is None else hold.kind
+
+    def test_nothing_happens_when_it_goes_and_nothing_on_it_was_published(self, story: Story):
+        assert self.unmounted(story) is None
+
+    def test_what_is_published_elsewhere_does_not_matter(self, story: Story):
+        story.mirror.removals.arrived("disk2/a")
+        story.mirror.removals.arrived("disk")
+        assert self.unmounted(story) is None
+
+    def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, story: Story):
+        story.mirror.removals.arrived("disk/below/a")
+        assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
+        story.mirror.removals.approve(AT)
+        assert self.unmounted(story) is None
+
+    def test_a_person_may_accept_it_while_it_is_there(self, story: Story):
+        story.mirror.removals.arrived("disk/a")
+        story.mirror.removals.approve(AT)
+        row = story.ledger.row(story.id, "disk")
+        assert row is not None
+        assert row.device == 1
+        assert story.mirror.removals.hold is None
+
+
 def test_a_disk_that_took_its_mount_point_with_it_is_not_forgotten_where_deletes_are_kept(ledger: Ledger):
     story = Story(ledger, deletes=DeletePolicy.KEEP)
     for place in ("old", "old/below"):

@@ -15,6 +15,7 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting, quiet_at, sight
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.model import (
     MISSING,
+    MIXED,
     Adopt,
     Entry,
     Failure,
@@ -78,6 +79,8 @@ class Swapped(NamedTuple):
     why: str
     gone: bool = False
     """A mount point that is not there any more, as autofs and udisks leave none behind."""
+    mounted: bool = False
+    """It is a mount point now."""
 
 
 class Settled(NamedTuple):
@@ -247,12 +250,17 @@ def _decide_directory(
 
 
 def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:
-    """Whether a published directory is on another file system than it was."""
+    """Whether a published directory is on another file system than it was, or than some of what is published below."""
+    # what lies on the disk and what lies under it are both published, and never to be seen together
+    if row.device == MIXED:
+        now = "mounted" if mount_point else "not mounted"
+        why = f"{path} is {now} now, and some of what is published below it was there when it was otherwise"
+        return Swapped(path, why, mounted=mount_point)
     # neither: it was made for what is in it, before anybody had looked at the directory itself
     if not (row.fingerprint.inode or row.device) or bool(row.device) == mount_point:
         return None
     was, now = ("mounted", "not mounted") if row.device else ("a plain directory", "a mount point")
-    return Swapped(path, f"{path} was {was} when it was published and is {now} now")
+    return Swapped(path, f"{path} was {was} when it was published and is {now} now", mounted=mount_point)
 
 
 def swapped_away(path: str) -> Swapped:

@@ -12,7 +12,21 @@ from hypothesis import strategies as st
 
 from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
-from ftpsyncd.model import MISSING, Adopt, Entry, Fingerprint, Forget, Kind, MakeDir, Rename, Row, Upload, join, parent
+from ftpsyncd.model import (
+    MISSING,
+    MIXED,
+    Adopt,
+    Entry,
+    Fingerprint,
+    Forget,
+    Kind,
+    MakeDir,
+    Rename,
+    Row,
+    Upload,
+    join,
+    parent,
+)
 from tests.core.vocabulary import (
     DISK,
     NOW,
@@ -46,6 +60,7 @@ A_SINCE = file(size=10, mtime=1, inode=7, changed_s_ago=SETTLE_S)
 A_FROM_THE_FUTURE = file(size=10, mtime=1, inode=7, changed_s_ago=-3600)
 RENEWED = made(inode=51)
 MISSED = made()._replace(fingerprint=MISSING)
+HIDDEN = "and some of what is published below it was there when it was otherwise"
 
 
 def moved(entry: Entry, source: str):
@@ -382,7 +397,7 @@ DIRECTORIES = {
     ),
     "a bind mount has the device of what is around it": (
         Scene({"d": folder(51)}, {"d": made(50)}, bound={"d"}),
-        [Swapped("d", "d was a plain directory when it was published and is a mount point now")],
+        [Swapped("d", "d was a plain directory when it was published and is a mount point now", mounted=True)],
     ),
     "and is recorded as a mount point": (
         Scene({"d": folder()}, empty_dirs=True, bound={"d"}),
@@ -395,9 +410,21 @@ DIRECTORIES = {
     "a mount over a directory is no delete, and is entered by a deep scan": (
         Scene({"d": mounted(2)}, {"d": made(50)}, deep=True),
         [
-            Swapped("d", "d was a plain directory when it was published and is a mount point now"),
+            Swapped("d", "d was a plain directory when it was published and is a mount point now", mounted=True),
             Enter("d", 2, known=True),
         ],
+    ),
+    "of what was published on a disk and under it, some is always hidden: the disk is gone": (
+        Scene({"d": folder()}, {"d": made()._replace(device=MIXED)}),
+        [Swapped("d", f"d is not mounted now, {HIDDEN}")],
+    ),
+    "of what was published on a disk and under it, some is always hidden: the disk is there": (
+        Scene({"d": mounted()}, {"d": made()._replace(device=MIXED)}),
+        [Swapped("d", f"d is mounted now, {HIDDEN}", mounted=True)],
+    ),
+    "of what was published on a disk and under it, none is deleted with the directory": (
+        Scene({}, {"d": made()._replace(device=MIXED)}),
+        [Swapped("d", "d was mounted when it was published and is not there now", gone=True)],
     ),
     "the same mount point again": (Scene({"d": mounted()}, {"d": made(mount_point=True)}), [settled("d")]),
     "another disk at the same mount point is made anew": (

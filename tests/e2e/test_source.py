@@ -480,6 +480,71 @@ def test_a_folder_bound_into_the_source_that_is_unbound_deletes_nothing(server: 
 
 @pytest.mark.root
 @as_root
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("decision", ["approve", "discard"])
+def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_goes(
+    server: Server, tmp_path: Path, decision: str, *, restarts: bool
+) -> None:
+    """The directory beneath is the one that was published first; that does not make what was on the disk deleted."""
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s:
+        (s.drop / "disk").mkdir()
+        (s.drop / "disk/beneath.jpg").write_bytes(b"beneath")
+        s.start()
+        s.until_equal()
+        fill(store)
+        with mounted(store, s.drop / "disk"):
+            s.until_state("held")
+            on_disk = {f"disk/{path}" for path in copies(store)}
+            until(lambda: copies(s.published).keys() == on_disk | {"disk/beneath.jpg"}, "the disk is published")
+            before = copies(s.published)
+            if restarts:
+                s.stop()
+        if restarts:
+            s.start()
+        until(lambda: "disk is not mounted now" in s.mapping_status()["message"], "it says what is the matter")
+        some_checks_later(s, 2)
+        assert_nothing_was_deleted(s, before)
+        assert s.mapping_status()["state"] == "held"
+        s.command(decision, "drop")
+        s.until_state("in_sync")
+        if decision == "approve":
+            s.until_equal()
+        else:
+            assert copies(s.published) == before
+
+
+@pytest.mark.root
+@as_root
+def test_what_was_dropped_while_a_disk_was_away_is_not_deleted_when_it_is_back(server: Server, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s:
+        (s.drop / "disk").mkdir()
+        with mounted(store, s.drop / "disk"):
+            fill(store)
+            s.start()
+            s.until_equal()
+            umount(s.drop / "disk")
+        s.until_state("held")
+        (s.drop / "disk/meanwhile.jpg").write_bytes(b"meanwhile")
+        until((s.published / "disk/meanwhile.jpg").exists, "it is published")
+        before = copies(s.published)
+        with mounted(store, s.drop / "disk"):
+            until(lambda: "disk is mounted now" in s.mapping_status()["message"], "it says what is the matter")
+            some_checks_later(s, 2)
+            assert_nothing_was_deleted(s, before)
+            s.command("discard", "drop")
+            s.until_state("in_sync")
+            assert copies(s.published) == before
+            (store / "a.jpg").unlink()
+            until(lambda: not (s.published / "disk/a.jpg").exists(), "what is deleted on the disk is deleted")
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 def test_approve_accepts_that_a_disk_inside_the_source_is_gone(server: Server, tmp_path: Path) -> None:
     with site(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
