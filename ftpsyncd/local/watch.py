@@ -252,7 +252,7 @@ class RootWatcher:
         if self._seen is None:
             reason = "" if seen != self._seen else self._trouble()
         elif seen is None:
-            reason = f"the folder {self._root} is missing"
+            reason = _missing(self._root)
         elif seen != self._seen:
             reason = f"the folder {self._root} is another one than before"
         else:

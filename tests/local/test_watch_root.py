@@ -61,6 +61,20 @@ def test_a_file_in_place_of_the_root_is_a_missing_root(root: Path) -> None:
 
 
 @both
+def test_of_a_root_that_cannot_be_opened_any_more_it_is_told_why(root: Path, mode: WatchMode) -> None:
+    root.mkdir()
+    watched = Watched(root, mode).start()
+    try:
+        root.rmdir()
+        root.write_bytes(b"in its place")
+        assert watched.watcher.check().kind == "none"
+        until(lambda: watched.mirror.told[-1].reason == f"the folder {root} cannot be opened: Not a directory")
+    finally:
+        watched.close()
+        root.unlink()
+
+
+@both
 def test_a_root_that_is_moved_away_and_comes_back(root: Path, tmp_path: Path, mode: WatchMode) -> None:
     root.mkdir()
     watched = Watched(root, mode).start()
