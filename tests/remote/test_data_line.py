@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,11 +22,13 @@ CONTENT = b"x" * 50_000
 class Peer:
     """A server's end of a data connection, which speaks TLS only as far as it is told."""
 
-    def __init__(self, sock: socket.socket, version: ssl.TLSVersion) -> None:
+    def __init__(self, sock: socket.socket, version: ssl.TLSVersion, words: socket.socket) -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificates().server)
         context.maximum_version = version
         self.sock = sock
+        self.words = words
+        """Its end of the control line."""
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._in, self._out, server_side=True)
 
@@ -58,29 +63,56 @@ class Peer:
             self.sock.sendall(self._out.read())
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_the_stream_ends_with_our_close_notify_and_does_not_wait_for_the_servers(version):
-    """proftpd, having sent its own, waits for the end of the stream before it confirms: a round trip for each file."""
+@contextmanager
+def protected(version: ssl.TLSVersion, timeouts: Timeouts = QUICK) -> Iterator[tuple[DataLine, Peer]]:
+    """A data connection that has sent `CONTENT`, and the server's end of it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(10)
         port = listener.getsockname()[1]
-        control = Control("127.0.0.1", port, QUICK)
+        control = Control("127.0.0.1", port, timeouts)
         control.context = ssl.create_default_context(cafile=certificates().ca)
         sock = socket.create_connection(("127.0.0.1", port))
-        line = DataLine(control, sock, lambda: None)
-        with listener.accept()[0], listener.accept()[0] as theirs:
+        line = DataLine(control, sock, control.final)
+        with listener.accept()[0] as words, listener.accept()[0] as theirs:
             theirs.settimeout(10)
-            peer = Peer(theirs, version)
+            peer = Peer(theirs, version, words)
             server = threading.Thread(target=peer.shake_hands)
             server.start()
             line.secure()
             line.send(memoryview(CONTENT))
             server.join(10)
-            client = threading.Thread(target=line.finish)
-            client.start()
-            assert peer.read_to_the_end_of_the_stream() == CONTENT
-            assert client.is_alive(), "it waits for the server's close_notify"
-            peer.end()
-            client.join(10)
-            assert not client.is_alive()
+            yield line, peer
         control.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_stream_ends_with_our_close_notify_and_does_not_wait_for_the_servers(version):
+    """proftpd, having sent its own, waits for the end of the stream before it confirms: a round trip for each file."""
+    with protected(version) as (line, peer):
+        client = threading.Thread(target=line.finish)
+        client.start()
+        assert peer.read_to_the_end_of_the_stream() == CONTENT
+        assert client.is_alive(), "it waits for the server's close_notify"
+        peer.end()
+        client.join(10)
+        assert not client.is_alive()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_close_notify_that_never_comes_is_awaited_for_the_close_time(version):
+    assert Timeouts().close_s == 5.0
+    with protected(version, QUICK._replace(close_s=0.5)) as (line, peer):
+        began = time.monotonic()
+        line.finish()
+        assert 0.4 < time.monotonic() - began < 3
+        assert peer.read_to_the_end_of_the_stream() == CONTENT
+
+
+def test_it_is_not_awaited_any_more_when_the_server_has_confirmed():
+    with protected(ssl.TLSVersion.TLSv1_3) as (line, peer):
+        client = threading.Thread(target=line.finish)
+        client.start()
+        assert peer.read_to_the_end_of_the_stream() == CONTENT
+        peer.words.sendall(b"226 Stored.\r\n")
+        client.join(QUICK.close_s / 2)
+        assert not client.is_alive()

@@ -288,10 +288,12 @@ class TestTls:
             await connection.say("234 Go on.")
             await connection.silence()
 
+        began = time.monotonic()
         with Scripted(AUTH=swallow) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
             account(server, tls=TlsMode.EXPLICIT)()
         with Scripted(GREETING=silence) as server, pytest.raises(ServerUnavailableError, match="Time-out"):
             account(server, tls=TlsMode.IMPLICIT)()
+        assert time.monotonic() - began < 2 * QUICK.connect_s + 4
 
     @pytest.mark.parametrize("trickles", [False, True], ids=["silent", "a byte at a time"])
     def test_one_on_a_data_connection_that_never_ends_does(self, trickles):

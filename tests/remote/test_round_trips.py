@@ -179,6 +179,35 @@ class TestDirectories:
             assert server.log == ["MKD /a", "MKD /b", "MKD /c", "MKD /d", "CWD /b", "CWD /d", "CWD /"]
 
 
+class TestBatches:
+    """Of up to 64 commands: what lies unread at the server, and its answers here, has to fit any buffer."""
+
+    THREE = (*range(64, 0, -1), *range(64, 0, -1), *range(22, 0, -1))
+    """What is there when each command is read, itself included, if no batch is sent before the one before is answered."""
+
+    def test_of_deletes(self):
+        with Scripted() as server, account(server)() as session:
+            server.files.update({f"/{n}": b"" for n in range(150)})
+            server.batches.clear()
+            assert session.delete_many([f"/{n}" for n in range(150)]) == [None] * 150
+            assert server.batches == [*self.THREE]
+            assert server.files == {}
+
+    def test_of_new_directories(self):
+        with Scripted() as server, account(server)() as session:
+            server.batches.clear()
+            assert make_many(session, [f"/{n}" for n in range(150)]) == [True] * 150
+            assert server.batches == [*self.THREE]
+
+    def test_not_where_one_command_is_taken_at_a_time(self):
+        with Scripted() as server, account(server)() as session:
+            session.profile.pipelining = False
+            server.batches.clear()
+            assert session.delete_many([f"/{n}" for n in range(5)]) == [None] * 5
+            assert make_many(session, [f"/{n}" for n in range(5)]) == [True] * 5
+            assert server.batches == [1] * 10
+
+
 class TestDates:
     @pytest.mark.parametrize(("features", "way"), [(None, "MFMT"), ("211-Features:\n SIZE\n211 End", "MDTM")])
     def test_how_they_are_set_is_found_out_together_with_the_size(self, features, way):

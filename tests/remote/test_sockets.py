@@ -1,0 +1,98 @@
+"""What is asked of the kernel for each connection (tcp(7)): no delay for little, and a peer that vanished is noticed."""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+
+import pytest
+
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.data import Listener
+from ftpsyncd.remote.sending import SMALL
+from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.wire import Control, Timeouts
+from ftpsyncd.specs import TlsMode
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Scripted
+from tests.servers import certificates
+
+Options = dict[str, int]
+HASTY = {"TCP_NODELAY": 1}
+NOTICED = {"SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+"""Ninety seconds after the last word a peer that vanished is known to have."""
+
+
+def options(sock: socket.socket | None) -> Options:
+    """What is set, of what matters."""
+    assert sock is not None
+    found = {"SO_KEEPALIVE": sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)}
+    for name in ("TCP_NODELAY", *NOTICED):
+        if name.startswith("TCP"):
+            found[name] = sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+    return found
+
+
+@pytest.fixture(params=["plain", "tls"])
+def protection(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    if request.param == "plain":
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates().server)
+    return context
+
+
+def session_of(server: Scripted, protection: ssl.SSLContext | None) -> Session:
+    tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca} if protection is not None else {}
+    return Account(server.spec(**tls))()
+
+
+def test_the_control_line(protection: ssl.SSLContext | None) -> None:
+    with Scripted(tls=protection) as server, session_of(server, protection) as session:
+        assert options(session.control._sock).items() >= {**HASTY, **NOTICED}.items()
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_small_file_is_not_delayed(protection: ssl.SSLContext | None, *, reached: bool) -> None:
+    seen: list[Options] = []
+    with Scripted(tls=protection) as server, session_of(server, protection) as session:
+        session.profile.reached = reached
+        small = job("/a", progress=lambda _: seen.append(options(session.control.data)))
+        assert [result.error for result in publish(session, small)] == [None]
+        assert seen
+        assert seen[0].items() >= HASTY.items()
+
+
+def test_a_large_file(protection: ssl.SSLContext | None) -> None:
+    seen: list[Options] = []
+    with Scripted(tls=protection) as server, session_of(server, protection) as session:
+        large = job("/a", b"x" * (SMALL + 1), progress=lambda _: seen.append(options(session.control.data)))
+        assert [result.error for result in publish(session, large)] == [None]
+        assert seen
+        assert seen[0].items() >= {**HASTY, **NOTICED}.items()
+
+
+def test_what_is_fetched(protection: ssl.SSLContext | None) -> None:
+    seen: list[Options] = []
+    with Scripted(tls=protection) as server, session_of(server, protection) as session:
+        server.files["/f"] = b"x"
+        session.fetch("/f", io.BytesIO(), progress=lambda _: seen.append(options(session.control.data)))
+        assert seen
+        assert seen[0].items() >= {**HASTY, **NOTICED}.items()
+
+
+def test_a_data_connection_that_the_server_opens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        control = Control("127.0.0.1", server.getsockname()[1], Timeouts(connect_s=5))
+        listener = Listener(control)
+        try:
+            with (
+                server.accept()[0],
+                socket.create_connection(("127.0.0.1", listener.port), 5),
+                listener.accept(lambda: None) as ours,
+            ):
+                assert options(ours).items() >= HASTY.items()
+        finally:
+            listener.close()
+            control.close()
