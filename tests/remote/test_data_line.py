@@ -108,6 +108,27 @@ def test_a_close_notify_that_never_comes_is_awaited_for_the_close_time(version):
         assert peer.read_to_the_end_of_the_stream() == CONTENT
 
 
+def test_nor_for_longer_if_the_server_trickles():
+    with protected(ssl.TLSVersion.TLSv1_3, QUICK._replace(close_s=0.5)) as (line, peer):
+        over = threading.Event()
+
+        def trickle() -> None:
+            # The beginning of a record of 16 KiB, a byte at a time.
+            for byte in b"\x17\x03\x03\x40\x00" + bytes(60):
+                if over.wait(0.1):
+                    return
+                peer.sock.sendall(bytes([byte]))
+
+        server = threading.Thread(target=trickle)
+        server.start()
+        began = time.monotonic()
+        line.finish()
+        took = time.monotonic() - began
+        over.set()
+        server.join(10)
+        assert took < 3
+
+
 def test_it_is_not_awaited_any_more_when_the_server_has_confirmed():
     with protected(ssl.TLSVersion.TLSv1_3) as (line, peer):
         client = threading.Thread(target=line.finish)
