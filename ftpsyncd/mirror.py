@@ -390,6 +390,7 @@ class Mirror:
             self.waits.present(action.path)
         else:
             self.waits.for_server(action.path, at.now)
+        self.removals.offered(action.path, listing.root)
         if isinstance(action, Rename):
             self.queue.withdraw(self.spec.name, action.source)
             self.removals.absent.back(action.source)

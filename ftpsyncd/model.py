@@ -228,6 +228,8 @@ class HoldKind(StrEnum):
     MASS_DELETE = "mass_delete"
     REPLACED_SOURCE = "replaced_source"
     UNMOUNTED_SOURCE = "unmounted_source"
+    TWO_SOURCES = "two_sources"
+    """Files were published from the folder that was published before, and from another one in its place."""
 
 
 class Hold(NamedTuple):

@@ -249,7 +249,7 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
         case Sweep() | Probe():
             pass
     if done.did in _ARRIVED:
-        mirror.removals.arrived(path)
+        mirror.removals.arrived(path, at)
     mirror.takeovers.done(action, done.did)
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.

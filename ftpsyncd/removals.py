@@ -31,6 +31,8 @@ QUEUE_ROOM = 1000
 
 NAMES_SHOWN = 5
 """Of what is held, in the message about it."""
+_OTHER_DISK = "on another file system than the folder that was published before: is its disk not mounted?"
+_OTHER_FOLDER = "not the folder that was published before"
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
 
@@ -118,6 +120,9 @@ class Removals:
         """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._swapped: dict[str, bool] = {}
         """Directories that are on another file system than they were, and whether they are mount points now."""
+        self._elsewhere: dict[str, str] = {}
+        """What is to be published and was seen in another folder than the published one (empty), or below a directory
+        that is swapped."""
         self._all_seen = False
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._discarded = -math.inf
@@ -173,11 +178,13 @@ class Removals:
             site.dirty.mark_deep("", at.now)
         if root == self._published_root:
             site.folder.root = root
+            if self.hold is not None and self.hold.kind is HoldKind.TWO_SOURCES:
+                self._hold_two(at)
         elif self._published_root in {None, numbered} or site.ledger.is_empty(site.id):
             self._accept_root()
         else:
             site.folder.root = None
-            self._hold_replaced(root, self._published_root, at)
+            self._hold_replaced(at)
 
     def swapped(self, swapped: Swapped, at: Moment) -> None:
         """Another file system is where a directory was."""
@@ -191,17 +198,30 @@ class Removals:
                 at,
             )
 
-    def arrived(self, path: str) -> None:
-        """Something is published here: below a directory whose disk has come or gone, it is only there as it is now.
+    def offered(self, path: str, root: RootIdentity | None) -> None:
+        """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be."""
+        site = self._site
+        if root not in {None, self._published_root} and self._published_root is not None:
+            if self.hold is None or self.hold.kind is not HoldKind.TWO_SOURCES:
+                self._elsewhere[path] = ""
+            return
+        for directory in self._swapped:
+            row = site.ledger.row(site.id, directory) if path.startswith(f"{directory}/") else None
+            if row is not None and row.device != MIXED:
+                self._elsewhere[path] = directory
+
+    def arrived(self, path: str, at: Moment) -> None:
+        """Something is published here: from another folder or disk, perhaps, than is in its place at other times.
 
         Without that the hold would end when everything is mounted as it was, and this be taken for deleted.
         """
-        site = self._site
-        for directory in self._swapped:
-            if path.startswith(f"{directory}/"):
-                row = site.ledger.row(site.id, directory)
-                if row is not None and row.device != MIXED:
-                    site.ledger.put(site.id, directory, row._replace(device=MIXED))
+        where = self._elsewhere.pop(path, None)
+        if where == "":
+            self._hold_two(at)
+        elif where is not None:
+            row = self._site.ledger.row(self._site.id, where)
+            if row is not None:
+                self._site.ledger.put(self._site.id, where, row._replace(device=MIXED))
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -241,7 +261,7 @@ class Removals:
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
         if self.hold.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
             self._release("nothing is left to delete")
-        elif self.hold.kind is not HoldKind.MASS_DELETE and self._same_source():
+        elif self.hold.kind in {HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE} and self._same_source():
             self._release("the folder that was published before is back")
 
     def _is_ours(self, path: str) -> bool:
@@ -278,18 +298,40 @@ class Removals:
             self._site.ledger.set_root(self._site.id, self._root)
             self._published_root = self._site.folder.root = self._root
 
-    def _hold_replaced(self, root: RootIdentity, published: RootIdentity, at: Moment) -> None:
-        if root.filesystem != published.filesystem:
-            kind = HoldKind.UNMOUNTED_SOURCE
-            what = "on another file system than the folder that was published before: is its disk not mounted?"
+    @property
+    def unmounted(self) -> bool:
+        """Whether a folder of another file system is in the root's place: its disk is most likely not there."""
+        if self.hold is None or self.hold.kind is HoldKind.UNMOUNTED_SOURCE:
+            return self.hold is not None
+        known = self._root is not None and self._published_root is not None
+        return self.hold.kind is HoldKind.TWO_SOURCES and known and self._on_another_disk()
+
+    def _on_another_disk(self) -> bool:
+        root, published = self._root, self._published_root
+        return root is not None and published is not None and root.filesystem != published.filesystem
+
+    def _hold_replaced(self, at: Moment) -> None:
+        if self.hold is not None and self.hold.kind is HoldKind.TWO_SOURCES:
+            self._hold_two(at)
+        elif self._on_another_disk():
+            self._hold_source(HoldKind.UNMOUNTED_SOURCE, f"is {_OTHER_DISK} new files are published, nothing", at)
         else:
-            kind = HoldKind.REPLACED_SOURCE
-            what = "not the folder that was published before:"
+            self._hold_source(HoldKind.REPLACED_SOURCE, f"is {_OTHER_FOLDER}: new files are published, nothing", at)
+
+    def _hold_two(self, at: Moment) -> None:
+        if self._root == self._published_root:
+            what = "is the folder that was published before, and files were published from another one in its place:"
+        elif self._on_another_disk():
+            what = f"is {_OTHER_DISK} new files are published, some were already;"
+        else:
+            what = f"is {_OTHER_FOLDER}: new files are published, some were already;"
+        self._hold_source(HoldKind.TWO_SOURCES, f"{what} nothing", at)
+
+    def _hold_source(self, kind: HoldKind, what: str, at: Moment) -> None:
         name = self._site.spec.name
         message = one_line(
-            f"{self._site.spec.local} is {what} new files are published,"
-            f" nothing is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with its deletes;"
-            f" `ftpsyncd discard {name}` accepts it and keeps what is at the server"
+            f"{self._site.spec.local} {what} is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with"
+            f" its deletes; `ftpsyncd discard {name}` accepts it and keeps what is at the server"
         )
         if self.hold is not None and (self.hold.kind, self.hold.message) == (kind, message):
             return
@@ -524,6 +566,7 @@ class Removals:
     def _accept_source(self) -> None:
         site = self._site
         self._accept_root()
+        self._elsewhere.clear()
         for path, mounted in self._swapped.items():
             row = site.ledger.row(site.id, path)
             if row is not None:

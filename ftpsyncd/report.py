@@ -84,11 +84,11 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
     queued = load.waiting + load.running > 0
     if mirror.removals.missing:
         state = MappingState.SOURCE_MISSING, f"{mirror.removals.missing}; nothing is deleted at the server meanwhile"
-    elif hold is not None and hold.kind is HoldKind.UNMOUNTED_SOURCE:
+    elif hold is not None and mirror.removals.unmounted:
         state = MappingState.SOURCE_MISSING, hold.message
     elif mirror.paused:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
-    elif hold is not None and (mirror.removals.absent.files or hold.kind is HoldKind.REPLACED_SOURCE):
+    elif hold is not None and (mirror.removals.absent.files or hold.kind is not HoldKind.MASS_DELETE):
         state = MappingState.HELD, hold.message
     elif changed:
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)

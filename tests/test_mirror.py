@@ -382,24 +382,95 @@ class TestADiskOverWhatIsPublished:
     def test_nothing_happens_when_it_goes_and_nothing_on_it_was_published(self, story: Story):
         assert self.unmounted(story) is None
 
-    def test_what_is_published_elsewhere_does_not_matter(self, story: Story):
-        story.mirror.removals.arrived("disk2/a")
-        story.mirror.removals.arrived("disk")
+    def publishes(self, story: Story, path: str) -> None:
+        story.mirror.removals.offered(path, RootIdentity(1, 1))
+        story.mirror.removals.arrived(path, AT)
+
+    @pytest.mark.parametrize("path", ["disk2/a", "disk", "a"])
+    def test_what_is_published_elsewhere_does_not_matter(self, story: Story, path: str):
+        self.publishes(story, path)
+        assert self.unmounted(story) is None
+
+    def test_nor_does_what_was_seen_before_it_came(self, story: Story):
+        story.mirror.removals.arrived("disk/a", AT)
         assert self.unmounted(story) is None
 
     def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, story: Story):
-        story.mirror.removals.arrived("disk/below/a")
+        self.publishes(story, "disk/below/a")
         assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
         story.mirror.removals.approve(AT)
         assert self.unmounted(story) is None
 
+    def test_nor_what_arrives_when_it_has_gone(self, story: Story):
+        story.mirror.removals.offered("disk/below/a", RootIdentity(1, 1))
+        assert self.unmounted(story) is None
+        story.mirror.removals.arrived("disk/below/a", AT)
+        assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
+
     def test_a_person_may_accept_it_while_it_is_there(self, story: Story):
-        story.mirror.removals.arrived("disk/a")
+        self.publishes(story, "disk/a")
         story.mirror.removals.approve(AT)
         row = story.ledger.row(story.id, "disk")
         assert row is not None
         assert row.device == 1
         assert story.mirror.removals.hold is None
+
+
+class TestAnotherFolderInTheRootsPlace:
+    OURS, OTHER, OTHER_DISKS = RootIdentity(1, 1), RootIdentity(2, 1), RootIdentity(2, 9)
+
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        ledger.put(ledger.mapping(M, "there"), "a", published(PICTURE))
+        ledger.set_root(ledger.mapping(M, "there"), self.OURS)
+        return Story(ledger)
+
+    def hold(self, story: Story) -> HoldKind | None:
+        hold = story.mirror.removals.hold
+        return None if hold is None else hold.kind
+
+    def comes(self, story: Story, root: RootIdentity) -> None:
+        story.mirror.removals.source_present(root, AT)
+        story.mirror.removals.pass_ended(AT)
+
+    def test_nothing_is_left_of_it_when_it_goes_if_nothing_of_it_was_published(self, story: Story):
+        self.comes(story, self.OTHER)
+        assert self.hold(story) is HoldKind.REPLACED_SOURCE
+        self.comes(story, self.OTHER_DISKS)
+        assert self.hold(story) is HoldKind.UNMOUNTED_SOURCE
+        story.mirror.removals.arrived("b", AT)
+        self.comes(story, self.OURS)
+        assert self.hold(story) is None
+
+    @pytest.mark.parametrize("other", [OTHER, OTHER_DISKS])
+    def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, ledger: Ledger, story: Story, other):
+        self.comes(story, other)
+        story.mirror.removals.offered("b", other)
+        story.mirror.removals.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        assert story.mirror.removals.unmounted == (other == self.OTHER_DISKS)
+        self.comes(story, other)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        self.comes(story, self.OURS)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        assert not story.mirror.removals.unmounted
+        told = story.mirror.removals.hold
+        assert told is not None
+        assert "files were published from another one in its place" in told.message
+        again = Story(ledger)
+        self.comes(again, self.OURS)
+        assert self.hold(again) is HoldKind.TWO_SOURCES, "a restart does not release it"
+        again.mirror.removals.discard(AT)
+        self.comes(again, self.OURS)
+        assert self.hold(again) is None
+
+    def test_nor_what_arrives_when_it_has_gone(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.offered("b", self.OTHER)
+        self.comes(story, self.OURS)
+        assert self.hold(story) is None
+        story.mirror.removals.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
 
 
 def test_a_disk_that_took_its_mount_point_with_it_is_not_forgotten_where_deletes_are_kept(ledger: Ledger):

@@ -200,6 +200,40 @@ def test_an_unmounted_source_deletes_nothing_and_goes_on_when_it_is_mounted_agai
 
 @pytest.mark.root
 @as_root
+@pytest.mark.parametrize("decision", ["approve", "discard"])
+def test_what_was_dropped_where_the_source_was_to_be_mounted_is_not_deleted_when_that_is_back(
+    server: Server, tmp_path: Path, decision: str
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    with mounted("tmpfs", store), site(server, tmp_path) as s, mounted(store, s.drop):
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        umount(s.drop)
+        s.until_state("source_missing")
+        (s.drop / "meanwhile.jpg").write_bytes(b"meanwhile")
+        until((s.published / "meanwhile.jpg").exists, "it is published")
+        before = copies(s.published)
+        some_checks_later(s)
+        assert s.mapping_status()["state"] == "source_missing"
+        assert "is its disk not mounted?" in s.mapping_status()["message"]
+        with mounted(store, s.drop):
+            s.until_state("held")
+            assert "another one in its place" in s.mapping_status()["message"]
+            some_checks_later(s, 2)
+            assert_nothing_was_deleted(s, before)
+            s.command(decision, "drop")
+            s.until_state("in_sync")
+            if decision == "approve":
+                s.until_equal()
+            else:
+                assert copies(s.published) == before
+            s.stop()
+
+
+@pytest.mark.root
+@as_root
 def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Server, tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
