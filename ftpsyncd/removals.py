@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
-from ftpsyncd.core.plan import Swapped, retry_in_s, swapped_away, swapped_directory
+from ftpsyncd.core.plan import Swapped, retry_in_s, swapped_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.logs import one_line, quote
-from ftpsyncd.model import MIXED, Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
+from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
+from ftpsyncd.places import Places
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 
 QUEUE_ROOM = 1000
@@ -31,8 +32,6 @@ QUEUE_ROOM = 1000
 
 NAMES_SHOWN = 5
 """Of what is held, in the message about it."""
-_OTHER_DISK = "on another file system than the folder that was published before: is its disk not mounted?"
-_OTHER_FOLDER = "not the folder that was published before"
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
 
@@ -113,16 +112,10 @@ class Removals:
         self.missing = ""
         """Why the source cannot be read; empty if it can."""
         self._site = site
-        self._root: RootIdentity | None = None
-        self._published_root = site.ledger.root(site.id)
+        self.places = Places(site.spec, site.id, site.ledger)
         self._doomed: list[str] = []
         self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
-        self._swapped: dict[str, bool] = {}
-        """Directories that are on another file system than they were, and whether they are mount points now."""
-        self._elsewhere: dict[str, str] = {}
-        """What is to be published and was seen in another folder than the published one (empty), or below a directory
-        that is swapped."""
         self._all_seen = False
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._discarded = -math.inf
@@ -168,7 +161,7 @@ class Removals:
             numbered: the same by the number of its device, as an older ledger may know it.
         """
         site = self._site
-        before, self._root = self._root, root
+        before, self.places.root = self.places.root, root
         if self.missing:
             self.missing = ""
             site.tell(EventKind.SOURCE_BACK, message=f"the folder {site.spec.local} is there")
@@ -176,20 +169,17 @@ class Removals:
         elif before not in {None, root}:
             # What was asked of this folder was answered by the other one, for as long as that was in its place.
             site.dirty.mark_deep("", at.now)
-        if root == self._published_root:
+        if self.places.root_is_published(numbered):
             site.folder.root = root
-            if self.hold is not None and self.hold.kind is HoldKind.TWO_SOURCES:
-                self._hold_two(at)
-        elif self._published_root in {None, numbered} or site.ledger.is_empty(site.id):
-            self._accept_root()
+            if self._has_two_sources:
+                self._hold_source(at)
         else:
             site.folder.root = None
-            self._hold_replaced(at)
+            self._hold_source(at)
 
     def swapped(self, swapped: Swapped, at: Moment) -> None:
         """Another file system is where a directory was."""
-        if self._swapped.get(swapped.path) is not swapped.mounted:
-            self._swapped[swapped.path] = swapped.mounted
+        if self.places.is_news(swapped) and not self._has_two_sources:
             name = self._site.spec.name
             self._put_on_hold(
                 HoldKind.REPLACED_SOURCE,
@@ -199,29 +189,13 @@ class Removals:
             )
 
     def offered(self, path: str, root: RootIdentity | None) -> None:
-        """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be."""
-        site = self._site
-        if root not in {None, self._published_root} and self._published_root is not None:
-            if self.hold is None or self.hold.kind is not HoldKind.TWO_SOURCES:
-                self._elsewhere[path] = ""
-            return
-        for directory in self._swapped:
-            row = site.ledger.row(site.id, directory) if path.startswith(f"{directory}/") else None
-            if row is not None and row.device != MIXED:
-                self._elsewhere[path] = directory
+        """Something is to be published here, as it was seen in a folder (`Places.offered`)."""
+        self.places.offered(path, root, two=self._has_two_sources)
 
     def arrived(self, path: str, at: Moment) -> None:
-        """Something is published here: from another folder or disk, perhaps, than is in its place at other times.
-
-        Without that the hold would end when everything is mounted as it was, and this be taken for deleted.
-        """
-        where = self._elsewhere.pop(path, None)
-        if where == "":
-            self._hold_two(at)
-        elif where is not None:
-            row = self._site.ledger.row(self._site.id, where)
-            if row is not None:
-                self._site.ledger.put(self._site.id, where, row._replace(device=MIXED))
+        """Something is published here (`Places.arrived`)."""
+        if self.places.arrived(path):
+            self._hold_source(at, two=True)
 
     def require_same_disk(self, listing: Listing, at: Moment) -> None:
         """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
@@ -231,18 +205,15 @@ class Removals:
         swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
         if swapped is None:
             # `pass_ended` draws the conclusion.
-            self._swapped.pop(listing.directory, None)
+            self.places.back(listing.directory)
         else:
             self.swapped(swapped, at)
 
     def took_disks_away(self, directory: str, at: Moment) -> bool:
         """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
-        row = self._site.ledger.row(self._site.id, directory)
-        disks = self._site.ledger.mount_points_below(self._site.id, directory)
-        if row is not None and row.device:
-            disks.append(directory)
+        disks = self.places.disks_of(directory)
         for disk in disks:
-            self.swapped(swapped_away(disk), at)
+            self.swapped(disk, at)
         return bool(disks)
 
     def pass_ended(self, at: Moment) -> None:
@@ -255,13 +226,13 @@ class Removals:
             self._discards_unseen = False
             self._end_discard()
         self._forget_decisions()
-        self._swapped = {path: mounted for path, mounted in self._swapped.items() if self._is_ours(path)}
+        self.places.keep_recorded()
         if self.hold is None:
             return
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
         if self.hold.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
             self._release("nothing is left to delete")
-        elif self.hold.kind in {HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE} and self._same_source():
+        elif self.hold.kind in {HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE} and self.places.are_as_published:
             self._release("the folder that was published before is back")
 
     def _is_ours(self, path: str) -> bool:
@@ -288,51 +259,19 @@ class Removals:
         self._discarding = discarding
         self._site.ledger.decisions.set_discarding(self._site.id, discarding=discarding)
 
-    def _same_source(self) -> bool:
-        """Whether everything is mounted as it was when it was published."""
-        return self._root is not None and self._root == self._published_root and not self._swapped
-
-    def _accept_root(self) -> None:
-        """From now on this is the folder that is published."""
-        if self._root is not None:
-            self._site.ledger.set_root(self._site.id, self._root)
-            self._published_root = self._site.folder.root = self._root
-
     @property
     def unmounted(self) -> bool:
-        """Whether a folder of another file system is in the root's place: its disk is most likely not there."""
-        if self.hold is None or self.hold.kind is HoldKind.UNMOUNTED_SOURCE:
-            return self.hold is not None
-        known = self._root is not None and self._published_root is not None
-        return self.hold.kind is HoldKind.TWO_SOURCES and known and self._on_another_disk()
+        """Whether it is held because the disk of the root is most likely not there."""
+        if self._has_two_sources:
+            return self.places.on_another_disk
+        return self.hold is not None and self.hold.kind is HoldKind.UNMOUNTED_SOURCE
 
-    def _on_another_disk(self) -> bool:
-        root, published = self._root, self._published_root
-        return root is not None and published is not None and root.filesystem != published.filesystem
+    @property
+    def _has_two_sources(self) -> bool:
+        return self.hold is not None and self.hold.kind is HoldKind.TWO_SOURCES
 
-    def _hold_replaced(self, at: Moment) -> None:
-        if self.hold is not None and self.hold.kind is HoldKind.TWO_SOURCES:
-            self._hold_two(at)
-        elif self._on_another_disk():
-            self._hold_source(HoldKind.UNMOUNTED_SOURCE, f"is {_OTHER_DISK} new files are published, nothing", at)
-        else:
-            self._hold_source(HoldKind.REPLACED_SOURCE, f"is {_OTHER_FOLDER}: new files are published, nothing", at)
-
-    def _hold_two(self, at: Moment) -> None:
-        if self._root == self._published_root:
-            what = "is the folder that was published before, and files were published from another one in its place:"
-        elif self._on_another_disk():
-            what = f"is {_OTHER_DISK} new files are published, some were already;"
-        else:
-            what = f"is {_OTHER_FOLDER}: new files are published, some were already;"
-        self._hold_source(HoldKind.TWO_SOURCES, f"{what} nothing", at)
-
-    def _hold_source(self, kind: HoldKind, what: str, at: Moment) -> None:
-        name = self._site.spec.name
-        message = one_line(
-            f"{self._site.spec.local} {what} is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with"
-            f" its deletes; `ftpsyncd discard {name}` accepts it and keeps what is at the server"
-        )
+    def _hold_source(self, at: Moment, *, two: bool = False) -> None:
+        kind, message = self.places.why_held(two=two or self._has_two_sources)
         if self.hold is not None and (self.hold.kind, self.hold.message) == (kind, message):
             return
         self._stop()
@@ -557,21 +496,16 @@ class Removals:
             self._discarded = at.now
             self._keep_discarding(discarding=True)
             # Below a directory that another disk had taken the place of, nothing was looked for.
-            self._discards_unseen = not self._all_seen or bool(self._swapped)
+            self._discards_unseen = not self._all_seen or self.places.any_swapped
             self._accept_source()
             self._release("discarded")
             site.dirty.mark_deep("", at.now)
         return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}"
 
     def _accept_source(self) -> None:
-        site = self._site
-        self._accept_root()
-        self._elsewhere.clear()
-        for path, mounted in self._swapped.items():
-            row = site.ledger.row(site.id, path)
-            if row is not None:
-                site.ledger.put(site.id, path, row._replace(device=int(mounted)))
-        self._swapped.clear()
+        self.places.accept()
+        if self.places.root is not None:
+            self._site.folder.root = self.places.root
 
     def deleted(self, path: str) -> None:
         """A file is gone from the server."""

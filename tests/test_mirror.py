@@ -351,7 +351,7 @@ class TestADiskThatTookItsMountPointWithIt:
         assert story.queue.take(NOW) is None
 
     def test_the_hold_ends_when_it_is_back(self, story: Story, gone: str):
-        story.mirror.removals._published_root = story.mirror.removals._root = RootIdentity(1, 1)
+        story.mirror.removals.places.published = story.mirror.removals.places.root = RootIdentity(1, 1)
         story.mirror.removals.pass_ended(AT)
         assert [event.kind for event in story.events] == [EventKind.HELD]
         back = Listing(gone, Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True)
@@ -366,7 +366,7 @@ class TestADiskOverWhatIsPublished:
     @pytest.fixture
     def story(self, ledger: Ledger) -> Story:
         story = Story(ledger)
-        story.mirror.removals._published_root = story.mirror.removals._root = RootIdentity(1, 1)
+        story.mirror.removals.places.published = story.mirror.removals.places.root = RootIdentity(1, 1)
         ledger.put(story.id, "disk", made(50))
         story.sees("", disk=mounted(50))
         return story
@@ -470,6 +470,17 @@ class TestAnotherFolderInTheRootsPlace:
         self.comes(story, self.OURS)
         assert self.hold(story) is None
         story.mirror.removals.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+
+    def test_a_disk_that_goes_besides_does_not_hide_it(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.offered("b", self.OTHER)
+        story.mirror.removals.arrived("b", AT)
+        story.ledger.put(story.id, "disk", made(mount_point=True))
+        story.sees("", disk=folder())
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        story.sees("", disk=mounted())
+        self.comes(story, self.OURS)
         assert self.hold(story) is HoldKind.TWO_SOURCES
 
 

@@ -280,9 +280,9 @@ MUTATIONS = (
     Mutation(
         "G4",
         "any folder at the root's place is the published one",
-        "removals.py",
-        "        elif self._published_root in {None, numbered} or site.ledger.is_empty(site.id):\n",
-        "        elif self._published_root not in {None, numbered} or site.ledger.is_empty(site.id):\n",
+        "places.py",
+        "        if self.published in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
+        "        if self.published not in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
         f"{STORIES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
     ),
     Mutation(
@@ -365,6 +365,22 @@ MUTATIONS = (
         "        asked = row is not None and not row.fingerprint.is_doubted and path not in self._decided\n"
         "        sizes = (row.fingerprint.size,) if row is not None and asked else ()\n",
         f"{STORIES}::test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off",
+    ),
+    Mutation(
+        "G4",
+        "what was published of another folder is deleted when the published one is back",
+        "removals.py",
+        "        if self.places.arrived(path):\n",
+        "        if self.places.arrived(path) and not path:\n",
+        "tests/test_mirror.py::TestAnotherFolderInTheRootsPlace",
+    ),
+    Mutation(
+        "G4",
+        "what was published of a disk is deleted when that goes from over what was published before",
+        "places.py",
+        "                self._ledger.put(self._mapping, where, row._replace(device=MIXED))\n",
+        "                pass\n",
+        "tests/test_mirror.py::TestADiskOverWhatIsPublished",
     ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
