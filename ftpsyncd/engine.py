@@ -374,7 +374,7 @@ class Engine:
     def _on_exposed(self, upload: Upload, at: Moment) -> None:
         mirror = self.mirrors.get(upload.mapping)
         if mirror is not None:
-            mirror.intents.exposed(upload, at)
+            mirror.intents.exposures.begun(upload, at)
 
     def _tell_server(self, server: Server, news: EventKind, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):

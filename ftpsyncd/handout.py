@@ -89,7 +89,7 @@ def _begun(mirror: Mirror, action: Action, at: Moment) -> Action:
     action = mirror.intents.begin(action)
     if isinstance(action, Upload | Rename) and action.replaces and mirror.spec.publish is PublishMode.DIRECT:
         # What has its name is ours, and known before a worker could tell.
-        mirror.intents.exposed(action, at)
+        mirror.intents.exposures.begun(action, at)
     return action
 
 

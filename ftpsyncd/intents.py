@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Container
 
 from ftpsyncd.core import names
+from ftpsyncd.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.model import (
     MISSING,
     Action,
     Delete,
-    Exposure,
     Fingerprint,
     Intent,
     Kind,
@@ -30,19 +30,11 @@ from ftpsyncd.model import (
     parent,
     remote_join,
 )
+from ftpsyncd.openintents import OpenIntents, is_rename
 from ftpsyncd.removals import Moment, Site
 
-LATE_S = 60.0
-"""A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
-vsftpd makes the file of a STOR before it misses the data connection."""
-PUT_OFF_S = 3600.0
-"""A server that would not settle something is asked again after this time, and at the next start."""
 PARTS_KEPT = 16
 """Names under which a part may lie: one more for each try that was cut off before the server received anything."""
-PRINTS_KEPT = 7
-"""Earlier uploads under the same path that are remembered, each begun and interrupted."""
-
-
 _TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
 """What may be done or not when the connection has ended; a sweep only asks."""
 
@@ -57,30 +49,18 @@ class Intents:
 
     def __init__(self, site: Site, *, sweep_twice: bool = True) -> None:
         self._site = site
-        self._open = dict(site.ledger.intents(site.id))
-        self._renames = {path: intent.source for path, intent in self._open.items() if _is_rename(intent)}
-        """Directories that may have been renamed at the server: new path and old."""
-        self._exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
-        """Files that were sent under their final names and may not have arrived."""
+        self._open = OpenIntents(site)
+        self.exposures = Exposures(site, self._open)
         self._left: set[str] = set()
         """Uploads that run, with a temporary file that an earlier one may have left."""
-        self._put_off: dict[str, float | None] = {}
-        """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
-        self._told: set[str] = set()
-        """Those of which somebody was told so."""
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._sweep_twice = sweep_twice
-        self._cut_off = {path for path, intent in self._open.items() if intent.temporary}
-        """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
-        gone."""
-        self._late: dict[str, float | None] = {}
-        """Temporary files that are swept for the second time, and when (monotonic seconds; None: not yet known)."""
-        for path in list(self._open):
+        for path in self._open:
             self._doubt(path)
 
     def __repr__(self) -> str:
-        return f"<Intents open={len(self._open)}>"
+        return f"<Intents {self._open!r}>"
 
     def __bool__(self) -> bool:
         return bool(self._open)
@@ -96,36 +76,36 @@ class Intents:
                 action, intent = self._begin_file(action)
             case Delete():
                 # An upload that was cut off may have got there: then that is the size to be found.
-                before = self._open.get(action.path, Intent(Kind.FILE))
+                before = self._open.get(action.path) or Intent(Kind.FILE)
                 prints = before.fingerprints
                 intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
                 if action.sizes:
                     sizes = (*action.sizes, *(each.size for each in prints))
                     action = action._replace(sizes=sizes, exposed=before.exposed)
-                if self._cut_off:
+                if self._open.cut_off:
                     usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
                     own = (before.temporary,) if before.temporary else ()
                     action = action._replace(left=(*self._apart(action.path, usual)[0], *own))
             case MakeDir():
-                intent = Intent(Kind.DIR, self._temporary_of(action.path))
+                intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case RenameDir():
-                intent = Intent(Kind.DIR, self._temporary_of(action.path), action.source)
+                intent = Intent(Kind.DIR, self._open.temporary_of(action.path), action.source)
             case RemoveDir():
                 # It does not wait for the second time.
-                below = [path for path in self._late if path.startswith(f"{action.path}/")]
+                below = [path for path in self._open if self._open.is_late(path) and path.startswith(f"{action.path}/")]
                 action = action._replace(left=tuple(self._open[path].temporary for path in below))
                 if not self._site.spec.empty_dirs:
                     # Should it be there again, it is made for what comes into it.
                     return action
-                intent = Intent(Kind.DIR, self._temporary_of(action.path))
+                intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case _:
                 return action
-        self._put(action.path, intent)
+        self._open.put(action.path, intent)
         return action
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
         source = action.source if isinstance(action, Rename) else ""
-        before = self._open.get(action.path, Intent(Kind.FILE))
+        before = self._open.get(action.path) or Intent(Kind.FILE)
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
         usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
@@ -144,7 +124,7 @@ class Intents:
             action = action._replace(temporary=unusual, left=left, parts=parts, resume=received)
             if received:
                 # It may be tried with a small file first, and that be left.
-                self._sweep_later(names.trial(temporary))
+                self._open.apart(names.trial(temporary))
         return action, intent
 
     def _temporary_for(
@@ -161,13 +141,13 @@ class Intents:
             The name; those that have to go; those under which a part may lie that is continued.
         """
         parts = before.parts if going_on else ()
-        if before.temporary and path not in self._cut_off:
+        if before.temporary and path not in self._open.cut_off:
             self._left.add(path)
             free = before.temporary
             left, _ = self._apart(path, usual)
         else:
             if before.temporary:
-                self._set_apart(path)
+                self._open.set_apart(path)
                 parts = (before.temporary, *parts)[:PARTS_KEPT] if going_on else ()
             left, free = self._apart(path, usual)
         return free, tuple(name for name in left if name not in parts), parts
@@ -175,8 +155,8 @@ class Intents:
     def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
         """The temporary names of a file's earlier tries that were cut off and not swept yet; one that none has."""
         remote, temporary, found = remote_join(self._site.spec.remote, path), usual, []
-        while (apart := self._path_of(temporary)) in self._open:
-            if apart not in self._late:
+        while (apart := self._open.path_of(temporary)) in self._open:
+            if not self._open.is_late(apart):
                 found.append(temporary)
             temporary = names.temporary(remote, temporary)
         return tuple(found), temporary
@@ -190,44 +170,7 @@ class Intents:
         """
         intent = self._open.get(upload.path)
         if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
-            self._put(upload.path, intent._replace(received=ctime_ns, parts=()))
-
-    def exposed(self, upload: Upload | Rename, at: Moment) -> None:
-        """A file that runs is sent under its final name: whole or not, what is there from now on is ours."""
-        intent = self._open.get(upload.path)
-        if intent is not None and intent.fingerprints[-1:] == (upload.fingerprint,):
-            size, before = upload.fingerprint.size, intent.exposed
-            exposed = Exposure(size, at.wall_ns)
-            if before is not None:
-                exposed = Exposure(max(size, before.size), before.since_ns)
-            self._put(upload.path, intent._replace(exposed=exposed))
-
-    def concealed(self, path: str, at: Moment) -> None:
-        """A try is over: nothing of it comes to the final name any more."""
-        intent = self._open.get(path)
-        if intent is not None and intent.exposed is not None and not intent.exposed.until_ns:
-            self._put(path, intent._replace(exposed=intent.exposed._replace(until_ns=at.wall_ns)))
-
-    def begun(self, at: Moment) -> None:
-        """The daemon runs: what an earlier one sent is over."""
-        for path in list(self._exposed):
-            if not self._site.queue.occupied(self._site.spec.name, path):
-                self.concealed(path, at)
-
-    def _put(self, path: str, intent: Intent) -> None:
-        self._open[path] = intent
-        if _is_rename(intent):
-            self._renames[path] = intent.source
-        else:
-            self._renames.pop(path, None)
-        (self._exposed.discard if intent.exposed is None else self._exposed.add)(path)
-        self._put_off.pop(path, None)
-        self._site.ledger.intend(self._site.id, path, intent)
-
-    def _temporary_of(self, path: str) -> str:
-        """The temporary file that an earlier upload may have left."""
-        before = self._open.get(path)
-        return before.temporary if before is not None else ""
+            self._open.put(upload.path, intent._replace(received=ctime_ns, parts=()))
 
     def end(self, action: Action, *, sent: bool = True) -> None:
         """The outcome of an action is known; of a failed upload the temporary file is still to be swept.
@@ -238,19 +181,19 @@ class Intents:
         """
         path, before = action.path, self._open.get(action.path)
         replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
-        temporary = "" if replaced else self._temporary_of(path)
+        temporary = "" if replaced else self._open.temporary_of(path)
         self._left.discard(path)
-        late = self._temporary_of(path) if path in self._cut_off and self._sweep_twice else ""
-        self._drop(path)
+        late = self._open.temporary_of(path) if path in self._open.cut_off and self._sweep_twice else ""
+        self._open.drop(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints = before.fingerprints if before is not None and not known and self._is_in_doubt(path) else ()
         if temporary or prints:
             exposed = before.exposed if before is not None and prints else None
-            self._put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
+            self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
         if late:
-            self._sweep_later(late)
-            self._late[self._path_of(late)] = None
+            self._open.apart(late)
+            self._open.ask_again(self._open.path_of(late))
         self._go_on_removing()
 
     def _is_in_doubt(self, path: str) -> bool:
@@ -266,25 +209,18 @@ class Intents:
     def forgotten(self, path: str) -> None:
         """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more."""
         prefix, queue, name = f"{path}/", self._site.queue, self._site.spec.name
-        for each, intent in list(self._open.items()):
+        for each, intent in self._open.items():
             about = each == path or each.startswith(prefix)
             if not about or not intent.fingerprints or queue.occupied(name, each):
                 continue
             if intent.temporary:
-                self._put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
+                self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
-                self._drop(each)
+                self._open.drop(each)
 
     def put_off(self, path: str) -> bool:
-        """The server refused to settle this, and asking again at once would be asking for ever.
-
-        Returns:
-            Whether that is news.
-        """
-        news = path in self._open and path not in self._told
-        if path in self._open:
-            self._put_off[path] = None
-            self._told.add(path)
+        """The server refused to settle this; whether that is news."""
+        news = self._open.put_off(path)
         self._go_on_removing()
         return news
 
@@ -294,21 +230,11 @@ class Intents:
             self._to_remove.discard(directory)
             self._site.dirty.mark(directory, 0.0)
 
-    def _drop(self, path: str) -> None:
-        self._put_off.pop(path, None)
-        self._late.pop(path, None)
-        self._told.discard(path)
-        self._cut_off.discard(path)
-        self._renames.pop(path, None)
-        self._exposed.discard(path)
-        if self._open.pop(path, None) is not None:
-            self._site.ledger.settle_intent(self._site.id, path)
-
     def moved(self, source: str, target: str) -> None:
         """A directory was renamed at the server, with all that earlier actions may have left below it."""
         base = self._site.spec.remote
         remote_source, remote_target = remote_join(base, source), remote_join(base, target)
-        for path, intent in list(self._open.items()):
+        for path, intent in self._open.items():
             after = intent._replace(
                 temporary=_under(intent.temporary, remote_source, remote_target),
                 source=_under(intent.source, source, target),
@@ -316,47 +242,25 @@ class Intents:
             )
             path_after = _under(path, source, target)
             if (path_after, after) != (path, intent):
-                self._drop(path)
-                self._put(path_after, after)
-                self._set_apart(path_after)
-
-    def _path_of(self, remote: str) -> str:
-        return remote.removeprefix(self._site.spec.remote.rstrip("/")).lstrip("/")
-
-    def _sweep_later(self, temporary: str) -> None:
-        self._put(self._path_of(temporary), Intent(Kind.FILE, temporary))
+                self._open.drop(path)
+                self._open.put(path_after, after)
+                self._open.set_apart(path_after)
 
     def inherit(self, temporary: str) -> None:
         """A mapping that is not there any more may have left this temporary file where this one publishes."""
-        path = self._path_of(temporary)
+        path = self._open.path_of(temporary)
         if path not in self._open:
-            self._sweep_later(temporary)
-            self._cut_off.add(path)
+            self._open.apart(temporary)
+            self._open.cut_off.add(path)
 
     def inherit_exposed(self, path: str, intent: Intent) -> None:
         """A mapping that is not there any more was sending a file, under its final name, where this one publishes."""
-        before, exposed = self._open.get(path, Intent(Kind.FILE)), intent.exposed
-        if exposed is not None and before.kind is Kind.FILE:
-            if before.exposed is not None:
-                size, since_ns = max(exposed.size, before.exposed.size), min(exposed.since_ns, before.exposed.since_ns)
-                exposed = Exposure(size, since_ns)
-            prints = (*intent.fingerprints, *before.fingerprints)[-PRINTS_KEPT - 1 :]
-            self._put(path, before._replace(fingerprints=prints, exposed=exposed))
+        if self.exposures.inherit(path, intent):
             self.doubt_row(path)
-
-    def _set_apart(self, path: str) -> None:
-        """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
-        intent = self._open[path]
-        if intent.temporary and self._path_of(intent.temporary) != path:
-            self._put(path, intent._replace(temporary="", received=0, parts=()))
-            self._sweep_later(intent.temporary)
-            if path in self._cut_off:
-                self._cut_off.remove(path)
-                self._cut_off.add(self._path_of(intent.temporary))
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
-        return path in self._renames.values()
+        return path in self._open.renames.values()
 
     def settles_first(self, action: Action) -> bool:
         """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
@@ -369,20 +273,20 @@ class Intents:
         tells = intent is not None and intent.kind is Kind.DIR
         if tells and not isinstance(action, MakeDir) and self._have_asked(path):
             return True
-        if path in self._exposed and isinstance(action, MakeDir | RenameDir) and self._have_asked(path):
+        if path in self.exposures and isinstance(action, MakeDir | RenameDir) and self._have_asked(path):
             return True
-        while (self._renames or self._exposed) and path:
-            if path in self._renames and self._have_asked(path):
+        while (self._open.renames or self.exposures) and path:
+            if path in self._open.renames and self._have_asked(path):
                 return True
             path = parent(path)
-            if path in self._exposed and self._have_asked(path):
+            if path in self.exposures and self._have_asked(path):
                 return True
         return False
 
     def _have_asked(self, path: str) -> bool:
         """Have the server asked about an open intent; False if nobody will, or it would not tell."""
         queue, name = self._site.queue, self._site.spec.name
-        if path in self._put_off:
+        if self._open.is_put_off(path):
             return False
         if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
             self._ask(path)
@@ -394,7 +298,7 @@ class Intents:
         """The connection ended under an action."""
         if action.path in self._open and isinstance(action, _TRIED):
             if self._open[action.path].temporary:
-                self._cut_off.add(action.path)
+                self._open.cut_off.add(action.path)
             self._doubt(action.path)
             if isinstance(action, RenameDir) and action.ask_only:
                 self.ask_only(action)
@@ -403,7 +307,7 @@ class Intents:
     def _doubt(self, path: str) -> None:
         """What the ledger says about these paths may be wrong: what is on disk has to be published again."""
         intent = self._open[path]
-        if _is_rename(intent):
+        if is_rename(intent):
             self._ask_for_rename(path, intent)
             return
         row = self._site.ledger.row(self._site.id, path)
@@ -435,30 +339,10 @@ class Intents:
             unsettled: paths that will be published soon.
             now: monotonic seconds.
         """
-        to_continue = {self._path_of(part) for intent in self._open.values() for part in intent.parts}
+        to_continue = {self._open.path_of(part) for _, intent in self._open.items() for part in intent.parts}
         for path in [p for p in self._open if p not in unsettled and p not in to_continue]:
-            if not self._waits(self._put_off, path, now, PUT_OFF_S) and (
-                path not in self._late or self._is_due(path, now)
-            ):
-                self._put_off.pop(path, None)
+            if self._open.is_due(path, now):
                 self._ask(path)
-
-    @staticmethod
-    def _waits(dues: dict[str, float | None], path: str, now: float, wait_s: float) -> bool:
-        """Whether the time for this has not come yet; it begins to run when it is asked for first."""
-        if path not in dues:
-            return False
-        due = dues[path]
-        if due is None:
-            due = dues[path] = now + wait_s
-        return now < due
-
-    def _is_due(self, path: str, now: float) -> bool:
-        """Whether a temporary file is to be swept for the second time now; not while another upload may be using it."""
-        if self._waits(self._late, path, now, LATE_S):
-            return False
-        temporary = self._open[path].temporary
-        return not any(other.temporary == temporary for at, other in self._open.items() if at != path)
 
     def clear_below(self, directory: str) -> bool:
         """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.
@@ -474,17 +358,17 @@ class Intents:
         return clear
 
     def _open_below(self, directory: str) -> list[str]:
-        prefix, asked = f"{directory}/", self._put_off.keys() | self._late.keys()
+        prefix, asked = f"{directory}/", self._open.asked_before
         below = [path for path in self._open if path.startswith(prefix) and path not in asked]
         # What may have been renamed away from there is not there, and its rows tell what it took along.
-        left = [path for path, source in self._renames.items() if source.startswith(prefix) and path not in asked]
+        left = [path for path, source in self._open.renames.items() if source.startswith(prefix) and path not in asked]
         return [path for path in dict.fromkeys([*below, *left]) if not self._only_tells(path)]
 
     def _ask(self, path: str) -> None:
         if self._only_tells(path):
             return
         intent = self._open[path]
-        if _is_rename(intent):
+        if is_rename(intent):
             self._ask_for_rename(path, intent)
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
@@ -497,7 +381,7 @@ class Intents:
 
     def ask_only(self, rename: RenameDir) -> None:
         """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
-        if rename.path in self._renames:
+        if rename.path in self._open.renames:
             self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
 
     def _ask_for_rename(self, path: str, intent: Intent) -> None:
@@ -514,11 +398,6 @@ class Intents:
             size = fingerprint.size if fingerprint is not None else 0
             ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
             self._site.dirty.mark(sweep.path, at.now)
-
-
-def _is_rename(intent: Intent) -> bool:
-    """Whether it tells of a directory that was to be renamed."""
-    return intent.kind is Kind.DIR and bool(intent.source)
 
 
 def _under(path: str, source: str, target: str) -> str:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import Retry
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.intents import LATE_S, PUT_OFF_S
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Did, Failed, Intent, Kind, Outcome, Sweep, remote_join
+from ftpsyncd.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.quoting import quote
 
 NAMES_SHOWN = 5

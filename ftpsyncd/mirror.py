@@ -126,7 +126,7 @@ class Mirror:
     def on_report(self, report: WatchReport, at: Moment) -> None:
         """The watcher told how it is."""
         self.looks.heard()
-        self.intents.begun(at)
+        self.intents.exposures.all_over(at)
         before, self.watcher = self.watcher, report
         if report.problem and report.problem != before.problem and report.root is not None:
             self.site.tell(EventKind.WATCHER, message=report.problem)

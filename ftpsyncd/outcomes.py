@@ -131,10 +131,10 @@ class Outcomes:
             return True
         if isinstance(action, Upload | Rename):
             if failed.in_place:
-                mirror.intents.exposed(action, at)
+                mirror.intents.exposures.begun(action, at)
                 mirror.intents.doubt_row(action.path)
                 mirror.takeovers.spoiled(action.path)
-            mirror.intents.concealed(action.path, at)
+            mirror.intents.exposures.over(action.path, at)
         key = (action.mapping, action.path)
         if failed.kept > self._kept.get(key, 0):
             # The last try brought a large file forward: nothing that happened before counts against it.

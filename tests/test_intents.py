@@ -11,7 +11,7 @@ from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
-from ftpsyncd.intents import LATE_S, PARTS_KEPT, PUT_OFF_S, Intents
+from ftpsyncd.intents import PARTS_KEPT, Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import (
@@ -29,6 +29,7 @@ from ftpsyncd.model import (
     Sweep,
     Upload,
 )
+from ftpsyncd.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.removals import Moment, Site
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M
@@ -106,19 +107,19 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
 
 def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what_is_there(story: Story):
     upload = Upload(M, "a", NEWER)
-    story.intents.exposed(upload, AT)
+    story.intents.exposures.begun(upload, AT)
     assert not story.intents, "nothing is under way"
     story.intents.begin(upload)
-    story.intents.exposed(Upload(M, "a", A), AT)
+    story.intents.exposures.begun(Upload(M, "a", A), AT)
     assert story.ledger.intents(story.id)[0][1].exposed is None, "a word about an earlier try"
-    story.intents.exposed(upload, AT)
+    story.intents.exposures.begun(upload, AT)
     story.crash(one_pass=True)
-    story.intents.begun(AT._replace(wall_ns=WALL + 5))
+    story.intents.exposures.all_over(AT._replace(wall_ns=WALL + 5))
     sweep = Sweep(M, "a", partial("a"), fingerprints=(NEWER,), exposed=Exposure(60, WALL, WALL + 5))
     assert story.asked() == [sweep]
     story.intents.begin(Upload(M, "a", A))
-    story.intents.exposed(Upload(M, "a", A), AT._replace(wall_ns=WALL + 7))
-    story.intents.concealed("a", AT._replace(wall_ns=WALL + 9))
+    story.intents.exposures.begun(Upload(M, "a", A), AT._replace(wall_ns=WALL + 7))
+    story.intents.exposures.over("a", AT._replace(wall_ns=WALL + 9))
     [mine] = [each for path, each in story.ledger.intents(story.id) if path == "a"]
     assert mine.exposed == Exposure(60, WALL, WALL + 9), "a part of the larger one may still be there"
     story.intents.end(Upload(M, "a", A))
@@ -128,7 +129,7 @@ def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what
 def test_a_part_of_ours_is_deleted_like_what_it_was_to_replace(story: Story):
     story.published("a")
     story.intents.begin(Upload(M, "a", NEWER, replaces=True))
-    story.intents.exposed(Upload(M, "a", NEWER, replaces=True), AT)
+    story.intents.exposures.begun(Upload(M, "a", NEWER, replaces=True), AT)
     story.crash(one_pass=True)
     assert story.asked() == [Sweep(M, "a", partial("a"))]
     story.intents.end(Sweep(M, "a", partial("a")))
@@ -142,7 +143,7 @@ def test_a_part_of_ours_is_deleted_like_what_it_was_to_replace(story: Story):
 def test_a_part_is_out_of_the_way_before_a_directory_takes_its_place(story: Story, action: Action):
     story.intents.begin(Upload(M, "a", NEWER))
     assert not story.intents.settles_first(action)
-    story.intents.exposed(Upload(M, "a", NEWER), AT)
+    story.intents.exposures.begun(Upload(M, "a", NEWER), AT)
     story.crash()
     assert story.intents.settles_first(action)
     [sweep] = story.asked()

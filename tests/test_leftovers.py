@@ -10,10 +10,10 @@ import pytest
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import FtpsyncdError, NameRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.intents import LATE_S, PUT_OFF_S
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.leftovers import Leftovers, left_behind, unreachable
 from ftpsyncd.model import Did, Done, Exposure, Failed, Fingerprint, Intent, Kind, Sweep
+from ftpsyncd.openintents import LATE_S, PUT_OFF_S
 from tests.core.vocabulary import NOW
 
 ACCOUNT = "u@host:21"

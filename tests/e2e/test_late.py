@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.intents import LATE_S
+from ftpsyncd.openintents import LATE_S
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, site
 from tests.figures import Figures

@@ -37,7 +37,6 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.events import Event
 from ftpsyncd.handout import Server
-from ftpsyncd.intents import LATE_S
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
@@ -46,6 +45,7 @@ from ftpsyncd.local.disk import DiskThread
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity, parent
+from ftpsyncd.openintents import LATE_S
 from ftpsyncd.publish import Publisher
 from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession

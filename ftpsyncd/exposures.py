@@ -1,0 +1,75 @@
+"""What was sent under its final name and may not have arrived, so that a part of it stands there for everybody.
+
+In: what workers and outcomes tell of uploads with `publish: direct`, or at servers that rename nothing. Out: the note
+of it in the open intent of the path (`model.Exposure`), by which a part is known again. One per mapping, used by its
+`mirror` and its `intents` on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.model import Exposure, Intent, Kind, Rename, Upload
+from ftpsyncd.openintents import OpenIntents
+from ftpsyncd.removals import Moment, Site
+
+PRINTS_KEPT = 7
+"""Earlier uploads under the same path that are remembered, each begun and interrupted."""
+
+
+class Exposures:
+    """The exposed files of one mapping.
+
+    Args:
+        site: the mapping's.
+        open_: its intents, which have the notes.
+    """
+
+    def __init__(self, site: Site, open_: OpenIntents) -> None:
+        self._site = site
+        self._open = open_
+
+    def __repr__(self) -> str:
+        return f"<Exposures {len(self._open.exposed)}>"
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._open.exposed
+
+    def __bool__(self) -> bool:
+        return bool(self._open.exposed)
+
+    def begun(self, upload: Upload | Rename, at: Moment) -> None:
+        """A file that runs is sent under its final name: whole or not, what is there from now on is ours."""
+        intent = self._open.get(upload.path)
+        if intent is not None and intent.fingerprints[-1:] == (upload.fingerprint,):
+            size, before = upload.fingerprint.size, intent.exposed
+            exposed = Exposure(size, at.wall_ns)
+            if before is not None:
+                exposed = Exposure(max(size, before.size), before.since_ns)
+            self._open.put(upload.path, intent._replace(exposed=exposed))
+
+    def over(self, path: str, at: Moment) -> None:
+        """A try is over: nothing of it comes to the final name any more."""
+        intent = self._open.get(path)
+        if intent is not None and intent.exposed is not None and not intent.exposed.until_ns:
+            self._open.put(path, intent._replace(exposed=intent.exposed._replace(until_ns=at.wall_ns)))
+
+    def all_over(self, at: Moment) -> None:
+        """The daemon runs: what an earlier one sent is over."""
+        for path in list(self._open.exposed):
+            if not self._site.queue.occupied(self._site.spec.name, path):
+                self.over(path, at)
+
+    def inherit(self, path: str, intent: Intent) -> bool:
+        """A mapping that is not there any more was sending a file, under its final name, where this one publishes.
+
+        Returns:
+            Whether that is noted: what is there is in doubt.
+        """
+        before, exposed = self._open.get(path) or Intent(Kind.FILE), intent.exposed
+        if exposed is None or before.kind is not Kind.FILE:
+            return False
+        if before.exposed is not None:
+            size, since_ns = max(exposed.size, before.exposed.size), min(exposed.since_ns, before.exposed.since_ns)
+            exposed = Exposure(size, since_ns)
+        prints = (*intent.fingerprints, *before.fingerprints)[-PRINTS_KEPT - 1 :]
+        self._open.put(path, before._replace(fingerprints=prints, exposed=exposed))
+        return True
