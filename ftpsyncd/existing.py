@@ -5,23 +5,44 @@ In: a session and the uploads of one worker, from `publish`. Out: which of them 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ftpsyncd.core import sizes
-from ftpsyncd.errors import FtpsyncdError, RemoteError
+from ftpsyncd.errors import FtpsyncdError, LocalError, RemoteError, Retry
 from ftpsyncd.lastlook import Folder, open_planned, require_same
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.remote import hashes
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
 COMPARED = 1024 * 1024
 """Of what a broken transfer left, so much of its end is fetched to see whether it is ours."""
+BEGINNING = 64 * 1024
+"""Bytes that are fetched to see whether a file has a hole there."""
 _FRESH_DIRECTORIES = 10_000
 _UNKNOWN = RemoteEntry("", Kind.OTHER, None, None)
 """Nobody has told what is there."""
+
+
+class _EnoughError(Exception):
+    """The rest is not needed."""
+
+
+class _Beginning(io.BytesIO):
+    """Takes `BEGINNING` bytes and no more."""
+
+    def write(self, data: Buffer, /) -> int:
+        count = super().write(data)
+        if self.tell() > BEGINNING:
+            raise _EnoughError
+        return count
 
 
 class FreshDirectories:
@@ -141,6 +162,41 @@ class Existing:
         with open_planned(spec, upload)[0] as file:
             file.seek(offset)
             return file.read(len(part.getvalue())) == part.getvalue()
+
+    def is_still_published(self, session: RemoteSession, path: str, sweep: Sweep) -> bool:
+        """Whether the server has what was published after an earlier try had been cut off, as far as that can be told.
+
+        By size and date; where it cannot set dates, another one says nothing, and counts all the same: the file is sent
+        once too often. And by its beginning: what empties the file while the later try is sent leaves a hole there,
+        behind which that one goes on, and gives it size and date. For a large file this ends the session.
+
+        Args:
+            session: to ask with.
+            path: absolute remote path.
+            sweep: which has the fingerprint.
+        """
+        published = sweep.published
+        there = session.stat(path)
+        if published is None or there is None or there.kind is not Kind.FILE:
+            return False
+        if there.size not in {None, published.size} or there.mtime_s not in {None, published.mtime_ns // 10**9}:
+            return False
+        beginning = _Beginning()
+        try:
+            with open_planned(self._folder(sweep.mapping).spec, Upload(sweep.mapping, sweep.path, published))[
+                0
+            ] as file:
+                with contextlib.suppress(_EnoughError):
+                    session.fetch(path, beginning)
+                return file.read(BEGINNING) == beginning.getvalue()[:BEGINNING]
+        except LocalError:
+            # It is another one by now, which is published anyway.
+            return True
+        except RemoteError as error:
+            # One may not read there: size and date have to do.
+            if not session.usable or error.retry is Retry.SERVER:
+                raise
+            return True
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)

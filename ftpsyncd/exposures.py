@@ -3,13 +3,18 @@
 In: what workers and outcomes tell of uploads with `publish: direct`, or at servers that rename nothing. Out: the note
 of it in the open intent of the path (`model.Exposure`), by which a part is known again. One per mapping, used by its
 `mirror` and its `intents` on the engine's thread.
+
+A try that was cut off may hang on a line, and get to the server when another one has published the file: vsftpd,
+proftpd and pyftpdlib were seen to empty it, pure-ftpd to put the old content there. So the note stays then, and the
+server is asked a minute later what is there. As long as it stays, what is published is no matter of doubt (`stands`).
 """
 
 from __future__ import annotations
 
-from ftpsyncd.model import Exposure, Intent, Kind, Rename, Upload
+from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, Rename, Upload
 from ftpsyncd.openintents import OpenIntents
 from ftpsyncd.removals import Moment, Site
+from ftpsyncd.specs import PublishMode
 
 PRINTS_KEPT = 7
 """Earlier uploads under the same path that are remembered, each begun and interrupted."""
@@ -31,7 +36,8 @@ class Exposures:
         return f"<Exposures {len(self._open.exposed)}>"
 
     def __contains__(self, path: str) -> bool:
-        return path in self._open.exposed
+        """Whether it is not known yet what is there; what may come late is not waited for."""
+        return path in self._open.exposed and not self._open.is_late(path)
 
     def __bool__(self) -> bool:
         return bool(self._open.exposed)
@@ -51,6 +57,42 @@ class Exposures:
         intent = self._open.get(path)
         if intent is not None and intent.exposed is not None and not intent.exposed.until_ns:
             self._open.put(path, intent._replace(exposed=intent.exposed._replace(until_ns=at.wall_ns)))
+
+    def cut_off(self, path: str) -> None:
+        """The connection ended under a try, or the daemon: what hung on the line may come to the server yet."""
+        intent = self._open[path]
+        if intent.kind is Kind.FILE and (intent.fingerprints or intent.exposed is not None):
+            self._open.interrupted.add(path)
+
+    def arrived(self, action: Upload | Rename, at: Moment) -> None:
+        """The server has a file, before its intent ends; an earlier try may come after it."""
+        path, intent = action.path, self._open.get(action.path)
+        if intent is None or path not in self._open.interrupted:
+            return
+        if intent.exposed is None and self._site.spec.publish is PublishMode.DIRECT:
+            self.begun(action, at)
+        self.over(path, at)
+
+    def later(self, action: Action) -> Intent | None:
+        """What stays noted although an action has ended, since what hung on a line may come to the final name yet."""
+        intent = self._open.get(action.path)
+        if intent is None or intent.exposed is None or action.path not in self._open.interrupted:
+            return None
+        prints = (action.fingerprint,) if isinstance(action, Upload | Rename) else ()
+        return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed)
+
+    def stands(self, path: str) -> Fingerprint | None:
+        """The file that was published where an earlier try may come late; None: there is no such thing.
+
+        No upload is begun of what the ledger has as published, so that it was recorded since.
+        """
+        intent = self._open.get(path)
+        if intent is None or intent.exposed is None or intent.temporary or not intent.fingerprints:
+            return None
+        row = self._site.ledger.row(self._site.id, path)
+        if row is None or row.kind is not Kind.FILE or row.fingerprint != intent.fingerprints[-1]:
+            return None
+        return row.fingerprint
 
     def all_over(self, at: Moment) -> None:
         """The daemon runs: what an earlier one sent is over."""

@@ -57,7 +57,11 @@ class Intents:
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._sweep_twice = sweep_twice
         for path in self._open:
-            self._doubt(path)
+            if self.exposures.stands(path) is None:
+                self.exposures.cut_off(path)
+                self._doubt(path)
+            elif sweep_twice:
+                self._open.ask_again(path)
 
     def __repr__(self) -> str:
         return f"<Intents {self._open!r}>"
@@ -71,6 +75,9 @@ class Intents:
         Returns:
             The action to hand out: an upload may go on with what an earlier one left.
         """
+        if isinstance(action, Upload | Rename | Delete) and self._open.is_late(action.path):
+            # That time is not over.
+            self.exposures.cut_off(action.path)
         match action:
             case Upload() | Rename():
                 action, intent = self._begin_file(action)
@@ -93,7 +100,7 @@ class Intents:
             case RemoveDir():
                 # It does not wait for the second time.
                 below = [path for path in self._open if self._open.is_late(path) and path.startswith(f"{action.path}/")]
-                action = action._replace(left=tuple(self._open[path].temporary for path in below))
+                action = action._replace(left=tuple(name for path in below if (name := self._open[path].temporary)))
                 if not self._site.spec.empty_dirs:
                     # Should it be there again, it is made for what comes into it.
                     return action
@@ -172,18 +179,20 @@ class Intents:
         if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
             self._open.put(upload.path, intent._replace(received=ctime_ns, parts=()))
 
-    def end(self, action: Action, *, sent: bool = True) -> None:
+    def end(self, action: Action, *, sent: bool = True, told: bool = False) -> None:
         """The outcome of an action is known; of a failed upload the temporary file is still to be swept.
 
         Args:
             action: it is over.
             sent: an upload was sent, and so took the place of what an earlier one had left.
+            told: somebody was told that what is there stays, whatever it is: it is not asked for again.
         """
         path, before = action.path, self._open.get(action.path)
         replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
         self._left.discard(path)
         late = self._open.temporary_of(path) if path in self._open.cut_off and self._sweep_twice else ""
+        exposed_late = None if told else self.exposures.later(action)
         self._open.drop(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
@@ -191,6 +200,9 @@ class Intents:
         if temporary or prints:
             exposed = before.exposed if before is not None and prints else None
             self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
+        elif exposed_late is not None:
+            self._open.put(path, exposed_late)
+            self._open.ask_again(path)
         if late:
             self._open.apart(late)
             self._open.ask_again(self._open.path_of(late))
@@ -242,9 +254,12 @@ class Intents:
             )
             path_after = _under(path, source, target)
             if (path_after, after) != (path, intent):
+                late = path in self._open.interrupted or self._open.is_late(path)
                 self._open.drop(path)
                 self._open.put(path_after, after)
                 self._open.set_apart(path_after)
+                if late and self.exposures.stands(path_after) is not None:
+                    self._open.ask_again(path_after)
 
     def inherit(self, temporary: str) -> None:
         """A mapping that is not there any more may have left this temporary file where this one publishes."""
@@ -299,6 +314,7 @@ class Intents:
         if action.path in self._open and isinstance(action, _TRIED):
             if self._open[action.path].temporary:
                 self._open.cut_off.add(action.path)
+            self.exposures.cut_off(action.path)
             self._doubt(action.path)
             if isinstance(action, RenameDir) and action.ask_only:
                 self.ask_only(action)
@@ -372,6 +388,11 @@ class Intents:
             self._ask_for_rename(path, intent)
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
+        published = self.exposures.stands(path)
+        if published is not None:
+            why = "an earlier try was cut off and may have come late: is it still as it was published?"
+            self._site.queue.offer(sweep._replace(published=published, why=why))
+            return
         if self._site.ledger.row(self._site.id, path) is None:
             sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints, exposed=intent.exposed)
         if sweep.temporary or sweep.fingerprints or sweep.exposed or sweep.kind is Kind.DIR:

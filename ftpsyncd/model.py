@@ -372,6 +372,8 @@ class Sweep(NamedTuple):
     """Of files that were on their way, if the server may have one under the final name without our knowing."""
     exposed: Exposure | None = None
     """Of an upload under the final name that may have left a part there: that is deleted."""
+    published: Fingerprint | None = None
+    """What was published there after an upload under the final name had been cut off: is it still so?"""
 
 
 class Probe(NamedTuple):
@@ -407,6 +409,8 @@ class Did(StrEnum):
     LEFT = "left"
     """A directory that still holds foreign files stays at the server."""
     SWEPT = "swept"
+    SPOILED = "spoiled"
+    """What had been published there is not, or not as it was: what hung on the line of an earlier try has come."""
     ANSWERED = "answered"
 
 

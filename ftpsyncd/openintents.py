@@ -35,6 +35,9 @@ class OpenIntents:
         self.cut_off = {path for path, intent in self._open.items() if intent.temporary}
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
         gone."""
+        self.interrupted: set[str] = set()
+        """Files of which a try was cut off: what hung on its line may come yet, and to the final name, if that is where
+        it was sent."""
         self._put_off: dict[str, float | None] = {}
         """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
         self._told: set[str] = set()
@@ -82,6 +85,7 @@ class OpenIntents:
         self._late.pop(path, None)
         self._told.discard(path)
         self.cut_off.discard(path)
+        self.interrupted.discard(path)
         self.renames.pop(path, None)
         self.exposed.discard(path)
         if self._open.pop(path, None) is not None:

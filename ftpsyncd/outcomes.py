@@ -67,6 +67,7 @@ _KIND_OF = {
     Did.MADE: EventKind.MADE,
     Did.REMOVED: EventKind.REMOVED,
     Did.LEFT: EventKind.REMOVED,
+    Did.SPOILED: EventKind.FAILED,
 }
 
 _ARRIVED = frozenset({Did.PUBLISHED, Did.UNCHANGED, Did.ADOPTED, Did.RENAMED, Did.MADE})
@@ -76,6 +77,8 @@ _WORDS = {
     Did.UNCHANGED: "the content is the same, only the date was renewed",
     Did.ADOPTED: "the server had it already, with the same size and date",
     Did.KEPT: "the server has a file of this name that ftpsyncd never published",
+    Did.SPOILED: "what was on the line when an earlier try was cut off has come late, and changed or removed the"
+    " published file: it is published again",
     Did.LEFT: "the directory stays at the server: it holds files that ftpsyncd never published",
 }
 _SWEPT_IN_VAIN = (
@@ -243,19 +246,27 @@ def _done(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
             if not inode and path:
                 # Made for what is in it: which directory it is, and whether a mount point, is still to be seen.
                 mirror.dirty.mark(path, at.now)
-        case Sweep() if done.did is Did.ADOPTED:
-            mirror.intents.found(action, done.fingerprint, at)
-            mirror.offers.require_directories(path, at)
-        case Sweep() | Probe():
+        case Sweep():
+            _swept(mirror, action, done, at)
+        case Probe():
             pass
     if done.did in _ARRIVED:
         mirror.removals.arrived(path, at)
     mirror.takeovers.done(action, done.did)
-    mirror.intents.end(action, sent=done.did is Did.PUBLISHED)
+    mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.failures.clear(mirror.id, path)
     _tell(mirror, done, before, at, lost=lost)
+
+
+def _swept(mirror: Mirror, action: Sweep, done: Done, at: Moment) -> None:
+    if done.did is Did.ADOPTED:
+        mirror.intents.found(action, done.fingerprint, at)
+        mirror.offers.require_directories(action.path, at)
+    elif done.did is Did.SPOILED:
+        mirror.intents.doubt_row(action.path)
+        mirror.dirty.mark(action.path, at.now)
 
 
 def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
@@ -294,6 +305,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
     mirror.waits.sent(action.path)
+    mirror.intents.exposures.arrived(action, at)
     if done.did is not Did.RENAMED:
         _look_at_source(mirror, action, at)
     if done.did is Did.KEPT:

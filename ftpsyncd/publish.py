@@ -277,6 +277,7 @@ class Publisher:
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
+            afresh=bool(upload.ours),
             parts=upload.parts if resume else (),
             left=upload.left if resume else (*upload.left, *upload.parts),
             keep_part=not direct,
@@ -348,6 +349,9 @@ class Publisher:
     def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
         did: Did | Fingerprint = Did.SWEPT
         left = [action.temporary] if action.temporary else []
+        if action.published is not None:
+            remote = self._remote(action.mapping, action.path)
+            return Did.SWEPT if self._existing.is_still_published(session, remote, action) else Did.SPOILED
         if action.kind is Kind.DIR or action.fingerprints or action.exposed:
             # What a mapping left that has gone is told by its remote path.
             remote = self._remote(action.mapping, action.path) if action.mapping else action.path

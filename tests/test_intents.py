@@ -123,7 +123,8 @@ def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what
     [mine] = [each for path, each in story.ledger.intents(story.id) if path == "a"]
     assert mine.exposed == Exposure(60, WALL, WALL + 9), "a part of the larger one may still be there"
     story.intents.end(Upload(M, "a", A))
-    assert [path for path, _ in story.ledger.intents(story.id)] == [own("a")]
+    left = [path for path, _ in story.ledger.intents(story.id)]
+    assert left == ["a", own("a")], "an earlier try may come late"
 
 
 def test_a_part_of_ours_is_deleted_like_what_it_was_to_replace(story: Story):
@@ -149,6 +150,81 @@ def test_a_part_is_out_of_the_way_before_a_directory_takes_its_place(story: Stor
     [sweep] = story.asked()
     story.intents.end(sweep)
     assert not story.intents.settles_first(action)
+
+
+def sent_again(story: Story, fingerprint: Fingerprint = NEWER) -> None:
+    """A file was sent under its final name, that was cut off, and it has been published since."""
+    story.intents.begin(Upload(M, "a", fingerprint))
+    story.intents.exposures.begun(Upload(M, "a", fingerprint), AT)
+    story.intents.doubt(Upload(M, "a", fingerprint), AT)
+    again = story.intents.begin(Upload(M, "a", fingerprint))
+    assert isinstance(again, Upload)
+    assert again.ours == (fingerprint,)
+    story.intents.exposures.arrived(again, AT)
+    story.ledger.put(story.id, "a", Row(Kind.FILE, fingerprint, b"", WALL))
+    story.intents.end(again)
+
+
+def looks(asked: list[Action]) -> list[tuple[str, Fingerprint | None]]:
+    """Those that only look at what was published."""
+    return [(each.path, each.published) for each in asked if isinstance(each, Sweep) and each.published is not None]
+
+
+def for_parts(asked: list[Action]) -> list[Sweep]:
+    """Those that may delete what stands under a final name."""
+    return [each for each in asked if isinstance(each, Sweep) and each.exposed is not None]
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_what_was_published_after_a_try_was_cut_off_is_looked_at_a_minute_later(story: Story, crash: bool):  # noqa: FBT001 - a case
+    sent_again(story)
+    if crash:
+        story.crash()
+    row = story.ledger.row(story.id, "a")
+    assert row is not None
+    assert row.fingerprint == NEWER, "no matter of doubt"
+    assert not story.intents.settles_first(Upload(M, "a/b", B)), "nobody waits for it"
+    assert looks(story.asked()) == []
+    assert looks(story.asked(after_s=LATE_S - 0.1)) == []
+    assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
+    story.intents.end(Sweep(M, "a", "", published=NEWER))
+    assert looks(story.asked(after_s=3 * LATE_S)) == [], "once"
+
+
+def test_one_pass_leaves_the_look_to_the_next_one(story: Story):
+    story.crash(one_pass=True)
+    sent_again(story)
+    assert looks(story.asked()) == []
+    story.crash(one_pass=True)
+    assert looks(story.asked()) == [("a", NEWER)]
+
+
+def test_a_newer_content_is_looked_at_in_the_place_of_the_one_before(story: Story):
+    sent_again(story)
+    story.asked()
+    newest = NEWER._replace(size=61)
+    begun = story.intents.begin(Upload(M, "a", newest, replaces=True))
+    assert isinstance(begun, Upload)
+    assert begun.ours == (NEWER,), "what the line of the first one still has may not get into it"
+    story.intents.exposures.begun(begun, AT)
+    story.intents.exposures.arrived(begun, AT)
+    story.ledger.put(story.id, "a", Row(Kind.FILE, newest, b"", WALL))
+    story.intents.end(begun)
+    assert looks(story.asked()) == []
+    assert looks(story.asked(after_s=LATE_S)) == [("a", newest)]
+
+
+def test_what_comes_late_after_its_file_was_deleted_is_swept(story: Story):
+    sent_again(story)
+    delete = Delete(M, "a", sizes=(60,))
+    story.intents.begin(delete)
+    story.ledger.forget(story.id, "a")
+    story.intents.end(delete)
+    assert for_parts(story.asked()) == []
+    [sweep] = for_parts(story.asked(after_s=LATE_S))
+    assert (sweep.path, sweep.temporary) == ("a", "")
+    story.intents.end(sweep)
+    assert for_parts(story.asked(after_s=3 * LATE_S)) == [], "once"
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from ftpsyncd.errors import (
     NotFoundError,
     NotSupportedError,
     RemoteError,
+    ServerUnavailableError,
 )
-from ftpsyncd.existing import FreshDirectories
+from ftpsyncd.existing import BEGINNING, FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
@@ -39,12 +40,15 @@ from ftpsyncd.model import (
     Outcome,
     Rename,
     RenameDir,
+    Sweep,
     Upload,
 )
 from ftpsyncd.publish import Publisher
+from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import PublishJob, RemoteEntry
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
+from tests.servers import KINDS, running
 from tests.waiting import until
 
 M, BASE = "gallery", "/site"
@@ -108,6 +112,65 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
     renames: list[Action] = [Rename(M, "b", "a", seen, b""), RenameDir(M, "e", "d", worker.sees("e").inode)]
     assert did(worker.does(*renames)) == [Did.RENAMED, Did.RENAMED]
     assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
+
+
+LARGE = bytes(range(1, 256)) * (2 * BEGINNING // 255 + 1)
+
+
+@pytest.mark.parametrize(
+    ("there", "dated", "found"),
+    [
+        (LARGE, 0, Did.SWEPT),
+        (b"", 0, Did.SPOILED),
+        (None, 0, Did.SPOILED),
+        (LARGE, 1, Did.SPOILED),
+        (b"\0" * 9 + LARGE[9:], 0, Did.SPOILED),
+    ],
+    ids=["as it was", "emptied", "gone", "written to", "a hole"],
+)
+def test_what_was_published_is_looked_at_again(worker: Worker, there: bytes | None, dated: int, found: Did):
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    if there is not None:
+        worker.server.files[f"{BASE}/a"] = MemoryFile(there, seen.mtime_ns // 10**9 + dated)
+    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [found]
+    assert f"{BASE}/a" in worker.server.files or there is None, "nothing is deleted"
+
+
+def test_what_has_changed_here_meanwhile_is_not_compared(worker: Worker):
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
+    (worker.local / "a").unlink()
+    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [Did.SWEPT]
+
+
+def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
+    worker.server.fail("RETR", NameRefusedError("Permission denied."))
+    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [Did.SWEPT]
+    worker.server.fail("RETR", ServerUnavailableError("Nothing passes any more."))
+    [outcome] = worker.does(Sweep(M, "a", "", published=seen))
+    assert isinstance(outcome, Failed), "it is asked again"
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("size", [7, 40 * BEGINNING])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_beginning_of_a_file_is_enough(worker: Worker, kind: str, size: int):
+    content = (LARGE * (size // len(LARGE) + 1))[:size]
+    (worker.local / "a").write_bytes(content)
+    folder = Folder(worker.spec._replace(remote="/"), root_identity(worker.local))
+    with running(kind) as server:
+        for there, found in ((content, Did.SWEPT), (b"\0" * 5 + content[5:], Did.SPOILED)):
+            (server.home / "a").write_bytes(there)
+            os.utime(server.home / "a", (worker.sees("a").mtime_ns // 10**9,) * 2)
+            with Account(server.spec())() as session:
+                sweep = Sweep(M, "a", "", published=worker.sees("a"))
+                outcomes = list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Actions(sweep)))
+            assert did(outcomes) == [found]
 
 
 def test_a_directory_is_made_though_the_one_above_has_been_removed_meanwhile(worker: Worker):

@@ -53,6 +53,8 @@ class PublishJob(NamedTuple):
         parts: absolute remote paths of which the same is true, each of an earlier try: what is there is renamed to
             ``temporary`` before it is continued, so that nothing reaches it that was meant for that try.
         left: absolute remote paths of temporary files of earlier tries, deleted before this file is sent.
+        afresh: what an earlier try still has under way may not get into this one: where it is sent to ``path`` itself,
+            what is there is deleted before. (Whoever writes to it yet writes to a file that has no name any more.)
         keep_part: if the transfer of a large file (`RESUMABLE`) breaks, what arrived may stay under ``temporary``.
         begun: called when the server has begun to receive a large file into ``temporary``, with whether what is there
             from now on is a part of this content that may be continued, even if neither side lives to tell. It may not
@@ -71,6 +73,7 @@ class PublishJob(NamedTuple):
     resume: bool = False
     parts: Sequence[str] = ()
     left: Sequence[str] = ()
+    afresh: bool = False
     keep_part: bool = False
     begun: Callable[[bool], None] = lambda _continuable: None
     exposed: Callable[[bool], None] = lambda _begun: None

@@ -194,6 +194,8 @@ class _Cycle:
         session.assure(job.path)
         # A part that will not be continued here goes with what has to go.
         left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left
+        if job.afresh and temporary == job.path:
+            left = (*left, job.path)
         if left:
             session.delete_many(left)
         if job.resume and temporary == job.temporary != job.path:

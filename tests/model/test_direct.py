@@ -186,3 +186,26 @@ def test_a_directory_can_take_the_place_of_a_part(trouble: Op):
                 unrecorded += 1
                 assert "new" in [path for path, _ in world._ledger.failures.worst(world._mirror.id, 9)], steps
     assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) else 0)
+
+
+@pytest.mark.parametrize("after", ["fault", "fault_after"], ids=["a STOR", "the rest of a content"])
+@pytest.mark.parametrize("change", [("write", "old", 450), ("crash",), ("delete", 0), ("restart",)])
+@pytest.mark.parametrize("path", ["new", "old"])
+def test_what_hung_on_a_dead_line_is_found_whenever_it_arrives(path: str, change: Op, after: str):
+    """It goes to the final name, and nobody is told; a minute later the server is asked."""
+    spoiled = 0
+    for steps in range(2 * STEPS):
+        with direct() as world:
+            world.do((after, "STOR", "late", 1))
+            world.write(path, 400)
+            world.later(steps, change)
+            world.later(steps + 6 * (steps % 2), ("arrive",))
+            world.do(("go_on", 30.0))
+            world._later.clear()
+            for op in (("start",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            spoiled += any("come late" in event.message for event in world.events)
+            assert world._published() == world.drop.files(), steps
+            assert world._mirror.removals.held == 0
+            assert not world._mirror.intents
+    assert spoiled or after != "fault" or change == ("delete", 0)
