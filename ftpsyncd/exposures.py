@@ -81,6 +81,12 @@ class Exposures:
         prints = (action.fingerprint,) if isinstance(action, Upload | Rename) else ()
         return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed)
 
+    def let_go(self, path: str) -> None:
+        """The file is no longer ours, but a part of it may be there; what was published before is none."""
+        intent, row = self._open[path], self._site.ledger.row(self._site.id, path)
+        if row is not None and row.kind is Kind.FILE:
+            self._open.put(path, intent._replace(fingerprints=(row.fingerprint, *intent.fingerprints)))
+
     def stands(self, path: str) -> Fingerprint | None:
         """The file that was published where an earlier try may come late; None: there is no such thing.
 

@@ -218,14 +218,23 @@ class Intents:
         intent = self._open[path]
         return bool(intent.fingerprints) and not intent.temporary and not intent.parts and self._is_in_doubt(path)
 
-    def forgotten(self, path: str) -> None:
-        """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more."""
+    def forgotten(self, path: str, *, whatever: bool = False) -> None:
+        """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more.
+
+        But a part of ours that may have taken its place is nobody's, and swept. The ledger has the rows still.
+
+        Args:
+            path: it.
+            whatever: a person wants what is there to stay.
+        """
         prefix, queue, name = f"{path}/", self._site.queue, self._site.spec.name
         for each, intent in self._open.items():
             about = each == path or each.startswith(prefix)
             if not about or not intent.fingerprints or queue.occupied(name, each):
                 continue
-            if intent.temporary:
+            if not whatever and each in self.exposures:
+                self.exposures.let_go(each)
+            elif intent.temporary:
                 self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
                 self._open.drop(each)

@@ -85,7 +85,7 @@ class Mirror:
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
-        self.removals.forgotten = self.intents.forgotten
+        self.removals.forgotten = lambda path: self.intents.forgotten(path, whatever=True)
         self.looks = Looks(self.site)
         self.waits = Waits(self.site, self.removals.absent)
         self.unreadable = Unreadable(self.site)
@@ -374,13 +374,13 @@ class Mirror:
     def forget(self, path: str, kind: Kind) -> None:
         """Drop a path, with all below it, from the ledger; the server is not touched."""
         self.queue.withdraw(self.spec.name, path)
+        self.intents.forgotten(path)
         if kind is Kind.DIR:
             self.queue.withdraw_below(self.spec.name, path)
             self.ledger.forget_tree(self.id, path)
             self.offers.directory_gone(path)
         else:
             self.ledger.forget(self.id, path)
-        self.intents.forgotten(path)
         self.ledger.failures.clear(self.id, path)
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────

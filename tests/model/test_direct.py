@@ -9,7 +9,7 @@ import pytest
 
 from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
-from ftpsyncd.specs import ExistingPolicy, PublishMode
+from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from tests.model.world import BASE, FAULTS, Op, World
 
 STEPS = 50
@@ -209,3 +209,28 @@ def test_what_hung_on_a_dead_line_is_found_whenever_it_arrives(path: str, change
             assert world._mirror.removals.held == 0
             assert not world._mirror.intents
     assert spoiled or after != "fault" or change == ("delete", 0)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
+@pytest.mark.parametrize("size", [400, 600])
+def test_where_deletes_are_kept_a_file_stays_and_a_part_does_not(size: int, trouble: Op):
+    """What was published may stay, or what was to take its place; half of that is of no use to anybody."""
+    parts = kept = 0
+    for steps in range(STEPS):
+        with direct(deletes=DeletePolicy.KEEP) as world:
+            published = world._published()["old"]
+            world.write("old", size)
+            world.later(steps, trouble)
+            world.do(("go_on", 3.0))
+            world._later.clear()
+            written = world.drop.files()["old"]
+            parts += world._published()["old"] not in {published, written}
+            world.drop.delete("old")
+            for op in (("online",), ("start",), *(("go_on", 100.0),) * 4):
+                world.do(op)
+            there = world._published().get("old")
+            assert there in {None, published, written}, steps
+            kept += there == published
+            assert not world._mirror.intents
+    assert parts > 3
+    assert kept > 3
