@@ -15,6 +15,7 @@ from ftpsyncd.errors import (
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
+    NameNotSendableError,
     RemoteError,
     Retry,
     SourceMissingError,
@@ -393,17 +394,18 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
         )
 
 
-def _refused(mirror: Mirror, action: Action) -> None:
+def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
     if isinstance(action, Sweep):
         mirror.intents.put_off(action.path)
-    elif not isinstance(action, Upload | Rename):
-        mirror.intents.end(action)
+    elif not isinstance(action, Upload | Rename) or isinstance(error, NameNotSendableError):
+        # What cannot be said was not sent: of this try nothing is left.
+        mirror.intents.end(action, sent=False)
 
 
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
     """The disk is not what the plan saw."""
-    _refused(mirror, action)
+    _refused(mirror, action, error)
     # Not at once: two files that change names are each the other's source.
     busy = isinstance(error, FileBusyError)
     _look_at_source(mirror, action, at, max(BUSY_AGAIN_S, mirror.spec.settle_s) if busy else LOOK_AGAIN_S)
@@ -441,7 +443,7 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     if isinstance(action, Sweep):
         _not_swept(mirror, action, error, at)
         return
-    _refused(mirror, action)
+    _refused(mirror, action, error)
     _look_at_source(mirror, action, at)
     if isinstance(action, RenameDir):
         _not_renamed(mirror, action, at)

@@ -652,6 +652,20 @@ def test_a_leftover_that_cannot_be_deleted_is_told_once(story: Story):
     assert story.told() == [EventKind.FAILED] * 2, "another one"
 
 
+@pytest.mark.parametrize("action", [UPLOAD, Rename(M, "d/a", "d/b", A, b"")])
+def test_of_a_name_that_cannot_be_sent_nothing_is_left_to_be_swept(story: Story, action: Upload | Rename):
+    """It would be tried with each pass, told each time, and stay for ever."""
+    story.mirror.intents.begin(action)
+    story.apply(Failed(action, NameNotSendableError("It has a line break.")))
+    assert story.ledger.intents(story.id) == []
+    story.mirror.intents.begin(action)
+    story.mirror.intents.doubt(action, Moment(NOW, WALL))
+    story.mirror.intents.begin(action)
+    story.apply(Failed(action, NameNotSendableError("The encoding lacks it.")))
+    [(_, left)] = story.ledger.intents(story.id)
+    assert left.temporary, "an earlier try may have left something, when it could be sent"
+
+
 def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
     story.apply(failed(BROKEN))
     story.apply(Done(Sweep(M, "d/a", "/x.filepart"), Did.SWEPT))
