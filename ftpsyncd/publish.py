@@ -7,6 +7,7 @@ made from: an upload needs the planned file, a delete needs its absence below a 
 
 from __future__ import annotations
 
+import math
 import stat
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -61,6 +62,8 @@ from ftpsyncd.specs import ExistingPolicy, PublishMode
 
 DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64
+LOOK_EVERY_S = 2.0
+"""While a file is sent: one that was renamed, replaced or deleted meanwhile is not sent to its end."""
 UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
 
@@ -249,11 +252,13 @@ class Publisher:
         # Content can change under the same fingerprint, where a program sets the date back; never under the same ctime.
         resume = not direct and upload.resume != 0 and planned_ctime_ns(spec, upload) == upload.resume
         ctime_ns = 0
+        look_at = math.inf
 
         def open_file() -> BinaryIO:
-            nonlocal ctime_ns
+            nonlocal ctime_ns, look_at
             self._show(progress)
             progress.started = time.monotonic()
+            look_at = progress.started + LOOK_EVERY_S
             file, ctime_ns = open_planned(spec, upload)
             if resume and ctime_ns != upload.resume:
                 file.close()
@@ -261,6 +266,11 @@ class Publisher:
             return file
 
         def note(sent: int) -> None:
+            nonlocal look_at
+            if (now := time.monotonic()) >= look_at:
+                look_at = now + LOOK_EVERY_S
+                # The rest would be sent in vain.
+                require_planned(spec, upload.path, upload.fingerprint)
             if resume and not progress.sent_bytes:
                 # How much of it was there already nobody tells; its hash was computed meanwhile, too.
                 progress.kept_bytes, progress.started = sent, time.monotonic()

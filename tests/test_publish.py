@@ -137,6 +137,42 @@ def test_what_was_published_is_looked_at_again(worker: Worker, there: bytes | No
     assert f"{BASE}/a" in worker.server.files or there is None, "nothing is deleted"
 
 
+@pytest.mark.parametrize("becomes", ["renamed", "replaced", "deleted", "nothing"])
+@pytest.mark.parametrize("publish", PublishMode)
+def test_a_file_that_is_no_longer_there_is_not_sent_to_its_end(
+    worker: Worker, monkeypatch, becomes: str, publish: PublishMode
+):
+    monkeypatch.setattr("ftpsyncd.publish.LOOK_EVERY_S", 0.0)
+    worker.spec = worker.spec._replace(publish=publish)
+    worker.server.block = len(LARGE) // 50
+    (worker.local / "a").write_bytes(LARGE)
+    seen, sent = worker.sees("a"), 0
+
+    def observe(verb: str, _path: str) -> None:
+        nonlocal sent
+        sent += verb == "STOR"
+        if sent == 5 and verb == "STOR":
+            match becomes:
+                case "renamed":
+                    (worker.local / "a").rename(worker.local / "b")
+                case "replaced":
+                    (worker.local / "b").write_bytes(LARGE)
+                    (worker.local / "b").rename(worker.local / "a")
+                case "deleted":
+                    (worker.local / "a").unlink()
+
+    worker.server.observer = observe
+    [outcome] = worker.does(Upload(M, "a", seen))
+    if becomes == "nothing":
+        assert did([outcome]) == [Did.PUBLISHED]
+        assert sent >= 50
+    else:
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, FileChangedError)
+        assert sent <= 6
+        assert not worker.server.files, "nothing of it stays"
+
+
 def test_what_has_changed_here_meanwhile_is_not_compared(worker: Worker):
     (worker.local / "a").write_bytes(LARGE)
     seen = worker.sees("a")

@@ -47,7 +47,8 @@ class PublishJob(NamedTuple):
             the file is not the one that was opened. Then the temporary file is deleted at the server and the error is
             the job's result. Called again where the server turns out to rename nothing: before the file is sent under
             ``path``, and after that.
-        progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB.
+        progress: called with the number of bytes sent so far, from the sending thread, at most every 256 KiB. What it
+            raises (a LocalError) ends the transfer, and is the job's result.
         resume: ``temporary``, if it is there, holds a part of this very content, for which the caller vouches: it is
             continued where the server can be trusted to do so, else sent anew.
         parts: absolute remote paths of which the same is true, each of an earlier try: what is there is renamed to

@@ -53,6 +53,30 @@ def test_a_cut_line_costs_little(kind: str, tmp_path: Path):
         assert SIZE < proxy.uploaded < MOST
 
 
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_film_that_gets_another_name_is_not_sent_twice(kind: str, tls: str, tmp_path: Path):
+    """It was sent to its end, and what had arrived then was dropped."""
+    with running(kind, tls=tls) as server, site(server, tmp_path, server_keys=SLOW) as s:
+        s.start()
+        (s.drop / "film.mp4").write_bytes(large())
+        until(lambda: rate(s) > 0, "it is sent", 30)
+        (s.drop / "film.mp4").rename(s.drop / "final.mp4")
+        sent = 0
+
+        def given_up() -> bool:
+            nonlocal sent
+            on_its_way = {each["path"]: each["sent_bytes"] for each in s.status()["transfers"]}
+            sent = max(sent, on_its_way.get("film.mp4", 0))
+            return on_its_way.keys() == {"final.mp4"}
+
+        until(given_up, "only the other one is sent", 30)
+        assert sent < 0.9 * SIZE
+        s.until_equal()
+        s.until_state("in_sync")
+        assert set(contents(s.published)) == {b"final.mp4"}
+
+
 def test_a_line_that_breaks_again_and_again_brings_it_there_at_last(tmp_path: Path):
     cuts = 2 * LOST_CONNECTIONS
     with proxied("vsftpd", tmp_path) as (s, proxy):
