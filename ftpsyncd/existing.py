@@ -179,7 +179,7 @@ class Existing:
         there = session.stat(path)
         if published is None or there is None or there.kind is not Kind.FILE:
             return False
-        if there.size not in {None, published.size} or there.mtime_s not in {None, published.mtime_ns // 10**9}:
+        if not sizes.fits(there.size, published.size) or there.mtime_s not in {None, published.mtime_ns // 10**9}:
             return False
         beginning = _Beginning()
         try:

@@ -192,6 +192,20 @@ def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
     assert isinstance(outcome, Failed), "it is asked again"
 
 
+def test_a_server_that_counts_sizes_in_32_bits_is_believed_about_what_it_has(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    with (worker.local / "a").open("wb") as large:
+        large.write(LARGE)
+        large.truncate(5 * 2**30)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
+    for told, found in ((2**30, Did.SWEPT), (2**30 + 1, Did.SPOILED)):
+        entry = RemoteEntry("a", Kind.FILE, told, seen.mtime_ns // 10**9)
+        monkeypatch.setattr(MemorySession, "stat", lambda _self, _path, entry=entry: entry)
+        assert did(worker.does(Sweep(M, "a", "", published=seen))) == [found]
+
+
 @pytest.mark.real_server
 @pytest.mark.parametrize("size", [7, 40 * BEGINNING])
 @pytest.mark.parametrize("kind", KINDS)
