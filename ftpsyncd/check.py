@@ -6,6 +6,7 @@ again at once, and directories that had to be made for it, which are removed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -196,6 +197,13 @@ def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
     yield Finding(Level.OK, Area.SERVER, subject, f"The server offers: {', '.join(has) or 'the minimum'}.")
 
 
+def _remove(session: RemoteSession, files: list[str], made: list[str]) -> None:
+    """Delete files, and the directories that were made for them."""
+    session.delete_many(files)
+    for directory in reversed(made):
+        session.remove_dir(directory)
+
+
 def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     """Publish a scratch file in the mapping's remote directory, and take it away again.
 
@@ -207,15 +215,22 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     path = remote_join(mapping.remote, f"ftpsyncd-check-{secrets.token_hex(4)}")
     temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
     left: list[FtpsyncdError | None] = []
+    ours = [path] if temporary == path else [temporary, path]
     try:
         error = _publish(session, path, temporary)
+    except (KeyboardInterrupt, SystemExit):
+        if isinstance(session, Session):
+            # It was cut off in the middle of a word: what comes next would be taken for another answer.
+            session.abandon()
+            with contextlib.suppress(FtpsyncdError), session.account() as another:
+                _remove(another, ours, made)
+        raise
     finally:
         if session.usable:
-            left = session.delete_many([path] if temporary == path else [temporary, path])
+            left = session.delete_many(ours)
             if mapping.deletes is DeletePolicy.TRASH:
                 left.append(_try_trash(session, mapping.remote))
-            for directory in reversed(made):
-                session.remove_dir(directory)
+            _remove(session, [], made)
     trouble = next((each for each in (error, *left) if each is not None), None)
     if trouble is not None:
         raise trouble

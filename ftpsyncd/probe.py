@@ -93,6 +93,11 @@ class Probing:
                     self._failed = True
                     value, meaning = "not measured", error.message
                 yield Measure(field, value, meaning)
+        except (KeyboardInterrupt, SystemExit):
+            # It was cut off in the middle of a word: what comes next would be taken for another answer.
+            if self._session is not None:
+                self._session.abandon()
+            raise
         finally:
             self._clean()
 

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from ftpsyncd import check as checks
+from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import Marks, console, emit, marks, number, words
 from ftpsyncd.cli.settings import load_config, start_log
@@ -36,13 +37,14 @@ def check(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     """
     start_log(given(), level="error")
     config = load_config(given())
-    found = checks.check(config, offline=offline)
-    if as_json:
-        findings = list(found)
-        code = exit_code(findings)
-        emit({"findings": findings, "exit_code": code})
-    else:
-        code = exit_code(show(found))
+    with tidy_end():
+        found = checks.check(config, offline=offline)
+        if as_json:
+            findings = list(found)
+            code = exit_code(findings)
+            emit({"findings": findings, "exit_code": code})
+        else:
+            code = exit_code(show(found))
     ctx.exit(code)
 
 

@@ -11,6 +11,7 @@ from ftpsyncd.claim import Claim
 from ftpsyncd.cli.app import tell
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.hand import remedy
+from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
@@ -59,7 +60,8 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
         raise UsageError(f"{quote(place)} is no absolute path.", remedy="Begin it with a slash.")
     account = Account(config.servers[server])
     try:
-        measures = list(Probing(account, place).run())
+        with tidy_end():
+            measures = list(Probing(account, place).run())
     except RemoteError as error:
         refused = isinstance(error, NameRefusedError)
         error.remedy = "Name a directory that this account may write to with --directory." if refused else remedy(error)
