@@ -60,6 +60,7 @@ class Probing:
         self._session: Session | None = None
         self._made: list[str] = []
         self._failed = False
+        """Something was broken off, and directories of ours may be there."""
 
     def run(self) -> Iterator[Measure]:
         """Measure one field after the other.
@@ -95,6 +96,7 @@ class Probing:
                 yield Measure(field, value, meaning)
         except (KeyboardInterrupt, SystemExit):
             # It was cut off in the middle of a word: what comes next would be taken for another answer.
+            self._failed = True
             if self._session is not None:
                 self._session.abandon()
             raise

@@ -31,7 +31,7 @@ def once(verb: str, nth: int = 1):
     return act
 
 
-@pytest.mark.parametrize(("verb", "nth"), [("RNFR", 1), ("RNTO", 1), ("MFMT", 1), ("REST", 1)])
+@pytest.mark.parametrize(("verb", "nth"), [("RNFR", 1), ("RNTO", 1), ("MFMT", 1), ("REST", 1), ("MKD", 3), ("RMD", 1)])
 def test_a_measurement_that_is_interrupted_leaves_nothing_at_the_server(verb, nth):
     """It deleted its files over the same connection, and took the answer that was still to come for that to DELE."""
     with Scripted({verb: once(verb, nth)}) as server:
