@@ -12,8 +12,9 @@ from ftpsyncd.check import check
 from ftpsyncd.config import load
 from ftpsyncd.probe import Probing
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.remote.wire import Control, Timeouts
 from tests.remote.scripted import Connection, Scripted
+from tests.servers import KINDS, available, running
 
 QUICK = Timeouts(connect_s=5, reply_s=5, stall_s=5, final_s=5, close_s=1)
 
@@ -31,7 +32,7 @@ def once(verb: str, nth: int = 1):
     return act
 
 
-@pytest.mark.parametrize(("verb", "nth"), [("RNFR", 1), ("RNTO", 1), ("MFMT", 1), ("REST", 1), ("MKD", 3), ("RMD", 1)])
+@pytest.mark.parametrize(("verb", "nth"), [("RNFR", 1), ("RNTO", 1), ("MFMT", 1), ("REST", 1)])
 def test_a_measurement_that_is_interrupted_leaves_nothing_at_the_server(verb, nth):
     """It deleted its files over the same connection, and took the answer that was still to come for that to DELE."""
     with Scripted({verb: once(verb, nth)}) as server:
@@ -56,3 +57,33 @@ def test_a_check_that_is_interrupted_leaves_nothing_at_the_server(tmp_path: Path
             list(check(load(path), offline=False))
         assert server.files == {}
         assert server.dirs == {"/"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.real_server
+def test_nor_does_it_leave_the_odd_names_that_it_tries(kind, monkeypatch):
+    """The answer to MKD has come, and was taken for the one to RMD."""
+    if not available(kind):
+        pytest.skip(f"no {kind}")
+    keeps, reply = Probing._keeps, Control.reply
+    begun = []
+
+    def begin(self, session, sample):
+        begun.append(sample)
+        return keeps(self, session, sample)
+
+    def interrupted(self, timeout_s=None):
+        answer = reply(self, timeout_s)
+        if begun == begun[:1] != []:
+            begun.append("once")
+            self.queued.appendleft(answer)
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(Probing, "_keeps", begin)
+    monkeypatch.setattr(Control, "reply", interrupted)
+    with running(kind) as server:
+        with pytest.raises(KeyboardInterrupt):
+            list(Probing(Account(server.spec()), "/d").run())
+        assert begun[1:] == ["once"]
+        assert list(server.home.iterdir()) == []
