@@ -22,21 +22,13 @@ from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, numb
 from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config
-from ftpsyncd.errors import (
-    FtpsyncdError,
-    LedgerError,
-    LocalError,
-    NameRefusedError,
-    ServerFullError,
-    ServerUnavailableError,
-    TooManyConnectionsError,
-    UsageError,
-)
+from ftpsyncd.errors import FtpsyncdError, LedgerError, UsageError
 from ftpsyncd.quoting import named, one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.survey import open_ledger
 
 FRAME_S = 0.1
@@ -111,16 +103,9 @@ def is_folder(path: Path) -> bool:
 
 @contextlib.contextmanager
 def connected(config: Config, server: str) -> Iterator[Ftp]:
-    """A connection to a server of the configuration.
-
-    What helps against an error is said for somebody who typed a command, not for the service's log.
-    """
-    try:
-        with connect(config.servers[server], profile=known(config, server)) as ftp:
-            yield ftp
-    except FtpsyncdError as error:
-        error.remedy = remedy(error)
-        raise
+    """A connection to a server of the configuration."""
+    with connect(config.servers[server], profile=known(config, server)) as ftp:
+        yield ftp
 
 
 def known(config: Config, server: str) -> Profile:
@@ -131,19 +116,6 @@ def known(config: Config, server: str) -> Profile:
             stack.enter_context(ledger)
             Keeper(profile, ledger.profile(Account(config.servers[server]).key), time.time())
     return profile
-
-
-def remedy(error: FtpsyncdError) -> str:
-    """What helps after a command that was typed."""
-    if "remedy" in vars(error):
-        return error.remedy
-    if isinstance(error, ServerUnavailableError):
-        return "Check host, port and network, then give the command again."
-    if isinstance(error, TooManyConnectionsError):
-        return "Wait until another connection has ended: the daemon may be using them."
-    if isinstance(error, ServerFullError):
-        return "Free space at the server, then give the command again."
-    return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy
 
 
 # ── Progress ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,6 @@ from rich.table import Table
 from ftpsyncd.claim import Claim
 from ftpsyncd.cli.app import tell
 from ftpsyncd.cli.daemon import client
-from ftpsyncd.cli.hand import remedy
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
@@ -30,6 +29,7 @@ from ftpsyncd.probe import Measure, Probing
 from ftpsyncd.quoting import address, one_line, quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import kept, learned
+from ftpsyncd.remote.remedies import remedy
 
 
 @click.command(

@@ -11,7 +11,6 @@ from typing import Protocol
 import click
 
 from ftpsyncd.cli.daemon import client
-from ftpsyncd.cli.hand import remedy
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import begun, number, size
@@ -24,6 +23,7 @@ from ftpsyncd.errors import ControlError, DaemonNotRunningError, ExitCode, Ftpsy
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
+from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.service import Service
 from ftpsyncd.status import MappingState
 from ftpsyncd.survey import open_ledger

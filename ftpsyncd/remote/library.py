@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from ftpsyncd.errors import AlreadyExistsError, LocalUnreadableError, LocalUnwritableError, NotFoundError
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    FtpsyncdError,
+    LocalUnreadableError,
+    LocalUnwritableError,
+    NotFoundError,
+)
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import arguments, dispatch, landing, trees
@@ -23,7 +29,8 @@ from ftpsyncd.remote.landing import Directory, Fetched
 from ftpsyncd.remote.line import Line, Results
 from ftpsyncd.remote.port import Connector, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.profile import Profile
-from ftpsyncd.remote.trees import Moved, TreeResult
+from ftpsyncd.remote.remedies import remedy
+from ftpsyncd.remote.trees import Moved
 from ftpsyncd.specs import ServerSpec
 
 
@@ -40,7 +47,12 @@ def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
     account = Account(server, profile=profile)
-    return Ftp(account(), origin=f"{server.user}@{server.host}:{server.port}", again=account)
+    try:
+        session = account()
+    except FtpsyncdError as error:
+        error.remedy = remedy(error)
+        raise
+    return Ftp(session, origin=f"{server.user}@{server.host}:{server.port}", again=account)
 
 
 class Ftp:
@@ -111,7 +123,7 @@ class Ftp:
         *,
         overwrite: bool = True,
         progress: Moved = lambda _remote, _sent, _size: None,
-    ) -> Results[TreeResult]:
+    ) -> Results:
         """Send a directory with all that is in it, each file as `upload` does, and yield what became of each.
 
         The work is done while the results are taken. ``remote`` is made; its parent must exist. Symlinks and special
@@ -136,7 +148,7 @@ class Ftp:
         *,
         overwrite: bool = True,
         progress: Moved = lambda _remote, _sent, _size: None,
-    ) -> Results[TreeResult]:
+    ) -> Results:
         """Send files as `upload` does, and yield what became of each: quicker, as each begins while the last one ends.
 
         The work is done while the results are taken. Errors of one file are results; what ends the connection is
@@ -205,7 +217,7 @@ class Ftp:
         *,
         overwrite: bool = True,
         progress: Moved = lambda _remote, _got, _size: None,
-    ) -> Results[TreeResult]:
+    ) -> Results:
         """Fetch a directory with all that is in it, each file as `download` does, and yield what became of each.
 
         The work is done while the results are taken. ``local`` is made. Nothing is written outside of it, whatever
@@ -277,7 +289,7 @@ class Ftp:
             if not line.ready().remove_dir(target):
                 raise AlreadyExistsError(f"{named(target)} is not empty.")
 
-    def delete_tree(self, remote: str) -> Results[TreeResult]:
+    def delete_tree(self, remote: str) -> Results:
         """Delete a directory with all that is in it (or a file), and yield what became of each name.
 
         The work is done while the results are taken. Symlinks are deleted and not followed; what the server does not

@@ -9,10 +9,12 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 from ftpsyncd.errors import FtpsyncdError, MisuseError, PathsRefusedError, ServerUnavailableError
 from ftpsyncd.remote.port import Connector, RemoteSession
+from ftpsyncd.remote.remedies import remedy
+from ftpsyncd.remote.trees import TreeResult
 
 _T = TypeVar("_T")
 
@@ -45,6 +47,8 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._turn.release()
+        if isinstance(error, FtpsyncdError):
+            error.remedy = remedy(error)
 
     def between(self, items: Iterable[_T]) -> Iterator[_T]:
         """Items that the caller's own code makes, which may use the connection meanwhile: a call is interrupted."""
@@ -108,7 +112,7 @@ class Line:
             self._turn.release()
 
 
-class Results(Iterator[_T], Generic[_T]):
+class Results(Iterator[TreeResult]):
     """What becomes of many files, each taken in a call of its own: between two, the connection is free.
 
     Args:
@@ -116,13 +120,16 @@ class Results(Iterator[_T], Generic[_T]):
         steps: does the work.
     """
 
-    def __init__(self, line: Line, steps: Generator[_T, None, None]) -> None:
+    def __init__(self, line: Line, steps: Generator[TreeResult, None, None]) -> None:
         self._line = line
         self._steps = steps
 
-    def __next__(self) -> _T:
+    def __next__(self) -> TreeResult:
         with self._line:
-            return next(self._steps)
+            result = next(self._steps)
+        if result.error is not None:
+            result.error.remedy = remedy(result.error)
+        return result
 
     def close(self) -> None:
         """Want no more of it: what is on its way is taken back."""

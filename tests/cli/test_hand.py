@@ -415,7 +415,7 @@ def test_a_server_that_is_not_there_is_not_available_now(ftpsyncd, here, words, 
     write_config(here, port=1)
     ended = ftpsyncd(*words)
     assert (ended.code, ended.out) == (75, "")
-    assert "then give the command again" in ended.err
+    assert "then try again" in ended.err
     (here / "config.yaml").write_text("servers: 1")
     assert ftpsyncd(*words).code == 78
 
@@ -456,7 +456,7 @@ def test_the_root_may_be_left_out_where_that_is_harmless():
         (
             "/d/m",
             ServerFullError("There is no space for '/d/m': 452 Disk full", reply="452 Disk full"),
-            "There is no space for '/d/m': 452 Disk full. Free space at the server, then give the command again.",
+            "There is no space for '/d/m': 452 Disk full. Free space at the server, then try again.",
         ),
         ("/d/\n", NameNotSendableError('"/d/\\n" cannot be sent.'), '"/d/\\n" cannot be sent.'),
     ],

@@ -155,7 +155,7 @@ def test_a_server_that_cannot_be_reached_is_75(ftpsyncd, config_file):
     ended = ftpsyncd("probe", "web", "-c", config_file)
     assert ended.code == 75
     assert "refused" in ended.err
-    assert "give the command again" in ended.err
+    assert "then try again" in ended.err
     assert ended.out == ""
 
 

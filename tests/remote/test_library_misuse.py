@@ -18,11 +18,13 @@ from ftpsyncd.errors import (
     NameNotSendableError,
     NotFoundError,
     Retry,
+    ServerFullError,
     ServerUnavailableError,
 )
 from ftpsyncd.remote import Ftp, MemoryServer, Step, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.specs import ServerSpec
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import KINDS, available, running
 
@@ -398,3 +400,30 @@ def test_certificates_may_be_named_as_text(tmp_path):
         spec = server.spec()
         with connect(spec._replace(tls_ca=str(spec.tls_ca))) as ftp:
             assert ftp.list() == []
+
+
+# ── What helps ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_helps_is_said_to_a_program_and_not_for_a_service(ftp, memory, picture):
+    """No daemon tries again, no user of a service may not read, and `ftpsyncd retry` retries nothing of it."""
+
+    caught: list[FtpsyncdError] = []
+    for call in (
+        lambda: ftp.upload(picture.with_name("no"), "/p"),
+        lambda: ftp.upload(picture, "/no/p"),
+        lambda: ftp.stat("/no"),
+        lambda: connect(ServerSpec("s", "127.0.0.1", "u", port=1)),
+    ):
+        with pytest.raises(FtpsyncdError) as raised:
+            call()
+        caught.append(raised.value)
+    memory.fail("STOR", ServerFullError("No space.", reply="452 No space."))
+    caught += [result.error for result in ftp.upload_many([(picture, "/p")]) if result.error is not None]
+    assert [error.remedy for error in caught] == [
+        "",
+        "",
+        "",
+        "Check host, port and network, then try again.",
+        "Free space at the server, then try again.",
+    ]

@@ -1,0 +1,28 @@
+"""What helps against an error where no daemon tries again: in a program, or after a command that was typed. Pure.
+
+The errors' own remedies are for the service's log and status.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalError,
+    NameRefusedError,
+    ServerFullError,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+)
+
+
+def remedy(error: FtpsyncdError) -> str:
+    """What helps; what was said with the error itself where something was, empty where the message says it all."""
+    if "remedy" in vars(error):
+        return error.remedy
+    if isinstance(error, ServerUnavailableError):
+        return "Check host, port and network, then try again."
+    if isinstance(error, TooManyConnectionsError):
+        return "Wait until another connection has ended: the daemon may be using them."
+    if isinstance(error, ServerFullError):
+        return "Free space at the server, then try again."
+    return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy
