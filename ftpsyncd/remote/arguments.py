@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ftpsyncd.errors import LocalError, MisuseError, NameNotSendableError
 from ftpsyncd.quoting import named
+from ftpsyncd.remote.profile import Profile
 
 LocalPath = str | os.PathLike[str]
 """A path of this machine."""
@@ -94,6 +95,17 @@ def teller(name: str, value: _Told) -> _Told:
     """
     if not callable(value):
         raise _wrong(name, value, "a function")
+    return value
+
+
+def learned(value: Profile | None) -> Profile | None:
+    """What is known about a server, if anything is.
+
+    Raises:
+        MisuseError: it is something else.
+    """
+    if value is not None and not isinstance(value, Profile):
+        raise _wrong("profile", value, "a `Profile` or None")
     return value
 
 

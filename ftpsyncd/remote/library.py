@@ -44,9 +44,10 @@ def connect(server: ServerSpec, *, profile: Profile | None = None) -> Ftp:
     Raises:
         ConfigError: a field of ``server`` has a value that cannot be meant; what the password's function raises comes
             as it is.
+        MisuseError: ``profile`` is something else.
         ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError: see `ftpsyncd.errors`.
     """
-    account = Account(server, profile=profile)
+    account = Account(server, profile=arguments.learned(profile))
     try:
         session = account()
     except FtpsyncdError as error:

@@ -387,6 +387,14 @@ def test_what_is_no_account_is_not_repeated(server):
     assert str(caught.value) == f"An account is of type {type(server).__name__}; expected a ServerSpec."
 
 
+def test_what_is_no_profile_is_told():
+    wrong: Any = "x"
+    with Scripted() as server, pytest.raises(MisuseError) as caught:
+        connect(server.spec(), profile=wrong)
+    assert str(caught.value) == "`profile` is of type str; expected a `Profile` or None."
+    assert server.connections == 0
+
+
 @pytest.mark.parametrize(("secret", "kind"), [(None, "None"), (b"secret", "of type bytes")])
 def test_a_password_that_is_no_text_is_told_without_it(secret, kind):
     with Scripted() as server, pytest.raises(ConfigError) as caught:
