@@ -27,6 +27,7 @@ from ftpsyncd.errors import (
     FileChangedError,
     FtpsyncdError,
     InUseError,
+    LocalUnreadableError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -687,6 +688,41 @@ class TestTheDataConnection:
             results = publish(session, job("/a", b"x" * size), job("/b"))
             assert errors_of(results) == [NameRefusedError, None]
             assert set(server.files) == {"/b"}
+
+
+class Unreadable(io.BytesIO):
+    """A file of which only the beginning can be read."""
+
+    def readinto(self, buffer) -> int:
+        if self.tell():
+            raise OSError(errno.EIO, "Input/output error")
+        return super().readinto(buffer)
+
+
+class TestAFileThatCannotBeReadToItsEnd:
+    @pytest.mark.parametrize(("temporary", "end"), [("/a", "reset"), ("/a.0123abcd.filepart", "in order")])
+    def test_under_its_final_name_the_server_is_not_told_that_this_is_all(self, temporary, end):
+        async def receive(connection: Connection, path: str) -> None:
+            await connection.say("150 Go on.")
+            reader, _ = await connection.data()
+            try:
+                connection.server.files[path] = await reader.read()
+            except ConnectionResetError:
+                ended.append("reset")
+                await connection.end_data()
+                await connection.say("426 Connection reset.")
+            else:
+                ended.append("in order")
+                await connection.end_data()
+                await connection.say("226 Stored.")
+
+        ended: list[str] = []
+        content = b"x" * 1_000_000
+        with Scripted(STOR=receive) as server, account(server)() as session:
+            broken = job("/a", content, temporary=temporary, open=lambda: Unreadable(content))
+            assert errors_of(publish(session, broken)) == [LocalUnreadableError]
+            assert ended == [end]
+            assert server.files == {}
 
 
 class TestQuota:
