@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,6 +94,28 @@ def test_a_data_connection_that_the_server_opens() -> None:
                 listener.accept(lambda: None) as ours,
             ):
                 assert options(ours).items() >= HASTY.items()
+        finally:
+            listener.close()
+            control.close()
+
+
+def test_nobody_but_the_server_opens_a_data_connection() -> None:
+    """In active mode whoever knows the port could send or read in its place."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        control = Control("127.0.0.1", server.getsockname()[1], Timeouts(connect_s=5))
+        listener = Listener(control)
+        there = ("127.0.0.1", listener.port)
+        try:
+            with (
+                server.accept()[0],
+                socket.create_connection(there, 5, ("127.0.0.2", 0)) as stranger,
+                ThreadPoolExecutor(1) as thread,
+            ):
+                accepted = thread.submit(listener.accept, lambda: None)
+                stranger.settimeout(5)
+                assert stranger.recv(1) == b"", "it is closed"
+                with socket.create_connection(there, 5) as theirs, accepted.result(10) as ours:
+                    assert ours.getpeername() == theirs.getsockname()
         finally:
             listener.close()
             control.close()
