@@ -24,7 +24,7 @@ from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import logger, one_line
 from ftpsyncd.service import Service, require_secrets
-from ftpsyncd.starting import DISKS_S, Start, Wish, Wishes
+from ftpsyncd.starting import DISKS_S, Start, Waiting, Wish, Wishes
 from ftpsyncd.status import ServerState, Status
 
 EXTEND_EVERY_S = 15.0
@@ -81,13 +81,19 @@ class Herald:
         systemd.status(headline(self._service.status()))
 
 
-def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config], None] = lambda _config: None) -> int:
+def run(
+    config: Config,
+    again: Callable[[], Config],
+    adopted: Callable[[Config], None] = lambda _config: None,
+    waiting: Waiting | None = None,
+) -> int:
     """Run the daemon in the foreground until a signal ends it.
 
     Args:
         config: what to run.
         again: reads the configuration anew, for SIGHUP and ``reload``.
         adopted: is told what is in force from now on, after a reload.
+        waiting: has told what the start has waited for until now.
 
     Returns:
         The exit code.
@@ -117,7 +123,7 @@ def run(config: Config, again: Callable[[], Config], adopted: Callable[[Config],
         return answer.result(min(RELOAD_ANSWER_S, left_s()))
 
     service = Service(config, reload=ask_for_reload, ended=lambda: wishes.put((Wish.LOOK, None)))
-    start = Start(service, wishes)
+    start = Start(service, wishes, waiting)
     if not start.carry_out():
         systemd.stopping()
         logger.bind(event="stopped").info("stopped before the start was over")

@@ -1,7 +1,8 @@
 """Questions to disks, of which any may never answer: asked side by side, and awaited for so long at most.
 
 In: what is to be found out. Out: what was. Used where somebody waits for the answer: the configuration while it is
-loaded, secrets, what answers without a daemon, `check`. The work of a mapping has a thread of its own (`local.disk`).
+loaded, the file itself, secrets, what answers without a daemon, `check`. The work of a mapping has a thread of its own
+(`local.disk`).
 """
 
 from __future__ import annotations
@@ -53,6 +54,31 @@ def answers(questions: Mapping[_Key, Callable[[], _Answer]]) -> dict[_Key, _Answ
     if failed:
         raise failed[0]
     return found.copy()
+
+
+def awaited(act: Callable[[], _Answer], tell: Callable[[float], None]) -> _Answer:
+    """What ``act`` returns, or raises, however long a disk takes for it; the thread that asks can obey signals.
+
+    Args:
+        act: asks the disk, on a thread of its own.
+        tell: is told every `ANSWER_S` for how many seconds has been waited.
+    """
+    began, answer = time.monotonic(), Future[_Answer]()
+
+    def ask() -> None:
+        try:
+            answer.set_result(act())
+        except BaseException as error:  # raised again below
+            answer.set_exception(error)
+
+    _begun(ask, "question to a disk")
+    while not answer.done():
+        try:
+            return answer.result(ANSWER_S)
+        except TimeoutError:
+            if not answer.done():
+                tell(time.monotonic() - began)
+    return answer.result()
 
 
 def _begun(act: Callable[[], None], name: str) -> threading.Thread:

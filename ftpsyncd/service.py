@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from ftpsyncd.claim import Claim
-from ftpsyncd.config import Config, Missing, check_secrets, missing_secrets
+from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import ConfigError, LedgerLostError, UsageError
@@ -370,8 +370,10 @@ def require_secrets(config: Config) -> None:
     """Make sure that every password can be read.
 
     Raises:
-        ConfigError: one cannot; names all of them.
+        UnansweredError: one cannot, because of its disk.
+        ConfigError: one cannot, and has to be corrected; names all that cannot be read.
     """
-    missing = check_secrets(config)
+    missing = [problem for problems in missing_secrets(config).values() for problem in problems]
     if missing:
-        raise ConfigError("\n".join(missing))
+        words = "\n".join(problem.words for problem in missing)
+        raise UnansweredError(words, remedy="") if all(problem.passes for problem in missing) else ConfigError(words)

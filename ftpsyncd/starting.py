@@ -48,16 +48,49 @@ class Startable(Protocol):
         """Start everything."""
 
 
-class Start:
-    """One start."""
+class Waiting:
+    """What is told of a start that waits for disks: the log once of each, systemd again and again."""
 
-    def __init__(self, service: Startable, wishes: Wishes) -> None:
+    def __init__(self) -> None:
         self.ready = False
         """systemd was told that the service is up, for what that is worth."""
-        self._told = False
+        self._told = ""
+
+    def tell(self, what: str, waited_s: float) -> None:
+        """It has waited for so long, and does so for this now."""
+        said = f"the start waits for {what}: its disk is slow, or does not answer"
+        if said != self._told:
+            self._told = said
+            logger.bind(event="start").warning("{}", said)
+        systemd.status(said)
+        if self.ready:
+            systemd.watchdog()
+        elif waited_s > DISKS_S:
+            # What starts after us is not to wait for ever.
+            self.ready = systemd.ready()
+        else:
+            systemd.extend_timeout(2 * DISKS_S)
+
+
+class Start:
+    """One start.
+
+    Args:
+        service: what is started.
+        wishes: what signals and commands want meanwhile.
+        waiting: tells what is waited for.
+    """
+
+    def __init__(self, service: Startable, wishes: Wishes, waiting: Waiting | None = None) -> None:
+        self._waiting = waiting or Waiting()
         self._service = service
         self._wishes = wishes
         self._outcome: Future[None] = Future()
+
+    @property
+    def ready(self) -> bool:
+        """Whether systemd was told that the service is up."""
+        return self._waiting.ready
 
     def carry_out(self) -> bool:
         """Start; False if the end was wanted, and the start does not come to one.
@@ -70,14 +103,15 @@ class Start:
         later: list[tuple[Wish, Future[str] | None]] = []
         while True:
             try:
-                wish = self._wishes.get(timeout=patience.ANSWER_S)
+                # By then it is known which of the disks that are asked side by side do not answer.
+                wish = self._wishes.get(timeout=1.2 * patience.ANSWER_S)
                 if wish[0] is Wish.GO_ON:
                     break
                 later.append(wish)
             except Empty:
                 if any(wish is Wish.STOP for wish, _ in later):
                     return False
-                self._tell_of_waiting(time.monotonic() - began_at)
+                self._waiting.tell(self._service.awaits, time.monotonic() - began_at)
         for wish in later:
             self._wishes.put(wish)
         self._outcome.result()
@@ -92,17 +126,3 @@ class Start:
             self._outcome.set_result(None)
         finally:
             self._wishes.put((Wish.GO_ON, None))
-
-    def _tell_of_waiting(self, waited_s: float) -> None:
-        said = f"the start waits for {self._service.awaits}: its disk is slow, or does not answer"
-        if not self._told:
-            self._told = True
-            logger.bind(event="start").warning("{}", said)
-        systemd.status(said)
-        if self.ready:
-            systemd.watchdog()
-        elif waited_s > DISKS_S:
-            # What starts after us is not to wait for ever.
-            self.ready = systemd.ready()
-        else:
-            systemd.extend_timeout(2 * DISKS_S)

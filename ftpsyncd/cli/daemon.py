@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given
-from ftpsyncd.cli.settings import load_config, start_log, used
+from ftpsyncd.cli.settings import load_config, patiently, start_log, used
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.moments import iso_utc
@@ -22,6 +22,7 @@ from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.status import Status
 
 if TYPE_CHECKING:
+    from ftpsyncd.config.document import Document
     from ftpsyncd.control.client import ControlClient
 
 Answer = TypeVar("Answer")
@@ -80,8 +81,8 @@ class Way:
     """
 
     def __init__(self, given: Given) -> None:
-        self._path = configuration.find_config(given.config, os.environ)
-        self._socket, self._document = configuration.glance(self._path)
+        self._given = given
+        self._path, self._socket, self._document = patiently(given, self._glance)
 
     @cached_property
     def config(self) -> Config:
@@ -90,7 +91,13 @@ class Way:
         Raises:
             ConfigError: it cannot be used.
         """
-        return used(configuration.load(self._path, document=self._document))
+        return used(
+            patiently(self._given, lambda: configuration.load(self._path, document=self._document)),
+        )
+
+    def _glance(self) -> tuple[Path, Path | None, Document | None]:
+        path = configuration.find_config(self._given.config, os.environ)
+        return path, *configuration.glance(path)
 
     def client(self) -> ControlClient:
         """Whom to ask.

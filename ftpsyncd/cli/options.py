@@ -26,6 +26,14 @@ class Given:
     log_format: str | None = None
 
 
+class _Unseen(click.Path):
+    """A path at which nobody has looked yet: a file that cannot be read is no wrong usage, and its disk may hang."""
+
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> Path:
+        """Take it as it is."""
+        return Path(value)
+
+
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     given = ctx.ensure_object(Given)
     if value is not None and option.name is not None:
@@ -42,7 +50,7 @@ def common_options(command: Decorated) -> Decorated:
     config = click.option(
         "-c",
         "--config",
-        type=click.Path(path_type=Path, readable=False),  # a file that cannot be read is no wrong usage
+        type=_Unseen(path_type=Path),
         callback=_remember,
         expose_value=False,
         help="The configuration file.",

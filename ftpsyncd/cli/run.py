@@ -6,8 +6,9 @@ import click
 
 from ftpsyncd import daemon
 from ftpsyncd.cli.options import common_options, examples, given
-from ftpsyncd.cli.settings import load_config, secrets, start_log
+from ftpsyncd.cli.settings import load_config, place_of, require_answer, secrets, start_log
 from ftpsyncd.config import Config
+from ftpsyncd.starting import Waiting
 
 
 @click.command(
@@ -23,10 +24,13 @@ def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
     given_here = given()
     start_log(given_here, level="info")
-    config = load_config(given_here)
+    waiting = Waiting()
+    config = load_config(given_here, lambda waited_s: waiting.tell(place_of(given_here), waited_s))
     start_log(given_here, level=config.log.level, log_format=config.log.format)
 
     def again() -> Config:
+        # The main thread: systemd and signals wait for it.
+        require_answer(given_here)
         fresh = load_config(given_here)
         # Here, where nobody waits but who asked for it.
         secrets()
@@ -38,4 +42,4 @@ def run(ctx: click.Context) -> None:
             start_log(given_here, level=fresh.log.level, log_format=fresh.log.format)
         config = fresh
 
-    ctx.exit(daemon.run(config, again, adopted))
+    ctx.exit(daemon.run(config, again, adopted, waiting))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import click
 
 from ftpsyncd import config as configuration
-from ftpsyncd import systemd
+from ftpsyncd import patience, systemd
 from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.errors import UsageError
+from ftpsyncd.quoting import one_line
+
+_Answer = TypeVar("_Answer")
 
 
 class Secrets:
@@ -37,19 +45,77 @@ class Secrets:
 secrets = Secrets()
 
 
-def load_config(given: Given) -> Config:
-    """The configuration that ``-c``, the environment or the usual places name.
+_GLANCES = patience.Glances()
+"""At the configuration's file, by a daemon that has one already."""
+
+
+def load_config(given: Given, tell: Callable[[float], None] | None = None) -> Config:
+    """The configuration that ``-c``, the environment or the usual places name, however long its disk takes.
+
+    Args:
+        given: what was asked for.
+        tell: see `patiently`.
 
     Raises:
         ConfigError: there is none, or it cannot be used.
     """
-    return used(configuration.load(configuration.find_config(given.config, os.environ)))
+
+    def load() -> Config:
+        return configuration.load(configuration.find_config(given.config, os.environ))
+
+    return used(patiently(given, load, tell))
 
 
 def used(config: Config) -> Config:
     """A configuration that is worked with from now on: no record of the log shows its secrets."""
     secrets.add(config)
     return config
+
+
+def patiently(given: Given, act: Callable[[], _Answer], tell: Callable[[float], None] | None = None) -> _Answer:
+    """What comes of something that reads the configuration; Ctrl-C is obeyed also where its disk does not answer.
+
+    Args:
+        given: what was asked for.
+        act: reads it.
+        tell: is told every few seconds for how many has been waited; by default, standard error is told once.
+    """
+    told: list[float] = []
+
+    def tell_once(waited_s: float) -> None:
+        if not told:
+            click.echo(f"ftpsyncd: waiting for {place_of(given)}: its disk is slow, or does not answer", err=True)
+        told.append(waited_s)
+
+    return patience.awaited(act, tell or tell_once)
+
+
+def place_of(given: Given) -> str:
+    """Where the configuration is, as far as that was said."""
+    named = given.config or os.environ.get("FTPSYNCD_CONFIG")
+    return f"the configuration {one_line(os.fspath(named))}" if named else "the configuration"
+
+
+def require_answer(given: Given) -> None:
+    """Make sure that the disk of the configuration answers, for who cannot wait.
+
+    Raises:
+        UnansweredError: it does not.
+        ConfigError: there is no configuration.
+    """
+
+    def look() -> None:
+        path = configuration.find_config(given.config, os.environ)
+        with suppress(OSError):  # whoever loads it says why it cannot be read
+            # What comes through a pipe can be read only once.
+            if path.is_file():
+                path.read_bytes()
+
+    try:
+        _GLANCES.take(given.config or Path(), look)
+    except TimeoutError:
+        again = "Run `ftpsyncd reload` when it does."
+        raise configuration.UnansweredError.of(place_of(given), remedy=again) from None
 
 
 def start_log(given: Given, *, level: str, log_format: str = "text") -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "ControlSpec",
     "LogSpec",
     "Missing",
+    "UnansweredError",
     "check_secrets",
     "find_config",
     "find_socket",
@@ -239,7 +240,7 @@ def missing_secrets(config: Config) -> dict[str, list[Missing]]:
     silent: dict[tuple[str, str], ConfigError | None] = {}
 
     def ask(name: str, key: str, what: object, question: Callable[[], ConfigError | None]) -> None:
-        questions[name, key], silent[name, key] = question, UnansweredError(what)
+        questions[name, key], silent[name, key] = question, UnansweredError.of(what)
 
     if config.alerts is not None and config.alerts.webhook is not None:
         ask("", "alerts.webhook", config.alerts.webhook, partial(_why_no_secret, config.alerts.webhook))

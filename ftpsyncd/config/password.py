@@ -194,7 +194,7 @@ class File(_Source):
         try:
             return _GLANCES.take(self.path, question)
         except TimeoutError:
-            raise UnansweredError(self) from None
+            raise UnansweredError.of(self) from None
 
 
 class Credential(_Source):

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ftpsyncd.errors import LoginRefusedError, RemoteError, TlsError
+from ftpsyncd import patience
+from ftpsyncd.errors import LoginRefusedError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.remote import login
 from ftpsyncd.remote.described import checked
 from ftpsyncd.remote.profile import Profile, lasting
@@ -21,6 +22,9 @@ from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.remote.tls import TlsContext, tls_context
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
+
+_GLANCES = patience.Glances()
+"""At the files of TLS: a disk that hangs holds up one thread, however often somebody wants to connect."""
 
 FEATURES_LAST_S = 60.0
 """For so long, what a server told one session of its features is true for the next ones: they are opened together."""
@@ -78,12 +82,13 @@ class Account:
 
         Raises:
             TlsError: an anchor, certificate or key cannot be loaded.
+            ServerUnavailableError: the disk of one does not answer; it is read again at the next attempt.
         """
         if self.spec.tls is TlsMode.OFF:
             return None
         group, made = self.profile.tls_group, self._made
         if made is None or made[0] != group:
-            self._made = made = group, tls_context(self.spec, group)
+            self._made = made = group, _loaded(self.spec, group)
         return made[1]
 
     def __repr__(self) -> str:
@@ -175,6 +180,21 @@ class Account:
         session.close()
         self.profile.pipelining = True
         return self._begun(suspected=True)
+
+
+def _loaded(spec: ServerSpec, group: str) -> TlsContext:
+    """A TLS context, without waiting for ever for the disk of its files."""
+    files = [file for file in (spec.tls_ca, spec.client_cert, spec.client_key) if file is not None]
+    if not files:
+        return tls_context(spec, group)
+    try:
+        return _GLANCES.take(files[0], lambda: tls_context(spec, group))
+    except TimeoutError:
+        named = " and ".join(map(str, files))
+        raise ServerUnavailableError(
+            f"{named} cannot be read: its disk has not answered for {patience.ANSWER_S:g} s.",
+            remedy="It is read again at the next attempt.",
+        ) from None
 
 
 def connect(spec: ServerSpec) -> Session:

@@ -1,0 +1,156 @@
+"""Disks that hang under what the daemon itself needs: it says so, goes on with the rest, and obeys signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.control.client import ControlClient
+from ftpsyncd.errors import ControlError
+from tests.e2e.site import Site, site
+from tests.hungdisk import hung
+from tests.servers import running
+from tests.waiting import until
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounting needs root, and FUSE"),
+]
+
+
+@pytest.fixture
+def s(tmp_path: Path) -> Iterator[Site]:
+    with running("pyftpdlib", tls="explicit") as server, site(server, tmp_path) as made:
+        yield made
+
+
+def begun(s: Site) -> subprocess.Popen[bytes]:
+    """The daemon, of which nobody has heard yet."""
+    with s.log_path.open("ab") as log:
+        command = [*s.program, "run", "-c", str(s.config)]
+        s.process = subprocess.Popen(command, stdout=log, stderr=log, env=s.environment())
+    return s.process
+
+
+def etc(s: Site, file: Path) -> Path:
+    """Move a file to a directory of its own, which may hang, and have a link in its place; returns the directory."""
+    directory = s.base / "etc"
+    directory.mkdir()
+    shutil.move(file, directory / file.name)
+    file.symlink_to(directory / file.name)
+    return directory
+
+
+def test_a_start_whose_configuration_is_on_a_disk_that_hangs_says_so_and_can_be_ended(s: Site) -> None:
+    with hung(etc(s, s.config)):
+        process = begun(s)
+        said = f"the start waits for the configuration {s.config}: its disk is slow, or does not answer"
+        until(lambda: said in s.log(), "what it waits for", 20)
+        process.terminate()
+        assert process.wait(10) == -signal.SIGTERM
+        s.process = None
+
+
+def test_a_start_goes_on_when_its_configuration_comes(s: Site) -> None:
+    text = s.config.read_text()
+    s.config.unlink()
+    os.mkfifo(s.config)
+    begun(s)
+    until(lambda: "the start waits for the configuration" in s.log(), "what it waits for", 20)
+    s.config.write_text(text)
+    (s.drop / "a.jpg").write_bytes(b"x")
+    s.until_equal()
+    assert s.log().count("the start waits for") == 1
+    assert s.stop() == 0
+
+
+def test_a_reload_from_a_disk_that_hangs_is_refused_and_nothing_else_waits(s: Site) -> None:
+    """The thread that obeys signals, and feeds the watchdog, would wait for ever."""
+    directory = etc(s, s.config)
+    s.start()
+    said = f"the configuration {s.config} cannot be read: its disk has not answered for 5 s"
+    with hung(directory):
+        assert s.process is not None
+        s.process.send_signal(signal.SIGHUP)
+        until(lambda: f"was not reloaded, the old one stays in force: {said}" in s.log(), "it is refused", 20)
+        with pytest.raises(ControlError, match=said) as refused:
+            ControlClient(s.base / "control.sock").command("reload")
+        assert refused.value.remedy == "Run `ftpsyncd reload` when it does."
+        (s.drop / "a.jpg").write_bytes(b"x")
+        s.until_equal()
+        began = time.monotonic()
+        assert s.stop() == 0
+        assert time.monotonic() - began < 10
+
+
+def test_a_command_says_that_it_waits_for_its_configuration(s: Site) -> None:
+    with hung(etc(s, s.config)):
+        command = [*s.program, "status", "-c", str(s.config)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+    assert said == f"ftpsyncd: waiting for the configuration {s.config}: its disk is slow, or does not answer\n"
+
+
+def test_a_start_whose_certificates_are_on_a_disk_that_hangs_says_what_it_waits_for(s: Site) -> None:
+    directory = with_anchor(s)
+    with hung(directory):
+        s.start()
+        [server] = s.status()["servers"]
+        assert server["state"] == "offline"
+        assert f"the file {directory}/ca.pem cannot be read: its disk has not answered for 5 s" in server["message"]
+        assert "the start waits for" not in s.log(), "nothing else is waited for"
+
+
+def test_a_reload_whose_certificates_are_on_a_disk_that_hangs_is_no_wrong_configuration(s: Site) -> None:
+    directory = with_anchor(s)
+    (s.drop / "first.jpg").write_bytes(b"x")
+    s.start()
+    s.until_equal()
+    s.config.write_text(s.config.read_text().replace('"settle": "0.3s"', '"settle": "0.4s"'))
+    with hung(directory):
+        done = s.command("reload", ok=False)
+        assert done.returncode == 75
+        assert "its disk has not answered for 5 s" in done.stderr
+        assert "Correct the configuration" not in done.stderr
+        (s.drop / "a.jpg").write_bytes(b"x")
+        s.until_equal()
+
+
+def test_certificates_that_hang_when_they_are_first_needed_are_told_of(s: Site) -> None:
+    directory = with_anchor(s)
+    s.start()
+    with hung(directory):
+        (s.drop / "a.jpg").write_bytes(b"x")
+
+        def message() -> str:
+            [server] = s.status()["servers"]
+            return str(server["message"])
+
+        until(
+            lambda: f"{directory}/ca.pem" in message() and "its disk has not answered for 5 s" in message(), "told", 20
+        )
+        began = time.monotonic()
+        assert s.stop() == 0
+        assert time.monotonic() - began < 10, "nobody hangs"
+
+
+def with_anchor(s: Site) -> Path:
+    """Have the trust anchor in a directory of its own, which may hang; returns that."""
+    directory = s.base / "etc"
+    directory.mkdir()
+    config = json.loads(s.config.read_text())
+    shutil.copy(config["servers"]["web"]["tls_ca"], directory / "ca.pem")
+    config["servers"]["web"]["tls_ca"] = str(directory / "ca.pem")
+    s.config.write_text(json.dumps(config))
+    return directory
