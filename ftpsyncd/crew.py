@@ -37,7 +37,7 @@ IDLE_THREAD_S = 60.0
 """Not less: the last thread to go has closed all connections."""
 STUCK_S = 1800.0
 """Far beyond every time-out of a session, and the time that reading a huge file takes."""
-HUNG_S = 30.0
+HUNG_S = 15.0
 """A worker that has done nothing for so long waits for the disk, if that does not answer."""
 
 

@@ -17,8 +17,10 @@ from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""
-SILENT_S = 30.0
-"""A disk that has told nothing for so long, though it was asked, is looked into: does it answer at all?"""
+SILENT_S = 15.0
+"""A disk that has told nothing for so long, though it was asked, is looked into: does it answer at all (within 5 s)?
+
+Others at the same server may wait for it meanwhile. Not much less: to wake a sleeping disk takes ten seconds."""
 
 
 class Disk(Protocol):

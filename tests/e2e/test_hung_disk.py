@@ -16,6 +16,7 @@ import pytest
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.errors import ControlError
 from tests.e2e.site import Site, site
+from tests.figures import Figures
 from tests.hungdisk import hung
 from tests.servers import running
 from tests.waiting import until
@@ -143,6 +144,34 @@ def test_certificates_that_hang_when_they_are_first_needed_are_told_of(s: Site) 
         began = time.monotonic()
         assert s.stop() == 0
         assert time.monotonic() - began < 10, "nobody hangs"
+
+
+def test_the_other_mappings_of_its_server_do_not_wait_long_for_a_disk_that_hangs(
+    tmp_path: Path, figures: Figures
+) -> None:
+    """The only connection is in the hands of a worker that opens a file there."""
+    keys = {"connections": 1, "bandwidth": "100 kB/s"}
+    with running("pyftpdlib") as server, site(server, tmp_path, server_keys=keys) as s:
+        other = tmp_path / "other"
+        other.mkdir()
+        config = json.loads(s.config.read_text())
+        config["mappings"]["other"] = {**config["mappings"]["drop"], "local": str(other), "remote": "web:/other"}
+        s.config.write_text(json.dumps(config))
+        for n in range(15):
+            (s.drop / f"{n}.jpg").write_bytes(os.urandom(100_000))
+        s.start()
+        until(lambda: list(s.published.glob("*.jpg")), "they are on their way", 20)
+        with hung(s.drop):
+            (other / "a.jpg").write_bytes(b"x")
+            began = time.monotonic()
+            until((server.home / "other/a.jpg").exists, "the other mapping is published", 60)
+            waited_s = time.monotonic() - began
+            assert waited_s < 30
+            s.until_state("source_missing")
+        figures.tell(
+            "G5", "seconds that the other mappings of a server wait for a disk that hangs", waited_s, unit="s", limit=30
+        )
+        s.until_state("in_sync", 120)
 
 
 def with_anchor(s: Site) -> Path:
