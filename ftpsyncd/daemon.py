@@ -11,9 +11,9 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -131,7 +131,10 @@ def run(
     for problem in service.unalerted:
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)
     try:
-        return _supervise(service, wishes, lambda answer: _reload(service, again, adopted, answer), ready=start.ready)
+        with _told_of():
+            return _supervise(
+                service, wishes, lambda answer: _reload(service, again, adopted, answer), ready=start.ready
+            )
     finally:
         systemd.stopping()
         try:
@@ -143,6 +146,23 @@ def run(
                 "what was done lately is not recorded: {}. {}", error.message, error.remedy
             )
         logger.bind(event="stopped").info("stopped")
+
+
+@contextmanager
+def _told_of() -> Iterator[None]:
+    """Have the log tell why the daemon ends, if it does not end because it is to.
+
+    Who runs it says so on standard error, too, where it has no priority in the journal, and is no JSON.
+    """
+    try:
+        yield
+    except FtpsyncdError as error:
+        said = one_line(" ".join([*error.message.splitlines(), error.remedy]).strip())
+        logger.bind(event="failed").error("the daemon ends: {}", said)
+        raise
+    except Exception as error:
+        logger.bind(event="failed").opt(exception=error).error("the daemon ends by a mistake of ours")
+        raise
 
 
 def allow_files() -> None:

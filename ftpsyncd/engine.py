@@ -17,7 +17,7 @@ from typing import TypeVar
 from ftpsyncd import __version__
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.counters import Counters
-from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
+from ftpsyncd.errors import LedgerDamagedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.ledger import Ledger
@@ -214,8 +214,6 @@ class Engine:
             self.ledger.commit()
         except BaseException as error:
             self.failure = error
-            if isinstance(error, LedgerLostError):
-                self.emit(Event(EventKind.LEDGER, message=error.message, remedy=error.remedy))
         finally:
             if self._together is not None:
                 self._together.part()

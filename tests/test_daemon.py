@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -159,3 +160,44 @@ def test_a_first_look_that_hangs_gets_no_more_time(told: Told) -> None:
     herald = Herald(service, 0.0)
     herald.beat(2 * EXTEND_EVERY_S)
     assert told() == []
+
+
+MISTAKEN = """
+import ftpsyncd.engine
+from ftpsyncd.cli import main
+
+turns, turn = iter(range(5)), ftpsyncd.engine.Engine.turn
+
+def turn_or_fail(self, messages):
+    if next(turns, None) is None:
+        raise ValueError("what nobody thought of")
+    turn(self, messages)
+
+ftpsyncd.engine.Engine.turn = turn_or_fail
+main()
+"""
+
+
+def ended(tmp_path: Path, *program: str) -> tuple[int, list[dict[str, Any]], str]:
+    """A daemon that ends by itself: its code, the records of its log, and what else it said."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "config.yaml").write_text(
+        "servers: {web: {host: 127.0.0.1, port: 1, user: u, tls: 'off'}}\n"
+        f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m'}}}}\n"
+        f"state_dir: {tmp_path}/state\ncontrol: {{socket: {tmp_path}/s}}\nlog: {{format: json}}\n"
+    )
+    command = [sys.executable, *program, "run", "-c", str(tmp_path / "config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    lines = done.stderr.splitlines()
+    said = [line for line in lines if not line.startswith("{")]
+    return done.returncode, [json.loads(line) for line in lines if line.startswith("{")], "\n".join(said)
+
+
+def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(tmp_path: Path) -> None:
+    code, records, said = ended(tmp_path, "-c", MISTAKEN)
+    assert code == 1
+    assert "this is a bug" in said
+    [failed] = [record for record in records if record["event"] == "failed"]
+    assert failed["level"] == "error"
+    assert failed["exception"]["message"] == "what nobody thought of"
+    assert "in turn_or_fail" in failed["exception"]["frames"][0]

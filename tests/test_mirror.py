@@ -935,9 +935,9 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     story.sees("old", a=None)
     assert isinstance(story.queue.waiting(M, "old/a"), Delete)
     disk.hangs = True
-    asked_for(story, 27)
+    asked_for(story, 12)
     assert (story.mirror.removals.missing, story.events) == ("", [])
-    assert disk.checks == 10
+    assert disk.checks == 5
     at = asked_for(story, 90)
     assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING]
     status = mapping_status(story.mirror, at)
@@ -963,7 +963,7 @@ def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(s
     disk.hangs = told is not None
     story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
     for _ in range(5):
-        asked_for(story, 27)
+        asked_for(story, 12)
         if told == "a listing":
             story.sees("", other=None)
         elif told:
@@ -971,7 +971,7 @@ def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(s
     if told is None:
         asked_for(story, 900)
     assert (story.mirror.removals.missing, story.events) == ("", [])
-    assert SILENT_S == 30
+    assert SILENT_S == 15
 
 
 def test_a_mapping_that_is_going_asks_nothing_more(story: Story):

@@ -208,7 +208,7 @@ def test_a_daemon_whose_ledger_is_taken_away_ends_and_the_next_one_deletes_nothi
         before = copies(s.published)
         take(s.base / "state")
         assert s.ended() == 75
-        assert f"ERROR    ledger - {s.base}/state/{said} beneath this process" in s.log()
+        assert f"ERROR    the daemon ends: {s.base}/state/{said} beneath this process" in s.log()
         assert f"ftpsyncd: error: {s.base}/state/{said} beneath this process" in s.log()
         assert "Traceback" not in s.log()
         s.start()
