@@ -10,12 +10,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 from ftpsyncd.errors import LedgerError, LedgerLostError, LockHeldError
+from ftpsyncd.threads import begin
 
+LOOK_EVERY_S = 3.0
+_END_S = 0.5
+"""A look that hangs is waited for so long at the end."""
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
 
 
@@ -86,7 +92,7 @@ class Claim:
         Raises:
             LedgerLostError: it is not.
         """
-        for path, descriptor in self._kept.items():
+        for path, descriptor in list(self._kept.items()):
             try:
                 if os.path.samestat(path.stat(), os.fstat(descriptor)):
                     continue
@@ -96,3 +102,34 @@ class Claim:
                     continue  # nobody can tell; whoever writes there hears of it
                 became = "removed or moved away"
             raise LedgerLostError(f"{path} was {became} beneath this process, which cannot go on with it")
+
+
+class Lookout:
+    """Looks every few seconds whether a claim still holds, on a thread of its own: the disk may hang.
+
+    Args:
+        claim: it.
+        tell: is told what was lost, once, by that thread.
+    """
+
+    def __init__(self, claim: Claim, tell: Callable[[LedgerLostError], None]) -> None:
+        self._claim = claim
+        self._tell = tell
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ftpsyncd-lookout", daemon=True)
+
+    def __enter__(self) -> Self:
+        begin(self._thread)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._over.set()
+        self._thread.join(_END_S)
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            try:
+                self._claim.require()
+            except LedgerLostError as error:
+                self._tell(error)
+                return

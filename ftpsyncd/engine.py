@@ -17,7 +17,7 @@ from typing import TypeVar
 from ftpsyncd import __version__
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.counters import Counters
-from ftpsyncd.errors import LedgerDamagedError
+from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.ledger import Ledger
@@ -88,7 +88,6 @@ class Engine:
         self._idle, self._finished = True, False
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
-        self._ledger_check_at = 0.0
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
         self._prune_at = 0.0
@@ -139,6 +138,14 @@ class Engine:
         def end(_at: Moment) -> None:
             self.ledger.distrust()
             raise LedgerDamagedError(f"the ledger {self.ledger.path} is damaged: {problem}")
+
+        self.mailbox.put(end)
+
+    def lost(self, error: LedgerLostError) -> None:
+        """Somebody found that the ledger is not where it was: nothing more may be done with it."""
+
+        def end(_at: Moment) -> None:
+            raise error
 
         self.mailbox.put(end)
 
@@ -250,9 +257,6 @@ class Engine:
         if self._together is not None:
             self._together.tend(at.now, wanted=many_small_files(servers))
         self._prune(at)
-        if at.now >= self._ledger_check_at:
-            self._ledger_check_at = at.now + CHECK_EVERY_S
-            self.ledger.require_ours()
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
         self._tell_trouble()

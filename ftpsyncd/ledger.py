@@ -101,7 +101,6 @@ class Ledger:
         guard: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
-        self._guard = guard
         self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch, guard=guard)
         self.history = History(
             self._write,
@@ -154,10 +153,6 @@ class Ledger:
             return
         self._flush()
         self._db.commit()
-
-    def require_ours(self) -> None:
-        """Make sure that it may still be written; `commit` does so where there is anything to write."""
-        self._guard()
 
     @property
     def trouble(self) -> str:

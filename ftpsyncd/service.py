@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from ftpsyncd.claim import Claim
+from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
@@ -153,6 +153,7 @@ class Service:
             stack.callback(lambda: roster.stop_crews(self._left_s()))
             stack.callback(lambda: roster.stop_disks(min(STOP_WAIT_S, self._left_s())))
             roster.start()
+            stack.enter_context(Lookout(claim, engine.lost))
             if self._outside is not None:
                 if ledger.in_order:
                     # One that was not closed in order has been checked before anything else.

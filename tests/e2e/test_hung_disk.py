@@ -15,7 +15,7 @@ import pytest
 
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.errors import ControlError
-from tests.e2e.site import Site, site
+from tests.e2e.site import Site, site, wait_a_moment
 from tests.figures import Figures
 from tests.hungdisk import hung
 from tests.servers import running
@@ -172,6 +172,16 @@ def test_the_other_mappings_of_its_server_do_not_wait_long_for_a_disk_that_hangs
             "G5", "seconds that the other mappings of a server wait for a disk that hangs", waited_s, unit="s", limit=30
         )
         s.until_state("in_sync", 120)
+
+
+def test_a_daemon_at_rest_goes_on_while_the_disk_of_its_state_hangs(s: Site) -> None:
+    """Whoever has nothing to record needs nothing of it, and is not killed by the watchdog for it."""
+    s.start()
+    s.until_state("in_sync")
+    with hung(s.base / "state"):
+        wait_a_moment(10)
+        _, health = ControlClient(s.base / "control.sock")._exchange("GET", "/healthz", None)
+        assert health["engine_turn_age_s"] < 5
 
 
 def with_anchor(s: Site) -> Path:
