@@ -426,6 +426,10 @@ class Drop:
         if heard.lost:
             self.heard = Heard()
             return Changes(frozenset(), frozenset({""}), "the kernel's event queue overflowed")
+        if not (heard.names or heard.entered):
+            # Asked before every turn: nothing is looked at then.
+            self.heard = heard if names_only else Heard()
+            return None
         folders = ["", *(path for path, is_folder in self.walk(self.watched) if is_folder)]
         places = {(self.watched / path).stat().st_ino: path for path in folders}
         names = frozenset(join(places[inode], name) for inode, name in heard.names if inode in places)
