@@ -100,13 +100,18 @@ class Account:
         Raises:
             ServerUnavailableError, TooManyConnectionsError, TlsError, LoginRefusedError.
         """
-        return self._begun(suspected=False)
+        return self._begun()
 
-    def _begun(self, *, suspected: bool) -> Session:
-        """See `__call__`. ``suspected``: a batch has just made a login fail that went well without."""
+    def _begun(self, *, suspected: bool = False, patient: bool = False) -> Session:
+        """See `__call__`.
+
+        Args:
+            suspected: a batch has just made a login fail that went well without.
+            patient: without batches.
+        """
         _ = self.context  # what cannot be loaded is said before anybody is bothered
-        batches = self.profile.pipelining
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
+        session.patient = patient
         try:
             login.begin(session)
         except TlsError:
@@ -115,10 +120,10 @@ class Account:
                 raise
             # Perhaps it takes this group no longer.
             self.profile.tls_group = ""
-            return self._begun(suspected=suspected)
+            return self._begun(suspected=suspected, patient=patient)
         except RemoteError as error:
             session.abandon()
-            if not session.batching or not batches or error.reply[:3] == "421":
+            if not session.batching or error.reply[:3] == "421":
                 raise
             return self._one_at_a_time(suspected=suspected)
         except BaseException:
@@ -169,16 +174,11 @@ class Account:
         A server that ends one login, or is too slow with it, may have any reason; one that takes no batches, or answers
         them in another order, always does. If it fails without them, too, it has another trouble.
         """
-        self.profile.pipelining = False
-        try:
-            session = self._begun(suspected=suspected)
-        except BaseException:
-            self.profile.pipelining = True
-            raise
+        session = self._begun(patient=True)
         if suspected:
+            self.profile.pipelining = False
             return session
         session.close()
-        self.profile.pipelining = True
         return self._begun(suspected=True)
 
 

@@ -75,7 +75,7 @@ def _begin(session: Session) -> None:
         _judge(session, reply)
         _agree(session)
         return
-    together = session.profile.pipelining and reads_in_turn(session.greeting)
+    together = session.pipelines and reads_in_turn(session.greeting)
     with account.entrance(refusals, admissions):
         password = described.secret(spec.password)
         session.control.hide(password.encode(errors="surrogateescape"))
@@ -98,12 +98,13 @@ def _protect(session: Session, context: TlsContext) -> None:
 def _agree(session: Session, *login: bytes) -> None:
     """Agree on protection, features, binary, UTF-8 and the first data connection; with ``login`` in one go."""
     account, profile = session.account, session.profile
+    in_batches = session.pipelines  # another session may find out meanwhile that there must be none
     protect = [b"PBSZ 0", b"PROT P"] if session.control.context is not None else []
     # Where another session has just asked, the answer is known: at some servers it is more packets than TCP sends
     # at once on a new line.
     known = account.met_lately(session.greeting)
     ask = [] if known else [b"FEAT"]
-    ahead = [transfer.prepare(session)[0]] if account.ahead and session.is_passive and profile.pipelining else []
+    ahead = [transfer.prepare(session)[0]] if account.ahead and session.is_passive and in_batches else []
     # proftpd would take names in another encoding for UTF-8 from then on.
     names = [b"OPTS UTF8 ON"] if codecs.lookup(account.spec.encoding).name == "utf-8" else []
     commands = [*login, *protect, *ask, b"TYPE I", *names, *ahead]
@@ -116,7 +117,7 @@ def _agree(session: Session, *login: bytes) -> None:
     *protected, binary = answers
     features = None if known else protected.pop()
     # No server is without these two: then the answers may have come in another order (aioftp).
-    session.batching = profile.pipelining and not all(reply.good for reply in (binary, *protected[-1:]))
+    session.batching = in_batches and not all(reply.good for reply in (binary, *protected[-1:]))
     if protected and not protected[-1].good:
         # Without PROT P the data would travel in clear text.
         raise session.error(protected[-1], "PROT")

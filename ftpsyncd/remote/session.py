@@ -53,6 +53,8 @@ class Session:
         self.profile = account.profile
         self._doubts = self.profile.doubts
         self._missed = self.profile.stats_missed
+        self.patient = False
+        """It says one command at a time, to see whether batches are to blame."""
         self.batching = False
         """Several commands are on their way; still True afterwards if their replies did not all come, or do not fit."""
         self.greeting = ""
@@ -89,6 +91,11 @@ class Session:
     def expiring(self) -> bool:
         """See `port.RemoteSession.expiring`."""
         return self.control.ticket_expiring
+
+    @property
+    def pipelines(self) -> bool:
+        """Whether several commands may be said in one write."""
+        return self.profile.pipelining and not self.patient
 
     @property
     def overlaps(self) -> bool:
@@ -173,7 +180,7 @@ class Session:
 
     def said(self, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
         """`answers`, wherever the session stands."""
-        size = BATCH if self.profile.pipelining else 1
+        size = BATCH if self.pipelines else 1
         for start in range(0, len(commands), size):
             part = commands[start : start + size]
             self.batching = self.usable and len(part) > 1

@@ -235,6 +235,36 @@ class TestOneGo:
                 assert not account.profile.pipelining
                 assert "MDTM" in account.profile.features
 
+    def test_several_find_out_at_the_same_time(self):
+        """While one is still trying, none of the others says anything in another way than it was found to work."""
+        together = threading.Barrier(SESSIONS)
+        late: dict[Connection, str] = {}
+        waited: set[Connection] = set()
+
+        async def everybody(connection: Connection, _word: str) -> None:
+            if server.connections <= SESSIONS and connection not in waited:
+                waited.add(connection)
+                await connection.server._loop.run_in_executor(None, together.wait, 60)
+            await connection.say("331 Password?")
+
+        async def later(connection: Connection, _word: str) -> None:
+            if server.batches[-1] > 1:
+                late[connection] = "200 Binary."
+            else:
+                await connection.say("200 Binary.")
+
+        async def refused(connection: Connection, _word: str) -> None:
+            await connection.say("502 'opts' not implemented")
+            if connection in late:
+                await connection.say(late.pop(connection))
+
+        with Scripted(USER=everybody, TYPE=later, OPTS=refused) as server:
+            account = Account(server.spec(), timeouts=PATIENT)
+            with ThreadPoolExecutor(SESSIONS) as pool:
+                for session in pool.map(lambda _: account(), range(SESSIONS)):
+                    session.close()
+            assert not account.profile.pipelining
+
     def test_a_server_without_binary_is_refused_and_no_batch_blamed(self):
         with Scripted(TYPE="502 Not here.") as server:
             account = Account(server.spec(), timeouts=PATIENT)
