@@ -120,6 +120,8 @@ class Control:
         self.context: ssl.SSLContext | None = None
         self._protected: ssl.SSLSocket | None = None
         """The socket, once TLS has begun."""
+        self._secured_at = 0
+        """Wall clock, whole seconds; 0: there is no TLS."""
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
 
@@ -146,10 +148,15 @@ class Control:
 
     @property
     def ticket_expiring(self) -> bool:
-        """Whether the TLS session will soon be too old to be resumed: then every data connection would fail.
+        """Whether the TLS session cannot be resumed, or not for long any more: then every data connection would fail.
+
+        OpenSSL leaves a ticket of TLS 1.3 away that it got at a time which is still to come, as where the clock of this
+        machine was set back; proftpd and vsftpd refuse what comes without.
 
         Lifetimes seen: pure-ftpd one hour, pyftpdlib two, proftpd 4.4 hours, vsftpd a week (TLS 1.3) or no end.
         """
+        if int(time.time()) < self._secured_at and self.tls_version == "TLS 1.3":
+            return True
         if time.monotonic() - self._began < _TICKET_CHECK_S:
             return False
         session = self.session
@@ -180,6 +187,7 @@ class Control:
                 raise TlsError(failure.message, remedy=HANDSHAKES.get(error.reason or "")) from error
             raise failure from error
         self.context = context
+        self._secured_at = int(time.time())
 
     def _shake_hands(self, sock: ssl.SSLSocket) -> str:
         """The handshake; returns the group that the server has asked for, if it has."""

@@ -324,6 +324,23 @@ class TestTls:
             assert [r.error for r in session.publish(jobs())] == [None, None]
             assert not session.usable
 
+    @pytest.mark.parametrize(("tls_max", "back_s", "ends"), [("1.3", 5, True), ("1.3", 0, False), ("1.2", 5, False)])
+    def test_a_session_from_before_the_clock_was_set_back_ends_in_order(self, monkeypatch, tls_max, back_s, ends):
+        """OpenSSL leaves a ticket of TLS 1.3 away that comes from the future, and proftpd refuses what comes without."""
+        with running("proftpd", tls="explicit") as server, Account(server.spec(tls_max=tls_max))() as session:
+
+            def jobs():
+                yield job("/a")
+                now = time.time() - back_s
+                monkeypatch.setattr("ftpsyncd.remote.wire.time.time", lambda: now)
+                yield job("/b")
+                assert not ends, "asked for a job that could not be started"
+                yield job("/c")
+
+            results = [r.error for r in session.publish(jobs())]
+            assert results == [None] * (2 if ends else 3)
+            assert session.usable is not ends
+
     def test_a_plain_port_does_not_hang_implicit_tls(self):
         with running("vsftpd") as server, pytest.raises(FtpsyncdError):
             Account(server.spec(tls=TlsMode.IMPLICIT, tls_ca=certificates().ca), timeouts=QUICK)()
