@@ -46,6 +46,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.quoting import quote
 from ftpsyncd.removals import Moment
+from ftpsyncd.specs import PublishMode
 
 QUICK_TRIES = 5
 HOURLY_TRIES = 24
@@ -85,6 +86,10 @@ _WORDS = {
 _SWEPT_IN_VAIN = (
     "it was being sent under its final name when that was cut off; what the server has there now does not show, by its"
     " size and date, that it is of that: it stays"
+)
+PERHAPS_A_PART = (
+    "the server has a file of this name: one that ftpsyncd never published, or a part of what it was sending under this"
+    " name when that was cut off; its size and date do not show which"
 )
 
 
@@ -310,8 +315,10 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
     if done.did is not Did.RENAMED:
         _look_at_source(mirror, action, at)
     if done.did is Did.KEPT:
-        words = _WORDS[Did.KEPT]
+        words = _words(mirror, done)
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
+        if words is PERHAPS_A_PART:
+            remedy = f"Delete it at the server if it is a part, and `ftpsyncd retry`. {remedy}"
         failure = Failure(action.fingerprint, 1, True, 0, "KeptError", words, "", remedy, at.wall_ns)  # noqa: FBT003
         mirror.ledger.failures.put(mirror.id, action.path, failure)
         return
@@ -365,7 +372,7 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
     mirror.site.tell(
         kind,
         action.path,
-        _SWEPT_IN_VAIN if isinstance(action, Sweep) and done.did is Did.KEPT else _WORDS.get(done.did, ""),
+        _words(mirror, done),
         at_ns=at.wall_ns,
         again=before.tries > 0,
         size=size,
@@ -375,6 +382,17 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
         sha256=sha256,
         attempts=before.tries + lost + 1,
     )
+
+
+def _words(mirror: Mirror, done: Done) -> str:
+    """What the log says of an outcome besides its kind."""
+    action = done.action
+    if done.did is Did.KEPT and isinstance(action, Sweep):
+        return _SWEPT_IN_VAIN
+    direct = mirror.spec.publish is PublishMode.DIRECT
+    if done.did is Did.KEPT and isinstance(action, Upload | Rename) and action.ours and (direct or action.exposed):
+        return PERHAPS_A_PART
+    return _WORDS.get(done.did, "")
 
 
 def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:

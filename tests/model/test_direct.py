@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from ftpsyncd.events import EventKind
+from ftpsyncd.outcomes import PERHAPS_A_PART
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from tests.model.world import BASE, FAULTS, Op, World
@@ -119,6 +120,8 @@ def test_a_part_of_an_earlier_content_is_nobody_elses(trouble: Op, size: int):
             for op in (("online",), ("start",), *(("go_on", 100.0),) * 4):
                 world.do(op)
             unrecorded += len(told(world))
+            if world._published()["new"] not in world.drop.finished:
+                assert {event.message for event in world.events if event.kind is EventKind.KEPT} == {PERHAPS_A_PART}
             assert told(world) or world._published()["new"] == world.drop.files()["new"], steps
     assert unrecorded <= (UNTIL_IT_IS_RECORDED if trouble == ("crash",) else 0)
 
