@@ -11,6 +11,7 @@ server is asked a minute later what is there. As long as it stays, what is publi
 
 from __future__ import annotations
 
+from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, Rename, Upload
 from ftpsyncd.openintents import OpenIntents
 from ftpsyncd.removals import Moment, Site
@@ -88,17 +89,9 @@ class Exposures:
             self._open.put(path, intent._replace(fingerprints=(row.fingerprint, *intent.fingerprints)))
 
     def stands(self, path: str) -> Fingerprint | None:
-        """The file that was published where an earlier try may come late; None: there is no such thing.
-
-        No upload is begun of what the ledger has as published, so that it was recorded since.
-        """
+        """See `stands`."""
         intent = self._open.get(path)
-        if intent is None or intent.exposed is None or intent.temporary or not intent.fingerprints:
-            return None
-        row = self._site.ledger.row(self._site.id, path)
-        if row is None or row.kind is not Kind.FILE or row.fingerprint != intent.fingerprints[-1]:
-            return None
-        return row.fingerprint
+        return stands(self._site.ledger, self._site.id, path, intent) if intent is not None else None
 
     def all_over(self, at: Moment) -> None:
         """The daemon runs: what an earlier one sent is over."""
@@ -121,3 +114,22 @@ class Exposures:
         prints = (*intent.fingerprints, *before.fingerprints)[-PRINTS_KEPT - 1 :]
         self._open.put(path, before._replace(fingerprints=prints, exposed=exposed))
         return True
+
+
+def stands(ledger: Ledger, mapping: int, path: str, intent: Intent) -> Fingerprint | None:
+    """The file that was published where an earlier try may come late; None: there is no such thing.
+
+    No upload is begun of what the ledger has as published, so that it was recorded since.
+
+    Args:
+        ledger: as it is now.
+        mapping: its number there.
+        path: of the file.
+        intent: the open one about it.
+    """
+    if intent.exposed is None or intent.temporary or not intent.fingerprints:
+        return None
+    row = ledger.row(mapping, path)
+    if row is None or row.kind is not Kind.FILE or row.fingerprint != intent.fingerprints[-1]:
+        return None
+    return row.fingerprint

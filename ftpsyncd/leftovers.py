@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import Retry
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.exposures import stands
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Did, Failed, Intent, Kind, Outcome, Sweep, remote_join
 from ftpsyncd.openintents import LATE_S, PUT_OFF_S
@@ -61,7 +62,9 @@ def left_behind(ledger: Ledger, configured: Collection[int]) -> list[Left]:
         for mapping, name, destination in ledger.mappings_with_intents()
         if mapping not in configured
         for path, intent in ledger.intents(mapping)
-        if intent.temporary or intent.parts or intent.exposed is not None
+        # What was published whole after that is no leftover, and stays.
+        if (intent.temporary or intent.parts or intent.exposed is not None)
+        and stands(ledger, mapping, path, intent) is None
     ]
 
 

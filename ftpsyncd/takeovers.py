@@ -8,6 +8,7 @@ content would stay. One per mapping, used by its `mirror` on the engine's thread
 
 from __future__ import annotations
 
+from ftpsyncd.exposures import stands
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import Action, Delete, Did, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.removals import Site
@@ -34,6 +35,9 @@ class Takeovers:
         """Sweep what the others may have left of uploads that were cut off: they are not there to do it."""
         for other, overlap in self._others:
             for path, intent in self._ledger.intents(other):
+                if stands(self._ledger, other, path, intent) is not None:
+                    # It was published whole after that: it is theirs.
+                    continue
                 mine = overlap.back(path) if intent.exposed is not None else None
                 if mine is not None:
                     intents.inherit_exposed(mine, intent)

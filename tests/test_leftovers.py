@@ -12,7 +12,7 @@ from ftpsyncd.errors import FtpsyncdError, NameRefusedError, ServerUnavailableEr
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.leftovers import Leftovers, left_behind, unreachable
-from ftpsyncd.model import Did, Done, Exposure, Failed, Fingerprint, Intent, Kind, Sweep
+from ftpsyncd.model import Did, Done, Exposure, Failed, Fingerprint, Intent, Kind, Row, Sweep
 from ftpsyncd.openintents import LATE_S, PUT_OFF_S
 from tests.core.vocabulary import NOW
 
@@ -137,3 +137,13 @@ def test_an_account_is_told_from_one_with_a_longer_port(story: Story):
     [left] = left_behind(story.ledger, {story.here})
     assert left.is_of("u@host:2121")
     assert not left.is_of(ACCOUNT)
+
+
+def test_what_was_published_after_a_try_was_cut_off_is_not_left_over(story: Story):
+    """The note of it stays for a minute, should that try come late; the larger one before would make it a part."""
+    story.ledger.intend(story.gone, "a", Intent(Kind.FILE, fingerprints=(PRINT,), exposed=EXPOSED._replace(size=99)))
+    assert [left.path for left in left_behind(story.ledger, {story.here})] == ["a"]
+    story.ledger.put(story.gone, "a", Row(Kind.FILE, PRINT, b"", 5))
+    assert left_behind(story.ledger, {story.here}) == []
+    story.ledger.put(story.gone, "a", Row(Kind.FILE, PRINT.doubted(), b"", 5))
+    assert [left.path for left in left_behind(story.ledger, {story.here})] == ["a"]

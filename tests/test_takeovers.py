@@ -196,3 +196,11 @@ def test_only_what_was_left_in_this_place_is_swept(story: Story):
     story.ledger.intend(story.other, "site/a", Intent(Kind.FILE, "/site/a.filepart"))
     assert story.swept() == {"/site/a.filepart"}
     assert [path for path, _ in story.ledger.intents(story.other)] == ["site2/a"]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_what_the_other_published_after_a_try_was_cut_off_is_not_taken_over(story: Story, published: bool):  # noqa: FBT001 - a case
+    """It would be found, recorded as ours, and deleted, since it is not in this folder."""
+    story.had_published(HERE, *(["a"] if published else []))
+    story.ledger.intend(story.other, "a", Intent(Kind.FILE, fingerprints=(A,), exposed=Exposure(99, 5, 6)))
+    assert story.swept() == (set() if published else {""})

@@ -237,10 +237,11 @@ class MemorySession:
         for path in (job.path, job.temporary):
             if any(c in path for c in "\r\n\0"):
                 raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
-        left = (*job.left, job.path) if job.afresh and job.temporary == job.path else job.left
-        if left:
-            self.delete_many(left)
+        if job.left:
+            self.delete_many(job.left)
         with job.open() as file:
+            if job.afresh and job.temporary == job.path:
+                self.delete_many([job.path])
             try:
                 digest, kept = self._store(job, file)
                 self._size(job)

@@ -55,7 +55,7 @@ class PublishJob(NamedTuple):
             ``temporary`` before it is continued, so that nothing reaches it that was meant for that try.
         left: absolute remote paths of temporary files of earlier tries, deleted before this file is sent.
         afresh: what an earlier try still has under way may not get into this one: where it is sent to ``path`` itself,
-            what is there is deleted before. (Whoever writes to it yet writes to a file that has no name any more.)
+            what is there is deleted right before. Who writes to it yet writes to a file that has no name any more.
         keep_part: if the transfer of a large file (`RESUMABLE`) breaks, what arrived may stay under ``temporary``.
         begun: called when the server has begun to receive a large file into ``temporary``, with whether what is there
             from now on is a part of this content that may be continued, even if neither side lives to tell. It may not

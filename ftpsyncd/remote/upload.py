@@ -194,17 +194,24 @@ class _Cycle:
         session.assure(job.path)
         # A part that will not be continued here goes with what has to go.
         left = (*job.left, *job.parts, job.temporary) if job.resume and temporary != job.temporary else job.left
-        if job.afresh and temporary == job.path:
-            left = (*left, job.path)
         if left:
             session.delete_many(left)
         if job.resume and temporary == job.temporary != job.path:
             return (yield from self._continue(job))
         yield from self._agree()
         if again is None:
-            return Outgoing(job, temporary, opened(job), time.monotonic())
-        again.file.seek(0)
-        return Outgoing(job, temporary, again.file, again.started)
+            upload = Outgoing(job, temporary, opened(job), time.monotonic())
+        else:
+            again.file.seek(0)
+            upload = Outgoing(job, temporary, again.file, again.started)
+        if job.afresh and not upload.is_hidden:
+            # Not before everything else is ready: what is there may be the published file.
+            try:
+                session.delete_many([job.path])
+            except RemoteError:
+                upload.file.close()
+                raise
+        return upload
 
     def _goes_elsewhere(self, job: PublishJob) -> bool:
         """Whether the session has to go to another directory, away from the files before."""

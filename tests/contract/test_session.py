@@ -98,6 +98,26 @@ class TestPublish:
         assert result.error is None
         assert remote.read(f"{remote.base}/f") == b"direct"
 
+    def test_what_an_earlier_try_may_still_write_to_is_out_of_the_way(self, remote, session):
+        path, others = f"{remote.base}/f", [f"{remote.base}/{n}" for n in range(2)]
+        put(session, path, b"before")
+        if remote.server is not None:
+            held = (remote.server.home / path.lstrip("/")).open("r+b")
+        again = job(path, b"the next", temporary=path, afresh=True)
+        assert [result.error for result in publish(session, job(others[0]), again, job(others[1]))] == [None] * 3
+        if remote.server is not None:
+            with held:
+                held.write(b"BEFORE, and more")
+        assert remote.read(path) == b"the next"
+        assert remote.names() == {"f", "0", "1"}
+
+    def test_what_is_published_stays_if_the_next_try_does_not_begin(self, remote, session):
+        path = f"{remote.base}/f"
+        put(session, path, b"before")
+        (result,) = publish(session, job(path, temporary=path, afresh=True, open=raiser(LocalUnreadableError("No."))))
+        assert isinstance(result.error, LocalUnreadableError)
+        assert remote.read(path) == b"before"
+
     def test_progress_is_told(self, remote, session):
         seen: list[int] = []
         publish(session, job(f"{remote.base}/f", b"x" * 600_000, progress=seen.append))
