@@ -12,8 +12,9 @@ import stat
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
+from ftpsyncd.batches import Stream, more_deletes, more_directories, more_uploads
 from ftpsyncd.core import names
 from ftpsyncd.deleting import Remover
 from ftpsyncd.errors import (
@@ -60,12 +61,8 @@ from ftpsyncd.model import (
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
 
-DELETES_AT_ONCE = 64
-DIRECTORIES_AT_ONCE = 64
 LOOK_EVERY_S = 2.0
 """While a file is sent: one that was renamed, replaced or deleted meanwhile is not sent to its end."""
-UPLOADS_AT_ONCE = 8
-"""Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
 
 
 @dataclass(slots=True)
@@ -79,16 +76,6 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     kept_bytes: int = 0
     """Of those that are sent: what an earlier try had sent, before ``started``."""
-
-
-class Stream(Protocol):
-    """Where a worker's actions come from."""
-
-    def next(self) -> Action | None:
-        """The next action, or None if there is none right now."""
-
-    def put_back(self, action: Action) -> None:
-        """Return an action that was taken too early."""
 
 
 class Publisher:
@@ -125,11 +112,11 @@ class Publisher:
                 case Upload() if self._is_plain(action):
                     yield from self._send(session, self._plain_uploads(stream, action))
                 case Upload():
-                    yield from self._upload(session, _more_uploads(stream, action))
+                    yield from self._upload(session, more_uploads(stream, action))
                 case Delete(trash=""):
-                    yield from self._remover.delete(session, _more_deletes(stream, action))
+                    yield from self._remover.delete(session, more_deletes(stream, action))
                 case MakeDir() if action.path:
-                    yield from self._make_dirs(session, _more_directories(stream, action))
+                    yield from self._make_dirs(session, more_directories(stream, action))
                 case _:
                     yield from self._one(session, action)
 
@@ -405,39 +392,6 @@ class Publisher:
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
-
-
-def _more_uploads(stream: Stream, first: Upload) -> list[Upload]:
-    """``first`` and the uploads that follow it directly in the stream."""
-    group = [first]
-    while len(group) < UPLOADS_AT_ONCE and (action := stream.next()) is not None:
-        if not isinstance(action, Upload):
-            stream.put_back(action)
-            break
-        group.append(action)
-    return group
-
-
-def _more_deletes(stream: Stream, first: Delete) -> list[Delete]:
-    """``first`` and the deletes that follow it directly in the stream."""
-    group = [first]
-    while len(group) < DELETES_AT_ONCE and (action := stream.next()) is not None:
-        if not isinstance(action, Delete) or action.trash:
-            stream.put_back(action)
-            break
-        group.append(action)
-    return group
-
-
-def _more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
-    """``first`` and the directories to be made that follow it directly in the stream; their parents exist."""
-    group = [first]
-    while len(group) < DIRECTORIES_AT_ONCE and (action := stream.next()) is not None:
-        if not isinstance(action, MakeDir) or not action.path:
-            stream.put_back(action)
-            break
-        group.append(action)
-    return group
 
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:

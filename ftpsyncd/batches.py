@@ -1,0 +1,59 @@
+"""Actions of one kind that follow one another, for the servers that are told many things in one round trip.
+
+In: the stream from which a worker draws its actions. Out: a few of them, in order; the first one of another kind goes
+back. Used by `publish`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ftpsyncd.model import Action, Delete, MakeDir, Upload
+
+DELETES_AT_ONCE = 64
+DIRECTORIES_AT_ONCE = 64
+UPLOADS_AT_ONCE = 8
+"""Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
+
+
+class Stream(Protocol):
+    """Where a worker's actions come from."""
+
+    def next(self) -> Action | None:
+        """The next action, or None if there is none right now."""
+
+    def put_back(self, action: Action) -> None:
+        """Return an action that was taken too early."""
+
+
+def more_uploads(stream: Stream, first: Upload) -> list[Upload]:
+    """``first`` and the uploads that follow it directly in the stream."""
+    group = [first]
+    while len(group) < UPLOADS_AT_ONCE and (action := stream.next()) is not None:
+        if not isinstance(action, Upload):
+            stream.put_back(action)
+            break
+        group.append(action)
+    return group
+
+
+def more_deletes(stream: Stream, first: Delete) -> list[Delete]:
+    """``first`` and the deletes that follow it directly in the stream."""
+    group = [first]
+    while len(group) < DELETES_AT_ONCE and (action := stream.next()) is not None:
+        if not isinstance(action, Delete) or action.trash:
+            stream.put_back(action)
+            break
+        group.append(action)
+    return group
+
+
+def more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
+    """``first`` and the directories to be made that follow it directly in the stream; their parents exist."""
+    group = [first]
+    while len(group) < DIRECTORIES_AT_ONCE and (action := stream.next()) is not None:
+        if not isinstance(action, MakeDir) or not action.path:
+            stream.put_back(action)
+            break
+        group.append(action)
+    return group
