@@ -24,6 +24,7 @@ class Mutation(NamedTuple):
 
 
 STORIES = "tests/model/test_stories.py"
+DIRECT = "tests/model/test_direct.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 
 
@@ -231,9 +232,25 @@ MUTATIONS = (
         "G3",
         "a part is forgotten when its file came without being sent",
         "outcomes.py",
-        "mirror.intents.end(action, sent=done.did is Did.PUBLISHED)",
+        "mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)",
         "mirror.intents.end(action)",
         f"{STORIES}::test_a_part_is_removed_when_the_file_turns_out_to_be_there_already",
+    ),
+    Mutation(
+        "G3",
+        "what came late under a final name is not looked for",
+        "intents.py",
+        "        elif exposed_late is not None:\n",
+        "        elif exposed_late is not None and not path:\n",
+        f"{DIRECT}::test_what_hung_on_a_dead_line_is_found_whenever_it_arrives[new-change0-a STOR]",
+    ),
+    Mutation(
+        "G4",
+        "what a mapping that is gone published after a try was cut off is taken for a part",
+        "leftovers.py",
+        "        and stands(ledger, mapping, path, intent) is None\n",
+        "",
+        "tests/test_leftovers.py::test_what_was_published_after_a_try_was_cut_off_is_not_left_over",
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
