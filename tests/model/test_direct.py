@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from ftpsyncd.done import PERHAPS_A_PART
 from ftpsyncd.events import EventKind
-from ftpsyncd.outcomes import PERHAPS_A_PART
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from tests.model.world import BASE, FAULTS, Op, World

@@ -231,7 +231,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a part is forgotten when its file came without being sent",
-        "outcomes.py",
+        "done.py",
         "mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)",
         "mirror.intents.end(action)",
         f"{STORIES}::test_a_part_is_removed_when_the_file_turns_out_to_be_there_already",
