@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ftpsyncd import __version__
-from ftpsyncd.core.schedule import Breaker
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.counters import Counters
 from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
 from ftpsyncd.events import Event, EventKind
@@ -111,7 +111,7 @@ class Engine:
 
     def without(self, server: str, message: str) -> None:
         """Before the start: something is known to be missing, without which a server cannot be used yet."""
-        if self.servers[server].queue.server_failed(self._clock.monotonic(), Breaker.OFFLINE, message):
+        if self.servers[server].queue.gate.failed(self._clock.monotonic(), Breaker.OFFLINE, message):
             self.emit(Event(EventKind.SERVER_OFFLINE, server=server, message=message))
 
     def stop(self, timeout_s: float = 30.0) -> None:
@@ -317,7 +317,7 @@ class Engine:
         self._remembered_at = at.now
         for server in self.servers.values():
             if server.keeper is not None:
-                server.keeper.profile.cap = server.queue.cap if server.queue.cap < server.queue.connections else 0
+                server.keeper.profile.cap = server.queue.gate.lowered_to
                 text = server.keeper.tend(at.wall_ns / 1e9)
                 if text is not None:
                     self.ledger.put_profile(server.account, text)

@@ -64,7 +64,7 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
     """What may be handed to a server's workers now, and whether to try the server that failed with it."""
     taken: list[Action] = []
     q = server.queue
-    afresh = q.is_doubtful
+    afresh = q.gate.is_doubtful
     while not ledger.overfull and (action := q.take(at.now)) is not None:
         mirror = mirrors.get(action.mapping)
         if mirror is None and isinstance(action, Sweep):
@@ -109,7 +109,7 @@ def hand(server: Server, taken: Sequence[Action], *, afresh: bool) -> None:
     """Have a server's workers do what was taken, as far as it may still start after the commit."""
     startable = [action for action in taken if _may_start(server, action)]
     if startable:
-        expected = 0 if afresh else min(server.queue.cap, server.queue.backlog()[0])
+        expected = 0 if afresh else min(server.queue.gate.cap, server.queue.backlog()[0])
         server.crew.hand(startable, afresh=afresh, expected=expected)
 
 

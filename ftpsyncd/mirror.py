@@ -434,7 +434,7 @@ class Mirror:
 
     def retry(self, path: str | None, at: Moment) -> str:
         """A person wants failed and parked paths to be tried again now."""
-        self.queue.retry_now()
+        self.queue.gate.retry_now()
         self.offers.not_renamed.clear()
         failures = self.ledger.failures
         if not path:

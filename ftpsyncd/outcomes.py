@@ -7,7 +7,8 @@ retry verdict is the error's own (`errors.Retry`); the numbers are those of docs
 from __future__ import annotations
 
 from ftpsyncd import done
-from ftpsyncd.core.schedule import Breaker, Key, Queue
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Key, Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.done import look_at_source
 from ftpsyncd.errors import (
@@ -115,7 +116,7 @@ class Outcomes:
         lost = self._lost[key] = self._lost.get(key, 0) + 1
         mirror.intents.doubt(failed.action, at)
         if isinstance(failed.error, DataUnreachableError):
-            if lost >= LOST_CONNECTIONS or mirror.queue.state is Breaker.OFFLINE:
+            if lost >= LOST_CONNECTIONS or mirror.queue.gate.state is Breaker.OFFLINE:
                 self._server_unreachable(mirror, failed.error, at)
             return True
         if lost < LOST_CONNECTIONS:
@@ -140,7 +141,7 @@ class Outcomes:
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
         """A firewall lets no data through: no file is to blame, and none would fare better."""
         message = f"{error.message} {error.remedy}"
-        if mirror.queue.server_failed(at.now, Breaker.OFFLINE, message):
+        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 
     def _server_full(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
@@ -148,7 +149,7 @@ class Outcomes:
         full.add((action.mapping, action.path))
         if len(full) > 1:
             full.clear()
-            mirror.queue.server_failed(at.now, Breaker.FULL, error.message)
+            mirror.queue.gate.failed(at.now, Breaker.FULL, error.message)
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
 
 
@@ -166,16 +167,16 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
     """
     if isinstance(outcome, Failed) and outcome.connecting:
         error = outcome.error
-        if error.retry is Retry.CAP and connections and queue.lower_cap(now):
+        if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
             return None
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
-        return EventKind.SERVER_OFFLINE if queue.server_failed(now, state, error.message) else None
+        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message) else None
     if isinstance(outcome, Failed) and not isinstance(outcome.error, RemoteError):
         return None
     if isinstance(outcome, Failed) and outcome.error.retry in {Retry.SERVER, Retry.SPACE, Retry.CAP, Retry.LOGIN}:
         return None
-    was = queue.state
-    if queue.server_answered() and was is not Breaker.UNKNOWN:
+    was = queue.gate.state
+    if queue.gate.answered() and was is not Breaker.UNKNOWN:
         return EventKind.SERVER_ONLINE
     return None
 

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ftpsyncd.core.schedule import Breaker, Queue
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
@@ -92,8 +93,8 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
         state = MappingState.HELD, hold.message
     elif changed:
         state = MappingState.HELD, changed_message(mirror.spec.name, changed)
-    elif queued and mirror.queue.state in _NOT_WORKING:
-        state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.message}"
+    elif queued and mirror.queue.gate.state in _NOT_WORKING:
+        state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.gate.message}"
     elif queued or mirror.busy_looking(at.now) or not mirror.looks.passes:
         state = MappingState.SYNCING, mirror.watcher.problem
     else:
@@ -124,10 +125,10 @@ def unreadable_message(mirror: Mirror) -> str:
 
 def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
     """One server now."""
-    state = _SERVER_STATES[queue.state]
+    state = _SERVER_STATES[queue.gate.state]
     if state is ServerState.UNKNOWN and connections:
         state = ServerState.ONLINE
-    return ServerStatus(name, state, connections, queue.message)
+    return ServerStatus(name, state, connections, queue.gate.message)
 
 
 def transfer_of(progress: Progress, now: float) -> Transfer:

@@ -243,7 +243,7 @@ class Roster:
 
     def _retry_now(self) -> None:
         for server in self._engine.servers.values():
-            server.queue.retry_now()
+            server.queue.gate.retry_now()
 
     def _retire(self, names: set[str], *, patience_s: float = RETIRE_S) -> set[str]:
         """Start nothing more of these mappings and wait for what runs; those of which something still runs."""
@@ -325,7 +325,7 @@ class Roster:
 
         remote = Account(account)
         keeper = Keeper(remote.profile, engine.ledger.profile(remote.key), time.time())
-        queue.begin_with_cap(remote.profile.cap, time.monotonic())
+        queue.gate.begin_with_cap(remote.profile.cap, time.monotonic())
         crew = Crew(
             name,
             remote,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
-from ftpsyncd.core.schedule import Breaker
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import ConfigError, LedgerLostError, UsageError
 from ftpsyncd.events import Event, EventKind
@@ -307,7 +306,7 @@ class Service:
         engine = self.engine
         waiting = [server.queue.backlog() for server in engine.servers.values()]
         files, size = (sum(counts) for counts in zip(*waiting, strict=True)) if waiting else (0, 0)
-        down = [s for s in engine.servers.values() if s.queue.state in {Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL}]
+        down = [server for server in engine.servers.values() if server.queue.gate.is_doubtful]
         unavailable = {server.name for server in down if not server.queue.in_flight}
         finished = all(m.finished(at.now) or m.spec.server in unavailable for m in engine.mirrors.values())
         paused = [(m.spec.name, m.queue.load(m.spec.name).waiting) for m in engine.mirrors.values() if m.paused]
@@ -326,7 +325,7 @@ class Service:
             finished,
             bool(unavailable),
             tuple(
-                [f"{server.name}: {server.queue.message}" for server in down]
+                [f"{server.name}: {server.queue.gate.message}" for server in down]
                 + [f"{name}: {paused_message(name, waiting)}" for name, waiting in paused]
                 + [f"{name}: {later_message(waiting)}" for name, waiting in later if waiting]
                 # No ledger has them, so that `status` would not tell after the end.

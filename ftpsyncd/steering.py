@@ -256,8 +256,8 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     # A leftover that is going to be swept says nothing about the file itself.
     if action is not None and not isinstance(action, Sweep):
         sentence = f"waits in the queue of {mirror.spec.server} ({action.why})"
-        if queue.message:
-            sentence += f": {queue.message}"
+        if queue.gate.message:
+            sentence += f": {queue.gate.message}"
         sentence += paused
         return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
     if since is not None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.core.schedule import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, Breaker, Queue
+from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, Breaker
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import (
     ConfigError,
     DataUnreachableError,
@@ -109,9 +110,9 @@ def test_what_is_no_fault_of_the_file_counts_as_its_own_only_if_it_stays_so(retr
 def queue_in(state: Breaker) -> Queue:
     queue = Queue(4, jitter=0.5)
     if state is Breaker.CLOSED:
-        queue.server_answered()
+        queue.gate.answered()
     elif state is not Breaker.UNKNOWN:
-        queue.server_failed(NOW - 1000, state, "before")
+        queue.gate.failed(NOW - 1000, state, "before")
     return queue
 
 
@@ -156,7 +157,7 @@ VERDICTS: dict[str, tuple[Breaker, Outcome, Breaker, EventKind | None]] = {
 def test_verdict_on_the_server(before: Breaker, outcome: Outcome, after: Breaker, news: EventKind | None):
     queue = queue_in(before)
     assert apply_to_server(queue, outcome, 2, NOW) is news
-    assert queue.state is after
+    assert queue.gate.state is after
 
 
 @pytest.mark.parametrize(
@@ -166,20 +167,20 @@ def test_a_server_that_cannot_be_reached_is_left_alone(error: FtpsyncdError, pau
     queue = queue_in(Breaker.CLOSED)
     apply_to_server(queue, failed(error, connecting=True), 0, NOW)
     assert queue.next_due(NOW) == NOW + pause_s
-    assert queue.message == error.message
+    assert queue.gate.message == error.message
 
 
 def test_too_many_connections_lower_the_cap_while_others_are_open():
     queue = queue_in(Breaker.CLOSED)
     assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 3, NOW) is None
-    assert queue.cap == 3
-    assert queue.state is Breaker.CLOSED
+    assert queue.gate.cap == 3
+    assert queue.gate.state is Breaker.CLOSED
 
 
 def test_too_many_connections_at_the_very_first_one_is_an_outage():
     queue = queue_in(Breaker.CLOSED)
     assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 0, NOW) is OFFLINE
-    assert queue.cap == 4
+    assert queue.gate.cap == 4
 
 
 def test_too_many_connections_at_a_cap_of_one_is_an_outage():
@@ -517,9 +518,9 @@ def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(st
     queue = story.mirror.queue
     for _ in range(LOST_CONNECTIONS - 1):
         assert story.apply(failed(UNREACHABLE))
-    assert queue.state is not Breaker.OFFLINE
+    assert queue.gate.state is not Breaker.OFFLINE
     assert story.apply(failed(UNREACHABLE))
-    assert (queue.state, queue.message) == (Breaker.OFFLINE, "Time-out. Open the ports.")
+    assert (queue.gate.state, queue.gate.message) == (Breaker.OFFLINE, "Time-out. Open the ports.")
     for _ in range(20):
         assert story.apply(failed(UNREACHABLE)), "one try after each pause"
     assert story.told() == [EventKind.SERVER_OFFLINE]
@@ -528,7 +529,7 @@ def test_where_no_data_gets_through_the_server_pauses_and_no_file_is_at_fault(st
 
 def test_while_the_server_is_away_one_try_without_data_is_enough(story: Story):
     queue = story.mirror.queue
-    queue.server_failed(NOW, Breaker.OFFLINE, "down")
+    queue.gate.failed(NOW, Breaker.OFFLINE, "down")
     later = queue.next_due(NOW)
     assert later is not None
     assert story.apply(failed(UNREACHABLE), now=later)
@@ -682,14 +683,14 @@ def other_file(path: str = "b", mapping: str = M) -> Upload:
 def test_one_file_without_space_waits_and_the_server_goes_on(story: Story):
     for _ in range(3):
         assert not story.apply(failed(FULL))
-    assert story.queue.state is Breaker.CLOSED
+    assert story.queue.gate.state is Breaker.CLOSED
     assert story.mirror.dirty.next_due() == NOW + SPACE_RETRY_S
 
 
 def test_a_second_file_without_space_pauses_the_server(story: Story):
     story.apply(failed(FULL))
     story.apply(Failed(other_file(), FULL))
-    assert story.queue.state is Breaker.FULL
+    assert story.queue.gate.state is Breaker.FULL
     assert story.queue.next_due(NOW) == NOW + FULL_PAUSE_S
     assert EventKind.SERVER_OFFLINE in story.told()
 
@@ -698,7 +699,7 @@ def test_a_file_that_found_space_since_does_not_count(story: Story):
     story.apply(failed(FULL))
     story.apply(DONE)
     story.apply(Failed(other_file(), FULL))
-    assert story.queue.state is Breaker.CLOSED
+    assert story.queue.gate.state is Breaker.CLOSED
 
 
 def test_files_of_the_same_name_in_two_mappings_are_two_files(story: Story):
@@ -706,7 +707,7 @@ def test_files_of_the_same_name_in_two_mappings_are_two_files(story: Story):
     shop.outcomes = story.outcomes
     story.apply(Failed(other_file("a"), FULL))
     shop.apply(Failed(other_file("a", "shop"), FULL))
-    assert story.queue.state is Breaker.FULL
+    assert story.queue.gate.state is Breaker.FULL
 
 
 def _any_failure() -> Failure:

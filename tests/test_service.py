@@ -435,7 +435,7 @@ def test_a_start_whose_only_password_is_on_a_disk_that_does_not_answer_waits_for
             assert "its disk has not answered for 0.2 s" in shown.message
             (tmp_path / "in/a.jpg").write_bytes(b"a")
             answers.set()
-            one.engine.ask(lambda _at: one.engine.servers["web"].queue.retry_now())
+            one.engine.ask(lambda _at: one.engine.servers["web"].queue.gate.retry_now())
             until((server.home / "m/a.jpg").exists, "it is published", 30)
         finally:
             answers.set()

@@ -1,4 +1,4 @@
-"""What is done next at one server: a queue keyed by path, lanes, a connection cap and a circuit breaker. Pure.
+"""What is done next at one server: a queue keyed by path, with lanes, behind the server's `gate`. Pure.
 
 - Latest wins: a new action for a path replaces the one that waits; one that is being performed is not disturbed, its
   successor waits for it.
@@ -16,22 +16,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from enum import Enum
 from types import UnionType
 from typing import NamedTuple
 
 from ftpsyncd.core.below import Below
+from ftpsyncd.core.gate import Gate
 from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
 
 Key = tuple[str, str]
 """(mapping, path)"""
 
-FIRST_PAUSE_S = 15.0
-PAUSE_FACTOR = 1.5
-LONGEST_PAUSE_S = 300.0
-LOGIN_PAUSE_S = 900.0
-FULL_PAUSE_S = 300.0
-CAP_GROWS_AFTER_S = 300.0
 LARGE_BYTES = 16 << 20
 SMALL_BYTES = 256 << 10
 
@@ -41,16 +35,6 @@ _MOVES = (Rename, RenameDir)
 _REMOVALS = (RemoveDir, RenameDir, Delete)
 _STRUCTURAL = (MakeDir, *_REMOVALS)
 _ADDITIONS = (Upload, MakeDir, Probe)
-
-
-class Breaker(Enum):
-    """Whether the server is believed to work."""
-
-    UNKNOWN = "unknown"
-    CLOSED = "closed"
-    OFFLINE = "offline"
-    REFUSED = "refused"
-    FULL = "full"
 
 
 class Load(NamedTuple):
@@ -89,16 +73,9 @@ class Queue:
     """
 
     def __init__(self, connections: int, *, jitter: float = 0.0) -> None:
-        self.connections = connections
-        self.cap = connections
-        self.state = Breaker.UNKNOWN
-        self.message = ""
+        self.gate = Gate(connections, jitter=jitter)
         self.only_additions = False
         """Start nothing but what adds to the server: uploads and directories."""
-        self._jitter = jitter
-        self._pause_s = 0.0
-        self._open_until = 0.0
-        self._cap_grows_at: float | None = None
         self._waiting: dict[Key, Action] = {}
         # Every waiting key is in its mapping's turn or parked behind what it waits for (where stale ones may stay).
         self._turns: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
@@ -120,7 +97,7 @@ class Queue:
         self._bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Queue waiting={len(self._waiting)} running={self._in_flight} cap={self.cap} {self.state.value}>"
+        return f"<Queue waiting={len(self._waiting)} running={self._in_flight} {self.gate!r}>"
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,11 +105,6 @@ class Queue:
     def idle(self) -> bool:
         """Nothing runs, and nothing waits but what is of suspended mappings."""
         return not self._in_flight and len(self._waiting) == sum(self.load(name).waiting for name in self._suspended)
-
-    @property
-    def is_doubtful(self) -> bool:
-        """The server failed when it was last tried."""
-        return self.state is not Breaker.CLOSED and self.state is not Breaker.UNKNOWN
 
     @property
     def in_flight(self) -> int:
@@ -247,10 +219,8 @@ class Queue:
 
     def take(self, now: float) -> Action | None:
         """The next action to perform, or None if nothing can start now."""
-        if self._cap_grows_at is not None and now >= self._cap_grows_at:
-            self.cap = min(self.connections, self.cap + 1)
-            self._cap_grows_at = now + CAP_GROWS_AFTER_S if self.cap < self.connections else None
-        if self.is_doubtful and (now < self._open_until or self._in_flight):
+        self.gate.grow(now)
+        if not self.gate.lets_through(now, self._in_flight):
             return None
         for mapping in list(self._turns):
             self._turns.move_to_end(mapping)
@@ -288,9 +258,9 @@ class Queue:
         return action
 
     def _room_for(self, action: Action) -> bool:
-        if _is_large(action) and self._large >= max(1, self.cap - 1):
+        if _is_large(action) and self._large >= max(1, self.gate.cap - 1):
             return False
-        return self._units + units_of(action) <= self.cap * _UNITS_PER_CONNECTION
+        return self._units + units_of(action) <= self.gate.cap * _UNITS_PER_CONNECTION
 
     def _blocker(self, key: Key, action: Action) -> Key | None:
         """A key whose end has to be awaited before this action may start."""
@@ -357,57 +327,13 @@ class Queue:
         for own in keys:
             self._wake(own)
 
-    def server_answered(self) -> bool:
-        """An action was answered by the server; True if it was not believed to work before."""
-        news = self.state is not Breaker.CLOSED
-        self.state, self.message, self._pause_s = Breaker.CLOSED, "", 0.0
-        return news
-
-    def server_failed(self, now: float, state: Breaker, message: str) -> bool:
-        """The server failed as a whole; True if that is news (another state than before)."""
-        news = self.state is not state
-        # Whatever else fails during a pause belongs to the same failure.
-        if news or self._open_until <= now:
-            self._open_until = now + self._next_pause_s(state)
-        self.state, self.message = state, message
-        return news
-
-    def _next_pause_s(self, state: Breaker) -> float:
-        if state is not Breaker.OFFLINE:
-            return LOGIN_PAUSE_S if state is Breaker.REFUSED else FULL_PAUSE_S
-        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
-        return self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
-
-    def retry_now(self) -> None:
-        """A person says that the server may be tried again at once."""
-        self._open_until, self._pause_s = 0.0, 0.0
-
-    def lower_cap(self, now: float) -> bool:
-        """The server allows no further connection; False if it allows not even one."""
-        if self.cap <= 1:
-            return False
-        self.cap -= 1
-        self._cap_grows_at = now + CAP_GROWS_AFTER_S
-        return True
-
-    def begin_with_cap(self, cap: int, now: float) -> None:
-        """The server allowed no more connections in an earlier run; that may have changed, so the cap grows back."""
-        if 0 < cap < self.cap:
-            self.cap = cap
-            self._cap_grows_at = now + CAP_GROWS_AFTER_S
-
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
-        dues = []
-        if self.is_doubtful and not self._in_flight:
-            dues.append(max(now, self._open_until))
-        if self._cap_grows_at is not None and self._waiting:
-            dues.append(self._cap_grows_at)
-        return min(dues, default=None)
+        return self.gate.next_due(now, in_flight=self._in_flight, waiting=bool(self._waiting))
 
     def wants_probe(self, now: float) -> bool:
         """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""
-        return self.is_doubtful and now >= self._open_until and not self._in_flight
+        return self.gate.may_try(now, self._in_flight)
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""

@@ -85,7 +85,7 @@ def test_a_running_daemon_is_told_uses_it_and_keeps_it(ftpsyncd, config, server)
         assert "running ftpsyncd" in document["message"]
         assert (profile.resuming, profile.renames) == (Resuming.REST, True)
         assert profile.overlapping is False
-        assert service.engine.servers["web"].queue.cap == load(config).servers["web"].connections
+        assert service.engine.servers["web"].queue.gate.cap == load(config).servers["web"].connections
     finally:
         service.stop()
     assert stored(config, server)["learned"]["resuming"] == "REST"
@@ -132,7 +132,7 @@ def test_a_cap_that_was_learned_is_where_the_daemon_begins(ftpsyncd, tmp_path):
         service = Service(load(config), one_pass=True)
         service.start()
         try:
-            assert service.engine.servers["web"].queue.cap == 2
+            assert service.engine.servers["web"].queue.gate.cap == 2
         finally:
             service.stop()
 

@@ -7,16 +7,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ftpsyncd.core.schedule import (
+from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
     FIRST_PAUSE_S,
     FULL_PAUSE_S,
-    LARGE_BYTES,
     LOGIN_PAUSE_S,
     LONGEST_PAUSE_S,
     PAUSE_FACTOR,
-    SMALL_BYTES,
     Breaker,
+)
+from ftpsyncd.core.schedule import (
+    LARGE_BYTES,
+    SMALL_BYTES,
     Key,
     Load,
     Queue,
@@ -66,7 +68,7 @@ def sweep(path: str) -> Sweep:
 def queue_of(*actions: Action, connections: int = 4, jitter: float = 0.5) -> Queue:
     """A queue of a server that answers."""
     queue = Queue(connections, jitter=jitter)
-    queue.server_answered()
+    queue.gate.answered()
     for action in actions:
         queue.offer(action)
     return queue
@@ -459,7 +461,7 @@ def test_a_probe_is_not_queued_again():
 
 
 def failing(queue: Queue, now: float, state: Breaker = Breaker.OFFLINE) -> bool:
-    return queue.server_failed(now, state, "Connection refused.")
+    return queue.gate.failed(now, state, "Connection refused.")
 
 
 def pause_of(queue: Queue, now: float) -> float:
@@ -471,8 +473,8 @@ def pause_of(queue: Queue, now: float) -> float:
 def test_a_server_that_fails_is_left_alone_and_keeps_its_queue():
     queue = queue_of(upload("a"), upload("b"))
     assert failing(queue, NOW)
-    assert queue.state is Breaker.OFFLINE
-    assert queue.message == "Connection refused."
+    assert queue.gate.state is Breaker.OFFLINE
+    assert queue.gate.message == "Connection refused."
     assert taken(queue, NOW + FIRST_PAUSE_S - 0.1) == []
     assert not queue.wants_probe(NOW + FIRST_PAUSE_S - 0.1)
     assert queue.load(M) == Load(waiting=2)
@@ -491,12 +493,12 @@ def test_an_answer_opens_the_queue_again():
     queue = queue_of(upload("a"), upload("b"))
     failing(queue, NOW)
     (tried,) = taken(queue, NOW + 20)
-    assert queue.server_answered()
+    assert queue.gate.answered()
     queue.finish(tried)
-    assert queue.state is Breaker.CLOSED
-    assert queue.message == ""
+    assert queue.gate.state is Breaker.CLOSED
+    assert queue.gate.message == ""
     assert taken(queue, NOW + 20) == [upload("b")]
-    assert not queue.server_answered(), "no news"
+    assert not queue.gate.answered(), "no news"
 
 
 def test_a_probe_asks_where_nothing_waits():
@@ -511,7 +513,7 @@ def test_a_probe_asks_where_nothing_waits():
     queue.offer(upload("a"))
     assert queue.take(later) is None
     queue.finish(PROBE)
-    queue.server_answered()
+    queue.gate.answered()
     assert queue.take(later) == upload("a")
 
 
@@ -570,7 +572,7 @@ def test_failing_is_news_once():
 def test_an_answer_makes_the_next_pause_short_again():
     queue = queue_of()
     fail_again_and_again(queue, 6)
-    queue.server_answered()
+    queue.gate.answered()
     failing(queue, NOW + 10_000)
     assert pause_of(queue, NOW + 10_000) == FIRST_PAUSE_S
 
@@ -579,7 +581,7 @@ def test_an_answer_makes_the_next_pause_short_again():
 def test_a_refused_login_and_a_full_server_have_their_own_pauses(state: Breaker, pause: float):
     queue = queue_of(upload("a"))
     failing(queue, NOW, state)
-    assert queue.state is state
+    assert queue.gate.state is state
     assert pause_of(queue, NOW) == pause
     assert taken(queue, NOW + pause - 1) == []
     assert taken(queue, NOW + pause) == [upload("a")]
@@ -588,7 +590,7 @@ def test_a_refused_login_and_a_full_server_have_their_own_pauses(state: Breaker,
 def test_a_person_can_end_the_pause():
     queue = queue_of(upload("a"))
     failing(queue, NOW, Breaker.REFUSED)
-    queue.retry_now()
+    queue.gate.retry_now()
     assert queue.next_due(NOW) == NOW
     assert taken(queue, NOW) == [upload("a")]
 
@@ -597,7 +599,7 @@ def test_a_server_that_was_never_tried_is_tried_with_all():
     queue = Queue(2)
     queue.offer(upload("a"))
     queue.offer(upload("b"))
-    assert queue.state is Breaker.UNKNOWN
+    assert queue.gate.state is Breaker.UNKNOWN
     assert len(taken(queue)) == 2
 
 
@@ -606,39 +608,39 @@ def test_a_server_that_was_never_tried_is_tried_with_all():
 
 def test_the_cap_falls_and_grows_back_one_by_one():
     queue = queue_of(*(upload(f"a{n}", SMALL_BYTES) for n in range(99)), connections=4)
-    assert queue.lower_cap(NOW)
-    assert queue.lower_cap(NOW)
-    assert queue.cap == 2
+    assert queue.gate.lower_cap(NOW)
+    assert queue.gate.lower_cap(NOW)
+    assert (queue.gate.cap, queue.gate.lowered_to) == (2, 2)
     assert len(taken(queue, NOW)) == 4
     assert queue.next_due(NOW) == NOW + CAP_GROWS_AFTER_S
     assert taken(queue, NOW + CAP_GROWS_AFTER_S - 1) == []
     assert len(taken(queue, NOW + CAP_GROWS_AFTER_S)) == 2
-    assert queue.cap == 3
+    assert queue.gate.cap == 3
     assert len(taken(queue, NOW + 2 * CAP_GROWS_AFTER_S)) == 2
-    assert queue.cap == 4
+    assert (queue.gate.cap, queue.gate.lowered_to) == (4, 0)
     assert queue.next_due(NOW + 2 * CAP_GROWS_AFTER_S) is None
 
 
 def test_the_cap_does_not_fall_below_one():
     queue = queue_of(connections=2)
-    assert queue.lower_cap(NOW)
-    assert not queue.lower_cap(NOW)
-    assert queue.cap == 1
+    assert queue.gate.lower_cap(NOW)
+    assert not queue.gate.lower_cap(NOW)
+    assert queue.gate.cap == 1
 
 
 def test_a_cap_lowered_again_waits_again():
     queue = queue_of(upload("a"), connections=4)
-    queue.lower_cap(NOW)
-    queue.lower_cap(NOW + 200)
+    queue.gate.lower_cap(NOW)
+    queue.gate.lower_cap(NOW + 200)
     queue.take(NOW + 301)
-    assert queue.cap == 2
+    assert queue.gate.cap == 2
     queue.take(NOW + 500)
-    assert queue.cap == 3
+    assert queue.gate.cap == 3
 
 
 def test_with_nothing_to_do_nobody_wakes_for_the_cap():
     queue = queue_of(connections=4)
-    queue.lower_cap(NOW)
+    queue.gate.lower_cap(NOW)
     assert queue.next_due(NOW) is None
 
 
@@ -773,24 +775,24 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(data=st.data(), state=st.sampled_from([Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL]))
     def fail(self, data: st.DataObject, state: Breaker) -> None:
-        self.queue.server_failed(self.now, state, "it failed")
+        self.queue.gate.failed(self.now, state, "it failed")
         self._finish(data.draw(st.integers(0, len(self.running) - 1)), requeue=True)
 
     @precondition(lambda self: self.running)
     @rule()
     def answer(self) -> None:
-        self.queue.server_answered()
+        self.queue.gate.answered()
         self._finish(0, requeue=False)
 
     @rule()
     def lower_cap(self) -> None:
-        before = self.queue.cap
-        assert self.queue.lower_cap(self.now) == (before > 1)
-        assert self.queue.cap == max(1, before - 1)
+        before = self.queue.gate.cap
+        assert self.queue.gate.lower_cap(self.now) == (before > 1)
+        assert self.queue.gate.cap == max(1, before - 1)
 
     @rule()
     def retry_now(self) -> None:
-        self.queue.retry_now()
+        self.queue.gate.retry_now()
 
     @rule(seconds=st.sampled_from([0.1, 10.0, 400.0]))
     def wait(self, seconds: float) -> None:
@@ -816,7 +818,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert not any(self._below(b, key) for b in theirs), f"{action} does not wait for {waiting}"
             elif isinstance(waiting, MakeDir):
                 assert not self._below(key, (waiting.mapping, waiting.path)), f"{action} does not wait for {waiting}"
-        if self.queue.state not in {Breaker.CLOSED, Breaker.UNKNOWN}:
+        if self.queue.gate.state not in {Breaker.CLOSED, Breaker.UNKNOWN}:
             assert not self.running, "only one is let through"
         self.running.append(action)
 
@@ -858,7 +860,7 @@ class QueueMachine(RuleBasedStateMachine):
         """The server works, nothing new comes: everything is taken, and nothing remains."""
         for mapping in (M, OTHER):
             self.resume(mapping)
-        self.queue.server_answered()
+        self.queue.gate.answered()
         for _ in range(1 + len(self.queued) + len(self.running)):
             self.take_all()
             while self.running:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.core.schedule import FIRST_PAUSE_S, PAUSE_FACTOR
+from ftpsyncd.core.gate import FIRST_PAUSE_S, PAUSE_FACTOR
 from tests.e2e.site import Site, site
 from tests.figures import Figures
 from tests.servers import Server, running

@@ -413,7 +413,7 @@ MUTATIONS = (
         "one dead server stops all",
         "engine.py",
         "        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in servers]\n",
-        "        dead = any(server.queue.state is Breaker.OFFLINE for server in servers)\n"
+        "        dead = any(server.queue.gate.state is Breaker.OFFLINE for server in servers)\n"
         "        mirrors = {} if dead else self.mirrors\n"
         "        handed = [(server, take(server, mirrors, self.ledger, at)) for server in servers]\n",
         "tests/e2e/test_isolation.py::test_a_dead_server_does_not_delay_a_live_one",
@@ -430,8 +430,8 @@ MUTATIONS = (
         "G5",
         "large files take every connection",
         "core/schedule.py",
-        "if _is_large(action) and self._large >= max(1, self.cap - 1):",
-        "if _is_large(action) and self._large > self.cap:",
+        "if _is_large(action) and self._large >= max(1, self.gate.cap - 1):",
+        "if _is_large(action) and self._large > self.gate.cap:",
         "tests/core/test_schedule.py::test_large_files_leave_one_connection_to_small_ones",
     ),
     Mutation(
@@ -446,7 +446,7 @@ MUTATIONS = (
     Mutation(
         "G6",
         "the pause between tries of a dead server does not grow",
-        "core/schedule.py",
+        "core/gate.py",
         "self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S",
         "self._pause_s = FIRST_PAUSE_S",
         "tests/core/test_schedule.py::test_the_pause_grows_to_its_limit",
@@ -514,7 +514,7 @@ MUTATIONS = (
         "G8",
         "`why` does not say that the server is down",
         "steering.py",
-        "        if queue.message:\n",
+        "        if queue.gate.message:\n",
         "        if not queue:\n",
         f"{STORIES}::test_for_every_delay_there_is_a_sentence",
     ),

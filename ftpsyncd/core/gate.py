@@ -1,0 +1,128 @@
+"""Whether anything is started at one server now, and over how many connections: a circuit breaker and a cap. Pure.
+
+When the server fails, nothing is started for a while; then one action is let through, and what becomes of it decides.
+A server that allows no further connection lowers the cap, which grows back in time.
+
+Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+FIRST_PAUSE_S = 15.0
+PAUSE_FACTOR = 1.5
+LONGEST_PAUSE_S = 300.0
+LOGIN_PAUSE_S = 900.0
+FULL_PAUSE_S = 300.0
+CAP_GROWS_AFTER_S = 300.0
+
+
+class Breaker(Enum):
+    """Whether the server is believed to work."""
+
+    UNKNOWN = "unknown"
+    CLOSED = "closed"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    FULL = "full"
+
+
+class Gate:
+    """Before one server.
+
+    Args:
+        connections: the configured upper bound of connections.
+        jitter: a number in 0..1 for each pause, so that many servers do not come back in step.
+    """
+
+    def __init__(self, connections: int, *, jitter: float = 0.0) -> None:
+        self.connections = connections
+        self.cap = connections
+        self.state = Breaker.UNKNOWN
+        self.message = ""
+        self._jitter = jitter
+        self._pause_s = 0.0
+        self._open_until = 0.0
+        self._cap_grows_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Gate {self.state.value} cap={self.cap}>"
+
+    @property
+    def is_doubtful(self) -> bool:
+        """The server failed when it was last tried."""
+        return self.state is not Breaker.CLOSED and self.state is not Breaker.UNKNOWN
+
+    def lets_through(self, now: float, in_flight: int) -> bool:
+        """Whether an action may start; of a server that failed one at a time, after a pause."""
+        return not self.is_doubtful or self.may_try(now, in_flight)
+
+    def may_try(self, now: float, in_flight: int) -> bool:
+        """Whether the server failed, the pause after that is over, and nothing is under way that will tell more."""
+        return self.is_doubtful and now >= self._open_until and not in_flight
+
+    def answered(self) -> bool:
+        """An action was answered by the server; True if it was not believed to work before."""
+        news = self.state is not Breaker.CLOSED
+        self.state, self.message, self._pause_s = Breaker.CLOSED, "", 0.0
+        return news
+
+    def failed(self, now: float, state: Breaker, message: str) -> bool:
+        """The server failed as a whole; True if that is news (another state than before)."""
+        news = self.state is not state
+        # Whatever else fails during a pause belongs to the same failure.
+        if news or self._open_until <= now:
+            self._open_until = now + self._next_pause_s(state)
+        self.state, self.message = state, message
+        return news
+
+    def _next_pause_s(self, state: Breaker) -> float:
+        if state is not Breaker.OFFLINE:
+            return LOGIN_PAUSE_S if state is Breaker.REFUSED else FULL_PAUSE_S
+        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * PAUSE_FACTOR) if self._pause_s else FIRST_PAUSE_S
+        return self._pause_s * (1 + 0.2 * (self._jitter - 0.5))
+
+    def retry_now(self) -> None:
+        """A person says that the server may be tried again at once."""
+        self._open_until, self._pause_s = 0.0, 0.0
+
+    def lower_cap(self, now: float) -> bool:
+        """The server allows no further connection; False if it allows not even one."""
+        if self.cap <= 1:
+            return False
+        self.cap -= 1
+        self._cap_grows_at = now + CAP_GROWS_AFTER_S
+        return True
+
+    def begin_with_cap(self, cap: int, now: float) -> None:
+        """The server allowed no more connections in an earlier run; that may have changed, so the cap grows back."""
+        if 0 < cap < self.cap:
+            self.cap = cap
+            self._cap_grows_at = now + CAP_GROWS_AFTER_S
+
+    @property
+    def lowered_to(self) -> int:
+        """So few connections are allowed at the moment; 0: as many as are configured."""
+        return self.cap if self.cap < self.connections else 0
+
+    def grow(self, now: float) -> None:
+        """Let the cap be as high as it may be by now."""
+        if self._cap_grows_at is not None and now >= self._cap_grows_at:
+            self.cap = min(self.connections, self.cap + 1)
+            self._cap_grows_at = now + CAP_GROWS_AFTER_S if self.cap < self.connections else None
+
+    def next_due(self, now: float, *, in_flight: int, waiting: bool) -> float | None:
+        """When more may be started although nothing else happens; None if only events can help.
+
+        Args:
+            now: monotonic seconds.
+            in_flight: actions handed out and not finished.
+            waiting: whether there are others.
+        """
+        dues = []
+        if self.is_doubtful and not in_flight:
+            dues.append(max(now, self._open_until))
+        if self._cap_grows_at is not None and waiting:
+            dues.append(self._cap_grows_at)
+        return min(dues, default=None)
