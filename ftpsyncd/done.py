@@ -30,7 +30,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.removals import Moment
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import PublishMode
 
 _KIND_OF = {

@@ -26,8 +26,8 @@ from ftpsyncd.mailbox import Mailbox, Message
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Failed, Listing, Outcome, Upload
 from ftpsyncd.outcomes import Outcomes, apply_to_server
-from ftpsyncd.removals import Clock, Moment
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.site import Clock, Moment
 from ftpsyncd.status import DaemonStatus, Status
 from ftpsyncd.threads import begin
 from ftpsyncd.together import Together

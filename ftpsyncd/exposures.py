@@ -14,7 +14,7 @@ from __future__ import annotations
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, Rename, Upload
 from ftpsyncd.openintents import OpenIntents
-from ftpsyncd.removals import Moment, Site
+from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import PublishMode
 
 PRINTS_KEPT = 7

@@ -17,7 +17,7 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.keeping import Keeper
-from ftpsyncd.removals import Moment
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import PublishMode
 
 BUSY_ACTIONS = 16

@@ -31,7 +31,7 @@ from ftpsyncd.model import (
     remote_join,
 )
 from ftpsyncd.openintents import OpenIntents, is_rename
-from ftpsyncd.removals import Moment, Site
+from ftpsyncd.site import Moment, Site
 
 PARTS_KEPT = 16
 """Names under which a part may lie: one more for each try that was cut off before the server received anything."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ftpsyncd.core.settle import Work
 from ftpsyncd.model import Listing
-from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 
 LOOKS_AT_ONCE = 4
 """Requests to the disk under way."""

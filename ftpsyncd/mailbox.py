@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import TypeVar
 
-from ftpsyncd.removals import Moment
+from ftpsyncd.site import Moment
 
 TURN_MESSAGES = 512
 """Messages handled before the engine hands out work and commits."""

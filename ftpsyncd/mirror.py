@@ -41,7 +41,8 @@ from ftpsyncd.model import (
 from ftpsyncd.offers import Offers
 from ftpsyncd.othercases import OtherCases
 from ftpsyncd.othernames import OtherNames
-from ftpsyncd.removals import QUEUE_ROOM, Moment, Removals, Site
+from ftpsyncd.removals import Removals
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.takeovers import Takeovers
 from ftpsyncd.unreadable import Unreadable

@@ -26,7 +26,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 
 
 class Offers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ftpsyncd.model import Intent, Kind
-from ftpsyncd.removals import Site
+from ftpsyncd.site import Site
 
 LATE_S = 60.0
 """A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.

@@ -12,7 +12,7 @@ from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.names import folded
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import Kind, basename, join, parent
-from ftpsyncd.removals import Moment, Site
+from ftpsyncd.site import Moment, Site
 
 
 class OtherCases:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from ftpsyncd.core.settle import Sighting
 from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Rename, Row, Upload
-from ftpsyncd.removals import Moment, Site
+from ftpsyncd.site import Moment, Site
 
 
 class OtherNames:

@@ -36,7 +36,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.quoting import quote
-from ftpsyncd.removals import Moment
+from ftpsyncd.site import Moment
 
 QUICK_TRIES = 5
 HOURLY_TRIES = 24

@@ -34,7 +34,7 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Kind, Listing, Outcome, Upload, basename
 from ftpsyncd.publish import Progress, Publisher
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
-from ftpsyncd.removals import Clock
+from ftpsyncd.site import Clock
 from ftpsyncd.specs import MappingSpec, ServerSpec
 from ftpsyncd.waits import RESTLESS_S
 

@@ -9,90 +9,22 @@ within ``max_deletes``; the worker looks once more before it acts.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.plan import Swapped, retry_in_s, swapped_directory
-from ftpsyncd.core.schedule import Queue
-from ftpsyncd.core.settle import Dirty
-from ftpsyncd.events import Event, EventKind
-from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.events import EventKind
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
 from ftpsyncd.places import Places
-from ftpsyncd.specs import DeletePolicy, MappingSpec
-
-QUEUE_ROOM = 1000
-"""No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
-
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.specs import DeletePolicy
 
 NAMES_SHOWN = 5
 """Of what is held, in the message about it."""
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
-
-
-class Clock(NamedTuple):
-    """Where the engine asks for the time."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    """Seconds."""
-    wall_ns: Callable[[], int] = time.time_ns
-
-
-class Moment(NamedTuple):
-    """The clocks at one turn of the engine."""
-
-    now: float
-    """Monotonic seconds."""
-    wall_ns: int
-    wall_trusted: bool = True
-    """False for a while after the wall clock was stepped."""
-
-
-class Site(NamedTuple):
-    """What the parts of one mapping share."""
-
-    spec: MappingSpec
-    id: int
-    """Of the mapping in the ledger."""
-    ledger: Ledger
-    queue: Queue
-    folder: Folder
-    dirty: Dirty
-    emit: Callable[[Event], None]
-    today: Callable[[], str]
-    """The date under which ``deletes: trash`` files things."""
-    one_pass: bool = False
-    """A `sync` that ends: files that are not ready are reported, not awaited."""
-
-    def tell(
-        self,
-        kind: EventKind,
-        path: str = "",
-        message: str = "",
-        *,
-        at_ns: int = 0,
-        again: bool | None = None,
-        **more: object,
-    ) -> None:
-        """Tell the log, and the history where it is something for it, about something in this mapping.
-
-        Args:
-            kind: what happened.
-            path: to what; empty: to the mapping.
-            message: one sentence.
-            at_ns: wall clock; now if 0.
-            again: see `history.History.record`.
-            more: further fields of the event.
-        """
-        event = Event(kind, self.spec.name, path, self.spec.server, message, **more)  # type: ignore[arg-type]
-        self.ledger.history.record(self.id, event, at_ns or time.time_ns(), again=again)
-        self.emit(event)
 
 
 class Removals:

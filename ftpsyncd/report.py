@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     # `survey` does without what a daemon consists of.
     from ftpsyncd.mirror import Mirror
     from ftpsyncd.publish import Progress
-    from ftpsyncd.removals import Moment
+    from ftpsyncd.site import Moment
 
 PROBLEMS_SHOWN = 100
 

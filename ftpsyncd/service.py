@@ -22,9 +22,9 @@ from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
 from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.recovery import Checkup, open_for_work
-from ftpsyncd.removals import Moment
 from ftpsyncd.report import changed_message, unreadable_message
 from ftpsyncd.roster import Roster
+from ftpsyncd.site import Moment
 from ftpsyncd.status import MappingState, Status
 from ftpsyncd.together import Together
 

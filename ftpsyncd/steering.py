@@ -23,7 +23,7 @@ from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir
 from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.reasons import Known, failed_lately, known_of, unmanaged
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
-from ftpsyncd.removals import Moment
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
 from ftpsyncd.survey import history, in_another_mapping, in_no_mapping, locate, unknown_mapping

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ftpsyncd.exposures import stands
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import Action, Delete, Did, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
-from ftpsyncd.removals import Site
+from ftpsyncd.site import Site
 
 _CHANGED = frozenset({Did.PUBLISHED, Did.RENAMED, Did.DELETED, Did.TRASHED, Did.REMOVED})
 

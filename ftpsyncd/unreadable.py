@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.model import Kind, Listing, basename, join, parent
-from ftpsyncd.removals import QUEUE_ROOM, Moment, Site
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 
 FIRST_AGAIN_S = 1.0
 LONGEST_AGAIN_S = 300.0

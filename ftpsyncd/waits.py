@@ -16,7 +16,7 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
 from ftpsyncd.model import Failure, Fingerprint
-from ftpsyncd.removals import Moment, Site
+from ftpsyncd.site import Moment, Site
 
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""

@@ -23,7 +23,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, HoldKind, Rename, RenameDir, Upload
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.receipts import HistoryQuery
-from ftpsyncd.removals import Clock, Moment
+from ftpsyncd.site import Clock, Moment
 from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story

@@ -30,7 +30,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.openintents import LATE_S, PUT_OFF_S
-from ftpsyncd.removals import Moment, Site
+from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M
 

@@ -33,8 +33,8 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.outcomes import Outcomes
-from ftpsyncd.removals import Moment
 from ftpsyncd.report import mapping_status
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
 from ftpsyncd.waits import RESTLESS_S

@@ -52,8 +52,8 @@ from ftpsyncd.model import (
     parent,
 )
 from ftpsyncd.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
-from ftpsyncd.removals import Moment
 from ftpsyncd.report import mapping_status
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
 from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without

@@ -28,7 +28,8 @@ from ftpsyncd.model import (
     Row,
     Upload,
 )
-from ftpsyncd.removals import Moment, Removals
+from ftpsyncd.removals import Removals
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import DeleteLimit
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
@@ -72,7 +73,7 @@ def story(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deleting]:
     with Ledger(Path(":memory:")) as ledger:
         made = Deleting(ledger)
         made.look(NOW)
-        monkeypatch.setattr("ftpsyncd.removals.time.time_ns", lambda: at(LATER).wall_ns)
+        monkeypatch.setattr("ftpsyncd.site.time.time_ns", lambda: at(LATER).wall_ns)
         yield made
 
 
@@ -87,7 +88,7 @@ def test_a_delete_that_failed_in_a_folder_that_is_gone_is_tried_again(
     story.end(Failed(first, BUSY), LATER)
     story.end(Done(second, Did.DELETED), LATER)
     assert story.look(LATER) == [], "not before its time"
-    monkeypatch.setattr("ftpsyncd.removals.time.time_ns", lambda: at(LATER + 2).wall_ns)
+    monkeypatch.setattr("ftpsyncd.site.time.time_ns", lambda: at(LATER + 2).wall_ns)
     [again] = story.look(LATER + 2 + WAIT_S)
     assert again == first
     story.end(Done(again, Did.DELETED), LATER + 2 + WAIT_S)

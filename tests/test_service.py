@@ -24,8 +24,8 @@ from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.model import RootIdentity, Upload
-from ftpsyncd.removals import Moment
 from ftpsyncd.service import Service
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
 from tests.servers import PASSWORD, USER, running

@@ -30,8 +30,8 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import HoldKind
 from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
-from ftpsyncd.removals import Moment
 from ftpsyncd.report import iso
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
 from ftpsyncd.steering import Steering

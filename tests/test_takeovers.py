@@ -27,7 +27,7 @@ from ftpsyncd.model import (
     Sweep,
     Upload,
 )
-from ftpsyncd.removals import Site
+from ftpsyncd.site import Site
 from ftpsyncd.specs import MappingSpec, Overlap, overlap
 from ftpsyncd.takeovers import Takeovers
 from tests.core.vocabulary import NOW, SHA, WALL, M

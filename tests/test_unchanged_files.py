@@ -17,7 +17,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Delete, Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row, Upload, join
-from ftpsyncd.removals import Moment
+from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.waits import Pending
 from tests.core.vocabulary import NOW, SHA, WALL, M

@@ -17,8 +17,8 @@ from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.progress import Lines, Rate, summary, view
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
-from ftpsyncd.removals import QUEUE_ROOM
 from ftpsyncd.service import Progress
+from ftpsyncd.site import QUEUE_ROOM
 from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, write_config
 from tests.servers import running

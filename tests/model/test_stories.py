@@ -20,7 +20,7 @@ from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.model import Action, MakeDir, RenameDir, parent
 from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
-from ftpsyncd.removals import QUEUE_ROOM
+from ftpsyncd.site import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from ftpsyncd.unreadable import LONGEST_AGAIN_S
 from tests.figures import Figures

@@ -49,7 +49,7 @@ from ftpsyncd.openintents import LATE_S
 from ftpsyncd.publish import Publisher
 from ftpsyncd.questions import Why
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from ftpsyncd.removals import Clock
+from ftpsyncd.site import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpec
 from ftpsyncd.workers import Worker
 from tests.model.drop import Drop, Time
