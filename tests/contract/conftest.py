@@ -18,10 +18,11 @@ from tests.servers import Server, missing, running
 @pytest.fixture(scope="session")
 def fleet(request: pytest.FixtureRequest) -> Iterator[dict[str, Server]]:
     """The servers that the selected tests need, all started beforehand so that no test is blamed for their handles."""
+    # Other tests may have a parameter of that name.
     wanted = {
-        name
+        str(item.callspec.params["remote"])
         for item in request.session.items
-        if isinstance(name := getattr(getattr(item, "callspec", None), "params", {}).get("remote"), str)
+        if isinstance(item, pytest.Function) and "fleet" in item.fixturenames and "remote" in item.callspec.params
     }
     with ExitStack() as stack:
         servers = {}
