@@ -24,6 +24,8 @@ class Mutation(NamedTuple):
 
 
 STORIES = "tests/model/test_stories.py"
+EPISODES = "tests/model/test_episodes.py"
+ARRIVALS = "tests/model/test_arrivals.py"
 DIRECT = "tests/model/test_direct.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 
@@ -40,7 +42,7 @@ MUTATIONS = (
         "publish.py",
         'confirm=lambda file, sha256: require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),',
         "confirm=lambda _file, _sha256: None,",
-        f"{STORIES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
+        f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
     Mutation(
         "G1",
@@ -56,7 +58,7 @@ MUTATIONS = (
         "intents.py",
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary:",
-        f"{STORIES}::test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives",
+        f"{ARRIVALS}::test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives",
     ),
     Mutation(
         "G1",
@@ -64,7 +66,7 @@ MUTATIONS = (
         "intents.py",
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary and (going_on or path not in self._open.cut_off):",
-        f"{STORIES}::test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives",
+        f"{ARRIVALS}::test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives",
     ),
     Mutation(
         "G3",
@@ -80,7 +82,7 @@ MUTATIONS = (
         "intents.py",
         "                found.append(temporary)\n",
         "                pass\n",
-        f"{STORIES}::test_a_rename_that_comes_late_does_not_bring_back_what_is_over",
+        f"{ARRIVALS}::test_a_rename_that_comes_late_does_not_bring_back_what_is_over",
     ),
     Mutation(
         "G1",
@@ -112,7 +114,7 @@ MUTATIONS = (
         "publish.py",
         "temporary=remote if direct else upload.temporary or names.temporary(remote, spec.name),",
         "temporary=remote,",
-        f"{STORIES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
+        f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
     Mutation(
         "G1",
@@ -153,7 +155,7 @@ MUTATIONS = (
         "local/quiet.py",
         "        return True if error.errno == errno.EAGAIN else None\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)",
         "        return False if error.errno == errno.EAGAIN else None\n    try:\n        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)",
-        f"{STORIES}::test_a_file_that_is_being_written_is_not_published",
+        f"{EPISODES}::test_a_file_that_is_being_written_is_not_published",
     ),
     Mutation(
         "G2",
@@ -194,7 +196,7 @@ MUTATIONS = (
         "outcomes.py",
         "        mirror.offers.look_again(action, at)\n",
         "",
-        f"{STORIES}::test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten",
+        f"{EPISODES}::test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten",
     ),
     Mutation(
         "G3",
@@ -226,7 +228,7 @@ MUTATIONS = (
         "othernames.py",
         "        inodes = {print_.inode for print_ in known}\n",
         "        inodes = set()\n",
-        f"{STORIES}::test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_written_by",
+        f"{EPISODES}::test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_written_by",
     ),
     Mutation(
         "G3",
@@ -234,7 +236,7 @@ MUTATIONS = (
         "done.py",
         "mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)",
         "mirror.intents.end(action)",
-        f"{STORIES}::test_a_part_is_removed_when_the_file_turns_out_to_be_there_already",
+        f"{EPISODES}::test_a_part_is_removed_when_the_file_turns_out_to_be_there_already",
     ),
     Mutation(
         "G3",
@@ -259,7 +261,7 @@ MUTATIONS = (
         "core/deletes.py",
         "        return not unapproved or unapproved + self._recent <= limit\n",
         "        return True\n",
-        f"{STORIES}::test_more_deletes_than_allowed_wait_for_a_person",
+        f"{EPISODES}::test_more_deletes_than_allowed_wait_for_a_person",
     ),
     Mutation(
         "G4",
@@ -292,7 +294,7 @@ MUTATIONS = (
         "lastlook.py",
         "    if folder.root is None or root_identity(folder.spec.local) != folder.root:\n",
         "    if folder.root is None and root_identity(folder.spec.local) is None:\n",
-        f"{STORIES}::test_a_folder_that_is_replaced_while_deletes_wait_keeps_them",
+        f"{EPISODES}::test_a_folder_that_is_replaced_while_deletes_wait_keeps_them",
     ),
     Mutation(
         "G4",
@@ -300,7 +302,7 @@ MUTATIONS = (
         "places.py",
         "        if self.published in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
         "        if self.published not in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
-        f"{STORIES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
+        f"{EPISODES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
     ),
     Mutation(
         "G4",
@@ -308,7 +310,7 @@ MUTATIONS = (
         "removals.py",
         "        if due > at.now:\n            site.dirty.mark(path, due)\n",
         "        if due < since:\n            site.dirty.mark(path, due)\n",
-        f"{STORIES}::test_a_file_that_is_back_in_time_is_not_deleted",
+        f"{EPISODES}::test_a_file_that_is_back_in_time_is_not_deleted",
     ),
     Mutation(
         "G4",
@@ -316,7 +318,7 @@ MUTATIONS = (
         "removals.py",
         "            self.absent.spare(path)\n",
         "            return True\n",
-        f"{STORIES}::test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end",
+        f"{EPISODES}::test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end",
     ),
     Mutation(
         "G3",
@@ -348,7 +350,7 @@ MUTATIONS = (
         "existing.py",
         "    return next((each for each in brought if _is(there, each)), None)",
         "    return next(iter(brought), None)",
-        f"{STORIES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
+        f"{EPISODES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
     ),
     Mutation(
         "G4",
@@ -356,7 +358,7 @@ MUTATIONS = (
         "removals.py",
         "            self._keep_discarding(discarding=True)\n",
         "            self._discarding = True\n",
-        f"{STORIES}::test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer",
+        f"{EPISODES}::test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer",
     ),
     Mutation(
         "G4",
@@ -364,7 +366,7 @@ MUTATIONS = (
         "removals.py",
         "            lambda path, files: site.ledger.decisions.set_approved(site.id, path, files),\n",
         "",
-        f"{STORIES}::test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer",
+        f"{EPISODES}::test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer",
     ),
     Mutation(
         "G4",
@@ -372,7 +374,7 @@ MUTATIONS = (
         "core/deletes.py",
         "        self._dealt_with(path)\n        self._allow(path, 0)\n",
         "        self._dealt_with(path)\n",
-        f"{STORIES}::test_an_approval_is_over_when_the_files_are_back",
+        f"{EPISODES}::test_an_approval_is_over_when_the_files_are_back",
     ),
     Mutation(
         "G4",
@@ -381,7 +383,7 @@ MUTATIONS = (
         "        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()\n",
         "        asked = row is not None and not row.fingerprint.is_doubted and path not in self._decided\n"
         "        sizes = (row.fingerprint.size,) if row is not None and asked else ()\n",
-        f"{STORIES}::test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off",
+        f"{EPISODES}::test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off",
     ),
     Mutation(
         "G4",
@@ -406,7 +408,7 @@ MUTATIONS = (
         "removals.py",
         "        return max(0, site.ledger.files_below(site.id, directory) - leaving)\n",
         "        return site.ledger.files_below(site.id, directory)\n",
-        "tests/model/test_stories.py::test_what_got_other_names_while_nothing_ran_is_no_delete",
+        "tests/model/test_episodes.py::test_what_got_other_names_while_nothing_ran_is_no_delete",
     ),
     Mutation(
         "G5",
@@ -465,7 +467,7 @@ MUTATIONS = (
         "mirror.py",
         "            if rows[name].kind is Kind.DIR or self.ledger.row(self.id, path) is None:\n",
         "            if rows:\n",
-        f"{STORIES}::test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go",
+        f"{EPISODES}::test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go",
     ),
     # ── G7 closed ────────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
@@ -508,7 +510,7 @@ MUTATIONS = (
         "steering.py",
         "    if since is not None:\n",
         "    if since is None and not relative:\n",
-        f"{STORIES}::test_for_every_delay_there_is_a_sentence",
+        f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
     ),
     Mutation(
         "G8",
@@ -516,6 +518,6 @@ MUTATIONS = (
         "steering.py",
         "        if queue.gate.message:\n",
         "        if not queue:\n",
-        f"{STORIES}::test_for_every_delay_there_is_a_sentence",
+        f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
     ),
 )

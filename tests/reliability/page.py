@@ -70,12 +70,15 @@ GUARANTEES = (
         (
             "tests/model/test_whole_engine.py",
             "tests/model/test_stories.py",
+            "tests/model/test_arrivals.py",
+            "tests/model/test_episodes.py",
             "tests/contract/test_session.py",
             "tests/remote/test_misbehaving.py",
             "tests/remote/test_resume.py",
             "tests/e2e/test_crash.py",
             "tests/e2e/test_large_files.py",
             "tests/e2e/test_late.py",
+            "tests/e2e/test_late_direct.py",
         ),
     ),
     Guarantee(
@@ -83,7 +86,7 @@ GUARANTEES = (
         "never early",
         "A file that some process holds open for writing is not published, nor one that has not been quiet for `settle`.",
         (
-            "tests/model/test_stories.py::test_a_file_that_is_being_written_is_not_published",
+            "tests/model/test_episodes.py::test_a_file_that_is_being_written_is_not_published",
             "tests/local/test_quiet.py",
             "tests/core/test_settle.py",
             "tests/e2e/test_writers.py",
@@ -117,6 +120,8 @@ GUARANTEES = (
         (
             "tests/model/test_whole_engine.py",
             "tests/model/test_stories.py",
+            "tests/model/test_arrivals.py",
+            "tests/model/test_episodes.py",
             "tests/core/test_deletes.py",
             "tests/local/test_scan.py",
             "tests/e2e/test_source.py",
@@ -168,7 +173,7 @@ GUARANTEES = (
         "explains itself",
         "For every path and every delay there is one sentence that says why and what would change it.",
         (
-            "tests/model/test_stories.py::test_for_every_delay_there_is_a_sentence",
+            "tests/model/test_episodes.py::test_for_every_delay_there_is_a_sentence",
             "tests/e2e/test_site_commands.py",
             "tests/e2e/test_wrong_input.py",
         ),
