@@ -395,6 +395,7 @@ class Removals:
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
         files = len(changed)
+        unseen = self.hold is not None and self._seen_in_part
         self._decided.update(changed)
         for path in changed:
             site.ledger.decisions.set_approved(site.id, path, 1, changed=True)
@@ -408,7 +409,8 @@ class Removals:
             self._accept_source()
             self._release("approved")
         site.dirty.mark_deep("", at.now)
-        return f"{site.spec.name}: {_decided(files, 'approved')}"
+        later = "; not everything was looked at yet: other deletes follow the usual rules" if unseen else ""
+        return f"{site.spec.name}: {_decided(files, 'approved')}{later}"
 
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
@@ -417,6 +419,7 @@ class Removals:
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
         files = len(changed)
+        unseen = False
         for path in changed:
             site.ledger.forget(site.id, path)
             self.forgotten(path)
@@ -427,12 +430,17 @@ class Removals:
             files += self.absent.files
             self._discarded = at.now
             self._keep_discarding(discarding=True)
-            # Below a directory that another disk had taken the place of, nothing was looked for.
-            self._discards_unseen = not self._all_seen or self.places.any_swapped
+            unseen = self._discards_unseen = self._seen_in_part
             self._accept_source()
             self._release("discarded")
             site.dirty.mark_deep("", at.now)
-        return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}"
+        later = "; not everything was looked at yet: what else is found to be gone stays there, too" if unseen else ""
+        return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
+
+    @property
+    def _seen_in_part(self) -> bool:
+        """Whether more may be gone than is known; below a directory on another disk, nothing was looked for."""
+        return not self._all_seen or self.places.any_swapped
 
     def _accept_source(self) -> None:
         self.places.accept()

@@ -130,9 +130,29 @@ def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(s
 def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide: str) -> None:
     story.mirror.removals.absent.clear()
     story.mirror.removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    story.mirror.removals._all_seen = True
     said = getattr(story.mirror.removals, decide)(at(LATER))
     assert said == f"{M}: the folder is accepted as it is; no delete was held"
     assert story.mirror.removals.hold is None
+
+
+@pytest.mark.parametrize(
+    ("decide", "later"),
+    [
+        ("approve", "other deletes follow the usual rules"),
+        ("discard", "what else is found to be gone stays there, too"),
+    ],
+)
+def test_a_person_who_decides_before_everything_was_looked_at_is_told_so(
+    story: Deleting, decide: str, later: str
+) -> None:
+    removals = story.mirror.removals
+    removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    removals._all_seen = False
+    assert getattr(removals, decide)(at(LATER)).endswith(f"; not everything was looked at yet: {later}")
+    removals.pass_ended(at(LATER))
+    removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    assert "not everything" not in getattr(removals, decide)(at(LATER))
 
 
 def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> None:

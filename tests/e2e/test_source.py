@@ -324,9 +324,10 @@ def test_a_new_disk_in_place_of_the_old_one_is_accepted_by_approve(server: Serve
         with mounted("tmpfs", s.drop):
             fill(s.drop, "a b")
             s.until_state("source_missing")
+            until(lambda: s.mapping_status()["held"] == 6, "all that is not on this disk is held")
             some_checks_later(s)
             assert copies(s.published).keys() == before.keys()
-            assert "deletes approved" in s.command("approve", "drop").stdout
+            assert "drop: 6 deletes approved" in s.command("approve", "drop").stdout
             s.until_equal()
             s.until_state("in_sync")
             assert len(contents(s.published)) == 4
