@@ -199,10 +199,10 @@ def _look_at_links(mirror: Mirror, action: Action, at: Moment) -> None:
         inodes.add(action.inode)
     names: set[str] = set()
     for inode in inodes - {0}:
-        names.update(name for name, _ in ledger.names_of(mirror.id, inode))
-        names.update(ledger.same_directory(mirror.id, inode))
+        names.update(name for name, _ in ledger.inodes.names(mirror.id, inode))
+        names.update(ledger.inodes.directories(mirror.id, inode))
     if above is not None and above.fingerprint.inode:
-        places = ledger.same_directory(mirror.id, above.fingerprint.inode)
+        places = ledger.inodes.directories(mirror.id, above.fingerprint.inode)
         names.update(join(place, basename(path)) for place in places)
     for name in names - {path}:
         mirror.dirty.mark(name, at.now)

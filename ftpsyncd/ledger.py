@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from ftpsyncd.alike import Alike
+from ftpsyncd.begun import Begun
 from ftpsyncd.database import Cursor, Database
 from ftpsyncd.decisions import Decisions
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.failures import Failures
 from ftpsyncd.history import History
+from ftpsyncd.inodes import Inodes
 from ftpsyncd.model import (
     Entry,
-    Fingerprint,
-    Intent,
     Kind,
     RootIdentity,
     Row,
@@ -33,23 +33,16 @@ from ftpsyncd.model import (
 from ftpsyncd.specs import Overlap, overlap
 from ftpsyncd.tables import (
     APPROVED_SINCE,
-    BY_INODE,
     ENCODING,
     ERRORS,
-    EXPOSED_SINCE,
     HISTORY_SINCE,
     LAST_SINCE,
     MIGRATIONS,
-    PARTS_SINCE,
-    RECEIVED_SINCE,
     inside,
-    intent_of,
-    intent_values,
     key_of,
     row_of,
     row_values,
     signed,
-    stored,
     subtree,
     unsigned,
 )
@@ -111,7 +104,9 @@ class Ledger:
         )
         self.failures = Failures(self._write, self._read)
         self.decisions = Decisions(self._write, self._read, has_approvals=self._db.version >= APPROVED_SINCE)
+        self.begun = Begun(self._write_many, self._read, version=self._db.version)
         self.alike = Alike(self._read)
+        self.inodes = Inodes(self._read)
         self._read_only = read_only
         self._scratch = scratch
         self._rows: dict[tuple[int, str], Row | None] = {}
@@ -120,8 +115,6 @@ class Ledger:
         """Rows to be written before the next statement: in one go they cost a third."""
         self._sums: dict[int, _Sums] = {}
         """What the totals of mappings change by at the next commit."""
-        self._intended: dict[tuple[int, str], Intent | None] = {}
-        """Intents to be written at the next commit; None: to be removed."""
         if not read_only:
             try:
                 self.failures.load()
@@ -148,7 +141,7 @@ class Ledger:
 
         Where the disk is full (`trouble`), it stays in memory and is tried again later.
         """
-        if self._scratch and len(self._new) + len(self._intended) < _REMEMBERED:
+        if self._scratch and len(self._new) + len(self.begun) < _REMEMBERED:
             # Nobody else sees a copy: most intents are over before they are written.
             return
         self._flush()
@@ -181,7 +174,7 @@ class Ledger:
     @property
     def dirty(self) -> bool:
         """Whether something waits for `commit`."""
-        return self._db.dirty or bool(self._intended) or bool(self._new) or self.history.waiting
+        return self._db.dirty or bool(self.begun) or bool(self._new) or self.history.waiting
 
     def _write(self, sql: str, values: Sequence[object]) -> Cursor:
         if self._new:
@@ -211,12 +204,7 @@ class Ledger:
                 " last_publish_ns=nullif(max(ifnull(last_publish_ns,0),?),0) WHERE id=?",
                 (change.files, change.bytes, change.last_publish_ns, mapping),
             )
-        intended, self._intended = self._intended, {}
-        settled = [(mapping, os.fsencode(path)) for (mapping, path), intent in intended.items() if intent is None]
-        begun = [intent_values(*key, intent) for key, intent in intended.items() if intent is not None]
-        if intended:
-            self._write_many("DELETE FROM intent WHERE mapping=? AND path=?", settled)
-            self._write_many("INSERT OR REPLACE INTO intent VALUES(?,?,?,?,?,?,?,?,?)", begun)
+        self.begun.flush()
         self.history.flush()
 
     def all_mappings(self) -> list[tuple[str, str, int, int]]:
@@ -369,47 +357,6 @@ class Ledger:
             found += [join(os.fsdecode(parent), os.fsdecode(name)) for parent, name in rows]
         return found
 
-    def same_file(self, mapping: int, fingerprint: Fingerprint) -> list[tuple[str, Row]]:
-        """Published files with this fingerprint: candidates for the old path of a rename."""
-        cursor = self._read(
-            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
-            " WHERE mapping=? AND inode=? AND size=? AND mtime_ns=? AND kind=0 LIMIT 8",
-            (mapping, signed(fingerprint.inode), fingerprint.size, stored(fingerprint.mtime_ns)),
-        )
-        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])) for r in cursor]
-
-    def names_of(self, mapping: int, inode: int) -> list[tuple[str, Fingerprint]]:
-        """Published files with this inode: one file of several names, as it was when each of them was published."""
-        cursor = self._read(
-            f"SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM {BY_INODE}"  # noqa: S608 - a constant
-            " WHERE mapping=? AND inode=? AND kind=0",
-            (mapping, signed(inode)),
-        )
-        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
-
-    def names_outside(self, mapping: int, directory: str) -> list[str]:
-        """Published files outside a directory that have another name inside it (hard links)."""
-        found: set[str] = set()
-        for where, values in inside(directory):
-            sql = (
-                f"SELECT other.dir, other.name FROM (SELECT inode FROM entry WHERE mapping=? AND kind=0 AND {where})"  # noqa: S608 - constants
-                f" AS own CROSS JOIN {BY_INODE.replace('entry', 'entry AS other', 1)}"
-                " ON other.mapping=? AND other.inode=own.inode AND other.kind=0"
-                " WHERE own.inode<>0 AND NOT (other.dir=? OR (other.dir>=? AND other.dir<?))"
-            )
-            below = (os.fsencode(directory), *subtree(directory))
-            rows = self._read(sql, (mapping, *values, mapping, *below))
-            found.update(join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in rows)
-        return sorted(found)
-
-    def same_directory(self, mapping: int, inode: int) -> list[str]:
-        """Recorded directories with this inode: candidates for the old path of a directory rename."""
-        cursor = self._read(
-            f"SELECT dir, name FROM {BY_INODE} WHERE mapping=? AND inode=? AND kind=1 LIMIT 8",  # noqa: S608 - a constant
-            (mapping, signed(inode)),
-        )
-        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in cursor]
-
     def put(self, mapping: int, path: str, row: Row) -> None:
         """Record a path as confirmed by the server."""
         if self._read_only:
@@ -470,35 +417,6 @@ class Ledger:
                 f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
                 (target, len(source) + 1, mapping, *values),
             )
-
-    # ── intents ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def intend(self, mapping: int, path: str, intent: Intent) -> None:
-        """Record, before it is done, what is going to be done at the server."""
-        self._intended[mapping, path] = intent
-
-    def settle_intent(self, mapping: int, path: str) -> None:
-        """What became of it is known."""
-        self._intended[mapping, path] = None
-
-    def intents(self, mapping: int) -> list[tuple[str, Intent]]:
-        """What was begun at the server and is not known to have ended, by path."""
-        self._flush()
-        received = "received" if self._db.version >= RECEIVED_SINCE else "0"
-        parts = "parts" if self._db.version >= PARTS_SINCE else "x''"
-        exposed = "exposed" if self._db.version >= EXPOSED_SINCE else "''"
-        cursor = self._read(
-            f"SELECT path, kind, temporary, source, fingerprints, {received}, {parts}, {exposed} FROM intent"  # noqa: S608 - constants
-            " WHERE mapping=? ORDER BY path",
-            (mapping,),
-        )
-        return [(os.fsdecode(r[0]), intent_of(r[1:])) for r in cursor]
-
-    def mappings_with_intents(self) -> list[tuple[int, str, str]]:
-        """Number, name and destination of the mappings of which something was begun and is not known to have ended."""
-        self._flush()
-        sql = "SELECT id, name, destination FROM mapping WHERE id IN (SELECT mapping FROM intent) ORDER BY id"
-        return list(self._read(sql, ()))
 
     # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -59,9 +59,9 @@ def left_behind(ledger: Ledger, configured: Collection[int]) -> list[Left]:
     """
     return [
         Left(mapping, name, destination, path, intent)
-        for mapping, name, destination in ledger.mappings_with_intents()
+        for mapping, name, destination in ledger.begun.mappings()
         if mapping not in configured
-        for path, intent in ledger.intents(mapping)
+        for path, intent in ledger.begun.of(mapping)
         # What was published whole after that is no leftover, and stays.
         if (intent.temporary or intent.parts or intent.exposed is not None)
         and stands(ledger, mapping, path, intent) is None
@@ -170,9 +170,9 @@ class Leftovers:
             return
         rest = left.intent._replace(temporary="", received=0, parts=(), exposed=None)
         if rest == Intent(Kind.FILE):
-            self._ledger.settle_intent(left.mapping, left.path)
+            self._ledger.begun.clear(left.mapping, left.path)
         else:
-            self._ledger.intend(left.mapping, left.path, rest)
+            self._ledger.begun.put(left.mapping, left.path, rest)
 
 
 def _some(names: list[str]) -> str:

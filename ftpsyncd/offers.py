@@ -120,7 +120,7 @@ class Offers:
         if self._queue.occupied(self._name, path):
             self.again.add(path)
             return True
-        for source in self._site.ledger.same_directory(self._site.id, listing.inode):
+        for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):
             if source == path or path.startswith(f"{source}/") or self.moves_from(source):
                 continue
             found = self._site.ledger.rows(self._site.id, source).items()
@@ -214,7 +214,7 @@ class Offers:
         Not one that somebody changed at the server: what is there is not what is to be published.
         """
         ledger, mapping = self._site.ledger, self._site.id
-        for path, row in ledger.same_file(mapping, fingerprint):
+        for path, row in ledger.inodes.files(mapping, fingerprint):
             failure = ledger.failures.of(mapping, path)
             changed = failure is not None and failure.kind == CHANGED
             if not changed and not self._queue.moves_from(self._name, path):

@@ -27,7 +27,7 @@ class OpenIntents:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._open = dict(site.ledger.intents(site.id))
+        self._open = dict(site.ledger.begun.of(site.id))
         self.renames = {path: intent.source for path, intent in self._open.items() if is_rename(intent)}
         """Directories that may have been renamed at the server: new path and old."""
         self.exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
@@ -77,7 +77,7 @@ class OpenIntents:
             self.renames.pop(path, None)
         (self.exposed.discard if intent.exposed is None else self.exposed.add)(path)
         self._put_off.pop(path, None)
-        self._site.ledger.intend(self._site.id, path, intent)
+        self._site.ledger.begun.put(self._site.id, path, intent)
 
     def drop(self, path: str) -> None:
         """Nothing is open about a path any more."""
@@ -89,7 +89,7 @@ class OpenIntents:
         self.renames.pop(path, None)
         self.exposed.discard(path)
         if self._open.pop(path, None) is not None:
-            self._site.ledger.settle_intent(self._site.id, path)
+            self._site.ledger.begun.clear(self._site.id, path)
 
     # ── temporary names ──────────────────────────────────────────────────────────────────────────────────────────
 

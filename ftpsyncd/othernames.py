@@ -84,12 +84,12 @@ class OtherNames:
 
     def directory_gone(self, directory: str, at: Moment) -> None:
         """What was in a directory may have been changed before it went, and with it what is published elsewhere."""
-        for path in self._site.ledger.names_outside(self._site.id, directory):
+        for path in self._site.ledger.inodes.names_outside(self._site.id, directory):
             self._look_at(path, at.now)
 
     def _look_at_names(self, inode: int, path: str, seen: Fingerprint | None, at: Moment) -> None:
         """Look at the published names of a file but for one, and for those that have been published as it was seen."""
         if inode:
-            for other, published in self._site.ledger.names_of(self._site.id, inode):
+            for other, published in self._site.ledger.inodes.names(self._site.id, inode):
                 if other != path and published != seen:
                     self._look_at(other, at.now)

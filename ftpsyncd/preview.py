@@ -112,7 +112,7 @@ class _Plan:
             why = f"a person paused it; `ftpsyncd resume {self._spec.name}`, while the daemon runs, goes on"
             yield Planned(self._spec.name, "paused", "", 0, why)
         rehearsal = Rehearsal(self._spec, self._id, self._ledger, account)
-        self._cut_off = frozenset(intent.temporary for _, intent in self._ledger.intents(self._id))
+        self._cut_off = frozenset(intent.temporary for _, intent in self._ledger.begun.of(self._id))
         for step in rehearsal.run():
             if isinstance(step, Performed):
                 if isinstance(step.outcome, Done) and self._is_told(step.action):

@@ -34,7 +34,7 @@ class Takeovers:
     def take_leftovers(self, intents: Intents) -> None:
         """Sweep what the others may have left of uploads that were cut off: they are not there to do it."""
         for other, overlap in self._others:
-            for path, intent in self._ledger.intents(other):
+            for path, intent in self._ledger.begun.of(other):
                 if stands(self._ledger, other, path, intent) is not None:
                     # It was published whole after that: it is theirs.
                     continue
@@ -48,9 +48,9 @@ class Takeovers:
                 if left:
                     intent = intent._replace(temporary="", received=0, parts=())  # noqa: PLW2901 - likewise
                 if left and intent == Intent(Kind.FILE):
-                    self._ledger.settle_intent(other, path)
+                    self._ledger.begun.clear(other, path)
                 elif left or mine is not None:
-                    self._ledger.intend(other, path, intent)
+                    self._ledger.begun.put(other, path, intent)
 
     def done(self, action: Action, did: Did) -> None:
         """An action succeeded at the server."""

@@ -224,7 +224,7 @@ class Verification:
         remote = {remote_join(self.spec.remote, each) for each in lineage}
         return any(
             moving in lineage or intent.source in lineage - {""} or intent.temporary in remote
-            for moving, intent in self._ledger.intents(self._id)
+            for moving, intent in self._ledger.begun.of(self._id)
         )
 
     # ── contents ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -518,12 +518,12 @@ def test_what_is_written_to_a_copy_is_read_there_and_nowhere_else(filled: Path):
     with Ledger(filled, scratch=True) as ledger:
         mapping = ledger.mapping("gallery", "here")
         ledger.forget(mapping, "file0")
-        ledger.intend(mapping, "file1", Intent(Kind.FILE, "/file1.0.filepart"))
+        ledger.begun.put(mapping, "file1", Intent(Kind.FILE, "/file1.0.filepart"))
         ledger.commit()
-        ledger.intend(mapping, "file2", Intent(Kind.FILE, "/file2.0.filepart"))
-        ledger.settle_intent(mapping, "file1")
+        ledger.begun.put(mapping, "file2", Intent(Kind.FILE, "/file2.0.filepart"))
+        ledger.begun.clear(mapping, "file1")
         ledger.commit()
         assert ledger.totals(mapping).files == 1999
-        assert [path for path, _ in ledger.intents(mapping)] == ["file2"]
+        assert [path for path, _ in ledger.begun.of(mapping)] == ["file2"]
         assert not ledger.trouble
     assert filled.read_bytes() == before

@@ -506,7 +506,7 @@ def test_a_ledger_of_version_1_that_is_only_read_has_no_history_and_stays_as_it_
         assert not ledger.has_history
         assert ledger.row(1, "d/a\udcff") is not None
         # Older than what is told of a part; `verify` reads it beside a daemon that is not started anew yet.
-        assert ledger.intents(1) == []
+        assert ledger.begun.of(1) == []
     assert sqlite3_version(old) == 1
 
 

@@ -111,7 +111,7 @@ def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what
     assert not story.intents, "nothing is under way"
     story.intents.begin(upload)
     story.intents.exposures.begun(Upload(M, "a", A), AT)
-    assert story.ledger.intents(story.id)[0][1].exposed is None, "a word about an earlier try"
+    assert story.ledger.begun.of(story.id)[0][1].exposed is None, "a word about an earlier try"
     story.intents.exposures.begun(upload, AT)
     story.crash(one_pass=True)
     story.intents.exposures.all_over(AT._replace(wall_ns=WALL + 5))
@@ -120,10 +120,10 @@ def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what
     story.intents.begin(Upload(M, "a", A))
     story.intents.exposures.begun(Upload(M, "a", A), AT._replace(wall_ns=WALL + 7))
     story.intents.exposures.over("a", AT._replace(wall_ns=WALL + 9))
-    [mine] = [each for path, each in story.ledger.intents(story.id) if path == "a"]
+    [mine] = [each for path, each in story.ledger.begun.of(story.id) if path == "a"]
     assert mine.exposed == Exposure(60, WALL, WALL + 9), "a part of the larger one may still be there"
     story.intents.end(Upload(M, "a", A))
-    left = [path for path, _ in story.ledger.intents(story.id)]
+    left = [path for path, _ in story.ledger.begun.of(story.id)]
     assert left == ["a", own("a")], "an earlier try may come late"
 
 

@@ -127,14 +127,14 @@ def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory
         ("/p", f"/{name}"),
         Exposure(7, 8, 9),
     )
-    ledger.intend(mapping, one, intent)
+    ledger.begun.put(mapping, one, intent)
     assert ledger.row(mapping, one) == file()
     assert ledger.rows(mapping, directory) == {name: file()}
     assert paths_of(ledger, mapping) == [one]
-    assert ledger.same_file(mapping, file().fingerprint) == [(one, file())]
+    assert ledger.inodes.files(mapping, file().fingerprint) == [(one, file())]
     assert ledger.failures.in_directory(mapping, directory) == {name: failure()}
     assert ledger.failures.worst(mapping, 9) == [(one, failure())]
-    assert ledger.intents(mapping) == [(one, intent)]
+    assert ledger.begun.of(mapping) == [(one, intent)]
 
 
 @given(st.binary(min_size=1, max_size=255), st.binary(min_size=1, max_size=64))
@@ -160,8 +160,8 @@ def test_inodes_use_all_64_bits(ledger: Ledger, mapping: int, inode: int):
     ledger.failures.put(mapping, "a", failure(Fingerprint(1, 2, inode)))
     ledger.set_root(mapping, RootIdentity(inode, inode))
     assert ledger.row(mapping, "a") == file(inode=inode)
-    assert ledger.same_file(mapping, file(inode=inode).fingerprint) == [("a", file(inode=inode))]
-    assert ledger.same_directory(mapping, inode) == ["d"]
+    assert ledger.inodes.files(mapping, file(inode=inode).fingerprint) == [("a", file(inode=inode))]
+    assert ledger.inodes.directories(mapping, inode) == ["d"]
     assert ledger.failures.of(mapping, "a") == failure(Fingerprint(1, 2, inode))
     assert ledger.root(mapping) == RootIdentity(inode, inode)
 
@@ -173,7 +173,7 @@ def test_dates_may_be_as_far_away_as_file_systems_allow(ledger: Ledger, mapping:
     ledger.put(mapping, "a", row)
     ledger.failures.put(mapping, "a", failure(row.fingerprint))
     assert ledger.row(mapping, "a") == row
-    assert ledger.same_file(mapping, row.fingerprint) == [("a", row)]
+    assert ledger.inodes.files(mapping, row.fingerprint) == [("a", row)]
     assert ledger.failures.of(mapping, "a") == failure(row.fingerprint)
 
 
@@ -211,15 +211,15 @@ def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
     other = ledger.mapping("shop", "ftp://web/shop")
     fill(ledger, mapping, "d/a")
     ledger.failures.put(mapping, "d/a", failure())
-    ledger.intend(mapping, "d/a", Intent(Kind.FILE, "/x"))
+    ledger.begun.put(mapping, "d/a", Intent(Kind.FILE, "/x"))
     assert ledger.is_empty(other)
     assert ledger.totals(other) == Totals(0, 0, None)
     assert ledger.rows(other, "d") == {}
     assert ledger.files_below(other, "") == 0
-    assert ledger.same_file(other, file().fingerprint) == []
-    assert ledger.same_directory(other, 50) == []
+    assert ledger.inodes.files(other, file().fingerprint) == []
+    assert ledger.inodes.directories(other, 50) == []
     assert ledger.failures.in_directory(other, "d") == {}
-    assert ledger.intents(other) == []
+    assert ledger.begun.of(other) == []
     ledger.forget_tree(other, "d")
     ledger.move(other, "d", "e")
     ledger.failures.clear_all(other)
@@ -263,7 +263,7 @@ def test_everything_is_there_after_reopening(path: Path):
         mapping = ledger.mapping("gallery", "here")
         fill(ledger, mapping, "d/a")
         ledger.failures.put(mapping, "b", failure())
-        ledger.intend(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
+        ledger.begun.put(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
         ledger.set_root(mapping, RootIdentity(2, UNSIGNED))
         ledger.decisions.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
         ledger.decisions.set_paused(mapping, paused=True)
@@ -272,7 +272,7 @@ def test_everything_is_there_after_reopening(path: Path):
         assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
         assert ledger.totals(mapping) == Totals(1, 10, NS)
         assert ledger.failures.of(mapping, "b") == failure()
-        assert ledger.intents(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
+        assert ledger.begun.of(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
         assert ledger.root(mapping) == RootIdentity(2, UNSIGNED)
         assert ledger.decisions.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
         assert ledger.decisions.paused(mapping)
@@ -317,10 +317,10 @@ def test_only_the_very_same_content_is_the_same_file(ledger: Ledger, mapping: in
     ledger.put(mapping, "a", file(10, 1, 7))
     ledger.put(mapping, "hard link", file(10, 1, 7))
     ledger.put(mapping, "d", Row(Kind.DIR, Fingerprint(10, 1, 7), b"", NS))
-    assert [p for p, _ in ledger.same_file(mapping, Fingerprint(10, 1, 7))] == ["a", "hard link"]
+    assert [p for p, _ in ledger.inodes.files(mapping, Fingerprint(10, 1, 7))] == ["a", "hard link"]
     for other in (Fingerprint(11, 1, 7), Fingerprint(10, 2, 7), Fingerprint(10, 1, 8)):
-        assert ledger.same_file(mapping, other) == []
-    assert ledger.same_directory(mapping, 7) == ["d"]
+        assert ledger.inodes.files(mapping, other) == []
+    assert ledger.inodes.directories(mapping, 7) == ["d"]
 
 
 def test_all_names_of_a_file_are_known_by_its_inode(ledger: Ledger, mapping: int):
@@ -328,7 +328,7 @@ def test_all_names_of_a_file_are_known_by_its_inode(ledger: Ledger, mapping: int
     ledger.put(mapping, "b/c", file(11, 2, 7))
     ledger.put(mapping, "other", file(10, 1, 8))
     ledger.put(mapping, "d", Row(Kind.DIR, Fingerprint(10, 1, 7), b"", NS))
-    assert sorted(ledger.names_of(mapping, 7)) == [("a", Fingerprint(10, 1, 7)), ("b/c", Fingerprint(11, 2, 7))]
+    assert sorted(ledger.inodes.names(mapping, 7)) == [("a", Fingerprint(10, 1, 7)), ("b/c", Fingerprint(11, 2, 7))]
 
 
 def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(ledger: Ledger, mapping: int):
@@ -348,9 +348,9 @@ def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(le
     ledger.put(mapping, "doubted", file(10, 0, 0))
     other = ledger.mapping("other", "there")
     ledger.put(other, "elsewhere", file(10, 1, 7))
-    assert ledger.names_outside(mapping, "d") == ["d.a", "d0"]
-    assert ledger.names_outside(mapping, "d/sub") == ["d/x", "d0"]
-    assert ledger.names_outside(mapping, "e") == []
+    assert ledger.inodes.names_outside(mapping, "d") == ["d.a", "d0"]
+    assert ledger.inodes.names_outside(mapping, "d/sub") == ["d/x", "d0"]
+    assert ledger.inodes.names_outside(mapping, "e") == []
 
 
 TRAPS = ["a/b", "a/b/c", "a-b", "a-b/c", "a.b/c", "a0/c", "ab", "ab/c", "A/c", "a%/c", "a_/c", "%/c", "a\udcff/c"]
@@ -483,13 +483,13 @@ def test_failures_are_counted_and_the_worst_come_first(ledger: Ledger, mapping: 
 
 def test_an_intent_is_known_until_it_is_settled(ledger: Ledger, mapping: int):
     first, second, third = Intent(Kind.FILE, "/a.filepart"), Intent(Kind.DIR), Intent(Kind.FILE, "/b.filepart", "c")
-    ledger.intend(mapping, "a", first)
-    ledger.intend(mapping, "a", second)
-    ledger.intend(mapping, "b", third)
-    assert ledger.intents(mapping) == [("a", second), ("b", third)]
-    ledger.settle_intent(mapping, "a")
-    ledger.settle_intent(mapping, "never heard of")
-    assert ledger.intents(mapping) == [("b", third)]
+    ledger.begun.put(mapping, "a", first)
+    ledger.begun.put(mapping, "a", second)
+    ledger.begun.put(mapping, "b", third)
+    assert ledger.begun.of(mapping) == [("a", second), ("b", third)]
+    ledger.begun.clear(mapping, "a")
+    ledger.begun.clear(mapping, "never heard of")
+    assert ledger.begun.of(mapping) == [("b", third)]
 
 
 # ── All or nothing ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -622,15 +622,15 @@ def test_a_ledger_of_the_first_version_is_migrated_with_all_that_is_in_it(path: 
         with Ledger(path) as ledger:
             mapping = ledger.find_mapping("gallery", "here")
             assert mapping is not None
-            assert ledger.intents(mapping) == [("a", Intent(Kind.FILE, "/a.filepart", "", (Fingerprint(10, 1, 7),)))]
+            assert ledger.begun.of(mapping) == [("a", Intent(Kind.FILE, "/a.filepart", "", (Fingerprint(10, 1, 7),)))]
             assert ledger.profile("u@host:21") == ""
     with Ledger(path) as ledger:
         mapping = ledger.mapping("gallery", "here")
         ledger.put_profile("u@host:21", "{}")
-        ledger.intend(mapping, "a", Intent(Kind.FILE, received=2**70))
+        ledger.begun.put(mapping, "a", Intent(Kind.FILE, received=2**70))
     with Ledger(path) as ledger:
         assert ledger.profile("u@host:21") == "{}"
-        assert ledger.intents(mapping)[0][1].received == 2**70
+        assert ledger.begun.of(mapping)[0][1].received == 2**70
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     db.close()
@@ -806,7 +806,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 basename(p): r for p, r in self.rows.items() if parent(p) == directory
             }
         same = {p for p, r in self.rows.items() if r.kind is Kind.FILE and r.fingerprint == Fingerprint(5, 1, UNSIGNED)}
-        found = {p for p, _ in self.ledger.same_file(self.mapping, Fingerprint(5, 1, UNSIGNED))}
+        found = {p for p, _ in self.ledger.inodes.files(self.mapping, Fingerprint(5, 1, UNSIGNED))}
         assert found <= same
         assert len(found) == min(8, len(same))
 
@@ -843,16 +843,16 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.holds_any(mapping, "a")
     ledger.is_empty(mapping)
     ledger.files_below(mapping, "a")
-    ledger.same_file(mapping, Fingerprint(10, NS, 7))
-    ledger.same_directory(mapping, 50)
+    ledger.inodes.files(mapping, Fingerprint(10, NS, 7))
+    ledger.inodes.directories(mapping, 50)
     ledger.failures.put(mapping, "e.jpg", failure())
     ledger.failures.of(mapping, "e.jpg")
     ledger.failures.in_directory(mapping, "")
     ledger.failures.tries(mapping, "e.jpg")
     ledger.failures.clear(mapping, "e.jpg")
     ledger.failures.clear_below(mapping, "a")
-    ledger.intend(mapping, "e.jpg", Intent(Kind.FILE))
-    ledger.settle_intent(mapping, "e.jpg")
+    ledger.begun.put(mapping, "e.jpg", Intent(Kind.FILE))
+    ledger.begun.clear(mapping, "e.jpg")
     ledger.move(mapping, "e.jpg", "f.jpg")
     ledger.move(mapping, "a", "g")
     ledger.forget(mapping, "f.jpg")

@@ -60,10 +60,10 @@ def story(tmp_path: Path) -> Iterator[Story]:
 
 
 def test_all_that_was_left_is_swept_twice_and_then_forgotten(story: Story):
-    story.ledger.intend(story.gone, "d/a", Intent(Kind.FILE, "/gone/d/a.filepart", parts=("/gone/d/b.filepart",)))
-    story.ledger.intend(story.gone, "x", Intent(Kind.FILE, "", "", (PRINT,), exposed=EXPOSED))
-    story.ledger.intend(story.gone, "e", Intent(Kind.DIR, source="f"))
-    story.ledger.intend(story.here, "y", Intent(Kind.FILE, "/here/y.filepart"))
+    story.ledger.begun.put(story.gone, "d/a", Intent(Kind.FILE, "/gone/d/a.filepart", parts=("/gone/d/b.filepart",)))
+    story.ledger.begun.put(story.gone, "x", Intent(Kind.FILE, "", "", (PRINT,), exposed=EXPOSED))
+    story.ledger.begun.put(story.gone, "e", Intent(Kind.DIR, source="f"))
+    story.ledger.begun.put(story.here, "y", Intent(Kind.FILE, "/here/y.filepart"))
     story.start()
     sweeps = {
         Sweep("", "/gone/d/a.filepart", "/gone/d/a.filepart"),
@@ -74,22 +74,22 @@ def test_all_that_was_left_is_swept_twice_and_then_forgotten(story: Story):
         asked = story.asked(0.0 if first else LATE_S)
         assert set(asked) == sweeps
         assert story.asked(LATE_S) == [], "they run"
-        assert len(story.ledger.intents(story.gone)) == 3
+        assert len(story.ledger.begun.of(story.gone)) == 3
         for sweep in asked:
             story.done(sweep)
         assert story.asked(LATE_S - 1) == []
     # Whether these had arrived is for the mapping to find out, should it be back.
     rest = [("e", Intent(Kind.DIR, source="f")), ("x", Intent(Kind.FILE, fingerprints=(PRINT,)))]
-    assert story.ledger.intents(story.gone) == rest
+    assert story.ledger.begun.of(story.gone) == rest
     assert not story.leftovers
     assert not story.events
     story.start()
     assert not story.leftovers
-    assert len(story.ledger.intents(story.here)) == 1
+    assert len(story.ledger.begun.of(story.here)) == 1
 
 
 def test_what_cannot_be_deleted_is_told_once_and_tried_again_each_hour(story: Story):
-    story.ledger.intend(story.gone, "a", Intent(Kind.FILE, "/gone/a.filepart"))
+    story.ledger.begun.put(story.gone, "a", Intent(Kind.FILE, "/gone/a.filepart"))
     story.start()
     for _ in range(2):
         [sweep] = story.asked(PUT_OFF_S)
@@ -98,12 +98,12 @@ def test_what_cannot_be_deleted_is_told_once_and_tried_again_each_hour(story: St
     [event] = story.events
     assert (event.kind, event.mapping, event.path) == (EventKind.FAILED, "gone", "/gone/a.filepart")
     assert "Permission denied." in event.message
-    assert len(story.ledger.intents(story.gone)) == 1
+    assert len(story.ledger.begun.of(story.gone)) == 1
 
 
 @pytest.mark.parametrize("connecting", [True, False])
 def test_a_server_that_is_away_is_asked_again_without_a_word(story: Story, *, connecting: bool):
-    story.ledger.intend(story.gone, "a", Intent(Kind.FILE, "/gone/a.filepart"))
+    story.ledger.begun.put(story.gone, "a", Intent(Kind.FILE, "/gone/a.filepart"))
     story.start()
     [sweep] = story.asked()
     story.failed(sweep, ServerUnavailableError("gone"), connecting=connecting)
@@ -112,18 +112,18 @@ def test_a_server_that_is_away_is_asked_again_without_a_word(story: Story, *, co
 
 
 def test_what_is_not_known_to_be_a_part_is_told(story: Story):
-    story.ledger.intend(story.gone, "a", Intent(Kind.FILE, exposed=EXPOSED))
+    story.ledger.begun.put(story.gone, "a", Intent(Kind.FILE, exposed=EXPOSED))
     story.start()
     [sweep] = story.asked()
     story.done(sweep, Did.KEPT)
     assert [(event.kind, event.mapping, event.path) for event in story.events] == [(EventKind.KEPT, "gone", "/gone/a")]
-    assert story.ledger.intents(story.gone) == []
+    assert story.ledger.begun.of(story.gone) == []
 
 
 def test_what_nobody_reaches_is_told_by_mapping(story: Story):
     for number in range(7):
-        story.ledger.intend(story.gone, f"{number}", Intent(Kind.FILE, f"/gone/{number}.filepart"))
-    story.ledger.intend(story.here, "a", Intent(Kind.FILE, exposed=EXPOSED))
+        story.ledger.begun.put(story.gone, f"{number}", Intent(Kind.FILE, f"/gone/{number}.filepart"))
+    story.ledger.begun.put(story.here, "a", Intent(Kind.FILE, exposed=EXPOSED))
     gone, here = unreachable(left_behind(story.ledger, ()))[::-1]
     assert (here.kind, here.mapping) == (EventKind.KEPT, "here")
     assert f"{ACCOUNT}/here" in here.message
@@ -133,7 +133,7 @@ def test_what_nobody_reaches_is_told_by_mapping(story: Story):
 
 def test_an_account_is_told_from_one_with_a_longer_port(story: Story):
     other = story.ledger.mapping("other", "u@host:2121/gone")
-    story.ledger.intend(other, "a", Intent(Kind.FILE, "/gone/a.filepart"))
+    story.ledger.begun.put(other, "a", Intent(Kind.FILE, "/gone/a.filepart"))
     [left] = left_behind(story.ledger, {story.here})
     assert left.is_of("u@host:2121")
     assert not left.is_of(ACCOUNT)
@@ -141,7 +141,7 @@ def test_an_account_is_told_from_one_with_a_longer_port(story: Story):
 
 def test_what_was_published_after_a_try_was_cut_off_is_not_left_over(story: Story):
     """The note of it stays for a minute, should that try come late; the larger one before would make it a part."""
-    story.ledger.intend(story.gone, "a", Intent(Kind.FILE, fingerprints=(PRINT,), exposed=EXPOSED._replace(size=99)))
+    story.ledger.begun.put(story.gone, "a", Intent(Kind.FILE, fingerprints=(PRINT,), exposed=EXPOSED._replace(size=99)))
     assert [left.path for left in left_behind(story.ledger, {story.here})] == ["a"]
     story.ledger.put(story.gone, "a", Row(Kind.FILE, PRINT, b"", 5))
     assert left_behind(story.ledger, {story.here}) == []

@@ -638,7 +638,7 @@ def test_probes_and_sweeps_leave_no_failure(story: Story, action: Action):
 
 def test_a_leftover_that_cannot_be_deleted_is_told_once(story: Story):
     story.mirror.intents.begin(Upload(M, "d/a", A))
-    temporary = story.ledger.intents(story.id)[0][1].temporary
+    temporary = story.ledger.begun.of(story.id)[0][1].temporary
     sweep = Sweep(M, "d/a", temporary)
     for _ in range(2):
         story.apply(Failed(sweep, REFUSED))
@@ -658,12 +658,12 @@ def test_of_a_name_that_cannot_be_sent_nothing_is_left_to_be_swept(story: Story,
     """It would be tried with each pass, told each time, and stay for ever."""
     story.mirror.intents.begin(action)
     story.apply(Failed(action, NameNotSendableError("It has a line break.")))
-    assert story.ledger.intents(story.id) == []
+    assert story.ledger.begun.of(story.id) == []
     story.mirror.intents.begin(action)
     story.mirror.intents.doubt(action, Moment(NOW, WALL))
     story.mirror.intents.begin(action)
     story.apply(Failed(action, NameNotSendableError("The encoding lacks it.")))
-    [(_, left)] = story.ledger.intents(story.id)
+    [(_, left)] = story.ledger.begun.of(story.id)
     assert left.temporary, "an earlier try may have left something, when it could be sent"
 
 

@@ -147,12 +147,12 @@ def test_what_another_one_left_half_sent_is_swept(story: Story):
     story.had_published(HERE)
     print_ = Fingerprint(9, 9, 9)
     begun = Intent(Kind.FILE, "/site/a.filepart", "", (print_,), 5, ("/site/b.filepart",))
-    story.ledger.intend(story.other, "a", begun)
-    story.ledger.intend(story.other, "c.filepart", Intent(Kind.FILE, "/site/c.filepart"))
+    story.ledger.begun.put(story.other, "a", begun)
+    story.ledger.begun.put(story.other, "c.filepart", Intent(Kind.FILE, "/site/c.filepart"))
     assert story.swept() == {"/site/a.filepart", "/site/b.filepart", "/site/c.filepart"}
     # Whether the file had arrived is still for that one to find out.
-    assert story.ledger.intents(story.other) == [("a", Intent(Kind.FILE, fingerprints=(print_,)))]
-    assert len(story.ledger.intents(story.ledger.mapping(M, HERE))) == 3
+    assert story.ledger.begun.of(story.other) == [("a", Intent(Kind.FILE, fingerprints=(print_,)))]
+    assert len(story.ledger.begun.of(story.ledger.mapping(M, HERE))) == 3
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_another_one_was_sending_under_its_final_name_is_seen_to(story: Sto
     """What this one had published there is gone, perhaps: it is published anew, or what is there deleted."""
     story.had_published(place)
     begun = Intent(Kind.FILE, f"/site/{mine}.filepart", "", (A,), exposed=Exposure(10, 5, 6))
-    story.ledger.intend(story.other, theirs, begun)
+    story.ledger.begun.put(story.other, theirs, begun)
     site = story.site()
     story.ledger.put(site.id, mine, Row(Kind.FILE, Fingerprint(20, 2, 8), SHA, WALL))
     intents = Intents(site)
@@ -173,15 +173,15 @@ def test_what_another_one_was_sending_under_its_final_name_is_seen_to(story: Sto
     delete = intents.begin(Delete(M, mine, sizes=(20,)))
     assert isinstance(delete, Delete)
     assert (delete.sizes, delete.exposed) == ((20, 10), Exposure(10, 5, 6))
-    assert story.ledger.intents(story.other) == [(theirs, Intent(Kind.FILE, fingerprints=(A,)))]
+    assert story.ledger.begun.of(story.other) == [(theirs, Intent(Kind.FILE, fingerprints=(A,)))]
 
 
 def test_what_was_sent_elsewhere_under_its_final_name_is_left_to_others(story: Story):
     story.had_published("u@host:21/")
     begun = Intent(Kind.FILE, "", "", (A,), exposed=Exposure(10, 5, 6))
-    story.ledger.intend(story.other, "site2/a", begun)
+    story.ledger.begun.put(story.other, "site2/a", begun)
     assert not story.swept()
-    assert story.ledger.intents(story.other) == [("site2/a", begun)]
+    assert story.ledger.begun.of(story.other) == [("site2/a", begun)]
 
 
 def test_what_did_not_arrive_under_its_final_name_has_cost_what_was_there(story: Story):
@@ -192,15 +192,15 @@ def test_what_did_not_arrive_under_its_final_name_has_cost_what_was_there(story:
 
 def test_only_what_was_left_in_this_place_is_swept(story: Story):
     story.had_published("u@host:21/")
-    story.ledger.intend(story.other, "site2/a", Intent(Kind.FILE, "/site2/a.filepart"))
-    story.ledger.intend(story.other, "site/a", Intent(Kind.FILE, "/site/a.filepart"))
+    story.ledger.begun.put(story.other, "site2/a", Intent(Kind.FILE, "/site2/a.filepart"))
+    story.ledger.begun.put(story.other, "site/a", Intent(Kind.FILE, "/site/a.filepart"))
     assert story.swept() == {"/site/a.filepart"}
-    assert [path for path, _ in story.ledger.intents(story.other)] == ["site2/a"]
+    assert [path for path, _ in story.ledger.begun.of(story.other)] == ["site2/a"]
 
 
 @pytest.mark.parametrize("published", [False, True])
 def test_what_the_other_published_after_a_try_was_cut_off_is_not_taken_over(story: Story, published: bool):  # noqa: FBT001 - a case
     """It would be found, recorded as ours, and deleted, since it is not in this folder."""
     story.had_published(HERE, *(["a"] if published else []))
-    story.ledger.intend(story.other, "a", Intent(Kind.FILE, fingerprints=(A,), exposed=Exposure(99, 5, 6)))
+    story.ledger.begun.put(story.other, "a", Intent(Kind.FILE, fingerprints=(A,), exposed=Exposure(99, 5, 6)))
     assert story.swept() == (set() if published else {""})

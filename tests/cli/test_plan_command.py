@@ -259,7 +259,7 @@ def test_what_was_cut_off_is_swept_unless_its_name_cannot_be_sent(ftpsyncd, conf
         spec = config.mappings["gallery"]
         mapping = ledger.mapping(spec.name, destination(spec, config.servers["web"]))
         for name in ("a.jpg", "b\nc.jpg"):
-            ledger.intend(mapping, name, Intent(Kind.FILE, f"/gallery/{name}.01234567.filepart"))
+            ledger.begun.put(mapping, name, Intent(Kind.FILE, f"/gallery/{name}.01234567.filepart"))
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
     assert [path for verb, path in found if verb == "sweep"] == ["a.jpg"]
     assert "unless that is under way" in ftpsyncd("plan", "gallery", "-c", config_file).out

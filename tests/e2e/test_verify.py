@@ -169,6 +169,8 @@ class Recorder(Ledger):
     def __init__(self, path: Path, moment: int, record: Callable[[], None]) -> None:
         super().__init__(path, read_only=True)
         self._looks_left, self._record = moment, record
+        self._begun_of = self.begun.of
+        self.begun.of = self._look_at_begun  # type: ignore[method-assign]
 
     def _look(self) -> None:
         self._looks_left -= 1
@@ -179,9 +181,9 @@ class Recorder(Ledger):
         self._look()
         return super().row(mapping, path)
 
-    def intents(self, mapping: int) -> list[tuple[str, Intent]]:
+    def _look_at_begun(self, mapping: int) -> list[tuple[str, Intent]]:
         self._look()
-        return super().intents(mapping)
+        return self._begun_of(mapping)
 
 
 @pytest.mark.parametrize("moment", range(5), ids=["never", "first look", "second look", "third look", "fourth look"])
@@ -199,7 +201,7 @@ def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int,
             (s.published / "a.jpg").unlink()
         else:
             daemon.forget(mapping, "a.jpg")
-        daemon.intend(mapping, "a.jpg", Intent(Kind.FILE))
+        daemon.begun.put(mapping, "a.jpg", Intent(Kind.FILE))
         daemon.commit()
 
         def record() -> None:
@@ -207,7 +209,7 @@ def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int,
                 daemon.forget(mapping, "a.jpg")
             else:
                 daemon.put(mapping, "a.jpg", row)
-            daemon.settle_intent(mapping, "a.jpg")
+            daemon.begun.clear(mapping, "a.jpg")
             daemon.commit()
 
         with Recorder(path, moment, record) as ledger:
@@ -228,13 +230,13 @@ def test_a_temporary_file_that_gets_its_name_while_it_is_judged_is_no_finding(s:
         part = s.published / remote.rpartition("/")[2]
         (s.published / "a.jpg").rename(part)
         daemon.forget(mapping, "a.jpg")
-        daemon.intend(mapping, "a.jpg", Intent(Kind.FILE, remote))
+        daemon.begun.put(mapping, "a.jpg", Intent(Kind.FILE, remote))
         daemon.commit()
 
         def record() -> None:
             part.rename(s.published / "a.jpg")
             daemon.put(mapping, "a.jpg", row)
-            daemon.settle_intent(mapping, "a.jpg")
+            daemon.begun.clear(mapping, "a.jpg")
             daemon.commit()
 
         with Recorder(path, moment, record) as ledger:
