@@ -1,15 +1,15 @@
 """One mapping at work: how looks at the disk become actions.
 
-In: changes from the watcher, listings from the disk thread, what people say, the passing of time. Out: requests to the
-disk, actions to the server's queue, rows to the ledger, events. The decisions are the pure core's; what is noted from
-one to the next belongs to the parts (`waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`,
-`othernames`, `takeovers`); this module tells each what concerns it. Used by the engine's thread only; the engine owns
-all mirrors.
+In: changes from the watcher, listings from the disk thread, the passing of time. Out: requests to the disk, actions to
+the server's queue, rows to the ledger, events. The decisions are the pure core's; what is noted from one to the next
+belongs to the parts (`recorded`, `waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`,
+`othernames`, `takeovers`); this module tells each what concerns it. What people want done again is the matter of
+`again`. Used by the engine's thread only; the engine owns all mirrors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
@@ -22,7 +22,6 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Looks
 from ftpsyncd.model import (
-    MISSING,
     Adopt,
     Failure,
     Forget,
@@ -41,6 +40,7 @@ from ftpsyncd.model import (
 from ftpsyncd.offers import Offers
 from ftpsyncd.othercases import OtherCases
 from ftpsyncd.othernames import OtherNames
+from ftpsyncd.recorded import Recorded
 from ftpsyncd.removals import Removals
 from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
@@ -89,6 +89,7 @@ class Mirror:
         self.removals.forgotten = lambda path: self.intents.forgotten(path, whatever=True)
         self.looks = Looks(self.site)
         self.waits = Waits(self.site, self.removals.absent)
+        self.recorded = Recorded(self.site, self.waits, selection)
         self.unreadable = Unreadable(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
@@ -242,51 +243,13 @@ class Mirror:
         return None
 
     def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
-        directory = listing.directory
         self.unreadable.listed(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
-            self.dirty.size_is(directory, len(listing.entries))
-            failures = self.ledger.failures.in_directory(self.id, directory)
-            rows, published = self.ledger.beside(self.id, directory, listing.entries)
-            if published:
-                rows, listing = self._without_settled(listing, rows, published, failures)
-            # The disk's order is its own affair; in that of names people look for them, and `plan` tells what is done.
-            listing = listing._replace(entries=dict(sorted(listing.entries.items())))
-        else:
-            rows, failures = {}, {}
-            for name in listing.names:
-                path = join(directory, name)
-                if (row := self.ledger.row(self.id, path)) is not None:
-                    rows[name] = row
-                if (failure := self.ledger.failures.of(self.id, path)) is not None:
-                    failures[name] = failure
+            self.dirty.size_is(listing.directory, len(listing.entries))
+        listing, rows, failures = self.recorded.beside(listing)
         self.other_names.listed(listing, rows, failures, at)
         self._plan(listing, rows, failures, at, deep=deep)
-
-    def _without_settled(
-        self, listing: Listing, rows: dict[str, Row], published: set[str], failures: dict[str, Failure]
-    ) -> tuple[dict[str, Row], Listing]:
-        """Leave out the files that are published as they are: for nearly all files of a scan nothing is to be decided.
-
-        What the plan would say of such a file is that it needs nothing. That is passed over where nothing is noted
-        about it that would have to be cleared up, and where it is still one that is to be published.
-        """
-        prefix = f"{listing.directory}/" if listing.directory else ""
-        includes, entries = self._selection.includes, listing.entries
-        if failures or not self.waits.nothing_noted():
-            rest = {name for name in published if name in failures or self.waits.is_noted(prefix + name)}
-        else:
-            rest = set()
-        rest.update([name for name in published if not includes(prefix + name)])
-        for name in rest:
-            row = self.ledger.row(self.id, prefix + name)
-            if row is not None:
-                rows[name] = row
-        if len(published) - len(rest) == len(entries):
-            return rows, listing._replace(entries={})
-        left = {name: entry for name, entry in entries.items() if name not in published or name in rest}
-        return rows, listing._replace(entries=left)
 
     def _plan(
         self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment, *, deep: bool
@@ -431,70 +394,7 @@ class Mirror:
                 return
             self._record(Forget(self.spec.name, path, kind, "kept at the server"))
 
-    # ── what people say ──────────────────────────────────────────────────────────────────────────────────────
-
-    def retry(self, path: str | None, at: Moment) -> str:
-        """A person wants failed and parked paths to be tried again now."""
-        self.queue.gate.retry_now()
-        self.offers.not_renamed.clear()
-        failures = self.ledger.failures
-        if not path:
-            count = failures.clear_all(self.id)
-            self.dirty.mark_deep("", at.now)
-            if not count:
-                return f"{self.spec.name}: compared again, and {self.spec.server} is tried now; nothing had failed"
-            return f"{self.spec.name}: {_failed(count)} tried again"
-        itself = failures.of(self.id, path) is not None or path in self.unreadable.problems
-        failures.clear(self.id, path)
-        below = failures.clear_below(self.id, path)
-        below += sum(problem.startswith(f"{path}/") for problem in self.unreadable.problems)
-        if self.offers.is_recorded(path):
-            self.dirty.mark_deep(path, at.now)
-        self.dirty.mark(path, at.now)
-        if below:
-            return f"{self.spec.name}: {path}: {_failed(itself + below)} tried again"
-        if itself:
-            return f"{self.spec.name}: {path} is tried again"
-        return (
-            f"{self.spec.name}: nothing of the name {path} had failed; what is there is compared again, and"
-            f" {self.spec.server} is tried now"
-        )
-
-    def rescan(self, path: str | None, at: Moment) -> str:
-        """A person wants the folder, or what is at a path and below it, to be compared again."""
-        self.dirty.mark_deep(path or "", at.now)
-        return f"{self.spec.name}: comparing {path or 'everything'} again"
-
-    def publish_again(self, files: Collection[str], directories: Collection[str], at: Moment) -> int:
-        """A person found that the server does not have these as they were published: mend that.
-
-        Nothing is deleted: what the ledger does not know is passed over, and so is what waits for a person because it
-        was changed at the server and is gone here.
-
-        Returns:
-            How many of them the ledger knows.
-        """
-        known = 0
-        held = set(self.ledger.failures.changed_at_server(self.id))
-        for path in directories:
-            row = self.ledger.row(self.id, path)
-            if row is not None and row.kind is Kind.DIR and not self.queue.occupied(self.spec.name, path):
-                self.ledger.put(self.id, path, row._replace(fingerprint=MISSING))
-                self.queue.offer(MakeDir(self.spec.name, path, 0, why="missing at the server"))
-                known += 1
-        for path in files:
-            # What runs right now makes it right by itself.
-            if path in held or self.queue.occupied(self.spec.name, path):
-                continue
-            if self.intents.doubt_row(path):
-                self.ledger.failures.clear(self.id, path)
-                known += 1
-        if known:
-            what = "1 path is" if known == 1 else f"{known} paths are"
-            self.site.tell(EventKind.RESCAN, message=f"{what} not at the server as published, and published again")
-            # A pass, not a look at each: whoever asked can see from the state when it is over.
-            self.dirty.mark_deep("", at.now)
-        return known
+    # ── whether it may begin anything ────────────────────────────────────────────────────────────────────────
 
     def pause(self, *, paused: bool) -> None:
         """A person wants nothing more to be started, or wants it to go on."""
@@ -515,7 +415,3 @@ class Mirror:
 
     def _suspend(self) -> None:
         self.queue.suspend(self.spec.name, suspended=self.suspended)
-
-
-def _failed(count: int) -> str:
-    return f"{count} failed {'path is' if count == 1 else 'paths are'}"

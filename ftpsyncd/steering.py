@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from ftpsyncd import patience
+from ftpsyncd import again, patience
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s, still_asked
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
@@ -121,7 +121,7 @@ class Steering(Daemon):
     def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
         """Publish again what the server does not have as it was published."""
         engine = self._engine
-        known = self._told(lambda at: self._mirror(mapping).publish_again(files, directories, at))
+        known = self._told(lambda at: again.publish(self._mirror(mapping), files, directories, at))
         # Whoever asked looks at the status next, to see when it is done.
         with suppress(TimeoutError):
             engine.renew_status(left_s())
@@ -199,9 +199,9 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
     what = mirror.spec.name
     match name:
         case CommandName.RESCAN:
-            said = mirror.rescan(path, at)
+            said = again.rescan(mirror, path, at)
         case CommandName.RETRY:
-            said = mirror.retry(path, at)
+            said = again.retry(mirror, path, at)
         case CommandName.PAUSE | CommandName.RESUME:
             mirror.pause(paused=name is CommandName.PAUSE)
             said = f"{what}: {'paused' if mirror.paused else 'goes on'}"

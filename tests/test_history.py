@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd import again
 from ftpsyncd import ledger as ledger_module
 from ftpsyncd.engine import PRUNE_AGAIN_S, PRUNE_EVERY_S, PRUNE_ROWS, Engine
 from ftpsyncd.errors import (
@@ -202,7 +203,7 @@ def test_a_failure_after_a_success_is_a_new_one(story: Story):
 def test_a_failure_after_a_persons_retry_is_a_new_one(story: Story):
     for number in range(3):
         story.apply(Failed(Upload(M, "a", A), NameNotSendableError("No.")), NOW + number)
-        story.mirror.retry(None, AT)
+        again.retry(story.mirror, None, AT)
     assert [r.kind for r in receipts(story.ledger)] == ["parked"] * 3
 
 

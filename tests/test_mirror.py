@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd import again
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import NAMES_PER_DIRECTORY
 from ftpsyncd.errors import FileChangedError
@@ -270,7 +271,7 @@ class TestADirectoryMadeAgainForARepair:
     @pytest.fixture
     def repair(self, story: Story) -> Story:
         story.ledger.put(story.id, "", made(1))
-        story.mirror.publish_again([], ["old"], AT)
+        again.publish(story.mirror, [], ["old"], AT)
         return story
 
     @staticmethod
@@ -831,7 +832,7 @@ def test_a_retry_says_what_it_tries(story: Story, count: int, said: str):
     for number in range(count):
         story.ledger.failures.put(story.id, f"{number}.jpg", failed(None))
     story.ledger.commit()
-    told = story.mirror.retry(None, AT)
+    told = again.retry(story.mirror, None, AT)
     assert said in told
     assert ("web is tried now" in told) == (not count)
 
@@ -864,7 +865,7 @@ def test_a_retry_of_a_folder_tries_all_that_failed_in_it(story: Story):
     story.ledger.put(story.id, "day", made())
     for path in ("day/a.jpg", "day/deep/b.jpg", "daylight/c.jpg", "c.jpg"):
         story.ledger.failures.put(story.id, path, failed(None))
-    assert story.mirror.retry("day", AT) == f"{M}: day: 2 failed paths are tried again"
+    assert again.retry(story.mirror, "day", AT) == f"{M}: day: 2 failed paths are tried again"
     assert sorted(path for path, _ in story.ledger.failures.worst(story.id, 9)) == ["c.jpg", "daylight/c.jpg"]
     assert looked_at(story) == ({"day"}, {"day"})
 
@@ -872,13 +873,13 @@ def test_a_retry_of_a_folder_tries_all_that_failed_in_it(story: Story):
 def test_a_retry_of_a_folder_that_failed_itself_counts_it(story: Story):
     for path in ("day", "day/a.jpg"):
         story.ledger.failures.put(story.id, path, failed(None))
-    assert story.mirror.retry("day", AT) == f"{M}: day: 2 failed paths are tried again"
+    assert again.retry(story.mirror, "day", AT) == f"{M}: day: 2 failed paths are tried again"
     assert looked_at(story) == ({"day"}, set()), "not recorded, it is entered when it is found"
 
 
 def test_a_retry_of_a_file_tries_it(story: Story):
     story.ledger.failures.put(story.id, "a.jpg", failed(None))
-    assert story.mirror.retry("a.jpg", AT) == f"{M}: a.jpg is tried again"
+    assert again.retry(story.mirror, "a.jpg", AT) == f"{M}: a.jpg is tried again"
     assert story.ledger.failures.of(story.id, "a.jpg") is None
     assert looked_at(story) == ({"a.jpg"}, set())
 
@@ -887,13 +888,13 @@ def test_a_retry_of_what_cannot_be_read_tries_it(story: Story):
     story.ledger.put(story.id, "", made(1))
     locked = Listing("", Presence.PRESENT, {}, None, inode=1, device=DISK, unreadable={"locked": "Permission denied"})
     story.mirror.on_listing(locked, AT)
-    assert story.mirror.retry("locked", AT) == f"{M}: locked is tried again"
+    assert again.retry(story.mirror, "locked", AT) == f"{M}: locked is tried again"
 
 
 @pytest.mark.parametrize("path", ["nowhere/at all.jpg", "old"])
 def test_a_retry_of_what_had_not_failed_says_so(story: Story, path: str):
     story.ledger.failures.put(story.id, "a.jpg", failed(None))
-    said = story.mirror.retry(path, AT)
+    said = again.retry(story.mirror, path, AT)
     assert said.startswith(f"{M}: nothing of the name {path} had failed; what is there is compared again")
     assert "is tried again" not in said
     assert looked_at(story)[0] == {path}
@@ -902,7 +903,7 @@ def test_a_retry_of_what_had_not_failed_says_so(story: Story, path: str):
 
 def test_a_retry_of_the_whole_folder_tries_everything(story: Story):
     story.ledger.failures.put(story.id, "day/a.jpg", failed(None))
-    assert story.mirror.retry("", AT) == f"{M}: 1 failed path is tried again"
+    assert again.retry(story.mirror, "", AT) == f"{M}: 1 failed path is tried again"
     assert looked_at(story)[1] == {""}
 
 

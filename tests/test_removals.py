@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd import again
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
 from ftpsyncd.events import EventKind
@@ -208,11 +209,11 @@ def test_a_repair_leaves_what_was_changed_at_the_server_to_a_person(story: Delet
     first, second = story.look(LATER)
     story.end(Failed(first, CHANGED), LATER)
     story.end(Done(second, Did.DELETED), LATER)
-    assert story.mirror.publish_again(["d/a"], [], at(LATER)) == 0
+    assert again.publish(story.mirror, ["d/a"], [], at(LATER)) == 0
     assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0, held=1)
     assert story.look(LATER + 3600) == []
 
 
 def test_a_repair_of_a_file_that_is_gone_here_does_not_forget_its_size(story: Deleting) -> None:
-    assert story.mirror.publish_again(["d/a"], [], at(NOW)) == 1
+    assert again.publish(story.mirror, ["d/a"], [], at(NOW)) == 1
     assert story.look(LATER)[0] == Delete(M, "d/a", sizes=(10,))

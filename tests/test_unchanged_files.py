@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Work
 from ftpsyncd.events import Event
@@ -17,6 +18,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Delete, Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row, Upload, join
+from ftpsyncd.recorded import Recorded
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.waits import Pending
@@ -41,12 +43,20 @@ STATES = st.fixed_dictionaries(
 )
 
 
-class OneByOne(Mirror):
-    """Decides about every single file."""
+class EveryFile(Recorded):
+    """Passes over none."""
 
     def _without_settled(self, listing: Listing, rows: Any, published: Any, failures: Any) -> Any:
         del rows, published, failures
-        return self.ledger.rows(self.id, listing.directory), listing
+        return self._site.ledger.rows(self._site.id, listing.directory), listing
+
+
+class OneByOne(Mirror):
+    """Decides about every single file."""
+
+    def __init__(self, spec: MappingSpec, selection: Selection, *more: Any, **named: Any) -> None:
+        super().__init__(spec, selection, *more, **named)
+        self.recorded = EveryFile(self.site, self.waits, selection)
 
 
 def outcome(

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import click
 
+from ftpsyncd import again
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
@@ -261,7 +262,7 @@ class OwnHand:
     def take(self, files: list[str], directories: list[str]) -> None:
         """See `Hand`."""
         engine = self._service.engine
-        engine.ask(lambda at: engine.mirrors[self._mapping].publish_again(files, directories, at))
+        engine.ask(lambda at: again.publish(engine.mirrors[self._mapping], files, directories, at))
 
     def wait(self) -> None:
         """See `Hand`."""

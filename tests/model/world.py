@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
-from ftpsyncd import lastlook, reasons, steering
+from ftpsyncd import again, lastlook, reasons, steering
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
@@ -593,7 +593,7 @@ class World:
 
     def retry(self) -> None:
         if self._engine is not None and not self._turning:
-            self._mirror.retry(None, self._engine._moment())
+            again.retry(self._mirror, None, self._engine._moment())
 
     def pause(self) -> None:
         if self._engine is not None and not self._turning:
@@ -804,7 +804,7 @@ class World:
             self.approve()
             for path in parked:
                 assert self._engine is not None
-                self._mirror.retry(path, self._engine._moment())
+                again.retry(self._mirror, path, self._engine._moment())
         self._compare()
 
     def why(self, path: str) -> Why:
