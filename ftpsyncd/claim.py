@@ -2,7 +2,8 @@
 
 In: a directory. Out: a claim, or why there is none. A lock counts only for those who find it: once the directory, the
 lock or the ledger was removed, moved away or replaced, the next one finds no lock, or another ledger, and would publish
-beside whoever goes on with the old one.
+beside whoever goes on with the old one. And a ledger that somebody else has written over, or whose write-ahead log is
+gone, does not say any more what is at the servers.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -25,20 +27,36 @@ _END_S = 0.5
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE})
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A file that has to stay where it is."""
+
+    descriptor: int
+    ours_alone: bool = False
+    """Nobody but us writes it, and we only within `Claim.writing`."""
+    left: tuple[int, int] = (0, 0)
+    """Its size and mtime (ns) as we left it."""
+
+
 class Claim:
     """A state directory that is ours until it is closed; also a context manager.
 
     Args:
         directory: it; made (0750) if it is missing.
+        believes_dates: a file's date there changes when it is written, and at no other time; not so at servers that set
+            it when a file is closed (SMB).
 
     Raises:
         LockHeldError: another ftpsyncd works on it.
         LedgerError: it cannot be used.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._kept: dict[Path, int] = {}
+    def __init__(self, directory: Path, *, believes_dates: bool = True) -> None:
+        self._believes_dates = believes_dates
+        self._kept: dict[Path, _Kept] = {}
         """Files that have to stay where they are, each with a descriptor of it."""
+        self._writing = threading.RLock()
+        """Nobody looks at a file while we write it."""
         self._stack = ExitStack()
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
@@ -59,7 +77,7 @@ class Claim:
         except OSError as error:
             self.close()
             raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
-        self._kept[directory / "lock"] = lock.fileno()
+        self._kept[directory / "lock"] = _Kept(lock.fileno())
 
     def __enter__(self) -> Self:
         return self
@@ -72,8 +90,12 @@ class Claim:
         self._kept.clear()
         self._stack.close()
 
-    def keep(self, path: Path) -> None:
+    def keep(self, path: Path, *, ours_alone: bool = False) -> None:
         """This file is used, too, and has to stay where it is from now on.
+
+        Args:
+            path: it.
+            ours_alone: nobody but us writes it, and we do within `writing` only.
 
         Raises:
             LedgerError: it is not there.
@@ -84,24 +106,56 @@ class Claim:
         except OSError as error:
             raise LedgerError(f"{path} cannot be used: {error.strerror}") from error
         self._stack.callback(os.close, descriptor)
-        self._kept[path] = descriptor
+        self._kept[path] = _Kept(descriptor, ours_alone, _state_of(os.fstat(descriptor)))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """We write what is kept; nobody looks meanwhile.
+
+        Raises:
+            LedgerLostError: it is not what it was, and may not be written.
+        """
+        with self._writing:
+            self.require()
+            try:
+                yield
+            finally:
+                for kept in self._kept.values():
+                    kept.left = _state_of(os.fstat(kept.descriptor))
 
     def require(self) -> None:
-        """Make sure that all is where it was.
+        """Make sure that all is where it was, and as we left it.
 
         Raises:
             LedgerLostError: it is not.
         """
-        for path, descriptor in list(self._kept.items()):
-            try:
-                if os.path.samestat(path.stat(), os.fstat(descriptor)):
-                    continue
-                became = "replaced by another file"
-            except OSError as error:
-                if error.errno not in _GONE:
-                    continue  # nobody can tell; whoever writes there hears of it
-                became = "removed or moved away"
-            raise LedgerLostError(f"{path} was {became} beneath this process, which cannot go on with it")
+        with self._writing:
+            for path in list(self._kept):
+                became = self.became(path)
+                if became:
+                    raise LedgerLostError(f"{path} was {became} beneath this process, which cannot go on with it")
+
+    def is_ours(self, path: Path) -> bool:
+        """Whether a file is kept, and what it was."""
+        return path in self._kept and not self.became(path)
+
+    def became(self, path: Path) -> str:
+        """What has become of a file that is kept, in words; empty if it is what it was, or nobody can tell."""
+        kept = self._kept[path]
+        try:
+            found, ours = path.stat(), os.fstat(kept.descriptor)
+        except OSError as error:
+            # If nobody can tell, whoever writes there hears of it.
+            return "removed or moved away" if error.errno in _GONE else ""
+        if not os.path.samestat(found, ours):
+            return "replaced by another file"
+        touched = kept.ours_alone and self._believes_dates and _state_of(found) != kept.left
+        return "written by somebody else" if touched else ""
+
+
+def _state_of(status: os.stat_result) -> tuple[int, int]:
+    """Its size in bytes, and when it was written."""
+    return status.st_size, status.st_mtime_ns
 
 
 class Lookout:

@@ -18,12 +18,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerNewerError
+from ftpsyncd.claim import Claim
+from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerLostError, LedgerNewerError
 
 RETRY_S = 3.0
 """How often a commit that failed for lack of space is tried again."""
@@ -88,7 +89,8 @@ class Database:
         read_only: the file must exist.
         scratch: a copy of it, of this moment, that nobody else sees and that is gone when it is closed; an empty one
             where there is no file. It is in memory, and beyond `COPY_IN_MEMORY` in a temporary file.
-        guard: raises where the file may not be written any more; called before each commit.
+        claim: of the directory, by whoever writes; keeps the file and what belongs to it, and is asked before each
+            commit.
 
     Raises:
         LedgerDamagedError: it is damaged.
@@ -103,10 +105,10 @@ class Database:
         *,
         read_only: bool = False,
         scratch: bool = False,
-        guard: Callable[[], None] = lambda: None,
+        claim: Claim | None = None,
     ) -> None:
         self.path = path
-        self._guard = guard
+        self._claim = claim
         self.trouble = ""
         """Why nothing can be written now, in words; empty if all is well."""
         self.in_order = True
@@ -133,6 +135,7 @@ class Database:
                 self.version = self._known_version(len(migrations))
                 if not read_only:
                     self._prepare(migrations)
+                    self._keep()
             except BaseException:
                 self._db.close()
                 raise
@@ -315,7 +318,11 @@ class Database:
         """Make everything since the last commit durable, all or nothing; where the disk is full, later."""
         if not self._writing or (self.trouble and time.monotonic() < self._retry_at):
             return
-        self._guard()
+        with self._claimed():
+            self._commit()
+
+    def _commit(self) -> None:
+        """Every write to the file itself, and not to its write-ahead log, is in here, or in `close`."""
         try:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -333,6 +340,26 @@ class Database:
             self._db.close()
             with self._errors("open"):
                 self._db = self._writer()
+            self._keep()
+
+    def _keep(self) -> None:
+        """Have the file, and what belongs to it, kept as it is by whoever has claimed its directory."""
+        if self._claim is not None and not self._scratch:
+            for file in self._files():
+                if file.exists():
+                    self._claim.keep(file, ours_alone=file == self.path)
+
+    def _files(self) -> list[Path]:
+        """The file, and those that SQLite has beside it."""
+        return [self.path.with_name(self.path.name + companion) for companion in _COMPANIONS]
+
+    def _claimed(self) -> AbstractContextManager[None]:
+        """While the file is written.
+
+        Raises:
+            LedgerLostError: it may not be written any more.
+        """
+        return self._claim.writing() if self._claim is not None else nullcontext()
 
     def _is_kept(self, error: sqlite3.Error) -> bool:
         """Whether what cannot be written for this is kept for later."""
@@ -356,10 +383,13 @@ class Database:
         """Commit and close; a copy is gone.
 
         Raises:
+            LedgerLostError: it is not what it was.
             LedgerError: what was written lately cannot be recorded.
         """
         try:
             if not (self._read_only or self._scratch):
+                with self._claimed():
+                    pass
                 self._retry_at = 0.0
                 self.commit()
                 if not self.trouble and not self._distrusted:
@@ -367,8 +397,27 @@ class Database:
                     self.commit()
             if self.trouble:
                 raise LedgerError(self.trouble, remedy="What was done lately is found out again at the next start.")
+        except LedgerLostError:
+            self._leave()
+            raise
         finally:
             self._db.close()
+
+    def _leave(self) -> None:
+        """Write nothing more into a file that is somebody else's by now, and leave nothing of ours beside it.
+
+        SQLite would write into it what is in the write-ahead log, and whoever opens it next take that for its own
+        (https://sqlite.org/howtocorrupt.html, section 1.3). If only the log is gone, we still have it open, and all
+        that is in it belongs into the file.
+        """
+        if self._claim is None or not self._claim.became(self.path):
+            return
+        # A checkpoint that is interrupted is given up, and the log stays (`walCheckpoint` in SQLite's wal.c).
+        self._db.interrupt()
+        self._db.close()
+        for file in self._files()[1:]:
+            if self._claim.is_ours(file):
+                file.unlink(missing_ok=True)
 
 
 def _code(error: sqlite3.Error) -> int | None:

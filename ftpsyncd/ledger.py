@@ -10,13 +10,14 @@ Paths are stored as the bytes the file system gives (BLOB), so every name that c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from ftpsyncd.alike import Alike
 from ftpsyncd.begun import Begun
+from ftpsyncd.claim import Claim
 from ftpsyncd.database import Cursor, Database
 from ftpsyncd.decisions import Decisions
 from ftpsyncd.errors import LedgerError
@@ -76,7 +77,7 @@ class Ledger:
         read_only: for commands that only look; the file must exist.
         scratch: a copy to try something with, that is gone when it is closed; empty where there is no file.
         keep_history_s: how long receipts are kept; 0: none are written.
-        guard: raises where the file may not be written any more; called before each commit.
+        claim: of the directory, by whoever writes; keeps the file, and is asked before each commit.
 
     Raises:
         LedgerDamagedError: the file is damaged.
@@ -91,10 +92,10 @@ class Ledger:
         read_only: bool = False,
         scratch: bool = False,
         keep_history_s: float = 30 * 86400.0,
-        guard: Callable[[], None] = lambda: None,
+        claim: Claim | None = None,
     ) -> None:
         self.path = path
-        self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch, guard=guard)
+        self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch, claim=claim)
         self.history = History(
             self._write,
             self._write_many,

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
+from ftpsyncd.claim import Claim
 from ftpsyncd.database import check, set_aside
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
@@ -20,7 +21,7 @@ _BEGUN_ANEW = "what the servers have already is recorded again, not sent again, 
 
 
 def open_for_work(
-    path: Path, *, keep_history_s: float, now: datetime, guard: Callable[[], None] = lambda: None
+    path: Path, *, keep_history_s: float, now: datetime, claim: Claim | None = None
 ) -> tuple[Ledger, str]:
     """Open the ledger, or begin a new one in place of a damaged one, which is kept under another name.
 
@@ -31,7 +32,7 @@ def open_for_work(
         path: the file.
         keep_history_s: see `Ledger`.
         now: names the damaged file.
-        guard: see `Ledger`.
+        claim: see `Ledger`.
 
     Returns:
         The ledger and, if it is a new one in place of another, a sentence that says so.
@@ -41,10 +42,10 @@ def open_for_work(
     """
     notice = f"the ledger {path} is an empty file; a new one was begun: {_BEGUN_ANEW}" if _is_empty(path) else ""
     try:
-        return Ledger(path, keep_history_s=keep_history_s, guard=guard), notice
+        return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
     except LedgerDamagedError as damage:
         kept = set_aside(path, now)
-        ledger = Ledger(path, keep_history_s=keep_history_s, guard=guard)
+        ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
         for name, destination in _paused_in(kept):
             ledger.decisions.set_paused(ledger.mapping(name, destination), paused=True)
         ledger.commit()

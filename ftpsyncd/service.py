@@ -21,6 +21,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
 from ftpsyncd.local.disk import STOP_WAIT_S
+from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.report import changed_message, unreadable_message
 from ftpsyncd.roster import Roster
@@ -126,16 +127,17 @@ class Service:
         with ExitStack() as stack:
             self._stack = stack
             self.awaits = f"the state directory {self.config.state_dir}"
-            claim = stack.enter_context(Claim(self.config.state_dir))
+            claim = stack.enter_context(
+                Claim(self.config.state_dir, believes_dates=not is_network_filesystem(self.config.state_dir))
+            )
             stack.callback(lambda: self._journal.tell_counted(ended=True))
             ledger, notice = open_for_work(
                 self.config.state_dir / LEDGER,
                 keep_history_s=self.config.history_s,
                 now=datetime.now().astimezone(),
-                guard=claim.require,
+                claim=claim,
             )
             stack.enter_context(ledger)
-            claim.keep(ledger.path)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
             engine = self._engine = Engine(ledger, self._emit, self._show, together=Together(), ended=self._ended)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,54 @@ def test_another_file_is_a_loss_even_with_the_number_of_the_old_one(tmp_path: Pa
         (tmp_path / "ledger").touch()
         with pytest.raises(LedgerLostError, match="ledger was replaced by another file beneath this process"):
             claim.require()
+
+
+def test_what_we_alone_write_is_a_loss_when_somebody_else_has_written_it(tmp_path: Path) -> None:
+    (tmp_path / "ledger").write_text("ours")
+    os.utime(tmp_path / "ledger", ns=(1, 1))
+    with Claim(tmp_path) as claim:
+        claim.keep(tmp_path / "ledger", ours_alone=True)
+        with claim.writing():
+            (tmp_path / "ledger").write_text("more of ours")
+        claim.require()
+        (tmp_path / "ledger").chmod(0o600)
+        claim.require()
+        (tmp_path / "ledger").write_text("theirs")
+        with pytest.raises(LedgerLostError, match="ledger was written by somebody else beneath this process"):
+            claim.require()
+        assert not claim.is_ours(tmp_path / "ledger")
+        with pytest.raises(LedgerLostError), claim.writing():
+            pytest.fail("it is not to be written")
+
+
+def test_a_date_is_no_proof_where_the_server_sets_it_later(tmp_path: Path) -> None:
+    (tmp_path / "ledger").touch()
+    with Claim(tmp_path, believes_dates=False) as claim:
+        claim.keep(tmp_path / "ledger", ours_alone=True)
+        os.utime(tmp_path / "ledger", ns=(1, 1))
+        claim.require()
+
+
+def test_who_looks_waits_until_we_have_written(tmp_path: Path) -> None:
+    """A checkpoint under way is no loss."""
+    (tmp_path / "ledger").touch()
+    os.utime(tmp_path / "ledger", ns=(1, 1))
+    looked: Future[None] = Future()
+    with Claim(tmp_path) as claim:
+        claim.keep(tmp_path / "ledger", ours_alone=True)
+
+        def look() -> None:
+            claim.require()
+            looked.set_result(None)
+
+        looker = threading.Thread(target=look)
+        with claim.writing():
+            (tmp_path / "ledger").write_text("half")
+            looker.start()
+            with pytest.raises(TimeoutError):
+                looked.result(0.1)
+        looked.result(10)
+        looker.join()
 
 
 def test_a_directory_that_may_not_be_looked_into_is_not_taken_for_gone(

@@ -182,6 +182,18 @@ def _restored(state: Path) -> None:
     (state / "copy").rename(state / "ledger.db")
 
 
+def _written_over(state: Path) -> None:
+    (state / "ledger.db").write_bytes((state / "ledger.db").read_bytes())
+
+
+def _emptied(state: Path) -> None:
+    (state / "ledger.db").write_bytes(b"")
+
+
+def _without_log(state: Path) -> None:
+    (state / "ledger.db-wal").unlink()
+
+
 def _without_lock(state: Path) -> None:
     (state / "lock").unlink()
 
@@ -193,6 +205,9 @@ def _without_lock(state: Path) -> None:
         (_moved, "lock was removed or moved away"),
         (_without_ledger, "ledger.db was removed or moved away"),
         (_restored, "ledger.db was replaced by another file"),
+        (_written_over, "ledger.db was written by somebody else"),
+        (_emptied, "ledger.db was written by somebody else"),
+        (_without_log, "ledger.db-wal was removed or moved away"),
         (_without_lock, "lock was removed or moved away"),
     ],
 )
@@ -218,6 +233,58 @@ def test_a_daemon_whose_ledger_is_taken_away_ends_and_the_next_one_deletes_nothi
         (s.drop / "a.jpg").unlink()
         s.until_equal()
         assert s.stop() == 0
+
+
+def _into_its_place(backup: Path, ledger: Path) -> None:
+    shutil.copy2(backup, ledger.with_name("new"))
+    ledger.with_name("new").rename(ledger)
+
+
+def _over_it(backup: Path, ledger: Path) -> None:
+    shutil.copyfile(backup, ledger)
+
+
+@pytest.mark.parametrize("restore", [_into_its_place, _over_it])
+def test_a_backup_that_is_restored_beneath_a_daemon_is_what_the_next_one_begins_with(
+    restore: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    """And not a mixture of it with the write-ahead log of the ledger that was there."""
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        ledger, backup = s.base / "state/ledger.db", s.base / "backup"
+        fill(s.drop)
+        s.command("sync")
+        shutil.copy2(ledger, backup)
+        s.start()
+        s.until_state("in_sync")
+        (s.drop / "later.jpg").write_bytes(b"published after the backup was made")
+        s.until_equal()
+        s.until_state("in_sync")
+        before = copies(s.published)
+        restore(backup, ledger)
+        assert s.ended() == 75
+        assert ledger.read_bytes() == backup.read_bytes()
+        assert [path.name for path in ledger.parent.glob("ledger.db*")] == ["ledger.db"]
+        s.command("sync")
+        assert kinds_told(s) == {"published": 10, "adopted": 1}, "the backup did not know of that one"
+        assert copies(s.published) == before
+
+
+def test_what_was_in_a_log_that_is_removed_beneath_a_daemon_is_not_lost(tmp_path: Path) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        s.until_state("in_sync")
+        (s.drop / "a.jpg").unlink()
+        s.until_equal()
+        s.until_state("in_sync")
+        (s.base / "state/ledger.db-wal").unlink()
+        assert s.ended() == 75
+        # Of the same size as what was there, by which an old ledger would take it for its own.
+        (s.published / "a.jpg").write_bytes(b"x" * 1000)
+        s.command("sync")
+        assert kinds_told(s) == {"published": 10, "deleted": 1}
+        assert (s.published / "a.jpg").exists()
 
 
 def test_what_no_ledger_would_tell_of_is_not_begun(tmp_path: Path) -> None:
