@@ -1,6 +1,11 @@
-"""`python -m ftpsyncd` is the same as `ftpsyncd`."""
+"""`python -m ftpsyncd` is the same as `ftpsyncd` (`bin/ftpsyncd`)."""
 
-from ftpsyncd.cli import main
+import os
 
 if __name__ == "__main__":
-    main()
+    try:
+        from ftpsyncd.cli import main
+
+        main()
+    except KeyboardInterrupt:
+        os._exit(130)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ import pytest
 from ftpsyncd import __version__, errors
 from ftpsyncd.cli.app import COMMANDS, cli, outcome
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("rich", "yaml", "loguru", "pyftpdlib", "watchdog", "starlette", "sqlite3", "ssl")
 
 
@@ -297,6 +299,49 @@ cli.main()
     words = [sys.executable, "-c", program, "schema"]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", "")
+
+
+EARLY = """
+import os, signal, sys
+
+class Loading:
+    def find_spec(self, name, path, target=None):
+        if name == os.environ["INTERRUPTED_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Loading())
+"""
+"""For a file `sitecustomize.py`: Ctrl-C while a module is looked for."""
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        ([str(ROOT / "bin/ftpsyncd")], "ftpsyncd"),
+        ([str(ROOT / "bin/ftpsyncd")], "ftpsyncd.cli"),
+        (["-m", "ftpsyncd"], "ftpsyncd.cli"),
+    ],
+)
+def test_an_interrupt_before_anything_of_ours_is_loaded_prints_no_traceback(program, module, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(EARLY)
+    ended = subprocess.run(
+        [sys.executable, *program, "schema"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}", "INTERRUPTED_AT": module},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_the_installed_program_is_the_one_that_catches_an_early_interrupt():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-scripts"] == {"bin/ftpsyncd": "ftpsyncd"}
+    assert "scripts" not in project["project"]
+    # Installers look for these words, and keep the rights.
+    assert (ROOT / "bin/ftpsyncd").read_bytes().startswith(b"#!python\n")
+    assert os.access(ROOT / "bin/ftpsyncd", os.X_OK)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

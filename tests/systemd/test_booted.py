@@ -93,7 +93,7 @@ class Site:
 def prepare(machine):
     """What the README takes for granted: the checkout, a server, a drop folder."""
     tree = machine.tree
-    for name in ("pyproject.toml", "README.md", "LICENSE", "ftpsyncd", "systemd", "requirements"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "bin", "ftpsyncd", "systemd", "requirements"):
         source, target = CHECKOUT / name, tree / "root/ftpsyncd" / name
         target.parent.mkdir(exist_ok=True)
         if source.is_dir():
