@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 from loguru import logger
 
 from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, roster, service
 from ftpsyncd.claim import Claim
-from ftpsyncd.config import load
+from ftpsyncd.config import load, password, reading
 from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk, tree
@@ -416,14 +416,13 @@ def test_a_start_whose_only_password_is_on_a_disk_that_does_not_answer_waits_for
     """It is no configuration that somebody has to correct: with 78, systemd would not start it again."""
     (tmp_path / "in").mkdir()
     (tmp_path / "pw").write_text(PASSWORD)
-    open_, answers = Path.open, threading.Event()
+    read, answers = reading.content, threading.Event()
 
-    def opens(path: Path, *args: Any, **kwargs: Any) -> Any:
-        if path.name == "pw":
-            assert answers.wait(60)
-        return open_(path, *args, **kwargs)
+    def reads(path: Path, most: int) -> bytes:
+        assert answers.wait(60)
+        return read(path, most)
 
-    monkeypatch.setattr(Path, "open", opens)
+    monkeypatch.setattr(password, "content", reads)
     monkeypatch.setattr(patience, "ANSWER_S", 0.2)
     with running("pyftpdlib") as server:
         config = written(tmp_path / "config.yaml", server.port)

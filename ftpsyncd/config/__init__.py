@@ -123,7 +123,8 @@ def glance(path: Path, *, environ: Mapping[str, str] = os.environ) -> tuple[Path
     """Where a daemon that runs with this file listens, at a fraction of the cost of `load`.
 
     Returns:
-        The socket, None if finding it takes `load`; and the file for `load`, None if it has to be read anew for that.
+        The socket, None if finding it takes `load`; and the file for `load`, None if it has to be read anew for that,
+        as it is wrong.
 
     Raises:
         ConfigError: the file cannot be read, or is not YAML, and does not say plainly all the same where that is.
@@ -131,16 +132,18 @@ def glance(path: Path, *, environ: Mapping[str, str] = os.environ) -> tuple[Path
     from ftpsyncd.config import document, places  # noqa: PLC0415  # as in `load`
 
     path = Path(os.path.abspath(path))  # noqa: PTH100  # as there
+    raw = document.raw(path)
     try:
-        found = document.read(path)
+        found = document.parse(path, raw)
     except ConfigError:
-        salvaged = document.salvage(path, places.OF_THE_SOCKET)
-        if salvaged is None:
+        salvaged = document.salvage(path, raw, places.OF_THE_SOCKET)
+        # What came through a pipe cannot be read again, to say what is wrong with it.
+        if salvaged is None or not path.is_file():
             raise
         return places.socket_at_a_glance(salvaged, environ), None
     socket = places.socket_at_a_glance(found, environ)
     # What it complains of now would be told twice.
-    return socket, None if socket is None else found
+    return socket, document.parse(path, raw) if socket is None else found
 
 
 def schema() -> dict[str, Any]:
@@ -270,6 +273,9 @@ def _why_no_secret(secret: Callable[[], str]) -> ConfigError | None:
 def _why_no_file(file: Path) -> ConfigError | None:
     """Why a file cannot be read; None if it can."""
     try:
+        # A pipe would be waited for, and what is read for each context has to be there each time.
+        if not (file.is_dir() or file.is_file()) and file.exists():
+            return ConfigError(f"cannot read {file}: it is no regular file", remedy="")
         with file.open("rb"):
             return None
     except OSError as error:

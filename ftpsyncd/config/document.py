@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import yaml
 
+from ftpsyncd.config.reading import content
 from ftpsyncd.errors import ConfigError
 
 Loc = tuple[str | int, ...]
@@ -211,22 +212,39 @@ def read(path: Path) -> Document:
     """Read and parse a file.
 
     Raises:
-        ConfigError: one sentence: not there, not readable, a directory, not UTF-8, too large, empty, not YAML, or
-            something else than a mapping at the top.
+        ConfigError: one sentence: see `raw` and `parse`.
+    """
+    return parse(path, raw(path))
+
+
+def raw(path: Path) -> bytes:
+    """The bytes of a file; of one that is too large, so many that this can be seen.
+
+    Raises:
+        ConfigError: one sentence: not there, not readable, a directory, a socket, or a pipe that nobody writes into.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+        return content(path, _MAX_BYTES + 1)
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a directory; expected a YAML file") from None
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+    except PermissionError as error:
         raise ConfigError(
-            f"{path}: cannot be read: {reason}",
+            f"{path}: cannot be read: {error.strerror}",
             remedy="Let the user who runs ftpsyncd read it: use sudo, or join its group.",
         ) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+        raise ConfigError(f"{path}: cannot be read: {reason}", remedy="Name a YAML file with -c.") from None
+
+
+def parse(path: Path, raw: bytes) -> Document:
+    """The document of a file with these bytes.
+
+    Raises:
+        ConfigError: one sentence: not UTF-8, too large, empty, not YAML, or something else than a mapping at the top.
+    """
     if len(raw) > _MAX_BYTES:
         raise ConfigError(f"{path}: larger than 1 MiB; this is no configuration file")
     try:
@@ -246,17 +264,18 @@ def read(path: Path) -> Document:
     return document
 
 
-def salvage(path: Path, keys: Collection[str]) -> Document | None:
+def salvage(path: Path, raw: bytes, keys: Collection[str]) -> Document | None:
     """Some entries of a file that is wrong as a whole: those that begin at the margin with these keys.
+
+    Args:
+        path: of the file.
+        raw: what is in it.
+        keys: of the entries.
 
     Returns:
         None where that is not sure: such a key stands elsewhere, too, or its entry is wrong itself.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES).decode("utf-8-sig", "replace")
-    except (OSError, ValueError):
-        return None
+    text = raw[:_MAX_BYTES].decode("utf-8-sig", "replace")
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     named = re.compile(rf"""["']?(?:{"|".join(map(re.escape, keys))})["']?\s*:""")
     wanted, inside = [], False

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from ftpsyncd import patience
+from ftpsyncd.config.reading import content
 from ftpsyncd.config.unanswered import UnansweredError
 from ftpsyncd.config.unfit import Unfit, closest
 from ftpsyncd.errors import ConfigError
@@ -182,8 +183,7 @@ class File(_Source):
         return _checked(secret, what)
 
     def _raw(self) -> bytes:
-        with self.path.open("rb") as file:
-            return file.read(_MAX_BYTES + 1)
+        return content(self.path, _MAX_BYTES + 1)
 
     def _asked(self, question: Callable[[], _Answer]) -> _Answer:
         """What the disk answers.

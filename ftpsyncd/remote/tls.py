@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import stat
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -48,11 +49,11 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     if spec.tls_ca is not None:
-        with _loading(f"{spec.tls_ca}"):
+        with _loading(f"{spec.tls_ca}", spec.tls_ca):
             context.load_verify_locations(spec.tls_ca)
     if spec.client_cert is not None:
         key = spec.client_key or spec.client_cert
-        with _loading(f"{spec.client_cert} with the key {key}"):
+        with _loading(f"{spec.client_cert} with the key {key}", spec.client_cert, key):
             context.load_cert_chain(spec.client_cert, key, partial(_refuse_passphrase, key))
     if not spec.tls_verify:
         context.check_hostname = False
@@ -66,8 +67,13 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _loading(what: str) -> Iterator[None]:
+def _loading(what: str, *files: Path) -> Iterator[None]:
+    """Load something of files; OpenSSL would wait for a pipe, and read a device without an end."""
     try:
+        for file in files:
+            mode = file.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                raise TlsFileError(f"{file} cannot be loaded: it is no regular file.")
         yield
     except OSError as error:  # ssl.SSLError is one
         raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.") from error

@@ -245,15 +245,15 @@ def test_no_configuration_is_a_configuration_error(tmp_path):
 
 
 def test_a_configuration_that_cannot_be_read_is_no_wrong_usage(ftpsyncd, config_file, monkeypatch):
-    real = Path.open
+    real = os.open
 
     def refuse(path, *words, **options):
-        if path == config_file:
+        if path == str(config_file):
             raise PermissionError(errno.EACCES, "Permission denied")
         return real(path, *words, **options)
 
     monkeypatch.setattr("os.access", lambda *_words, **_options: False)
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     ended = ftpsyncd("status", "-c", config_file)
     assert ended.code == 78
     assert "cannot be read: Permission denied" in ended.err

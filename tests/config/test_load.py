@@ -374,7 +374,7 @@ def hung(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on a disk that answers nothing until the test is over."""
     folder, goes_on = home / "hung", threading.Event()
     folder.mkdir()
-    for name in ("stat", "lstat"):
+    for name in ("stat", "lstat", "open"):
         look = getattr(os, name)
 
         def hangs(path, *args, look=look, **kwargs):
