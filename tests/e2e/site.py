@@ -130,6 +130,19 @@ class Site:
         """SIGKILL: a crash."""
         return self._end(signal.SIGKILL)
 
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """No thread of the daemon does anything (SIGSTOP) until the end of the block."""
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            # Its threads go on until the first of them has the signal: on a busy machine long enough for an answer.
+            until(lambda: all(_is_stopped(task) for task in tasks.iterdir()), "the daemon has stopped")
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def ended(self) -> int:
         """Wait until the daemon has ended by itself; returns the exit code."""
         assert self.process is not None
@@ -209,6 +222,14 @@ class Site:
         assert self.process is not None
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _is_stopped(task: Path) -> bool:
+    """Whether a thread is stopped by a signal, or has ended (proc(5))."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return True
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -260,16 +259,12 @@ def test_a_command_that_nobody_waits_for_any_more_is_not_carried_out(tmp_path: P
     """The daemon was stopped, or its machine asleep, and who had asked has given up."""
     with running("pyftpdlib") as server, site(server, tmp_path) as s:
         s.start()
-        assert s.process is not None
-        s.process.send_signal(signal.SIGSTOP)
-        try:
+        with s.suspended():
             for _ in range(10):
                 with pytest.raises(ControlError, match="did not answer within"):
                     ControlClient(s.base / "control.sock", timeout_s=0.2).command("pause")
                 with pytest.raises(ControlError, match="did not answer within"):
                     ControlClient(s.base / "control.sock", timeout_s=0.2).command("reload")
-        finally:
-            s.process.send_signal(signal.SIGCONT)
         assert "comparing everything again" in s.command("rescan").stdout
         (s.drop / "a.jpg").write_bytes(b"x")
         s.until_equal()
