@@ -11,8 +11,9 @@ Each keyword replaces what a command does: a string is said instead, a coroutine
 `Connection` and the argument, a list is used up one element per command, after which the default behaviour is back.
 ``GREETING`` is what happens after the connection is accepted.
 
-With ``tls``, a context, it has explicit TLS, on data connections with the context ``data_tls``, which may be another one
-than that of the control line: then it has forgotten the session that is to be resumed there.
+With ``tls``, a context, it has explicit TLS, after PBSZ and PROT P also on data connections (RFC 4217 §9: without them
+these are in clear text). They have the context ``data_tls``, which may be another one than that of the control line:
+then it has forgotten the session that is to be resumed there.
 
 `files` is what it holds, `log` what it was sent. A command that arrives while a transfer is going on is recorded in
 `early`: no client of ours may ever send one.
@@ -50,6 +51,8 @@ class Connection:
         self.renaming = ""
         self.directory = "/"
         """In which it stands."""
+        self.sized = self.private = False
+        """PBSZ was said; the last PROT was P."""
         self._listener: socket.socket | None = None
         self._open: list[asyncio.StreamWriter] = []
         self._accepted: list[socket.socket] = []
@@ -102,7 +105,8 @@ class Connection:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=self.server.data_tls)
+        tls = self.server.data_tls if self.private else None
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=tls)
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         self._open.append(writer)
         return reader, writer
@@ -271,11 +275,15 @@ class Scripted:
             await c.writer.start_tls(self.tls)
         return ""
 
-    async def do_pbsz(self, _c: Connection, _a: str) -> str:
+    async def do_pbsz(self, c: Connection, _a: str) -> str:
+        c.sized = True
         return "200 Zero."
 
-    async def do_prot(self, _c: Connection, _a: str) -> str:
-        return "200 Private."
+    async def do_prot(self, c: Connection, level: str) -> str:
+        if not c.sized:
+            return "503 PBSZ first."
+        c.private = level == "P"
+        return "200 Private." if c.private else "200 Clear."
 
     async def do_feat(self, _c: Connection, _a: str) -> str:
         return "211-Features:\n MFMT\n MDTM\n SIZE\n EPSV\n REST STREAM\n211 End"

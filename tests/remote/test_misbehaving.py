@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 
 import pytest
+import trustme
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
@@ -317,11 +318,35 @@ class TestTls:
             assert time.monotonic() - began < 5
             assert not session.usable
 
-    def test_text_before_the_handshake_is_not_believed(self):
-        with Scripted(AUTH="234 Go on.\n230 You are logged in.") as server:
-            with pytest.raises(TlsError):
-                account(server, tls=TlsMode.EXPLICIT)()
+    @pytest.mark.parametrize(
+        "text", ["230 You are logged in.\r\n", "230 You are logged in. "], ids=["a line", "a part"]
+    )
+    def test_text_before_the_handshake_is_not_believed(self, text):
+        """Of what comes without its end, the server's next words would be the rest, and the user let in."""
+
+        async def inject(connection: Connection, _argument: str) -> None:
+            await connection.send(b"234 Go on.\r\n" + text.encode())
+            assert connection.server.tls is not None
+            await connection.writer.start_tls(connection.server.tls)
+
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(AUTH=inject, tls=server_context()) as server:
+            with pytest.raises(TlsError, match="before TLS began"):
+                account(server, **tls)()
             assert server.verbs() == ["AUTH"]
+
+    def test_a_data_connection_has_the_name_of_the_server_and_not_its_address(self, tmp_path):
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+        control, other = (ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) for _ in range(2))
+        for context in (control, other):
+            ca.issue_cert("localhost").configure_cert(context)
+        with Scripted(tls=control) as server:
+            server.data_tls = other  # it knows no session: the certificate is looked at again
+            spec = {"host": "localhost", "tls": TlsMode.EXPLICIT, "tls_ca": tmp_path / "ca.pem"}
+            with account(server, **spec)() as session:
+                assert errors_of(publish(session, job("/a"))) == [None]
+                assert session.control.peer != "localhost"
 
     def test_garbage_instead_of_a_handshake_is_a_tls_error(self):
         async def garble(connection: Connection, _argument: str) -> None:
@@ -332,6 +357,77 @@ class TestTls:
 
         with Scripted(AUTH=garble) as server, pytest.raises(TlsError):
             account(server, tls=TlsMode.EXPLICIT)()
+
+    def test_data_travels_encrypted_from_the_first_on(self):
+        """RFC 4217 §9: without PBSZ and PROT P the server takes data in clear text, and confirms it all the same."""
+        private: list[bool] = []
+
+        async def look(connection: Connection, path: str) -> None:
+            await connection.say("150 Go on.")
+            reader, writer = await connection.data()
+            private.append(writer.get_extra_info("ssl_object") is not None)
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(STOR=look, tls=server_context()) as server, account(server, **tls)() as session:
+            assert errors_of(publish(session, job("/a"))) == [None]
+            assert server.files == {"/a": b"content"}
+            assert private == [True]
+            said = [line for line in server.log if line.partition(" ")[0] in {"AUTH", "USER", "PBSZ", "PROT", "STOR"}]
+            assert said[:4] == ["AUTH TLS", "USER u", "PBSZ 0", "PROT P"]
+
+    @pytest.mark.parametrize(
+        "reply", ["502 Not here.", "534 Not with this policy.", "536 Not with TLS.", "431 Not now."]
+    )
+    def test_a_server_that_does_not_encrypt_data_is_refused(self, reply):
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(PROT=reply, tls=server_context()) as server:
+            with pytest.raises(TlsError) as caught:
+                account(server, **tls)()
+            assert caught.value.reply == reply
+            assert not {"EPSV", "STOR", "LIST"} & set(server.verbs())
+
+    def test_nothing_is_sent_in_clear_text_nor_believed_where_only_the_word_is_given(self):
+        seen: list[bytes] = []
+
+        async def plain(connection: Connection, _path: str) -> None:
+            await connection.say("150 Go on.")
+            reader, _ = await connection.data()
+            seen.append(await reader.read(1))
+            await connection.end_data(reset=True)
+            await connection.say("426 What was that?")
+
+        async def deliver(connection: Connection, _path: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(b"in clear text")
+            await connection.end_data()
+            await connection.say("226 Sent.")
+
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        # It says yes, and does nothing.
+        with Scripted(PROT="200 Private.", STOR=plain, RETR=deliver, tls=server_context()) as server:
+            acc = account(server, **tls)
+            with acc() as session:
+                assert errors_of(publish(session, job("/a"))) == [TransferFailedError]
+            assert seen == [b"\x16"], "a handshake begins so, and no content"
+            with acc() as session:
+                came = io.BytesIO()
+                with pytest.raises(TransferFailedError):
+                    session.fetch("/b", came)
+                assert came.getvalue() == b""
+
+    @pytest.mark.parametrize("size", [1_000, LARGE])
+    def test_no_file_is_handed_to_the_kernel_which_would_send_it_in_clear_text(self, tmp_path, size):
+        content = os.urandom(size)
+        (tmp_path / "a").write_bytes(content)
+        tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
+        with Scripted(tls=server_context()) as server, account(server, **tls)() as session:
+            sent = job("/a", size=size, open=lambda: (tmp_path / "a").open("rb", buffering=0))
+            assert errors_of(publish(session, sent)) == [None]
+            assert server.files == {"/a": content}
 
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
     def test_a_session_that_the_server_has_forgotten_is_not_used_for_ever(self, version):

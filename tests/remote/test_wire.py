@@ -126,14 +126,27 @@ class TestTranslate:
         error.verify_code, error.verify_message = code, "it is bad"
         assert said in translate(error, "x").remedy
 
+    @pytest.mark.parametrize(
+        "reason", ["TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"]
+    )
+    def test_a_server_that_wants_another_certificate_of_ours_is_not_asked_again_and_again(self, reason):
+        """Under TLS 1.3 that is said after the handshake, wherever we are by then."""
+        error = ssl.SSLError(1, f"[SSL: {reason}]")
+        error.reason = reason
+        told = translate(error, "x")
+        assert type(told) is errors.TlsError
+        assert told.retry is errors.Retry.LOGIN
+        assert "client_cert" in told.remedy
+
     def test_a_typed_error_stays(self):
         error = errors.ServerFullError("full")
         assert translate(error, "x") is error
 
 
 class TestContext:
-    def test_it_verifies_names_and_certificates(self):
-        context = tls_context(ServerSpec("s", "h", "u"))
+    @pytest.mark.parametrize("group", ["", "prime256v1"])
+    def test_it_verifies_names_and_certificates(self, group):
+        context = tls_context(ServerSpec("s", "h", "u"), group)
         assert context.check_hostname
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
