@@ -227,6 +227,25 @@ class TestContinuedDownloads:
         assert (tmp_path / "f").read_bytes() == (tmp_path / "new").read_bytes()
         assert part.read_bytes() == self.CONTENT[: self.PART], "it is another file's part"
 
+    def test_a_link_to_nothing_in_its_place_makes_nothing(self, again, source, part, tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        part.unlink()
+        part.symlink_to(elsewhere)
+        assert again.download(source, tmp_path / "f").continued_at == 0
+        assert not elsewhere.exists()
+        assert part.is_symlink()
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+
+    @pytest.mark.root
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+    def test_what_somebody_else_has_put_there_is_left_alone(self, again, source, part, tmp_path):
+        """Whoever owns it could go on writing into what has the final name then."""
+        os.chown(part, 65534, -1)
+        assert again.download(source, tmp_path / "f").continued_at == 0
+        assert part.read_bytes() == self.CONTENT[: self.PART]
+        assert (tmp_path / "f").read_bytes() == self.CONTENT
+        assert (tmp_path / "f").stat().st_uid == os.geteuid()
+
     def test_a_link_in_its_place_is_left_alone(self, again, source, part, tmp_path):
         victim = tmp_path / "victim"
         victim.write_bytes(self.CONTENT[: self.PART])
@@ -415,6 +434,17 @@ class TestTrees:
         assert sum(r.size for r in back) == sum(r.size for r in sent)
         assert contents(tmp_path / "new" / "back") == contents(tree)
         assert (tmp_path / "new/back/one").stat().st_mtime == 1_500_000_000
+
+    def test_a_file_here_of_the_same_size_and_another_date_is_another_one(self, ftp, remote, tree, tmp_path):
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        list(ftp.download_tree(f"{remote.base}/t", tmp_path / "back"))
+        here = tmp_path / "back" / "one"
+        size = here.stat().st_size
+        here.write_bytes(b"!" * size)
+        os.utime(here, (1_500_000_002, 1_500_000_002))
+        steps = {r.remote: r.step for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back")}
+        assert [path for path, step in steps.items() if step is Step.FETCHED] == [f"{remote.base}/t/one"]
+        assert here.read_bytes() == (tree / "one").read_bytes()
 
     def test_a_second_download_goes_on_where_the_first_ended(self, ftp, remote, tree, tmp_path):
         list(ftp.upload_tree(tree, f"{remote.base}/t"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,24 @@ def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
         server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
         ftp.download("/p", tmp_path / "p")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p": b"picture"}
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_what_is_fetched_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, overwrite):
+    """Else a power cut could leave the name without the content."""
+    steps: list[tuple[str, int]] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        steps.append(("synced", os.fstat(descriptor).st_ino))
+        assert not (tmp_path / "p").exists()
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        server.files["/p"] = b"picture"
+        ftp.download("/p", tmp_path / "p", overwrite=overwrite)
+    assert steps == [("synced", (tmp_path / "p").stat().st_ino)]
 
 
 def test_the_words_with_which_a_connection_ended_are_told(picture):

@@ -300,6 +300,37 @@ def test_what_no_path_can_be_is_an_error_of_that_file(ftp, picture, path, said):
     assert str(results[0].error) == said
 
 
+UP = "/d/../p"
+UPWARDS: dict[str, Callable[[Ftp, Path], Any]] = {
+    "delete": lambda ftp, _path: ftp.delete(UP),
+    "delete_tree": lambda ftp, _path: list(ftp.delete_tree(UP)),
+    "download": lambda ftp, path: ftp.download(UP, path.with_name("down")),
+    "download_tree": lambda ftp, path: list(ftp.download_tree(UP, path.with_name("tree"))),
+    "exists": lambda ftp, _path: ftp.exists(UP),
+    "list": lambda ftp, _path: ftp.list(UP),
+    "look": lambda ftp, _path: ftp.look(UP),
+    "make_dirs": lambda ftp, _path: ftp.make_dirs(UP),
+    "remove_dir": lambda ftp, _path: ftp.remove_dir(UP),
+    "rename": lambda ftp, _path: ftp.rename(UP, "/q"),
+    "rename to": lambda ftp, _path: ftp.rename("/p", UP),
+    "stat": lambda ftp, _path: ftp.stat(UP),
+    "upload": lambda ftp, path: ftp.upload(path, UP),
+    "upload_tree": lambda ftp, path: list(ftp.upload_tree(path.parent, UP)),
+}
+
+
+@pytest.mark.parametrize("call", UPWARDS)
+def test_no_call_takes_a_path_that_leads_upwards(ftp, memory, picture, call):
+    memory.dirs.add("/d")
+    ftp.upload(picture, "/p")
+    before = dict(memory.files)
+    with pytest.raises(NameNotSendableError, match=r"has `\.\.` in it"):
+        UPWARDS[call](ftp, picture)
+    assert memory.files == before
+    assert memory.dirs == {"/", "/d"}
+    assert {path.name for path in picture.parent.iterdir()} == {picture.name}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.real_server
 def test_a_path_means_the_same_at_every_server(kind, picture):
