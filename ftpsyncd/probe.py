@@ -161,6 +161,8 @@ class Probing:
         # `_prepare` has used a data connection: what EPSV names may not be reached.
         named, self.profile.epsv = extended.code == 229, self.profile.epsv and extended.code == 229
         ways = ["EPSV"] * self.profile.epsv + ["PASV"] * (plain.code == 227)
+        if self.profile.meanwhile is False:
+            return ", ".join(ways), "nothing else is answered until the data connection is made"
         if named and not self.profile.epsv:
             return ", ".join(ways), "ports that EPSV names cannot be reached"
         address = facts.pasv_address(plain)

@@ -22,6 +22,8 @@ from ftpsyncd.specs import TlsMode
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
+_PORTS = frozenset({227, 229})
+"""Answers to PASV and EPSV."""
 _WANTS_TLS = re.compile(r"\b(?:encryption|TLS|SSL|secure|cleartext|clear text)\b", re.IGNORECASE)
 
 
@@ -104,32 +106,41 @@ def _agree(session: Session, *login: bytes) -> None:
     # at once on a new line.
     known = account.met_lately(session.greeting)
     ask = [] if known else [b"FEAT"]
-    ahead = [transfer.prepare(session)[0]] if account.ahead and session.is_passive and in_batches else []
+    ahead = [transfer.prepare(session)[0]] if account.ahead and session.agrees_ahead and in_batches else []
+    number = session.offers
+    # At first something follows it, which shows whether other commands are answered while nobody uses what it names.
+    first, last = (ahead, []) if profile.meanwhile is None else ([], ahead)
     # proftpd would take names in another encoding for UTF-8 from then on.
     names = [b"OPTS UTF8 ON"] if codecs.lookup(account.spec.encoding).name == "utf-8" else []
-    commands = [*login, *protect, *ask, b"TYPE I", *names, *ahead]
+    commands = [*login, *protect, *ask, *first, b"TYPE I", *names, *last]
     with contextlib.closing(session.answers(commands)) as coming:
         for _ in login:
             _judge(session, next(coming))
         answers = list(coming)
-    agreed = answers.pop() if ahead else None
+    agreed = answers.pop() if last else None
     utf8 = bool(names) and answers.pop().good
     *protected, binary = answers
+    agreed = protected.pop() if first else agreed
     features = None if known else protected.pop()
     # No server is without these two: then the answers may have come in another order (aioftp).
-    session.batching = in_batches and not all(reply.good for reply in (binary, *protected[-1:]))
+    session.batching = in_batches and not all(_is_plain(reply) for reply in (binary, *protected[-1:]))
     if protected and not protected[-1].good:
         # Without PROT P the data would travel in clear text.
         raise session.error(protected[-1], "PROT")
-    if not binary.good:
+    if not _is_plain(binary):
         raise session.error(binary, "TYPE")
     if features is not None:
         profile.met(session.greeting, facts.parse_feat(features))
         account.met(session.greeting)
     profile.utf8 = "UTF8" in profile.features or utf8
     # A refusal says nothing yet: it is asked for again when there is a file, and then in all ways.
-    if agreed is not None and agreed.code in {227, 229}:
+    if agreed is not None and agreed.code in _PORTS and session.offers == number:
         session.keep_ready(transfer.agree(session, agreed, None))
+
+
+def _is_plain(reply: Reply) -> bool:
+    """Whether it is a yes, and not that to another command."""
+    return reply.good and reply.code not in _PORTS
 
 
 def _judge(session: Session, reply: Reply) -> None:

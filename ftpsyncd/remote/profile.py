@@ -170,6 +170,8 @@ class Profile:
     epsv: bool = True
     epsv_missed: int = 0
     """How often in a row EPSV was the last that was said in a session, while no port that it named was ever reached."""
+    meanwhile: bool | None = None
+    """Commands are answered while a data connection that was agreed on is not made yet; None: not seen yet."""
     reached: bool = False
     """A data port that EPSV named was reached."""
     size: bool = True

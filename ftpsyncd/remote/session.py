@@ -32,6 +32,7 @@ from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT, Placed, Standing
+from ftpsyncd.remote.unmet import Unmet
 from ftpsyncd.remote.wire import Control
 from ftpsyncd.specs import DataMode
 
@@ -75,6 +76,7 @@ class Session:
         """A file that had arrived was not shown in a while: the next one is not waited for."""
         self.extended = False
         """EPSV was sent for the last of them."""
+        self.unmet = Unmet(self)
         self._ahead: transfer.Offer | None = None
         """Agreed on before there was a file for it."""
         self._ahead_until = 0.0
@@ -115,6 +117,11 @@ class Session:
     def is_passive(self) -> bool:
         """Whether the server listens for data connections, and not we."""
         return self.account.spec.mode is DataMode.PASSIVE
+
+    @property
+    def agrees_ahead(self) -> bool:
+        """Whether a data connection may be agreed on before there is a file for it, and other commands be said."""
+        return self.is_passive and self.profile.meanwhile is not False
 
     def doubt(self) -> None:
         """A batch may have ended this session. What ends several that are open side by side counts once."""
@@ -186,9 +193,12 @@ class Session:
             self.batching = self.usable and len(part) > 1
             answered = 0
             try:
+                self.unmet.before_words()
                 self.control.send(part)
                 while answered < len(part):
-                    yield self.final(timeout_s)
+                    reply = self.final(timeout_s)
+                    self.unmet.heard(part[answered], reply)
+                    yield reply
                     answered += 1
             except ServerUnavailableError as error:
                 if error.reply[:3] != "421" and not self.control.was_cut:
@@ -223,6 +233,7 @@ class Session:
 
     def first(self, timeout_s: float | None = None) -> Reply:
         """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""
+        self.unmet.before_answer()
         reply = self.control.reply(timeout_s)
         if reply.code == 421:
             self.abandon()
@@ -327,9 +338,13 @@ class Session:
 
     def make_ready(self) -> None:
         """See `port.RemoteSession.make_ready`: the data connection is agreed on."""
-        if self.is_passive and (self._ahead is None or time.monotonic() >= self._ahead_until):
+        if self.agrees_ahead and (self._ahead is None or time.monotonic() >= self._ahead_until):
             command, listener = transfer.prepare(self)
-            self.keep_ready(transfer.agree(self, self.exchange([command])[0], listener))
+            offer = transfer.agree(self, self.exchange([command])[0], listener)
+            if self.profile.meanwhile is None:
+                self.noop()
+            if offer.number == self.offers:
+                self.keep_ready(offer)
 
     def keep_ready(self, offer: transfer.Offer) -> None:
         """Remember a data connection that was agreed on for the next file."""

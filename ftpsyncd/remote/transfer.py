@@ -60,6 +60,7 @@ class Offer:
         elif self.sock is not None:
             line = DataLine(session.control, self.sock, answer)
         else:
+            session.unmet.met()
             try:
                 line = DataLine.connect(session.control, self.port, answer)
             except ServerUnavailableError:
@@ -139,15 +140,24 @@ def reach(session: Session, offer: Offer) -> Offer:
 
     If this one is not, one that PASV names may be: firewalls open what they read of, and many do not know EPSV. (Most
     programs ask with PASV, so nobody notices; curl tries both, too.) It costs a round trip, so one session tries for
-    all of an account.
+    all of an account. Where nothing else is answered until then (`unmet`), each session connects at once.
 
     Raises:
         ServerUnavailableError: no port is reached; the session is finished.
     """
     account = session.account
+    if session.is_passive and session.profile.meanwhile is False:
+        session.unmet.met()
+        try:
+            offer.sock = dial(session.control, offer.port)
+        except ServerUnavailableError:
+            session.abandon()
+            raise
+        return offer
     if not offer.extended or session.profile.reached or account.reaching:
         return offer
     account.reaching = True
+    session.unmet.met()
     try:
         offer.sock = dial(session.control, offer.port)
     except ServerUnavailableError as error:
@@ -163,6 +173,7 @@ def _reach_otherwise(session: Session, unreached: ServerUnavailableError) -> Off
     reply = session.exchange([b"PASV"])[0]
     try:
         offer = Offer(facts.parse_pasv(reply), number=session.offers)
+        session.unmet.met()
         offer.sock = dial(session.control, offer.port)
     except RemoteError:
         session.abandon()

@@ -182,7 +182,8 @@ class _Cycle:
             FtpsyncdError: this job cannot be started; nothing was sent of it.
         """
         session = self.session
-        if job.size > SMALL or job.resume or self.slow or self._goes_elsewhere(job):
+        alone = session.is_passive and not session.agrees_ahead
+        if job.size > SMALL or job.resume or self.slow or alone or self._goes_elsewhere(job):
             # Before anything else: the rename of the file before may show that there is none.
             yield from self._flush()
         temporary = job.temporary if session.profile.renames_at(job.path) else job.path

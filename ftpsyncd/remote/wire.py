@@ -358,9 +358,9 @@ class Control:
         """The first final reply that is queued."""
         return next((reply for reply in self.queued if not reply.preliminary), None)
 
-    def await_answer(self, answer: Callable[[], Reply | None]) -> bool:
-        """Wait no longer than the close time for a reply that `answer` recognizes; queue what comes."""
-        deadline = time.monotonic() + self.timeouts.close_s
+    def await_answer(self, answer: Callable[[], Reply | None], at_most_s: float | None = None) -> bool:
+        """Wait for a reply that `answer` recognizes, at most for so long, or the close time; queue what comes."""
+        deadline = time.monotonic() + (self.timeouts.close_s if at_most_s is None else at_most_s)
         with contextlib.suppress(RemoteError, *FAILURES):
             while answer() is None and time.monotonic() < deadline:
                 self._receive(max(0.001, deadline - time.monotonic()))

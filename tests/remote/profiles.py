@@ -13,6 +13,7 @@ def hopeless() -> Profile:
         paths=Paths.RELATIVE,
         pipelining=False,
         epsv=False,
+        meanwhile=False,
         size=False,
         sizes_dirs=True,
         stats=False,

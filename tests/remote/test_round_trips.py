@@ -67,6 +67,9 @@ class TestReady:
     def test_the_data_connection_is_there_before_the_file(self):
         with Scripted() as server, account(server)() as session:
             session.make_ready()
+            assert server.verbs() == [*LOGIN, "EPSV", "NOOP"]  # the first one at this server
+            publish(session, job("/warm"))
+            session.make_ready()
             assert server.verbs()[-1] == "EPSV"
             server.log.clear()
             (result,) = publish(session, job("/a"))
@@ -79,14 +82,25 @@ class TestReady:
             acc = account(server)
             acc.ahead = True
             with acc() as session:
-                assert server.verbs() == [*LOGIN, "EPSV"]
+                assert server.verbs() == [
+                    "USER",
+                    "PASS",
+                    "FEAT",
+                    "EPSV",
+                    "TYPE",
+                    "OPTS",
+                ]  # the first one at this server
                 assert server.batches[2] == 4  # one write for all behind the password
+                assert acc.profile.meanwhile
                 session.make_ready()
                 assert server.verbs().count("EPSV") == 1
                 session.make_dir("/d")
                 (result,) = publish(session, job("/d/a"))
                 assert result.error is None
                 assert server.verbs().count("EPSV") == 1
+            server.log.clear()
+            with acc():
+                assert server.verbs() == ["USER", "PASS", "TYPE", "OPTS", "EPSV"]
 
     def test_where_it_is_refused_then_it_is_asked_for_in_all_ways_later(self):
         with Scripted(EPSV="500 What?") as server:
