@@ -22,7 +22,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
 from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.logs import logger, one_line
+from ftpsyncd.logs import for_machines, logger, one_line
 from ftpsyncd.service import Service, require_secrets
 from ftpsyncd.starting import DISKS_S, Start, Waiting, Wish, Wishes
 from ftpsyncd.status import ServerState, Status
@@ -124,7 +124,9 @@ def run(
 
     service = Service(config, reload=ask_for_reload, ended=lambda: wishes.put((Wish.LOOK, None)))
     start = Start(service, wishes, waiting)
-    if not start.carry_out():
+    with start_told_of():
+        started = start.carry_out()
+    if not started:
         systemd.stopping()
         logger.bind(event="stopped").info("stopped before the start was over")
         return ExitCode.DONE
@@ -149,20 +151,39 @@ def run(
 
 
 @contextmanager
-def _told_of() -> Iterator[None]:
-    """Have the log tell why the daemon ends, if it does not end because it is to.
+def start_told_of() -> Iterator[None]:
+    """Have a log that is for machines tell why the daemon does not start: nobody may be there to see it said.
 
-    Who runs it says so on standard error, too, where it has no priority in the journal, and is no JSON.
+    Who starts it by hand is told on standard error.
     """
     try:
         yield
     except FtpsyncdError as error:
-        said = one_line(" ".join([*error.message.splitlines(), error.remedy]).strip())
-        logger.bind(event="failed").error("the daemon ends: {}", said)
+        if for_machines():
+            logger.bind(event="failed").error("the daemon does not start: {}", _said(error))
+        raise
+
+
+@contextmanager
+def _told_of() -> Iterator[None]:
+    """Have the log tell why the daemon ends, if it does not end because it is to."""
+    try:
+        yield
+    except FtpsyncdError as error:
+        logger.bind(event="failed").error("the daemon ends: {}", _said(error))
         raise
     except Exception as error:
         logger.bind(event="failed").opt(exception=error).error("the daemon ends by a mistake of ours")
         raise
+
+
+def _said(error: FtpsyncdError) -> str:
+    """What went wrong and what helps, on one line."""
+    # Of a configuration there may be many problems, each with its place in the file.
+    said = " | ".join(error.message.splitlines())
+    if error.remedy:
+        said += f"{'' if said.endswith(('.', '?')) else '.'} {error.remedy}"
+    return one_line(said)
 
 
 def allow_files() -> None:

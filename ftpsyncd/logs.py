@@ -29,10 +29,10 @@ from urllib.parse import quote as percent_encode
 if TYPE_CHECKING:
     from loguru import Logger
 
-from ftpsyncd.logstream import LogStream
+from ftpsyncd.logstream import LogStream, is_journal
 from ftpsyncd.quoting import one_line, quote, quoted
 
-__all__ = ["configure", "logger", "one_line", "quote", "reset", "wanted"]
+__all__ = ["configure", "for_machines", "logger", "one_line", "quote", "reset", "wanted"]
 
 _LEVELS = {"TRACE": 5, "DEBUG": 10, "INFO": 20, "SUCCESS": 25, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 """Loguru's."""
@@ -57,6 +57,8 @@ _handlers: list[int] = []
 """Loguru's number of our handler."""
 _least = [0]
 """The lowest level that is logged; loguru's own default logs all."""
+_for_machines = [False]
+"""The log is the journal, or JSON."""
 _late: list[Callable[[], None]] = []
 """What was configured before loguru was loaded, to be done then."""
 _loading = threading.RLock()
@@ -93,7 +95,7 @@ def configure(
         raise ValueError(f"log level {level!r} is none of {', '.join(_LEVELS).lower()}")
     number = _LEVELS[level.upper()]
     target = sys.stderr if stream is None else stream
-    prefixed = _is_journal(target) if journald is None else journald
+    prefixed = is_journal(target) if journald is None else journald
     redact = _Redactor(secrets)
     render: Callable[[Mapping[str, Any]], str]
     if format == "json":
@@ -103,6 +105,7 @@ def configure(
     fields = _Fields(redact, journal) if prefixed and format == "text" else None
     _when_loaded(lambda: _add(_Sink(target, render, prefixed=prefixed, fields=fields), number))
     _least[0] = number
+    _for_machines[0] = prefixed or format == "json"
     _remove_intercepts()
     # What libraries log below WARNING is no news to anybody here.
     logging.getLogger().addHandler(_Intercept(logging.WARNING))
@@ -125,10 +128,16 @@ def wanted(level: str) -> bool:
     return _LEVELS[level] >= _least[0]
 
 
+def for_machines() -> bool:
+    """Whether the log is the journal, or JSON: what is to be found there by its level is no plain line beside it."""
+    return _for_machines[0]
+
+
 def reset() -> None:
     """Undoes ``configure``: no record goes anywhere."""
     _when_loaded(_forget)
     _least[0] = _NONE
+    _for_machines[0] = False
     _remove_intercepts()
 
 
@@ -189,15 +198,6 @@ def _text(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}… ({len(text)} characters)"
-
-
-def _is_journal(stream: TextIO) -> bool:
-    """Whether ``stream`` is the journal's own: an inherited variable alone proves nothing (systemd.exec(5))."""
-    try:
-        found = os.fstat(stream.fileno())
-    except (OSError, ValueError, AttributeError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def _priority(record: Mapping[str, Any]) -> int:

@@ -16,6 +16,15 @@ _PIECE = select.PIPE_BUF // 4
 """Characters; of up to four bytes each. So much a pipe takes when it takes something (pipe(7))."""
 
 
+def is_journal(stream: TextIO) -> bool:
+    """Whether ``stream`` is the journal's own: an inherited variable alone proves nothing (systemd.exec(5))."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 class LogStream:
     """Writes lines.
 

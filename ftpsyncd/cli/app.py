@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import gc
 import importlib
+import io
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from ftpsyncd.cli.interrupts import release
 from ftpsyncd.cli.options import common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
 from ftpsyncd.errors import ExitCode, FtpsyncdError, UsageError
+from ftpsyncd.logstream import is_journal
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
 """The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
@@ -180,7 +182,10 @@ def outcome(arguments: Sequence[str] | None) -> int:
         # A signal (`interrupts.tidy_end`), or a library.
         return end.code if isinstance(end.code, int) else ExitCode.SOME_FAILED if end.code else ExitCode.DONE
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown if is_journal(sys.stderr) else None)
+        for line in shown.getvalue().splitlines():
+            complain(line)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -192,7 +197,7 @@ def outcome(arguments: Sequence[str] | None) -> int:
         return error.exit_code
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-            click.echo(f"ftpsyncd: error: the output cannot be written: {error.strerror}", err=True)
+            complain(f"ftpsyncd: error: the output cannot be written: {error.strerror}")
         else:
             tell_bug(error)
         return ExitCode.SOME_FAILED
@@ -231,12 +236,12 @@ def tell(error: FtpsyncdError) -> None:
     problems = error.message.splitlines()
     if len(problems) > 1:
         # Each on its own line, as it came: editors find the place by FILE:LINE:COLUMN at its beginning.
-        click.echo(f"{prefix}{len(problems)} problems", err=True, color=colour())
+        complain(f"{prefix}{len(problems)} problems")
         prefix = ""
     for problem in problems:
-        click.echo(prefix + one_line(problem), err=True, color=colour())
+        complain(prefix + one_line(problem))
     if error.remedy:
-        click.echo(one_line(error.remedy), err=True)
+        complain(one_line(error.remedy))
 
 
 def tell_bug(error: Exception) -> None:
@@ -246,10 +251,12 @@ def tell_bug(error: Exception) -> None:
         return
     words = " ".join(str(error).split())
     what = f"{type(error).__name__}: {words}" if words else type(error).__name__
-    click.echo(
-        f"ftpsyncd: error: {what} (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)",
-        err=True,
-    )
+    complain(f"ftpsyncd: error: {what} (this is a bug; run with FTPSYNCD_DEBUG=1 for the traceback)")
+
+
+def complain(line: str) -> None:
+    """One line on stderr; where that is the journal, as an error (sd-daemon(3)), not as a mere word."""
+    click.echo(f"<3>{line}" if is_journal(sys.stderr) else line, err=True, color=colour())
 
 
 def colour() -> bool | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import click
 
 from ftpsyncd import daemon
-from ftpsyncd.cli.options import common_options, examples, given
+from ftpsyncd.cli.options import Given, common_options, examples, given
 from ftpsyncd.cli.settings import load_config, place_of, require_answer, secrets, start_log
 from ftpsyncd.config import Config
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.logs import for_machines
 from ftpsyncd.starting import Waiting
 
 
@@ -24,8 +26,20 @@ def run(ctx: click.Context) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
     given_here = given()
     start_log(given_here, level="info")
+    try:
+        code = _run(given_here)
+    except FtpsyncdError as error:
+        if not for_machines():
+            raise
+        # The log has told of it, where it is found by its level, and in a shape that its readers know.
+        code = error.exit_code
+    ctx.exit(code)
+
+
+def _run(given_here: Given) -> int:
     waiting = Waiting()
-    config = load_config(given_here, lambda waited_s: waiting.tell(place_of(given_here), waited_s))
+    with daemon.start_told_of():
+        config = load_config(given_here, lambda waited_s: waiting.tell(place_of(given_here), waited_s))
     start_log(given_here, level=config.log.level, log_format=config.log.format)
 
     def again() -> Config:
@@ -42,4 +56,4 @@ def run(ctx: click.Context) -> None:
             start_log(given_here, level=fresh.log.level, log_format=fresh.log.format)
         config = fresh
 
-    ctx.exit(daemon.run(config, again, adopted, waiting))
+    return daemon.run(config, again, adopted, waiting)
