@@ -94,6 +94,8 @@ class Config(NamedTuple):
     """Allowed, but probably not wanted; one sentence each, with its place in the file."""
     inactive: tuple[str, ...] = ()
     """Keys set in this file that change nothing yet (:data:`NOT_YET_ACTIVE`): ``key.path: what that means``."""
+    places: Mapping[str, str] = MappingProxyType({})
+    """Of keys that refer to secrets and certificates (``servers.web.tls_ca``): ``file:line:col  key.path``."""
 
 
 def load(path: Path, *, environ: Mapping[str, str] = os.environ, document: Document | None = None) -> Config:
@@ -243,7 +245,7 @@ def missing_secrets(config: Config) -> dict[str, list[Missing]]:
     silent: dict[tuple[str, str], ConfigError | None] = {}
 
     def ask(name: str, key: str, what: object, question: Callable[[], ConfigError | None]) -> None:
-        questions[name, key], silent[name, key] = question, UnansweredError.of(what)
+        questions[name, key], silent[name, key] = question, UnansweredError.of(f"{config.places.get(key, key)}: {what}")
 
     if config.alerts is not None and config.alerts.webhook is not None:
         ask("", "alerts.webhook", config.alerts.webhook, partial(_why_no_secret, config.alerts.webhook))
@@ -252,12 +254,17 @@ def missing_secrets(config: Config) -> dict[str, list[Missing]]:
         for key in ("tls_ca", "client_cert", "client_key"):
             file: Path | None = getattr(server, key)
             if file is not None:
-                ask(name, f"servers.{name}.{key}", f"the file {file}", partial(_why_no_file, file))
+                ask(
+                    name,
+                    f"servers.{name}.{key}",
+                    f"the file {file}",
+                    partial(_why_no_file, file, config.places.get(f"servers.{name}.{key}", key)),
+                )
     found: dict[str, list[Missing]] = {}
-    for (name, key), error in (silent | patience.answers(questions)).items():
+    for (name, _key), error in (silent | patience.answers(questions)).items():
         if error is not None:
             words = f"{error.message}. {error.remedy}" if error.remedy else error.message
-            found.setdefault(name, []).append(Missing(f"{key}: {words}", isinstance(error, UnansweredError)))
+            found.setdefault(name, []).append(Missing(words, isinstance(error, UnansweredError)))
     return found
 
 
@@ -270,13 +277,13 @@ def _why_no_secret(secret: Callable[[], str]) -> ConfigError | None:
     return None
 
 
-def _why_no_file(file: Path) -> ConfigError | None:
-    """Why a file cannot be read; None if it can."""
+def _why_no_file(file: Path, where: str) -> ConfigError | None:
+    """Why a file that is named somewhere cannot be read; None if it can."""
     try:
         # A pipe would be waited for, and what is read for each context has to be there each time.
         if not (file.is_dir() or file.is_file()) and file.exists():
-            return ConfigError(f"cannot read {file}: it is no regular file", remedy="")
+            return ConfigError(f"{where}: cannot read {file}: it is no regular file", remedy="")
         with file.open("rb"):
             return None
     except OSError as error:
-        return ConfigError(f"cannot read {file}: {error.strerror}", remedy="")
+        return ConfigError(f"{where}: cannot read {file}: {error.strerror}", remedy="")

@@ -147,6 +147,11 @@ class Document:
         key = f"{problem.key}: " if problem.key else ""
         return f"{self.path}:{problem.place.line}:{problem.place.column}  {key}{problem.text}"
 
+    def where(self, loc: Loc) -> str:
+        """``file:line:col  key.path`` of a value: how whatever is found out of it later begins."""
+        place = self.value_place(loc)
+        return f"{self.path}:{place.line}:{place.column}  {key_path(loc)}"
+
     def _plain(self, node: yaml.Node, loc: Loc) -> object:
         self._values[loc] = _place(node.start_mark)
         self._nodes += 1

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ftpsyncd.config import KEEP_HISTORY_S, NOT_YET_ACTIVE, Config, ControlSpec, LogSpec, password, rules
-from ftpsyncd.config.document import Document, Loc, read
+from ftpsyncd.config.document import Document, Loc, key_path, read
 from ftpsyncd.config.keys import AlertKeys, ControlKeys, LogKeys, MappingKeys, ServerKeys, TopKeys
 from ftpsyncd.config.places import Places
 from ftpsyncd.config.section import Key, Section
@@ -78,6 +78,7 @@ def load(path: Path, *, environ: Mapping[str, str], document: Document | None = 
         alerts=alerts,
         warnings=tuple(document.line(problem) for problem in sorted(document.warnings)),
         inactive=tuple(_inactive(document, servers)),
+        places=MappingProxyType(_places(document, servers)),
     )
 
 
@@ -246,7 +247,10 @@ def _server(
         user=keys.user,
         port=keys.port or (990 if keys.tls is TlsMode.IMPLICIT else 21),
         password=password.bind(
-            keys.password, lambda text: places.path((*loc, "password"), text) or Path(text), environ
+            keys.password,
+            lambda text: places.path((*loc, "password"), text) or Path(text),
+            environ,
+            document.where((*loc, "password")),
         ),
         tls=keys.tls,
         tls_verify=keys.tls_verify,
@@ -341,7 +345,12 @@ def _alerts(
     _warn_of_readers(document, (*loc, "webhook"), keys.webhook)
     webhook = None
     if keys.webhook is not None:
-        webhook = password.bind(keys.webhook, lambda text: places.path((*loc, "webhook"), text) or Path(text), environ)
+        webhook = password.bind(
+            keys.webhook,
+            lambda text: places.path((*loc, "webhook"), text) or Path(text),
+            environ,
+            document.where((*loc, "webhook")),
+        )
     limits = AlertLimits(keys.server_offline, keys.oldest_pending, keys.source_missing, keys.paused, keys.remind)
     return AlertSpec(_program(places, keys.command or ()), webhook, limits)
 
@@ -359,6 +368,13 @@ def _history(document: Document, top: Mapping[str, object]) -> float:
         return KEEP_HISTORY_S
     history_s = _parsed(document, TopKeys.history, ("history",), top["history"])
     return KEEP_HISTORY_S if history_s is None else history_s
+
+
+def _places(document: Document, servers: Mapping[str, object]) -> dict[str, str]:
+    """Where the references to files stand that are read later, by key."""
+    keys = ("password", "tls_ca", "client_cert", "client_key")
+    locs: list[Loc] = [("alerts", "webhook"), *(("servers", name, key) for name in servers for key in keys)]
+    return {key_path(loc): document.where(loc) for loc in locs if document.has(loc)}
 
 
 def _inactive(document: Document, servers: Mapping[str, Any]) -> list[str]:

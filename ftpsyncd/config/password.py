@@ -67,29 +67,61 @@ def _kind_of(value: object) -> str:
     return "a list" if isinstance(value, list) else "nothing" if value in (None, "") else "something else"
 
 
-def bind(reference: Reference | None, path: Callable[[str], Path], environ: Mapping[str, str]) -> Callable[[], str]:
-    """The callable for ``ServerSpec.password``; ``path`` makes a path of the file absolute."""
+def bind(
+    reference: Reference | None, path: Callable[[str], Path], environ: Mapping[str, str], where: str
+) -> Callable[[], str]:
+    """The callable for ``ServerSpec.password``.
+
+    Args:
+        reference: where the secret is; None: there is none.
+        path: makes a path of the file absolute.
+        environ: for variables and credentials.
+        where: the reference stands, which is how errors begin.
+    """
     if reference is None:
         return Text("")
     match reference.kind:
         case "env":
-            return Variable(reference.argument, environ)
+            return Variable(reference.argument, environ, where)
         case "file":
-            return File(str(path(reference.argument)))
+            return File(str(path(reference.argument)), where=where)
         case "credential":
-            return Credential(reference.argument, environ)
+            return Credential(reference.argument, environ, where)
         case _:
             return Text(reference.argument)
 
 
 class _Source:
-    """Where a password is. Two are equal if it is the same place: a reload asks what has changed."""
+    """Where a password is. Two are equal if it is the same place: a reload asks what has changed.
 
-    __slots__ = ("_environ", "_place")
+    Args:
+        place: what the reference says.
+        environ: for variables and credentials.
+        where: the reference stands itself, ``file:line:col  key.path``; empty if that is not known.
+    """
 
-    def __init__(self, place: str, environ: Mapping[str, str] = os.environ) -> None:
+    __slots__ = ("_environ", "_place", "_where")
+
+    def __init__(self, place: str, environ: Mapping[str, str] = os.environ, where: str = "") -> None:
         self._place = place
         self._environ = environ
+        self._where = where
+
+    def __call__(self) -> str:
+        """Read it.
+
+        Raises:
+            ConfigError: it is not there, cannot be read, is empty, not UTF-8, or cannot be sent.
+        """
+        try:
+            return self._read()
+        except ConfigError as error:
+            if not self._where:
+                raise
+            raise type(error)(f"{self._where}: {error.message}", remedy=error.remedy) from None
+
+    def _read(self) -> str:
+        raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Source) and type(self) is type(other) and self._place == other._place
@@ -106,8 +138,7 @@ class Text(_Source):
 
     __slots__ = ()
 
-    def __call__(self) -> str:
-        """The password."""
+    def _read(self) -> str:
         return self._place
 
     def __repr__(self) -> str:
@@ -119,12 +150,7 @@ class Variable(_Source):
 
     __slots__ = ()
 
-    def __call__(self) -> str:
-        """Read it.
-
-        Raises:
-            ConfigError: it is not set, empty, or cannot be sent.
-        """
+    def _read(self) -> str:
         secret = self._environ.get(self._place)
         what = f"the environment variable {self._place}"
         if not secret:
@@ -157,12 +183,7 @@ class File(_Source):
         """
         return not self._asked(lambda: os.path.isfile(self._place))  # noqa: PTH113 - Path.is_file raises where a folder is closed
 
-    def __call__(self) -> str:
-        """Read it.
-
-        Raises:
-            ConfigError: it cannot be read, is empty, not UTF-8, or cannot be sent.
-        """
+    def _read(self) -> str:
         what = str(self)
         try:
             # A pipe may take as long as whoever writes it.
@@ -205,12 +226,7 @@ class Credential(_Source):
     def __str__(self) -> str:
         return f"the credential {self._place}"
 
-    def __call__(self) -> str:
-        """Read it.
-
-        Raises:
-            ConfigError: there is no such credential, or it cannot be used.
-        """
+    def _read(self) -> str:
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise ConfigError(

@@ -436,10 +436,11 @@ def test_a_secret_on_a_disk_that_does_not_answer_keeps_nobody_waiting(loaded, ho
         assert missing.keys() == {"web", "other"}
         [why] = missing["web"]
         assert why.words.startswith(
-            f"servers.web.password: the file {home}/hung/pw cannot be read: its disk has not answered"
+            f"{home}/config.yaml:1:45  servers.web.password: the file {home}/hung/pw cannot be read: its disk has not answered"
         )
     [why] = missing["other"]
-    assert why.words.startswith(f"servers.other.tls_ca: the file {home}/hung/ca.pem cannot be read: its disk has not")
+    assert ".yaml:1:" in why.words
+    assert f"  servers.other.tls_ca: the file {home}/hung/ca.pem cannot be read: its disk has not" in why.words
 
 
 def test_a_folder_whose_disk_does_not_answer_is_where_it_is_written(loaded, hung):
@@ -559,8 +560,11 @@ def test_a_credential_is_read_from_the_directory_of_systemd(loaded, home, enviro
 def test_missing_secrets_and_certificates_are_listed(loaded, environ):
     config = loaded("servers: {web: {host: h, user: u, password: {env: PW}, tls_ca: no.pem}}\n" + MAPPINGS)
     one, two = check_secrets(config)
-    assert one.startswith("servers.web.password: the environment variable PW is not set. Set PW")
-    assert "servers.web.tls_ca: cannot read" in two
+    assert one.startswith(f"{config.path}:1:45  servers.web.password: the environment variable PW is not set. Set PW")
+    assert two.startswith(f"{config.path}:1:64  servers.web.tls_ca: cannot read")
+    with pytest.raises(ConfigError, match=r"config\.yaml:1:45  servers\.web\.password: the env") as caught:
+        config.servers["web"].password()
+    assert caught.value.remedy.startswith("Set PW")
     environ["PW"] = "x"
     (config.path.parent / "no.pem").touch()
     assert check_secrets(config) == []
@@ -569,8 +573,8 @@ def test_missing_secrets_and_certificates_are_listed(loaded, environ):
 @pytest.mark.parametrize("webhook", ["{env: URL}", "{file: url}", "{credential: url}"])
 def test_the_address_of_a_webhook_is_not_called_a_password(loaded, webhook):
     config = loaded(MINIMAL + f"alerts: {{webhook: {webhook}}}\n")
-    [problem] = [each for each in check_secrets(config) if "webhook" in each]
-    assert "password" not in problem
+    [problem] = [each for each in check_secrets(config) if "  alerts.webhook: " in each]
+    assert "password" not in problem.replace(str(config.path.parent), "")
 
 
 @pytest.mark.parametrize(
