@@ -14,7 +14,7 @@ from rich.live import Live
 from ftpsyncd.cli.demo_view import farewell, happening_line, verdict_view, view, welcome
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
-from ftpsyncd.cli.output import console, marks
+from ftpsyncd.cli.output import Fitted, console, marks
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
 from ftpsyncd.errors import ExitCode
@@ -86,7 +86,8 @@ class Picture:
     def refresh(self) -> None:
         """Redraw."""
         screen = self._screen
-        self._live.update(view(self._stage.scene(), marks(screen), screen.width, screen.height), refresh=True)
+        picture = view(self._stage.scene(), marks(screen), screen.width, screen.height)
+        self._live.update(Fitted(picture, marks(screen)), refresh=True)
 
 
 class Lines:

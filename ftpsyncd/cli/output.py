@@ -16,7 +16,7 @@ from ftpsyncd.quoting import one_line, quote
 
 # rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.measure import Measurement
     from rich.text import Text
 
@@ -131,6 +131,36 @@ class Name:
         from rich.text import Text  # noqa: PLC0415 - see above
 
         return Measurement(1, Text(self._text).cell_len)
+
+
+class Fitted:
+    """As much of a picture as there are rows for; a line at the end says how much is missing.
+
+    Args:
+        picture: from its beginning on.
+        signs: what the terminal can show.
+        all_of_it: how to see the rest, in a few words; empty: there is no way.
+    """
+
+    def __init__(self, picture: RenderableType, signs: Marks, all_of_it: str = "") -> None:
+        self._picture = picture
+        self._dots = signs.dots
+        self._all_of_it = all_of_it
+
+    def __rich_console__(self, screen: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """The lines that fit."""
+        from rich.segment import Segment, Segments  # noqa: PLC0415 - see above
+        from rich.text import Text  # noqa: PLC0415 - see above
+
+        rows = options.height or screen.height
+        lines = screen.render_lines(self._picture, options.update(height=None), pad=False)
+        shown = lines if len(lines) <= rows else lines[: max(1, rows - 1)]
+        for number_, line in enumerate(shown):
+            yield Segments([*line, *([Segment.line()] if number_ < rows - 1 else [])])
+        missing = len(lines) - len(shown)
+        if missing and rows > 1:
+            told = f"{self._dots} {number(missing, 'more line')}{self._all_of_it and f': {self._all_of_it}'}"
+            yield Text(told, "yellow", no_wrap=True, overflow="ellipsis", end="")
 
 
 def shortened(text: str, width: int, dots: str) -> str:

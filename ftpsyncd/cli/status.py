@@ -12,7 +12,7 @@ import click
 from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
 from ftpsyncd.cli.interrupts import ended_by_person
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import console, emit, marks
+from ftpsyncd.cli.output import Fitted, console, emit, marks
 from ftpsyncd.cli.settings import check_name
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
@@ -80,10 +80,10 @@ def keep_showing(names: Sequence[str]) -> None:
     screen, asked = console(), given()
 
     def picture() -> RenderableType:
-        return _drawn(only(ask_status(asked), names), screen)
+        return Fitted(_drawn(only(ask_status(asked), names), screen), marks(screen), "ftpsyncd status")
 
     if not screen.is_terminal:
-        screen.print(picture())
+        show(only(ask_status(asked), names), as_json=False)
         return
     with ended_by_person():
         live = Live(picture(), console=screen, screen=True, auto_refresh=False)

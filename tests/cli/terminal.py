@@ -90,18 +90,19 @@ def _lines(picture: RenderableType, width: int) -> list[str]:
     return paper.getvalue().splitlines()
 
 
-def on_a_terminal(*words: object, width: int = 80, until: str = "", **environ: str) -> str:
+def on_a_terminal(*words: object, width: int = 80, height: int = 30, until: str = "", **environ: str) -> str:
     """What a command, with the configuration as its last word, writes on a terminal.
 
     Args:
         words: the command line; the last one is the configuration.
         width: columns.
+        height: rows.
         until: end it with Ctrl-C once this has been written; empty: it ends by itself.
         environ: variables besides the usual ones.
     """
     *command, config = map(str, words)
     master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "ftpsyncd", *command, "-c", config],
         stdin=slave,

@@ -127,6 +127,12 @@ def test_watching_is_readable_on_a_narrow_terminal_without_colours(config_file, 
     assert "\x1b[?1049l" in written  # the screen is given back
 
 
+def test_watching_says_what_a_low_terminal_has_no_room_for(config_file, daemon):
+    written = on_a_terminal("status", "--watch", config_file, height=8, until="more lines: ftpsyncd status")
+    assert "more lines: ftpsyncd status" in written
+    assert "Needs you" not in written
+
+
 def test_watching_has_colours_where_nobody_minds(config_file, daemon):
     written = on_a_terminal("status", "--watch", config_file, until="Needs you", NO_COLOR="")
     assert COLOURED.search(written)

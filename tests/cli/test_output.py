@@ -8,10 +8,25 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.screen import Screen
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import UNICODE, ago, bar, console, duration, emit, marks, number, printer, size, until
+from ftpsyncd.cli.output import (
+    ASCII,
+    UNICODE,
+    Fitted,
+    ago,
+    bar,
+    console,
+    duration,
+    emit,
+    marks,
+    number,
+    printer,
+    size,
+    until,
+)
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 
@@ -112,6 +127,28 @@ def test_what_is_no_terminal_gets_no_blanks_to_the_right(capsys):
 def test_a_sentence_for_who_reads_no_terminal_is_one_line(capsys):
     console().print(Text("word " * 30))
     assert capsys.readouterr().out == " ".join(["word"] * 30) + "\n"
+
+
+def on_a_screen(picture, rows, signs=UNICODE):
+    """What stands on a screen of its own of so many rows."""
+    screen = Console(file=StringIO(), width=30, height=rows, force_terminal=True, color_system=None)
+    lines = screen.render_lines(Screen(Fitted(picture, signs, "ftpsyncd status")))
+    return ["".join(segment.text for segment in line).rstrip() for line in lines]
+
+
+FIVE = Text("one two\nthree\n\nfour\nfive")
+
+
+def test_a_picture_that_fits_stands_there_as_it_is():
+    assert on_a_screen(FIVE, 5) == ["one two", "three", "", "four", "five"]
+    assert on_a_screen(FIVE, 7) == ["one two", "three", "", "four", "five", "", ""]
+
+
+def test_a_picture_that_does_not_fit_says_how_much_is_missing():
+    assert on_a_screen(FIVE, 4) == ["one two", "three", "", "… 2 more lines: ftpsyncd stat…"]
+    assert on_a_screen(FIVE, 3, ASCII)[-1].startswith("... 3 more lines: ftpsyncd")
+    assert on_a_screen(FIVE, 2)[0] == "one two"
+    assert on_a_screen(FIVE, 1) == ["one two"]
 
 
 class _Stream(StringIO):
