@@ -15,14 +15,13 @@ from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.plan import Swapped, retry_in_s, swapped_directory
 from ftpsyncd.events import EventKind
-from ftpsyncd.logs import one_line, quote
+from ftpsyncd.logs import one_line
 from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
 from ftpsyncd.places import Places
 from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.specs import DeletePolicy
+from ftpsyncd.toomany import TooMany
 
-NAMES_SHOWN = 5
-"""Of what is held, in the message about it."""
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
 
@@ -41,6 +40,8 @@ class Removals:
         self._after_pass: set[str] = set()
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
         self.hold = site.ledger.decisions.hold(site.id)
+        self._too_many: TooMany | None = None
+        """What a mass delete is that is held; None after a start, until it is known what is gone."""
         self.missing = ""
         """Why the source cannot be read; empty if it can."""
         self._site = site
@@ -63,6 +64,7 @@ class Removals:
     def go_on_from(self, before: Removals) -> None:
         """Stand in for what guarded the same place under settings that are over."""
         self.absent.go_on_from(before.absent)
+        self._too_many = before._too_many
 
     @property
     def held(self) -> int:
@@ -295,23 +297,27 @@ class Removals:
         return to_come or self._site.queue.busy_below(self._site.spec.name, directory)
 
     def _within_limit(self, at: Moment) -> bool:
-        site, count = self._site, self.absent.files
-        limit = site.spec.max_deletes.of(site.ledger.totals(site.id).files)
-        if self.absent.allowed(limit, at.now):
+        if self.absent.allowed(self._limit, at.now):
             return True
-        name, paths = site.spec.name, sorted(self.absent.paths)
-        some = ", ".join(quote(path) for path in paths[:NAMES_SHOWN])
-        if len(paths) > NAMES_SHOWN:
-            some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
-        what = "1 file was" if count == 1 else f"{count} files were"
-        before = f", and {self.absent.recent} in the minute before" if self.absent.recent else ""
-        self._put_on_hold(
-            HoldKind.MASS_DELETE,
-            f"{what} deleted at once{before} ({some}), more than max_deletes ({limit}) allows:"
-            f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there",
-            at,
-        )
+        self._too_many = TooMany(self._limit, self.absent.recent)
+        message = self._too_many.message(self._site.spec.name, self.absent, at.now)
+        self._put_on_hold(HoldKind.MASS_DELETE, message, at)
         return False
+
+    @property
+    def _limit(self) -> int:
+        return self._site.spec.max_deletes.of(self._site.ledger.totals(self._site.id).files)
+
+    def _tell_how_many(self, at: Moment) -> None:
+        """Have the hold of a mass delete tell of what was found gone since, too: a decision is about all of it."""
+        if self.hold is None or self.hold.kind is not HoldKind.MASS_DELETE:
+            return
+        if self._too_many is None and self._all_seen and self.absent.files > self._limit:
+            # What was deleted in the minute before is not known any more.
+            self._too_many = TooMany(self._limit, 0)
+        if self._too_many is not None and self._too_many.is_news(self.absent, at.now):
+            self.hold = self.hold._replace(message=self._too_many.message(self._site.spec.name, self.absent, at.now))
+            self._site.ledger.decisions.set_hold(self._site.id, self.hold)
 
     def _delete(self, path: str, kind: Kind) -> None:
         if kind is Kind.FILE:
@@ -343,6 +349,7 @@ class Removals:
 
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
+        self._tell_how_many(at)
         site = self._site
         while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
             directory = self._doomed.pop()

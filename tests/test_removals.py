@@ -99,8 +99,7 @@ def test_a_delete_that_failed_in_a_folder_that_is_gone_is_tried_again(
 
 def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting) -> None:
     """One more file alone is not what is too much."""
-    story.mirror.spec = story.mirror.spec._replace(max_deletes=DeleteLimit(2))
-    story.mirror.removals._site = story.mirror.site._replace(spec=story.mirror.spec)
+    limited(story, 2)
     assert len(story.look(LATER)) == 2
     story.ledger.put(story.id, "c", Row(Kind.FILE, Fingerprint(1, 1, 20), SHA, WALL))
     for now in (LATER, LATER + 20):
@@ -109,6 +108,59 @@ def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting
     assert hold is not None
     assert hold.message.startswith(
         "1 file was deleted at once, and 2 in the minute before (c), more than max_deletes (2) allows:"
+    )
+
+
+def limited(story: Deleting, files: int) -> None:
+    """Let so many files be deleted at once."""
+    story.mirror.spec = story.mirror.spec._replace(max_deletes=DeleteLimit(files))
+    story.mirror.removals._site = story.mirror.site._replace(spec=story.mirror.spec)
+
+
+def gone(story: Deleting, removals: Removals, name: str, now: float) -> None:
+    """Another file that is published is found gone."""
+    story.ledger.put(story.id, name, Row(Kind.FILE, Fingerprint(1, 1, 20), SHA, WALL))
+    removals.gone(name, Kind.FILE, at(now))
+
+
+def held_in_ledger(story: Deleting) -> str:
+    hold = story.ledger.decisions.hold(story.id)
+    assert hold is not None
+    return hold.message.partition(",")[0]
+
+
+def test_a_hold_tells_of_what_is_found_gone_later_too_since_a_decision_is_about_all_of_it(story: Deleting) -> None:
+    limited(story, 1)
+    removals = story.mirror.removals
+    assert story.look(LATER) == []
+    assert held_in_ledger(story) == "2 files were deleted at once (d)"
+    gone(story, removals, "c", LATER)
+    gone(story, removals, "e", LATER)
+    removals.go_on(at(LATER + 2))
+    assert held_in_ledger(story) == "4 files were deleted at once (c"
+    assert removals.hold == story.ledger.decisions.hold(story.id)
+    removals.absent.back("c")
+    removals.go_on(at(LATER + 4))
+    assert held_in_ledger(story) == "4 files were deleted at once (c", "so many were"
+    assert removals.approve(at(LATER + 5)) == f"{M}: 3 deletes approved"
+
+
+@pytest.mark.parametrize("files", [1, 9])
+def test_so_does_one_that_outlived_a_restart_when_all_was_looked_at(story: Deleting, files: int) -> None:
+    """Not if what is gone would not be too much by itself: what went before is not known any more."""
+    limited(story, 1)
+    assert story.look(LATER) == []
+    again = Removals(story.mirror.removals._site)
+    limited(story, files)
+    again._site = story.mirror.removals._site
+    again.gone("d", Kind.DIR, at(LATER))
+    gone(story, again, "c", LATER)
+    again.go_on(at(LATER + 2))
+    assert held_in_ledger(story) == "2 files were deleted at once (d)", "not all was looked at"
+    again.pass_ended(at(LATER + 2))
+    again.go_on(at(LATER + 2))
+    assert (
+        held_in_ledger(story) == f"{3 if files == 1 else 2} files were deleted at once ({'c' if files == 1 else 'd)'}"
     )
 
 
