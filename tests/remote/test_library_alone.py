@@ -45,6 +45,18 @@ def test_what_was_sent_under_its_final_name_is_not_in_its_own_way(picture):
                 ftp.upload(picture, "/p", overwrite=False)
 
 
+def test_nor_is_it_among_many_and_it_is_asked_before_anything_is_sent(picture):
+    with Scripted(RNFR="502 Not here.") as server:
+        server.files["/p"] = b"of another one"
+        account = Account(server.spec(), timeouts=QUICK)
+        account.profile.renames = False
+        with Ftp(account()) as ftp:
+            results = list(ftp.upload_many([(picture, "/p"), (picture, "/q")], overwrite=False))
+    assert [type(result.error) for result in results] == [AlreadyExistsError, type(None)]
+    assert server.files == {"/p": b"of another one", "/q": b"picture"}
+    assert [line for line in server.log if line.startswith("STOR")] == ["STOR /q"]
+
+
 def test_a_name_that_is_taken_meanwhile_is_not_replaced(picture):
     async def overtaken(connection: Connection, path: str) -> None:
         connection.server.files["/p"] = b"of another one"

@@ -116,6 +116,30 @@ def test_a_refusal_is_told_before_it_counts():
         assert account.refusals == 2
 
 
+@pytest.mark.parametrize("where", ["PASS", "STOR", "SIZE"])
+def test_a_server_that_repeats_the_password_does_not_have_it_told(where: str):
+    """FTP gateways and debugging servers do; what a server says is kept in errors, history and log."""
+    password = "Hunter-2 and more"
+
+    async def repeat(connection: Connection, _argument: str) -> None:
+        said = next(line for line in connection.server.log if line.startswith("PASS "))
+        await connection.say(f"530-You said: {said}\n530 That is, {said.removeprefix('PASS ')}.")
+
+    with Scripted({where: repeat}) as server:
+        account = Account(server.spec(password=lambda: password), timeouts=PATIENT)
+        try:
+            with account() as session:
+                (error,) = [result.error for result in publish(session, job("/a"))]
+        except RemoteError as refused:
+            error = refused
+        assert isinstance(error, RemoteError)
+        assert "You said" in error.reply
+        seen: BaseException | None = error
+        while seen is not None:
+            assert password not in f"{seen} {seen!r} {vars(seen)} {account!r}"
+            seen = seen.__cause__ or seen.__context__
+
+
 @pytest.mark.parametrize(
     ("encoding", "asked"),
     [("utf-8", True), ("UTF8", True), ("latin-1", False)],

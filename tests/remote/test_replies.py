@@ -654,10 +654,20 @@ def test_the_address_that_pasv_names(text, address):
         (b"", b"530 no", "530 no"),
     ],
 )
-def test_people_do_not_read_a_password_that_the_server_repeats(secret: bytes, said: bytes, shown: str):
+@pytest.mark.parametrize("way", ["as ever", "of several lines", "a long line", "no CR"])
+def test_people_do_not_read_a_password_that_the_server_repeats(secret: bytes, said: bytes, shown: str, way: str):
     reader = ReplyReader()
     reader.secret = replies.pattern_of(secret)
-    reader.feed(said + b"\r\n")
+    code = said[:3]
+    if way == "of several lines":
+        reader.feed(code + b"-" + said[4:] + b"\r\n" + said + b"\r\n")
+        reply = reader.next()
+        assert reply is not None
+        assert reply.text == f"{code.decode()}-{shown[4:]} {shown}"
+        return
+    if way == "a long line":
+        said, shown = said + b" " + b"." * 2000, f"{shown} {'.' * 2000}"[:400] + "…"
+    reader.feed(said + (b"\n" if way == "no CR" else b"\r\n"))
     reply = reader.next()
     assert reply is not None
     assert (reply.text, repr(reply)) == (shown, f"<Reply {shown}>")
