@@ -158,6 +158,10 @@ class TestPut:
         assert "'/a.jpg' is at the server already" in ended.err
         assert ended.out == "1 file (2.0 kB) sent, 1 failed.\n"
         assert files(home) == {"a.jpg": b"theirs", "b.jpg": b"b" * 2000}
+        (home / "tree").mkdir()
+        (home / "tree" / "one").write_bytes(b"theirs")
+        assert typed("put", "-r", "--no-overwrite", "tree", "web:/").code == 1
+        assert files(home)["tree/one"] == b"theirs"
         assert typed("put", "a.jpg", "web:/").code == 0
         assert files(home)["a.jpg"] == b"picture"
 
@@ -223,6 +227,13 @@ class TestGet:
         ended = typed("get", "--no-overwrite", "web:/a.jpg")
         assert (ended.code, (here / "a.jpg").read_bytes()) == (1, b"picture")
         assert "'a.jpg' exists already." in ended.err
+        (home / "tree").mkdir()
+        (home / "tree" / "one").write_bytes(b"theirs")
+        (home / "tree" / "new").write_bytes(b"new")
+        before = files(here / "tree")
+        ended = typed("get", "--no-overwrite", "web:/tree/")
+        assert (ended.code, ended.out) == (1, "1 file (3 B) fetched, 1 failed.\n")
+        assert files(here / "tree") == {**before, "new": b"new"}
 
     def test_a_tree_and_what_is_missing_of_it(self, typed, here, home):
         shutil.copytree(here / "tree", home / "site")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ftpsyncd.remote import parting
 from ftpsyncd.remote.data import DataLine
 from ftpsyncd.remote.wire import Control, Timeouts
 from tests.servers import certificates
@@ -137,3 +138,14 @@ def test_it_is_not_awaited_any_more_when_the_server_has_confirmed():
         peer.words.sendall(b"226 Stored.\r\n")
         client.join(QUICK.close_s / 2)
         assert not client.is_alive()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_reset_behind_the_end_is_behind_our_close_notify_too(version, monkeypatch):
+    """Without it, what arrived could be a part that somebody in between has cut."""
+    state = parting._state
+    # On a busy machine even a loopback connection may send something twice.
+    monkeypatch.setattr(parting, "_state", lambda sock: state(sock)._replace(sacked=0, retransmitted=0))
+    with protected(version) as (line, peer):
+        assert line.finish(lambda: True, 10.0), "it was ended by a reset"
+        assert peer.read_to_the_end_of_the_stream() == CONTENT

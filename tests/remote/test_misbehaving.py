@@ -29,6 +29,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     InUseError,
     LocalUnreadableError,
+    NameNotSendableError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -49,6 +50,7 @@ from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.outgoing import Outgoing, checked
 from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
@@ -180,6 +182,33 @@ class TestRepliesThatNobodyAskedFor:
                 session.delete_many(["/none", "/b"])
             assert not session.usable
             assert set(server.files) == {"/a", "/b"}
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            ("NOOP", lambda session: session.noop()),
+            ("MKD", lambda session: session.make_dir("/d")),
+            ("DELE", lambda session: raiser(session.delete_many(["/a"])[0])()),
+            ("RMD", lambda session: session.remove_dir("/d")),
+        ],
+        ids=lambda call: call[0],
+    )
+    def test_an_answer_that_fits_no_command_finishes_the_session(self, call):
+        """Nobody knows which command the next one would answer."""
+        verb, say = call
+        with Scripted({verb: "331 Password?"}) as server, account(server)() as session:
+            with pytest.raises(ProtocolError):
+                say(session)
+            assert not session.usable
+            assert session.profile.doubts == 1
+
+    def test_each_is_about_the_command_that_it_answers_though_some_names_could_not_be_said(self):
+        with Scripted(DELE=["550 Permission denied.", None, "450 In use."]) as server, account(server)() as session:
+            server.files.update({"/a": b"a", "/b": b"b", "/c": b"c"})
+            verdicts = session.delete_many(["/x\r\nDELE /c", "/a", "/y\0", "/b", "/c"])
+        kinds = [NameNotSendableError, NameRefusedError, NameNotSendableError, type(None), InUseError]
+        assert [type(verdict) for verdict in verdicts] == kinds
+        assert set(server.files) == {"/a", "/c"}
 
     def test_the_last_words_of_a_silent_connection_are_told(self):
         async def rest(connection: Connection, _argument: str) -> None:
@@ -525,6 +554,22 @@ class TestTheDataConnection:
         with Scripted() as server, account(server)() as session:
             monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
             assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+
+    def test_it_is_opened_before_the_server_has_answered(self):
+        """Many servers say 150 when it is there; and it saves a round trip."""
+
+        async def wait(connection: Connection, path: str) -> None:
+            reader, _ = await connection.data()
+            await connection.say("150 There you are.")
+            connection.server.files[path] = await reader.read()
+            await connection.end_data()
+            await connection.say("226 Stored.")
+
+        patient = Timeouts(connect_s=30, reply_s=30, stall_s=30, final_s=30, close_s=30)
+        began = time.monotonic()
+        with Scripted(STOR=wait) as server, Account(server.spec(), timeouts=patient)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+        assert time.monotonic() - began < patient.close_s / 2
 
     def test_nobody_listens_any_more_where_the_server_has_gone(self):
         """`ResourceWarning` would tell."""
@@ -2168,6 +2213,23 @@ class TestPipelining:
             with acc() as session:
                 assert errors_of(publish(session, job("/a"))) == [None]
             assert acc.profile.doubts == 0
+
+    def test_not_by_one_that_we_have_cut(self):
+        """As where a disk hangs under the file that it sends: that says nothing about the server."""
+        sessions: list[Session] = []
+
+        async def cut(connection: Connection, _argument: str) -> None:
+            sessions[0].cut()
+            await connection.silence()
+
+        with Scripted(RNFR=[None, cut]) as server:
+            acc = account(server)
+            with acc() as session:
+                sessions.append(session)
+                results = publish(session, job("/a"), job("/b"), job("/c"))
+                assert ServerUnavailableError in errors_of(results)
+                assert not session.usable
+            assert (acc.profile.doubts, acc.profile.pipelining) == (0, True)
 
     @pytest.mark.parametrize("verb", ["SIZE", "MFMT", "EPSV", "STOR", "RNFR", "RNTO"])
     def test_not_by_one_that_says_farewell(self, verb):
