@@ -59,6 +59,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
     "beyond": Beyond,
     "hashing": Hashing,
     "utf8": _flag,
+    "too_long": _count,
     "tls_group": _group,
     "cap": _count,
     "idle_s": _count,
@@ -82,6 +83,9 @@ _HOPELESS: Mapping[str, object] = {
     "hashing": Hashing.NONE,
 }
 """The values after which nothing is tried any more. (A learned cap grows back by itself.)"""
+
+_OF_THE_SERVER = frozenset({"tls_group", "too_long"})
+"""What is refused is all but, or beyond, a value that the server has; whatever it is, that is forgotten."""
 
 _HOPES: Mapping[str, object] = {"paths": Paths.DOUBTED}
 """What takes their place when they are old, where that is not what everything begins with."""
@@ -116,8 +120,7 @@ def _take_over(profile: Profile, known: Mapping[str, Any]) -> None:
 def refusals(profile: Profile) -> set[str]:
     """What the server refused or lacks: the names of fields, and of oddities that it does not keep."""
     refused = {name for name, hopeless in _HOPELESS.items() if getattr(profile, name) == hopeless}
-    if profile.tls_group:
-        refused.add("tls_group")
+    refused |= {name for name in _OF_THE_SERVER if getattr(profile, name)}
     refused |= {f"{_NO_RENAMES}{directory}" for directory in profile.no_renames}
     return refused | {f"keeps {oddity}" for oddity, kept in profile.keeps.items() if not kept}
 
@@ -126,8 +129,8 @@ def hope(profile: Profile, refusal: str) -> None:
     """Forget one of `refusals`: it is tried anew."""
     if refusal in _HOPELESS:
         setattr(profile, refusal, _HOPES.get(refusal, getattr(Profile(), refusal)))
-    if refusal == "tls_group":
-        profile.tls_group = ""
+    if refusal in _OF_THE_SERVER:
+        setattr(profile, refusal, getattr(Profile(), refusal))
     profile.no_renames = [known for known in profile.no_renames if f"{_NO_RENAMES}{known}" != refusal]
     profile.keeps = {oddity: kept for oddity, kept in profile.keeps.items() if f"keeps {oddity}" != refusal}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import NameRefusedError, NotFoundError, NotSupportedError
 from ftpsyncd.quoting import named
+from ftpsyncd.remote import lengths
 from ftpsyncd.remote.profile import SAMPLES, Oddity, oddities
 from ftpsyncd.remote.transfer import deliver
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 def assure(session: Session, path: str) -> None:
     """Make sure that the server keeps this name as it is: a changed name could be that of another file.
 
-    Tried once per oddity with a directory of our own, beside the path.
+    Tried once per oddity with a directory of our own, beside the path. Nor may it be too long for it.
 
     Raises:
+        NameNotSendableError, ServerUnavailableError: as `lengths.assure`.
         NameRefusedError: the server would store it under another name, or this cannot be found out.
     """
+    lengths.assure(session, path)
     for oddity in oddities(path):
         if oddity not in session.profile.keeps:
             try:

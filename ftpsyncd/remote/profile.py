@@ -202,6 +202,10 @@ class Profile:
     """A way that gave the right hash of a small file; None: not tried yet."""
     utf8: bool | None = None
     """The server says that it takes names as UTF-8 (RFC 2640)."""
+    too_long: int = 0
+    """Bytes of the shortest command that it took no notice of, or refused for its length; 0: there was none."""
+    taken: int = 0
+    """Bytes of the longest command that it has answered, as far as that was in doubt (`lengths`)."""
     tls_group: str = ""
     """The only one that the server takes of those that TLS 1.3 offers a key for (`hello`); empty: it never asked."""
     cap: int = 0

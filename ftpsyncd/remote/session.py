@@ -23,10 +23,22 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     ProtocolError,
     RemoteError,
-    ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import dating, looking, making, naming, reaching, removing, renaming, replies, transfer, upload
+from ftpsyncd.remote import (
+    dating,
+    lengths,
+    looking,
+    making,
+    naming,
+    reaching,
+    removing,
+    renaming,
+    replies,
+    saying,
+    transfer,
+    upload,
+)
 from ftpsyncd.remote.data import ACTIVE_REMEDY
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import lingers, reads_in_turn
@@ -39,8 +51,6 @@ from ftpsyncd.specs import DataMode
 if TYPE_CHECKING:
     from ftpsyncd.remote.account import Account
 
-BATCH = 64
-"""Commands in one write at most: their replies fit any socket buffer."""
 AHEAD_LASTS_S = 10.0
 """For so long, a data connection that was agreed on ahead of a file is used; servers and firewalls give up on it."""
 
@@ -53,7 +63,7 @@ class Session:
         self.control = control
         self.profile = account.profile
         self._doubts = self.profile.doubts
-        self._missed = self.profile.stats_missed
+        self.missed = self.profile.stats_missed
         self.patient = False
         """It says one command at a time, to see whether batches are to blame."""
         self.batching = False
@@ -165,9 +175,11 @@ class Session:
         """A path as it travels.
 
         Raises:
-            NameNotSendableError: as `names.on_the_wire`.
+            NameNotSendableError: as `names.on_the_wire`, or it is too long for this server.
         """
-        return names.on_the_wire(path, self.account.spec.encoding)
+        name = names.on_the_wire(path, self.account.spec.encoding)
+        lengths.require(self, name)
+        return name
 
     def exchange(self, commands: Sequence[bytes], timeout_s: float | None = None) -> list[Reply]:
         """Send commands, read one final reply each: in one write where the server can take it.
@@ -187,39 +199,7 @@ class Session:
 
     def said(self, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
         """`answers`, wherever the session stands."""
-        size = BATCH if self.pipelines else 1
-        for start in range(0, len(commands), size):
-            part = commands[start : start + size]
-            self.batching = self.usable and len(part) > 1
-            answered = 0
-            try:
-                self.unmet.before_words()
-                self.control.send(part)
-                while answered < len(part):
-                    reply = self.final(timeout_s)
-                    self.unmet.heard(part[answered], reply)
-                    yield reply
-                    answered += 1
-            except ServerUnavailableError as error:
-                if error.reply[:3] != "421" and not self.control.was_cut:
-                    if part[answered] == b"EPSV" and ":" not in self.control.local:
-                        # All before it was answered: that came in a batch is not to blame.
-                        self.batching = False
-                        self.profile.misses_epsv()
-                    elif part[answered].startswith(b"MLST ") and isinstance(error.__cause__, TimeoutError):
-                        # The login has shown that batches are answered. Sessions that end side by side count once.
-                        self.batching = False
-                        if self.profile.stats_missed == self._missed:
-                            self.profile.misses_stats()
-                    elif self.batching:
-                        self.doubt()
-                raise
-            except GeneratorExit:
-                # What still comes would be taken for answers to other commands. Not that the batch was to blame.
-                self.batching = False
-                self.abandon()
-                raise
-            self.batching = False
+        return saying.said(self, commands, timeout_s)
 
     def finals(self, count: int) -> list[Reply]:
         """The next replies that are not preliminary."""

@@ -37,7 +37,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import parent
-from ftpsyncd.remote import reaching, resume
+from ftpsyncd.remote import lengths, reaching, resume
 from ftpsyncd.remote.outgoing import Outgoing, checked, checks, opened, remove, rename, renamed, settle
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from ftpsyncd.remote.profile import Resuming
@@ -182,13 +182,13 @@ class _Cycle:
             FtpsyncdError: this job cannot be started; nothing was sent of it.
         """
         session = self.session
-        alone = session.is_passive and not session.agrees_ahead
+        name = session.name(job.path)
+        alone = (session.is_passive and not session.agrees_ahead) or lengths.is_unproven(session, name)
         if job.size > SMALL or job.resume or self.slow or alone or self._goes_elsewhere(job):
             # Before anything else: the rename of the file before may show that there is none.
             yield from self._flush()
         temporary = job.temporary if session.profile.renames_at(job.path) else job.path
         store = session.command("STOR", temporary)
-        session.name(job.path)
         if session.relative:
             reaching.try_again(session, temporary)
             session.stand(store)

@@ -25,6 +25,7 @@ def hopeless() -> Profile:
         hashing=Hashing.NONE,
         beyond=Beyond.ZEROS,
         utf8=False,
+        too_long=2048,
         cap=2,
         idle_s=300,
         keeps={Oddity.CONTROL: False, Oddity.BYTES: True},

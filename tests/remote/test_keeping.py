@@ -40,6 +40,7 @@ def test_everything_learned_comes_back():
         "stats_missed",
         "parting_credit",
         "trials",
+        "taken",
         "_loaded",
         "_other_face",
     }

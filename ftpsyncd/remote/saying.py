@@ -1,0 +1,85 @@
+"""Commands out, in as few writes as the server can take, and its answers, one each and in order.
+
+`session` says everything with it that is no transfer. What ends the session here is looked into: a server, or
+something on the way, may not bear a command, or several at a time, which the profile learns.
+
+Sources: RFC 959 §5.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.remote import lengths
+from ftpsyncd.remote.replies import Reply
+
+if TYPE_CHECKING:
+    from ftpsyncd.remote.session import Session
+
+BATCH = 64
+"""Commands in one write at most: their replies fit any socket buffer."""
+
+
+def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
+    """See `Session.said`."""
+    for part in _writes(session, commands):
+        session.batching = session.usable and len(part) > 1
+        answered = 0
+        try:
+            session.unmet.before_words()
+            session.control.send(part)
+            while answered < len(part):
+                if lengths.is_doubtful(session, part[answered]):
+                    lengths.await_answer(session, part[answered], timeout_s)
+                reply = session.final(timeout_s)
+                lengths.judge(session, part[answered], reply)
+                session.unmet.heard(part[answered], reply)
+                yield reply
+                answered += 1
+        except ServerUnavailableError as error:
+            _look_into(session, part[answered], error)
+            raise
+        except GeneratorExit:
+            # What still comes would be taken for answers to other commands. Not that the batch was to blame.
+            session.batching = False
+            session.abandon()
+            raise
+        session.batching = False
+
+
+def _look_into(session: Session, command: bytes, error: ServerUnavailableError) -> None:
+    """Learn what may have ended the session while the answer to a command was awaited."""
+    if lengths.learns(session, command, error.reply):
+        session.batching = False
+    elif error.reply[:3] != "421" and not session.control.was_cut:
+        if command == b"EPSV" and ":" not in session.control.local:
+            # All before it was answered: that came in a batch is not to blame.
+            session.batching = False
+            session.profile.misses_epsv()
+        elif command.startswith(b"MLST ") and isinstance(error.__cause__, TimeoutError):
+            # The login has shown that batches are answered. Sessions that end side by side count once.
+            session.batching = False
+            if session.profile.stats_missed == session.missed:
+                session.profile.misses_stats()
+        elif session.batching:
+            session.doubt()
+
+
+def _writes(session: Session, commands: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """The commands in portions of which each goes out in one write, once the one before was answered."""
+    size = BATCH if session.pipelines else 1
+    part: list[bytes] = []
+    for command in commands:
+        alone = lengths.is_doubtful(session, command)
+        if part and (alone or len(part) == size):
+            yield part
+            part = []
+            alone = lengths.is_doubtful(session, command)
+        part.append(command)
+        if alone:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -1,0 +1,178 @@
+"""Commands that are longer than a server takes: found out without a wrong answer, and told as what they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftpsyncd.errors import NameNotSendableError, Retry, ServerUnavailableError
+from ftpsyncd.remote import lengths
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import Keeper, hope, kept, refusals
+from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.wire import Timeouts
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted
+from tests.servers import KINDS, running
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+LIMIT = 1500
+
+
+def path(size: int) -> str:
+    """A path of so many bytes."""
+    return ("/" + "/".join(["d" * 99] * (size // 100 + 1)))[:size].rstrip("/").ljust(size, "x")
+
+
+class Short(Scripted):
+    """Takes no line of more than `LIMIT` bytes."""
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+        super().__init__()
+
+    async def _act(self, connection: Connection, verb: str, argument: str) -> None:
+        if len(verb) + 1 + len(argument) <= LIMIT:
+            await super()._act(connection, verb, argument)
+            return
+        match self.way:
+            case "vsftpd":
+                await connection.say("500 Input line too long.")
+                await connection.hang_up()
+            case "pure-ftpd":
+                await connection.say("421 Line too long")
+                await connection.hang_up()
+            case "pyftpdlib":
+                await connection.say('500 Command too long.\n500 Command "" not understood.')
+            case "another":
+                await connection.say("501 Pathname is too long")
+            case _:  # proftpd
+                pass
+
+
+WAYS = ["vsftpd", "pure-ftpd", "pyftpdlib", "proftpd", "another"]
+
+
+def account(server: Scripted, profile: Profile | None = None) -> Account:
+    return Account(server.spec(), profile=profile, timeouts=QUICK)
+
+
+def found_out(session: Session, what: str) -> None:
+    with pytest.raises(ServerUnavailableError, match=r"too long|does not answer") as error:
+        session.stat(what)
+    assert not session.usable
+    assert "network" in error.value.remedy  # who meets it tries again, and is told below
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_is_found_out_once_and_refused_before_anything_is_said_from_then_on(way):
+    with Short(way) as server:
+        acc = account(server)
+        with acc() as session:
+            found_out(session, path(LIMIT))
+        assert LIMIT < acc.profile.too_long <= LIMIT + 10
+        assert acc.profile.size
+        assert acc.profile.pipelining
+        with acc() as session:
+            server.log.clear()
+            for call in (session.stat, session.list_dir, session.make_dir, session.remove_dir):
+                with pytest.raises(NameNotSendableError, match="The path has 1,500 bytes") as error:
+                    call(path(LIMIT))
+                assert error.value.retry is Retry.NEVER
+            assert server.log == []
+            assert session.stat("/short") is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_is_not_sent_before_it_is_known(way):
+    with Short(way) as server:
+        acc = account(server)
+        acc.ahead = True
+        long = path(LIMIT - 30)
+        with acc() as session:
+            first, *others = publish(session, job("/a"), job(long), job("/b"))
+            assert first.error is None
+            assert isinstance(others[0].error, ServerUnavailableError)
+        with acc() as session:
+            refused, went = publish(session, job(long), job("/b"))
+            assert isinstance(refused.error, NameNotSendableError)
+            assert went.error is None
+        assert sorted(server.files) == ["/a", "/b"]
+        assert not any(line.startswith("STOR /d") for line in server.log)
+
+
+def test_a_long_path_that_is_taken_is_said_alone_once():
+    with Scripted() as server, account(server)() as session:
+        long = path(1200)
+        results = publish(session, job(long), job(long[:-1] + "y"))
+        assert [result.error for result in results] == [None, None]
+        alone = [batch for line, batch in zip(server.log, server.batches, strict=True) if "xxxxxxxx" in line]
+        assert alone == [1]
+        assert session.profile.taken == 1200 + lengths.SPARE
+        # What is shorter than all that is in one write again.
+        server.batches.clear()
+        session.stat_many([long, long[:-1] + "y"])
+        assert max(server.batches) > 1
+
+
+def test_what_was_taken_is_ended_whatever_another_session_learns():
+    with Scripted() as server, account(server)() as session:
+        long = path(1200)
+        (result,) = publish(session, job(long))
+        assert result.error is None
+        session.profile.too_long = 1200
+        assert session.stat(long) is not None
+        with pytest.raises(NameNotSendableError):
+            session.stat(path(1300))
+
+
+@pytest.mark.parametrize("words", ["421 You were idle too long.", "500 What?", "550 File name too long"])
+def test_other_words_say_nothing_about_commands(words):
+    with Scripted(SIZE=words, MDTM=words) as server:
+        acc = account(server)
+        with acc() as session:
+            assert said(session, b"SIZE " + path(1200).encode()) == words
+        assert acc.profile.too_long == 0
+
+
+def said(session: Session, command: bytes) -> str:
+    try:
+        return session.exchange([command])[0].text
+    except ServerUnavailableError as error:
+        return error.reply
+
+
+def test_a_server_that_hangs_is_not_taken_for_one_that_passes_it_over():
+    async def hang(c: Connection, _a: str) -> None:
+        await c.silence()
+
+    with Scripted(SIZE=hang, FEAT="500 No.") as server:
+        acc = account(server)
+        with acc() as session, pytest.raises(ServerUnavailableError, match="Time-out"):
+            session.stat(path(1200))
+        assert acc.profile.too_long == 0
+
+
+def test_it_is_kept_for_a_while():
+    profile, again = Profile(too_long=2048, taken=1800), Profile()
+    Keeper(again, kept(profile, 1e9), 1e9)
+    assert (again.too_long, again.taken) == (2048, 0)
+    assert "too_long" in refusals(again)
+    hope(again, "too_long")
+    assert again.too_long == 0
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", KINDS)
+def test_real_servers(kind):
+    with running(kind) as server:
+        acc = Account(server.spec(), timeouts=Timeouts(reply_s=3))
+        with acc() as session:
+            found_out(session, path(4500))
+        assert acc.profile.size
+        with acc() as session:
+            results = dict(session.make_dir_many([path(4500), "/short"]))
+            assert isinstance(results[0], NameNotSendableError)
+            assert results[1] is True
+            (result,) = publish(session, job("/short/a"))
+            assert result.error is None
