@@ -28,6 +28,11 @@ def fits(told: int | None, size: int) -> bool:
     return told is None or tells(told, size)
 
 
+def may_reach(told: int | None, count: int) -> bool:
+    """Whether a file of which a server tells this size may have so many bytes, or more."""
+    return told is None or told >= count or (told != 0 and abs(told) < COUNTED)
+
+
 def may_be_more(told: int, most: int) -> bool:
     """Whether a file that has at most ``most`` bytes may have more than a server tells of it."""
     return told + COUNTED <= most

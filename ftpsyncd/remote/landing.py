@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from ftpsyncd.core import names
+from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     LocalUnwritableError,
@@ -232,7 +232,7 @@ class _Part:
         """Have it on the disk, with its date; returns its size."""
         self.file.flush()
         size = self.length()
-        if entry.size is not None and size != entry.size:
+        if not sizes.fits(entry.size, size):
             raise VerificationError(f"{size} of {entry.size} bytes of {named(self.into.path / self.name)} were kept.")
         if entry.mtime_s is not None:
             os.utime(self.file.fileno(), (entry.mtime_s, entry.mtime_s))
@@ -395,17 +395,22 @@ class _Run:
         if self.unlike:
             # Not said in the middle: pure-ftpd never answers to a TLS data connection that is broken off.
             raise TransferFailedError(f"What was here of {named(self._remote)} is not its beginning.")
-        if self._size is not None and count != self._size:
+        if not sizes.fits(self._size, count):
+            if self._size is not None and count > self._size:
+                raise self._beyond()
             raise VerificationError(f"{count} of {self._size} bytes of {named(self._remote)} came.")
 
     def _seen(self, count: int) -> None:
         self.got = True
-        if self._size is not None and count > self._size:
-            self.unlike = True
-            raise TransferFailedError("More came than the file has.")
+        if not sizes.may_reach(self._size, count):
+            raise self._beyond()
         if count >= self._offset + len(self._known):
             self._compare(count)
         self._progress(count)
+
+    def _beyond(self) -> TransferFailedError:
+        self.unlike = True
+        return TransferFailedError("More came than the file has.")
 
     def _compare(self, count: int) -> None:
         known, self._known = self._known, b""

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     NameNotSendableError,
     NameRefusedError,
     ServerUnavailableError,
     TlsError,
+    VerificationError,
 )
 from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
@@ -168,3 +170,41 @@ def test_other_words_are_understood_too():
     words: dict[str, Any] = {"tls": "off", "mode": "active"}
     with Scripted() as server, Account(server.spec()._replace(**words), timeouts=QUICK)() as session:
         assert (session.account.spec.tls, session.is_passive) == (TlsMode.OFF, False)
+
+
+class TestSizesIn32Bits:
+    """A file of more than 4 GiB, whose size begins again there; here after 64 KiB."""
+
+    CONTENT = bytes(range(256)) * 1024
+    AROUND = 65_536
+
+    def fetched(self, monkeypatch: pytest.MonkeyPatch, into: Path, told: str, content: bytes = b"") -> bytes:
+        monkeypatch.setattr(sizes, "COUNTED", self.AROUND)
+        with Scripted(SIZE=f"213 {told}", MDTM="213 20200102030405") as server:
+            server.files["/big"] = content or self.CONTENT
+            with Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+                fetched = ftp.download("/big", into / "big")
+        assert fetched.size == len(server.files["/big"])
+        return (into / "big").read_bytes()
+
+    def test_it_is_fetched_to_its_end(self, monkeypatch, tmp_path):
+        content = self.CONTENT + b"the end"
+        assert self.fetched(monkeypatch, tmp_path, "7", content) == content
+        assert self.fetched(monkeypatch, tmp_path, f"{len(content)}", content) == content
+
+    @pytest.mark.parametrize("told", ["8", "6", "70000"])
+    def test_one_of_another_size_is_not_taken_for_it(self, monkeypatch, tmp_path, told):
+        with pytest.raises(VerificationError):
+            self.fetched(monkeypatch, tmp_path, told, self.CONTENT + b"the end")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_what_can_only_be_too_much_is_not_fetched_to_its_end(self, monkeypatch, tmp_path):
+        endless = b"x" * 64_000_000
+        seen: list[int] = []
+        monkeypatch.setattr(sizes, "COUNTED", self.AROUND)
+        with Scripted(SIZE="213 70000", MDTM="213 20200102030405") as server:
+            server.files["/big"] = endless
+            with Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp, pytest.raises(VerificationError):
+                ftp.download("/big", tmp_path / "big", progress=seen.append)
+        assert max(seen, default=0) < len(endless)
+        assert list(tmp_path.iterdir()) == []
