@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from ftpsyncd import alerts
@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     ConfigError,
     FtpsyncdError,
     NameRefusedError,
+    NotSupportedError,
     PathsRefusedError,
     RemoteError,
     TlsFileError,
@@ -35,6 +36,7 @@ from ftpsyncd.remote.tls import tls_context
 from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode
 
+_REFUSALS = (NameRefusedError, NotSupportedError)
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 Connect = Callable[[ServerSpec], RemoteSession]
@@ -217,7 +219,7 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     left: list[FtpsyncdError | None] = []
     ours = [path] if temporary == path else [temporary, path]
     try:
-        error = _publish(session, path, temporary)
+        error, taken = _publish(session, path, temporary)
     except (KeyboardInterrupt, SystemExit):
         if isinstance(session, Session):
             # It was cut off in the middle of a word: what comes next would be taken for another answer.
@@ -231,6 +233,9 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
             if mapping.deletes is DeletePolicy.TRASH:
                 left.append(_try_trash(session, mapping.remote))
             _remove(session, [], made)
+    kept = {place: each for place, each in zip(ours, left, strict=False) if isinstance(each, _REFUSALS)}
+    if kept and taken and (error is None or not session.hides(path)):
+        return _keeps(mapping, kept, renames=session.hides(path))
     trouble = next((each for each in (error, *left) if each is not None), None)
     if trouble is not None:
         raise trouble
@@ -250,6 +255,29 @@ def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
     )
 
 
+def _keeps(mapping: MappingSpec, kept: Mapping[str, FtpsyncdError], *, renames: bool) -> Finding:
+    """What is found where nothing may be deleted, so that the scratch file stays."""
+    left = list(kept)
+    settings = [] if mapping.deletes is DeletePolicy.KEEP else ["`deletes: keep`"]
+    what, allowed = "takes files, but deletes none", "DELE"
+    if mapping.publish is not PublishMode.DIRECT and renames:
+        what = "takes and renames files, but deletes none"
+    elif mapping.publish is not PublishMode.DIRECT:
+        what = "takes files, but renames and deletes none"
+        allowed = "DELE, RNFR and RNTO"
+        settings.append("`publish: direct`, which tries neither")
+        left += map(names.trial, kept)
+    instead = f", or set {' and '.join(settings)}" if settings else ""
+    stays = " and ".join(map(quote, left))
+    return Finding(
+        Level.ERROR if settings else Level.WARNING,
+        Area.SERVER,
+        f"mapping {mapping.name}",
+        f"{mapping.remote} {what}: {next(iter(kept.values())).message}",
+        f"Have the server allow {allowed}{instead}. Have {stays}, of this check, removed there.",
+    )
+
+
 def _try_trash(session: RemoteSession, remote: str) -> FtpsyncdError | None:
     """Make the directory into which deleted files are moved, and take it away again; returns why that failed."""
     try:
@@ -261,8 +289,8 @@ def _try_trash(session: RemoteSession, remote: str) -> FtpsyncdError | None:
     return None
 
 
-def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError | None:
-    """Publish the scratch file; returns why that failed."""
+def _publish(session: RemoteSession, path: str, temporary: str) -> tuple[FtpsyncdError | None, bool]:
+    """Publish the scratch file; returns why that failed, and whether the server has taken the content."""
     # In memory: there may be no place to write to, or no space.
     with os.fdopen(os.memfd_create("scratch"), "w+b") as scratch:
         scratch.write(SCRATCH)
@@ -281,8 +309,8 @@ def _publish(session: RemoteSession, path: str, temporary: str) -> FtpsyncdError
         )
         results = list(session.publish([job]))
     if not results:
-        return RemoteError("The server ended the connection before the scratch file was sent.")
-    error = results[0].error
+        return RemoteError("The server ended the connection before the scratch file was sent."), False
+    error, taken = results[0].error, results[0].reply.startswith("2")
     if isinstance(error, NameRefusedError):
         error.message = f"The remote directory {parent(path)} cannot be written: {error.message}"
-    return error
+    return error, taken

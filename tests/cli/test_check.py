@@ -136,7 +136,7 @@ def test_a_direct_mapping_is_checked_directly(config, server):
         ("STOR", ServerFullError("The server is full."), "The server is full."),
         ("STOR", NameRefusedError("No."), "The remote directory /gallery cannot be written: No."),
         ("RNTO", NameRefusedError("No."), "The remote directory /gallery cannot be written: No."),
-        ("DELE", NameRefusedError("No."), "No."),
+        ("DELE", NameRefusedError("No."), "/gallery takes and renames files, but deletes none: No."),
         ("STOR", ServerUnavailableError("The connection ended."), "The connection ended."),
     ],
     ids=["login", "host", "full", "store", "rename", "delete", "broken"],
@@ -211,6 +211,32 @@ def test_a_server_that_renames_nothing_is_a_warning(config, kind):
         assert {each.level for each in told.values()} == {Level.WARNING}
         assert ["trash" in told[f"mapping {name}"].message for name in ("gallery", "shop")] == [False, True]
         assert list(real.home.iterdir()) == []
+
+
+@pytest.mark.real_server
+@pytest.mark.root
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+@pytest.mark.parametrize("denied", [("DELE",), ("DELE", "RNFR"), ("DELE", "RNTO")])
+def test_a_server_that_deletes_nothing_is_said_to_and_what_stays_there_is_named(config, kind, denied):
+    with running(kind, denied=denied) as real:
+        servers = {"web": real.spec(name="web")}
+        shop = config.mappings["shop"]._replace(deletes=DeletePolicy.KEEP, publish=PublishMode.DIRECT)
+        mappings = {"gallery": config.mappings["gallery"], "shop": shop}
+        findings = list(check(config._replace(servers=servers, mappings=mappings), offline=False))
+        told = {each.subject: each for each in findings if "deletes none" in each.message}
+        assert {name: each.level for name, each in told.items()} == {
+            "mapping gallery": Level.ERROR,
+            "mapping shop": Level.WARNING,
+        }
+        gallery = told["mapping gallery"]
+        assert "cannot be written" not in gallery.message
+        assert ("but renames and deletes none" in gallery.message) == (len(denied) > 1)
+        assert "renames" not in told["mapping shop"].message
+        assert ("`publish: direct`" in gallery.remedy) == (len(denied) > 1)
+        assert "`deletes: keep`" in gallery.remedy
+        left = {f"/{path.relative_to(real.home)}" for path in real.home.rglob("*") if path.is_file()}
+        assert left
+        assert all(any(path in each.remedy for each in told.values()) for path in left)
 
 
 @pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
