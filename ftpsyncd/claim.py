@@ -60,6 +60,8 @@ class Claim:
         self._stack = ExitStack()
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self.used_before = (directory / "lock").exists()
+            """Somebody had it before us."""
             lock = self._stack.enter_context((directory / "lock").open("a"))
         except OSError as error:
             # "File exists" is what `mkdir` says of a file there.

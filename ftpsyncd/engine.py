@@ -56,6 +56,7 @@ class Engine:
         clock: what time it is.
         together: where the threads run while there are many small files; None: where the kernel puts them.
         ended: is told, by the engine's thread, when it has ended.
+        notice: that the ledger is a new one in place of another, for the status.
     """
 
     def __init__(
@@ -66,9 +67,11 @@ class Engine:
         clock: Clock = Clock(),  # noqa: B008 - immutable
         together: Together | None = None,
         ended: Callable[[], None] = lambda: None,
+        notice: str = "",
     ) -> None:
         self.ledger = ledger
         self._ended = ended
+        self._notice = notice
         self._clock = clock
         self._show = show
         self.emit = emit
@@ -388,7 +391,7 @@ class Engine:
 
     def _snapshot(self, at: Moment) -> Status:
         uptime_s = round(at.now - self.started, 1)
-        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, self.ledger.trouble)  # noqa: FBT003
+        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, self.ledger.trouble, self._notice)  # noqa: FBT003
         return Status(
             daemon,
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),

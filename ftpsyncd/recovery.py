@@ -17,7 +17,10 @@ from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.threads import begin
 
-_BEGUN_ANEW = "what the servers have already is recorded again, not sent again, and nothing is deleted there for it"
+_BEGUN_ANEW = (
+    "a new one was begun: nothing is deleted at the servers for it, and what they have already is treated as `existing`"
+    " says (`adopt` records it again where size and date agree; with `keep` it counts as somebody else's)"
+)
 
 
 def open_for_work(
@@ -26,7 +29,7 @@ def open_for_work(
     """Open the ledger, or begin a new one in place of a damaged one, which is kept under another name.
 
     What is at the servers is found there again (`existing: adopt`); what people paused stays paused, if that can still
-    be read.
+    be read. One that is gone is told of where its directory shows that there was one.
 
     Args:
         path: the file.
@@ -40,7 +43,11 @@ def open_for_work(
     Raises:
         LedgerError: as `Ledger` does, except for damage.
     """
-    notice = f"the ledger {path} is an empty file; a new one was begun: {_BEGUN_ANEW}" if _is_empty(path) else ""
+    notice = ""
+    if _is_empty(path):
+        notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}"
+    elif claim is not None and claim.used_before and not path.exists():
+        notice = f"the ledger {path} is gone, though its directory was used before; {_BEGUN_ANEW}"
     try:
         return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
     except LedgerDamagedError as damage:
@@ -49,7 +56,7 @@ def open_for_work(
         for name, destination in _paused_in(kept):
             ledger.decisions.set_paused(ledger.mapping(name, destination), paused=True)
         ledger.commit()
-        return ledger, f"{damage.message}; it is kept as {kept} and a new one was begun: {_BEGUN_ANEW}"
+        return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}"
 
 
 def _is_empty(path: Path) -> bool:

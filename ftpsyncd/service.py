@@ -140,7 +140,9 @@ class Service:
             stack.enter_context(ledger)
             if notice:
                 self._emit(Event(EventKind.LEDGER, message=notice))
-            engine = self._engine = Engine(ledger, self._emit, self._show, together=Together(), ended=self._ended)
+            engine = self._engine = Engine(
+                ledger, self._emit, self._show, together=Together(), ended=self._ended, notice=notice
+            )
             roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
             roster.build(self.config, self._names)
             if self._outside is not None:

@@ -47,6 +47,8 @@ class DaemonStatus(NamedTuple):
     uptime_s: float
     message: str = ""
     """What is wrong with the daemon's own memory, the ledger; empty when all is well."""
+    notice: str = ""
+    """That this daemon had to begin a new ledger, and why; empty if it did not."""
 
 
 class MappingStatus(NamedTuple):

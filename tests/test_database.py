@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import database
+from ftpsyncd.claim import Claim
 from ftpsyncd.database import Database
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
@@ -164,6 +165,18 @@ def test_a_ledger_of_which_nothing_is_left_is_begun_anew_with_a_word(path: Path)
         ledger.close()
         assert notice.startswith(f"the ledger {path} is an empty file" if emptied else "")
         assert bool(notice) is emptied
+
+
+def test_a_ledger_that_is_gone_is_told_of_where_there_was_one(path: Path):
+    with Claim(path.parent / "state") as claim:
+        ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+        assert notice == "", "it is the first"
+    with Claim(path.parent / "state") as claim:
+        (path.parent / "state/ledger.db").unlink()
+        ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+        assert "state/ledger.db is gone, though its directory was used before" in notice
 
 
 def test_several_damaged_ledgers_are_all_kept(path: Path):

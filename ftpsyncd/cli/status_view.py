@@ -94,7 +94,10 @@ def headline(status: Status, signs: Marks) -> Text:
         if daemon.running
         else "start it: systemctl start ftpsyncd, or ftpsyncd run; the ledger says:"
     )
-    return Text.assemble((f"{sign} {verdict}", style), "\n  ", (about, "bright_black"), overflow="fold")
+    text = Text.assemble((f"{sign} {verdict}", style), "\n  ", (about, "bright_black"), overflow="fold")
+    if daemon.notice:
+        text.append("\n  ").append_text(words(daemon.notice, "yellow"))
+    return text
 
 
 def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:

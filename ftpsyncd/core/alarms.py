@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ftpsyncd.specs import AlertLimits
-from ftpsyncd.status import MappingState, ServerState, Status
+from ftpsyncd.status import DaemonStatus, MappingState, ServerState, Status
 
 CALM_S = 60.0
 """A condition must be gone for so long before it is told to be over: flapping makes two messages, not two hundred."""
@@ -39,6 +39,7 @@ class AlertKind(StrEnum):
     PARKED = "parked"
     PAUSED = "paused"
     LEDGER = "ledger"
+    NEW_LEDGER = "new_ledger"
 
 
 class Step(StrEnum):
@@ -60,6 +61,8 @@ class Condition(NamedTuple):
     remedy: str
     patience_s: float = 0.0
     """How long it may last before it is told."""
+    once: bool = False
+    """It has happened, and will not be over: there is nothing to recall."""
 
 
 class Notice(NamedTuple):
@@ -78,11 +81,7 @@ class Notice(NamedTuple):
 
 def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
     """What is not as it should be."""
-    found: dict[Key, Condition] = {}
-    if status.daemon.message:
-        found[AlertKind.LEDGER, ""] = Condition(
-            status.daemon.message, "Free space on the disk of the state directory; it is tried again by itself."
-        )
+    found = _of_the_ledger(status.daemon)
     for server in status.servers:
         if server.state in {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}:
             found[AlertKind.SERVER_OFFLINE, server.name] = Condition(
@@ -118,6 +117,21 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
                 f"{name}: a file has been waiting for {_span(mapping.oldest_pending_s)}",
                 "`ftpsyncd status` tells what it waits for.",
             )
+    return found
+
+
+def _of_the_ledger(daemon: DaemonStatus) -> dict[Key, Condition]:
+    found: dict[Key, Condition] = {}
+    if daemon.message:
+        found[AlertKind.LEDGER, ""] = Condition(
+            daemon.message, "Free space on the disk of the state directory; it is tried again by itself."
+        )
+    if daemon.notice:
+        found[AlertKind.NEW_LEDGER, ""] = Condition(
+            daemon.notice,
+            "`ftpsyncd status` tells when all is in sync again. Find out what became of the old one.",
+            once=True,
+        )
     return found
 
 
@@ -171,7 +185,7 @@ class Alarms:
         if seen.told_at is None:
             return Step.RAISED if now - seen.since >= seen.condition.patience_s else None
         remind_s = self.limits.remind_s
-        return Step.REMINDER if remind_s and now - seen.told_at >= remind_s else None
+        return Step.REMINDER if remind_s and not seen.condition.once and now - seen.told_at >= remind_s else None
 
     def _notice(self, step: Step, key: Key, seen: _Seen, now: float) -> Notice:
         self._told.append(now)

@@ -75,6 +75,15 @@ def test_a_paused_mapping_is_not_also_late():
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
 
 
+def test_a_ledger_begun_anew_is_told_once_and_not_recalled():
+    shown = status()._replace(daemon=status().daemon._replace(notice="a new one was begun"))
+    found = conditions(shown, LIMITS)
+    assert found[AlertKind.NEW_LEDGER, ""].message == "a new one was begun"
+    alarms = Alarms(LIMITS)
+    assert steps(alarms, found, 0) == [Step.RAISED]
+    assert steps(alarms, found, 5000) == []
+
+
 # ── When it is told ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -99,6 +99,21 @@ def checkpointed(ledger: Path) -> None:
     db.close()
 
 
+def _scrambled(ledger: Path) -> None:
+    db = sqlite3.connect(ledger)
+    db.execute("PRAGMA application_id=0")
+    db.close()
+    scramble(ledger)
+
+
+def _gone(ledger: Path) -> None:
+    ledger.unlink()
+
+
+def _empty(ledger: Path) -> None:
+    ledger.write_bytes(b"")
+
+
 def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_path: Path) -> None:
     with running("pyftpdlib") as server, site(server, tmp_path) as s:
         fill(s.drop)
@@ -125,6 +140,42 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_
         assert kinds_told(s) == {"adopted": 9}
         assert s.stop() == 0
         assert "damaged" not in s.command("sync").stderr, "it is over"
+
+
+@pytest.mark.parametrize("existing", ["adopt", "overwrite", "keep"])
+@pytest.mark.parametrize("lost", [_scrambled, _gone, _empty])
+def test_that_a_new_ledger_was_begun_is_told_and_nothing_is_deleted_for_it(
+    lost: Callable[[Path], None], existing: str, tmp_path: Path
+) -> None:
+    with running("pyftpdlib") as server, site(server, tmp_path, existing=existing) as s:
+        fill(s.drop)
+        s.command("sync")
+        (s.published / "foreign.jpg").write_bytes(b"never published from here")
+        lost(tmp_path / "state/ledger.db")
+        (s.drop / "a.jpg").unlink()
+        (s.drop / "b.jpg").write_bytes(b"changed while nobody looked")
+        before = copies(s.published)
+        config = json.loads(s.config.read_text())
+        config["alerts"] = {"command": ["sh", "-c", f"cat >> {tmp_path}/told"]}
+        s.config.write_text(json.dumps(config))
+        s.start()
+        s.until_state("in_sync")
+        until((tmp_path / "told").exists, "somebody is told")
+        some_checks_later(s)
+        after = copies(s.published)
+        assert after.keys() == before.keys()
+        unchanged = before.keys() if existing == "keep" else before.keys() - {"b.jpg"}
+        assert {p: digest for p, (_, digest) in after.items() if p in unchanged} == {p: before[p][1] for p in unchanged}
+        raised = [json.loads(line) for line in (tmp_path / "told").read_text().splitlines()]
+        (told,) = [each for each in raised if each["kind"] == "new_ledger"]
+        notice = s.status()["daemon"]["notice"]
+        assert (told["step"], told["message"]) == ("raised", notice)
+        assert "a new one was begun: nothing is deleted at the servers for it" in notice
+        assert f"ERROR    ledger - {notice}" in s.log()
+        assert "a new one was begun" in " ".join(s.command("status", ok=existing != "keep").stdout.split())
+        s.stop()
+        s.start()
+        assert s.status()["daemon"]["notice"] == "", "it is no news any more"
 
 
 def test_damage_that_shows_while_the_daemon_runs_ends_it_and_the_next_start_mends_it(tmp_path: Path) -> None:
