@@ -18,6 +18,9 @@ from ftpsyncd.model import Action
 from ftpsyncd.publish import Progress
 from ftpsyncd.remote.port import RemoteSession
 
+_WAITS_FOR_FUSE = "request_wait_answer"
+"""Where in the kernel a thread sleeps that asked the program of a file system in user space."""
+
 
 class Worker:
     """One thread and what it is at.
@@ -108,12 +111,19 @@ class Worker:
             return any(action.mapping == mapping for action in self._taken)
 
     def waits_for_disk(self) -> bool:
-        """Whether the kernel lets it wait for something that cannot be interrupted (proc(5), state D)."""
+        """Whether the kernel lets it wait for a disk (proc(5)).
+
+        Nothing but a disk is waited for uninterruptibly (state D; also what may be killed meanwhile, as with NFS). For
+        the program of a file system in user space is, interruptibly (`request_wait_answer` in Linux' fs/fuse/dev.c).
+        """
+        task = Path(f"/proc/self/task/{self.thread.native_id}")
         try:
-            stat = Path(f"/proc/self/task/{self.thread.native_id}/stat").read_text()
+            if (task / "stat").read_text().rpartition(")")[2].split()[:1] == ["D"]:
+                return True
+            # "0" where the kernel does not tell.
+            return (task / "wchan").read_text() == _WAITS_FOR_FUSE
         except OSError:
             return False
-        return stat.rpartition(")")[2].split()[:1] == ["D"]
 
     def give_up(self) -> tuple[RemoteSession | None, list[Action]]:
         """Reckon with it no more: whatever it does from now on counts for nothing.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from ftpsyncd.remote.memory import MemoryFile, MemoryServer
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.workers import Worker
+from tests.hungdisk import hung
 from tests.waiting import until
 
 
@@ -243,6 +246,29 @@ def test_a_worker_that_waits_for_a_disk_is_not_helped_by_a_restart(crew: Crew, m
     until(lambda: crew.stuck(later(STUCK_S + 1)), "the worker has begun")
     monkeypatch.setattr(Worker, "waits_for_disk", lambda _worker: True)
     assert not crew.stuck(later(STUCK_S + 1))
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("greeted", [False, True])
+def test_it_is_seen_that_a_worker_waits_for_a_disk(tmp_path: Path, *, greeted: bool) -> None:
+    """One that never answered, and one that did until now: threads that ask them are in different states."""
+    (tmp_path / "disk").mkdir()
+    begin = threading.Event()
+
+    def look(_worker: Worker) -> None:
+        assert begin.wait(10)
+        with suppress(OSError):
+            (tmp_path / "disk/file").stat()
+
+    worker = Worker(look, "looks at a disk")
+    with hung(tmp_path / "disk", greeted=greeted):
+        worker.thread.start()
+        assert not worker.waits_for_disk(), "it waits for somebody else"
+        begin.set()
+        until(worker.waits_for_disk, "it is seen to wait for the disk", 10)
+    worker.thread.join(10)
+    assert not worker.waits_for_disk()
 
 
 def given_up(crew: Crew) -> bool:
