@@ -253,8 +253,13 @@ def test_a_daemon_that_hangs_is_named_and_does_not_hold_up_the_stop(path, monkey
     control = ControlServer(daemon, path)
     control.start()
     [serving] = [thread for thread in threading.enumerate() if thread.name == "control"]
-    with pytest.raises(ControlError, match="engine did not answer within"):
-        ControlClient(path).status()
+
+    def hangs():
+        with pytest.raises(ControlError, match="engine did not answer within"):
+            ControlClient(path).status()
+        return daemon.entered.is_set()
+
+    until(hangs, "a call hangs")  # one that has not begun in time does not
     assert ControlClient(path).healthy()  # others are answered
     monkeypatch.setattr(server, "_STOP_S", 0.5)
     control.stop()
