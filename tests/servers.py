@@ -237,6 +237,7 @@ class Server:
             "pam_service_name": service, "chroot_local_user": "YES", "allow_writeable_chroot": "YES",
             "mdtm_write": "YES", "max_per_ip": self.max_clients, "delay_failed_login": 0,
             "idle_session_timeout": self.idle_s, "session_support": "NO",
+            "pasv_min_port": _DATA_PORTS.start, "pasv_max_port": _DATA_PORTS[-1],
         }  # fmt: skip
         if self.tls != "off":
             settings |= {
@@ -267,6 +268,7 @@ UseIPv6 off
 UseReverseDNS off
 Umask 022 022
 MaxInstances 100
+PassivePorts {_DATA_PORTS.start} {_DATA_PORTS[-1]}
 MaxClients {self.max_clients}
 MaxLoginAttempts 3
 TimeoutIdle {self.idle_s}
@@ -315,7 +317,7 @@ TLSLog {self.scratch}/tls.log
         command = [
             _root() / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-A", "-E", "-H", "-u", "1",
             "-l", f"puredb:{database}", "-c", "100", "-C", self.max_clients, "-U", "133:022",
-            "-I", max(1, self.idle_s // 60), "-g", self.scratch / "pid",
+            "-I", max(1, self.idle_s // 60), "-g", self.scratch / "pid", "-p", f"{_DATA_PORTS.start}:{_DATA_PORTS[-1]}",
         ]  # fmt: skip
         if self.tls != "off":
             command += ["-Y", "3", "-2", certificates().server]
@@ -363,10 +365,12 @@ def _descendants(pid: int) -> list[int]:
 
 _PORTS = range(20_000, 32_768)
 """Below those that the kernel gives to clients: one of these could have the port while a server is stopped."""
+_DATA_PORTS = range(32_768, 61_000)
+"""Above them: vsftpd, proftpd and pure-ftpd take any port for a transfer if they are not told which."""
 
 
 @contextmanager
-def _free_port(host: str) -> Iterator[int]:
+def free_port(host: str = "127.0.0.1") -> Iterator[int]:
     """A port that nobody uses, and that no other test takes before the end."""
     chance = random.SystemRandom()  # the seeded one would give the same ports to every process of the test run
     while True:
@@ -432,7 +436,7 @@ def running(
         options = f"size={home_bytes}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], check=True)
     claim = contextlib.ExitStack()
-    port = claim.enter_context(_free_port(host))
+    port = claim.enter_context(free_port(host))
     server = Server(kind, tls, place, port, host, max_clients, writable, idle_s, scratch)
     server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
     server.disk, server.bare, server.directives = disk, bare, directives

@@ -19,16 +19,11 @@ from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import ControlSocketError
 from ftpsyncd.questions import CommandName
 from tests.control.fakes import FakeDaemon
+from tests.servers import free_port
 
 LOOPBACK = "127.0.0.1"
 READING = ["/v1/status", "/v1/mappings/gallery", "/v1/why?path=/a", "/v1/history", "/v1/events"]
 CHANGING = [f"/v1/{name}" for name in CommandName]
-
-
-def free_port(host=LOOPBACK):
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
 
 
 @pytest.fixture
@@ -38,7 +33,8 @@ def daemon():
 
 @pytest.fixture
 def port():
-    return free_port()
+    with free_port(LOOPBACK) as found:
+        yield found
 
 
 @pytest.fixture
@@ -299,10 +295,10 @@ def test_it_listens_on_the_given_address_only(token, port):
 
 def test_it_listens_on_ipv6_too(tmp_path):
     try:
-        port = free_port("::1")
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6 loopback")
-    with ControlServer(FakeDaemon(), tmp_path / "control.sock", http=("::1", port)):
+    with free_port("::1") as port, ControlServer(FakeDaemon(), tmp_path / "control.sock", http=("::1", port)):
         connection = http.client.HTTPConnection("::1", port, timeout=30)
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200

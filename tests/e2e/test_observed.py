@@ -21,15 +21,8 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Kind
 from ftpsyncd.receipts import HistoryQuery
 from tests.e2e.site import MAPPING, Site, site
-from tests.servers import Server, running
+from tests.servers import Server, free_port, running
 from tests.waiting import until
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def set_keys(s: Site, **keys: Any) -> None:
@@ -183,8 +176,9 @@ def test_a_transfer_can_be_followed_to_its_end(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def port() -> int:
-    return free_port()
+def port() -> Iterator[int]:
+    with free_port() as found:
+        yield found
 
 
 @pytest.fixture
@@ -272,13 +266,12 @@ def test_a_command_that_nobody_waits_for_any_more_is_not_carried_out(tmp_path: P
         assert "reloaded" not in s.log()
 
 
-def test_a_server_that_is_down_is_seen_with_how_long_files_wait(tmp_path: Path) -> None:
-    port = free_port()
-    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+def test_a_server_that_is_down_is_seen_with_how_long_files_wait(tmp_path: Path, port: int) -> None:
+    with running("pyftpdlib") as server, free_port() as wrong, site(server, tmp_path) as s:
         s.write_config()
         config = json.loads(s.config.read_text())
         right = config["servers"]["web"]["port"]
-        config["servers"]["web"]["port"] = free_port()
+        config["servers"]["web"]["port"] = wrong
         config["control"]["http"] = f"127.0.0.1:{port}"
         s.config.write_text(json.dumps(config))
         s.start()
@@ -301,8 +294,7 @@ def test_a_server_that_is_down_is_seen_with_how_long_files_wait(tmp_path: Path) 
         assert metric(port, "server_up", server="web") == 1
 
 
-def test_a_port_that_is_taken_ends_the_start_with_one_line(tmp_path: Path) -> None:
-    port = free_port()
+def test_a_port_that_is_taken_ends_the_start_with_one_line(tmp_path: Path, port: int) -> None:
     with socket.socket() as other, running("pyftpdlib") as server, site(server, tmp_path) as s:
         other.bind(("127.0.0.1", port))
         other.listen()

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.site import Site, site, wait_a_moment
-from tests.e2e.test_observed import ask, free_port, set_keys
+from tests.e2e.test_observed import ask, set_keys
 from tests.figures import Figures
 from tests.remote.scripted import Connection, Scripted
-from tests.servers import running
+from tests.servers import free_port, running
 from tests.waiting import until
 
 pytestmark = pytest.mark.real_server
@@ -121,10 +121,14 @@ def test_no_secret_is_said_or_left_anywhere(
     }
     kept["the path of the webhook"] = secrets.token_urlsafe(24)
     variables = {f"PASSWORD_{number}": secret for number, secret in enumerate(kept.values())}
-    webhook = f"http://127.0.0.1:{free_port()}/hook/{kept['the path of the webhook']}"
-    port = free_port()
     searched = Searched()
-    with running("vsftpd", tls="explicit") as server, site(server, tmp_path) as s:
+    with (
+        running("vsftpd", tls="explicit") as server,
+        free_port() as port,
+        free_port() as nobody,
+        site(server, tmp_path) as s,
+    ):
+        webhook = f"http://127.0.0.1:{nobody}/hook/{kept['the path of the webhook']}"
         s.environ = {**variables, "WEBHOOK": webhook}
         config = json.loads(s.config.read_text())
         names = ["wrong", "refusing", "liar", "untrusted"]
