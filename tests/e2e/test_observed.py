@@ -48,7 +48,8 @@ def sha256(data: bytes) -> str:
 
 
 def test_every_publish_rename_and_delete_has_its_receipt(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    # What is gone is waited for under another name for so long.
+    with site(server, tmp_path, delete_after="3s") as s:
         s.start()
         data = {f"d{number % 3}/{number}.jpg": os.urandom(1 + 7919 * number) for number in range(40)}
         data["d0/bé; c.jpg"] = b"odd name"

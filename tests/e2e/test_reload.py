@@ -126,6 +126,7 @@ def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, t
         (s.drop / "a.bak").write_bytes(b"x")
         (s.drop / "b.jpg").write_bytes(b"b")
         until(lambda: contents(s.published).keys() == {b"film.mov", b"b.jpg"}, "only what is wanted", 30)
+        until(lambda: s.mapping_status()["published_files"] == 2, "both are recorded", 30)
         assert s.log().count("published film.mov") == 1
         (s.drop / "b.jpg").unlink()
         until(lambda: "kept at the server" in s.log(), "the delete is not mirrored", 20)

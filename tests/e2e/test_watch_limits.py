@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,17 +84,13 @@ def test_more_events_than_the_kernel_keeps(s: Site, figures: Figures) -> None:
     make_folders(s, 30)
     s.start()
     s.until_equal()
-    assert s.process is not None
     events = limits.limit("max_queued_events") + 2000
     files = [folder / "a.jpg" for folder in s.drop.glob("*/*")]
-    s.process.send_signal(signal.SIGSTOP)
-    try:
+    with s.suspended():
         # It cannot read: the queue fills up, and what happens then is seen by nobody.
         for number in range(events):
             os.utime(files[number % len(files)])
         change_everything(s)
-    finally:
-        s.process.send_signal(signal.SIGCONT)
     s.until_equal()
     s.until_state("in_sync")
     assert s.log().count(OVERFLOWED) == 1
@@ -190,7 +185,7 @@ def test_a_folder_that_has_to_be_polled(s: Site, way: str) -> None:
     make_folders(s, 30)
     s.start()
     s.until_equal()
-    assert told(s)["watcher"] == "poll"
+    until(lambda: told(s)["watcher"] == "poll", "it is polled")
     change_everything(s)
     s.until_equal()
     s.until_state("in_sync")

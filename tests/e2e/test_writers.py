@@ -137,8 +137,11 @@ def test_a_directory_that_is_renamed_is_renamed_at_the_server_and_not_sent_again
     server: Server, tmp_path: Path
 ) -> None:
     pictures(tmp_path / "drop/card", 60)
-    with watched(server, tmp_path) as (s, _):
+    # What is gone is waited for under another name for so long.
+    with watched(server, tmp_path, delete_after="3s") as (s, _):
         s.until_equal()
+        # What is at the server and not recorded yet could not be known again.
+        until(lambda: s.mapping_status()["published_files"] == 60, "all are recorded")
         before = {p.name: p.stat().st_ino for p in s.published.rglob("*.JPG")}
         run("mv", s.drop / "card", s.drop / "2024")
         s.until_equal()
