@@ -30,6 +30,8 @@ class Peer:
         self.sock = sock
         self.words = words
         """Its end of the control line."""
+        # Python's default takes the end of TCP's stream for that of TLS.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._in, self._out, server_side=True)
 

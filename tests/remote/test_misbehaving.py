@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -43,7 +44,7 @@ from ftpsyncd.errors import (
     VerificationError,
 )
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import RemoteEntry, data, renaming, sending, transfer, trials
+from ftpsyncd.remote import PublishJob, RemoteEntry, data, renaming, sending, transfer, trials
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
@@ -68,6 +69,12 @@ LARGE = 20_000_000
 def account(server: Scripted, **changes) -> Account:
     """An account at a server that was seen to rename files: none is asked for under its old name."""
     return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=QUICK)
+
+
+def from_disk(folder: Path, size: int = LARGE) -> PublishJob:
+    """A file of the operating system, which the kernel can send."""
+    (folder / "a").write_bytes(os.urandom(size))
+    return job("/a", size=size, open=lambda: (folder / "a").open("rb", buffering=0))
 
 
 def errors_of(results) -> list[type | None]:
@@ -199,6 +206,16 @@ class TestRepliesThatNobodyAskedFor:
         with Scripted({verb: "331 Password?"}) as server, account(server)() as session:
             with pytest.raises(ProtocolError):
                 say(session)
+            assert not session.usable
+            assert session.profile.doubts == 1
+
+    @pytest.mark.parametrize("feature", ["SIZE", "MLST"])
+    def test_a_yes_of_another_command_is_not_taken_for_the_word_that_nothing_is_there(self, feature):
+        script = {"FEAT": f"211-Features:\n {feature}\n211 End", feature: "226 Done."}
+        with Scripted(script) as server, account(server)() as session:
+            server.files["/a"] = b"a"
+            with pytest.raises(ProtocolError):
+                session.stat_many(["/a"])
             assert not session.usable
             assert session.profile.doubts == 1
 
@@ -450,13 +467,10 @@ class TestTls:
 
     @pytest.mark.parametrize("size", [1_000, LARGE])
     def test_no_file_is_handed_to_the_kernel_which_would_send_it_in_clear_text(self, tmp_path, size):
-        content = os.urandom(size)
-        (tmp_path / "a").write_bytes(content)
         tls = {"tls": TlsMode.EXPLICIT, "tls_ca": certificates().ca}
         with Scripted(tls=server_context()) as server, account(server, **tls)() as session:
-            sent = job("/a", size=size, open=lambda: (tmp_path / "a").open("rb", buffering=0))
-            assert errors_of(publish(session, sent)) == [None]
-            assert server.files == {"/a": content}
+            assert errors_of(publish(session, from_disk(tmp_path, size))) == [None]
+            assert server.files == {"/a": (tmp_path / "a").read_bytes()}
 
     @pytest.mark.parametrize("version", ["1.2", "1.3"])
     def test_a_session_that_the_server_has_forgotten_is_not_used_for_ever(self, version):
@@ -598,7 +612,8 @@ class TestTheDataConnection:
                 assert errors_of(publish(session, job("/b"))) == [None]
             assert (acc.profile.epsv, acc.profile.reached) == (False, False)
 
-    def test_one_that_is_never_read_ends_by_the_stall_time(self):
+    @pytest.mark.parametrize("by", ["us", "the kernel"])
+    def test_one_that_is_never_read_ends_by_the_stall_time(self, tmp_path, by):
         async def stall(connection: Connection, _argument: str) -> None:
             await connection.say("150 Go on.")
             _, writer = await connection.data()
@@ -606,8 +621,10 @@ class TestTheDataConnection:
             await connection.silence()
 
         with Scripted(STOR=stall) as server, account(server)() as session:
-            (result,) = publish(session, job("/a", b"x" * LARGE))
+            began = time.monotonic()
+            (result,) = publish(session, from_disk(tmp_path) if by == "the kernel" else job("/a", b"x" * LARGE))
             assert isinstance(result.error, ServerUnavailableError | TransferFailedError)
+            assert time.monotonic() - began < 30
             assert not session.usable
             assert set(server.files) <= {"/a.0123abcd.filepart"}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFailedError, VerificationError
+from ftpsyncd.remote import resume
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
 from ftpsyncd.remote.profile import Hashing, Profile, Resuming
@@ -167,6 +168,18 @@ def test_a_part_is_not_continued_where_nobody_vouches_for_it():
         assert s.received == len(CONTENT)
 
 
+@pytest.mark.parametrize("way", [Resuming.REST, Resuming.APPE])
+@pytest.mark.parametrize("more", [1, 2 * REPEATED])
+def test_what_is_longer_than_the_file_is_no_part_of_it(more, way):
+    with Resumable(appe=True) as s, account(s)() as session:
+        session.profile.resuming, session.profile.hashing = way, Hashing.NONE
+        s.files[TEMPORARY] = CONTENT + bytes(more)
+        (result,) = publish(session, again())
+        assert (result.error, result.kept) == (None, 0)
+        assert nothing_else(s)
+        assert s.received == len(CONTENT)
+
+
 def test_the_server_is_tried_once():
     with Resumable() as s, account(s)() as session:
         for _ in range(2):
@@ -235,6 +248,37 @@ def test_the_hash_is_asked_before_the_rename(verb):
         assert result.error is None
         assert nothing_else(s)
         assert s.log.index(f"{verb} {TEMPORARY}") < s.log.index(f"RNFR {TEMPORARY}")
+
+
+def test_a_server_that_reads_a_large_file_for_its_hash_has_as_long_as_for_its_last_words():
+    class Slow(Resumable):
+        async def default(self, connection: Connection, line: str) -> None:
+            if line == f"XMD5 {TEMPORARY}":
+                await asyncio.sleep(2 * QUICK.reply_s)
+            await super().default(connection, line)
+
+    patient = QUICK._replace(final_s=20)
+    with Slow(hashing={"XMD5": HASHES["XMD5"]}) as s:
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        with Account(s.spec(), profile=Profile(renamed=True), timeouts=patient)() as session:
+            (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+        assert s.log.count(f"XMD5 {TEMPORARY}") == 1
+
+
+def test_while_much_is_read_here_the_server_hears_from_us(monkeypatch):
+    """Many servers end a session that is silent for some minutes: what is there may be a terabyte."""
+    monkeypatch.setattr(resume, "_SIGN_OF_LIFE_S", 0.0)
+    with Resumable() as s, account(s)() as session:
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is None
+        assert nothing_else(s)
+        # Neither between REST and STOR, nor while the file is on its way.
+        begun = s.log.index(f"STOR {TEMPORARY}")
+        assert "NOOP" in s.log[:begun]
+        assert s.log[begun - 1].startswith("REST ")
 
 
 def test_a_hash_command_that_lies_is_not_used():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections.abc import Generator
 
@@ -10,6 +11,7 @@ import pytest
 
 from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.remote import account as accounts
+from ftpsyncd.remote import sending
 from ftpsyncd.remote import session as sessions
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.pool import Pool
@@ -254,6 +256,25 @@ class TestDates:
             assert not any(r.dated for r in results)
             assert server.verbs().count("MFMT") == 1
             assert acc.profile.dating is Dating.NONE
+
+
+class TestLargeFiles:
+    def test_those_before_have_their_names_when_a_large_one_begins(self):
+        """It may take hours."""
+        large, seen = b"x" * (sending.SMALL + 1), []
+        done: list[str] = []
+
+        def opened() -> io.BytesIO:
+            seen.extend(done)
+            return io.BytesIO(large)
+
+        with Scripted() as server, account(server)() as session:
+            jobs = [job("/a"), job("/b"), job("/large", large, open=opened), job("/c")]
+            for result in session.publish(jobs):
+                assert result.error is None
+                done.append(result.job.path)
+        assert seen == ["/a", "/b"]
+        assert set(server.files) == {"/a", "/b", "/large", "/c"}
 
 
 class TestTheEnd:
