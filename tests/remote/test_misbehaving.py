@@ -882,6 +882,16 @@ class TestAFileThatCannotBeReadToItsEnd:
             assert ended == [end]
             assert server.files == {}
 
+    @pytest.mark.parametrize(("code", "kind"), [(errno.EIO, LocalUnreadableError), (errno.ESTALE, FileChangedError)])
+    def test_a_disk_that_fails_under_the_kernel_is_not_the_servers_fault(self, tmp_path, monkeypatch, code, kind):
+        def fail(*_what: object) -> int:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "sendfile", fail)
+        with Scripted() as server, account(server)() as session:
+            assert errors_of(publish(session, from_disk(tmp_path), job("/b"))) == [kind, None]
+            assert server.files == {"/b": b"content"}
+
 
 class TestQuota:
     """pure-ftpd makes the file and says then that it will not be saved."""
@@ -967,6 +977,35 @@ class TestPassiveMode:
         assert isinstance(result.error, DataUnreachableError)
         assert result.error.retry is Retry.SERVER
         assert "`mode: passive`" in result.error.remedy
+
+    @pytest.mark.parametrize("script", [{}, {"EPRT": "500 What?"}], ids=["EPRT", "PORT"])
+    def test_in_active_mode_the_server_is_told_where_to(self, script):
+        told: list[tuple[str, int]] = []
+
+        async def eprt(connection: Connection, argument: str) -> None:
+            _, family, host, port, _ = argument.split("|")
+            assert family == "1"
+            told.append((host, int(port)))
+            await connection.say("200 Fine.")
+
+        async def port(connection: Connection, argument: str) -> None:
+            *host, high, low = argument.split(",")
+            told.append((".".join(host), 256 * int(high) + int(low)))
+            await connection.say("200 Fine.")
+
+        async def come(connection: Connection, path: str) -> None:
+            await connection.say("150 I come.")
+            reader, writer = await asyncio.open_connection(*told[-1])
+            connection.server.files[path] = await reader.read()
+            writer.close()
+            await connection.say("226 Stored.")
+
+        script = {"EPRT": eprt, "PORT": port, "STOR": come, **script}
+        with Scripted(script) as server, account(server, mode=DataMode.ACTIVE)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert server.files == {"/a": b"content", "/b": b"content"}
+            assert ("PORT" in server.verbs()) is (script["EPRT"] == "500 What?")
+        assert {host for host, _ in told} == {"127.0.0.1"}
 
     def test_pasv_follows_where_epsv_is_refused(self):
         with Scripted(EPSV="500 What?") as server:

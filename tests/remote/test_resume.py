@@ -159,6 +159,21 @@ def test_nothing_is_kept_where_nobody_asked_for_it():
         assert s.files == {}
 
 
+def test_no_part_stays_under_a_final_name():
+    async def breaks(c: Connection, path: str) -> None:
+        c.server.files[path] = await c.receive(BREAK)
+        await c.end_data(reset=True)
+        await c.say("426 Connection lost.")
+
+    with Resumable(STOR=breaks) as s, account(s)() as session:
+        session.profile.renames = False
+        (broken,) = publish(session, first())
+        assert type(broken.error) is TransferFailedError
+        assert broken.in_place
+        assert "STOR /a" in s.log
+        assert s.files == {}
+
+
 def test_a_part_is_not_continued_where_nobody_vouches_for_it():
     with Resumable() as s, account(s)() as session:
         s.files[TEMPORARY] = b"of something else" * 500_000
