@@ -236,7 +236,8 @@ class DataLine:
                 wanted = select.POLLOUT
             except BlockingIOError:
                 wanted = events
-            self._control.wait(self._sock, wanted, max(0.0, end - time.monotonic()) if in_all else timeout_s)
+            if not refused(self._answer):  # it may have come together with the word before
+                self._control.wait(self._sock, wanted, max(0.0, end - time.monotonic()) if in_all else timeout_s)
             if refused(self._answer):
                 raise TransferFailedError("The server ended the transfer.")
 

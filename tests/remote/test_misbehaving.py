@@ -628,6 +628,20 @@ class TestTheDataConnection:
             assert not session.usable
             assert set(server.files) <= {"/a.0123abcd.filepart"}
 
+    def test_one_that_hangs_while_the_server_has_refused_does_not_wait_for_the_stall_time(self):
+        async def full(connection: Connection, _path: str) -> None:
+            await connection.say("150 Go on.")
+            _, writer = await connection.data()
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await connection.say("452 No space left.")
+
+        patient = QUICK._replace(stall_s=60)
+        with Scripted(STOR=[full]) as server, Account(server.spec(), timeouts=patient)() as session:
+            before = time.monotonic()
+            assert errors_of(publish(session, job("/a", b"x" * LARGE), job("/b"))) == [ServerFullError, None]
+            assert time.monotonic() - before < 20
+            assert set(server.files) == {"/b"}
+
     def test_one_that_hangs_while_the_control_line_ended_does_not_wait_for_the_stall_time(self):
         async def half_dead(connection: Connection, _argument: str) -> None:
             await connection.say("150 Go on.")
