@@ -1871,6 +1871,29 @@ class TestDates:
             assert server.verbs().count("MFMT") == 1
             assert acc.profile.dating is not None
 
+    @pytest.mark.parametrize("way", [Dating.UTIME, Dating.UTIME_LONG])
+    def test_older_commands_are_said_as_servers_understand_them(self, way):
+        """proftpd with mod_site_misc: ``SITE UTIME date name``, and ``SITE UTIME name atime mtime ctime UTC``."""
+
+        async def site(connection: Connection, argument: str) -> None:
+            pattern = {
+                Dating.UTIME: r"UTIME (?P<date>\d{14}) (?P<name>.+)",
+                Dating.UTIME_LONG: r"UTIME (?P<name>.+) (?P<date>\d{14}) (?P=date) (?P=date) UTC",
+            }[way]
+            told = re.fullmatch(pattern, argument)
+            if told is not None:
+                connection.server.dates[told["name"]] = told["date"]
+            await connection.say("200 Fine." if told is not None else "501 What?")
+
+        script = {"FEAT": "211-Features:\n SIZE\n211 End", "SITE": site}
+        with Scripted(script) as server:
+            acc = account(server)
+            with acc() as session:
+                results = publish(session, job("/a b"), job("/c"))
+            assert [result.dated for result in results] == [True, True]
+            assert server.dates == {"/a b": "20200913122640", "/c": "20200913122640"}
+            assert acc.profile.dating is way
+
     def test_a_yes_that_changes_nothing_is_found_out(self):
         with Scripted(MFMT="213 Of course.", MDTM="213 20010101000000", SITE="200 Of course.") as server:
             results, _, _ = publish_three(server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -682,3 +683,15 @@ def test_a_password_is_hidden_in_what_is_no_reply_at_all():
     with pytest.raises(errors.ProtocolError, match=r"\*\*\*") as caught:
         reader.next()
     assert "long enough" not in caught.value.message
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/New_York", "XYZ-13"])
+def test_dates_are_in_utc_wherever_this_machine_is(monkeypatch: pytest.MonkeyPatch, zone: str):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert facts.format_time(1_600_000_000) == "20200913122640"
+        assert facts.parse_time(b"20200913122640") == 1_600_000_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
