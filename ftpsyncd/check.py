@@ -29,6 +29,7 @@ from ftpsyncd.findings import Area, Finding, Level, number
 from ftpsyncd.machine import machine
 from ftpsyncd.model import parent, remote_join
 from ftpsyncd.quoting import address, quote
+from ftpsyncd.remote import facts
 from ftpsyncd.remote.account import connect as connect_session
 from ftpsyncd.remote.port import PublishJob, RemoteSession
 from ftpsyncd.remote.session import Session
@@ -153,7 +154,27 @@ def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iter
                 yield _failure(f"mapping {mapping.name}", none)
             return
         except FtpsyncdError as error:
+            if isinstance(error, NameRefusedError) and isinstance(session, Session):
+                error.remedy = _elsewhere(mapping, session) or error.remedy
             yield _failure(f"mapping {mapping.name}", error)
+
+
+def _elsewhere(mapping: MappingSpec, session: Session) -> str:
+    """What may help where `remote` is refused, and the login leads to another directory than the root."""
+    try:
+        # This one may have gone somewhere.
+        with session.account() as another:
+            told = facts.parse_257(another.exchange([b"PWD"])[0])
+    except RemoteError:
+        return ""
+    home = (told or b"").decode(session.account.spec.encoding, "replace").rstrip("/")
+    if not home.startswith("/") or f"{mapping.remote}/".startswith(f"{home}/"):
+        return ""
+    meant = quote(f"{mapping.server}:{remote_join(home, mapping.remote.strip('/'))}")
+    return (
+        f"The login leads to {quote(home)}: if the directory is there, set `remote: {meant}`. Else check the "
+        "permissions at the server."
+    )
 
 
 def _failure(subject: str, error: FtpsyncdError) -> Finding:
@@ -312,5 +333,5 @@ def _publish(session: RemoteSession, path: str, temporary: str) -> tuple[Ftpsync
         return RemoteError("The server ended the connection before the scratch file was sent."), False
     error, taken = results[0].error, results[0].reply.startswith("2")
     if isinstance(error, NameRefusedError):
-        error.message = f"The remote directory {parent(path)} cannot be written: {error.message}"
+        error.message = f"The remote directory {parent(path) or '/'} cannot be written: {error.message}"
     return error, taken

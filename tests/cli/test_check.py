@@ -24,6 +24,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
+from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
 
 
@@ -211,6 +212,40 @@ def test_a_server_that_renames_nothing_is_a_warning(config, kind):
         assert {each.level for each in told.values()} == {Level.WARNING}
         assert ["trash" in told[f"mapping {name}"].message for name in ("gallery", "shop")] == [False, True]
         assert list(real.home.iterdir()) == []
+
+
+class TestALoginThatLeadsElsewhere:
+    """Nothing may be written at the root, as at a server that does not lock its users into their directories."""
+
+    def remedies(self, config: Config, remote: str, home: str) -> list[str]:
+        async def where(c: Connection, _words: str) -> None:
+            # A directory that was gone to is another one.
+            await c.say(f'257 "{home if c.directory == "/" else c.directory}"')
+
+        with Scripted(PWD=where, MKD="550 Permission denied.", STOR="550 Permission denied.") as other:
+            mapping = config.mappings["gallery"]._replace(remote=remote)
+            servers = {"web": other.spec(name="web")}
+            findings = list(check(config._replace(servers=servers, mappings={"gallery": mapping}), offline=False))
+        return [each.remedy for each in findings if each.subject == "mapping gallery" and each.level is Level.ERROR]
+
+    @pytest.mark.parametrize(
+        ("remote", "meant"),
+        [
+            ("/", "web:/home/u"),
+            ("/htdocs/gallery", "web:/home/u/htdocs/gallery"),
+            ("/home/under", "web:/home/u/home/under"),
+        ],
+    )
+    def test_what_to_write_is_said(self, config, remote, meant):
+        (remedy,) = self.remedies(config, remote, "/home/u")
+        assert f"The login leads to /home/u: if the directory is there, set `remote: {meant}`" in remedy
+
+    @pytest.mark.parametrize(
+        ("remote", "home"), [("/home/u/in", "/home/u"), ("/home/u", "/home/u"), ("/in", "/"), ("/in", "C:")]
+    )
+    def test_where_that_cannot_help_nothing_is_said_of_it(self, config, remote, home):
+        (remedy,) = self.remedies(config, remote, home)
+        assert "login" not in remedy
 
 
 @pytest.mark.real_server
