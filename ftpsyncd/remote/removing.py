@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, NameNotSendableError, NameRefusedError, NotFoundError
+from ftpsyncd.errors import FtpsyncdError, InUseError, NameNotSendableError, NameRefusedError, NotFoundError
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import looking, replies
 
@@ -25,8 +25,9 @@ def directory(session: Session, path: str) -> bool:
     if reply.good:
         return True
     error = session.error(reply, "RMD", path)
-    # aioftp says 451 for whatever its disk refuses.
-    if not (isinstance(error, NameRefusedError) or (reply.passing and session.usable)):
+    # aioftp says 451 for whatever its disk refuses. What is busy on Linux, with something in it, is where a disk is
+    # mounted, or the root of the account (proftpd, pure-ftpd): it is not empty all the same.
+    if not (isinstance(error, NameRefusedError | InUseError) or (reply.passing and session.usable)):
         raise error
     if replies.says_not_empty(reply, path, session.account.spec.encoding):
         return False

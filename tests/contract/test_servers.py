@@ -460,3 +460,15 @@ def test_names_in_another_encoding():
         assert [p.name for p in server.home.iterdir()] == ["\udce9.jpg"]
         assert session.list_dir("/")[0].name == "é.jpg"
         assert isinstance(publish(session, job("/€"))[0].error, FtpsyncdError)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_root_is_not_empty_as_long_as_something_is_in_it_whatever_the_server_says(kind):
+    """proftpd and pure-ftpd say "Device or resource busy", and would of any directory where a disk is mounted."""
+    with running(kind) as server, Account(server.spec())() as session:
+        (server.home / "x").write_bytes(b"")
+        assert session.remove_dir("/") is False
+        (server.home / "x").unlink()
+        with pytest.raises(FtpsyncdError):
+            session.remove_dir("/")
+        assert session.usable
