@@ -40,6 +40,7 @@ engine, and the remedy shown to people.
         │   ├── VerificationError     the server holds something else than was sent
         │   └── InUseError            a program at the server has the file open (550, 450)
         ├── ServerFullError           no space or quota (452, 552)
+        ├── FileTooLargeError         the server takes no file of this size
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
         │   └── AlreadyExistsError    something with this name is there already
@@ -347,6 +348,13 @@ class ServerFullError(RemoteError):
 
     retry = Retry.SPACE
     remedy = "Free space at the server; a running daemon tries again by itself."
+
+
+class FileTooLargeError(RemoteError):
+    """The server takes no file of this size, however much space it has (552, 550, 451)."""
+
+    retry = Retry.NAME
+    remedy = "Have the server allow larger files, or publish a smaller one."
 
 
 class NameRefusedError(RemoteError):

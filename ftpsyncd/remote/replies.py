@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    FileTooLargeError,
     InUseError,
     LoginRefusedError,
     NameRefusedError,
@@ -202,6 +203,12 @@ _FULL = re.compile(
     re.IGNORECASE,
 )
 """IIS says what Windows says, in the language of that: German, French, Spanish, Italian, Dutch, Portuguese, Polish."""
+_TOO_LARGE = re.compile(
+    r"\bfile (?:is |size )?too (?:large|big)|\bmax(?:imum|\.)? (?:allowed )?(?:file|upload) ?size"
+    r"|\b(?:file|upload) size (?:limit|exceed)|larger than (?:the )?(?:allowed|permitted|maximum)",
+    re.IGNORECASE,
+)
+"""Whatever the code: proftpd (MaxStoreFileSize, and disks that hold no such files) says 552 as for a quota."""
 _MISSING = re.compile(
     r"no such|not found|doesn.?t exist|does not exist|cannot find|can.?t find|can't check for file exist"
     r"|kann d.{2,30} nicht finden",
@@ -227,6 +234,7 @@ _MEANINGFUL = re.compile(
 """Words that decide, whatever they decide."""
 _WORDY = re.compile(r"[A-Za-z' ]+")
 _LOGIN_VERBS = frozenset({"", "USER", "PASS", "ACCT"})
+_SENDING_VERBS = frozenset({"STOR", "APPE"})
 _TLS_VERBS = frozenset({"AUTH", "PBSZ", "PROT"})
 _PATH_VERBS = frozenset({
     "STOR", "APPE", "RETR", "DELE", "RNFR", "RNTO", "MKD", "RMD", "CWD", "SIZE", "MDTM", "MFMT", "MLST", "MLSD",
@@ -286,6 +294,7 @@ _SAYS: Mapping[type[RemoteError], str] = {
     TransferFailedError: "The server could not complete",
     InUseError: "A program at the server uses",
     ServerFullError: "The server has no space for",
+    FileTooLargeError: "The server takes no file as large as",
     NameRefusedError: "The server refuses",
     NotFoundError: "The server does not have",
     AlreadyExistsError: "The server already has",
@@ -311,6 +320,8 @@ def _kind_of(reply: Reply, verb: str, text: str) -> type[RemoteError]:  # noqa: 
         return TlsError
     if code == 530:
         return TooManyConnectionsError if crowded else LoginRefusedError
+    if verb in _SENDING_VERBS and _TOO_LARGE.search(text):
+        return FileTooLargeError
     if code in {452, 552} or _FULL.search(text):
         return ServerFullError
     if code in {450, 550} and verb in _PATH_VERBS and _IN_USE.search(text):

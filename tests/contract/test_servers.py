@@ -13,9 +13,11 @@ from contextlib import contextmanager
 import pytest
 
 from ftpsyncd.errors import (
+    FileTooLargeError,
     FtpsyncdError,
     LoginRefusedError,
     NameRefusedError,
+    Retry,
     ServerFullError,
     ServerUnavailableError,
     TlsError,
@@ -472,3 +474,18 @@ def test_the_root_is_not_empty_as_long_as_something_is_in_it_whatever_the_server
         with pytest.raises(FtpsyncdError):
             session.remove_dir("/")
         assert session.usable
+
+
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_a_file_that_is_too_large_for_a_server_is_that_files_trouble(tls):
+    """proftpd says 552, as it does where there is no space."""
+    with running("proftpd", tls=tls, directives=("MaxStoreFileSize 100 Kb",)) as server:
+        with Account(server.spec(), timeouts=QUICK)() as session:
+            large, small, largest, last = publish(
+                session, job("/a", b"a" * 500_000), job("/b"), job("/c", b"c" * 5_000_000), job("/d")
+            )
+        for result in (large, largest):
+            assert isinstance(result.error, FileTooLargeError)
+            assert result.error.retry is Retry.NAME
+        assert (small.error, last.error) == (None, None)
+        assert sorted(path.name for path in server.home.iterdir()) == ["b", "d"]
