@@ -77,7 +77,7 @@ class Retry(Enum):
     NAME = "name"
     """Two tries, then parked until the file changes or a person says ``retry``."""
     SPACE = "space"
-    """This file waits; a second file with the same verdict pauses the server."""
+    """This file waits; a second one with the same verdict, and none published in between, pauses the server."""
     SERVER = "server"
     """Nothing is wrong with the file: pause the whole server with backoff."""
     CAP = "cap"

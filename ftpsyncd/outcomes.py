@@ -25,6 +25,7 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
+    Did,
     Done,
     Failed,
     Failure,
@@ -67,6 +68,9 @@ class Outcomes:
         if isinstance(outcome, Done):
             lost = self._lost.pop((action.mapping, action.path), 0)
             self._kept.pop((action.mapping, action.path), None)
+            if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
+                # There is space: what others lacked is theirs, a limit for one file, say.
+                self._full.pop(mirror.spec.server, None)
             self._full.get(mirror.spec.server, set()).discard((action.mapping, action.path))
             done.apply(mirror, outcome, at, lost=lost)
             requeue = False

@@ -702,6 +702,32 @@ def test_a_file_that_found_space_since_does_not_count(story: Story):
     assert story.queue.gate.state is Breaker.CLOSED
 
 
+def test_a_file_that_found_space_in_between_shows_that_the_server_is_not_full(story: Story):
+    """A limit for one file is told in the same words: small files are not to wait for large ones."""
+    for _ in range(3):
+        story.apply(failed(FULL))
+        story.apply(Done(other_file("small"), Did.PUBLISHED, sha256=SHA))
+        story.apply(Failed(other_file(), FULL))
+        story.apply(Done(other_file("small too"), Did.PUBLISHED, sha256=SHA))
+    assert story.queue.gate.state is Breaker.CLOSED
+
+
+@pytest.mark.parametrize(
+    "done",
+    [
+        Done(Upload(M, "empty", Fingerprint(0, 1, 7)), Did.PUBLISHED, sha256=SHA),
+        Done(Upload(M, "known", A), Did.ADOPTED),
+        Done(MakeDir(M, "new", 60), Did.MADE),
+    ],
+    ids=["empty", "adopted", "directory"],
+)
+def test_what_takes_no_space_shows_nothing(story: Story, done: Done):
+    story.apply(failed(FULL))
+    story.apply(done)
+    story.apply(Failed(other_file(), FULL))
+    assert story.queue.gate.state is Breaker.FULL
+
+
 def test_files_of_the_same_name_in_two_mappings_are_two_files(story: Story):
     shop = Story(story.ledger, name="shop", queue=story.queue)
     shop.outcomes = story.outcomes
