@@ -264,9 +264,7 @@ class Intents:
             path_after = _under(path, source, target)
             if (path_after, after) != (path, intent):
                 late = path in self._open.interrupted or self._open.is_late(path)
-                self._open.drop(path)
-                self._open.put(path_after, after)
-                self._open.set_apart(path_after)
+                self._open.move(path, path_after, after, sweep_twice=self._sweep_twice)
                 if late and self.exposures.stands(path_after) is not None:
                     self._open.ask_again(path_after)
 

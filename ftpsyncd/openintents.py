@@ -116,6 +116,30 @@ class OpenIntents:
                 self.cut_off.remove(path)
                 self.cut_off.add(self.path_of(intent.temporary))
 
+    def move(self, path: str, path_after: str, after: Intent, *, sweep_twice: bool) -> None:
+        """An intent is about another path now, since a directory was renamed at the server.
+
+        What was cut off and hung on a line comes under the old name, if there is such a directory again, or under the
+        new one, where the server has gone into it: it is swept under both once more when it is late.
+
+        Args:
+            path: the old one.
+            path_after: the new one.
+            after: the intent, with all of its names new.
+            sweep_twice: see `Intents`.
+        """
+        temporary, cut_off, swept = self._open[path].temporary, path in self.cut_off, self.is_late(path)
+        self.drop(path)
+        self.put(path_after, after)
+        if cut_off:
+            self.cut_off.add(path_after)
+        self.set_apart(path_after)
+        if temporary and sweep_twice and (cut_off or swept):
+            self.apart(temporary)
+            self.ask_again(self.path_of(temporary))
+            if swept:
+                self.ask_again(path_after)
+
     # ── when the server is asked ─────────────────────────────────────────────────────────────────────────────────
 
     @property

@@ -556,6 +556,33 @@ def test_what_a_lost_connection_cut_off_is_swept_when_it_has_been_sent_again(sto
     assert not story.intents
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["swept once", "not yet swept"])
+def test_what_was_cut_off_below_a_renamed_directory_is_swept_under_both_names_a_minute_later(
+    story: Story,
+    first: bool,  # noqa: FBT001 - a case
+):
+    """By its path it comes into a new directory of the old name, by a bare name into the renamed one."""
+    old = partial("old/a")
+    new = old.replace("/old/", "/new/")
+
+    def sweep(after_s: float) -> list[str]:
+        sweeps = story.asked(after_s)
+        for each in sweeps:
+            story.queue.finish(each)
+            story.intents.end(each)
+        return [name for name in swept(sweeps) if name]
+
+    story.intents.doubt(begin(story, A, "old/a"), AT)
+    if first:
+        story.intents.end(begin(story, A, "old/a"))
+        assert sweep(0) == [old]
+    story.intents.moved("old", "new")
+    assert sweep(0) == ([] if first else [new])
+    assert sweep(LATE_S - 0.1) == []
+    assert sorted(sweep(2 * LATE_S)) == sorted([old, new])
+    assert not story.intents
+
+
 def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
     begin(story, A, "d/a")
     story.crash()

@@ -26,6 +26,26 @@ def test_what_comes_late_into_a_directory_that_waits_to_be_removed_goes_with_it(
         tell((*hangs, ("delete", 1), ("go_on", 30.0)), ((steps, ("arrive",)),))
 
 
+@pytest.mark.parametrize("waits_s", [5.0, 45.0])
+def test_what_comes_late_into_a_new_directory_of_an_old_name_is_swept_there(waits_s: float):
+    world = begun()
+    try:
+        for op in (
+            ("fault", "STOR", "late", 1),
+            ("write", "a/3", 20),
+            ("go_on", 3.0),
+            ("rename", 1, "c"),
+            ("go_on", 4.0),
+        ):
+            world.do(op)
+        world.make_folder("a")
+        for op in (("write", "a/4", 5), ("go_on", waits_s)):
+            world.do(op)
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("hangs", [("fault", "STOR", "late", 1), ("fault", "RNTO", "late", 1)])
 def test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives(hangs: Op):
     """A server may cut a file where a REST says that comes late, also when somebody else has gone on by then."""
