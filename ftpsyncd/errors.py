@@ -23,6 +23,7 @@ engine, and the remedy shown to people.
     ├── LocalError                    something about one local path
     │   ├── SourceMissingError        the mapping's root is not there
     │   ├── FileChangedError          changed, replaced or vanished while we looked: plan it anew
+    │   ├── PlaceTakenError           something came under its name at the server meanwhile: look there first
     │   ├── TurnMissedError           its connection ended before its turn came
     │   ├── FileBusyError             somebody has it open for writing
     │   ├── LocalUnreadableError      the file cannot be read
@@ -226,6 +227,12 @@ class SourceMissingError(LocalError):
 
 class FileChangedError(LocalError):
     """The file is not the one that was planned: it changed, was replaced or vanished."""
+
+    retry = Retry.REPLAN
+
+
+class PlaceTakenError(LocalError):
+    """Something came under a file's name at the server while it waited or was sent: it is looked at, not replaced."""
 
     retry = Retry.REPLAN
 

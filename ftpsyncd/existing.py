@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import sizes
-from ftpsyncd.errors import FtpsyncdError, LocalError, RemoteError, Retry
+from ftpsyncd.errors import FtpsyncdError, LocalError, PlaceTakenError, RemoteError, Retry
 from ftpsyncd.lastlook import Folder, open_planned, require_same
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.remote import hashes
@@ -111,6 +111,10 @@ class Existing:
             ]
         return found
 
+    def keeps(self, upload: Upload) -> bool:
+        """Whether what is under the name of an upload has to stay there, also what came after a look."""
+        return self._folder(upload.mapping).spec.existing is ExistingPolicy.KEEP and self.may_be_foreign(upload)
+
     def needless(self, session: RemoteSession, upload: Upload, there: RemoteEntry | None) -> Done | None:
         """An outcome if nothing has to be sent, else None."""
         spec = self._folder(upload.mapping).spec
@@ -200,6 +204,23 @@ class Existing:
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def require_vacant(session: RemoteSession, path: str, temporary: str = "") -> None:
+    """Nothing has come to the place of a file since that was looked at.
+
+    Args:
+        session: to ask with.
+        path: absolute remote path.
+        temporary: the file was sent under this name. Where the server renames nothing, it was not, and what is at its
+            place is what was sent.
+
+    Raises:
+        PlaceTakenError: something has.
+    """
+    there, *sent = session.stat_many([path, temporary] if temporary else [path])
+    if there is not None and None not in sent:
+        raise PlaceTakenError("The server has a file of this name since it was asked.")
 
 
 def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:

@@ -26,7 +26,7 @@ from ftpsyncd.errors import (
     NotSupportedError,
     TurnMissedError,
 )
-from ftpsyncd.existing import Existing, FreshDirectories, swept
+from ftpsyncd.existing import Existing, FreshDirectories, require_vacant, swept
 from ftpsyncd.lastlook import (
     Folder,
     exists,
@@ -161,6 +161,7 @@ class Publisher:
     def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
         to_send: list[Upload] = []
         free: set[Upload] = set()
+        looked_at = time.monotonic()
         for upload, there in zip(uploads, self._existing.look(session, uploads), strict=True):
             if isinstance(there, FtpsyncdError):
                 yield Failed(upload, there)
@@ -177,7 +178,7 @@ class Publisher:
             else:
                 yield did
         if to_send:
-            yield from self._send(session, to_send, free)
+            yield from self._send(session, to_send, free, looked_at=looked_at)
 
     def _is_plain(self, upload: Upload) -> bool:
         """Whether there is nothing to ask before an upload: it is simply sent."""
@@ -193,14 +194,19 @@ class Publisher:
             stream.put_back(action)
 
     def _send(
-        self, session: RemoteSession, uploads: Iterable[Upload], free: Container[Upload] = ()
+        self,
+        session: RemoteSession,
+        uploads: Iterable[Upload],
+        free: Container[Upload] = (),
+        *,
+        looked_at: float = math.inf,
     ) -> Iterator[Outcome]:
-        """Send files; under the names of those in ``free`` the server was seen to have nothing."""
+        """Send files; under the names of those in ``free`` the server was seen to have nothing, at that time."""
         open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
 
         def jobs() -> Iterator[PublishJob]:
             for upload in uploads:
-                job = self._job(upload, free=upload in free)
+                job = self._job(session, upload, free=upload in free, looked_at=looked_at)
                 open_jobs[id(job)] = (job, upload)
                 yield job
 
@@ -213,13 +219,13 @@ class Publisher:
                 yield _uploaded(upload, result)
         self._show(None)
         for upload in retry:
-            yield self._send_again(session, upload, free=upload in free)
+            yield self._send_again(session, upload, free=upload in free, looked_at=looked_at)
         for _, upload in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _send_again(self, session: RemoteSession, upload: Upload, *, free: bool) -> Outcome:
+    def _send_again(self, session: RemoteSession, upload: Upload, *, free: bool, looked_at: float) -> Outcome:
         """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
-        job = self._job(upload, free=free)
+        job = self._job(session, upload, free=free, looked_at=looked_at)
         try:
             session.make_dirs(parent(job.path))
             for result in session.publish([job]):
@@ -230,22 +236,37 @@ class Publisher:
             self._show(None)
         return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _job(self, upload: Upload, *, free: bool) -> PublishJob:
+    def _job(self, session: RemoteSession, upload: Upload, *, free: bool, looked_at: float) -> PublishJob:
         spec = self._folder(upload.mapping).spec
+        # What was there, and is to be sent over all the same, is a part of ours.
+        keeps = free and self._existing.keeps(upload)
         free = free or self._existing.is_free(upload)
         remote = remote_join(spec.remote, upload.path)
         direct = spec.publish is PublishMode.DIRECT
+        temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)
         progress = Progress(upload.mapping, upload.path, upload.fingerprint.size)
         # Content can change under the same fingerprint, where a program sets the date back; never under the same ctime.
         resume = not direct and upload.resume != 0 and planned_ctime_ns(spec, upload) == upload.resume
         ctime_ns = 0
         look_at = math.inf
 
+        def is_old() -> bool:
+            """Whether something may have come since the look that must stay."""
+            return keeps and time.monotonic() - looked_at >= LOOK_EVERY_S
+
+        def confirm(file: BinaryIO, sha256: bytes) -> None:
+            # Of a part that is continued, the hash is that of this file, which may be another content than the part.
+            require_same(file, spec, upload, ctime_ns, b"" if resume else sha256)
+            if is_old() and not direct:
+                require_vacant(session, remote, temporary)
+
         def open_file() -> BinaryIO:
             nonlocal ctime_ns, look_at
             self._show(progress)
             progress.started = time.monotonic()
             look_at = progress.started + LOOK_EVERY_S
+            if is_old() and (direct or not session.hides(remote)):
+                require_vacant(session, remote)
             file, ctime_ns = open_planned(spec, upload)
             if resume and ctime_ns != upload.resume:
                 file.close()
@@ -265,12 +286,11 @@ class Publisher:
 
         return PublishJob(
             path=remote,
-            temporary=remote if direct else upload.temporary or names.temporary(remote, spec.name),
+            temporary=temporary,
             size=upload.fingerprint.size,
             mtime_s=upload.fingerprint.mtime_ns // 10**9,
             open=open_file,
-            # Of a part that is continued, the hash is that of this file, which may be another content than the part.
-            confirm=lambda file, sha256: require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),
+            confirm=confirm,
             progress=note,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
             resume=resume,
