@@ -246,6 +246,7 @@ class Mirror:
         self.unreadable.listed(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
+            self.waits.listed(listing)
             self.dirty.size_is(listing.directory, len(listing.entries))
         listing, rows, failures = self.recorded.beside(listing)
         self.other_names.listed(listing, rows, failures, at)

@@ -15,7 +15,7 @@ from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
-from ftpsyncd.model import Failure, Fingerprint
+from ftpsyncd.model import Failure, Fingerprint, Listing, basename, parent
 from ftpsyncd.site import Moment, Site
 
 LOOK_GAP_S = 0.01
@@ -55,6 +55,8 @@ class Waits:
 
     def __init__(self, site: Site, absent: Deletes) -> None:
         self.pending: dict[str, Pending] = {}
+        self._below: dict[str, set[str]] = {}
+        """Those of one directory."""
         self.offered: dict[str, float] = {}
         """Since when files wait for the server, the oldest first."""
         self._overtaken: dict[str, Pending] = {}
@@ -70,15 +72,17 @@ class Waits:
     def clear(self) -> None:
         """Nothing can be seen: what was noted may be over."""
         self.pending.clear()
+        self._below.clear()
         self.offered.clear()
         self._overtaken.clear()
 
     # ── what is seen on disk ─────────────────────────────────────────────────────────────────────────────────
 
     def look_at(self, path: str, now: float) -> None:
-        """Mark a path; one that is known to be unsettled has its next look already.
+        """Mark a path; one that is known to be unsettled has its next look already, if that has not begun.
 
-        One that failed has its next try, which what changed may bring forward.
+        What is answered now may have been seen before the change: the file could have been gone, and be back. One that
+        failed has its next try, which what changed may bring forward.
         """
         pending = self.pending.get(path)
         if pending is None or pending.sighting is None:
@@ -87,6 +91,8 @@ class Waits:
             self._site.dirty.mark(path, now + min(LONGEST_GAP_S, LOOK_GAP_S * 2 ** min(pending.looks, 8)))
         elif self._site.spec.settle_s <= LONGEST_GAP_S:
             self._site.dirty.mark(path, now + LOOK_GAP_S)
+        elif not self._site.dirty.awaits(path):
+            self._site.dirty.mark(path, now + LONGEST_GAP_S)
 
     def sighting_of(self, path: str) -> Sighting | None:
         """How a file looked that was not at rest."""
@@ -95,13 +101,29 @@ class Waits:
 
     def present(self, path: str) -> None:
         """A path is on disk: it neither waits nor is it gone."""
-        self.pending.pop(path, None)
+        self._end(path)
         self._absent.back(path)
 
     def gone(self, path: str) -> None:
         """A path is not on disk."""
-        self.pending.pop(path, None)
+        self._end(path)
         self.sent(path)
+
+    def listed(self, listing: Listing) -> None:
+        """All of a directory was looked at: what was not at rest, and is not there, is gone."""
+        waiting = self._below.get(listing.directory, ())
+        for path in [p for p in waiting if basename(p) not in listing.entries and self.pending[p].sighting is not None]:
+            self.gone(path)
+
+    def _end(self, path: str) -> Pending | None:
+        """A path does not wait any more; how it did."""
+        pending = self.pending.pop(path, None)
+        if pending is not None:
+            directory = parent(path)
+            self._below[directory].remove(path)
+            if not self._below[directory]:
+                del self._below[directory]
+        return pending
 
     def sent(self, path: str) -> None:
         """A file waits for the server no more."""
@@ -111,9 +133,10 @@ class Waits:
     def nothing_below(self, directory: str) -> None:
         """A directory is not there: nothing below it comes to rest."""
         prefix = f"{directory}/"
-        for noted in (self.pending, self._overtaken):
-            for path in [p for p in noted if p.startswith(prefix)]:
-                del noted[path]
+        for path in [p for p in self.pending if p.startswith(prefix)]:
+            self._end(path)
+        for path in [p for p in self._overtaken if p.startswith(prefix)]:
+            del self._overtaken[path]
 
     def settled(self, path: str, *, had_failure: bool, gone: bool = False) -> None:
         """A path needs nothing: whatever was noted about it is over, but what a person allowed of one that is gone."""
@@ -158,6 +181,7 @@ class Waits:
             self._report_not_ready(path, pending, at)
             return
         self.pending[path] = pending
+        self._below.setdefault(parent(path), set()).add(path)
         if path in self._overtaken:
             self._overtaken[path] = pending
         self._report_restless(path, pending, at)
@@ -176,7 +200,7 @@ class Waits:
 
     def for_server(self, path: str, now: float) -> None:
         """A file is to be published; how long that takes counts from when it was seen first."""
-        pending = self.pending.pop(path, None)
+        pending = self._end(path)
         if len(self.offered) < OFFERED_MAX:
             self.offered.setdefault(path, pending.first if pending else now)
         self._absent.back(path)

@@ -982,3 +982,42 @@ def test_a_mapping_that_is_going_asks_nothing_more(story: Story):
     story.mirror.looks.detach()
     asked_for(story, 90)
     assert (disk.checks, story.mirror.removals.missing) == (2, "")
+
+
+# ── Files that are not at rest ───────────────────────────────────────────────────────────────────────────────────
+
+
+def noticed(story: Story, path: str) -> None:
+    story.mirror.on_changes(Changes(frozenset({path}), frozenset()), AT)
+
+
+def later(seconds: float) -> Moment:
+    return Moment(NOW + seconds, WALL + int(seconds * 10**9))
+
+
+def test_a_file_that_is_deleted_and_made_again_while_it_is_looked_for_is_looked_at_once_more(story: Story) -> None:
+    story.sees("", new=file(changed_s_ago=0.1, inode=9))
+    story.mirror.pump(later(2.0))
+    assert story.disk.names == [("", frozenset({"new"}))], "it may be at rest by now"
+    # It was gone at that look, and this is noticed before the answer is heard.
+    noticed(story, "new")
+    story.sees("", new=None)
+    story.disk.names.clear()
+    story.mirror.pump(later(3.0))
+    assert story.disk.names == [("", frozenset({"new"}))]
+
+
+def test_a_change_before_the_next_look_at_a_file_costs_no_other_look(story: Story) -> None:
+    story.sees("", new=file(changed_s_ago=0.1, inode=9))
+    for _ in range(10):
+        noticed(story, "new")
+    story.mirror.pump(later(1.0))
+    assert story.disk.names == []
+
+
+def test_a_file_that_was_not_at_rest_and_is_not_in_its_directory_is_not_waited_for(story: Story) -> None:
+    story.sees("", new=file(changed_s_ago=0.1, inode=9), stays=file(changed_s_ago=0.1, inode=8))
+    story.lists("", stays=file(changed_s_ago=0.1, inode=8), old=folder(5))
+    assert [path for path, _ in story.mirror.waits.unsettled()] == ["stays"]
+    story.sees("", stays=None)
+    assert not story.mirror.waits.any_unsettled()

@@ -152,6 +152,11 @@ class Dirty:
             if sooner:
                 self._push(due, directory)
 
+    def awaits(self, path: str) -> bool:
+        """Whether a look at a path is still to be asked for; one that is under way may be over at the disk."""
+        marks = self._marks.get(parent(path))
+        return marks is not None and (marks.whole_due is not None or basename(path) in marks.names)
+
     def mark_directory(self, directory: str, due: float) -> None:
         """Anything directly in a directory may differ."""
         marks = self._marks_of(directory, due)
