@@ -136,11 +136,11 @@ class Looks:
         else:
             self.disk.probe(work.directory, work.names)
 
-    def answered(self, listing: Listing) -> bool:
+    def answered(self, listing: Listing) -> Work | None:
         """A look is over; what was put behind it is asked for now.
 
         Returns:
-            Whether subdirectories are to be entered.
+            What was asked; None if nobody knows any more.
         """
         self.heard()
         key = (listing.directory, listing.names is None)
@@ -148,7 +148,7 @@ class Looks:
         again = self._next.pop(key, None)
         if again is not None:
             self.ask(again)
-        return work is not None and work.deep
+        return work
 
     def drop_next(self) -> None:
         """Nothing can be seen: forget what was to be asked next."""
@@ -158,4 +158,4 @@ class Looks:
 def _both(one: Work, other: Work) -> Work:
     """Two pieces of work about one directory in one look."""
     names = None if one.names is None or other.names is None else one.names | other.names
-    return Work(one.directory, names, one.deep or other.deep)
+    return Work(one.directory, names, one.deep or other.deep, min(one.order, other.order))

@@ -15,6 +15,7 @@ from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
+from ftpsyncd.core.turn import Order
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
@@ -203,7 +204,8 @@ class Mirror:
     def on_listing(self, listing: Listing, at: Moment) -> None:
         """The disk answered: compare with the ledger, offer what follows."""
         directory, whole = listing.directory, listing.names is None
-        deep = self.looks.answered(listing)
+        work = self.looks.answered(listing)
+        deep, order = (work.deep, work.order) if work is not None else (False, Order(since=at.now))
         if listing.presence is Presence.ROOT_MISSING:
             self.source_missing(listing.problem or f"the folder {self.spec.local} is not there")
         if self.removals.missing:
@@ -213,7 +215,7 @@ class Mirror:
         self.offers.doubt_arrivals(listing)
         to_make = self._to_make.pop(directory, None) if whole else None
         if listing.presence is Presence.UNREADABLE:
-            self._make(to_make)
+            self._make(to_make, order)
             self.unreadable.note_directory(directory, listing.problem, at)
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
@@ -223,15 +225,15 @@ class Mirror:
         elif (file := self._file_above(directory)) is not None:
             # The server's file goes first; when it is gone, the directory is entered.
             self.dirty.mark(file, at.now)
-        elif not (whole and self.offers.offer_directory_rename(listing)):
-            self._make(to_make)
+        elif not (whole and self.offers.offer_directory_rename(listing, order)):
+            self._make(to_make, order)
             self.removals.require_same_disk(listing, at)
-            self._compare(listing, at, deep=deep)
+            self._compare(listing, at, order, deep=deep)
 
-    def _make(self, new: MakeDir | None) -> None:
+    def _make(self, new: MakeDir | None, order: Order) -> None:
         """A new directory, if it is one, is no known one under a new name, as far as is known."""
         if new is not None:
-            self.offers.offer(new)
+            self.offers.offer(new, order)
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -242,7 +244,7 @@ class Mirror:
             directory = parent(directory)
         return None
 
-    def _compare(self, listing: Listing, at: Moment, *, deep: bool) -> None:
+    def _compare(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> None:
         self.unreadable.listed(listing, at)
         self.removals.seen(listing)
         if listing.names is None:
@@ -250,10 +252,17 @@ class Mirror:
             self.dirty.size_is(listing.directory, len(listing.entries))
         listing, rows, failures = self.recorded.beside(listing)
         self.other_names.listed(listing, rows, failures, at)
-        self._plan(listing, rows, failures, at, deep=deep)
+        self._plan(listing, rows, failures, at, order, deep=deep)
 
     def _plan(
-        self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment, *, deep: bool
+        self,
+        listing: Listing,
+        rows: dict[str, Row],
+        failures: dict[str, Failure],
+        at: Moment,
+        order: Order,
+        *,
+        deep: bool,
     ) -> None:
         trusted = at.wall_trusted and self.watcher.kind == "native"
         look = Look(
@@ -279,7 +288,7 @@ class Mirror:
                     self._to_make[path] = decision
                 case Upload() | Rename() | MakeDir():
                     self.ledger.bear_in_mind(self.id, decision.path, rows.get(basename(decision.path)))
-                    self._offer_present(decision, listing, at)
+                    self._offer_present(decision, listing, at, order)
                 case Gone(path, kind):
                     self._gone(path, kind, at, self._gone_s(listing) if trusted else 0.0)
                 case Swapped(path, gone=True):
@@ -294,7 +303,7 @@ class Mirror:
                 case _:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
-        self.dirty.push_deep(below)
+        self.dirty.push_deep(below, order)
 
     def _gone_s(self, listing: Listing) -> float:
         """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
@@ -350,7 +359,7 @@ class Mirror:
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment) -> None:
+    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment, order: Order) -> None:
         if isinstance(action, MakeDir):
             self.waits.present(action.path)
         else:
@@ -361,7 +370,7 @@ class Mirror:
             self.removals.absent.back(action.source)
             if not self.queue.moves_from(self.spec.name, action.source):
                 self.removals.leaves(action.source)
-        self.offers.offer(action, listing)
+        self.offers.offer(action, order, listing)
 
     def _nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything that was noted below it, or was to be published there."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.core.extent import keys_of
 from ftpsyncd.core.plan import Selection
-from ftpsyncd.core.schedule import keys_of
+from ftpsyncd.core.turn import Order
 from ftpsyncd.failures import CHANGED
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import (
@@ -52,11 +53,12 @@ class Offers:
         self._selection = selection
         self._known_directories: set[str] = set()
 
-    def offer(self, action: Action, listing: Listing | None = None) -> None:
+    def offer(self, action: Action, order: Order, listing: Listing | None = None) -> None:
         """Queue an action, behind the directories that it needs.
 
         Args:
             action: what is to be done.
+            order: when it has its turn, and the directories that it needs.
             listing: of the directory that it was found in, if there is one.
         """
         if self._queue.occupied(self._name, action.path) or self._intents.settles_first(action):
@@ -78,8 +80,8 @@ class Offers:
             if listing is not None and listing.directory == ancestor:
                 make = MakeDir(self._name, ancestor, listing.inode, listing.mount_point)
             if not isinstance(self._queue.waiting(self._name, ancestor), MakeDir | RenameDir):
-                self._queue.offer(make)
-        self._queue.offer(action)
+                self._queue.offer(make, order)
+        self._queue.offer(action, order)
 
     def require_directories(self, path: str, at: Moment) -> None:
         """The server has something under a path, and so the directories above it: record those that are not.
@@ -109,7 +111,7 @@ class Offers:
         prefix = f"{directory}/"
         self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
 
-    def offer_directory_rename(self, listing: Listing) -> bool:
+    def offer_directory_rename(self, listing: Listing, order: Order) -> bool:
         """Whether a directory that the ledger does not know is a known one under a new name.
 
         The inode says which; the content must agree, because inodes of deleted directories are used again.
@@ -135,7 +137,7 @@ class Offers:
                 self._queue.withdraw(self._name, source)
                 self._queue.withdraw_below(self._name, source)
                 self._spare(source)
-                self.offer(rename)
+                self.offer(rename, order)
                 return True
         return False
 

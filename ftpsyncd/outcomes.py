@@ -7,8 +7,9 @@ retry verdict is the error's own (`errors.Retry`); the numbers are those of docs
 from __future__ import annotations
 
 from ftpsyncd import done
+from ftpsyncd.core.extent import Key
 from ftpsyncd.core.gate import Breaker
-from ftpsyncd.core.schedule import Key, Queue
+from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.done import look_at_source
 from ftpsyncd.errors import (

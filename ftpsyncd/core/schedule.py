@@ -5,7 +5,8 @@
 - Ancestors block: nothing below a directory starts while something about the directory itself waits or runs, and
   nothing about a directory starts while something below it runs. A removal is the exception: it waits for all that
   waits below, so that nothing has to wait for it. What moves out of a directory need not wait for it either.
-- Mappings take turns, so that a large backlog of one does not delay another.
+- Mappings take turns, so that a large backlog of one does not delay another; and so does what one mapping found in
+  different ways (`turn`), in the order of names.
 - Large uploads leave one connection free for small ones.
 - When the server fails, everything stays queued; one action is let through when the pause is over.
 
@@ -20,20 +21,21 @@ from types import UnionType
 from typing import NamedTuple
 
 from ftpsyncd.core.below import Below
+from ftpsyncd.core.extent import (
+    MOVES,
+    REMOVALS,
+    UNITS_PER_CONNECTION,
+    Key,
+    arrives,
+    is_large,
+    is_structural,
+    keys_of,
+    units_of,
+)
 from ftpsyncd.core.gate import Gate
-from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Upload, parent
+from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
+from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, parent
 
-Key = tuple[str, str]
-"""(mapping, path)"""
-
-LARGE_BYTES = 16 << 20
-SMALL_BYTES = 256 << 10
-
-_UNITS_PER_CONNECTION = 64
-"""A connection is handed up to 64 deletes, 8 small files or 2 larger ones ahead of time."""
-_MOVES = (Rename, RenameDir)
-_REMOVALS = (RemoveDir, RenameDir, Delete)
-_STRUCTURAL = (MakeDir, *_REMOVALS)
 _ADDITIONS = (Upload, MakeDir, Probe)
 
 
@@ -42,26 +44,6 @@ class Load(NamedTuple):
 
     waiting: int = 0
     running: int = 0
-
-
-def keys_of(action: Action) -> tuple[Key, ...]:
-    """The paths that an action occupies, its own first."""
-    own = (action.mapping, action.path)
-    if isinstance(action, _MOVES):
-        return own, (action.mapping, action.source)
-    return (own,)
-
-
-def is_structural(action: Action) -> bool:
-    """Whether everything below the action's path depends on it."""
-    return isinstance(action, _STRUCTURAL)
-
-
-def units_of(action: Action) -> int:
-    """How much of a connection's hand-out an action takes."""
-    if isinstance(action, Upload):
-        return 8 if action.fingerprint.size < SMALL_BYTES else 32
-    return 1
 
 
 class Queue:
@@ -78,7 +60,8 @@ class Queue:
         """Start nothing but what adds to the server: uploads and directories."""
         self._waiting: dict[Key, Action] = {}
         # Every waiting key is in its mapping's turn or parked behind what it waits for (where stale ones may stay).
-        self._turns: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
+        self._turns: OrderedDict[str, Turn] = OrderedDict()
+        self._places = Places()
         self._parked_behind: dict[Key, dict[Key, None]] = {}
         self._running: dict[Key, Action] = {}
         self._structural_waiting: dict[Key, int] = {}
@@ -149,7 +132,7 @@ class Queue:
 
     def arriving(self, mapping: str) -> Iterator[str]:
         """The paths at which running actions will leave something."""
-        return (own[1] for own, action in self._running.items() if own[0] == mapping and _arrives(own, action))
+        return (own[1] for own, action in self._running.items() if own[0] == mapping and arrives(own, action))
 
     def busy_below(self, mapping: str, path: str) -> bool:
         """Whether anything below this path, or a removal of it, waits or runs."""
@@ -171,13 +154,18 @@ class Queue:
 
     # ── putting in and taking back ───────────────────────────────────────────────────────────────────────────
 
-    def offer(self, action: Action) -> None:
-        """Queue an action; it replaces one that waits under the same path."""
+    def offer(self, action: Action, order: Order | None = None) -> None:
+        """Queue an action; it replaces one that waits under the same path, and takes its place.
+
+        Args:
+            action: what is to be done.
+            order: when it has its turn; None: after all that waits and was not found in a whole directory.
+        """
         key = (action.mapping, action.path)
         before = self._waiting.get(key)
         if before is None:
-            self._turn_of(action.mapping)[key] = None
-        else:  # it keeps its place
+            self._turn_of(action.mapping).add(*self._places.give(action, order))
+        else:
             self._count_waiting(before, -1)
         self._waiting[key] = action
         self._count_waiting(action, 1)
@@ -188,7 +176,10 @@ class Queue:
         """Take back the action that waits under a path."""
         action = self._waiting.pop((mapping, path), None)
         if action is not None:
-            self._turn_of(mapping).pop((mapping, path), None)
+            self._turn_of(mapping).discard((mapping, path))
+            running = self._running.get((mapping, path))
+            if running is None or running.path != path:
+                self._places.drop((mapping, path))
             self._count_waiting(action, -1)
             self._given_up(action)
 
@@ -235,32 +226,42 @@ class Queue:
         """Whether actions of this kind are started now."""
         return not self.only_additions or isinstance(action, _ADDITIONS)
 
-    def _take_from(self, turn: OrderedDict[Key, None]) -> Action | None:
-        skipped: list[Key] = []
-        large = 0
+    def _take_from(self, turn: Turn) -> Action | None:
+        skipped: list[tuple[Lane, Place]] = []
         action = None
-        while turn and action is None:
-            key, _ = turn.popitem(last=False)
+        for lane in turn.lanes():
+            action = self._take_from_lane(turn, lane, skipped)
+            if action is not None:
+                turn.had(lane)
+                break
+        for each in skipped:
+            turn.add(*each)
+        return action
+
+    def _take_from_lane(self, turn: Turn, lane: Lane, skipped: list[tuple[Lane, Place]]) -> Action | None:
+        """The first action of a lane that may start; those before it that have no room are noted."""
+        large = 0
+        while (place := turn.pop(lane)) is not None:
+            key = place.key
             candidate = self._waiting[key]
             blocker = self._blocker(key, candidate)
             if blocker is not None:
                 self._parked_behind.setdefault(blocker, {})[key] = None
             elif not self.may_start(candidate):
-                skipped.append(key)
+                skipped.append((lane, place))
             elif not self._room_for(candidate):
-                skipped.append(key)
+                skipped.append((lane, place))
                 large += 1
-                if not _is_large(candidate) or large > _UNITS_PER_CONNECTION:
+                if not is_large(candidate) or large > UNITS_PER_CONNECTION:
                     break
             else:
-                action = self._start(key, candidate)
-        _put_first(turn, skipped)
-        return action
+                return self._start(key, candidate)
+        return None
 
     def _room_for(self, action: Action) -> bool:
-        if _is_large(action) and self._large >= max(1, self.gate.cap - 1):
+        if is_large(action) and self._large >= max(1, self.gate.cap - 1):
             return False
-        return self._units + units_of(action) <= self.gate.cap * _UNITS_PER_CONNECTION
+        return self._units + units_of(action) <= self.gate.cap * UNITS_PER_CONNECTION
 
     def _blocker(self, key: Key, action: Action) -> Key | None:
         """A key whose end has to be awaited before this action may start."""
@@ -276,7 +277,7 @@ class Queue:
                 # What leaves a directory goes before its rename: afterwards it would not be there.
                 if own == key and self._structural_waiting.get((mapping, path)):
                     return (mapping, path)
-        if isinstance(action, _REMOVALS):
+        if isinstance(action, REMOVALS):
             for own in keys_of(action):
                 if own in self._below_running:
                     return (mapping, f"{own[1]}/")
@@ -298,7 +299,7 @@ class Queue:
     def _run(self, action: Action, keys: tuple[Key, ...], *, structural: bool) -> None:
         self._in_flight += 1
         self._units += units_of(action)
-        self._large += _is_large(action)
+        self._large += is_large(action)
         for own in keys:
             self._running[own] = action
             self._below_running.add(own)
@@ -308,10 +309,10 @@ class Queue:
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, action: Action, *, requeue: bool = False) -> None:
-        """A running action ended; with ``requeue`` it is queued again, first in its mapping, unless a newer waits."""
+        """A running action ended; with ``requeue`` it is queued again, at its old place, unless a newer waits."""
         self._in_flight -= 1
         self._units -= units_of(action)
-        self._large -= _is_large(action)
+        self._large -= is_large(action)
         self._count_load(action, running=-1)
         keys, structural = keys_of(action), is_structural(action)
         for own in keys:
@@ -323,7 +324,9 @@ class Queue:
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
             self._count_waiting(action, 1)
-            _put_first(self._turn_of(action.mapping), [key])
+            self._turn_of(action.mapping).add(*self._places.of(key))
+        elif key not in self._waiting:
+            self._places.drop(key)
         for own in keys:
             self._wake(own)
 
@@ -342,8 +345,11 @@ class Queue:
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _turn_of(self, mapping: str) -> OrderedDict[Key, None]:
-        return self._turns.setdefault(mapping, OrderedDict())
+    def _turn_of(self, mapping: str) -> Turn:
+        turn = self._turns.get(mapping)
+        if turn is None:
+            turn = self._turns[mapping] = Turn()
+        return turn
 
     def _count_load(self, action: Action, *, waiting: int = 0, running: int = 0) -> None:
         """Keep the sums that are asked for often: per mapping, and which paths a rename leaves."""
@@ -355,7 +361,7 @@ class Queue:
         if isinstance(action, Upload):
             self._files += waiting + running
             self._bytes += (waiting + running) * action.fingerprint.size
-        elif isinstance(action, _MOVES):
+        elif isinstance(action, MOVES):
             source = (action.mapping, action.source)
             if waiting + running > 0:
                 self._sources[source] = self._sources.get(source, 0) + 1
@@ -389,7 +395,7 @@ class Queue:
     def _given_up(self, action: Action) -> None:
         """A waiting action will not be performed."""
         self._wake_behind(action)
-        if isinstance(action, _MOVES) and not self.moves_from(action.mapping, action.source):
+        if isinstance(action, MOVES) and not self.moves_from(action.mapping, action.source):
             self._freed.setdefault(action.mapping, set()).add(action.source)
 
     def _wake_behind(self, action: Action) -> None:
@@ -402,25 +408,12 @@ class Queue:
         self._wake((directory[0], f"{directory[1]}/"))
 
     def _wake(self, key: Key) -> None:
-        """What was parked behind a key may start now: back to the front of its mapping, in its old order."""
+        """What was parked behind a key may start now: back to its place."""
         parked = self._parked_behind.pop(key, None)
         if not parked:
             return
         waiters = [waiter for waiter in parked if waiter in self._waiting]
         if waiters:
-            _put_first(self._turn_of(key[0]), waiters)
-
-
-def _arrives(key: Key, action: Action) -> bool:
-    return isinstance(action, Upload | Rename | MakeDir | RenameDir) and key[1] == action.path
-
-
-def _put_first(turn: OrderedDict[Key, None], keys: list[Key]) -> None:
-    """Put keys at the beginning of a turn, in their order."""
-    for key in reversed(keys):
-        turn[key] = None
-        turn.move_to_end(key, last=False)
-
-
-def _is_large(action: Action) -> bool:
-    return isinstance(action, Upload) and action.fingerprint.size >= LARGE_BYTES
+            turn = self._turn_of(key[0])
+            for waiter in waiters:
+                turn.add(*self._places.of(waiter))

@@ -14,6 +14,7 @@ import heapq
 import math
 from typing import NamedTuple
 
+from ftpsyncd.core.turn import Lane, Order, path_of, sorted_as
 from ftpsyncd.model import Entry, Fingerprint, basename, parent
 
 NAMES_PER_DIRECTORY = 64
@@ -26,6 +27,8 @@ DIRTY_DIRECTORIES = 4096
 """More dirty directories than this: the whole tree is scanned instead."""
 RELIST_GAP_S = 0.25
 """A directory is not listed as a whole more often than this."""
+NEW_S = 60.0
+"""A directory counts as new until nothing in it has been looked at for so long: somebody copies into it."""
 BUSY_AGAIN_S = 5.0
 """A file that is open for writing is looked at again after this time even if no event says that it was closed."""
 
@@ -41,6 +44,8 @@ class Work(NamedTuple):
     """None: list the whole directory."""
     deep: bool
     """Go on into the subdirectories, all of them."""
+    order: Order = Order()
+    """When what is found has its turn."""
 
 
 class _Marks:
@@ -94,8 +99,11 @@ class Dirty:
     def __init__(self) -> None:
         self._marks: dict[str, _Marks] = {}
         self._heap: list[tuple[float, str]] = []
-        self._frontier: list[str] = []
+        self._frontier: list[tuple[Order, str]] = []
+        """A heap: the order of each directory, and its name as it is sorted."""
         self._in_frontier: set[str] = set()
+        self._new: dict[str, tuple[Order, float]] = {}
+        """The order of directories that are new, and when something in each was looked at last."""
         self._listed: dict[str, float] = {}
         self._names_kept: dict[str, int] = {}
         """How many dirty names are kept of a directory, for those that are large."""
@@ -170,27 +178,35 @@ class Dirty:
         if not directory or len(self._frontier) >= DIRTY_DIRECTORIES:
             self._deep_due = due if self._deep_due is None else min(due, self._deep_due)
         else:
-            self._frontier.append(directory)
-            self._in_frontier.add(directory)
+            self._enter(directory, Order(Lane.FRESH, due))
 
-    def push_deep(self, directories: list[str]) -> None:
-        """Subdirectories of a directory just listed by a deep scan, to be scanned next."""
+    def push_deep(self, directories: list[str], order: Order) -> None:
+        """Subdirectories of a directory just listed, to be scanned in the order of that."""
+        if order.lane is Lane.MARKED:
+            # They are new.
+            order = Order(Lane.FRESH, order.since)
         for directory in directories:
             if directory not in self._in_frontier:
-                self._frontier.append(directory)
-                self._in_frontier.add(directory)
+                self._enter(directory, order)
+
+    def _enter(self, directory: str, order: Order) -> None:
+        heapq.heappush(self._frontier, (order, sorted_as(directory)))
+        self._in_frontier.add(directory)
 
     def take(self, now: float, *, marked_only: bool = False) -> Work | None:
-        """The next piece of work that is due; single names first, deep scans last."""
+        """The next piece of work that is due; single names first, deep scans last, each of these by names."""
         work = self._take_marked(now)
         if work is not None or marked_only:
             return work
         if self._frontier:
             # A scan under way is finished before the next one starts: losses that keep coming cannot starve it.
-            directory = self._frontier.pop()
+            order, name = heapq.heappop(self._frontier)
+            directory = path_of(name)
             self._in_frontier.discard(directory)
+            if order.lane is Lane.FRESH:
+                self._is_new(directory, order, now)
         elif self._deep_due is not None and self._deep_due <= now:
-            self._deep_due, directory = None, ""
+            self._deep_due, directory, order = None, "", Order(Lane.PASS, now)
         else:
             return None
         # A whole listing answers every mark in this directory that is due.
@@ -200,7 +216,7 @@ class Dirty:
             if marks.whole_due is not None and marks.whole_due <= now:
                 marks.whole_due = None
             self._drop_if_clean(directory, marks)
-        return Work(directory, None, deep=True)
+        return Work(directory, None, deep=True, order=order)
 
     def next_due(self) -> float | None:
         """When `take` will next have something; None if never."""
@@ -227,12 +243,26 @@ class Dirty:
                 marks.take_names(now)
                 self._remember_listing(directory, now)
                 self._drop_if_clean(directory, marks)
-                return Work(directory, None, deep=False)
+                return Work(directory, None, deep=False, order=self._order_in(directory, now))
             names = marks.take_names(now)
             self._drop_if_clean(directory, marks)
             if names:
-                return Work(directory, names, deep=False)
+                return Work(directory, names, deep=False, order=self._order_in(directory, now))
         return None
+
+    def _is_new(self, directory: str, order: Order, now: float) -> None:
+        if len(self._new) >= DIRTY_DIRECTORIES:
+            self._new.clear()
+        self._new[directory] = order, now
+
+    def _order_in(self, directory: str, now: float) -> Order:
+        """Of what was marked in a directory: what is copied into a new one is a part of that."""
+        order, last = self._new.get(directory, (Order(), -math.inf))
+        if now - last > NEW_S:
+            self._new.pop(directory, None)
+            return Order(Lane.MARKED, now)
+        self._new[directory] = order, now
+        return order
 
     def _marks_of(self, directory: str, due: float) -> _Marks | None:
         """The marks of a directory; None when they all, and the one to come, became a scan of the whole tree."""

@@ -239,7 +239,7 @@ def test_a_new_directory_is_listed_once_where_empty_ones_are_made_too(ftpsyncd, 
     (config_file.parent / "gallery" / "sub" / "empty").mkdir(parents=True)
     (config_file.parent / "gallery" / "sub" / "a.jpg").write_text("x")
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
-    assert found == [("make_dir", ""), ("make_dir", "sub"), ("upload", "sub/a.jpg"), ("make_dir", "sub/empty")]
+    assert found == [("make_dir", ""), ("make_dir", "sub"), ("make_dir", "sub/empty"), ("upload", "sub/a.jpg")]
 
 
 def test_a_name_that_cannot_be_sent_is_not_told_as_sent(ftpsyncd, config_file):

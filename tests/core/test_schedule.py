@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from ftpsyncd.core.extent import LARGE_BYTES, SMALL_BYTES, Key, is_structural, keys_of, units_of
 from ftpsyncd.core.gate import (
     CAP_GROWS_AFTER_S,
     FIRST_PAUSE_S,
@@ -16,16 +17,8 @@ from ftpsyncd.core.gate import (
     PAUSE_FACTOR,
     Breaker,
 )
-from ftpsyncd.core.schedule import (
-    LARGE_BYTES,
-    SMALL_BYTES,
-    Key,
-    Load,
-    Queue,
-    is_structural,
-    keys_of,
-    units_of,
-)
+from ftpsyncd.core.schedule import Load, Queue
+from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.model import Action, Delete, Fingerprint, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
 from tests.core.vocabulary import NOW, SHA, M
 
@@ -346,6 +339,89 @@ def test_what_moves_out_of_a_directory_goes_before_the_directory_itself():
 def test_mappings_take_turns():
     queue = queue_of(*(upload(str(n)) for n in range(4)), *(upload(str(n), mapping=OTHER) for n in range(2)))
     assert [action.mapping for action in taken(queue)] == [M, OTHER, M, OTHER, M, M]
+
+
+def found(queue: Queue, lane: Lane, since: float, *actions: Action) -> None:
+    for action in actions:
+        queue.offer(action, Order(lane, since))
+
+
+def paths(actions: list[Action]) -> list[str]:
+    return [action.path for action in actions]
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_what_was_found_together_comes_by_names(lane: Lane):
+    queue = queue_of()
+    some = ["c", "a b", "a/d", "a/c", "img2", "img10", "B"]
+    found(queue, lane, NOW, *map(upload, some))
+    found(queue, lane, NOW + 1, upload("A"))
+    assert paths(taken(queue)) == ["B", "a/c", "a/d", "a b", "c", "img10", "img2", "A"]
+
+
+def test_what_waited_for_its_directory_comes_in_its_place():
+    queue = queue_of(connections=1)
+    days = ["x", "y", "z"]
+    for day in reversed(days):
+        found(queue, Lane.PASS, NOW, make_dir(day), upload(f"{day}/b"), upload(f"{day}/a"))
+    made = taken(queue)
+    assert paths(made) == ["z", "y", "x"], "in advance, in whatever order"
+    for action in made:
+        queue.finish(action)
+    assert paths(taken(queue)) == ["x/a", "x/b", "y/a", "y/b", "z/a", "z/b"]
+
+
+def test_what_was_found_in_different_ways_takes_turns():
+    queue = queue_of()
+    found(queue, Lane.PASS, NOW, *(upload(f"p{n}") for n in range(4)))
+    found(queue, Lane.FRESH, NOW + 1, *(upload(f"n{n}") for n in range(3)))
+    found(queue, Lane.MARKED, NOW + 2, *(upload(f"m{n}") for n in range(2)))
+    assert paths(taken(queue)) == ["m0", "n0", "p0", "m1", "n1", "p1", "n2", "p2", "p3"]
+
+
+def test_a_file_changed_alone_does_not_wait_for_a_tree():
+    queue = queue_of(connections=1)
+    found(queue, Lane.FRESH, NOW, *(upload(f"tree/{n:03}") for n in range(500)))
+    first = [queue.take(NOW) for _ in range(4)]
+    found(queue, Lane.MARKED, NOW + 1, upload("title"))
+    later = [queue.take(NOW) for _ in range(2)]
+    assert [action.path for action in first + later if action] == [
+        *(f"tree/{n:03}" for n in range(4)),
+        "title",
+        "tree/004",
+    ]
+
+
+def test_a_file_that_changes_all_the_time_does_not_keep_others_waiting():
+    queue = queue_of(connections=1)
+    found(queue, Lane.PASS, NOW, *(upload(f"p{n}") for n in range(3)))
+    done = []
+    for turn in range(6):
+        found(queue, Lane.MARKED, NOW + turn, upload("hot", size=turn + 1))
+        action = queue.take(NOW)
+        assert action is not None
+        queue.finish(action)
+        done.append(action.path)
+    assert done == ["hot", "p0", "hot", "p1", "hot", "p2"]
+
+
+def test_what_is_queued_again_has_its_old_place_and_what_replaces_it_the_same():
+    queue = queue_of(connections=1)
+    found(queue, Lane.PASS, NOW, upload("a"), upload("b"), upload("c"))
+    first = queue.take(NOW)
+    assert first == upload("a")
+    queue.finish(first, requeue=True)
+    found(queue, Lane.MARKED, NOW + 1, upload("b", size=9))
+    assert taken(queue) == [upload("a"), upload("b", size=9), upload("c")]
+
+
+def test_a_removal_without_an_order_comes_behind_what_was_marked_before():
+    queue = queue_of()
+    found(queue, Lane.MARKED, NOW, upload("z"))
+    queue.offer(delete("y"))
+    queue.offer(delete("x"))
+    found(queue, Lane.MARKED, NOW + 1, upload("a"))
+    assert paths(taken(queue)) == ["z", "y", "x", "a"]
 
 
 def test_a_mapping_that_is_blocked_does_not_delay_another():

@@ -15,15 +15,18 @@ from ftpsyncd.core.settle import (
     DIRTY_DIRECTORIES,
     NAMES_MOST,
     NAMES_PER_DIRECTORY,
+    NEW_S,
     RELIST_GAP_S,
     Dirty,
     Work,
     quiet_at,
     sight,
 )
+from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.model import basename, join, parent
 from tests.core.vocabulary import NOW, WALL, S, file, seen
 
+PASS = Order(Lane.PASS, NOW)
 QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -39,10 +42,16 @@ def deep(directory: str) -> Work:
     return Work(directory, None, deep=True)
 
 
+def take(dirty: Dirty, now: float, *, marked_only: bool = False) -> Work | None:
+    """The next piece of work, whatever its turn."""
+    work = dirty.take(now, marked_only=marked_only)
+    return None if work is None else work._replace(order=Order())
+
+
 def taken(dirty: Dirty, now: float) -> list[Work]:
     """Everything that is due."""
     works = []
-    while (work := dirty.take(now)) is not None:
+    while (work := take(dirty, now)) is not None:
         works.append(work)
         assert len(works) < 100_000, "it hands out work for ever"
     return works
@@ -54,7 +63,7 @@ def taken(dirty: Dirty, now: float) -> list[Work]:
 def test_nothing_marked_nothing_due():
     dirty = Dirty()
     assert dirty.next_due() is None
-    assert dirty.take(NOW) is None
+    assert take(dirty, NOW) is None
     assert not dirty.due_by(NOW)
 
 
@@ -113,7 +122,7 @@ def test_nobody_wakes_for_a_time_that_was_put_off():
     dirty = Dirty()
     dirty.mark("a", NOW + 10)
     dirty.mark("a", NOW)
-    assert dirty.take(NOW) == names("", "a")
+    assert take(dirty, NOW) == names("", "a")
     dirty.mark("a", NOW + 60)
     assert dirty.next_due() == NOW + 60
 
@@ -208,42 +217,108 @@ def test_a_directory_is_not_listed_again_at_once():
 def test_names_come_before_directories_of_a_deep_scan():
     dirty = Dirty()
     dirty.mark_deep("", NOW)
-    assert dirty.take(NOW) == deep("")
-    dirty.push_deep(["d", "e"])
+    assert take(dirty, NOW) == deep("")
+    dirty.push_deep(["d", "e"], PASS)
     dirty.mark("f/a", NOW)
-    assert dirty.take(NOW) == names("f", "a")
-    assert dirty.take(NOW) == deep("e")
+    assert take(dirty, NOW) == names("f", "a")
+    assert take(dirty, NOW) == deep("d")
 
 
 def test_only_marked_paths_come_when_there_is_no_room_for_a_scan():
     dirty = Dirty()
     dirty.mark_deep("", NOW)
     dirty.mark("a", NOW)
-    assert dirty.take(NOW, marked_only=True) == names("", "a")
-    assert dirty.take(NOW, marked_only=True) is None
-    assert dirty.take(NOW) == deep("")
+    assert take(dirty, NOW, marked_only=True) == names("", "a")
+    assert take(dirty, NOW, marked_only=True) is None
+    assert take(dirty, NOW) == deep("")
 
 
-def test_a_deep_scan_goes_depth_first_through_what_is_pushed():
+def test_a_deep_scan_goes_depth_first_and_by_names():
     dirty = Dirty()
     dirty.mark_deep("", NOW)
-    assert dirty.take(NOW) == deep("")
-    dirty.push_deep(["a", "b"])
-    assert dirty.take(NOW) == deep("b")
-    dirty.push_deep(["b/c"])
-    assert dirty.take(NOW) == deep("b/c")
-    assert dirty.take(NOW) == deep("a")
-    assert dirty.take(NOW) is None
+    assert take(dirty, NOW) == deep("")
+    dirty.push_deep(["c", "a b", "a", "B"], PASS)
+    assert take(dirty, NOW) == deep("B")
+    assert take(dirty, NOW) == deep("a")
+    assert take(dirty, NOW) == deep("a b"), "it was asked for while `a` had not been answered"
+    dirty.push_deep(["a/d", "a/c"], PASS)
+    dirty.push_deep(["a b/e"], PASS)
+    assert [work.directory for work in taken(dirty, NOW)] == ["a/c", "a/d", "a b/e", "c"]
+
+
+def test_what_is_new_is_scanned_before_the_rest_of_the_tree_the_earlier_first():
+    dirty = Dirty()
+    dirty.mark_deep("", NOW)
+    root = dirty.take(NOW)
+    assert root is not None
+    dirty.push_deep(["a", "b"], root.order)
+    dirty.mark_deep("z", NOW + 1)
+    dirty.mark_deep("y", NOW + 1)
+    dirty.mark_deep("x", NOW + 2)
+    works = [dirty.take(NOW + 2) for _ in range(2)]
+    dirty.push_deep(["y/n"], Order(Lane.FRESH, NOW + 1))
+    while (work := dirty.take(NOW + 2)) is not None:
+        works.append(work)
+    assert [(work.directory, *work.order) for work in works if work] == [
+        ("y", Lane.FRESH, NOW + 1),
+        ("z", Lane.FRESH, NOW + 1),
+        ("y/n", Lane.FRESH, NOW + 1),
+        ("x", Lane.FRESH, NOW + 2),
+        ("a", Lane.PASS, NOW),
+        ("b", Lane.PASS, NOW),
+    ]
+
+
+def test_a_directory_found_in_one_that_was_marked_is_new():
+    dirty = Dirty()
+    dirty.mark_directory("d", NOW)
+    listed = dirty.take(NOW)
+    assert listed is not None
+    assert listed.order == Order(Lane.MARKED, NOW)
+    dirty.push_deep(["d/e"], listed.order)
+    work = dirty.take(NOW)
+    assert work is not None
+    assert work.order == Order(Lane.FRESH, NOW)
+
+
+def test_what_is_copied_into_a_new_directory_is_a_part_of_it():
+    dirty = Dirty()
+    dirty.mark_deep("new", NOW)
+    dirty.take(NOW)
+    seen = []
+    for at in (1.0, NEW_S, 2 * NEW_S, 3 * NEW_S + 1, 3 * NEW_S + 2):
+        dirty.mark("new/a", NOW + at)
+        dirty.mark("old/a", NOW + at)
+        works = [dirty.take(NOW + at) for _ in range(2)]
+        seen.append([work.order for work in works if work])
+    part = Order(Lane.FRESH, NOW)
+    assert [orders[0] for orders in seen] == [
+        part,
+        part,
+        part,
+        Order(Lane.MARKED, NOW + 3 * NEW_S + 1),
+        Order(Lane.MARKED, NOW + 3 * NEW_S + 2),
+    ]
+    assert all(orders[1].lane is Lane.MARKED for orders in seen)
+
+
+def test_of_new_directories_no_more_are_kept_than_of_dirty_ones(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settle, "DIRTY_DIRECTORIES", 3)
+    dirty = Dirty()
+    for number in range(10):
+        dirty.push_deep([f"d{number}"], Order(Lane.FRESH, NOW))
+        dirty.take(NOW)
+        assert 0 < len(dirty._new) <= 3
 
 
 def test_a_deep_scan_under_way_is_finished_before_the_next_begins():
     dirty = Dirty()
     dirty.mark_deep("", NOW)
-    assert dirty.take(NOW) == deep("")
-    dirty.push_deep(["a", "b"])
+    assert take(dirty, NOW) == deep("")
+    dirty.push_deep(["a", "b"], PASS)
     dirty.mark_deep("", NOW)
-    assert [dirty.take(NOW), dirty.take(NOW), dirty.take(NOW)] == [deep("b"), deep("a"), deep("")]
-    assert dirty.take(NOW) is None
+    assert [take(dirty, NOW), take(dirty, NOW), take(dirty, NOW)] == [deep("a"), deep("b"), deep("")]
+    assert take(dirty, NOW) is None
 
 
 def test_a_deep_scan_that_has_not_begun_is_not_asked_for_twice():
@@ -270,7 +345,7 @@ def test_a_subtree_is_scanned_at_once_and_once():
     dirty.mark_deep("d", NOW)
     dirty.mark_deep("d", NOW)
     dirty.mark_deep("d/below", NOW)
-    dirty.push_deep(["d"])
+    dirty.push_deep(["d"], PASS)
     assert dirty.scanning_deep(NOW)
     assert dirty.due_by(NOW)
     assert taken(dirty, NOW) == [deep("d")]
@@ -286,9 +361,9 @@ def test_a_neighbour_with_a_longer_name_is_another_subtree():
 def test_a_subtree_marked_while_its_parent_is_listed_is_scanned_again():
     dirty = Dirty()
     dirty.mark_deep("d", NOW)
-    assert dirty.take(NOW) == deep("d")
+    assert take(dirty, NOW) == deep("d")
     dirty.mark_deep("d/new", NOW)
-    assert dirty.take(NOW) == deep("d/new")
+    assert take(dirty, NOW) == deep("d/new")
 
 
 def test_a_deep_listing_answers_the_marks_of_its_directory_that_are_due():
@@ -297,7 +372,7 @@ def test_a_deep_listing_answers_the_marks_of_its_directory_that_are_due():
     dirty.mark("d/b", NOW + 9)
     dirty.mark_directory("d", NOW + 2)
     dirty.mark_deep("d", NOW)
-    assert dirty.take(NOW) == deep("d")
+    assert take(dirty, NOW) == deep("d")
     dirty.mark_deep("d", NOW)
     # between the due times: what is due is marked first, so it is taken first
     assert taken(dirty, NOW + 5) == [whole("d"), deep("d")]
@@ -311,7 +386,7 @@ def test_a_deep_listing_makes_a_second_look_at_the_same_directory_needless(monke
     dirty.mark("d/a", NOW)
     dirty.mark("d/later", NOW + 5)
     dirty.mark_directory("d", NOW)
-    assert dirty.take(NOW) == deep("d")
+    assert take(dirty, NOW) == deep("d")
     monkeypatch.undo()
     assert taken(dirty, NOW) == []
     assert taken(dirty, NOW + 5) == [names("d", "later")]
@@ -377,7 +452,7 @@ def test_a_path_that_is_put_off_again_and_again_leaves_no_trace():
     for n in range(20_000):
         dirty.mark("a", NOW + n + 3600)
         dirty.mark("a", NOW + n)
-        assert dirty.take(NOW + n) == names("", "a")
+        assert take(dirty, NOW + n) == names("", "a")
     assert len(dirty._heap) < 1000
 
 
@@ -385,7 +460,7 @@ def test_listings_long_past_are_not_remembered():
     dirty = Dirty()
     for n in range(1000):
         dirty.mark_directory(f"d{n}", NOW + n)
-        assert dirty.take(NOW + n) == whole(f"d{n}")
+        assert take(dirty, NOW + n) == whole(f"d{n}")
     assert len(dirty._listed) <= NAMES_PER_DIRECTORY + 2
 
 
@@ -474,7 +549,7 @@ class Watchman:
         if not self.listing:
             return False
         directory = self.listing.pop(0)
-        self.dirty.push_deep([d for d in TREE if d and parent(d) == directory])
+        self.dirty.push_deep([d for d in TREE if d and parent(d) == directory], PASS)
         return True
 
     def run(self, until: float) -> None:
@@ -646,7 +721,7 @@ class TestLargeDirectories:
         for number in range(names):
             dirty.mark(f"large/{number}", NOW)
         taken = []
-        while (work := dirty.take(NOW)) is not None:
+        while (work := take(dirty, NOW)) is not None:
             taken.append(work)
         return taken
 
@@ -665,7 +740,7 @@ class TestLargeDirectories:
         dirty.size_is("", 10)
         for number in range(NAMES_PER_DIRECTORY + 1):
             dirty.mark(f"{number}", NOW)
-        assert dirty.take(NOW) == Work("", None, deep=False)
+        assert take(dirty, NOW) == Work("", None, deep=False)
 
     def test_what_is_known_of_sizes_is_bounded(self):
         dirty = Dirty()

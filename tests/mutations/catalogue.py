@@ -518,10 +518,18 @@ MUTATIONS = (
     ),
     Mutation(
         "G5",
+        "a file that changes waits for all of a folder that was dropped",
+        "core/turn.py",
+        "        self._next = _FROM[lane][1]\n",
+        "        self._next = Lane.FRESH\n",
+        "tests/core/test_schedule.py::test_what_was_found_in_different_ways_takes_turns",
+    ),
+    Mutation(
+        "G5",
         "large files take every connection",
         "core/schedule.py",
-        "if _is_large(action) and self._large >= max(1, self.gate.cap - 1):",
-        "if _is_large(action) and self._large > self.gate.cap:",
+        "if is_large(action) and self._large >= max(1, self.gate.cap - 1):",
+        "if is_large(action) and self._large > self.gate.cap:",
         "tests/core/test_schedule.py::test_large_files_leave_one_connection_to_small_ones",
     ),
     Mutation(

@@ -1,0 +1,151 @@
+"""In which order the actions of one mapping, and the directories that it compares, have their turn. Pure.
+
+What was found in three ways takes turns, so that none waits for all of another: what was marked by itself, such as a
+file that somebody has just changed; what is new as a whole, such as a folder that was dropped; and what a comparison of
+everything finds. Within each, what was marked earlier comes first; of the same moment, what has the lesser name, a
+directory's content right behind the directory itself. Names are compared by code points: `B` before `a`, `img10` before
+`img2`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from enum import IntEnum
+from typing import NamedTuple
+
+from ftpsyncd.core.extent import Key
+from ftpsyncd.model import Action, MakeDir
+
+_LAST = "\U0010ffff"
+"""A name behind all others."""
+
+
+class Lane(IntEnum):
+    """How something was found."""
+
+    MARKED = 0
+    """By itself, or because its directory was marked."""
+    FRESH = 1
+    """In a directory that is new, or was marked with all that is below it."""
+    PASS = 2
+    """In a comparison of everything."""
+
+
+_FROM = tuple(tuple(Lane((first + n) % len(Lane)) for n in range(len(Lane))) for first in Lane)
+"""The lanes in turn, beginning with each of them."""
+
+
+class Order(NamedTuple):
+    """What decides, before the name, when something has its turn."""
+
+    lane: Lane = Lane.MARKED
+    since: float = 0.0
+    """When it was marked, or the comparison began (monotonic seconds)."""
+
+
+class Place(NamedTuple):
+    """The place of an action in its lane; the lesser is first."""
+
+    since: float
+    name: str
+    number: int
+    """Of what has neither name nor time: in the order in which it came."""
+    key: Key
+
+
+def sorted_as(path: str) -> str:
+    """A path as it is compared with others: what is in a directory comes before the directory's next sibling."""
+    return path.replace("/", "\0")
+
+
+def path_of(name: str) -> str:
+    """Undo `sorted_as`; no path holds NUL."""
+    return name.replace("\0", "/")
+
+
+class Places:
+    """The places of what waits at one server, and of what runs there and may have to wait again."""
+
+    def __init__(self) -> None:
+        self._places: dict[Key, tuple[Lane, Place]] = {}
+        self._number = 0
+        self._newest = 0.0
+
+    def give(self, action: Action, order: Order | None) -> tuple[Lane, Place]:
+        """A new place.
+
+        Args:
+            action: what is to have its turn.
+            order: None: after all that was marked until now.
+        """
+        self._number += 1
+        key = (action.mapping, action.path)
+        if order is None:
+            lane, place = Lane.MARKED, Place(self._newest, _LAST, self._number, key)
+        else:
+            lane = order.lane
+            if lane is Lane.MARKED:
+                self._newest = max(self._newest, order.since)
+            # Directories are made in advance: else what is in one had to wait, and others went before it.
+            name = "" if isinstance(action, MakeDir) else sorted_as(action.path)
+            place = Place(order.since, name, self._number, key)
+        self._places[key] = lane, place
+        return lane, place
+
+    def of(self, key: Key) -> tuple[Lane, Place]:
+        """The place that was given."""
+        return self._places[key]
+
+    def drop(self, key: Key) -> None:
+        """It is needed no more."""
+        self._places.pop(key, None)
+
+
+class Turn:
+    """The actions of one mapping that may have their turn; true while there are any."""
+
+    def __init__(self) -> None:
+        self._lanes: tuple[list[Place], ...] = tuple([] for _ in Lane)
+        self._in: dict[Key, Place] = {}
+        self._stale = 0
+        """Places in the lanes that mean nothing any more."""
+        self._next = Lane.MARKED
+
+    def __len__(self) -> int:
+        return len(self._in)
+
+    def add(self, lane: Lane, place: Place) -> None:
+        """Have an action wait for its turn at its place."""
+        if self._in.get(place.key) is not place:
+            self.discard(place.key)
+            self._in[place.key] = place
+            heapq.heappush(self._lanes[lane], place)
+
+    def discard(self, key: Key) -> None:
+        """An action has no turn any more."""
+        if self._in.pop(key, None) is not None:
+            self._stale += 1
+            if self._stale > len(self._in) + 64:
+                self._stale = 0
+                for lane in self._lanes:
+                    lane[:] = [place for place in lane if self._in.get(place.key) is place]
+                    heapq.heapify(lane)
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """All lanes, the one whose turn it is first."""
+        return _FROM[self._next]
+
+    def pop(self, lane: Lane) -> Place | None:
+        """Take the first one out of a lane; None if there is none."""
+        waiting = self._lanes[lane]
+        while waiting:
+            place = heapq.heappop(waiting)
+            if self._in.get(place.key) is place:
+                del self._in[place.key]
+                return place
+            self._stale -= 1
+        return None
+
+    def had(self, lane: Lane) -> None:
+        """A lane had its turn: the next one is another's."""
+        self._next = _FROM[lane][1]
