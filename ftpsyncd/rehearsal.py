@@ -164,6 +164,9 @@ class Obedient:
     def close(self, *, patient: bool = True) -> None:
         """Nothing is open."""
 
+    def abandon(self) -> None:
+        """Likewise."""
+
     def cut(self) -> None:
         """Likewise."""
 

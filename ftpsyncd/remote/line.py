@@ -6,7 +6,9 @@ Called by `library`, and by `dispatch` for what is sent.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,6 +34,9 @@ class Line:
         self.again = again
         self._closed = False
         self._turn = threading.Lock()
+        self._whose = 0
+        """The thread whose turn it is, or was last."""
+        _lines.add(self)
 
     def __enter__(self) -> Self:
         """Begin a call.
@@ -41,6 +46,7 @@ class Line:
         """
         if not self._turn.acquire(blocking=False):
             raise MisuseError("The connection is in the midst of another call.")
+        self._whose = threading.get_ident()
         return self
 
     def __exit__(
@@ -100,6 +106,16 @@ class Line:
             with contextlib.suppress(FtpsyncdError), self.again() as session:
                 session.delete_many(temporaries)
 
+    def leave_to_parent(self) -> None:
+        """In a process that was forked, take the connection for ended, without a word; the next call begins another.
+
+        What is said here would get into the midst of what the parent says.
+        """
+        self.session.abandon()
+        if self._turn.locked() and self._whose != threading.get_ident():
+            # The thread whose turn it was is in the parent only.
+            self._turn = threading.Lock()
+
     def close(self) -> None:
         """Say good-bye and close. A call that is going on finds the connection ended."""
         self._closed = True
@@ -110,6 +126,18 @@ class Line:
             self.session.close()
         finally:
             self._turn.release()
+
+
+_lines: weakref.WeakSet[Line] = weakref.WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    """All connections of this process are those of the one that it was forked from."""
+    for line in list(_lines):
+        line.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 class Results(Iterator[TreeResult]):

@@ -548,6 +548,11 @@ class MemorySession:
                 self._closed = True
                 self._server.sessions -= 1
 
+    def abandon(self) -> None:
+        """See `port.RemoteSession.abandon`."""
+        # Without the lock, which a thread of the parent process may have had.
+        self._usable = False
+
     def cut(self) -> None:
         """See `port.RemoteSession.cut`."""
         self.close()

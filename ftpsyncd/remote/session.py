@@ -139,7 +139,7 @@ class Session:
             self.profile.doubt()
 
     def abandon(self) -> None:
-        """Close without a word: nothing that this connection says can be trusted any more."""
+        """See `port.RemoteSession.abandon`."""
         self.control.close()
 
     # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────

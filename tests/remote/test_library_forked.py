@@ -1,0 +1,83 @@
+"""A program that forks while it has a connection: the child's calls, and its end, do not disturb the parent's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import PASSWORD, USER, available, certificates, running
+
+PROGRAM = """
+import os, sys, threading
+from pathlib import Path
+from ftpsyncd.remote import connect
+from ftpsyncd.specs import ServerSpec, TlsMode
+
+port, user, secret, tls, authority, act = sys.argv[1:]
+server = ServerSpec(
+    "web", "127.0.0.1", user, port=int(port), password=lambda: secret, tls=TlsMode(tls), tls_ca=Path(authority)
+)
+
+def asked(ftp, count):
+    return {(ftp.exists("/there"), ftp.exists("/nowhere")) for _ in range(count)} == {(True, False)}
+
+def forked(act):
+    child = os.fork()
+    if not child:
+        os._exit(0 if act() else 1)
+    return child
+
+with connect(server) as ftp:
+    mine = ftp.session
+    if act == "call":
+        child = forked(lambda: asked(ftp, 50))
+        right = asked(ftp, 50)
+    elif act == "close":
+        child, right = forked(lambda: ftp.close() is None), True
+    elif act == "abandon results":
+        results = ftp.upload_many([(Path(__file__), f"/{i}") for i in range(4)])
+        next(results)
+        child = forked(lambda: results.close() is None)
+        right = len(list(results)) == 3
+    elif act == "progress":
+        children = []
+        ftp.upload(__file__, "/p", progress=lambda _: children or children.append(forked(lambda: True)))
+        child, right = children[0], True
+    elif act == "thread":
+        begun, goes_on = threading.Event(), threading.Event()
+        progress = lambda _: (begun.set(), goes_on.wait(30))
+        thread = threading.Thread(target=lambda: ftp.upload(__file__, "/p", progress=progress))
+        thread.start()
+        begun.wait(30)
+        child, right = forked(lambda: asked(ftp, 1)), True
+        goes_on.set()
+        thread.join()
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    right = right and asked(ftp, 1)
+    print(f"child {ended}, parent {'right' if right else 'wrong'}, {'one' if ftp.session is mine else 'another'} connection")
+"""
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("act", ["call", "close", "abandon results", "progress", "thread"])
+@pytest.mark.parametrize(("kind", "tls"), [("pyftpdlib", "off"), ("vsftpd", "explicit")])
+def test_a_child_has_a_connection_of_its_own(kind, tls, act, tmp_path):
+    if not available(kind, tls):
+        pytest.skip(f"no {kind}")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    with running(kind, tls=tls) as server:
+        (server.home / "there").write_bytes(b"x")
+        words = [str(server.port), USER, PASSWORD, tls, str(certificates().ca), act]
+        ended = subprocess.run(
+            [sys.executable, str(program), *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+    assert (ended.stdout, ended.stderr) == ("child 0, parent right, one connection\n", "")
