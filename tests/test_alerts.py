@@ -462,7 +462,14 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(
     alerter(lambda: status(HELD), command=("sh", "-c", f"sleep 100 & echo $! > {pid}; wait"))
     until(lambda: "the command did not end within 1 s" in "".join(log), "it is given up")
     state = Path(f"/proc/{pid.read_text().strip()}/stat")
-    until(lambda: not state.exists() or state.read_text().split()[2] == "Z", "its child is gone")
+
+    def is_over() -> bool:
+        try:
+            return state.read_text().split()[2] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    until(is_over, "its child is gone")
 
 
 def test_a_command_that_says_much_does_not_fill_the_memory(alerter: Callable[..., Alerter], log: list[str]) -> None:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -41,12 +41,17 @@ def fill(folder: Path, names: str = "a b c d e") -> None:
 
 
 def copies(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file with inode and digest: one that was deleted and published again would be another copy."""
-    return {
-        str(path.relative_to(root)): (path.stat().st_ino, hashlib.blake2b(path.read_bytes()).digest())
-        for path in root.rglob("*")
-        if path.is_file()
-    }
+    """Every file with inode and digest: one that was deleted and published again would be another copy.
+
+    A file that vanishes meanwhile, as a temporary one gets its name, is passed over.
+    """
+    found = {}
+    for path in root.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                inode, content = path.stat().st_ino, path.read_bytes()
+                found[str(path.relative_to(root))] = inode, hashlib.blake2b(content).digest()
+    return found
 
 
 def some_checks_later(s: Site, checks: int = 1) -> None:
