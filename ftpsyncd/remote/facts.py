@@ -106,8 +106,13 @@ def _fitting(mtime_s: int) -> int:
 
 
 def shows_date(reply: Reply, mtime_s: int) -> bool:
-    """Whether the answer to MDTM is the date that was sent as `format_time`; FAT has even seconds only."""
-    sent, shown = _fitting(mtime_s), parse_mdtm(reply)
+    """Whether the answer to MDTM is the date that was sent as `format_time`."""
+    return is_date(parse_mdtm(reply), mtime_s)
+
+
+def is_date(shown: int | None, mtime_s: int) -> bool:
+    """Whether what a server shows is the date that was sent as `format_time`; FAT has even seconds only."""
+    sent = _fitting(mtime_s)
     return shown is not None and (shown == sent or (shown % 2 == 0 and abs(shown - sent) <= 2))
 
 

@@ -28,7 +28,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import dating, facts, renaming, replies, resume, trials
-from ftpsyncd.remote.port import PublishJob, PublishResult
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
 from ftpsyncd.remote.profile import Dating, Paths, Resuming
 from ftpsyncd.remote.renaming import NoRenameError, RenameRefusedError, RenameUnclearError
 from ftpsyncd.remote.replies import Reply
@@ -88,6 +88,11 @@ class Outgoing:
     def may_be_continued(self) -> bool:
         """What of it comes late, when its session is over, goes where it belongs, and not behind what came after."""
         return self.kept.way is not Resuming.APPE
+
+    def is_shown_as(self, entry: RemoteEntry) -> bool:
+        """Whether what the server shows has the size of this file and the date that was set for it."""
+        job = self.job
+        return self.dated and sizes.tells(entry.size, job.size) and facts.is_date(entry.mtime_s, job.mtime_s)
 
     def expose(self) -> None:
         """It is about to be sent: say so, if that is under its final name."""
@@ -329,7 +334,7 @@ def _rename_otherwise(session: Session, upload: Outgoing, refused: RenameRefused
     elif upload.alone:
         session.rename(upload.temporary, path)
     else:
-        renaming.refused(session, upload.temporary, path, refusal)
+        renaming.refused(session, upload.temporary, path, refusal, is_it=upload.is_shown_as)
 
 
 def _renames_nothing(session: Session, upload: Outgoing, failure: RemoteError) -> bool:

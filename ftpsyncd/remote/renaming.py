@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names, sizes
@@ -26,6 +27,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import replies
+from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import together
 
@@ -86,12 +88,27 @@ def rename(session: Session, source: str, target: str) -> None:
     session.renames = session.profile.renamed = True
 
 
-def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
+def refused(
+    session: Session,
+    source: str,
+    target: str,
+    refusal: Reply,
+    *,
+    is_it: Callable[[RemoteEntry], bool] = lambda _there: False,
+) -> None:
     """Rename again, with the file that stands at ``target`` moved aside if need be; raise where that is not the reason.
 
     Only if both are files: a directory that is renamed takes nobody's place. The target is not deleted before the
     rename: a server that renames nothing would be left with neither version. Where it cannot even be moved aside, it
     stays as it is.
+
+    Args:
+        session: at the server.
+        source: what was to be renamed.
+        target: its new name.
+        refusal: the answer to RNTO.
+        is_it: whether what stands at ``target``, while nothing does at ``source``, is what was to be renamed: then that
+            was done and denied (prim-ftpd says 553 on memory cards).
     """
     error = session.error(refusal, "RNTO", target)
     if not session.usable:
@@ -106,6 +123,9 @@ def refused(session: Session, source: str, target: str, refusal: Reply) -> None:
     if there is None or there.kind is not Kind.FILE:
         raise error
     comes = session.stat(source)
+    if comes is None and is_it(there):
+        session.renames = True
+        return
     if comes is None or comes.kind is Kind.DIR:
         raise error
     if _moved(session, source, target).good:

@@ -1326,6 +1326,49 @@ class TestRenaming:
             assert errors_of(results) == [None, NotFoundError, None]
 
 
+class TestARenameThatIsDoneAndDenied:
+    """prim-ftpd says 553 of renames on memory cards, and does them."""
+
+    @staticmethod
+    async def denied(connection: Connection, path: str) -> None:
+        files, dates = connection.server.files, connection.server.dates
+        files[path] = files.pop(connection.renaming)
+        dates[path] = dates.pop(connection.renaming)
+        await connection.say("553 Can't rename file.")
+
+    def test_it_is_published(self):
+        with Scripted(RNTO=self.denied) as server:
+            server.files["/b"] = b"before"
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert server.files == dict.fromkeys(("/a", "/b", "/c"), b"content")
+            assert acc.profile.renames
+            assert acc.profile.rename_over is None
+
+    @pytest.mark.parametrize("lost", ["date", "content", "nothing of it"])
+    def test_one_that_was_not_done_is_not(self, lost):
+        async def lose(connection: Connection, path: str) -> None:
+            files, dates = connection.server.files, connection.server.dates
+            del files[connection.renaming]
+            sent = dates.pop(connection.renaming)
+            if lost != "nothing of it":
+                files[path] = b"of them" if lost == "date" else b"of somebody"
+                dates[path] = "20010101000000" if lost == "date" else sent
+            await connection.say("553 Can't rename file.")
+
+        with Scripted(RNTO=lose) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [NameRefusedError]
+
+    def test_nor_one_at_a_server_that_sets_no_dates(self):
+        async def another(connection: Connection, path: str) -> None:
+            connection.server.files[path] = connection.server.files.pop(connection.renaming)
+            await connection.say("553 Can't rename file.")
+
+        refused = dict.fromkeys(("MFMT", "MDTM", "SITE"), "502 No.")
+        with Scripted(refused, RNTO=another) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"))) == [NameRefusedError]
+
+
 IN_USE = "550 The process cannot access the file because it is being used by another process."
 
 
