@@ -47,7 +47,7 @@ def open_for_work(
     if _is_empty(path):
         notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}"
     elif claim is not None and claim.used_before and not path.exists():
-        notice = f"the ledger {path} is gone, though its directory was used before; {_BEGUN_ANEW}"
+        notice = f"there is no ledger {path}, though its directory was used before; {_BEGUN_ANEW}"
     try:
         return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
     except LedgerDamagedError as damage:
