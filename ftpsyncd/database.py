@@ -19,7 +19,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _NO_PLACE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
 """What SQLite says of a temporary file that it cannot make, or cannot write."""
-_COMPANIONS = ("", "-wal", "-shm")
+COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for the files that belong to it."""
 
 _NEEDED_BYTES = 64 * 1024
@@ -351,7 +350,7 @@ class Database:
 
     def _files(self) -> list[Path]:
         """The file, and those that SQLite has beside it."""
-        return [self.path.with_name(self.path.name + companion) for companion in _COMPANIONS]
+        return [self.path.with_name(self.path.name + companion) for companion in COMPANIONS]
 
     def _claimed(self) -> AbstractContextManager[None]:
         """While the file is written.
@@ -471,25 +470,3 @@ def check(path: Path, begun: Callable[[Callable[[], None]], None] = lambda _inte
         return str(error) if _code(error) in _DAMAGED else ""
     finally:
         db.close()
-
-
-def set_aside(path: Path, now: datetime) -> Path:
-    """Give a damaged database, with all that belongs to it, another name; returns that.
-
-    Raises:
-        LedgerError: that cannot be done.
-    """
-    stem = f"{path.name}.damaged-{now:%Y%m%d-%H%M%S}"
-    kept, count = path.with_name(stem), 1
-    while kept.exists():
-        count += 1
-        kept = path.with_name(f"{stem}-{count}")
-    try:
-        # The database last: as long as it is there, so is the damage.
-        for companion in reversed(_COMPANIONS):
-            file = path.with_name(path.name + companion)
-            if file.exists():
-                file.rename(kept.with_name(kept.name + companion))
-    except OSError as error:
-        raise LedgerError(f"the damaged ledger {path} cannot be set aside: {error.strerror}") from error
-    return kept

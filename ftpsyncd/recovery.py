@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from ftpsyncd.claim import Claim
-from ftpsyncd.database import check, set_aside
+from ftpsyncd.database import COMPANIONS, check
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.threads import begin
@@ -57,6 +57,28 @@ def open_for_work(
             ledger.decisions.set_paused(ledger.mapping(name, destination), paused=True)
         ledger.commit()
         return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}"
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Give a damaged database, with all that belongs to it, another name; returns that.
+
+    Raises:
+        LedgerError: that cannot be done.
+    """
+    stem = f"{path.name}.damaged-{now:%Y%m%d-%H%M%S}"
+    kept, count = path.with_name(stem), 1
+    while kept.exists():
+        count += 1
+        kept = path.with_name(f"{stem}-{count}")
+    try:
+        # The database last: as long as it is there, so is the damage.
+        for companion in reversed(COMPANIONS):
+            file = path.with_name(path.name + companion)
+            if file.exists():
+                file.rename(kept.with_name(kept.name + companion))
+    except OSError as error:
+        raise LedgerError(f"the damaged ledger {path} cannot be set aside: {error.strerror}") from error
+    return kept
 
 
 def _is_empty(path: Path) -> bool:

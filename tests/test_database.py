@@ -22,7 +22,7 @@ from ftpsyncd.database import Database
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Fingerprint, Intent, Kind, Row
-from ftpsyncd.recovery import Checkup, open_for_work
+from ftpsyncd.recovery import Checkup, open_for_work, set_aside
 from tests.waiting import until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -195,7 +195,7 @@ def test_several_damaged_ledgers_are_all_kept(path: Path):
 def test_what_belongs_to_a_damaged_ledger_goes_with_it(path: Path):
     for companion in ("", "-wal", "-shm"):
         path.with_name(path.name + companion).write_bytes(companion.encode() + b" noise" * 1000)
-    kept = database.set_aside(path, NOW)
+    kept = set_aside(path, NOW)
     assert list(path.parent.glob("ledger.db-*")) == []
     assert kept.with_name(f"{kept.name}-wal").read_bytes().startswith(b"-wal")
 
