@@ -40,8 +40,8 @@ MUTATIONS = (
         "G1",
         "the file is not looked at again after it was sent",
         "publish.py",
-        'confirm=lambda file, sha256: require_same(file, spec, upload, ctime_ns, b"" if resume else sha256),',
-        "confirm=lambda _file, _sha256: None,",
+        '            require_same(file, spec, upload, ctime_ns, b"" if resume else sha256)\n',
+        "",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
     Mutation(
@@ -112,8 +112,8 @@ MUTATIONS = (
         "G1",
         "files are sent under their final names",
         "publish.py",
-        "temporary=remote if direct else upload.temporary or names.temporary(remote, spec.name),",
-        "temporary=remote,",
+        "temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)\n",
+        "temporary = remote\n",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
     Mutation(
