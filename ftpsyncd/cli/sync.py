@@ -123,6 +123,8 @@ def facts(progress: Progress) -> dict[str, object]:
         "renames_done": progress.renames_done,
         "failed": progress.failed,
         "held": progress.held,
+        "paused": progress.paused,
+        "source_missing": progress.source_missing,
         "server_unavailable": progress.unavailable,
         "messages": list(progress.messages),
     }

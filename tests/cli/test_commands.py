@@ -29,6 +29,7 @@ from ftpsyncd.survey import in_no_mapping, locate, offline_status
 from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import STATUS, FakeDaemon
+from tests.control.test_control_docs import example
 
 COLOURED = re.compile(r"\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7]|10[0-7])[;m]")
 """An escape sequence that sets a colour (ECMA-48, SGR); bold and dim are none."""
@@ -333,6 +334,11 @@ def test_a_wrong_configuration_is_told_as_that_also_by_a_reload(ftpsyncd, config
         "ftpsyncd: error: config.yaml:3:1  mapings: found an unknown key\nCorrect it.\n",
     )
     assert ftpsyncd("pause", "-c", config_file).code == 1
+
+
+def test_a_program_is_told_what_was_asked_for_too(ftpsyncd, config_file, daemon):
+    found = json.loads(ftpsyncd("pause", "gallery", "--json", "-c", config_file).out)
+    assert found == {**example("ftpsyncd pause --json"), "message": "Did pause."}
 
 
 def known_mappings(status):
