@@ -76,8 +76,8 @@ Examples:
 
 CODES = """\b
 Exit codes:
-  0 done   1 some files failed or are held   2 wrong usage
-  75 server or lock not available now        78 bad configuration
+  0 done   1 some files failed or are held      2 wrong usage
+  75 server, daemon or lock not available now   78 bad configuration
   130 Ctrl-C
 """
 
