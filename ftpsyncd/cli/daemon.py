@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -138,7 +139,9 @@ def edited_wrongly(given: Given, uptime_s: float) -> bool:
     """Whether the file was edited since the daemon started, and could not be loaded now."""
     path = configuration.find_config(given.config, os.environ)
     try:
-        if time.time() - path.stat().st_ctime > uptime_s:
+        facts = path.stat()
+        # What comes through a pipe has been read, and is the caller's own.
+        if not stat.S_ISREG(facts.st_mode) or time.time() - facts.st_ctime > uptime_s:
             return False
         configuration.load(path)
     except (OSError, ConfigError):

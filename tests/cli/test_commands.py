@@ -56,6 +56,15 @@ def test_status_comes_from_the_daemon(ftpsyncd, config_file, daemon):
     assert "gallery" in ftpsyncd("status", "-c", config_file).out
 
 
+def test_a_configuration_that_came_through_a_pipe_is_not_called_wrong(ftpsyncd, config_file, daemon):
+    reading, writing = os.pipe()
+    os.write(writing, config_file.read_bytes())
+    os.close(writing)
+    ended = ftpsyncd("status", "-c", f"/dev/fd/{reading}")
+    os.close(reading)
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_status_comes_from_the_ledger_without_a_daemon(ftpsyncd, config_file):
     ended = ftpsyncd("status", "--json", "-c", config_file)
     document = json.loads(ended.out)
