@@ -182,8 +182,8 @@ class Watched:
             self.settle()
         return self
 
-    def settle(self, timeout_s: float = 15.0) -> None:
-        """Wait until the mirror shows what is on disk."""
+    def settle(self, timeout_s: float = 60.0) -> None:
+        """Wait until the mirror shows what is on disk; a poller looks again after 20 times the time of a look."""
         try:
             until(self.mirror.is_right, timeout_s=timeout_s)
         except AssertionError:
