@@ -472,6 +472,15 @@ def test_a_file_rewritten_in_place_while_it_is_sent_is_not_published_though_its_
     assert worker.server.files == {}
 
 
+def test_a_part_of_what_was_rewritten_in_place_is_not_continued_though_its_date_is_set_back(worker: Worker):
+    file = at_rest(worker.local / "a")
+    seen, then = worker.sees("a"), file.stat().st_ctime_ns
+    rewritten_in_place(file)
+    assert worker.sees("a") == seen, "the fingerprint tells of it, and this proves nothing"
+    assert did(worker.does(Upload(M, "a", seen, resume=then))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/a"].content == file.read_bytes()
+
+
 def test_a_chmod_and_a_hard_link_while_a_file_is_sent_do_not_have_it_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

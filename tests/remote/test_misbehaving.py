@@ -1928,8 +1928,7 @@ class TestDates:
                 connection.server.dates[told["name"]] = told["date"]
             await connection.say("200 Fine." if told is not None else "501 What?")
 
-        script = {"FEAT": "211-Features:\n SIZE\n211 End", "SITE": site}
-        with Scripted(script) as server:
+        with Scripted(FEAT="211-Features:\n SIZE\n211 End", SITE=site) as server:
             acc = account(server)
             with acc() as session:
                 results = publish(session, job("/a b"), job("/c"))
