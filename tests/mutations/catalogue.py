@@ -542,14 +542,6 @@ MUTATIONS = (
     ),
     Mutation(
         "G5",
-        "a server that reads no more of a large file holds its connection for an hour",
-        "remote/data.py",
-        "lambda: os.sendfile(out, descriptor, offset, count), select.POLLOUT, stall_s)",
-        "lambda: os.sendfile(out, descriptor, offset, count), select.POLLOUT, 3600)",
-        f"{SCRIPTED}::TestTheDataConnection::test_one_that_is_never_read_ends_by_the_stall_time",
-    ),
-    Mutation(
-        "G5",
         "the names of finished files wait for the large one behind them",
         "remote/upload.py",
         "        if job.size > SMALL or job.resume or self.slow",
@@ -655,14 +647,6 @@ MUTATIONS = (
         "    if protected and not protected[-1].good:\n",
         "    if protected and not protected[-1].code:\n",
         f"{SCRIPTED}::TestTls::test_a_server_that_does_not_encrypt_data_is_refused",
-    ),
-    Mutation(
-        "G7",
-        "data is sent in clear text although the control line has TLS",
-        "remote/data.py",
-        "        if self._control.context is None:\n            return\n",
-        "        if self._control.context is not None:\n            return\n",
-        f"{SCRIPTED}::TestTls::test_nothing_is_sent_in_clear_text_nor_believed_where_only_the_word_is_given",
     ),
     Mutation(
         "G7",

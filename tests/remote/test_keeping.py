@@ -123,6 +123,17 @@ class TestRefusals:
         profile.refuses_renames("")
         assert not profile.renames
 
+    @pytest.mark.parametrize("field", ["overlapping", "parting"])
+    def test_what_only_some_servers_gain_by_is_tried_anew_too(self, field):
+        profile = Profile()
+        keeper = Keeper(profile, "", NOW)
+        setattr(profile, field, False)
+        assert keeper.tend(NOW) is not None
+        keeper.tend(NOW + REFUSALS_LAST_S - 1)
+        assert getattr(profile, field) is False
+        keeper.tend(NOW + REFUSALS_LAST_S + 1)
+        assert getattr(profile, field) is True
+
     def test_they_are_tried_anew_after_a_week_even_if_the_daemon_never_restarts(self):
         profile = Profile()
         keeper = Keeper(profile, "", NOW)
