@@ -7,6 +7,8 @@ from __future__ import annotations
 
 COUNTED = 2**32
 """Bytes after which such a server begins again."""
+MOST_TURNS = 16
+"""A file there is believed to have less than so many times that: 64 GiB. Content without end ends."""
 
 
 def tells(told: int | None, size: int) -> bool:
@@ -30,7 +32,8 @@ def fits(told: int | None, size: int) -> bool:
 
 def may_reach(told: int | None, count: int) -> bool:
     """Whether a file of which a server tells this size may have so many bytes, or more."""
-    return told is None or told >= count or (told != 0 and abs(told) < COUNTED)
+    again = told is not None and told != 0 and abs(told) < COUNTED and count < MOST_TURNS * COUNTED
+    return told is None or told >= count or again
 
 
 def may_be_more(told: int, most: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
     LocalUnwritableError,
@@ -287,7 +288,11 @@ def test_more_or_less_than_was_said_does_not_get_a_name(target, size):
         assert everything(target) == set()
 
 
-def test_content_without_end_ends(target):
+@pytest.mark.parametrize("size", [0, 7])
+def test_content_without_end_ends(target, monkeypatch, size):
+    # At 64 GiB, where the size may be one that is counted in 32 bits; here at 1 MiB.
+    monkeypatch.setattr(sizes, "COUNTED", 65_536)
+
     async def endless(connection: Connection, _argument: str) -> None:
         await connection.say("150 Here it comes.")
         _, writer = await connection.data()
@@ -299,7 +304,7 @@ def test_content_without_end_ends(target):
             await connection.end_data()
             await connection.say("426 You did not want it.")
 
-    with Hostile(lambda _path: mlsd("a"), RETR=endless) as server, connected(server) as ftp:
+    with Hostile(lambda _path: mlsd("a", size=size), RETR=endless) as server, connected(server) as ftp:
         (result,) = ftp.download_tree("/", target)
         assert isinstance(result.error, VerificationError)
         assert everything(target) == set()
