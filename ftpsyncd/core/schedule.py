@@ -164,7 +164,7 @@ class Queue:
         key = (action.mapping, action.path)
         before = self._waiting.get(key)
         if before is None:
-            self._turn_of(action.mapping).add(*self._places.give(action, order))
+            self._turn_of(action.mapping).add(self._places.give(action, order))
         else:
             self._count_waiting(before, -1)
         self._waiting[key] = action
@@ -227,7 +227,7 @@ class Queue:
         return not self.only_additions or isinstance(action, _ADDITIONS)
 
     def _take_from(self, turn: Turn) -> Action | None:
-        skipped: list[tuple[Lane, Place]] = []
+        skipped: list[Place] = []
         action = None
         for lane in turn.lanes():
             action = self._take_from_lane(turn, lane, skipped)
@@ -235,10 +235,10 @@ class Queue:
                 turn.had(lane)
                 break
         for each in skipped:
-            turn.add(*each)
+            turn.add(each)
         return action
 
-    def _take_from_lane(self, turn: Turn, lane: Lane, skipped: list[tuple[Lane, Place]]) -> Action | None:
+    def _take_from_lane(self, turn: Turn, lane: Lane, skipped: list[Place]) -> Action | None:
         """The first action of a lane that may start; those before it that have no room are noted."""
         large = 0
         while (place := turn.pop(lane)) is not None:
@@ -248,9 +248,9 @@ class Queue:
             if blocker is not None:
                 self._parked_behind.setdefault(blocker, {})[key] = None
             elif not self.may_start(candidate):
-                skipped.append((lane, place))
+                skipped.append(place)
             elif not self._room_for(candidate):
-                skipped.append((lane, place))
+                skipped.append(place)
                 large += 1
                 if not is_large(candidate) or large > UNITS_PER_CONNECTION:
                     break
@@ -324,7 +324,7 @@ class Queue:
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
             self._count_waiting(action, 1)
-            self._turn_of(action.mapping).add(*self._places.of(key))
+            self._turn_of(action.mapping).add(self._places.of(key))
         elif key not in self._waiting:
             self._places.drop(key)
         for own in keys:
@@ -416,4 +416,4 @@ class Queue:
         if waiters:
             turn = self._turn_of(key[0])
             for waiter in waiters:
-                turn.add(*self._places.of(waiter))
+                turn.add(self._places.of(waiter))
