@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ftpsyncd.site import Moment
 
 PROBLEMS_SHOWN = 100
+RATE_OVER_S = 0.25
+"""The rate of a file is told over this time at least: what is sent first goes into the kernel's buffer at once."""
 
 _SERVER_STATES = {
     Breaker.UNKNOWN: ServerState.UNKNOWN,
@@ -133,7 +135,7 @@ def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
 
 def transfer_of(progress: Progress, now: float) -> Transfer:
     """A file on its way now."""
-    rate = (progress.sent_bytes - progress.kept_bytes) / max(now - progress.started, 1e-3)
+    rate = (progress.sent_bytes - progress.kept_bytes) / max(now - progress.started, RATE_OVER_S)
     return Transfer(progress.mapping, progress.path, progress.sent_bytes, progress.size_bytes, round(rate, 1))
 
 

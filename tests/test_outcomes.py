@@ -52,7 +52,8 @@ from ftpsyncd.model import (
     parent,
 )
 from ftpsyncd.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
-from ftpsyncd.report import mapping_status
+from ftpsyncd.publish import Progress
+from ftpsyncd.report import RATE_OVER_S, mapping_status, transfer_of
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
@@ -786,3 +787,13 @@ def test_a_missing_source_has_nothing_that_waits(story: Story):
     story.queue.offer(UPLOAD)
     story.mirror.source_missing("not there")
     assert story.mirror.waits.offered == {}
+
+
+@pytest.mark.parametrize(
+    ("after_s", "rate"),
+    [(-0.01, 2_000_000.0), (0.001, 2_000_000.0), (RATE_OVER_S, 2_000_000.0), (5.0, 100_000.0)],
+    ids=["the turn began before", "at once", "a moment", "later"],
+)
+def test_what_went_into_a_buffer_at_once_is_no_rate(after_s: float, rate: float) -> None:
+    progress = Progress(M, "film.mp4", 60_000_000, 30_500_000, NOW, 30_000_000)
+    assert transfer_of(progress, NOW + after_s).rate_bytes_s == rate
