@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, ServerUnavailableError
 from ftpsyncd.remote import lengths
 from ftpsyncd.remote.replies import Reply
 
@@ -41,10 +41,12 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
         except ServerUnavailableError as error:
             _look_into(session, part[answered], error)
             raise
-        except GeneratorExit:
-            # What still comes would be taken for answers to other commands. Not that the batch was to blame.
-            session.batching = False
-            session.abandon()
+        except BaseException as error:
+            if not isinstance(error, FtpsyncdError):
+                # Nobody wants the rest, or a signal came in between. What still comes would be taken for answers to
+                # other commands. Not that the batch was to blame.
+                session.batching = False
+                session.abandon()
             raise
         session.batching = False
 

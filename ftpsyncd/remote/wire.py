@@ -268,12 +268,19 @@ class Control:
             if self.broken:
                 raise ServerUnavailableError("The connection to the server is finished.")
             try:
-                self._receive(max(0.001, deadline - time.monotonic()))
-                if not self.queued and time.monotonic() >= deadline:
-                    raise TimeoutError  # a trickle of bytes is silence, too
+                self._hear(deadline)
             except FAILURES as error:
                 self.broken = True
                 raise translate(error, f"waiting for the reply of {self._where}") from error
+            except BaseException:
+                # Ctrl-C, or what a program's handler of a signal raises: the reply would be taken for another one.
+                self.broken = True
+                raise
+
+    def _hear(self, deadline: float) -> None:
+        self._receive(max(0.001, deadline - time.monotonic()))
+        if not self.queued and time.monotonic() >= deadline:
+            raise TimeoutError  # a trickle of bytes is silence, too
 
     def _receive(self, timeout_s: float) -> None:
         """Wait for bytes and queue the replies in them; an end of the stream is an EOFError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 from ftpsyncd.check import check
 from ftpsyncd.config import load
+from ftpsyncd.errors import NotFoundError
 from ftpsyncd.probe import Probing
+from ftpsyncd.remote import Ftp
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Control, Timeouts
 from tests.remote.scripted import Connection, Scripted
@@ -41,6 +44,58 @@ def test_a_measurement_that_is_interrupted_leaves_nothing_at_the_server(verb, nt
         assert server.files == {}
         assert server.dirs == {"/"}
         assert server.connections == 2
+
+
+class Impatient(Exception):  # noqa: N818 - what a program's own handler of a signal raises
+    """Somebody does not want to wait any longer."""
+
+
+def give_up(_number: int, _frame: object) -> None:
+    raise Impatient
+
+
+@pytest.mark.parametrize("call", ["exists", "stat", "list", "delete", "rename", "make_dirs"])
+def test_a_call_that_is_broken_off_lends_its_answer_to_no_other(call):
+    """The next one took it for its own: what is not at the server existed, what could not be done was done."""
+    waited: list[str] = []
+
+    def late(verb: str):
+        async def act(connection: Connection, argument: str) -> None:
+            if not waited:
+                waited.append(verb)
+                os.kill(os.getpid(), signal.SIGUSR1)
+                await asyncio.sleep(0.3)
+            await connection.server.default(connection, f"{verb} {argument}".strip())
+
+        return act
+
+    calls = {
+        "exists": lambda ftp: ftp.exists("/a"),
+        "stat": lambda ftp: ftp.stat("/a"),
+        "list": lambda ftp: ftp.list("/d"),
+        "delete": lambda ftp: ftp.delete("/a"),
+        "rename": lambda ftp: ftp.rename("/a", "/b"),
+        "make_dirs": lambda ftp: ftp.make_dirs("/e/f"),
+    }
+    script = {verb: late(verb) for verb in ("MLST", "SIZE", "CWD", "PWD", "DELE", "RNFR", "MKD", "EPSV")}
+    before = signal.signal(signal.SIGUSR1, give_up)
+    try:
+        with Scripted(**script) as server:
+            server.files["/a"] = b"a"
+            server.dirs.add("/d")
+            acc = Account(server.spec(), timeouts=QUICK)
+            waited.append("the login")
+            with Ftp(acc(), again=acc) as ftp:
+                waited.clear()
+                with pytest.raises(Impatient):
+                    calls[call](ftp)
+                assert waited
+                assert not ftp.exists("/nowhere")
+                with pytest.raises(NotFoundError):
+                    ftp.stat("/nowhere")
+                assert ftp.exists("/d")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.parametrize("verb", ["RNFR", "RNTO"])
