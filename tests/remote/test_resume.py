@@ -208,8 +208,13 @@ def test_the_server_is_tried_once():
 
 @pytest.mark.parametrize(
     "server",
-    [{"fill": True}, {"rest": False}, {"unreadable": True}],
-    ids=["zeros", "no way", "nothing can be read back"],
+    [
+        {"fill": True},
+        {"fill": True, "hashing": {"XMD5": lambda data: hashlib.md5(data).hexdigest()}},
+        {"rest": False},
+        {"unreadable": True},
+    ],
+    ids=["zeros", "zeros, and a hash that tells", "no way", "nothing can be read back"],
 )
 def test_a_server_that_cannot_be_trusted_is_sent_the_whole(server):
     unreadable = server.pop("unreadable", False)
