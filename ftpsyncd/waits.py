@@ -115,6 +115,11 @@ class Waits:
         for path in [p for p in waiting if basename(p) not in listing.entries and self.pending[p].sighting is not None]:
             self.gone(path)
 
+    def _begin(self, path: str, pending: Pending) -> None:
+        """A path waits."""
+        self.pending[path] = pending
+        self._below.setdefault(parent(path), set()).add(path)
+
     def _end(self, path: str) -> Pending | None:
         """A path does not wait any more; how it did."""
         pending = self.pending.pop(path, None)
@@ -180,8 +185,7 @@ class Waits:
             self.present(path)
             self._report_not_ready(path, pending, at)
             return
-        self.pending[path] = pending
-        self._below.setdefault(parent(path), set()).add(path)
+        self._begin(path, pending)
         if path in self._overtaken:
             self._overtaken[path] = pending
         self._report_restless(path, pending, at)

@@ -120,7 +120,7 @@ class Nobody:
 def note(mirror: Mirror, what: str, path: str, fingerprint: Fingerprint) -> None:
     match what:
         case "pending":
-            mirror.waits.pending[path] = Pending("it changed a moment ago", NOW - 1)
+            mirror.waits._begin(path, Pending("it changed a moment ago", NOW - 1))
         case "problems":
             mirror.unreadable.problems[path] = "it cannot be read"
         case "offered":
