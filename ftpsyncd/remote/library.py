@@ -200,15 +200,17 @@ class Ftp:
             if not target.name:
                 raise LocalUnwritableError(f"{named(target)} is no name of a file.", remedy="")
             with Directory.opened(target.parent) as into:
-                return landing.fetch(
-                    line.session,
-                    source,
-                    entry,
-                    into,
-                    target.name,
-                    origin=self._origin,
-                    overwrite=replace,
-                    progress=tell,
+                return line.told(
+                    lambda session: landing.fetch(
+                        session,
+                        source,
+                        entry,
+                        into,
+                        target.name,
+                        origin=self._origin,
+                        overwrite=replace,
+                        progress=tell,
+                    )
                 )
 
     def download_tree(
@@ -250,7 +252,7 @@ class Ftp:
         """
         target = remote_path(remote)
         with self._line as line:
-            (error,) = line.ready().delete_many([target])
+            (error,) = line.told(lambda session: session.delete_many([target]))
         if error is not None:
             raise error
 
@@ -267,7 +269,7 @@ class Ftp:
                 # Nothing is to be done, which is what a server that renames nothing does, too.
                 _found(line, before)
                 return
-            line.ready().rename(before, after)
+            line.told(lambda session: session.rename(before, after))
 
     def make_dirs(self, remote: str) -> None:
         """Make a directory and its parents; that they exist is no error.
@@ -287,7 +289,7 @@ class Ftp:
         """
         target = remote_path(remote)
         with self._line as line:
-            if not line.ready().remove_dir(target):
+            if not line.told(lambda session: session.remove_dir(target)):
                 raise AlreadyExistsError(f"{named(target)} is not empty.")
 
     def delete_tree(self, remote: str) -> Results:
@@ -309,7 +311,7 @@ class Ftp:
         """
         target = remote_path(remote)
         with self._line as line:
-            return sorted(trees.listed(line.ready(), target), key=lambda entry: entry.name)
+            return sorted(line.told(lambda session: trees.listed(session, target)), key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
         """Kind, size (bytes) and date (seconds since the epoch); None for what the server does not say.

@@ -5,12 +5,16 @@ So a small file of our own is sent, into the same directory, under a bare name a
 is taken and the second is not, names are told within the working directory from then on (`standing`). Nobody has to
 wait for that where a file was ever stored under a path.
 
+What is only looked for, fetched or removed sends nothing: where a path is not known, its bare name is asked for in its
+directory, and if that is known, the same is concluded.
+
 What was asked before in the other way may have been answered wrongly (a file that is there as absent): the session is
 closed then, and all that is not done is asked about, and done, anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ftpsyncd.core import names
@@ -23,7 +27,7 @@ from ftpsyncd.errors import (
     RemoteError,
 )
 from ftpsyncd.model import basename, parent
-from ftpsyncd.remote import facts, trials
+from ftpsyncd.remote import facts, listings, trials
 from ftpsyncd.remote.looking import HOME
 from ftpsyncd.remote.profile import Paths
 from ftpsyncd.remote.transfer import deliver
@@ -76,22 +80,78 @@ def _ended(session: Session, reply: str) -> PathsRefusedError:
     )
 
 
-def confirm_absent(session: Session, path: str) -> None:
-    """Look for what is not there under a path under its bare name, too, where no file was ever found under one.
+def explained_by_looking(session: Session, error: RemoteError, path: str) -> RemoteError:
+    """`explained`, as far as it can be found out without sending anything.
+
+    Args:
+        session: in order, and nothing is going on in it.
+        error: what was made of the refusal.
+        path: of the file or directory that was refused.
+    """
+    if not session.usable or not _may_be_about_paths(error):
+        return error
+    try:
+        confirm_refused(session, [path])
+    except PathsRefusedError as otherwise:
+        return otherwise
+    return error
+
+
+def confirm_refused(session: Session, paths: Sequence[str]) -> None:
+    """`confirm_absent` of those that are refused, perhaps for another reason: the server knows these under their paths.
 
     Raises:
-        PathsRefusedError: there it is.
+        PathsRefusedError: one is there under its bare name only.
         RemoteError: the session ended.
     """
-    if session.relative or session.profile.paths is not None or not path.strip("/"):
+    if paths and not session.relative and session.profile.paths is None:
+        seen = _seen(session, [session.name(path) for path in paths])
+        confirm_absent(session, [path for path, told in zip(paths, seen, strict=True) if told is None])
+
+
+def confirm_absent(session: Session, paths: Iterable[str]) -> None:
+    """Look for what is not there under its path under its bare name, too, where no file was ever found under one.
+
+    Raises:
+        PathsRefusedError: there is one of them.
+        RemoteError: the session ended.
+    """
+    if session.relative or session.profile.paths is not None:
         return
-    visit = session.exchange([session.visit(parent(path) or "/")])[0]
-    name = session.name(basename(path))
-    size, date = session.exchange([b"SIZE " + name, b"MDTM " + name]) if visit.good else (visit, visit)
+    below: dict[str, list[bytes]] = {}
+    for path in paths:
+        if path.strip("/"):
+            below.setdefault(parent(path) or "/", []).append(session.name(basename(path)))
+    for directory, bare in below.items():
+        seen = _seen(session, bare) if _goes(session, directory) else []
+        session.exchange([HOME])
+        for told in filter(None, seen):
+            session.profile.paths = Paths.RELATIVE
+            raise _ended(session, told)
+
+
+def _seen(session: Session, known_as: list[bytes]) -> list[str | None]:
+    """What the server says of each of these names; None: nothing."""
+    verbs = [*([b"MLST "] if session.profile.mlst else []), b"SIZE ", b"MDTM "]
+    encoding = session.account.spec.encoding
+    replies = session.exchange([verb + name for name in known_as for verb in verbs])
+    told = [r.text if r.code == 213 or listings.parse_mlst(r, encoding) is not None else None for r in replies]
+    return [next(filter(None, told[i : i + len(verbs)]), None) for i in range(0, len(told), len(verbs))]
+
+
+def removed_here(session: Session, path: str) -> bool:
+    """Remove an empty directory that was refused under its path by its bare name; whether that was done.
+
+    It is tried only where it is not known which of the two the server takes.
+
+    Raises:
+        RemoteError: the session ended.
+    """
+    if session.relative or session.profile.paths is not None:
+        return False
+    gone = _goes(session, parent(path) or "/") and session.exchange([b"RMD " + session.name(basename(path))])[0].good
     session.exchange([HOME])
-    if size.code == 213 or date.code == 213:
-        session.profile.paths = Paths.RELATIVE
-        raise _ended(session, size.text)
+    return gone
 
 
 def _may_be_about_paths(error: RemoteError) -> bool:

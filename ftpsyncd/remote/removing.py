@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import FtpsyncdError, InUseError, NameNotSendableError, NameRefusedError, NotFoundError
 from ftpsyncd.model import Kind
-from ftpsyncd.remote import looking, replies
+from ftpsyncd.remote import looking, reaching, replies
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -36,6 +36,8 @@ def directory(session: Session, path: str) -> bool:
         return True
     if there.kind is Kind.DIR and session.list_dir(path):
         return False
+    if isinstance(error, NameRefusedError) and reaching.removed_here(session, path):
+        return True
     raise error
 
 
@@ -48,17 +50,19 @@ def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:
             commands.append((i, session.command("DELE", path)))
         except NameNotSendableError as error:
             verdicts[i] = error
-    doubtful: list[int] = []
+    refused: list[int] = []
     for (i, _), reply in zip(commands, session.exchange([c for _, c in commands]), strict=True):
         if not reply.good:
-            refusal = session.error(reply, "DELE", paths[i])
-            if isinstance(refusal, NotFoundError):
-                continue
-            verdicts[i] = refusal
+            verdicts[i] = refusal = session.error(reply, "DELE", paths[i])
             if isinstance(refusal, NameRefusedError):
-                doubtful.append(i)
+                refused.append(i)
     # vsftpd says "Delete operation failed." for every reason: look which of them are there.
-    for i, entry in zip(doubtful, looking.as_far_as_shown(session, [paths[i] for i in doubtful]), strict=False):
-        if entry is None:
+    doubtful = [i for i in refused if not isinstance(verdicts[i], NotFoundError)]
+    there = dict(zip(doubtful, looking.as_far_as_shown(session, [paths[i] for i in doubtful]), strict=False))
+    if session.usable:
+        # Where names are told otherwise than the server takes them, it says the same of what is there.
+        reaching.confirm_refused(session, [paths[i] for i in refused])
+    for i in refused:
+        if isinstance(verdicts[i], NotFoundError) or there.get(i, verdicts[i]) is None:
             verdicts[i] = None
     return verdicts

@@ -260,9 +260,12 @@ class Session:
 
     def stat(self, path: str) -> RemoteEntry | None:
         """See `port.RemoteSession.stat`."""
-        entry = self.stat_many([path])[0]
+        try:
+            entry = self.stat_many([path])[0]
+        except RemoteError as error:
+            raise reaching.explained_by_looking(self, error, path) from error.__cause__
         if entry is None:
-            reaching.confirm_absent(self, path)
+            reaching.confirm_absent(self, [path])
         return entry
 
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
@@ -302,7 +305,10 @@ class Session:
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
-        renaming.rename(self, source, target)
+        try:
+            renaming.rename(self, source, target)
+        except RemoteError as error:
+            raise reaching.explained_by_looking(self, error, source) from error.__cause__
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""
@@ -350,7 +356,10 @@ class Session:
         self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
     ) -> int:
         """See `port.RemoteSession.fetch`."""
-        return transfer.fetch(self, path, into, offset=offset, progress=progress)
+        try:
+            return transfer.fetch(self, path, into, offset=offset, progress=progress)
+        except RemoteError as error:
+            raise reaching.explained_by_looking(self, error, path) from error.__cause__
 
     # ── End ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -30,6 +30,8 @@ from ftpsyncd.errors import (
     LocalUnwritableError,
     NameRefusedError,
     NotFoundError,
+    PathsRefusedError,
+    RemoteError,
     ServerUnavailableError,
     TransferFailedError,
 )
@@ -140,11 +142,38 @@ class _Depth:
         return self._found >= TOO_DEEP_MAX
 
 
+class _Walk:
+    """What both ways through a directory do alike."""
+
+    ready: Ready
+    session: RemoteSession
+
+    def _once_more(self, do: Callable[[], _T]) -> _T:
+        """Do something, if need be over another connection.
+
+        A server that has forgotten the TLS session of this one refuses all its data connections from then on (425), and
+        is there all the same. So is one of which it turned out how it takes names.
+        """
+        try:
+            return do()
+        except (TransferFailedError, PathsRefusedError) as error:
+            if self.session.usable:
+                raise
+            self.session = self._another(error)
+        return do()
+
+    def _another(self, lost: RemoteError) -> RemoteSession:
+        try:
+            return self.ready()
+        except ServerUnavailableError:
+            raise lost from None
+
+
 # ── Fetching ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(slots=True)
-class Fetching:
+class Fetching(_Walk):
     """Fetch a directory with all that is in it.
 
     Args:
@@ -170,7 +199,7 @@ class Fetching:
         """
         self.session = self.ready()
         # Listed before anything is made here: a directory that is not there leaves nothing behind.
-        listing = _listing(self.session, remote)
+        listing = self._once_more(lambda: _listing(self.session, remote))
         try:
             local.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -209,26 +238,6 @@ class Fetching:
                 if not (self.session.usable or _fails_alone(error)):
                     raise
                 yield TreeResult(path, Step.FAILED, error=error)
-
-    def _once_more(self, do: Callable[[], _T]) -> _T:
-        """Do something, if need be over another connection.
-
-        A server that has forgotten the TLS session of this one refuses all its data connections from then on (425), and
-        is there all the same.
-        """
-        try:
-            return do()
-        except TransferFailedError as error:
-            if self.session.usable:
-                raise
-            self.session = self._another(error)
-        return do()
-
-    def _another(self, lost: TransferFailedError) -> RemoteSession:
-        try:
-            return self.ready()
-        except ServerUnavailableError:
-            raise lost from None
 
     def _directory(
         self, remote: str, into: Directory, name: str, depth: int, landed: set[tuple[int, int]]
@@ -293,7 +302,7 @@ def _land(into: Directory, name: str, landed: set[tuple[int, int]]) -> None:
 
 
 @dataclass(slots=True)
-class Deleting:
+class Deleting(_Walk):
     """Delete a directory with all that is in it, files before directories; a link is deleted and not followed."""
 
     ready: Ready
@@ -310,8 +319,8 @@ class Deleting:
         if not remote.strip("/"):
             raise NameRefusedError("The root of a server is not deleted.", remedy="Name what is to go.")
         self.session = self.ready()
+        entry = self._once_more(lambda: self.session.stat(remote))
         kinds = self.session.list_kinds(parent(remote) or "/")
-        entry = self.session.stat(remote)
         kind = kinds.get(basename(remote), None if entry is None else entry.kind)
         if kind is None:
             raise NotFoundError(f"{named(remote)} is not at the server.", remedy="")
@@ -321,7 +330,7 @@ class Deleting:
             yield from self._files([remote])
 
     def _files(self, paths: list[str]) -> Generator[TreeResult, None, bool]:
-        errors = self.session.delete_many(paths)
+        errors = self._once_more(lambda: self.session.delete_many(paths))
         for path, error in zip(paths, errors, strict=True):
             yield TreeResult(path, Step.REMOVED if error is None else Step.FAILED, error=error)
         return not any(errors)
@@ -353,7 +362,7 @@ class Deleting:
                 empty = empty and gone
             if not empty:
                 return False  # what stays was told
-            if not self.session.remove_dir(remote):
+            if not self._once_more(lambda: self.session.remove_dir(remote)):
                 raise AlreadyExistsError(f"{named(remote)} is not empty.", remedy="")
         except FtpsyncdError as error:
             if not self.session.usable:

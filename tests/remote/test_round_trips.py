@@ -218,6 +218,7 @@ class TestBatches:
     def test_not_where_one_command_is_taken_at_a_time(self):
         with Scripted() as server, account(server)() as session:
             session.profile.pipelining = False
+            server.files.update({f"/{n}": b"" for n in range(5)})
             server.batches.clear()
             assert session.delete_many([f"/{n}" for n in range(5)]) == [None] * 5
             assert make_many(session, [f"/{n}" for n in range(5)]) == [True] * 5
