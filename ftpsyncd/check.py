@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from ftpsyncd import alerts
-from ftpsyncd.config import Config, check_secrets
+from ftpsyncd.config import Config, check_secrets, placed
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     ConfigError,
@@ -77,14 +77,15 @@ def _config(config: Config) -> Iterator[Finding]:
         yield Finding(Level.ERROR, Area.CONFIG, "secrets", str(problem), remedy)
     for server in config.servers.values() if not missing else ():
         if server.tls_ca is not None or server.client_cert is not None:
-            yield from _certificates(server)
+            yield from _certificates(config, server)
     if not missing and config.servers:
         yield Finding(Level.OK, Area.CONFIG, "secrets", "All passwords can be read.")
 
 
-def _certificates(server: ServerSpec) -> Iterator[Finding]:
+def _certificates(config: Config, server: ServerSpec) -> Iterator[Finding]:
     try:
-        tls_context(server)
+        with placed(config, server.name):
+            tls_context(server)
     except TlsFileError as error:
         yield Finding(Level.ERROR, Area.CONFIG, f"server {server.name}", error.message, error.remedy)
 

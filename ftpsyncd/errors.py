@@ -330,10 +330,21 @@ class TlsError(RemoteError):
 
 
 class TlsFileError(TlsError):
-    """An anchor, certificate or key that the configuration names cannot be loaded."""
+    """An anchor, certificate or key that the configuration names cannot be loaded.
+
+    Args:
+        message: one sentence.
+        reply: of the server; there is none.
+        key: of the server, which names the file (``tls_ca``); empty: the message says where that is.
+        remedy: what a person can do.
+    """
 
     exit_code = ExitCode.CONFIG
     remedy = "Correct `tls_ca`, `client_cert` or `client_key` of this server, then run `ftpsyncd check`."
+
+    def __init__(self, message: str, *, reply: str = "", key: str = "", remedy: str | None = None) -> None:
+        super().__init__(message, reply=reply, remedy=remedy)
+        self.key = key
 
 
 class TransferFailedError(RemoteError):

@@ -21,7 +21,7 @@ from ftpsyncd.cli.options import complete_server, given
 from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, number, size
 from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
-from ftpsyncd.config import Config
+from ftpsyncd.config import Config, placed
 from ftpsyncd.errors import FtpsyncdError, LedgerError, UsageError
 from ftpsyncd.quoting import named, one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
@@ -104,7 +104,7 @@ def is_folder(path: Path) -> bool:
 @contextlib.contextmanager
 def connected(config: Config, server: str) -> Iterator[Ftp]:
     """A connection to a server of the configuration."""
-    with connect(config.servers[server], profile=known(config, server)) as ftp:
+    with placed(config, server), connect(config.servers[server], profile=known(config, server)) as ftp:
         yield ftp
 
 

@@ -14,7 +14,7 @@ from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_server, examples, given, json_option
 from ftpsyncd.cli.output import console, emit, words
 from ftpsyncd.cli.settings import check_name, load_config, start_log
-from ftpsyncd.config import Config
+from ftpsyncd.config import Config, placed
 from ftpsyncd.errors import (
     ExitCode,
     FtpsyncdError,
@@ -60,7 +60,7 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
         raise UsageError(f"{quote(place)} is no absolute path.", remedy="Begin it with a slash.")
     account = Account(config.servers[server])
     try:
-        with tidy_end():
+        with tidy_end(), placed(config, server):
             measures = list(Probing(account, place).run())
     except RemoteError as error:
         refused = isinstance(error, NameRefusedError)

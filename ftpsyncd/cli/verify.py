@@ -16,7 +16,7 @@ from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import begun, number, size
 from ftpsyncd.cli.settings import check_name, load_config, start_log
-from ftpsyncd.config import Config
+from ftpsyncd.config import Config, placed
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
@@ -87,7 +87,7 @@ def verify(
     config = load_config(given())
     check_name(mapping, config.mappings, "mapping")
     mender = Mender(config, mapping) if repair else None
-    with tidy_end():
+    with tidy_end(), placed(config, config.mappings[mapping].server):
         try:
             compared = Comparison(config, mapping, hashing=hashing, ignore_unknown=ignore_unknown)
             show = print_json if as_json else print_lines

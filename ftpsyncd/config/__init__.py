@@ -12,8 +12,8 @@ really loaded: a command that needs no configuration does not pay for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ftpsyncd import patience
 from ftpsyncd.config.unanswered import UnansweredError
-from ftpsyncd.errors import ConfigError
+from ftpsyncd.errors import ConfigError, TlsFileError
 from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "known_secrets",
     "load",
     "missing_secrets",
+    "placed",
     "schema",
 ]
 
@@ -266,6 +267,22 @@ def missing_secrets(config: Config) -> dict[str, list[Missing]]:
             words = f"{error.message}. {error.remedy}" if error.remedy else error.message
             found.setdefault(name, []).append(Missing(words, isinstance(error, UnansweredError)))
     return found
+
+
+@contextmanager
+def placed(config: Config, server: str) -> Iterator[None]:
+    """Say of a certificate or key of a server that cannot be loaded where the configuration names it.
+
+    Raises:
+        TlsFileError: it cannot.
+    """
+    try:
+        yield
+    except TlsFileError as error:
+        where = config.places.get(f"servers.{server}.{error.key}")
+        if where is None:
+            raise
+        raise TlsFileError(f"{where}: {error.message}", remedy=error.remedy) from error
 
 
 def _why_no_secret(secret: Callable[[], str]) -> ConfigError | None:

@@ -49,11 +49,11 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     if spec.tls_ca is not None:
-        with _loading(f"{spec.tls_ca}", spec.tls_ca):
+        with _loading(f"{spec.tls_ca}", tls_ca=spec.tls_ca):
             context.load_verify_locations(spec.tls_ca)
     if spec.client_cert is not None:
         key = spec.client_key or spec.client_cert
-        with _loading(f"{spec.client_cert} with the key {key}", spec.client_cert, key):
+        with _loading(f"{spec.client_cert} with the key {key}", client_cert=spec.client_cert, client_key=key):
             context.load_cert_chain(spec.client_cert, key, partial(_refuse_passphrase, key))
     if not spec.tls_verify:
         context.check_hostname = False
@@ -67,21 +67,26 @@ def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def _loading(what: str, *files: Path) -> Iterator[None]:
-    """Load something of files; OpenSSL would wait for a pipe, and read a device without an end."""
+def _loading(what: str, **files: Path) -> Iterator[None]:
+    """Load something of files, by the keys that name them.
+
+    OpenSSL would wait for a pipe, and read a device without an end.
+    """
     try:
-        for file in files:
+        for key, file in files.items():
             mode = file.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                raise TlsFileError(f"{file} cannot be loaded: it is no regular file.")
+                raise TlsFileError(f"{file} cannot be loaded: it is no regular file.", key=key)
         yield
     except OSError as error:  # ssl.SSLError is one
-        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.") from error
+        first = next(iter(files))
+        raise TlsFileError(f"{what} cannot be loaded: {error.strerror or error}.", key=first) from error
 
 
 def _refuse_passphrase(key: Path) -> NoReturn:
     """Else OpenSSL asks on the terminal, for each context again, and all waits for it."""
     raise TlsFileError(
         f"The key {key} is protected by a passphrase, for which nobody can be asked.",
+        key="client_key",
         remedy=f"Take one without: `openssl pkey -in {key} -out FILE`, and let nobody else read it.",
     )

@@ -508,10 +508,20 @@ def test_a_webhook_to_which_nothing_can_be_posted_is_an_error(config, address, s
 def test_a_certificate_that_is_none_is_an_error_of_the_configuration(config_file, ftpsyncd, keys):
     (config_file.parent / "junk.pem").write_text("no certificate\n")
     config_file.write_text(config_file.read_text().replace('tls: "off"', f"tls: implicit, {keys}"))
+    config_file.chmod(0o600)
+    key = keys.partition(":")[0]
+    line, column = next(
+        (n, text.index(keys)) for n, text in enumerate(config_file.read_text().splitlines(), 1) if keys in text
+    )
+    where = f"{config_file}:{line}:{column + len(key) + 3}  servers.web.{key}: {config_file.parent / 'junk.pem'}"
     ended = ftpsyncd("check", "--offline", "-c", config_file)
     assert ended.code == 78
-    assert "junk.pem" in ended.out
-    assert ftpsyncd("ls", "web", "-c", config_file).code == 78
+    assert where in ended.out
+    mapping = next(iter(load(config_file).mappings))
+    for command in (["ls", "web"], ["rm", "web:/a"], ["probe", "web"], ["verify", mapping]):
+        ended = ftpsyncd(*command, "-c", config_file)
+        assert ended.code == 78
+        assert where in ended.err
 
 
 def test_a_missing_password_is_an_error_of_the_configuration(tmp_path, config_file, ftpsyncd, monkeypatch):
