@@ -36,10 +36,16 @@ def test_the_picture_of_the_tree_has_every_error_at_its_place():
 
 
 VERDICTS = {
-    Retry.REPLAN: ["SourceMissingError", "FileChangedError", "TurnMissedError", "FileBusyError"],
+    Retry.REPLAN: ["SourceMissingError", "FileChangedError", "TurnMissedError", "FileBusyError", "PlaceTakenError"],
     Retry.AGAIN: ["PathsRefusedError"],
     Retry.FILE: ["LocalUnreadableError", "RemoteError", "TransferFailedError", "VerificationError", "InUseError"],
-    Retry.NAME: ["LocalUnwritableError", "NameRefusedError", "NotFoundError", "AlreadyExistsError"],
+    Retry.NAME: [
+        "LocalUnwritableError",
+        "NameRefusedError",
+        "NotFoundError",
+        "AlreadyExistsError",
+        "FileTooLargeError",
+    ],
     Retry.SPACE: ["ServerFullError"],
     Retry.SERVER: ["ServerUnavailableError", "DataUnreachableError", "ProtocolError"],
     Retry.CAP: ["TooManyConnectionsError"],
