@@ -180,7 +180,7 @@ def _told_of() -> Iterator[None]:
 def _said(error: FtpsyncdError) -> str:
     """What went wrong and what helps, on one line."""
     # Of a configuration there may be many problems, each with its place in the file.
-    said = " | ".join(error.message.splitlines())
+    said = " | ".join(error.problems)
     if error.remedy:
         said += f"{'' if said.endswith(('.', '?')) else '.'} {error.remedy}"
     return one_line(said)
@@ -240,7 +240,7 @@ def _reload(
         require_secrets(config)
         service.move(config)
     except FtpsyncdError as error:
-        said = one_line(" | ".join(error.message.splitlines()))
+        said = one_line(" | ".join(error.problems))
         logger.bind(event="reload").warning("the configuration was not reloaded, the old one stays in force: {}", said)
         if answer is not None:
             answer.set_exception(error)

@@ -55,6 +55,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar
 
+from ftpsyncd.quoting import one_line
+
 
 class ExitCode:
     """Exit codes of every command (docs/architecture.md; EX_* are those of sysexits.h)."""
@@ -110,6 +112,11 @@ class FtpsyncdError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong, one sentence each."""
+        return (self.message,)
+
 
 class UsageError(FtpsyncdError):
     """The command line cannot be understood."""
@@ -122,10 +129,23 @@ class UnknownNameError(UsageError):
 
 
 class ConfigError(FtpsyncdError):
-    """The configuration cannot be used; the message holds every problem found, one per line."""
+    """The configuration cannot be used; the message holds every problem found, one per line.
+
+    Args:
+        problems: one sentence each; a line break in it, as in the name of a file, is escaped.
+        remedy: what a person can do.
+    """
 
     exit_code = ExitCode.CONFIG
     remedy = "Correct the configuration and run `ftpsyncd check`."
+
+    def __init__(self, *problems: str, remedy: str | None = None) -> None:
+        super().__init__("\n".join(map(one_line, problems)), remedy=remedy)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Every problem, in the order of the file."""
+        return tuple(self.message.split("\n"))
 
 
 class MisuseError(FtpsyncdError):

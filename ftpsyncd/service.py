@@ -175,7 +175,7 @@ class Service:
         needed = {self.config.mappings[name].server for name in self._names}
         lost = {name for name, problems in missing.items() if not all(problem.passes for problem in problems)}
         if needed and needed <= lost:
-            raise ConfigError("\n".join(problem.words for problems in missing.values() for problem in problems))
+            raise ConfigError(*(problem.words for problems in missing.values() for problem in problems))
         self.unalerted = [problem.words for problem in missing.get("", [])]
         return {name: problems for name, problems in missing.items() if name in needed}
 
@@ -379,5 +379,5 @@ def require_secrets(config: Config) -> None:
     """
     missing = [problem for problems in missing_secrets(config).values() for problem in problems]
     if missing:
-        words = "\n".join(problem.words for problem in missing)
-        raise UnansweredError(words, remedy="") if all(problem.passes for problem in missing) else ConfigError(words)
+        words = [problem.words for problem in missing]
+        raise UnansweredError(*words, remedy="") if all(problem.passes for problem in missing) else ConfigError(*words)

@@ -25,6 +25,7 @@ from ftpsyncd.cli.options import common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
 from ftpsyncd.errors import ExitCode, FtpsyncdError, UsageError
 from ftpsyncd.logstream import is_journal
+from ftpsyncd.quoting import one_line
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
 """The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
@@ -228,12 +229,10 @@ def perform(arguments: list[str]) -> int:
 
 def tell(error: FtpsyncdError) -> None:
     """Say what went wrong and what helps, on stderr."""
-    from ftpsyncd.quoting import one_line  # noqa: PLC0415 - `--version` shall not wait for the log to load
-
     if debugging():
         traceback.print_exc()
     prefix = click.style("ftpsyncd: error: ", fg="red", bold=True)
-    problems = error.message.splitlines()
+    problems = error.problems
     if len(problems) > 1:
         # Each on its own line, as it came: editors find the place by FILE:LINE:COLUMN at its beginning.
         complain(f"{prefix}{len(problems)} problems")

@@ -48,7 +48,7 @@ def tell(
         if name is not CommandName.RELOAD:
             raise
         # Nothing but the file can be wrong with a reload.
-        raise ConfigError(refused.message, remedy=refused.remedy) from refused
+        raise ConfigError(*refused.message.split("\n"), remedy=refused.remedy) from refused
     except DaemonNotRunningError:
         config = load_config(given())
         if mapping is not None:

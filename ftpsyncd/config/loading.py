@@ -66,7 +66,7 @@ def load(path: Path, *, environ: Mapping[str, str], document: Document | None = 
     alerts = _alerts(document, places, environ, _entries(document, top, "alerts"))
     rules.check(document, servers, mappings, state_dir, control, alerts)
     if document.problems:
-        raise ConfigError("\n".join(document.line(problem) for problem in sorted(document.problems)))
+        raise ConfigError(*(document.line(problem) for problem in sorted(document.problems)))
     return Config(
         path=document.path,
         servers=MappingProxyType({name: server for name, server in servers.items() if server}),

@@ -133,10 +133,30 @@ def test_an_error_is_one_line_and_what_helps(monkeypatch, ftpsyncd):
 
 def test_several_problems_stand_on_lines_of_their_own(monkeypatch, ftpsyncd):
     def fail():
-        raise errors.ConfigError("a.yaml:1:2 x\na.yaml:3:4 y", remedy="")
+        raise errors.ConfigError("a.yaml:1:2 x", "a.yaml:3:4 y", remedy="")
 
     monkeypatch.setattr("ftpsyncd.config.schema", fail)
     assert ftpsyncd("schema").err == "ftpsyncd: error: 2 problems\na.yaml:1:2 x\na.yaml:3:4 y\n"
+
+
+@pytest.mark.parametrize("kind", [errors.ConfigError, errors.LedgerError])
+def test_a_line_break_in_a_name_makes_no_problem_more(monkeypatch, ftpsyncd, kind):
+    def fail():
+        raise kind("a\nb.yaml: no such file", remedy="")
+
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    assert ftpsyncd("schema").err == "ftpsyncd: error: a\\nb.yaml: no such file\n"
+
+
+def test_nor_does_one_in_the_name_of_the_configuration(tmp_path, ftpsyncd):
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    path = folder / "c.yaml"
+    path.write_text("server: {}\n")
+    first, *problems, _remedy = ftpsyncd("check", "-c", path).err.splitlines()
+    assert first == f"ftpsyncd: error: {len(problems)} problems"
+    assert all(problem.startswith(f"{tmp_path}/a\\nb/c.yaml:1") for problem in problems)
+    assert sum("server: found an unknown key" in problem for problem in problems) == 1
 
 
 def test_a_bug_is_one_line_without_traceback(monkeypatch, ftpsyncd):
