@@ -15,6 +15,7 @@ from ftpsyncd.errors import (
     AlreadyExistsError,
     ChangedAtServerError,
     FtpsyncdError,
+    MountPointError,
     NotFoundError,
     RemoteError,
     Retry,
@@ -48,8 +49,11 @@ class Remover:
         for _ in range(2 if action.left else 1):
             if action.left:
                 session.delete_many(action.left)
-            if session.remove_dir(remote):
-                return Did.REMOVED
+            try:
+                if session.remove_dir(remote):
+                    return Did.REMOVED
+            except MountPointError:
+                return Did.MOUNTED
         return Did.LEFT
 
     def delete(self, session: RemoteSession, deletes: Sequence[Delete]) -> Iterator[Outcome]:

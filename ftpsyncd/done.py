@@ -44,6 +44,7 @@ _KIND_OF = {
     Did.MADE: EventKind.MADE,
     Did.REMOVED: EventKind.REMOVED,
     Did.LEFT: EventKind.REMOVED,
+    Did.MOUNTED: EventKind.REMOVED,
     Did.SPOILED: EventKind.FAILED,
 }
 
@@ -57,6 +58,7 @@ _WORDS = {
     Did.SPOILED: "what was on the line when an earlier try was cut off has come late, and changed or removed the"
     " published file: it is published again",
     Did.LEFT: "the directory stays at the server: it holds files that ftpsyncd never published",
+    Did.MOUNTED: "the directory stays at the server: a disk is mounted on it there",
 }
 _SWEPT_IN_VAIN = (
     "it was being sent under its final name when that was cut off; what the server has there now does not show, by its"
@@ -146,7 +148,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
         mirror.removals.deleted(path)
         mirror.ledger.forget(mirror.id, path)
         mirror.other_cases.deleted(path)
-    elif did is Did.LEFT and mirror.ledger.holds_any(mirror.id, path):
+    elif did in {Did.LEFT, Did.MOUNTED} and mirror.ledger.holds_any(mirror.id, path):
         # Something was published in it meanwhile: that goes first.
         mirror.removals.absent.back(path)
         mirror.dirty.mark(path, at.now)

@@ -44,7 +44,8 @@ engine, and the remedy shown to people.
         ├── FileTooLargeError         the server takes no file of this size
         ├── NameRefusedError          this name is refused (550, 553): permission, type, policy
         │   ├── NotFoundError         no such file or directory at the server
-        │   └── AlreadyExistsError    something with this name is there already
+        │   ├── AlreadyExistsError    something with this name is there already
+        │   └── MountPointError       a directory that is to be removed has a disk mounted on it there
         ├── PathsRefusedError         as it turned out, names are to be told otherwise: once more
         ├── ChangedAtServerError      a file that is to be deleted is not the one that we published
         └── NotSupportedError         the server lacks the command (500, 502, 504)
@@ -408,6 +409,12 @@ class NotFoundError(NameRefusedError):
 
 class AlreadyExistsError(NameRefusedError):
     """Something of this name is at the server already."""
+
+
+class MountPointError(NameRefusedError):
+    """A disk is mounted on an empty directory at the server, which cannot be removed as long as it is (EBUSY)."""
+
+    remedy = "Unmount it at the server, if it is to go."
 
 
 class PathsRefusedError(RemoteError):

@@ -408,6 +408,8 @@ class Did(StrEnum):
     REMOVED = "removed"
     LEFT = "left"
     """A directory that still holds foreign files stays at the server."""
+    MOUNTED = "mounted"
+    """So does one that a disk is mounted on there."""
     SWEPT = "swept"
     SPOILED = "spoiled"
     """What had been published there is not, or not as it was: what hung on the line of an earlier try has come."""

@@ -45,6 +45,7 @@ VERDICTS = {
         "NotFoundError",
         "AlreadyExistsError",
         "FileTooLargeError",
+        "MountPointError",
     ],
     Retry.SPACE: ["ServerFullError"],
     Retry.SERVER: ["ServerUnavailableError", "DataUnreachableError", "ProtocolError"],

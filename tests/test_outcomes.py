@@ -454,19 +454,21 @@ def test_what_is_being_published_is_looked_for_when_that_has_ended(story: Story)
     assert story.ledger.row(story.id, "D/img.jpg") == LOST
 
 
-def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story):
+@pytest.mark.parametrize("did", [Did.REMOVED, Did.LEFT, Did.MOUNTED])
+def test_a_made_directory_is_recorded_and_a_removed_one_forgotten(story: Story, did: Did):
     story.apply(Done(MakeDir(M, "d", 50, mount_point=True), Did.MADE))
     assert story.ledger.row(story.id, "d") == Row(Kind.DIR, Fingerprint(0, 0, 50), b"", WALL, 1)
-    story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
+    story.apply(Done(RemoveDir(M, "d"), did))
     assert story.ledger.is_empty(story.id)
 
 
-def test_a_directory_that_is_left_because_something_was_published_in_it_is_not_forgotten(story: Story):
+@pytest.mark.parametrize("did", [Did.LEFT, Did.MOUNTED])
+def test_a_directory_that_is_left_because_something_was_published_in_it_is_not_forgotten(story: Story, did: Did):
     """Forgotten, the file would stay at the server for ever."""
     story.apply(Done(MakeDir(M, "d", 50), Did.MADE))
     story.apply(Done(UPLOAD, Did.PUBLISHED))
     story.mirror.dirty.clear()
-    story.apply(Done(RemoveDir(M, "d"), Did.LEFT))
+    story.apply(Done(RemoveDir(M, "d"), did))
     assert {path for path, _ in story.ledger.walk(story.id)} == {"d", "d/a"}
     work = story.mirror.dirty.take(NOW)
     assert work is not None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -445,3 +447,37 @@ def test_a_start_whose_only_password_is_on_a_disk_that_does_not_answer_waits_for
         finally:
             answers.set()
             one.stop()
+
+
+def test_a_directory_that_a_disk_is_mounted_on_at_the_server_is_left_and_told(tmp_path: Path) -> None:
+    """It cannot be removed as long as that lasts, and nobody has to do anything about it."""
+    (tmp_path / "in/d").mkdir(parents=True)
+    (tmp_path / "in/d/a.jpg").write_bytes(b"picture")
+    told: list[Event] = []
+    with running("pyftpdlib") as server:
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            f"servers: {{web: {{host: 127.0.0.1, port: {server.port}, user: {USER}, tls: 'off', password: {PASSWORD}}}}}\n"
+            f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m', settle: 0s, delete_after: 0s}}}}\nstate_dir: {tmp_path}/state\n"
+        )
+
+        def passed() -> None:
+            one = Service(load(config), one_pass=True, observe=told.append)
+            one.start()
+            try:
+                assert one.await_end(60).finished
+            finally:
+                one.stop()
+
+        passed()
+        shutil.rmtree(tmp_path / "in/d")
+        place = server.home / "m/d"
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=False).returncode:
+            pytest.skip("nothing may be mounted here")
+        try:
+            passed()
+        finally:
+            subprocess.run(["umount", place], check=True)
+    removed = [event for event in told if event.path == "d" and event.kind is EventKind.REMOVED]
+    assert [event.message for event in removed] == ["the directory stays at the server: a disk is mounted on it there"]
+    assert not [event for event in told if event.kind is EventKind.FAILED]

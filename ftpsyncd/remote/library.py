@@ -286,6 +286,7 @@ class Ftp:
 
         Raises:
             AlreadyExistsError: it still holds something.
+            MountPointError: a disk is mounted on it at the server.
         """
         target = remote_path(remote)
         with self._line as line:

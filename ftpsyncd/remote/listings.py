@@ -55,6 +55,17 @@ def may_be_link(reply: Reply) -> bool:
     return any(_OPEN_TO_ALL.search(line) for line in reply.lines)
 
 
+_DEVICE = re.compile(rb"(?i)[; ]unique=([0-9a-f]+)[ug][0-9a-f]+;")
+
+
+def device(reply: Reply) -> bytes | None:
+    """The number of the disk that what MLST tells of is on; None: it is not told.
+
+    proftpd, pure-ftpd and pyftpdlib make ``unique`` (RFC 3659 §7.5.2) of that and the number of the inode.
+    """
+    return next((found[1] for line in reply.lines if (found := _DEVICE.search(line))), None)
+
+
 _TYPED = re.compile(rb"(?i)[ ]*(?:[a-z.]+=[^; ]*;)*type=")
 
 

@@ -170,7 +170,11 @@ class RemoteSession(Protocol):
         """Make a directory and its parents. True if the last one was made now, False if it was there already."""
 
     def remove_dir(self, path: str) -> bool:
-        """Remove an empty directory. True: removed or not there; False: it is not empty and stays."""
+        """Remove an empty directory. True: removed or not there; False: it is not empty and stays.
+
+        Raises:
+            MountPointError: it is empty, and a disk is mounted on it.
+        """
 
     def rename(self, source: str, target: str) -> None:
         """Rename; a file at ``target`` is replaced (moved aside first where the server refuses to replace).

@@ -10,9 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, InUseError, NameNotSendableError, NameRefusedError, NotFoundError
-from ftpsyncd.model import Kind
-from ftpsyncd.remote import looking, reaching, replies
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    InUseError,
+    MountPointError,
+    NameNotSendableError,
+    NameRefusedError,
+    NotFoundError,
+)
+from ftpsyncd.model import Kind, parent
+from ftpsyncd.quoting import named
+from ftpsyncd.remote import listings, looking, reaching, replies
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
@@ -38,7 +46,18 @@ def directory(session: Session, path: str) -> bool:
         return False
     if isinstance(error, NameRefusedError) and reaching.removed_here(session, path):
         return True
+    if isinstance(error, InUseError) and _is_mount_point(session, path):
+        raise MountPointError(f"A disk is mounted on {named(path)} at the server: {reply.text}", reply=reply.text)
     raise error
+
+
+def _is_mount_point(session: Session, path: str) -> bool:
+    """Whether a directory is on another disk than the one that it is in, as far as the server tells."""
+    if not session.profile.mlst:
+        return False
+    above, ours = session.exchange([session.command("MLST", each) for each in (parent(path) or "/", path)])
+    disks = {listings.device(above), listings.device(ours)}
+    return len(disks) > 1 and None not in disks
 
 
 def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:

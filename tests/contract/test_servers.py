@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from ftpsyncd.errors import (
     FileTooLargeError,
     FtpsyncdError,
     LoginRefusedError,
+    MountPointError,
     NameRefusedError,
     Retry,
     ServerFullError,
@@ -474,6 +476,26 @@ def test_the_root_is_not_empty_as_long_as_something_is_in_it_whatever_the_server
         with pytest.raises(FtpsyncdError):
             session.remove_dir("/")
         assert session.usable
+
+
+@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd", "pyftpdlib"])
+def test_an_empty_directory_that_a_disk_is_mounted_on_is_told_as_that(kind):
+    with running(kind) as server:
+        place = server.home / "d" / "disk"
+        place.mkdir(parents=True)
+        (server.home / "d").chmod(0o777)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", place], check=False).returncode:
+            pytest.skip("nothing may be mounted here")
+        try:
+            with Account(server.spec())() as session:
+                with pytest.raises(MountPointError, match="A disk is mounted on '/d/disk' at the server: 550"):
+                    session.remove_dir("/d/disk")
+                put(session, "/d/disk/a")
+                assert session.remove_dir("/d/disk") is False
+        finally:
+            subprocess.run(["umount", place], check=True)
+        with Account(server.spec())() as session:
+            assert session.remove_dir("/d/disk") is True
 
 
 @pytest.mark.parametrize("tls", ["off", "explicit"])
