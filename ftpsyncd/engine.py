@@ -345,10 +345,9 @@ class Engine:
         mirror = self.mirrors.get(mapping)
         if mirror is None:
             return
+        mirror.on_answer(answer, at)
         if isinstance(answer, Listing):
-            mirror.on_listing(answer, at)
             return
-        mirror.on_report(answer, at)
         self._reported.add(mapping)
         if self._reported >= self.mirrors.keys():
             self.watching.set()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ftpsyncd.database import Cursor
 from ftpsyncd.errors import ChangedAtServerError
 from ftpsyncd.model import Failure, join
-from ftpsyncd.tables import failure_of, inside, key_of, signed, stored
+from ftpsyncd.tables import among, failure_of, inside, key_of, signed, stored
 
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""
@@ -57,13 +57,19 @@ class Failures:
         ).fetchone()
         return failure_of(found) if found else None
 
-    def in_directory(self, mapping: int, directory: str) -> dict[str, Failure]:
-        """The failures of one directory, by name."""
-        cursor = self._read(
-            "SELECT name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
-            " FROM failure WHERE mapping=? AND dir=?",
-            (mapping, os.fsencode(directory)),
-        )
+    def names_in(self, mapping: int, directory: str) -> list[str]:
+        """The names in one directory that failed."""
+        cursor = self._read("SELECT name FROM failure WHERE mapping=? AND dir=?", (mapping, os.fsencode(directory)))
+        return [os.fsdecode(name) for (name,) in cursor]
+
+    def of_names(self, mapping: int, directory: str, names: Sequence[str]) -> dict[str, Failure]:
+        """The failures of some names of one directory, by name: of at most some thousand."""
+        if not names:
+            return {}
+        some, values = among(names)
+        columns = "name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+        sql = f"SELECT {columns} FROM failure WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - constants
+        cursor = self._read(sql, (mapping, os.fsencode(directory), *values))
         return {os.fsdecode(r[0]): failure_of(r[1:]) for r in cursor}
 
     def worst(self, mapping: int, limit: int) -> list[tuple[str, Failure]]:

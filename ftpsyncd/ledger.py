@@ -39,6 +39,7 @@ from ftpsyncd.tables import (
     HISTORY_SINCE,
     LAST_SINCE,
     MIGRATIONS,
+    among,
     inside,
     key_of,
     row_of,
@@ -267,28 +268,38 @@ class Ledger:
         )
         return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
 
-    def beside(self, mapping: int, directory: str, entries: Mapping[str, Entry]) -> tuple[dict[str, Row], set[str]]:
-        """One directory's rows compared with what is on disk, without making a record of each that is the same.
+    def beside(self, mapping: int, directory: str, entries: Mapping[str, Entry]) -> tuple[list[str], set[str]]:
+        """One directory's rows compared with what is on disk, without making a record of any.
 
         Returns:
-            The rows of all but the files that are recorded exactly as they are, and the names of those files.
+            The names of all rows but the files that are recorded exactly as they are, and the names of those files.
         """
         cursor = self._read(
             "SELECT kind, size, mtime_ns, inode, name FROM entry WHERE mapping=? AND dir=? AND name<>x''",
             (mapping, os.fsencode(directory)),
         )
         same: set[str] = set()
-        count, note, found, file = 0, same.add, entries.get, Kind.FILE
+        others: list[str] = []
+        note, found, file = same.add, entries.get, Kind.FILE
         for kind, size, mtime_ns, inode, raw in cursor:
-            count += 1
             name = raw.decode(ENCODING, ERRORS)
             entry = found(name)
             # Numbers that are stored otherwise (`stored`, `signed`) are merely not found to be the same here.
             if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
                 note(name)
-        if count == len(same):
-            return {}, same
-        return {name: row for name, row in self.rows(mapping, directory).items() if name not in same}, same
+            else:
+                others.append(name)
+        return others, same
+
+    def rows_of(self, mapping: int, directory: str, names: Sequence[str]) -> dict[str, Row]:
+        """The rows of some names of one directory, by name: of at most some thousand."""
+        if not names:
+            return {}
+        some, values = among(names)
+        columns = "name, kind, size, mtime_ns, inode, sha256, published_ns, device"
+        sql = f"SELECT {columns} FROM entry WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - constants
+        cursor = self._read(sql, (mapping, os.fsencode(directory), *values))
+        return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
 
     def row(self, mapping: int, path: str) -> Row | None:
         """The row of one path."""

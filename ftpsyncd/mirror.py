@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.answers import NAMES_AT_ONCE, Answers, UnderWay
 from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.schedule import Queue
@@ -24,7 +25,6 @@ from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Looks
 from ftpsyncd.model import (
     Adopt,
-    Failure,
     Forget,
     Kind,
     Listing,
@@ -41,7 +41,7 @@ from ftpsyncd.model import (
 from ftpsyncd.offers import Offers
 from ftpsyncd.othercases import OtherCases
 from ftpsyncd.othernames import OtherNames
-from ftpsyncd.recorded import Recorded
+from ftpsyncd.recorded import Facts, Recorded
 from ftpsyncd.removals import Removals
 from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.specs import DeletePolicy, MappingSpec
@@ -89,6 +89,8 @@ class Mirror:
         self.intents = Intents(self.site, sweep_twice=not one_pass)
         self.removals.forgotten = lambda path: self.intents.forgotten(path, whatever=True)
         self.looks = Looks(self.site)
+        self.answers = Answers()
+        self.removals.comparing = lambda: bool(self.answers)
         self.waits = Waits(self.site, self.removals.absent)
         self.recorded = Recorded(self.site, self.waits, selection)
         self.unreadable = Unreadable(self.site)
@@ -126,9 +128,23 @@ class Mirror:
         if changes.reason:
             self.site.tell(EventKind.RESCAN, message=changes.reason)
 
-    def on_report(self, report: WatchReport, at: Moment) -> None:
-        """The watcher told how it is."""
+    def on_answer(self, answer: Listing | WatchReport, at: Moment) -> None:
+        """The disk answered, or its watcher told how it is."""
         self.looks.heard()
+        if not self._going:
+            self.answers.put(answer)
+            self._take_up(at)
+
+    def _take_up(self, at: Moment) -> None:
+        """Go on to what was answered next, unless something is being compared."""
+        while (answer := self.answers.next()) is not None:
+            if isinstance(answer, Listing):
+                self._listed(answer, at)
+            else:
+                self._reported(answer, at)
+
+    def _reported(self, report: WatchReport, at: Moment) -> None:
+        """The watcher told how it is."""
         self.intents.exposures.all_over(at)
         before, self.watcher = self.watcher, report
         if report.problem and report.problem != before.problem and report.root is not None:
@@ -147,6 +163,8 @@ class Mirror:
         self._to_make.clear()
         self.dirty.clear()
         self.looks.drop_next()
+        for listing in self.answers.drop():
+            self.looks.answered(listing)
         self._suspend()
 
     def _source_present(self, root: RootIdentity, at: Moment, numbered: RootIdentity | None = None) -> None:
@@ -168,19 +186,29 @@ class Mirror:
     # ── looks at the disk ────────────────────────────────────────────────────────────────────────────────────
 
     def pump(self, at: Moment) -> None:
-        """Ask for the looks that are due, as far as the queue has room for what they may bring."""
-        if self.looks.disk is None or self.removals.missing:
-            return
-        self.offers.take_over(at.now)
-        self.other_cases.look_at_them(at)
-        self.removals.go_on(at)
-        if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
-            self.looks.pass_ended(at)
-            self.removals.pass_ended(at)
+        """Go on with what is compared; ask for the looks that are due, as far as the queue has room for them."""
+        if self._sees():
+            self.offers.take_over(at.now)
+            self.other_cases.look_at_them(at)
+            if self.answers.under_way is not None:
+                self._decide_some(self.answers.under_way, at)
+            self._take_up(at)
+        # What was taken up may have told otherwise.
+        if self._sees():
+            self.removals.go_on(at)
+            if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
+                self.looks.pass_ended(at)
+                self.removals.pass_ended(at)
+
+    def _sees(self) -> bool:
+        """Whether there is a folder to look at."""
+        return self.looks.disk is not None and not self.removals.missing
 
     def next_due(self) -> float | None:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
-        return None if self.removals.missing else self.looks.next_due()
+        if self.removals.missing:
+            return None
+        return 0.0 if self.answers else self.looks.next_due()
 
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""
@@ -199,10 +227,10 @@ class Mirror:
 
     def busy_looking(self, now: float) -> bool:
         """Whether a deep scan or any look is under way."""
-        return bool(self.looks) or self.removals.working or self.dirty.scanning_deep(now)
+        return bool(self.looks) or bool(self.answers) or self.removals.working or self.dirty.scanning_deep(now)
 
-    def on_listing(self, listing: Listing, at: Moment) -> None:
-        """The disk answered: compare with the ledger, offer what follows."""
+    def _listed(self, listing: Listing, at: Moment) -> None:
+        """The disk told what is in a directory: compare with the ledger, offer what follows."""
         directory, whole = listing.directory, listing.names is None
         work = self.looks.answered(listing)
         deep, order = (work.deep, work.order) if work is not None else (False, Order(since=at.now))
@@ -250,20 +278,25 @@ class Mirror:
         if listing.names is None:
             self.waits.listed(listing)
             self.dirty.size_is(listing.directory, len(listing.entries))
-        listing, rows, failures = self.recorded.beside(listing)
-        self.other_names.listed(listing, rows, failures, at)
-        self._plan(listing, rows, failures, at, order, deep=deep)
+        comparison = self.recorded.beside(listing)
+        work = self.answers.under_way = UnderWay(comparison, order, deep)
+        if len(comparison) <= NAMES_AT_ONCE:
+            self._decide_some(work, at)
+        else:
+            # Nothing is begun before all of it is known: too many deletes are too many also where they come in parts.
+            self._suspend()
 
-    def _plan(
-        self,
-        listing: Listing,
-        rows: dict[str, Row],
-        failures: dict[str, Failure],
-        at: Moment,
-        order: Order,
-        *,
-        deep: bool,
-    ) -> None:
+    def _decide_some(self, work: UnderWay, at: Moment) -> None:
+        """Decide about the next names of what is being compared."""
+        facts = work.comparison.some(NAMES_AT_ONCE)
+        self.other_names.listed(*facts, at)
+        self._plan(facts, at, work.order, deep=work.deep)
+        if not work.comparison:
+            self.answers.under_way = None
+            self._suspend()
+
+    def _plan(self, facts: Facts, at: Moment, order: Order, *, deep: bool) -> None:
+        listing, rows, failures = facts
         trusted = at.wall_trusted and self.watcher.kind == "native"
         look = Look(
             self.spec,
@@ -414,13 +447,14 @@ class Mirror:
 
     @property
     def suspended(self) -> bool:
-        """Whether nothing may be begun: a person wants it so, or the disk is not there to look at once more."""
-        return self.paused or self._going or bool(self.removals.missing)
+        """Whether nothing may be begun: a person wants it so, the disk is not there, or is being compared at length."""
+        return self.paused or self._going or self.answers.under_way is not None or bool(self.removals.missing)
 
     def leave(self) -> None:
         """The mapping is going: look at nothing more and begin nothing more."""
         self._going = True
         self.looks.detach()
+        self.answers.drop()
         self._suspend()
 
     def _suspend(self) -> None:

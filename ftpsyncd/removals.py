@@ -37,6 +37,8 @@ class Removals:
         )
         self.forgotten: Callable[[str], None] = lambda _path: None
         """Is told what a person wants to stay at the server although it is gone here."""
+        self.comparing: Callable[[], bool] = lambda: False
+        """Whether something that was looked at is not compared to its end."""
         self._after_pass: set[str] = set()
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
         self.hold = site.ledger.decisions.hold(site.id)
@@ -447,7 +449,7 @@ class Removals:
     @property
     def _seen_in_part(self) -> bool:
         """Whether more may be gone than is known; below a directory on another disk, nothing was looked for."""
-        return not self._all_seen or self.places.any_swapped
+        return not self._all_seen or self.comparing() or self.places.any_swapped
 
     def _accept_source(self) -> None:
         self.places.accept()

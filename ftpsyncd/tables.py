@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from ftpsyncd import history
 from ftpsyncd.model import Exposure, Failure, Fingerprint, Intent, Kind, Row
@@ -159,6 +160,17 @@ def subtree(directory: str) -> tuple[bytes, bytes]:
     """The half-open range of ``dir`` values strictly below a directory ("/" + 1 is "0")."""
     prefix = os.fsencode(directory)
     return (prefix + b"/", prefix + b"0") if prefix else (b"\x00", b"\xff" * (_NAME_MAX + 1))
+
+
+def among(names: Sequence[str]) -> tuple[str, list[bytes]]:
+    """A list of placeholders for some names, at least one, and their values.
+
+    There are more of them than names, up to the next power of two, and the last name is repeated: so that the
+    statements are few, and kept prepared.
+    """
+    values = [os.fsencode(name) for name in names]
+    values += values[-1:] * ((1 << (len(values) - 1).bit_length()) - len(values))
+    return f"({','.join('?' * len(values))})", values
 
 
 def signed(number: int) -> int:

@@ -6,13 +6,15 @@ of those at which more was found gone: a person decides about all of it.
 
 from __future__ import annotations
 
+import heapq
+
 from ftpsyncd.core.deletes import Deletes
 from ftpsyncd.logs import one_line, quote
 
 NAMES_SHOWN = 5
 """Of what is held, in the message about it."""
 RENEW_S = 1.0
-"""A message is not made anew more often than this: it sorts all that is gone."""
+"""A message is not made anew more often than this: it goes through all that is gone."""
 
 
 class TooMany:
@@ -38,8 +40,8 @@ class TooMany:
     def message(self, name: str, absent: Deletes, now: float) -> str:
         """How many files are gone from a mapping by now, and what can be done."""
         self._told, self._told_at = absent.files, now
-        paths = sorted(absent.paths)
-        some = ", ".join(quote(path) for path in paths[:NAMES_SHOWN])
+        paths = absent.paths
+        some = ", ".join(quote(path) for path in heapq.nsmallest(NAMES_SHOWN, paths))
         if len(paths) > NAMES_SHOWN:
             some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
         what = "1 file was" if self._told == 1 else f"{self._told} files were"

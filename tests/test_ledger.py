@@ -132,7 +132,8 @@ def test_every_name_comes_back_as_it_was(ledger: Ledger, mapping: int, directory
     assert ledger.rows(mapping, directory) == {name: file()}
     assert paths_of(ledger, mapping) == [one]
     assert ledger.inodes.files(mapping, file().fingerprint) == [(one, file())]
-    assert ledger.failures.in_directory(mapping, directory) == {name: failure()}
+    assert ledger.failures.of_names(mapping, directory, [name]) == {name: failure()}
+    assert ledger.failures.names_in(mapping, directory) == [name]
     assert ledger.failures.worst(mapping, 9) == [(one, failure())]
     assert ledger.begun.of(mapping) == [(one, intent)]
 
@@ -218,7 +219,7 @@ def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
     assert ledger.files_below(other, "") == 0
     assert ledger.inodes.files(other, file().fingerprint) == []
     assert ledger.inodes.directories(other, 50) == []
-    assert ledger.failures.in_directory(other, "d") == {}
+    assert ledger.failures.names_in(other, "d") == []
     assert ledger.begun.of(other) == []
     ledger.forget_tree(other, "d")
     ledger.move(other, "d", "e")
@@ -449,7 +450,7 @@ def test_a_failure_is_kept_until_it_is_cleared(ledger: Ledger, mapping: int):
     ledger.failures.put(mapping, "d/a", failure(None, parked=True))
     assert ledger.failures.of(mapping, "d/a") == failure(None, parked=True)
     ledger.failures.clear(mapping, "d/b")
-    assert ledger.failures.in_directory(mapping, "d") == {"a": failure(None, parked=True)}
+    assert ledger.failures.of_names(mapping, "d", ["a", "b"]) == {"a": failure(None, parked=True)}
     ledger.failures.clear(mapping, "d/a")
     assert ledger.failures.of(mapping, "d/a") is None
 
@@ -840,6 +841,7 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.row(mapping, "unknown")
     ledger.rows(mapping, "a")
     ledger.beside(mapping, "a", {})
+    ledger.rows_of(mapping, "a", ["d.jpg", "e.jpg", "f.jpg"])
     ledger.holds_any(mapping, "a")
     ledger.is_empty(mapping)
     ledger.files_below(mapping, "a")
@@ -847,7 +849,8 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.inodes.directories(mapping, 50)
     ledger.failures.put(mapping, "e.jpg", failure())
     ledger.failures.of(mapping, "e.jpg")
-    ledger.failures.in_directory(mapping, "")
+    ledger.failures.names_in(mapping, "")
+    ledger.failures.of_names(mapping, "", ["e.jpg", "f.jpg", "g.jpg"])
     ledger.failures.tries(mapping, "e.jpg")
     ledger.failures.clear(mapping, "e.jpg")
     ledger.failures.clear_below(mapping, "a")
@@ -887,7 +890,8 @@ def test_beside_tells_the_same_as_comparing_row_by_row(known: dict[str, Row], fo
         ledger.put(mapping, "", folder())
         for name, row in known.items():
             ledger.put(mapping, join(directory, name), row)
-        rows, same = ledger.beside(mapping, directory, found)
+        others, same = ledger.beside(mapping, directory, found)
+        rows = ledger.rows_of(mapping, directory, others)
         unchanged = {
             name
             for name, row in known.items()

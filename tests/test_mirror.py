@@ -112,7 +112,7 @@ class Story:
 
     def absent(self, directory: str) -> None:
         """The disk was asked for something in a directory that is not there."""
-        self.mirror.on_listing(Listing(directory, Presence.ABSENT, {}, frozenset("a")), AT)
+        self.mirror.on_answer(Listing(directory, Presence.ABSENT, {}, frozenset("a")), AT)
 
     def starts(self, path: str) -> Action:
         """The queue hands out the action for a path."""
@@ -123,14 +123,12 @@ class Story:
 
     def lists(self, directory: str, **entries: Entry) -> None:
         """The disk was asked for a whole directory."""
-        self.mirror.on_listing(Listing(directory, Presence.PRESENT, entries, None, inode=1, device=DISK), AT)
+        self.mirror.on_answer(Listing(directory, Presence.PRESENT, entries, None, inode=1, device=DISK), AT)
 
     def sees(self, directory: str, **entries: Entry | None) -> None:
         """The disk was asked for some names; None: there is nothing of that name."""
         there = {name: entry for name, entry in entries.items() if entry is not None}
-        self.mirror.on_listing(
-            Listing(directory, Presence.PRESENT, there, frozenset(entries), inode=1, device=DISK), AT
-        )
+        self.mirror.on_answer(Listing(directory, Presence.PRESENT, there, frozenset(entries), inode=1, device=DISK), AT)
 
 
 @pytest.fixture
@@ -195,7 +193,7 @@ def test_a_file_that_was_changed_at_the_server_is_no_source_of_a_rename(story: S
 
 def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(story: Story):
     story.ledger.failures.put(story.id, "old/a", CHANGED_THERE)
-    story.mirror.on_listing(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
     assert not story.queue.moves_from(M, "old")
     assert "new/a" in story.mirror.waits.pending
 
@@ -356,7 +354,7 @@ class TestADiskThatTookItsMountPointWithIt:
         story.mirror.removals.pass_ended(AT)
         assert [event.kind for event in story.events] == [EventKind.HELD]
         back = Listing(gone, Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True)
-        story.mirror.on_listing(back, AT)
+        story.mirror.on_answer(back, AT)
         story.sees("", disk=mounted() if gone == "disk" else folder())
         story.mirror.removals.pass_ended(AT)
         assert [event.kind for event in story.events] == [EventKind.HELD, EventKind.RELEASED]
@@ -374,7 +372,7 @@ class TestADiskOverWhatIsPublished:
 
     def unmounted(self, story: Story) -> HoldKind | None:
         """The hold after the disk is gone and everything was looked at."""
-        story.mirror.on_listing(Listing("disk", Presence.PRESENT, {}, inode=50, device=DISK), AT)
+        story.mirror.on_answer(Listing("disk", Presence.PRESENT, {}, inode=50, device=DISK), AT)
         story.sees("", disk=folder(50))
         story.mirror.removals.pass_ended(AT)
         hold = story.mirror.removals.hold
@@ -544,7 +542,7 @@ def test_a_file_that_went_while_it_was_published_is_looked_at_again(story: Story
 def test_a_directory_that_went_while_it_was_made_is_looked_at_again(story: Story):
     story.queue.offer(MakeDir(M, "new", 51))
     story.starts("new")
-    story.mirror.on_listing(Listing("", Presence.PRESENT, {}, None, inode=1), AT)
+    story.mirror.on_answer(Listing("", Presence.PRESENT, {}, None, inode=1), AT)
     assert story.mirror.offers.again == {"new"}
 
 
@@ -582,10 +580,10 @@ def test_a_folder_that_cannot_be_read_is_told_once_however_often_the_one_above_i
     closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied")
     for _ in range(3):
         story.sees("", old=folder())
-        story.mirror.on_listing(closed, AT)
+        story.mirror.on_answer(closed, AT)
     assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old"]
     story.lists("old", a=PICTURE)
-    story.mirror.on_listing(closed, AT)
+    story.mirror.on_answer(closed, AT)
     assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old", "old"]
 
 
@@ -596,7 +594,7 @@ def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(st
         closed = Listing("", Presence.PRESENT, {}, frozenset({"old"}), unreadable={"old": "Input/output error"})
     now, pauses = NOW, []
     for _ in range(12):
-        story.mirror.on_listing(closed, Moment(now, WALL))
+        story.mirror.on_answer(closed, Moment(now, WALL))
         due = story.mirror.next_due()
         assert due is not None
         pauses.append(due - now)
@@ -607,13 +605,13 @@ def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(st
     story.lists("old", a=PICTURE)
     assert not story.mirror.unreadable.problems
     assert [name for _, name in story.mirror.dirty._frontier] == ["old"], "what is below it is looked at, too"
-    story.mirror.on_listing(closed, Moment(now, WALL))
+    story.mirror.on_answer(closed, Moment(now, WALL))
     assert story.mirror.dirty.due_by(now + 1)
 
 
 def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
     story = Story(story.ledger, one_pass=True)
-    story.mirror.on_listing(Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied"), AT)
+    story.mirror.on_answer(Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied"), AT)
     assert story.mirror.next_due() is None
 
 
@@ -659,7 +657,7 @@ class TestWhatWasGoneBeforeItWasLookedFor:
             taken_wall_ns=at.wall_ns,
             changed_wall_ns=changed,
         )
-        story.mirror.on_listing(listing, at)
+        story.mirror.on_answer(listing, at)
         story.mirror.pump(at)
 
     def test_it_is_deleted_when_the_pass_is_over(self, down: Story):
@@ -722,7 +720,7 @@ def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_neve
             device=DISK,
             taken_wall_ns=at.wall_ns,
         )
-        story.mirror.on_listing(listing, at)
+        story.mirror.on_answer(listing, at)
         assert story.queue.take(at.now) is None
         told = [event for event in story.events if event.path == "film.jpg"]
         assert len(told) == (second > RESTLESS_S)
@@ -794,7 +792,7 @@ def webcam(story: Story, seconds: int) -> list[Event]:
         at = Moment(NOW + second, WALL + second * 10**9)
         picture = file(1000 + version, WALL + version + 1, changed_s_ago=-version)
         there = {"webcam.jpg": picture}
-        story.mirror.on_listing(Listing("", Presence.PRESENT, there, frozenset(there), inode=1, device=DISK), at)
+        story.mirror.on_answer(Listing("", Presence.PRESENT, there, frozenset(there), inode=1, device=DISK), at)
         return at
 
     for second in range(0, seconds, 4):
@@ -848,7 +846,7 @@ def test_what_failed_is_counted_as_failed_also_after_another_look(story: Story):
     assert status.oldest_pending_s is not None
     # A file that is not at rest is another matter.
     there, name = {"b.jpg": file(inode=8)}, frozenset({"b.jpg"})
-    story.mirror.on_listing(Listing("", Presence.PRESENT, there, name, inode=1, device=DISK, busy=name), AT)
+    story.mirror.on_answer(Listing("", Presence.PRESENT, there, name, inode=1, device=DISK, busy=name), AT)
     status = mapping_status(story.mirror, AT)
     assert (status.state, status.pending, status.failed) == (MappingState.SETTLING, 1, 1)
     assert status.message == "b.jpg: a program has it open for writing"
@@ -887,7 +885,7 @@ def test_a_retry_of_a_file_tries_it(story: Story):
 def test_a_retry_of_what_cannot_be_read_tries_it(story: Story):
     story.ledger.put(story.id, "", made(1))
     locked = Listing("", Presence.PRESENT, {}, None, inode=1, device=DISK, unreadable={"locked": "Permission denied"})
-    story.mirror.on_listing(locked, AT)
+    story.mirror.on_answer(locked, AT)
     assert again.retry(story.mirror, "locked", AT) == f"{M}: locked is tried again"
 
 
@@ -932,7 +930,7 @@ def asked_for(story: Story, seconds: int) -> Moment:
 def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_it_does(ledger: Ledger):
     story = Story(ledger)
     disk = story.mirror.looks.disk = Silent()
-    story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
+    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
     story.sees("old", a=None)
     assert isinstance(story.queue.waiting(M, "old/a"), Delete)
     disk.hangs = True
@@ -949,7 +947,7 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     )
     assert story.queue.waiting(M, "old/a") is None
     assert story.mirror.site.folder.root is None
-    story.mirror.on_report(WatchReport("native", ROOT, "", 1), at)
+    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), at)
     assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING, EventKind.SOURCE_BACK]
     assert mapping_status(story.mirror, at).state is MappingState.SYNCING
     story.mirror.pump(at)
@@ -962,13 +960,13 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
 def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(story: Story, told: str | None):
     disk = story.mirror.looks.disk = Silent()
     disk.hangs = told is not None
-    story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
+    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
     for _ in range(5):
         asked_for(story, 12)
         if told == "a listing":
             story.sees("", other=None)
         elif told:
-            story.mirror.on_report(WatchReport("native", ROOT, "", 1), AT)
+            story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
     if told is None:
         asked_for(story, 900)
     assert (story.mirror.removals.missing, story.events) == ("", [])

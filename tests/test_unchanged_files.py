@@ -17,7 +17,20 @@ from ftpsyncd.events import Event
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Delete, Entry, Failure, Fingerprint, Kind, Listing, Presence, RootIdentity, Row, Upload, join
+from ftpsyncd.model import (
+    Delete,
+    Entry,
+    Failure,
+    Fingerprint,
+    Kind,
+    Listing,
+    Presence,
+    RootIdentity,
+    Row,
+    Upload,
+    join,
+    parent,
+)
 from ftpsyncd.recorded import Recorded
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
@@ -46,9 +59,9 @@ STATES = st.fixed_dictionaries(
 class EveryFile(Recorded):
     """Passes over none."""
 
-    def _without_settled(self, listing: Listing, rows: Any, published: Any, failures: Any) -> Any:
-        del rows, published, failures
-        return self._site.ledger.rows(self._site.id, listing.directory), listing
+    def _noted(self, listing: Listing, published: set[str], failed: Any) -> set[str]:
+        del listing, failed
+        return published
 
 
 class OneByOne(Mirror):
@@ -91,7 +104,7 @@ def outcome(
     listing = Listing(directory, Presence.PRESENT, entries, root=ROOT, inode=5, device=9, taken_wall_ns=WALL)
     if deep:
         mirror.looks.ask(Work(directory, None, deep=True))
-    mirror.on_listing(listing, at)
+    mirror.on_answer(listing, at)
     paths = [join(directory, name) for name in NAMES]
     absent = mirror.removals.absent
     return (

@@ -134,6 +134,7 @@ GUARANTEES = (
         (
             "tests/test_crew.py",
             "tests/test_service.py::test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting",
+            "tests/test_slices.py",
             "tests/e2e/test_isolation.py",
             "tests/e2e/test_five_servers.py",
             "tests/core/test_schedule.py",

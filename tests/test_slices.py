@@ -1,0 +1,343 @@
+"""A directory with very many names is compared some names at a time, and means what it would mean in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.answers import NAMES_AT_ONCE
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.engine import Engine
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.handout import Server
+from ftpsyncd.lastlook import Folder
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.local.changes import WatchReport
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Entry,
+    Listing,
+    Presence,
+    Rename,
+    RootIdentity,
+    Upload,
+    basename,
+)
+from ftpsyncd.publish import Progress
+from ftpsyncd.report import mapping_status
+from ftpsyncd.site import Clock
+from ftpsyncd.specs import DeleteLimit, MappingSpec
+from ftpsyncd.status import MappingState
+from tests.core.vocabulary import DISK, NOW, WALL, Without, failed, file, made, published
+
+A, B = "a", "b"
+ROOT = RootIdentity(2, 3)
+REPORT = WatchReport("native", ROOT, "", 1)
+SOME = 2 * NAMES_AT_ONCE + 10
+
+
+class Asked:
+    """A disk that only remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.whole: list[str] = []
+
+    def list_dir(self, directory: str) -> None:
+        self.whole.append(directory)
+
+    def probe(self, directory: str, names: Collection[str]) -> None: ...
+    def check(self) -> None: ...
+    def answers(self) -> bool:
+        return True
+
+
+class Handed:
+    """Workers that only remember what they were handed."""
+
+    connections = 1
+
+    def __init__(self) -> None:
+        self.actions: list[Action] = []
+
+    def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
+        del afresh, expected
+        self.actions += actions
+
+    def recall(self, mapping: str) -> list[Action]:
+        del mapping
+        return []
+
+    def give_up(self, mapping: str) -> None: ...
+    def transfers(self) -> list[Progress]:
+        return []
+
+
+class Two:
+    """An engine with two mappings, each of a server of its own, whose turns and looks the test makes."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.events: list[Event] = []
+        self.engine = Engine(ledger, self.events.append, clock=Clock(lambda: NOW, lambda: WALL))
+        self.disk = Asked()
+        for name in (A, B):
+            limit = DeleteLimit(NAMES_AT_ONCE + 100)
+            spec = MappingSpec(name, Path("/srv", name), name, "/", settle_s=0, delete_after_s=0, max_deletes=limit)
+            queue = Queue(4)
+            mirror = Mirror(
+                spec,
+                Without(),
+                ledger.mapping(name, name),
+                ledger,
+                queue,
+                Folder(spec),
+                self.events.append,
+                today=lambda: "2024-05-01",
+            )
+            ledger.put(mirror.id, "", made(1))
+            mirror.looks.attach(self.disk)
+            self.engine.mirrors[name] = mirror
+            self.engine.servers[name] = Server(name, queue, Handed())
+            self.engine.answered(name, REPORT)
+        self.mirror = self.engine.mirrors[A]
+        self.ledger = ledger
+        self.turn()
+
+    def turn(self) -> None:
+        self.engine.turn(self.engine.mailbox.mail())
+
+    def turns(self) -> int:
+        """Until nothing is compared any more; how many turns that took."""
+        count = 0
+        while self.mirror.answers:
+            assert self.engine.next_due(NOW) <= NOW, "it does not wait for a message"
+            self.turn()
+            count += 1
+        return count
+
+    def lists(self, name: str, entries: dict[str, Entry], names: frozenset[str] | None = None) -> None:
+        """The disk has told what is in the mapping's folder, or of some names there."""
+        self.engine.answered(
+            name, Listing("", Presence.PRESENT, entries, names, root=ROOT, inode=1, device=DISK, taken_wall_ns=WALL)
+        )
+
+    def handed(self, name: str) -> list[Action]:
+        """What was handed to the workers of a mapping's server."""
+        crew = self.engine.servers[name].crew
+        assert isinstance(crew, Handed)
+        return crew.actions
+
+    def held(self) -> str:
+        """Why something is withheld; empty if nothing is."""
+        hold = self.mirror.removals.hold
+        return hold.message if hold is not None else ""
+
+    def missing(self) -> str:
+        """Why the folder is not there; empty if it is."""
+        return self.mirror.removals.missing
+
+    @property
+    def waiting(self) -> int:
+        """How many actions of the first mapping wait."""
+        return self.mirror.queue.load(A).waiting
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    with Ledger(Path(":memory:")) as ledger:
+        yield Two(ledger)
+
+
+def many(count: int = SOME) -> dict[str, Entry]:
+    """Files in the order of a disk, which is none."""
+    return {f"{number * 7919 % count:06}": file(inode=1000 + number) for number in range(count)}
+
+
+def publish(two: Two, entries: dict[str, Entry]) -> None:
+    for name, entry in entries.items():
+        two.ledger.put(two.mirror.id, name, published(entry))
+    two.ledger.commit()
+
+
+def test_a_turn_decides_about_some_names_and_another_mapping_goes_on_in_between(two: Two) -> None:
+    two.lists(A, many())
+    two.turn()
+    assert two.waiting == NAMES_AT_ONCE
+    two.lists(B, {"small": file()}, frozenset({"small"}))
+    two.turn()
+    assert two.waiting == 2 * NAMES_AT_ONCE
+    assert [action.path for action in two.handed(B)] == ["small"]
+    assert mapping_status(two.mirror, two.engine._moment()).state is MappingState.SYNCING
+    assert two.handed(A) == [], "what a directory means is known when all of it was compared"
+    assert two.turns() == 1
+    started = [action.path for action in two.handed(A)]
+    assert started
+    assert started == sorted(many())[: len(started)]
+    assert two.waiting + len(started) == SOME
+
+
+def test_a_small_directory_is_compared_at_once(two: Two) -> None:
+    two.lists(A, many(NAMES_AT_ONCE))
+    two.turn()
+    assert not two.mirror.answers
+    assert two.handed(A)
+
+
+def test_files_that_are_published_as_they_are_cost_no_turn(two: Two) -> None:
+    entries = many()
+    publish(two, entries)
+    two.lists(A, {**entries, "new": file()})
+    two.turn()
+    assert not two.mirror.answers
+    assert [action.path for action in two.handed(A)] == ["new"]
+
+
+def test_too_many_deletes_are_held_also_where_no_slice_has_too_many(two: Two) -> None:
+    publish(two, many())
+    two.lists(A, {})
+    assert two.turns() == 0
+    two.turn()
+    assert not two.held(), "so many may be deleted at once"
+    assert two.turns() == 2
+    assert two.handed(A) == []
+    assert f"and {NAMES_AT_ONCE + 100} in the minute before" in two.held()
+    two.turn()
+    assert [action for action in two.handed(A) if isinstance(action, Delete)] == []
+
+
+def test_who_decides_before_all_is_compared_is_told_so(two: Two) -> None:
+    publish(two, many())
+    two.mirror.removals._all_seen = True
+    two.lists(A, {})
+    two.turn()
+    two.turn()
+    assert two.held()
+    assert two.mirror.answers
+    said = two.mirror.removals.approve(two.engine._moment())
+    assert said.endswith("not everything was looked at yet: other deletes follow the usual rules")
+
+
+def test_what_was_seen_later_is_taken_up_later(two: Two) -> None:
+    entries = many()
+    publish(two, entries)
+    two.lists(A, {})
+    two.turn()
+    # They are back; and the watcher says that the folder is not there, in this order.
+    two.lists(A, entries, frozenset(entries))
+    two.engine.answered(A, WatchReport("native", None, "it is gone", 1))
+    two.turn()
+    assert two.mirror.removals.absent.files
+    assert not two.missing()
+    two.turns()
+    assert not two.mirror.removals.absent.files
+    assert two.missing() == "it is gone"
+    kinds = [event.kind for event in two.events]
+    assert kinds.index(EventKind.HELD) < kinds.index(EventKind.SOURCE_MISSING)
+
+
+def test_what_became_of_a_name_meanwhile_counts_and_not_what_was_recorded_at_first(two: Two) -> None:
+    entries = many()
+    publish(two, entries)
+    last = max(entries)
+    two.lists(A, {})
+    two.turn()
+    # A rename that ran has ended: nothing is published here any more.
+    two.ledger.move(two.mirror.id, last, "elsewhere")
+    two.turns()
+    assert two.mirror.removals.absent.since(last) is None
+    assert two.mirror.removals.absent.since(f"{SOME - 2:06}") is not None
+
+
+def test_a_failure_that_came_meanwhile_counts(two: Two) -> None:
+    entries = many()
+    two.lists(A, entries)
+    two.turn()
+    last = max(entries)
+    two.ledger.failures.put(two.mirror.id, last, failed(entries[last], parked=True))
+    two.turns()
+    assert two.mirror.queue.waiting(A, last) is None
+    assert two.waiting + len(two.handed(A)) == SOME - 1
+
+
+def test_a_file_that_got_another_name_is_renamed_whatever_lies_between(two: Two) -> None:
+    entries = many()
+    publish(two, entries)
+    last = max(entries)
+    moved = {f"x{name}": entry for name, entry in entries.items() if name != last}
+    two.lists(A, {**moved, "0first": entries[last]})
+    two.turn()
+    assert two.turns() == 4
+    renames = [action for action in two.handed(A) if isinstance(action, Rename)]
+    assert (renames[0].path, renames[0].source) == ("0first", last)
+    assert all(isinstance(action, Rename) for action in two.handed(A))
+    assert two.mirror.removals.absent.files == 0
+
+
+def test_failures_of_what_is_not_there_any_more_are_over(two: Two) -> None:
+    for name in many():
+        two.ledger.failures.put(two.mirror.id, name, failed(file(), parked=True))
+    two.lists(A, {})
+    two.turn()
+    assert two.ledger.failures.counts(two.mirror.id).parked == SOME - NAMES_AT_ONCE
+    two.turns()
+    assert two.ledger.failures.counts(two.mirror.id).parked == 0
+
+
+def test_when_the_folder_goes_nothing_more_is_concluded_and_the_looks_are_free_again(two: Two) -> None:
+    entries = many()
+    publish(two, entries)
+    two.mirror.dirty.mark_directory("d", NOW)
+    two.lists(A, {})
+    two.turn()
+    two.lists(A, {}, frozenset({"x"}))
+    two.engine.answered(A, Listing("d", Presence.ABSENT, {}))
+    two.turn()
+    assert ("d", True) in two.mirror.looks._asked, "an answer that waits is not asked for again"
+    two.mirror.source_missing("it does not answer")
+    assert not two.mirror.answers
+    assert ("d", True) not in two.mirror.looks._asked
+    assert not two.mirror.removals.absent.files
+    two.turn()
+    assert (two.handed(A), two.waiting) == ([], 0)
+    two.engine.answered(A, REPORT)
+    two.turn()
+    assert not two.mirror.suspended
+
+
+def test_a_mapping_that_goes_is_not_compared_to_the_end(two: Two) -> None:
+    two.lists(A, many())
+    two.turn()
+    two.mirror.leave()
+    assert not two.mirror.answers
+    two.turn()
+    assert two.waiting == NAMES_AT_ONCE
+    two.lists(A, many())
+    two.turn()
+    assert not two.mirror.answers, "it would never be over"
+
+
+def test_a_pass_does_not_end_before_what_it_found_is_compared(two: Two) -> None:
+    publish(two, many())
+    two.engine.rescan()
+    two.turn()
+    assert two.mirror.looks
+    two.lists(A, {})
+    two.turn()
+    two.turn()
+    assert two.mirror.looks.passes == 0
+    two.turns()
+    assert two.mirror.looks.passes == 1
+
+
+def test_many_names_that_were_asked_for_are_compared_some_at_a_time_too(two: Two) -> None:
+    entries = many()
+    two.lists(A, entries, frozenset(entries))
+    two.turn()
+    assert two.waiting == NAMES_AT_ONCE
+    two.turns()
+    paths = [basename(action.path) for action in two.handed(A) if isinstance(action, Upload)]
+    assert paths == sorted(entries)[: len(paths)]
+    assert two.waiting + len(paths) == SOME
