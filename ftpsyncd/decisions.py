@@ -6,7 +6,7 @@ In: decisions, from `removals` and `mirror`. Out: the same, after a restart. Use
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ftpsyncd.database import Cursor
 from ftpsyncd.model import Hold, HoldKind
@@ -17,6 +17,7 @@ class Decisions:
 
     Args:
         write: one statement in the ledger's transaction.
+        write_many: the same for many rows.
         read: a query that sees what was written.
         has_approvals: the ledger is new enough to keep them.
     """
@@ -24,11 +25,13 @@ class Decisions:
     def __init__(
         self,
         write: Callable[[str, Sequence[object]], Cursor],
+        write_many: Callable[[str, Iterable[Sequence[object]]], None],
         read: Callable[[str, Sequence[object]], Cursor],
         *,
         has_approvals: bool,
     ) -> None:
         self._write = write
+        self._write_many = write_many
         self._read = read
         self._has_approvals = has_approvals
 
@@ -64,14 +67,14 @@ class Decisions:
         found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
         return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
 
-    def set_approved(self, mapping: int, path: str, files: int, *, changed: bool = False) -> None:
-        """Remember that a person allowed so many files to be deleted at a path; 0: none any more."""
-        if files:
-            values = (mapping, os.fsencode(path), int(changed), files)
-            self._write("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", values)
-        else:
-            sql = "DELETE FROM approved WHERE mapping=? AND path=? AND changed=?"
-            self._write(sql, (mapping, os.fsencode(path), int(changed)))
+    def set_approved(self, mapping: int, paths: Collection[tuple[str, int]], *, changed: bool = False) -> None:
+        """Remember that a person allowed so many files to be deleted at some paths; 0: none any more."""
+        allowed = [(mapping, os.fsencode(path), int(changed), files) for path, files in paths if files]
+        over = [(mapping, os.fsencode(path), int(changed)) for path, files in paths if not files]
+        if allowed:
+            self._write_many("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", allowed)
+        if over:
+            self._write_many("DELETE FROM approved WHERE mapping=? AND path=? AND changed=?", over)
 
     def paused(self, mapping: int) -> bool:
         """Whether a person paused this mapping."""

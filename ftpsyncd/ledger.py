@@ -29,7 +29,9 @@ from ftpsyncd.model import (
     Kind,
     RootIdentity,
     Row,
+    basename,
     join,
+    parent,
 )
 from ftpsyncd.specs import Overlap, overlap
 from ftpsyncd.tables import (
@@ -53,6 +55,8 @@ LEDGER = "ledger.db"
 """The file's name in the state directory."""
 
 _REMEMBERED = 10_000
+_READ_AT_ONCE = 500
+"""Names asked for with one statement; SQLite takes 999 values in old versions (SQLITE_MAX_VARIABLE_NUMBER)."""
 
 
 class Totals(NamedTuple):
@@ -105,7 +109,9 @@ class Ledger:
             last_is_indexed=self._db.version >= LAST_SINCE,
         )
         self.failures = Failures(self._write, self._read)
-        self.decisions = Decisions(self._write, self._read, has_approvals=self._db.version >= APPROVED_SINCE)
+        self.decisions = Decisions(
+            self._write, self._write_many, self._read, has_approvals=self._db.version >= APPROVED_SINCE
+        )
         self.begun = Begun(self._write_many, self._read, version=self._db.version)
         self.alike = Alike(self._read)
         self.inodes = Inodes(self._read)
@@ -316,6 +322,21 @@ class Ledger:
             self._remember(key, row)
         return row
 
+    def unknown(self, mapping: int, paths: Iterable[str]) -> list[str]:
+        """Those of many paths that have no row."""
+        by_directory: dict[str, list[str]] = {}
+        for path in paths:
+            by_directory.setdefault(parent(path), []).append(basename(path))
+        found: list[str] = []
+        for directory, names in by_directory.items():
+            for first in range(0, len(names), _READ_AT_ONCE):
+                asked = names[first : first + _READ_AT_ONCE]
+                some, values = among(asked)
+                sql = f"SELECT name FROM entry WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - placeholders
+                known = {os.fsdecode(name) for (name,) in self._read(sql, (mapping, os.fsencode(directory), *values))}
+                found += [join(directory, name) for name in asked if name not in known]
+        return found
+
     def bear_in_mind(self, mapping: int, path: str, row: Row | None) -> None:
         """A row that has just been read with those of its directory will be asked for again."""
         self._remember((mapping, path), row)
@@ -357,8 +378,8 @@ class Ledger:
         """What is recorded below a directory, at any depth, each with its kind; in no order."""
         for where, values in inside(directory):
             sql = f"SELECT dir, name, kind FROM entry WHERE mapping=? AND name<>x'' AND {where}"  # noqa: S608 - a constant
-            for parent, name, kind in self._read(sql, (mapping, *values)):
-                yield join(os.fsdecode(parent), os.fsdecode(name)), Kind.DIR if kind else Kind.FILE
+            for above, name, kind in self._read(sql, (mapping, *values)):
+                yield join(os.fsdecode(above), os.fsdecode(name)), Kind.DIR if kind else Kind.FILE
 
     def mount_points_below(self, mapping: int, directory: str) -> list[str]:
         """The recorded directories below a directory, at any depth, that were mount points."""
@@ -366,7 +387,7 @@ class Ledger:
         for where, values in inside(directory):
             sql = f"SELECT dir, name FROM entry WHERE mapping=? AND kind=1 AND device<>0 AND {where}"  # noqa: S608 - a constant
             rows = self._read(sql, (mapping, *values))
-            found += [join(os.fsdecode(parent), os.fsdecode(name)) for parent, name in rows]
+            found += [join(os.fsdecode(above), os.fsdecode(name)) for above, name in rows]
         return found
 
     def put(self, mapping: int, path: str, row: Row) -> None:

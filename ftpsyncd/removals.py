@@ -33,7 +33,7 @@ class Removals:
         approved = site.ledger.decisions.approved(site.id)
         self.absent = Deletes(
             {path: files for path, files, changed in approved if not changed},
-            lambda path, files: site.ledger.decisions.set_approved(site.id, path, files),
+            lambda changes: site.ledger.decisions.set_approved(site.id, changes),
         )
         self.forgotten: Callable[[str], None] = lambda _path: None
         """Is told what a person wants to stay at the server although it is gone here."""
@@ -171,15 +171,12 @@ class Removals:
         elif self.hold.kind in {HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE} and self.places.are_as_published:
             self._release("the folder that was published before is back")
 
-    def _is_ours(self, path: str) -> bool:
-        return self._site.ledger.row(self._site.id, path) is not None
-
     def _forget_decisions(self) -> None:
         """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
-        for path in self.absent.allowed_paths:
-            if not self._is_ours(path):
-                self.absent.back(path)
-        for path in [path for path in self._decided if not self._is_ours(path)]:
+        ledger, mapping = self._site.ledger, self._site.id
+        for path in ledger.unknown(mapping, self.absent.allowed_paths):
+            self.absent.back(path)
+        for path in ledger.unknown(mapping, self._decided):
             self._undecide(path)
 
     def _is_published_source(self) -> bool:
@@ -406,8 +403,8 @@ class Removals:
         files = len(changed)
         unseen = self.hold is not None and self._seen_in_part
         self._decided.update(changed)
+        site.ledger.decisions.set_approved(site.id, [(path, 1) for path in changed], changed=True)
         for path in changed:
-            site.ledger.decisions.set_approved(site.id, path, 1, changed=True)
             site.ledger.failures.clear(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
@@ -464,7 +461,7 @@ class Removals:
     def _undecide(self, path: str) -> None:
         if path in self._decided:
             self._decided.discard(path)
-            self._site.ledger.decisions.set_approved(self._site.id, path, 0, changed=True)
+            self._site.ledger.decisions.set_approved(self._site.id, [(path, 0)], changed=True)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.

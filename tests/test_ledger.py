@@ -33,7 +33,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION
+from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION, among
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 SHA = b"\x00" + b"s" * 31
@@ -842,6 +842,7 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.rows(mapping, "a")
     ledger.beside(mapping, "a", {})
     ledger.rows_of(mapping, "a", ["d.jpg", "e.jpg", "f.jpg"])
+    ledger.unknown(mapping, ["a/d.jpg", "a/e.jpg", "e.jpg"])
     ledger.holds_any(mapping, "a")
     ledger.is_empty(mapping)
     ledger.files_below(mapping, "a")
@@ -870,6 +871,19 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
             is_first_row = "EXISTS" in sql or sql.endswith("LIMIT 1")
             assert is_first_row or not plan.endswith("(mapping=?)"), f"{plan}: {sql}"
             assert not plan.startswith("SCAN") or plan == "SCAN CONSTANT ROW", f"{plan}: {sql}"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 500, 501, 1300])
+def test_many_paths_are_asked_for_at_once(count: int):
+    with Ledger(Path(":memory:")) as ledger:
+        mapping = ledger.mapping("gallery", "there")
+        paths = [join("d" if number % 3 else "", f"{number}\udcff") for number in range(count)]
+        for path in paths[::2]:
+            ledger.put(mapping, path, file())
+        assert sorted(ledger.unknown(mapping, paths)) == sorted(paths[1::2])
+        below = [basename(path) for path in paths if path.startswith("d/")]
+        assert ledger.rows_of(mapping, "d", below) == ledger.rows(mapping, "d")
+    assert len(among(["name"] * count)[1]) < 2 * count
 
 
 _KNOWN = st.one_of(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ftpsyncd.answers import NAMES_AT_ONCE
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.database import Database
 from ftpsyncd.engine import Engine
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
@@ -218,6 +220,49 @@ def test_who_decides_before_all_is_compared_is_told_so(two: Two) -> None:
     assert two.mirror.answers
     said = two.mirror.removals.approve(two.engine._moment())
     assert said.endswith("not everything was looked at yet: other deletes follow the usual rules")
+
+
+def test_an_approval_of_very_many_deletes_is_few_statements(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(two, many())
+    two.lists(A, {})
+    two.turn()
+    two.turns()
+    removals = two.mirror.removals
+    gone, written = removals.absent.files, 0
+    write = Database._write
+
+    def count(database: Database, statement: Any) -> Any:
+        nonlocal written
+        written += 1
+        return write(database, statement)
+
+    monkeypatch.setattr(Database, "_write", count)
+    assert removals.approve(two.engine._moment()).startswith(f"{A}: {gone} deletes approved")
+    two.ledger.commit()
+    assert gone > 400
+    assert written < 10
+    assert len(two.ledger.decisions.approved(two.mirror.id)) == gone
+
+
+def test_at_the_end_of_a_pass_what_is_approved_is_not_asked_for_one_by_one(two: Two) -> None:
+    entries = many()
+    publish(two, entries)
+    two.lists(A, {})
+    two.turn()
+    two.turns()
+    removals = two.mirror.removals
+    removals.approve(two.engine._moment())
+    allowed = removals.absent.allowed_paths
+    two.ledger.forget(two.mirror.id, allowed[0])
+    two.ledger.commit()
+    two.ledger._rows.clear()
+    said: list[str] = []
+    two.ledger._db._db.set_trace_callback(said.append)
+    removals.pass_ended(two.engine._moment())
+    two.ledger._db._db.set_trace_callback(None)
+    assert len(allowed) > 400
+    assert len(said) < 10
+    assert removals.absent.allowed_paths == allowed[1:]
 
 
 def test_what_was_seen_later_is_taken_up_later(two: Two) -> None:

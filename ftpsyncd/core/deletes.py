@@ -10,7 +10,7 @@ Times are monotonic seconds; counts are files.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,11 +65,13 @@ class Deletes:
 
     Args:
         allowed: what a person allowed to be deleted, by an earlier process: how many files at each path.
-        keep: is told of each change of that; 0 files: it is over.
+        keep: is told of all changes of that at once; 0 files: it is over.
     """
 
     def __init__(
-        self, allowed: Mapping[str, int] | None = None, keep: Callable[[str, int], None] = lambda _path, _files: None
+        self,
+        allowed: Mapping[str, int] | None = None,
+        keep: Callable[[Collection[tuple[str, int]]], None] = lambda _changes: None,
     ) -> None:
         self._keep = keep
         self._allowed: dict[str, int] = {}
@@ -166,8 +168,8 @@ class Deletes:
 
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
-        for path in tuple(self._allowed):
-            self._allow(path, 0)
+        allowed = tuple(self._allowed)
+        self._keep([(path, 0) for path in allowed if self._note_allowed(path, 0)])
         self._absent.clear()
         self._below.clear()
         self._doomed.clear()
@@ -192,15 +194,21 @@ class Deletes:
 
     def _allow(self, path: str, files: int) -> None:
         """A person allows so many files to be deleted at a path, or that is over."""
+        if self._note_allowed(path, files):
+            self._keep([(path, files)])
+
+    def _note_allowed(self, path: str, files: int) -> bool:
+        """As `_allow`, but for what is kept; whether it is a change."""
         before = self._allowed.pop(path, 0)
         if files:
             self._allowed[path] = files
         if bool(files) is not bool(before):
             _count_above(self._allowed_below, path, 1 if files else -1)
-        if files != before:
-            self._keep(path, files)
-            if (absence := self._absent.get(path)) is not None:
-                self._put(path, absence._replace(approved=min(absence.files, files)))
+        if files == before:
+            return False
+        if (absence := self._absent.get(path)) is not None:
+            self._put(path, absence._replace(approved=min(absence.files, files)))
+        return True
 
     def go_on_from(self, before: Deletes) -> None:
         """Count what was deleted lately under settings that are over: a reload does not begin a new minute."""
@@ -273,8 +281,9 @@ class Deletes:
 
     def approve(self) -> int:
         """A person allows everything that is gone now to be deleted; returns how many files that is."""
-        for path, absence in tuple(self._absent.items()):
-            self._allow(path, absence.files)
+        gone = [(path, absence.files) for path, absence in self._absent.items()]
+        # Of a mass delete there are hundreds of thousands, and the engine waits.
+        self._keep([(path, files) for path, files in gone if self._note_allowed(path, files)])
         return self._files
 
     @property

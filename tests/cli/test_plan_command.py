@@ -92,8 +92,7 @@ def publish(
         if root:
             ledger.set_root(mapping, RootIdentity(root, root))
         ledger.decisions.set_paused(mapping, paused=paused)
-        for path, files in (approved or {}).items():
-            ledger.decisions.set_approved(mapping, path, files)
+        ledger.decisions.set_approved(mapping, (approved or {}).items())
 
 
 def limit_deletes(config_file: Path, most: int) -> None:

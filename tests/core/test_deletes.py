@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pytest
@@ -329,11 +330,12 @@ def test_an_approval_passes_on_to_the_directory_that_is_gone_as_a_whole():
 class Kept(dict[str, int]):
     """What outlives the process."""
 
-    def keep(self, path: str, files: int) -> None:
-        if files:
-            self[path] = files
-        else:
-            del self[path]
+    def keep(self, changes: Collection[tuple[str, int]]) -> None:
+        for path, files in changes:
+            if files:
+                self[path] = files
+            else:
+                del self[path]
 
     def deletes(self) -> Deletes:
         """Of the next process."""

@@ -420,7 +420,7 @@ MUTATIONS = (
         "G4",
         "an approval is forgotten when the daemon dies",
         "removals.py",
-        "            lambda path, files: site.ledger.decisions.set_approved(site.id, path, files),\n",
+        "            lambda changes: site.ledger.decisions.set_approved(site.id, changes),\n",
         "",
         f"{EPISODES}::test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer",
     ),

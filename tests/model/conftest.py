@@ -1,0 +1,15 @@
+"""What holds for every story of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _directories_are_large() -> Iterator[None]:
+    """More than two names are compared in several turns, as hundreds are outside: what happens in between is tried."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ftpsyncd.mirror.NAMES_AT_ONCE", 2)
+        yield
