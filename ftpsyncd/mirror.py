@@ -240,7 +240,7 @@ class Mirror:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self._source_present(listing.root, at)
-        self.offers.doubt_arrivals(listing)
+        self.offers.doubt_under_way(listing)
         to_make = self._to_make.pop(directory, None) if whole else None
         if listing.presence is Presence.UNREADABLE:
             self._make(to_make, order)

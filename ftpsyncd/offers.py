@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftpsyncd.core.extent import keys_of
+from ftpsyncd.core.extent import arrives, keys_of
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.turn import Order
 from ftpsyncd.failures import CHANGED
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import (
     Action,
+    Entry,
     Fingerprint,
     Kind,
     Listing,
     MakeDir,
     Presence,
+    Probe,
     Rename,
     RenameDir,
     Row,
+    Sweep,
+    Upload,
     basename,
     join,
     parent,
@@ -198,17 +202,26 @@ class Offers:
                 # A directory that a link led to for a moment: what waited below it was taken back.
                 self._site.dirty.mark_deep(path, now)
 
-    def doubt_arrivals(self, listing: Listing) -> None:
-        """What arrives at the server and is not on disk any more has no row yet by which it could be found gone."""
-        directory, prefix = listing.directory, f"{listing.directory}/"
-        for path in self._queue.arriving(self._name):
-            if listing.presence is Presence.ABSENT:
-                gone = path.startswith(prefix)
-            else:
-                asked = parent(path) == directory and (listing.names is None or basename(path) in listing.names)
-                gone = asked and listing.presence is Presence.PRESENT and basename(path) not in listing.entries
-            if gone:
+    def doubt_under_way(self, listing: Listing) -> None:
+        """What an action that runs is about is not as that would leave it: look once more when it has ended.
+
+        Until then the ledger has what was there before. A file that is not on disk any more has no row yet by which it
+        could be found gone; one that is as it was before seems to be published.
+        """
+        for path, action in self._queue.under_way(self._name):
+            if self._differs(listing, path, action):
                 self.again.add(path)
+
+    @staticmethod
+    def _differs(listing: Listing, path: str, action: Action) -> bool:
+        if listing.presence is Presence.ABSENT:
+            return arrives((action.mapping, path), action) and path.startswith(f"{listing.directory}/")
+        name = basename(path)
+        if listing.presence is not Presence.PRESENT or parent(path) != listing.directory:
+            return False
+        if listing.names is not None and name not in listing.names:
+            return False
+        return not _is_left_by(action, path, listing.entries.get(name))
 
     def moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
         """A published file with this fingerprint that is known, or may well be, gone from its path.
@@ -226,6 +239,20 @@ class Offers:
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""
         return self._queue.moves_from(self._name, path) or self._intents.moves(path)
+
+
+def _is_left_by(action: Action, path: str, entry: Entry | None) -> bool:
+    """Whether what is on disk under one of an action's paths is what the server has there when it is done."""
+    if isinstance(action, Sweep | Probe):
+        # They change nothing of what is published.
+        return True
+    if not arrives((action.mapping, path), action):
+        return entry is None
+    if entry is None:
+        return False
+    if isinstance(action, Upload | Rename):
+        return entry.fingerprint == action.fingerprint
+    return entry.kind is Kind.DIR
 
 
 def _alike(entry: object, row: Row) -> bool:

@@ -560,6 +560,23 @@ def test_a_file_that_is_there_while_it_is_published_needs_no_other_look(story: S
     assert not story.mirror.offers.again
 
 
+def test_a_file_that_is_as_it_was_while_its_successor_is_published_is_looked_at_again(story: Story):
+    """Until that has arrived, the ledger has it as published."""
+    story.queue.offer(Upload(M, "old/a", PICTURE.fingerprint._replace(inode=99), replaces=True))
+    story.starts("old/a")
+    story.sees("old", a=PICTURE)
+    assert story.mirror.offers.again == {"old/a"}
+
+
+def test_a_file_that_is_there_again_while_it_is_renamed_at_the_server_is_looked_at_again(story: Story):
+    story.queue.offer(Rename(M, "old/b", "old/a", PICTURE.fingerprint, b""))
+    story.starts("old/b")
+    story.sees("old", b=PICTURE)
+    assert not story.mirror.offers.again
+    story.sees("old", a=PICTURE)
+    assert story.mirror.offers.again == {"old/a"}
+
+
 def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story):
     """Its return has to end its absence, though nothing in the ledger differs."""
     story.sees("", old=None)

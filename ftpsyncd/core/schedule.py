@@ -130,6 +130,10 @@ class Queue:
         key = (mapping, path)
         return isinstance(self._waiting.get(key) or self._running.get(key), MakeDir)
 
+    def under_way(self, mapping: str) -> Iterator[tuple[str, Action]]:
+        """The paths of running actions, each of both if it has two."""
+        return ((own[1], action) for own, action in self._running.items() if own[0] == mapping)
+
     def arriving(self, mapping: str) -> Iterator[str]:
         """The paths at which running actions will leave something."""
         return (own[1] for own, action in self._running.items() if own[0] == mapping and arrives(own, action))
