@@ -29,7 +29,6 @@ from ftpsyncd.model import (
     Row,
     Upload,
     join,
-    parent,
 )
 from ftpsyncd.recorded import Recorded
 from ftpsyncd.site import Moment
