@@ -64,9 +64,11 @@ def test_a_start_goes_on_when_its_configuration_comes(s: Site) -> None:
     text = s.config.read_text()
     s.config.unlink()
     os.mkfifo(s.config)
-    begun(s)
-    until(lambda: "the start waits for the configuration" in s.log(), "what it waits for", 20)
-    s.config.write_text(text)
+    # Whoever writes it is there, and takes its time.
+    with s.config.open("r+b", buffering=0) as pipe:
+        begun(s)
+        until(lambda: "the start waits for the configuration" in s.log(), "what it waits for", 20)
+        pipe.write(text.encode())
     (s.drop / "a.jpg").write_bytes(b"x")
     s.until_equal()
     assert s.log().count("the start waits for") == 1
