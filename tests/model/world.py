@@ -269,6 +269,7 @@ class World:
         replaces: bool = True,
         empty_dirs: bool = False,
         follow_symlinks: bool = False,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self.time = Time()
         self.drop = Drop(self.time, self._disk_changes)
@@ -288,7 +289,7 @@ class World:
             SERVER,
             BASE,
             include=("*",),
-            settle_s=SETTLE_S,
+            settle_s=settle_s,
             deletes=deletes,
             delete_after_s=5.0,
             max_deletes=DeleteLimit(MAX_DELETES),
