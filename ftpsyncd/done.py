@@ -130,6 +130,8 @@ def _swept(mirror: Mirror, action: Sweep, done: Done, at: Moment) -> None:
 
 def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     source, path = action.source, action.path
+    # What it lacks is found gone under its new name, and counts there.
+    mirror.removals.absent.elsewhere(source)
     mirror.ledger.move(mirror.id, source, path)
     mirror.other_cases.moved(source, path)
     # What was recorded under the new name is not there any more.

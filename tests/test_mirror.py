@@ -21,6 +21,8 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
     Delete,
+    Did,
+    Done,
     Entry,
     Failed,
     HoldKind,
@@ -1036,3 +1038,26 @@ def test_a_file_that_was_not_at_rest_and_is_not_in_its_directory_is_not_waited_f
     assert [path for path, _ in story.mirror.waits.unsettled()] == ["stays"]
     story.sees("", stays=None)
     assert not story.mirror.waits.any_unsettled()
+
+
+# ── Directories that get another name after something in them was deleted ────────────────────────────────────────
+
+
+@pytest.mark.parametrize("when", ["before it is found", "while it is renamed at the server"])
+def test_what_a_renamed_directory_lacked_before_is_not_waited_for_under_its_old_path(ledger: Ledger, when: str) -> None:
+    story = Story(ledger, delete_after_s=60.0)
+    ledger.put(story.id, "", made(1))
+    ledger.put(story.id, "old/b", published(PICTURE._replace(fingerprint=PICTURE.fingerprint._replace(inode=77))))
+    if when == "before it is found":
+        story.sees("old", b=None)
+        assert story.mirror.removals.absent.files == 1
+    story.mirror.on_listing(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    renamed = story.starts("new")
+    assert isinstance(renamed, RenameDir)
+    if when == "while it is renamed at the server":
+        # The answer to a look from before is heard only now.
+        story.sees("old", b=None)
+    Outcomes().apply(story.mirror, Done(renamed, Did.RENAMED), AT)
+    story.queue.finish(renamed)
+    assert story.mirror.removals.absent.paths == []
+    assert story.mirror.removals.absent.files == 0

@@ -160,6 +160,14 @@ class Deletes:
         self._dealt_with(path)
         self._allow(path, 0)
 
+    def elsewhere(self, directory: str) -> None:
+        """A directory has another name at the server, too: what it lacks is found gone there, not here."""
+        if self._below.get(directory):
+            prefix = f"{directory}/"
+            for path in [path for path in self._absent if path.startswith(prefix)]:
+                self.back(path)
+        self.back(directory)
+
     def there(self, directory: str) -> None:
         """A directory can be listed: neither it nor one above it is gone, whatever is noted still."""
         while self._allowed and directory:
