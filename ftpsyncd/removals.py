@@ -207,7 +207,10 @@ class Removals:
         kind, message = self.places.why_held(two=two or self._has_two_sources)
         if self.hold is not None and (self.hold.kind, self.hold.message) == (kind, message):
             return
-        self._stop()
+        if not two or self._is_published_source():
+            # Not where something arrived of a folder whose absences are withheld already: they are what they were.
+            self._stop()
+            self._site.dirty.mark_deep("", at.now)
         self._put_on_hold(kind, message, at)
 
     def _stop(self) -> None:

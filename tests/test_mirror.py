@@ -473,6 +473,27 @@ class TestAnotherFolderInTheRootsPlace:
         story.mirror.removals.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
 
+    def test_what_is_gone_from_it_stays_held_when_something_of_it_arrives(self, story: Story):
+        """Nobody would look for it again before the next rescan."""
+        self.comes(story, self.OTHER_DISKS)
+        story.mirror.removals.offered("b", self.OTHER_DISKS)
+        story.mirror.removals.gone("a", PICTURE.kind, AT)
+        story.mirror.removals.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        assert story.mirror.removals.held == 1
+        assert story.mirror.removals.approve(AT) == f"{M}: 1 delete approved"
+
+    def test_where_it_is_held_again_everything_is_looked_at_again(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.offered("b", self.OTHER)
+        self.comes(story, self.OURS)
+        story.mirror.removals.gone("a", PICTURE.kind, AT)
+        story.mirror.dirty.clear()
+        story.mirror.dirty._deep_due = None
+        story.mirror.removals.arrived("b", AT)
+        assert story.mirror.removals.held == 0, "what is gone was noted when it could still be deleted"
+        assert story.mirror.dirty.scanning_deep(AT.now)
+
     def test_a_disk_that_goes_besides_does_not_hide_it(self, story: Story):
         self.comes(story, self.OTHER)
         story.mirror.removals.offered("b", self.OTHER)
@@ -1051,7 +1072,7 @@ def test_what_a_renamed_directory_lacked_before_is_not_waited_for_under_its_old_
     if when == "before it is found":
         story.sees("old", b=None)
         assert story.mirror.removals.absent.files == 1
-    story.mirror.on_listing(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
     renamed = story.starts("new")
     assert isinstance(renamed, RenameDir)
     if when == "while it is renamed at the server":
