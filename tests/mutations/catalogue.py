@@ -224,6 +224,48 @@ MUTATIONS = (
     # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G3",
+        "a file that is made again while it is looked for is not looked at once more",
+        "waits.py",
+        "        elif not self._site.dirty.awaits(path):\n",
+        "        elif False:\n",
+        "tests/test_mirror.py"
+        "::test_a_file_that_is_deleted_and_made_again_while_it_is_looked_for_is_looked_at_once_more",
+    ),
+    Mutation(
+        "G3",
+        "a file that is put back while its successor is published is taken for published",
+        "offers.py",
+        "        return not _is_left_by(action, path, listing.entries.get(name))\n",
+        "        return False\n",
+        "tests/test_mirror.py::test_a_file_that_is_as_it_was_while_its_successor_is_published_is_looked_at_again",
+    ),
+    Mutation(
+        "G4",
+        "what is gone from another folder in the source's place is forgotten when something of it arrives",
+        "removals.py",
+        "        if not two or self._is_published_source():\n",
+        "        if True:\n",
+        "tests/test_mirror.py::TestAnotherFolderInTheRootsPlace"
+        "::test_what_is_gone_from_it_stays_held_when_something_of_it_arrives",
+    ),
+    Mutation(
+        "G4",
+        "deletes are begun while a very large directory is still being compared",
+        "mirror.py",
+        "self._going or self.answers.under_way is not None or bool(",
+        "self._going or bool(",
+        "tests/test_slices.py::test_too_many_deletes_are_held_also_where_no_slice_has_too_many",
+    ),
+    Mutation(
+        "G5",
+        "a very large directory is compared in one go",
+        "mirror.py",
+        "work.comparison.some(NAMES_AT_ONCE)",
+        "work.comparison.some(1 << 30)",
+        "tests/test_slices.py::test_a_turn_decides_about_some_names_and_another_mapping_goes_on_in_between",
+    ),
+    Mutation(
+        "G3",
         "what is handed out is not noted in the ledger before",
         "handout.py",
         "taken.append(_begun(mirror, action, at))",
