@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.servers import KINDS, PASSWORD, USER, certificates, running
+from tests.servers import ANY_PORTS, KINDS, PASSWORD, USER, certificates, running
 
 
 def version(pid: int) -> str:
@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     # Ctrl-C reaches the whole foreground group; the end comes from the caller, who still compares.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with running(options.kind, tls=options.tls, home=options.home, host=options.host) as server:
+    with running(options.kind, tls=options.tls, home=options.home, host=options.host, data_ports=ANY_PORTS) as server:
         ca = certificates().ca if options.tls != "off" else None
         site = {
             "kind": options.kind,

@@ -138,6 +138,8 @@ class Server:
     """Which paths are refused (`barenames`)."""
     directives: tuple[str, ...] = ()
     """More lines of its configuration."""
+    data_ports: range = range(0)
+    """One of these is taken for a transfer."""
     pam: Path | None = None
     """The PAM service that was written for it."""
     _process: subprocess.Popen[bytes] | None = None
@@ -237,7 +239,7 @@ class Server:
             "pam_service_name": service, "chroot_local_user": "YES", "allow_writeable_chroot": "YES",
             "mdtm_write": "YES", "max_per_ip": self.max_clients, "delay_failed_login": 0,
             "idle_session_timeout": self.idle_s, "session_support": "NO",
-            "pasv_min_port": _DATA_PORTS.start, "pasv_max_port": _DATA_PORTS[-1],
+            "pasv_min_port": self.data_ports.start, "pasv_max_port": self.data_ports[-1],
         }  # fmt: skip
         if self.tls != "off":
             settings |= {
@@ -268,7 +270,7 @@ UseIPv6 off
 UseReverseDNS off
 Umask 022 022
 MaxInstances 100
-PassivePorts {_DATA_PORTS.start} {_DATA_PORTS[-1]}
+PassivePorts {self.data_ports.start} {self.data_ports[-1]}
 MaxClients {self.max_clients}
 MaxLoginAttempts 3
 TimeoutIdle {self.idle_s}
@@ -317,7 +319,7 @@ TLSLog {self.scratch}/tls.log
         command = [
             _root() / "usr/sbin/pure-ftpd", "-S", f"{self.host},{self.port}", "-A", "-E", "-H", "-u", "1",
             "-l", f"puredb:{database}", "-c", "100", "-C", self.max_clients, "-U", "133:022",
-            "-I", max(1, self.idle_s // 60), "-g", self.scratch / "pid", "-p", f"{_DATA_PORTS.start}:{_DATA_PORTS[-1]}",
+            "-I", max(1, self.idle_s // 60), "-g", self.scratch / "pid", "-p", f"{self.data_ports.start}:{self.data_ports[-1]}",
         ]  # fmt: skip
         if self.tls != "off":
             command += ["-Y", "3", "-2", certificates().server]
@@ -365,8 +367,10 @@ def _descendants(pid: int) -> list[int]:
 
 _PORTS = range(20_000, 32_768)
 """Below those that the kernel gives to clients: one of these could have the port while a server is stopped."""
-_DATA_PORTS = range(32_768, 61_000)
+DATA_PORTS = range(32_768, 61_000)
 """Above them: vsftpd, proftpd and pure-ftpd take any port for a transfer if they are not told which."""
+ANY_PORTS = range(1024, 65_536)
+"""For who has thousands of transfers in a minute: vsftpd gives up after a few ports that are still taken."""
 
 
 @contextmanager
@@ -403,6 +407,7 @@ def running(
     disk: str = "",
     bare: str = "",
     directives: tuple[str, ...] = (),
+    data_ports: range = DATA_PORTS,
 ) -> Iterator[Server]:
     """A running server, ended and removed afterwards.
 
@@ -421,6 +426,7 @@ def running(
         disk: whose the server's disk is: `otherdisks.DISKS` (pyftpdlib).
         bare: which paths it refuses in commands: `barenames.REFUSED` (pyftpdlib).
         directives: more lines of its configuration (proftpd).
+        data_ports: of which it takes one for each transfer (not pyftpdlib).
     """
     import pytest  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
 
@@ -439,7 +445,7 @@ def running(
     port = claim.enter_context(free_port(host))
     server = Server(kind, tls, place, port, host, max_clients, writable, idle_s, scratch)
     server.digests, server.client_certificate, server.denied = digests, client_certificate, denied
-    server.disk, server.bare, server.directives = disk, bare, directives
+    server.disk, server.bare, server.directives, server.data_ports = disk, bare, directives, data_ports
     try:
         if os.geteuid() == 0 and kind != "pyftpdlib":
             os.chown(place, _UID if writable else 0, _UID if writable else 0)

@@ -23,7 +23,7 @@ from benchmarks.scale.daemon import Daemon
 from benchmarks.scale.rows import Sizes
 from benchmarks.serve import version
 from benchmarks.servers import REMOTE, Site
-from tests.servers import PASSWORD, USER, running
+from tests.servers import ANY_PORTS, PASSWORD, USER, running
 
 OWNER = 1
 """Who sessions run as (`tests.servers`)."""
@@ -64,7 +64,7 @@ class Ground:
         with self.place(name, on_disk=on_disk) as home:
             (home / REMOTE.strip("/")).mkdir()
             os.chown(home / REMOTE.strip("/"), OWNER, OWNER)
-            with running(self.kind, home=home, max_clients=max_clients) as server:
+            with running(self.kind, home=home, max_clients=max_clients, data_ports=ANY_PORTS) as server:
                 yield Site(self.kind, version(server.pid), "off", server.host, server.port, USER, PASSWORD, None, home)
 
     def daemon(self, name: str, site: Site, drop: Path, **mapping: Any) -> Daemon:
