@@ -11,7 +11,8 @@ DELE, MKD, RMD, MFMT, MLST, MLSD, RETR, NOOP, and CONNECT for the opening of a s
 "server unavailable" finish the session, as they do on the wire.
 
 ``observer`` is called after every change that a visitor of the server could see, with the verb and the path: a test
-looks at `files` there and finds no torn file under a final name, or fails.
+looks at `files` there and finds no torn file under a final name, or fails. What is there, and what of its changes is
+refused, is `memorytree`'s matter.
 """
 
 from __future__ import annotations
@@ -26,31 +27,24 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ftpsyncd.errors import (
-    AlreadyExistsError,
     FileChangedError,
     FtpsyncdError,
     NameNotSendableError,
     NameRefusedError,
     NotFoundError,
     RemoteError,
-    ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
     TransferFailedError,
     VerificationError,
 )
-from ftpsyncd.model import Kind, basename
+from ftpsyncd.model import Kind
+from ftpsyncd.remote.memorytree import MemoryFile, MemoryTree
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult, RemoteEntry
 
+__all__ = ["MemoryFile", "MemoryServer", "MemorySession"]
+
 _BLOCK = 256 * 1024
-
-
-@dataclass(slots=True)
-class MemoryFile:
-    """A file at the server."""
-
-    content: bytes = b""
-    mtime_s: int = 0
 
 
 @dataclass(slots=True)
@@ -64,28 +58,18 @@ class _Fault:
 
 
 @dataclass(slots=True)
-class MemoryServer:
+class MemoryServer(MemoryTree):
     """What the server holds, and how it misbehaves. Thread-safe as far as sessions use it."""
 
-    files: dict[str, MemoryFile] = field(default_factory=dict)
-    dirs: set[str] = field(default_factory=lambda: {"/"})
-    read_only: set[str] = field(default_factory=set)
-    """Directories in which nothing may be made, changed or removed."""
-    capacity: int | None = None
-    """Bytes of all files together; absent: unlimited."""
     max_sessions: int | None = None
     replaces: bool = True
     """RNTO over an existing file is allowed."""
-    dates: bool = True
-    """Dates can be set."""
     online: bool = True
     """Set to False, every session ends at its next command and no new one opens."""
-    observer: Callable[[str, str], None] = lambda _verb, _path: None
     log: list[tuple[str, str]] = field(default_factory=list)
     """Every command: verb and path."""
     sessions: int = 0
     """Open now."""
-    clock: Callable[[], float] = time.time
     block: int = _BLOCK
     """Bytes that arrive at once."""
     resumable: int = RESUMABLE
@@ -198,18 +182,6 @@ class MemorySession:
             self._usable = False
             raise ServerUnavailableError("The connection to the server is finished.")
 
-    def _changed(self, verb: str, path: str) -> None:
-        self._server.observer(verb, path)
-
-    def _refusal(self, path: str) -> RemoteError | None:
-        """Why a name cannot be made here."""
-        parent = path.rpartition("/")[0] or "/"
-        if parent not in self._server.dirs:
-            return NotFoundError(f"No such directory: {parent!r}", reply="550 No such file or directory.")
-        if parent in self._server.read_only:
-            return NameRefusedError(f"Permission denied: {path!r}", reply="550 Permission denied.")
-        return None
-
     # ── Publishing ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
@@ -295,24 +267,11 @@ class MemorySession:
         server = self._server
         with server.lock:
             self._alive()
-            if path in server.dirs:
-                raise NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
-            if (refusal := self._refusal(path)) is not None:
+            if (refusal := server.unwritable(path)) is not None:
                 raise refusal
             self._stored = True
-            if path not in server.files:
-                server.files[path] = MemoryFile(b"", int(server.clock()))
-            elif new:
-                # The same file: who else writes to it still does.
-                server.files[path].content, server.files[path].mtime_s = b"", int(server.clock())
-            used = sum(len(file.content) for file in server.files.values())
-            room = len(block) if server.capacity is None else max(0, server.capacity - used)
-            # Should somebody have cut the file meanwhile, a hole is left, as on a disk.
-            content = server.files[path].content.ljust(offset, b"\0")
-            server.files[path].content = content[:offset] + block[:room] + content[offset + room :]
-            self._changed("STOR", path)
-            if room < len(block):
-                raise ServerFullError("No space left.", reply="452 No space left on device.")
+            if (refusal := server.write(path, block, offset, new=new)) is not None:
+                raise refusal
 
     def _size(self, job: PublishJob) -> None:
         def act() -> RemoteError | None:
@@ -350,13 +309,7 @@ class MemorySession:
     def stat(self, path: str) -> RemoteEntry | None:
         """See `port.RemoteSession.stat`."""
         self._do("MLST", path, lambda: None)
-        return self._entry(path)
-
-    def _entry(self, path: str) -> RemoteEntry | None:
-        if path in self._server.dirs:
-            return RemoteEntry(basename(path), Kind.DIR, None, None)
-        file = self._server.files.get(path)
-        return None if file is None else RemoteEntry(basename(path), Kind.FILE, len(file.content), file.mtime_s)
+        return self._server.entry(path)
 
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
         """See `port.RemoteSession.stat_many`."""
@@ -364,46 +317,34 @@ class MemorySession:
 
     def list_dir(self, path: str) -> list[RemoteEntry]:
         """See `port.RemoteSession.list_dir`."""
-
-        def act() -> RemoteError | None:
-            if path not in self._server.dirs:
-                return NotFoundError(f"No such directory: {path!r}", reply="550 No such file or directory.")
-            return None
-
-        self._do("MLSD", path, act)
+        self._do("MLSD", path, lambda: self._server.lacks_dir(path))
         with self._server.lock:
-            entries = [self._entry(name) for name in self._children(path)]
-        return [entry for entry in entries if entry is not None]
+            return self._server.entries(path)
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """See `port.RemoteSession.list_kinds`."""
         return {entry.name: entry.kind for entry in self.list_dir(path)}
 
-    def _children(self, path: str) -> list[str]:
-        names = [*self._server.files, *self._server.dirs]
-        return sorted(name for name in names if name != "/" and (name.rpartition("/")[0] or "/") == path)
-
     # ── Changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def make_dir(self, path: str) -> bool:
         """See `port.RemoteSession.make_dir`."""
-        made = False
+        return self._told("MKD", path, lambda: self._server.make_dir(path))
 
-        def act() -> RemoteError | None:
-            nonlocal made
-            if path in self._server.dirs:
-                return None
-            if path in self._server.files:
-                return NameRefusedError(f"Is a file: {path!r}", reply="550 File exists.")
-            if (refusal := self._refusal(path)) is not None:
-                return refusal
-            self._server.dirs.add(path)
-            made = True
-            self._changed("MKD", path)
+    def _told(self, verb: str, path: str, act: Callable[[], bool | RemoteError]) -> bool:
+        """One command that tells something besides that it was done."""
+        said = False
+
+        def noted() -> RemoteError | None:
+            nonlocal said
+            answer = act()
+            if isinstance(answer, RemoteError):
+                return answer
+            said = answer
             return None
 
-        self._do("MKD", path, act)
-        return made
+        self._do(verb, path, noted)
+        return said
 
     def make_dir_many(self, paths: Sequence[str]) -> Iterator[tuple[int, bool | FtpsyncdError]]:
         """See `port.RemoteSession.make_dir_many`."""
@@ -427,77 +368,25 @@ class MemorySession:
 
     def remove_dir(self, path: str) -> bool:
         """See `port.RemoteSession.remove_dir`."""
-        empty = True
-
-        def act() -> RemoteError | None:
-            nonlocal empty
-            if path in self._server.files:
-                return NameRefusedError(f"Not a directory: {path!r}", reply="550 Not a directory.")
-            if path not in self._server.dirs:
-                return None
-            empty = not self._children(path)
-            if not empty:
-                return None
-            if (refusal := self._refusal(path)) is not None:
-                return refusal
-            self._server.dirs.discard(path)
-            self._changed("RMD", path)
-            return None
-
-        self._do("RMD", path, act)
-        return empty
+        return self._told("RMD", path, lambda: self._server.remove_dir(path))
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
         server = self._server
-
-        def known() -> RemoteError | None:
-            if source not in server.files and source not in server.dirs:
-                return NotFoundError(f"No such file: {source!r}", reply="550 No such file or directory.")
-            return None
-
-        def act() -> RemoteError | None:
-            # Known again: somebody may have been faster.
-            refusal = self._in_the_way(source, target) or self._refusal(target) or self._refusal(source) or known()
-            if refusal is not None:
-                return refusal
-            if source in server.dirs:
-                self._move_tree(source, target)
-            else:
-                server.files[target] = server.files.pop(source)
-            self._changed("RNTO", target)
-            return None
-
-        self._do("RNFR", source, known)
+        self._do("RNFR", source, lambda: server.lacks(source))
         if source in server.files and target in server.files and not server.replaces:
             for verdict in self.delete_many([target]):
                 if verdict is not None:
                     raise verdict
-        self._do("RNTO", target, act)
-
-    def _in_the_way(self, source: str, target: str) -> RemoteError | None:
-        """Why what is at ``target`` cannot be replaced."""
-        if target in self._server.dirs:
-            return AlreadyExistsError(f"Is a directory: {target!r}", reply="550 Is a directory.")
-        if source in self._server.dirs and target in self._server.files:
-            return NameRefusedError(f"Not a directory: {target!r}", reply="550 Not a directory.")
-        return None
-
-    def _move_tree(self, source: str, target: str) -> None:
-        server = self._server
-
-        def moved(path: str) -> str:
-            return target + path[len(source) :] if path == source or path.startswith(source + "/") else path
-
-        server.dirs = {moved(path) for path in server.dirs}
-        server.files = {moved(path): file for path, file in server.files.items()}
+        # Whether it is there is asked again then: somebody may have been faster.
+        self._do("RNTO", target, lambda: server.rename(source, target))
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""
         verdicts: list[FtpsyncdError | None] = []
         for path in paths:
             try:
-                self._do("DELE", path, lambda path=path: self._delete(path))  # type: ignore[misc]
+                self._do("DELE", path, lambda path=path: self._server.delete(path))  # type: ignore[misc]
                 verdicts.append(None)
             except ServerUnavailableError:
                 raise
@@ -505,31 +394,9 @@ class MemorySession:
                 verdicts.append(error)
         return verdicts
 
-    def _delete(self, path: str) -> RemoteError | None:
-        if path in self._server.dirs:
-            return NameRefusedError(f"Is a directory: {path!r}", reply="550 Is a directory.")
-        if path not in self._server.files:
-            return None
-        if (refusal := self._refusal(path)) is not None:
-            return refusal
-        del self._server.files[path]
-        self._changed("DELE", path)
-        return None
-
     def set_time(self, path: str, mtime_s: int) -> bool:
         """See `port.RemoteSession.set_time`."""
-        done = False
-
-        def act() -> RemoteError | None:
-            nonlocal done
-            file = self._server.files.get(path)
-            if file is not None and self._server.dates:
-                file.mtime_s = mtime_s
-                done = True
-            return None
-
-        self._do("MFMT", path, act)
-        return done
+        return self._told("MFMT", path, lambda: self._server.set_time(path, mtime_s))
 
     def noop(self) -> None:
         """See `port.RemoteSession.noop`."""
