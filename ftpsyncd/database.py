@@ -1,7 +1,7 @@
 """The ledger's file as a database: opened, checked, migrated, and written so that a full disk does no harm.
 
-The only import of sqlite3. WAL with ``synchronous=NORMAL``: a power failure may lose the last commits, never the file's
-integrity. `ledger` says what is in it.
+With `sqlitefile`, which opens it and looks at its pages, the only import of sqlite3. WAL with ``synchronous=NORMAL``: a
+power failure may lose the last commits, never the file's integrity. `ledger` says what is in it.
 
 - **Damage.** The file says whether it was closed in order. If not, it is checked before it is used; else `check` may be
   asked for at any time, beside the one who writes.
@@ -14,16 +14,17 @@ integrity. `ledger` says what is in it.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from ftpsyncd import sqlitefile
 from ftpsyncd.claim import Claim
 from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerLostError, LedgerNewerError
+from ftpsyncd.sqlitefile import COMPANIONS, code
 
 RETRY_S = 3.0
 """How often a commit that failed for lack of space is tried again."""
@@ -36,16 +37,6 @@ quarter of that, some 200,000 paths: SQLite writes its cache at a commit, as at 
 
 _OPEN, _CLOSED = 0x66747001, 0x66747000
 """Values of ``PRAGMA application_id``: somebody works with the file; it was closed in order."""
-_UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
-_NO_PLACE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
-"""What SQLite says of a temporary file that it cannot make, or cannot write."""
-COMPANIONS = ("", "-wal", "-shm")
-"""What SQLite appends to the name of a database for the files that belong to it."""
-
-_NEEDED_BYTES = 64 * 1024
-"""Room that SQLite needs at least to begin: 32 KiB of shared memory, and a page or two."""
 
 _Statement = tuple[str, Sequence[Any], bool]
 """SQL, values, and whether the values are those of many rows."""
@@ -141,41 +132,12 @@ class Database:
 
     def _writer(self) -> sqlite3.Connection:
         """A connection that reads and writes, beside others that read, or on a full disk alone."""
-        db = self._connect()
-        self._exclusive = False
-        try:
-            db.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
-            db.close()
-            if _code(error) not in _UNWRITABLE or not _is_full(self.path.parent):
-                raise
-            db = self._connect()
-            db.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._exclusive = True
-        db.execute("PRAGMA synchronous=NORMAL")
+        db, self._exclusive = sqlitefile.to_write(self.path)
         return db
 
-    def _connect(self) -> sqlite3.Connection:
-        # The engine's thread uses it; the service's start thread opened it.
-        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
-
     def _reader(self) -> sqlite3.Connection:
-        """A connection that only reads, also for who may not make the files by which readers and writers agree."""
-        uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None)
-        try:
-            db.execute("PRAGMA user_version").fetchone()
-        except sqlite3.Error as error:
-            db.close()
-            if _code(error) not in _NOT_OURS:
-                raise
-            self._alone_since = _written_at(self.path)
-            if self.path.with_name(f"{self.path.name}-wal").exists():
-                raise LedgerError(
-                    f"cannot open the ledger {self.path}: it was not closed in order, and you may not write beside it",
-                    remedy="Use sudo, or start the daemon, which answers in its place.",
-                ) from error
-            return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None)
+        """A connection that only reads."""
+        db, self._alone_since = sqlitefile.to_read(self.path)
         return db
 
     def _copy(self) -> sqlite3.Connection:
@@ -207,7 +169,7 @@ class Database:
             self._scratch or not self.version or self._db.execute("PRAGMA application_id").fetchone()[0] == _CLOSED
         )
         if not self.in_order:
-            problem = _problem_of(self._db)
+            problem = sqlitefile.problem_of(self._db)
             if problem:
                 raise self._damaged(problem)
         if not self._scratch:
@@ -234,19 +196,19 @@ class Database:
             raise self._error(doing, error) from error
 
     def _error(self, doing: str, error: sqlite3.Error) -> LedgerError:
-        if self._alone_since not in {None, _written_at(self.path)}:
+        if self._alone_since not in {None, sqlitefile.written_at(self.path)}:
             return LedgerError(
                 f"the ledger {self.path} was written while it was read", remedy="A daemon was started: ask again."
             )
-        if self._scratch and doing != "open" and _code(error) in _NO_PLACE:
+        if self._scratch and doing != "open" and code(error) in sqlitefile.NO_PLACE:
             return LedgerError(
                 f"there is no place, or no room, for a temporary copy of the ledger {self.path}: {error}",
                 remedy="Have SQLITE_TMPDIR name a folder with room for it that may be written.",
             )
-        if _code(error) in _DAMAGED:
+        if code(error) in sqlitefile.DAMAGED:
             self._distrusted = True
             return self._damaged(str(error))
-        if _is_full(self.path.parent):
+        if sqlitefile.is_full(self.path.parent):
             # SQLite calls it an I/O error where it cannot make the files beside the ledger.
             return LedgerError(
                 f"cannot {doing} the ledger {self.path}: no space is left on its disk",
@@ -334,7 +296,7 @@ class Database:
         if self.trouble:
             self.trouble = ""
             self._db.execute("PRAGMA cache_spill=ON")
-        if self._exclusive and not _is_full(self.path.parent):
+        if self._exclusive and not sqlitefile.is_full(self.path.parent):
             # That mode is not left within a connection.
             self._db.close()
             with self._errors("open"):
@@ -362,11 +324,11 @@ class Database:
 
     def _is_kept(self, error: sqlite3.Error) -> bool:
         """Whether what cannot be written for this is kept for later."""
-        return not self._read_only and _code(error) in _UNWRITABLE
+        return not self._read_only and code(error) in sqlitefile.UNWRITABLE
 
     def _keep_in_memory(self, error: sqlite3.Error) -> Cursor:
         """The file cannot be written: the transaction goes on in memory, whole, whatever SQLite has undone of it."""
-        why = "no space is left on its disk" if _code(error) == sqlite3.SQLITE_FULL else str(error)
+        why = "no space is left on its disk" if code(error) == sqlite3.SQLITE_FULL else str(error)
         self.trouble = f"the ledger {self.path} cannot be written: {why}"
         self._retry_at = time.monotonic() + RETRY_S
         with self._errors("write"):
@@ -417,56 +379,3 @@ class Database:
         for file in self._files()[1:]:
             if self._claim.is_ours(file):
                 file.unlink(missing_ok=True)
-
-
-def _code(error: sqlite3.Error) -> int | None:
-    """The kind of an error, without its finer distinctions; None where it is not SQLite's."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _is_full(directory: Path) -> bool:
-    """Whether SQLite could not make the files that it needs beside a database."""
-    try:
-        status = os.statvfs(directory)
-    except OSError:
-        return False
-    return status.f_bavail * status.f_frsize < _NEEDED_BYTES
-
-
-def _written_at(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
-def _problem_of(db: sqlite3.Connection) -> str:
-    """What is wrong with the pages of a database; empty if nothing is."""
-    found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    return "" if found == "ok" else " ".join(found.split())
-
-
-def check(path: Path, begun: Callable[[Callable[[], None]], None] = lambda _interrupt: None) -> str:
-    """What is wrong with a database that somebody else may be writing; empty if nothing is, or nobody can tell.
-
-    Args:
-        path: the file.
-        begun: is given a function that ends the check from another thread.
-    """
-    try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-    except sqlite3.Error:
-        return ""
-
-    def interrupt() -> None:
-        with suppress(sqlite3.ProgrammingError):  # it is closed by now
-            db.interrupt()
-
-    try:
-        begun(interrupt)
-        return _problem_of(db)
-    except sqlite3.Error as error:
-        return str(error) if _code(error) in _DAMAGED else ""
-    finally:
-        db.close()

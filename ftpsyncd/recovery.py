@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Self
 
 from ftpsyncd.claim import Claim
-from ftpsyncd.database import COMPANIONS, check
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
+from ftpsyncd.sqlitefile import COMPANIONS, check
 from ftpsyncd.threads import begin
 
 _BEGUN_ANEW = (

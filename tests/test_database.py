@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd import database
+from ftpsyncd import database, sqlitefile
 from ftpsyncd.claim import Claim
 from ftpsyncd.database import Database
 from ftpsyncd.errors import LedgerDamagedError, LedgerError
@@ -102,7 +102,7 @@ def test_a_ledger_in_order_is_not_checked_and_one_that_is_not_is(filled: Path, m
         checks.append(db)
         return ""
 
-    monkeypatch.setattr(database, "_problem_of", no_problem)
+    monkeypatch.setattr(sqlitefile, "problem_of", no_problem)
     abandon(Ledger(filled))
     assert not checks
     Ledger(filled).close()
@@ -231,7 +231,7 @@ def test_a_checkup_ends_when_it_is_to(filled: Path, monkeypatch: pytest.MonkeyPa
         sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n"
         return str(db.execute(sql).fetchone())
 
-    monkeypatch.setattr(database, "_problem_of", endless)
+    monkeypatch.setattr(sqlitefile, "problem_of", endless)
     found: list[str] = []
     with Checkup(filled, found.append):
         assert running.wait(60)
@@ -251,7 +251,7 @@ def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
             ),
         )
     began = time.process_time()
-    assert database.check(path) == ""
+    assert sqlitefile.check(path) == ""
     spent_s = time.process_time() - began
     figures.tell("G3", "CPU time of the ledger's integrity check, per million rows", round(spent_s * 10, 2), unit="s")
     assert spent_s < 5
@@ -309,7 +309,7 @@ def test_on_a_full_disk_nothing_is_lost_and_nothing_is_recorded_half(small: Path
         with Ledger(path, read_only=True) as reader:
             assert reader.totals(mapping).files == 6100
             assert len([1 for _ in reader.walk(mapping)]) == 6100
-    assert database.check(path) == ""
+    assert sqlitefile.check(path) == ""
 
 
 @pytest.mark.root
@@ -368,7 +368,7 @@ def test_a_ledger_is_opened_on_a_full_disk_and_written_when_there_is_space(
             assert reader.totals(mapping).files == 200
         fill(ledger, mapping, 100, "after")
         ledger.commit()
-    assert database.check(path) == ""
+    assert sqlitefile.check(path) == ""
     with Ledger(path) as again:
         assert again.in_order
         assert len([1 for _ in again.walk(mapping)]) == 300

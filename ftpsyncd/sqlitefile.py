@@ -1,0 +1,141 @@
+"""The file of a SQLite database: how it is opened, whether its pages are in order, and what its errors mean.
+
+In: a path. Out: connections, and raw errors of SQLite; what they are to whoever works with the ledger is said in
+`database`. Nothing here knows what is in the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ftpsyncd.errors import LedgerError
+
+UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+NO_PLACE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+"""What SQLite says of a temporary file that it cannot make, or cannot write."""
+COMPANIONS = ("", "-wal", "-shm")
+"""What SQLite appends to the name of a database for the files that belong to it."""
+
+_NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+_NEEDED_BYTES = 64 * 1024
+"""Room that SQLite needs at least to begin: 32 KiB of shared memory, and a page or two."""
+
+
+# ── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection that reads and writes.
+
+    Returns:
+        It, and whether nobody else can read the file meanwhile: on a full disk there is no room for the memory by which
+        readers and writers agree.
+    """
+    db, alone = _connect(path), False
+    try:
+        db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        if code(error) not in UNWRITABLE or not is_full(path.parent):
+            raise
+        db, alone = _connect(path), True
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+    db.execute("PRAGMA synchronous=NORMAL")
+    return db, alone
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # The engine's thread uses it; the service's start thread opened it.
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+
+
+def to_read(path: Path) -> tuple[sqlite3.Connection, int | None]:
+    """A connection that only reads, also for who may not make the files by which readers and writers agree.
+
+    Returns:
+        It, and when the file was written last if it is read without any lock, since nobody writes.
+
+    Raises:
+        LedgerError: it was not closed in order, and cannot be read without those files.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        db.close()
+        if code(error) not in _NOT_OURS:
+            raise
+        since = written_at(path)
+        if path.with_name(f"{path.name}-wal").exists():
+            raise LedgerError(
+                f"cannot open the ledger {path}: it was not closed in order, and you may not write beside it",
+                remedy="Use sudo, or start the daemon, which answers in its place.",
+            ) from error
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None), since
+    return db, None
+
+
+# ── What errors mean ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def code(error: sqlite3.Error) -> int | None:
+    """The kind of an error, without its finer distinctions; None where it is not SQLite's."""
+    found = getattr(error, "sqlite_errorcode", None)
+    return None if found is None else found & 0xFF
+
+
+def is_full(directory: Path) -> bool:
+    """Whether SQLite could not make the files that it needs beside a database."""
+    try:
+        status = os.statvfs(directory)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < _NEEDED_BYTES
+
+
+def written_at(path: Path) -> int:
+    """When a file was written last, in ns since the epoch; 0 if nobody can tell."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+# ── Its pages ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def problem_of(db: sqlite3.Connection) -> str:
+    """What is wrong with the pages of a database; empty if nothing is."""
+    found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "" if found == "ok" else " ".join(found.split())
+
+
+def check(path: Path, begun: Callable[[Callable[[], None]], None] = lambda _interrupt: None) -> str:
+    """What is wrong with a database that somebody else may be writing; empty if nothing is, or nobody can tell.
+
+    Args:
+        path: the file.
+        begun: is given a function that ends the check from another thread.
+    """
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+    except sqlite3.Error:
+        return ""
+
+    def interrupt() -> None:
+        with suppress(sqlite3.ProgrammingError):  # it is closed by now
+            db.interrupt()
+
+    try:
+        begun(interrupt)
+        return problem_of(db)
+    except sqlite3.Error as error:
+        return str(error) if code(error) in DAMAGED else ""
+    finally:
+        db.close()
