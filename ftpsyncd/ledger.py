@@ -265,12 +265,19 @@ class Ledger:
 
     # ── entries ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def rows(self, mapping: int, directory: str) -> dict[str, Row]:
-        """All rows of one directory, by name; the root's own row (its name is empty) is not among them."""
+    def rows(self, mapping: int, directory: str, *, after: str = "", most: int = -1) -> dict[str, Row]:
+        """The rows of one directory, by name and in the order of names; not the root's own row, whose name is empty.
+
+        Args:
+            mapping: whose.
+            directory: its path.
+            after: only those with greater names.
+            most: at most so many; all of them if negative.
+        """
         cursor = self._read(
             "SELECT name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
-            " WHERE mapping=? AND dir=? AND name<>x''",
-            (mapping, os.fsencode(directory)),
+            " WHERE mapping=? AND dir=? AND name>? ORDER BY name LIMIT ?",
+            (mapping, os.fsencode(directory), os.fsencode(after), most),
         )
         return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
 

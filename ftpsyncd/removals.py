@@ -3,22 +3,24 @@
 In: paths that are gone, the identity of the source, decisions of people. Out: deletes for the server's queue, holds for
 the ledger and for people. One per mapping, used by its `mirror` on the engine's thread. A delete goes out only for a
 path that the ledger knows, that stayed gone for ``delete_after`` below a source that is provably the same folder, and
-within ``max_deletes``; the worker looks once more before it acts.
+within ``max_deletes``; the worker looks once more before it acts. What is in a directory that is gone follows with it
+(`clearing`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
+from ftpsyncd.clearing import Clearing
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
-from ftpsyncd.core.plan import Swapped, retry_in_s, swapped_directory
+from ftpsyncd.core.plan import Swapped, swapped_directory
+from ftpsyncd.discards import Discard
 from ftpsyncd.events import EventKind
 from ftpsyncd.logs import one_line
 from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
 from ftpsyncd.places import Places
-from ftpsyncd.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.toomany import TooMany
 
@@ -48,17 +50,12 @@ class Removals:
         """Why the source cannot be read; empty if it can."""
         self._site = site
         self.places = Places(site.spec, site.id, site.ledger)
-        self._doomed: list[str] = []
+        self._clearing = Clearing(site, self.absent, self._delete_action)
         self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
         self._all_seen = False
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
-        self._discarded = -math.inf
-        """What was gone by then (monotonic) is dropped from the ledger instead of being deleted at the server."""
-        self._discarding = site.ledger.decisions.discarding(site.id)
-        """Not all of it has been dropped yet. The ledger says so, too: the decision is for good, whatever happens."""
-        self._discards_unseen = self._discarding
-        """So is, until the pass ends, what is found gone later: it may have been gone by then."""
+        self._discard = Discard(site, self.absent)
 
     def __repr__(self) -> str:
         return f"<Removals {self.absent!r} hold={self.hold and self.hold.kind.value} missing={self.missing!r}>"
@@ -76,7 +73,7 @@ class Removals:
     @property
     def working(self) -> bool:
         """Whether directories that are gone are being gone through."""
-        return bool(self._doomed)
+        return bool(self._clearing)
 
     # ── the source ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,8 +156,7 @@ class Removals:
         self._after_pass.clear()
         self._all_seen = True
         if self._is_published_source():
-            self._discards_unseen = False
-            self._end_discard()
+            self._discard.all_seen()
         self._forget_decisions()
         self.places.keep_recorded()
         if self.hold is None:
@@ -182,15 +178,6 @@ class Removals:
     def _is_published_source(self) -> bool:
         """Whether what is not in this folder is gone: no other folder or disk is in its place."""
         return self.hold is None or self.hold.kind is HoldKind.MASS_DELETE
-
-    def _end_discard(self) -> None:
-        """Have done with a decision once nothing is left that it is about."""
-        if self._discarding and not self._discards_unseen and not self.absent.any_since(self._discarded):
-            self._keep_discarding(discarding=False)
-
-    def _keep_discarding(self, *, discarding: bool) -> None:
-        self._discarding = discarding
-        self._site.ledger.decisions.set_discarding(self._site.id, discarding=discarding)
 
     @property
     def unmounted(self) -> bool:
@@ -217,9 +204,9 @@ class Removals:
         """Take back every delete that has not begun."""
         self.absent.clear()
         self._all_seen = False
-        self._discards_unseen |= self._discarding
+        self._discard.interrupted()
         self._after_pass.clear()
-        self._doomed.clear()
+        self._clearing.stop()
         self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
 
     # ── what is gone ─────────────────────────────────────────────────────────────────────────────────────────
@@ -242,7 +229,7 @@ class Removals:
         if isinstance(queued, Delete | RemoveDir):
             return True
         if self.absent.is_doomed(path):
-            if self._is_at_work_on(path):
+            if self._clearing.is_at_work_on(path):
                 site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
                 return True
             # Something in it could not be deleted, or was there again for a moment.
@@ -253,9 +240,7 @@ class Removals:
             since = self.absent.note(path, 1, at.now - gone_s)
         else:
             since = self.absent.note_directory(path, self._files_to_go(path), at.now - gone_s)
-        if since <= self._discarded or (self._discards_unseen and self._is_published_source()):
-            self.absent.back(path)
-            self._end_discard()
+        if self._discard.is_about(path, since, known_source=self._is_published_source()):
             return False
         due = since + site.spec.delete_after_s
         if due > at.now:
@@ -292,12 +277,6 @@ class Removals:
             self._delete(path, kind)
         return True
 
-    def _is_at_work_on(self, directory: str) -> bool:
-        """Whether the deletion of a directory goes on, or ended and left something."""
-        prefix = f"{directory}/"
-        to_come = any(path == directory or path.startswith(prefix) for path in self._doomed)
-        return to_come or self._site.queue.busy_below(self._site.spec.name, directory)
-
     def _within_limit(self, at: Moment) -> bool:
         if self.absent.allowed(self._limit, at.now):
             return True
@@ -325,8 +304,7 @@ class Removals:
         if kind is Kind.FILE:
             self._site.queue.offer(self._delete_action(path))
         else:
-            self.absent.doom(path)
-            self._doomed.append(path)
+            self._clearing.begin(path)
 
     def _delete_action(self, path: str) -> Delete:
         spec = self._site.spec
@@ -338,36 +316,10 @@ class Removals:
         sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()
         return Delete(spec.name, path, trash, sizes)
 
-    def _may_delete(self, path: str, at: Moment) -> bool:
-        """Whether a file of a directory that is gone can go now: nothing else is about it, and no try failed lately."""
-        site = self._site
-        if site.queue.moves_from(site.spec.name, path) or site.queue.occupied(site.spec.name, path):
-            return False
-        failure = site.ledger.failures.of(site.id, path)
-        wait_s = retry_in_s(failure, at.wall_ns) if failure is not None and failure.fingerprint is None else 0.0
-        if wait_s and not math.isinf(wait_s):
-            site.dirty.mark(path, at.now + wait_s)
-        return not wait_s
-
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         self._tell_how_many(at)
-        site = self._site
-        while self._doomed and site.queue.load(site.spec.name).waiting < QUEUE_ROOM:
-            directory = self._doomed.pop()
-            if not self.absent.is_doomed(directory):
-                continue
-            rows = site.ledger.rows(site.id, directory)
-            for name, row in rows.items():
-                path = join(directory, name)
-                if row.kind is Kind.FILE:
-                    if self._may_delete(path, at):
-                        site.queue.offer(self._delete_action(path))
-                elif not self.absent.is_doomed(path):
-                    self.absent.doom(path)
-                    self._doomed.append(path)
-            if not rows:
-                site.queue.offer(RemoveDir(site.spec.name, directory))
+        self._clearing.go_on(at)
 
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
@@ -384,16 +336,8 @@ class Removals:
         self.absent.spare(directory)
 
     def emptied(self, directory: str) -> bool:
-        """Something in a directory is gone from the server: perhaps the last thing in a directory that is gone too.
-
-        Returns:
-            Whether the directory is being deleted.
-        """
-        if not self.absent.is_doomed(directory):
-            return False
-        if not self._site.ledger.holds_any(self._site.id, directory):
-            self._site.queue.offer(RemoveDir(self._site.spec.name, directory))
-        return True
+        """Something in a directory is gone from the server (`Clearing.emptied`)."""
+        return self._clearing.emptied(directory)
 
     # ── what people decide ───────────────────────────────────────────────────────────────────────────────────
 
@@ -411,10 +355,7 @@ class Removals:
             site.ledger.failures.clear(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
-            if self._discards_unseen:
-                # The later decision is about all that is gone.
-                self._discards_unseen = False
-                self._end_discard()
+            self._discard.overruled()
             self._accept_source()
             self._release("approved")
         site.dirty.mark_deep("", at.now)
@@ -437,9 +378,8 @@ class Removals:
             self.emptied(parent(path))
         if self.hold is not None:
             files += self.absent.files
-            self._discarded = at.now
-            self._keep_discarding(discarding=True)
-            unseen = self._discards_unseen = self._seen_in_part
+            unseen = self._seen_in_part
+            self._discard.begin(at.now, unseen=unseen)
             self._accept_source()
             self._release("discarded")
             site.dirty.mark_deep("", at.now)

@@ -21,6 +21,8 @@ from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
     Delete,
+    Did,
+    Done,
     Entry,
     Listing,
     Presence,
@@ -31,7 +33,7 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.publish import Progress
 from ftpsyncd.report import mapping_status
-from ftpsyncd.site import Clock
+from ftpsyncd.site import QUEUE_ROOM, Clock
 from ftpsyncd.specs import DeleteLimit, MappingSpec
 from ftpsyncd.status import MappingState
 from tests.core.vocabulary import DISK, NOW, WALL, Without, failed, file, made, published
@@ -195,6 +197,31 @@ def test_files_that_are_published_as_they_are_cost_no_turn(two: Two) -> None:
     two.turn()
     assert not two.mirror.answers
     assert [action.path for action in two.handed(A)] == ["new"]
+
+
+def test_of_a_large_directory_that_is_gone_only_so_much_waits_to_be_deleted(two: Two) -> None:
+    count = 2 * QUEUE_ROOM + 10
+    two.mirror.spec = two.mirror.spec._replace(max_deletes=DeleteLimit(count))
+    two.mirror.removals._site = two.mirror.site._replace(spec=two.mirror.spec)
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in many(count).items()})
+    two.lists(A, {}, frozenset({"old"}))
+    two.turn()
+    two.turn()
+    two.lists(A, {}, frozenset({"old"}))
+    most, deleted = 0, 0
+    for _ in range(count):
+        two.turn()
+        most = max(most, two.waiting)
+        handed, two.handed(A)[:] = [*two.handed(A)], []
+        if not handed:
+            break
+        deleted += sum(isinstance(action, Delete) for action in handed)
+        for action in handed:
+            two.engine.performed(A, Done(action, Did.DELETED if isinstance(action, Delete) else Did.REMOVED))
+    assert deleted == count
+    assert most <= QUEUE_ROOM + 2 * NAMES_AT_ONCE
+    assert two.ledger.row(two.mirror.id, "old") is None, "the directory goes last"
 
 
 def test_too_many_deletes_are_held_also_where_no_slice_has_too_many(two: Two) -> None:

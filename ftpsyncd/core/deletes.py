@@ -9,6 +9,7 @@ Times are monotonic seconds; counts are files.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Deletes:
         self._below: dict[str, int] = {}
         """For each directory, how many absences are noted below it, so that few have to be searched for them."""
         self._files = 0
+        self._moment, self._gone_then = -math.inf, 0
         self._admitted: deque[_Admission] = deque()
         self._recent = 0
         """The sum of their files."""
@@ -181,7 +183,7 @@ class Deletes:
         self._absent.clear()
         self._below.clear()
         self._doomed.clear()
-        self._files = self._approved = 0
+        self._files = self._approved = self._gone_then = 0
 
     def _put(self, path: str, absence: Absence | None) -> None:
         """Note or drop an absence, and keep the sums."""
@@ -189,12 +191,14 @@ class Deletes:
         if before is not None:
             self._files -= before.files
             self._approved -= before.approved
+            self._gone_then -= before.since <= self._moment
         if (before is None) is not (absence is None):
             _count_above(self._below, path, 1 if before is None else -1)
         if absence is not None:
             self._absent[path] = absence
             self._files += absence.files
             self._approved += absence.approved
+            self._gone_then += absence.since <= self._moment
 
     def _dealt_with(self, path: str) -> None:
         self._put(path, None)
@@ -222,9 +226,15 @@ class Deletes:
         """Count what was deleted lately under settings that are over: a reload does not begin a new minute."""
         self._admitted, self._recent, self._open = before._admitted, before._recent, before._open
 
-    def any_since(self, moment: float) -> bool:
-        """Whether anything is noted that was gone by then already."""
-        return any(absence.since <= moment for absence in self._absent.values())
+    def remember(self, moment: float) -> None:
+        """Count from now on what was gone at a moment already (`gone_then`)."""
+        self._moment = moment
+        self._gone_then = sum(absence.since <= moment for absence in self._absent.values())
+
+    @property
+    def gone_then(self) -> int:
+        """How many of the paths that are noted were gone at the moment that is remembered; 0 if none is."""
+        return self._gone_then
 
     @property
     def recent(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -422,6 +423,7 @@ STEPS = st.lists(
         st.tuples(st.just("admit"), st.just(""), st.integers(0, 5)),
         st.tuples(st.just("delete"), st.just(""), st.integers(0, 5)),
         st.tuples(st.just("wait"), st.just(""), st.integers(0, 70)),
+        st.tuples(st.just("remember"), st.just(""), st.integers(-70, 0)),
     ),
     max_size=40,
 )
@@ -448,6 +450,7 @@ class Guarded:
         self.deleted: list[float] = []
         """When the deletion of each deleted file had begun."""
         self.approved = 0
+        self.moment = -math.inf
 
     def note(self, path: str, files: int) -> None:
         if not self._covered(path):
@@ -500,6 +503,14 @@ class Guarded:
     def wait(self, _path: str, seconds: int) -> None:
         self.now += seconds
 
+    def remember(self, _path: str, ago: int) -> None:
+        self.moment = self.now + ago
+        self.deletes.remember(self.moment)
+
+    @property
+    def gone_then(self) -> int:
+        return sum((self.deletes.since(path) or 0.0) <= self.moment for path in self.deletes.paths)
+
     @property
     def of_the_last_minute(self) -> int:
         return sum(at > self.now - WINDOW_S for at in self.deleted)
@@ -514,6 +525,7 @@ def test_the_sums_are_right_whatever_happens(steps: list[tuple[str, str, int]], 
         assert set(guarded.deletes.paths) == guarded.known.keys()
         assert guarded.deletes.files == sum(guarded.known.values())
         assert 0 <= guarded.deletes._approved <= guarded.deletes.files
+        assert guarded.deletes.gone_then == guarded.gone_then
 
 
 @given(STEPS, st.integers(0, 6))

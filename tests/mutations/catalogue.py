@@ -453,9 +453,9 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a discard is forgotten when the daemon dies",
-        "removals.py",
-        "            self._keep_discarding(discarding=True)\n",
-        "            self._discarding = True\n",
+        "discards.py",
+        "        self._keep(is_open=True)\n",
+        "        self._open = True\n",
         f"{EPISODES}::test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer",
     ),
     Mutation(
