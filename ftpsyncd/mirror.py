@@ -208,7 +208,7 @@ class Mirror:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
         if self.removals.missing:
             return None
-        return 0.0 if self.answers else self.looks.next_due()
+        return 0.0 if self.answers or (self._sees() and self.removals.hurries) else self.looks.next_due()
 
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""

@@ -26,6 +26,10 @@ from ftpsyncd.toomany import TooMany
 
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
+ASKED_AT_ONCE = 5000
+"""Decisions that are looked through in one turn of the engine: some ten milliseconds."""
+MARKED_AT_ONCE = 1000
+"""More than so many paths are not looked at one by one: everything is."""
 
 
 class Removals:
@@ -53,6 +57,8 @@ class Removals:
         self._clearing = Clearing(site, self.absent, self._delete_action)
         self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
+        self._unsure: list[str] = []
+        """Where a person allowed something to be deleted, and it is to be asked whether that is ours still."""
         self._all_seen = False
         """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
         self._discard = Discard(site, self.absent)
@@ -72,8 +78,13 @@ class Removals:
 
     @property
     def working(self) -> bool:
-        """Whether directories that are gone are being gone through."""
-        return bool(self._clearing)
+        """Whether directories that are gone, or decisions, are being gone through."""
+        return bool(self._clearing or self._unsure)
+
+    @property
+    def hurries(self) -> bool:
+        """Whether `go_on` has something to do though nothing happens."""
+        return bool(self._unsure)
 
     # ── the source ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,21 +168,23 @@ class Removals:
         self._all_seen = True
         if self._is_published_source():
             self._discard.all_seen()
+        self._unsure = self.absent.allowed_paths
         self._forget_decisions()
         self.places.keep_recorded()
         if self.hold is None:
             return
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
         if self.hold.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
-            self._release("nothing is left to delete")
+            self._release("nothing is left to delete", at)
         elif self.hold.kind in {HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE} and self.places.are_as_published:
-            self._release("the folder that was published before is back")
+            self._release("the folder that was published before is back", at)
 
     def _forget_decisions(self) -> None:
         """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
         ledger, mapping = self._site.ledger, self._site.id
-        for path in ledger.unknown(mapping, self.absent.allowed_paths):
+        for path in ledger.unknown(mapping, self._unsure[-ASKED_AT_ONCE:]):
             self.absent.back(path)
+        del self._unsure[-ASKED_AT_ONCE:]
         for path in ledger.unknown(mapping, self._decided):
             self._undecide(path)
 
@@ -206,6 +219,7 @@ class Removals:
         self._all_seen = False
         self._discard.interrupted()
         self._after_pass.clear()
+        self._unsure.clear()
         self._clearing.stop()
         self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
 
@@ -319,6 +333,8 @@ class Removals:
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
         self._tell_how_many(at)
+        if self._unsure:
+            self._forget_decisions()
         self._clearing.go_on(at)
 
     def seen(self, listing: Listing) -> None:
@@ -341,6 +357,16 @@ class Removals:
 
     # ── what people decide ───────────────────────────────────────────────────────────────────────────────────
 
+    def approve_some(self) -> bool:
+        """Right before `approve`: note some of what it is about, at each call in a turn of its own.
+
+        Nothing of it is done before: the hold is there still.
+
+        Returns:
+            Whether there is more.
+        """
+        return self.hold is not None and self.absent.approve_some()
+
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
@@ -357,7 +383,7 @@ class Removals:
             files += self.absent.approve()
             self._discard.overruled()
             self._accept_source()
-            self._release("approved")
+            self._release("approved", at)
         site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: other deletes follow the usual rules" if unseen else ""
         return f"{site.spec.name}: {_decided(files, 'approved')}{later}"
@@ -381,7 +407,7 @@ class Removals:
             unseen = self._seen_in_part
             self._discard.begin(at.now, unseen=unseen)
             self._accept_source()
-            self._release("discarded")
+            self._release("discarded", at)
             site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: what else is found to be gone stays there, too" if unseen else ""
         return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
@@ -413,11 +439,15 @@ class Removals:
         self._site.ledger.decisions.set_hold(self._site.id, self.hold)
         self._site.tell(EventKind.HELD, message=message, at_ns=at.wall_ns)
 
-    def _release(self, why: str) -> None:
+    def _release(self, why: str, at: Moment) -> None:
         self.hold = None
         # What was withheld is looked at again: nobody else would before the next scan.
-        for path in self.absent.paths:
-            self._site.dirty.mark(path, 0.0)
+        paths = self.absent.paths
+        if len(paths) > MARKED_AT_ONCE:
+            self._site.dirty.mark_deep("", at.now)
+        else:
+            for path in paths:
+                self._site.dirty.mark(path, 0.0)
         self._site.ledger.decisions.set_hold(self._site.id, None)
         self._site.tell(EventKind.RELEASED, message=why)
 

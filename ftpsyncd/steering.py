@@ -101,14 +101,8 @@ class Steering(Daemon):
             mapping, relative = found[0].name, found[1]
 
         def act(at: Moment) -> str:
-            if mapping is not None:
-                self._mirror(mapping)
-            chosen = [
-                mirror
-                for mirror in engine.mirrors.values()
-                if (mapping is None or mirror.spec.name == mapping) and (server is None or mirror.spec.server == server)
-            ]
-            said = "; ".join(_command(mirror, name, relative, at) for mirror in chosen) or "nothing matches"
+            said = "; ".join(_command(mirror, name, relative, at) for mirror in self._chosen(mapping, server))
+            said = said or "nothing matches"
             # What a person was told is done outlives whatever happens next.
             engine.ledger.commit()
             # Who asks next how it is sees what he did.
@@ -116,6 +110,10 @@ class Steering(Daemon):
             trouble = engine.ledger.trouble
             return f"{said}; not recorded yet, because {trouble}" if trouble else said
 
+        if name is CommandName.APPROVE:
+            # Of a mass delete there may be hundreds of thousands: others have their turns between them.
+            while self._told(lambda _at: any(m.removals.approve_some() for m in self._chosen(mapping, server))):
+                pass
         return self._told(act)
 
     def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
@@ -143,6 +141,20 @@ class Steering(Daemon):
 
         self._told(adopt)
         return f"{account}: what was measured is used from now on"
+
+    def _chosen(self, mapping: str | None, server: str | None) -> list[Mirror]:
+        """The mappings that a command is about, on the engine's thread: of a name, or a server, or all.
+
+        Raises:
+            UnknownNameError: see `_mirror`.
+        """
+        if mapping is not None:
+            self._mirror(mapping)
+        return [
+            mirror
+            for mirror in self._engine.mirrors.values()
+            if mapping in {None, mirror.spec.name} and server in {None, mirror.spec.server}
+        ]
 
     def _mirror(self, mapping: str) -> Mirror:
         """A mapping as the engine has it, on its thread.

@@ -292,6 +292,56 @@ def test_at_the_end_of_a_pass_what_is_approved_is_not_asked_for_one_by_one(two: 
     assert removals.absent.allowed_paths == allowed[1:]
 
 
+def test_what_is_approved_is_asked_for_in_several_turns_at_the_end_of_a_pass(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(two, many())
+    two.lists(A, {})
+    two.turn()
+    two.turns()
+    removals = two.mirror.removals
+    removals.approve(two.engine._moment())
+    allowed = removals.absent.allowed_paths
+    for path in (min(allowed), max(allowed)):
+        two.ledger.forget(two.mirror.id, path)
+    monkeypatch.setattr("ftpsyncd.removals.ASKED_AT_ONCE", 300)
+    removals.pass_ended(two.engine._moment())
+    turns = 0
+    while removals.working:
+        assert two.engine.next_due(NOW) <= NOW, "it does not wait for a message"
+        removals.go_on(two.engine._moment())
+        turns += 1
+    assert turns == len(allowed) // 300
+    assert sorted(removals.absent.allowed_paths) == sorted(allowed)[1:-1]
+
+
+def test_half_of_an_approval_deletes_nothing_and_outlives_no_answer(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon is killed while it is noted: nobody was told that anything is approved."""
+    monkeypatch.setattr("ftpsyncd.core.deletes.APPROVED_AT_ONCE", 300)
+    entries = many()
+    publish(two, entries)
+    two.lists(A, {})
+    two.turn()
+    two.turns()
+    assert two.mirror.removals.approve_some()
+    two.ledger.commit()
+    again = Two(two.ledger)
+    assert again.held()
+    again.lists(A, {})
+    again.turn()
+    again.turns()
+    for _ in range(3):
+        again.turn()
+    assert again.held()
+    assert [action for action in again.handed(A) if isinstance(action, Delete)] == []
+    steps = 0
+    while again.mirror.removals.approve_some():
+        steps += 1
+    gone = again.mirror.removals.absent.files
+    assert steps == (gone - 300) // 300
+    assert again.mirror.removals.approve(again.engine._moment()).startswith(f"{A}: {gone} deletes approved")
+
+
 def test_what_was_seen_later_is_taken_up_later(two: Two) -> None:
     entries = many()
     publish(two, entries)

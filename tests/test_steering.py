@@ -138,6 +138,30 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
         engine.stop()
 
 
+def test_an_approval_of_very_many_deletes_lets_others_have_their_turns(config: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ftpsyncd.core.deletes.APPROVED_AT_ONCE", 10)
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        removals, between = mirror.removals, list[bool]()
+        for number in range(35):
+            removals.absent.note(f"{number}", 1, 0.0)
+        removals._put_on_hold(HoldKind.MASS_DELETE, "35 files were deleted at once", Moment(0.0, 1))
+        approve_some = removals.approve_some
+
+        def some() -> bool:
+            engine.mailbox.put(lambda _at: between.append(removals.hold is not None))
+            return approve_some()
+
+        monkeypatch.setattr(removals, "approve_some", some)
+        engine.start()
+        said = Steering(config, engine).command(CommandName.APPROVE, mapping=None, server=None, path=None)
+        assert said.startswith("gallery: 35 deletes approved")
+        assert between == [True] * 4, "the hold ends with the answer"
+        assert removals.hold is None
+        with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
+            assert len(recorded.decisions.approved(mirror.id)) == 35
+
+
 def test_who_asks_after_a_command_hears_of_what_it_did(config: Config, monkeypatch: pytest.MonkeyPatch):
     # Too long for the engine to show by itself what is new.
     monkeypatch.setattr("ftpsyncd.engine.STATUS_EVERY_S", 60.0)

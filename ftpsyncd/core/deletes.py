@@ -13,12 +13,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from ftpsyncd.model import Listing, Row, parent
 
 WINDOW_S = 60.0
 """Deletes admitted in this time count as "at once"."""
+APPROVED_AT_ONCE = 5000
+"""Paths that are approved in one go: some twenty milliseconds."""
 
 
 def gone_s(listing: Listing, row: Row | None) -> float:
@@ -299,10 +302,25 @@ class Deletes:
 
     def approve(self) -> int:
         """A person allows everything that is gone now to be deleted; returns how many files that is."""
-        gone = [(path, absence.files) for path, absence in self._absent.items()]
-        # Of a mass delete there are hundreds of thousands, and the engine waits.
-        self._keep([(path, files) for path, files in gone if self._note_allowed(path, files)])
+        while self.approve_some():
+            pass
         return self._files
+
+    def approve_some(self) -> bool:
+        """A person allows some more of what is gone to be deleted, at `APPROVED_AT_ONCE` paths.
+
+        Returns:
+            Whether there may be more.
+        """
+        # What is approved is put behind what is not, so that this does not go through all of it each time.
+        some = list(islice(filter(self._is_unapproved, self._absent.items()), APPROVED_AT_ONCE))
+        self._keep([(path, absence.files) for path, absence in some if self._note_allowed(path, absence.files)])
+        return len(some) == APPROVED_AT_ONCE
+
+    def _is_unapproved(self, gone: tuple[str, Absence]) -> bool:
+        """Whether not just all of what is gone at a path is approved."""
+        path, absence = gone
+        return absence.approved < absence.files or self._allowed.get(path, 0) != absence.files
 
     @property
     def allowed_paths(self) -> list[str]:

@@ -410,6 +410,28 @@ def test_a_limit_is_a_number_or_a_share(limit: DeleteLimit, published: int, coun
     assert limit.of(published) == count
 
 
+def test_what_is_approved_some_at_a_time_is_what_is_approved_at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ftpsyncd.core.deletes.APPROVED_AT_ONCE", 3)
+    kept: list[list[tuple[str, int]]] = []
+    deletes = Deletes(keep=lambda changes: kept.append(list(changes)))
+    for number in range(10):
+        deletes.note(f"{number}", 1, NOW)
+    deletes.note_directory("d", 5, NOW)
+    deletes.note_directory("empty", 0, NOW)
+    steps = 1
+    while deletes.approve_some():
+        steps += 1
+        assert not deletes.allowed(14, NOW) or steps > 1
+    assert steps == 4
+    assert [len(changes) for changes in kept] == [3, 3, 3, 2]
+    assert sorted(path for changes in kept for path, _ in changes) == sorted(deletes.allowed_paths)
+    assert deletes.allowed(0, NOW)
+    kept.clear()
+    deletes.note("late", 1, NOW)
+    assert deletes.approve() == 16
+    assert kept == [[("late", 1)]], "nothing is noted twice"
+
+
 # ── Properties ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 PATHS = st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e/a", "d2/a"])
