@@ -9,25 +9,11 @@ taken up later, so that each comparison means what it would mean if it were made
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Generator
 
-from ftpsyncd.core.turn import Order
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.model import Listing
-from ftpsyncd.recorded import Comparison
-
-NAMES_AT_ONCE = 500
-"""Names of a directory that are decided about in one turn of the engine: some ten to twenty milliseconds."""
-
-
-class UnderWay(NamedTuple):
-    """A comparison that is not over."""
-
-    comparison: Comparison
-    order: Order
-    """When what is found has its turn."""
-    deep: bool
-    """Go on into the subdirectories, all of them."""
+from ftpsyncd.site import Moment
 
 
 class Answers:
@@ -35,10 +21,15 @@ class Answers:
 
     def __init__(self) -> None:
         self._waiting: deque[Listing | WatchReport] = deque()
-        self.under_way: UnderWay | None = None
+        self._under_way: Generator[None, Moment, None] | None = None
 
     def __bool__(self) -> bool:
-        return self.under_way is not None or bool(self._waiting)
+        return self.comparing or bool(self._waiting)
+
+    @property
+    def comparing(self) -> bool:
+        """Whether a comparison is not over."""
+        return self._under_way is not None
 
     def put(self, answer: Listing | WatchReport) -> None:
         """The disk answered."""
@@ -46,11 +37,30 @@ class Answers:
 
     def next(self) -> Listing | WatchReport | None:
         """Take out the next one; None if there is none, or what came before it is not over."""
-        return self._waiting.popleft() if self._waiting and self.under_way is None else None
+        return self._waiting.popleft() if self._waiting and self._under_way is None else None
+
+    def begin(self, comparison: Generator[None, Moment, None]) -> None:
+        """Compare this before anything else is taken up.
+
+        Args:
+            comparison: waits for a moment, and goes on at each as far as one turn has room for; it ends when all is
+                compared.
+        """
+        next(comparison)
+        self._under_way = comparison
+
+    def go_on(self, at: Moment) -> None:
+        """Go on with the comparison that is under way, if there is one."""
+        if self._under_way is None:
+            return
+        try:
+            self._under_way.send(at)
+        except StopIteration:
+            self._under_way = None
 
     def drop(self) -> list[Listing]:
         """Nothing can be concluded from them any more; the listings that were not taken up."""
         dropped = [answer for answer in self._waiting if isinstance(answer, Listing)]
         self._waiting.clear()
-        self.under_way = None
+        self._under_way = None
         return dropped

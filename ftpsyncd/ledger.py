@@ -10,7 +10,7 @@ Paths are stored as the bytes the file system gives (BLOB), so every name that c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -23,31 +23,20 @@ from ftpsyncd.decisions import Decisions
 from ftpsyncd.errors import LedgerError
 from ftpsyncd.failures import Failures
 from ftpsyncd.history import History
+from ftpsyncd.inbulk import InBulk
 from ftpsyncd.inodes import Inodes
-from ftpsyncd.model import (
-    Entry,
-    Kind,
-    RootIdentity,
-    Row,
-    basename,
-    join,
-    parent,
-)
+from ftpsyncd.model import Kind, RootIdentity, Row, join
 from ftpsyncd.specs import Overlap, overlap
 from ftpsyncd.tables import (
     APPROVED_SINCE,
-    ENCODING,
-    ERRORS,
     HISTORY_SINCE,
     LAST_SINCE,
     MIGRATIONS,
-    among,
     inside,
     key_of,
     row_of,
     row_values,
     signed,
-    subtree,
     unsigned,
 )
 
@@ -55,8 +44,6 @@ LEDGER = "ledger.db"
 """The file's name in the state directory."""
 
 _REMEMBERED = 10_000
-_READ_AT_ONCE = 500
-"""Names asked for with one statement; SQLite takes 999 values in old versions (SQLITE_MAX_VARIABLE_NUMBER)."""
 
 
 class Totals(NamedTuple):
@@ -115,6 +102,7 @@ class Ledger:
         self.begun = Begun(self._write_many, self._read, version=self._db.version)
         self.alike = Alike(self._read)
         self.inodes = Inodes(self._read)
+        self.in_bulk = InBulk(self._read)
         self._read_only = read_only
         self._scratch = scratch
         self._rows: dict[tuple[int, str], Row | None] = {}
@@ -281,39 +269,6 @@ class Ledger:
         )
         return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
 
-    def beside(self, mapping: int, directory: str, entries: Mapping[str, Entry]) -> tuple[list[str], set[str]]:
-        """One directory's rows compared with what is on disk, without making a record of any.
-
-        Returns:
-            The names of all rows but the files that are recorded exactly as they are, and the names of those files.
-        """
-        cursor = self._read(
-            "SELECT kind, size, mtime_ns, inode, name FROM entry WHERE mapping=? AND dir=? AND name<>x''",
-            (mapping, os.fsencode(directory)),
-        )
-        same: set[str] = set()
-        others: list[str] = []
-        note, found, file = same.add, entries.get, Kind.FILE
-        for kind, size, mtime_ns, inode, raw in cursor:
-            name = raw.decode(ENCODING, ERRORS)
-            entry = found(name)
-            # Numbers that are stored otherwise (`stored`, `signed`) are merely not found to be the same here.
-            if entry is not None and entry[1] == (size, mtime_ns, inode) and entry[0] is file and kind == 0:
-                note(name)
-            else:
-                others.append(name)
-        return others, same
-
-    def rows_of(self, mapping: int, directory: str, names: Sequence[str]) -> dict[str, Row]:
-        """The rows of some names of one directory, by name: of at most some thousand."""
-        if not names:
-            return {}
-        some, values = among(names)
-        columns = "name, kind, size, mtime_ns, inode, sha256, published_ns, device"
-        sql = f"SELECT {columns} FROM entry WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - constants
-        cursor = self._read(sql, (mapping, os.fsencode(directory), *values))
-        return {os.fsdecode(r[0]): row_of(r[1:]) for r in cursor}
-
     def row(self, mapping: int, path: str) -> Row | None:
         """The row of one path."""
         key = (mapping, path)
@@ -328,21 +283,6 @@ class Ledger:
         if not self._read_only:
             self._remember(key, row)
         return row
-
-    def unknown(self, mapping: int, paths: Iterable[str]) -> list[str]:
-        """Those of many paths that have no row."""
-        by_directory: dict[str, list[str]] = {}
-        for path in paths:
-            by_directory.setdefault(parent(path), []).append(basename(path))
-        found: list[str] = []
-        for directory, names in by_directory.items():
-            for first in range(0, len(names), _READ_AT_ONCE):
-                asked = names[first : first + _READ_AT_ONCE]
-                some, values = among(asked)
-                sql = f"SELECT name FROM entry WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - placeholders
-                known = {os.fsdecode(name) for (name,) in self._read(sql, (mapping, os.fsencode(directory), *values))}
-                found += [join(directory, name) for name in asked if name not in known]
-        return found
 
     def bear_in_mind(self, mapping: int, path: str, row: Row | None) -> None:
         """A row that has just been read with those of its directory will be asked for again."""
@@ -362,15 +302,6 @@ class Ledger:
         """Whether nothing was ever published by this mapping."""
         return self._read("SELECT 1 FROM entry WHERE mapping=? AND name<>x'' LIMIT 1", (mapping,)).fetchone() is None
 
-    def files_below(self, mapping: int, directory: str) -> int:
-        """The number of published files below a directory, at any depth."""
-        low, high = subtree(directory)
-        sql = (
-            "SELECT (SELECT count(*) FROM entry WHERE mapping=?1 AND dir=?2 AND kind=0)"
-            " + (SELECT count(*) FROM entry WHERE mapping=?1 AND dir>=?3 AND dir<?4 AND kind=0)"
-        )
-        return int(self._read(sql, (mapping, os.fsencode(directory), low, high)).fetchone()[0])
-
     def walk(self, mapping: int) -> Iterator[tuple[str, Row]]:
         """All rows of a mapping, in the order of their directories."""
         cursor = self._read(
@@ -380,22 +311,6 @@ class Ledger:
         )
         for r in cursor:
             yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])
-
-    def below(self, mapping: int, directory: str) -> Iterator[tuple[str, Kind]]:
-        """What is recorded below a directory, at any depth, each with its kind; in no order."""
-        for where, values in inside(directory):
-            sql = f"SELECT dir, name, kind FROM entry WHERE mapping=? AND name<>x'' AND {where}"  # noqa: S608 - a constant
-            for above, name, kind in self._read(sql, (mapping, *values)):
-                yield join(os.fsdecode(above), os.fsdecode(name)), Kind.DIR if kind else Kind.FILE
-
-    def mount_points_below(self, mapping: int, directory: str) -> list[str]:
-        """The recorded directories below a directory, at any depth, that were mount points."""
-        found: list[str] = []
-        for where, values in inside(directory):
-            sql = f"SELECT dir, name FROM entry WHERE mapping=? AND kind=1 AND device<>0 AND {where}"  # noqa: S608 - a constant
-            rows = self._read(sql, (mapping, *values))
-            found += [join(os.fsdecode(above), os.fsdecode(name)) for above, name in rows]
-        return found
 
     def put(self, mapping: int, path: str, row: Row) -> None:
         """Record a path as confirmed by the server."""

@@ -13,6 +13,7 @@ from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.turn import Order
 from ftpsyncd.failures import CHANGED
 from ftpsyncd.intents import Intents
+from ftpsyncd.kin import Kin
 from ftpsyncd.model import (
     Action,
     Entry,
@@ -28,10 +29,9 @@ from ftpsyncd.model import (
     Sweep,
     Upload,
     basename,
-    join,
     parent,
 )
-from ftpsyncd.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site, Slices
 
 
 class Offers:
@@ -54,7 +54,7 @@ class Offers:
         self._queue = site.queue
         self._intents = intents
         self._spare = spare
-        self._selection = selection
+        self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
 
     def offer(self, action: Action, order: Order, listing: Listing | None = None) -> None:
@@ -115,50 +115,48 @@ class Offers:
         prefix = f"{directory}/"
         self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
 
-    def offer_directory_rename(self, listing: Listing, order: Order) -> bool:
-        """Whether a directory that the ledger does not know is a known one under a new name.
+    def directory_rename(self, listing: Listing, order: Order, at: Moment) -> Slices[bool]:
+        """Whether a directory that the ledger does not know is a known one under a new name; that is offered, then.
 
         The inode says which; the content must agree, because inodes of deleted directories are used again.
         """
         path = listing.directory
         if not path or not listing.inode or path in self.not_renamed or self.is_recorded(path):
-            return False
+            return False, at
         if self._queue.occupied(self._name, path):
             self.again.add(path)
-            return True
+            return True, at
         for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):
             if source == path or path.startswith(f"{source}/") or self.moves_from(source):
                 continue
-            found = self._site.ledger.rows(self._site.id, source).items()
-            # What is known to have gone elsewhere says nothing.
-            rows = {name: row for name, row in found if not self._queue.moves_from(self._name, join(source, name))}
-            alike = sum(1 for name, row in rows.items() if _alike(listing.entries.get(name), row))
-            if rows and 2 * alike >= len(rows) and self._is_ours(source) and self._stays_selected(source, path):
-                rename = RenameDir(self._name, path, source, listing.inode)
-                if self._intents.settles_first(rename):
-                    self.again.add(path)
-                    return True
-                self._queue.withdraw(self._name, source)
-                self._queue.withdraw_below(self._name, source)
-                self._spare(source)
-                self.offer(rename, order)
-                return True
-        return False
+            renamed, at = yield from self._kin.alike(source, listing, at)
+            if renamed:
+                renamed, at = yield from self._kin.stays_selected(source, path, at)
+            # Some turns later, an action that ran may have made something else of either.
+            if renamed and self._is_ours(source) and self._is_still(source, listing):
+                self._rename_directory(RenameDir(self._name, path, source, listing.inode), order)
+                return True, at
+        return False, at
+
+    def _is_still(self, source: str, listing: Listing) -> bool:
+        """Whether a directory is the published one, and the listed one is not known."""
+        row = self._site.ledger.row(self._site.id, source)
+        known = row is not None and row.kind is Kind.DIR and row.fingerprint.inode == listing.inode
+        return known and not self.moves_from(source) and not self.is_recorded(listing.directory)
+
+    def _rename_directory(self, rename: RenameDir, order: Order) -> None:
+        if self._intents.settles_first(rename):
+            self.again.add(rename.path)
+            return
+        self._queue.withdraw(self._name, rename.source)
+        self._queue.withdraw_below(self._name, rename.source)
+        self._spare(rename.source)
+        self.offer(rename, order)
 
     def _is_ours(self, directory: str) -> bool:
         """Whether nothing in a directory is known to have been changed at the server: that would get the new names."""
         changed = self._site.ledger.failures.changed_at_server(self._site.id)
         return not any(path.startswith(f"{directory}/") for path in changed)
-
-    def _stays_selected(self, source: str, target: str) -> bool:
-        """Whether all that is published below a directory is to be published under its new name, too.
-
-        Else it must not be renamed at the server: who moves a folder to ``drafts/`` takes it off the site.
-        """
-        includes, descend = self._selection.includes, self._selection.descend
-        below = self._site.ledger.below(self._site.id, source)
-        moved = ((f"{target}{path[len(source) :]}", kind) for path, kind in below)
-        return descend(target) and all(includes(p) if kind is Kind.FILE else descend(p) for p, kind in moved)
 
     def not_performed(self, action: Action, at: Moment) -> None:
         """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
@@ -253,13 +251,3 @@ def _is_left_by(action: Action, path: str, entry: Entry | None) -> bool:
     if isinstance(action, Upload | Rename):
         return entry.fingerprint == action.fingerprint
     return entry.kind is Kind.DIR
-
-
-def _alike(entry: object, row: Row) -> bool:
-    """Whether what is on disk under a name is what was published under it."""
-    fingerprint = getattr(entry, "fingerprint", None)
-    if fingerprint is None:
-        return False
-    if row.kind is Kind.DIR:
-        return bool(fingerprint.inode == row.fingerprint.inode)
-    return bool(fingerprint == row.fingerprint)

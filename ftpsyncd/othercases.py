@@ -43,7 +43,7 @@ class OtherCases:
         ledger, mapping = self._site.ledger, self._site.id
         doubtful = self._files_alike(parent(source), [basename(source)]) | self._arriving_at(source)
         for directory in ledger.alike.directories(mapping, source) - {source, target}:
-            doubtful.update(path for path, kind in ledger.below(mapping, directory) if kind is Kind.FILE)
+            doubtful.update(path for path, kind in ledger.in_bulk.below(mapping, directory) if kind is Kind.FILE)
         self._doubtful |= doubtful - {source, target}
 
     def _arriving_at(self, gone: str) -> set[str]:

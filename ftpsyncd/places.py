@@ -111,7 +111,7 @@ class Places:
     def disks_of(self, directory: str) -> list[Swapped]:
         """Of a directory that is gone: itself, if it was a mount point, and those below it that were."""
         row = self._ledger.row(self._mapping, directory)
-        disks = self._ledger.mount_points_below(self._mapping, directory)
+        disks = self._ledger.in_bulk.mount_points_below(self._mapping, directory)
         if row is not None and row.device:
             disks.append(directory)
         return [swapped_away(disk) for disk in disks]

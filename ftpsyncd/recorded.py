@@ -1,19 +1,22 @@
 """What the ledger has of what was listed: the rows and failures of one directory, or of some names in it.
 
 In: a listing. Out: what it is to be compared with, and what of it has to be compared at all: nearly all files of a scan
-are published as they are, and nothing is to be decided of them. One per mapping, used by its `mirror` on the engine's
-thread.
+are published as they are, and nothing is to be decided of them. Of a very large directory that is found out some rows
+at a time. One per mapping, used by its `comparing` on the engine's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.model import Failure, Listing, Row, join
-from ftpsyncd.site import Site
+from ftpsyncd.site import Moment, Site, Slices
 from ftpsyncd.waits import Waits
+
+ROWS_AT_ONCE = 20_000
+"""Rows and names of a directory that are gone through in bulk in one turn of the engine: some thirty milliseconds."""
 
 
 class Facts(NamedTuple):
@@ -33,7 +36,7 @@ class Comparison:
         site: the mapping.
         listing: it.
         names: what is there in the order of names, then what is only recorded.
-        known: those of them that had rows when the listing came; None where that is not known.
+        known: those of them that had rows a moment ago; None where that is not known.
     """
 
     def __init__(self, site: Site, listing: Listing, names: Sequence[str], known: set[str] | None) -> None:
@@ -46,18 +49,22 @@ class Comparison:
     def __len__(self) -> int:
         return len(self._names) - self._done
 
-    def some(self, most: int) -> Facts:
-        """The next names, at most so many."""
+    def some(self, most: int, *, at_once: bool = False) -> Facts:
+        """The next names.
+
+        Args:
+            most: at most so many.
+            at_once: nothing has happened since this was made: what had no row has none.
+        """
         site, listing = self._site, self.listing
         names = self._names[self._done : self._done + most]
-        # While nothing else came between, what had no row has none.
-        known = [n for n in names if n in self._known] if self._known is not None and not self._done else names
+        known = [n for n in names if n in self._known] if self._known is not None and at_once else names
         self._done += len(names)
         entries = listing.entries
         here = listing._replace(entries={name: entries[name] for name in names if name in entries})
         if listing.names is not None:
             return self._one_by_one(here._replace(names=frozenset(names)), names)
-        rows = site.ledger.rows_of(site.id, listing.directory, known)
+        rows = site.ledger.in_bulk.rows_of(site.id, listing.directory, known)
         return Facts(here, rows, site.ledger.failures.of_names(site.id, listing.directory, names))
 
     def _one_by_one(self, listing: Listing, names: Iterable[str]) -> Facts:
@@ -86,24 +93,43 @@ class Recorded:
         self._waits = waits
         self._selection = selection
 
-    def beside(self, listing: Listing) -> Comparison:
+    def beside(self, listing: Listing, at: Moment) -> Slices[Comparison]:
         """What of a listing is to be compared: of a whole directory not the files of which nothing is to be decided."""
         site = self._site
         if listing.names is not None:
-            return Comparison(site, listing, sorted(listing.names), None)
+            return Comparison(site, listing, sorted(listing.names), None), at
         failed = site.ledger.failures.names_in(site.id, listing.directory)
-        known, published = site.ledger.beside(site.id, listing.directory, listing.entries)
-        noted = self._noted(listing, published, failed)
-        if published:
-            listing = _without(listing, published - noted)
+        entries, known, noted, sliced = dict(listing.entries), list[str](), set[str](), False
+        rows = site.ledger.in_bulk.beside(site.id, listing.directory, listing.entries, most=ROWS_AT_ONCE)
+        while True:
+            known += rows.others
+            some = self._noted(listing, rows.same, failed)
+            noted |= some
+            for name in rows.same - some:
+                del entries[name]
+            if not rows.last:
+                break
+            sliced = True
+            at = yield
+            rows = site.ledger.in_bulk.beside(
+                site.id, listing.directory, listing.entries, after=rows.last, most=ROWS_AT_ONCE
+            )
+        listing = listing._replace(entries=entries)
         # The disk's order is its own affair; in that of names people look for them, and `plan` tells what is done.
-        names = sorted(listing.entries)
+        names = list[str]()
+        for part in _parts(list(entries)):
+            if names:
+                sliced = True
+                at = yield
+            names += sorted(part)
+        # Of parts that are in order.
+        names.sort()
         recorded = {*known, *noted}
-        names += [name for name in known if name not in listing.entries]
-        names += [name for name in failed if name not in listing.entries and name not in recorded]
-        return Comparison(site, listing, names, recorded)
+        names += [name for name in known if name not in entries]
+        names += [name for name in failed if name not in entries and name not in recorded]
+        return Comparison(site, listing, names, None if sliced else recorded), at
 
-    def _noted(self, listing: Listing, published: set[str], failed: Sequence[str]) -> set[str]:
+    def _noted(self, listing: Listing, published: set[str], failed: Collection[str]) -> set[str]:
         """Those of the files that are published as they are of which something is to be decided all the same.
 
         What the plan would say of such a file is that it needs nothing. That is passed over where nothing is noted
@@ -119,8 +145,6 @@ class Recorded:
         return rest
 
 
-def _without(listing: Listing, settled: set[str]) -> Listing:
-    """A listing without some of its names."""
-    if len(settled) == len(listing.entries):
-        return listing._replace(entries={})
-    return listing._replace(entries={name: entry for name, entry in listing.entries.items() if name not in settled})
+def _parts(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Names in parts of `ROWS_AT_ONCE`."""
+    return (names[first : first + ROWS_AT_ONCE] for first in range(0, len(names), ROWS_AT_ONCE))

@@ -182,10 +182,10 @@ class Removals:
     def _forget_decisions(self) -> None:
         """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
         ledger, mapping = self._site.ledger, self._site.id
-        for path in ledger.unknown(mapping, self._unsure[-ASKED_AT_ONCE:]):
+        for path in ledger.in_bulk.unknown(mapping, self._unsure[-ASKED_AT_ONCE:]):
             self.absent.back(path)
         del self._unsure[-ASKED_AT_ONCE:]
-        for path in ledger.unknown(mapping, self._decided):
+        for path in ledger.in_bulk.unknown(mapping, self._decided):
             self._undecide(path)
 
     def _is_published_source(self) -> bool:
@@ -269,13 +269,13 @@ class Removals:
         """How many published files are below a directory that is gone, but for those that get other names."""
         site = self._site
         leaving = sum(self._files_at(path) for path in site.queue.leaving(site.spec.name, directory))
-        return max(0, site.ledger.files_below(site.id, directory) - leaving)
+        return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)
 
     def _files_at(self, path: str) -> int:
         row = self._site.ledger.row(self._site.id, path)
         if row is None or row.kind is Kind.FILE:
             return int(row is not None)
-        return self._site.ledger.files_below(self._site.id, path)
+        return self._site.ledger.in_bulk.files_below(self._site.id, path)
 
     def leaves(self, path: str) -> None:
         """What is published here gets another name: it is not deleted with a directory above it that is gone."""

@@ -6,8 +6,8 @@ Handed down by the engine and the `mirror`; nothing here decides anything.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeVar
 
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
@@ -36,6 +36,13 @@ class Moment(NamedTuple):
     wall_ns: int
     wall_trusted: bool = True
     """False for a while after the wall clock was stepped."""
+
+
+_T = TypeVar("_T")
+
+Slices = Generator[None, Moment, tuple[_T, Moment]]
+"""Work that may take seconds, done in slices of some ten milliseconds: each ``yield`` ends what one turn of the engine
+has room for, and gets the moment of the next one. At the end, what came of it, and the moment at which that was."""
 
 
 class Site(NamedTuple):

@@ -148,7 +148,7 @@ def test_any_bytes_that_can_be_a_name_come_back(first: bytes, second: bytes):
         ledger.put(mapping, names[0], folder())
         ledger.put(mapping, one, file())
         assert dict(ledger.walk(mapping)) == {names[0]: folder(), one: file()}
-        assert ledger.files_below(mapping, "") == ledger.files_below(mapping, names[0]) == 1
+        assert ledger.in_bulk.files_below(mapping, "") == ledger.in_bulk.files_below(mapping, names[0]) == 1
         if names[0] != names[1]:
             ledger.move(mapping, names[0], target)
             assert dict(ledger.walk(mapping)) == {target: folder(), join(target, names[1]): file()}
@@ -216,7 +216,7 @@ def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
     assert ledger.is_empty(other)
     assert ledger.totals(other) == Totals(0, 0, None)
     assert ledger.rows(other, "d") == {}
-    assert ledger.files_below(other, "") == 0
+    assert ledger.in_bulk.files_below(other, "") == 0
     assert ledger.inodes.files(other, file().fingerprint) == []
     assert ledger.inodes.directories(other, 50) == []
     assert ledger.failures.names_in(other, "d") == []
@@ -363,8 +363,8 @@ def test_below_a_directory_is_only_what_is_below_it(ledger: Ledger, mapping: int
     for trap in TRAPS:
         ledger.put(mapping, trap, file())
     below = [trap for trap in TRAPS if trap.startswith(f"{directory}/")]
-    assert ledger.files_below(mapping, directory) == len(below)
-    assert ledger.files_below(mapping, "") == len(TRAPS)
+    assert ledger.in_bulk.files_below(mapping, directory) == len(below)
+    assert ledger.in_bulk.files_below(mapping, "") == len(TRAPS)
     ledger.forget_tree(mapping, directory)
     left = [trap for trap in TRAPS if trap not in {*below, directory}]
     assert sorted(paths_of(ledger, mapping)) == sorted(left)
@@ -374,7 +374,7 @@ def test_below_a_directory_is_only_what_is_below_it(ledger: Ledger, mapping: int
 @pytest.mark.parametrize("name", ["\udcff" * 8, "\udcff" * 9 + "x", "\udcff" * 255, "\x01"], ids=ascii)
 def test_the_root_holds_directories_of_every_name(ledger: Ledger, mapping: int, name: str):
     fill(ledger, mapping, f"{name}/{name}/a")
-    assert ledger.files_below(mapping, "") == 1
+    assert ledger.in_bulk.files_below(mapping, "") == 1
     ledger.forget_tree(mapping, "")
     assert ledger.is_empty(mapping)
     assert ledger.totals(mapping).files == 0
@@ -802,7 +802,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def look_ups_agree(self) -> None:
         for directory in ("", "a", "a/b", "%", "\udcff/a"):
             files = [p for p, r in self.rows.items() if r.kind is Kind.FILE and below(p, directory)]
-            assert self.ledger.files_below(self.mapping, directory) == len(files)
+            assert self.ledger.in_bulk.files_below(self.mapping, directory) == len(files)
             assert self.ledger.rows(self.mapping, directory) == {
                 basename(p): r for p, r in self.rows.items() if parent(p) == directory
             }
@@ -829,6 +829,40 @@ TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(QUICK, max_examples=60, stateful_step_count=30)
 
 
+# ── Some of many rows at a time ──────────────────────────────────────────────────────────────────────────────────
+
+TREE = ("d/a", "d/b", "d/\udcff", "d/e/a", "d/e/f/a", "d/e-/a", "d/e0/a", "d-/a", "d0", "d0/a", "c/a", "dd/a", "a")
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_rows_of_a_directory_are_read_some_at_a_time(ledger: Ledger, mapping: int, most: int):
+    fill(ledger, mapping, *TREE)
+    ledger.put(mapping, "", folder())
+    for directory in ("", "d", "d/e", "nothing"):
+        found: dict[str, Row] = {}
+        while some := ledger.rows(mapping, directory, after=next(reversed(found), ""), most=most):
+            assert len(some) <= most
+            found |= some
+        assert list(found.items()) == list(ledger.rows(mapping, directory).items())
+        assert list(found) == sorted(found, key=os.fsencode)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_what_is_below_a_directory_is_read_some_at_a_time(ledger: Ledger, mapping: int, most: int):
+    fill(ledger, mapping, *TREE)
+    ledger.put(mapping, "", folder())
+    for directory in ("d", "d/e", "d0", "nothing"):
+        found: list[tuple[str, str, Kind]] = []
+        after: tuple[str, str] | None = None
+        while some := ledger.in_bulk.some_below(mapping, directory, after=after, most=most):
+            assert len(some) <= most
+            found += some
+            after = some[-1][:2]
+        assert len({(above, name) for above, name, _ in found}) == len(found)
+        below = {(join(above, name), kind) for above, name, kind in found}
+        assert below == set(ledger.in_bulk.below(mapping, directory))
+
+
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -840,12 +874,15 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.put(mapping, "a", folder(51))
     ledger.row(mapping, "unknown")
     ledger.rows(mapping, "a")
-    ledger.beside(mapping, "a", {})
-    ledger.rows_of(mapping, "a", ["d.jpg", "e.jpg", "f.jpg"])
-    ledger.unknown(mapping, ["a/d.jpg", "a/e.jpg", "e.jpg"])
+    ledger.in_bulk.beside(mapping, "a", {})
+    ledger.in_bulk.beside(mapping, "a", {}, after="b", most=2)
+    ledger.in_bulk.some_below(mapping, "a", most=2)
+    ledger.in_bulk.some_below(mapping, "a", after=("a/b", "c"), most=2)
+    ledger.in_bulk.rows_of(mapping, "a", ["d.jpg", "e.jpg", "f.jpg"])
+    ledger.in_bulk.unknown(mapping, ["a/d.jpg", "a/e.jpg", "e.jpg"])
     ledger.holds_any(mapping, "a")
     ledger.is_empty(mapping)
-    ledger.files_below(mapping, "a")
+    ledger.in_bulk.files_below(mapping, "a")
     ledger.inodes.files(mapping, Fingerprint(10, NS, 7))
     ledger.inodes.directories(mapping, 50)
     ledger.failures.put(mapping, "e.jpg", failure())
@@ -880,9 +917,9 @@ def test_many_paths_are_asked_for_at_once(count: int):
         paths = [join("d" if number % 3 else "", f"{number}\udcff") for number in range(count)]
         for path in paths[::2]:
             ledger.put(mapping, path, file())
-        assert sorted(ledger.unknown(mapping, paths)) == sorted(paths[1::2])
+        assert sorted(ledger.in_bulk.unknown(mapping, paths)) == sorted(paths[1::2])
         below = [basename(path) for path in paths if path.startswith("d/")]
-        assert ledger.rows_of(mapping, "d", below) == ledger.rows(mapping, "d")
+        assert ledger.in_bulk.rows_of(mapping, "d", below) == ledger.rows(mapping, "d")
     assert len(among(["name"] * count)[1]) < 2 * count
 
 
@@ -904,8 +941,9 @@ def test_beside_tells_the_same_as_comparing_row_by_row(known: dict[str, Row], fo
         ledger.put(mapping, "", folder())
         for name, row in known.items():
             ledger.put(mapping, join(directory, name), row)
-        others, same = ledger.beside(mapping, directory, found)
-        rows = ledger.rows_of(mapping, directory, others)
+        others, same, last = ledger.in_bulk.beside(mapping, directory, found)
+        assert not last
+        rows = ledger.in_bulk.rows_of(mapping, directory, others)
         unchanged = {
             name
             for name, row in known.items()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ftpsyncd.answers import NAMES_AT_ONCE
+from ftpsyncd.comparing import NAMES_AT_ONCE
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.database import Database
 from ftpsyncd.engine import Engine
@@ -27,6 +27,7 @@ from ftpsyncd.model import (
     Listing,
     Presence,
     Rename,
+    RenameDir,
     RootIdentity,
     Upload,
     basename,
@@ -197,6 +198,111 @@ def test_files_that_are_published_as_they_are_cost_no_turn(two: Two) -> None:
     two.turn()
     assert not two.mirror.answers
     assert [action.path for action in two.handed(A)] == ["new"]
+
+
+def test_a_large_directory_of_known_files_is_gone_through_some_rows_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftpsyncd.recorded.ROWS_AT_ONCE", 300)
+    entries = many()
+    publish(two, entries)
+    changed = min(entries)
+    now_there = {**entries, "new": file(inode=1), changed: file(size=99, inode=1000)}
+    del now_there[max(entries)]
+    two.lists(A, now_there)
+    two.turn()
+    assert two.mirror.answers
+    two.lists(B, {"small": file()}, frozenset({"small"}))
+    two.turn()
+    assert [action.path for action in two.handed(B)] == ["small"], "another mapping goes on in between"
+    assert two.handed(A) == []
+    two.turns()
+    assert [action.path for action in two.handed(A)] == [changed, "new", max(entries)]
+    assert isinstance(two.handed(A)[-1], Delete)
+
+
+def test_what_is_noted_about_a_file_meanwhile_is_not_passed_over(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A retry while it is compared: what failed is looked at by the pass that follows."""
+    monkeypatch.setattr("ftpsyncd.recorded.ROWS_AT_ONCE", 300)
+    entries = many()
+    publish(two, entries)
+    for name in (min(entries), max(entries)):
+        two.ledger.failures.put(two.mirror.id, name, failed(entries[name], parked=True))
+    two.lists(A, entries)
+    two.turn()
+    two.turns()
+    assert two.ledger.failures.counts(two.mirror.id).parked == 0, "they are published as they are"
+    assert (two.handed(A), two.waiting) == ([], 0)
+
+
+def test_names_that_nobody_knew_come_in_their_order_whatever_the_parts_that_they_are_sorted_in(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftpsyncd.recorded.ROWS_AT_ONCE", 300)
+    entries = many()
+    two.lists(A, entries)
+    two.turn()
+    assert two.waiting == 0
+    two.turns()
+    started = [action.path for action in two.handed(A)]
+    assert started
+    assert started == sorted(entries)[: len(started)]
+
+
+@pytest.mark.parametrize("same", [SOME, SOME // 2, SOME // 2 - 1])
+def test_a_large_directory_is_known_again_under_another_name(
+    two: Two, monkeypatch: pytest.MonkeyPatch, same: int
+) -> None:
+    """Which takes several turns; half of what was in it must be there still."""
+    monkeypatch.setattr("ftpsyncd.kin.ROWS_AT_ONCE", 300)
+    entries = many()
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in entries.items()})
+    there = dict(sorted(entries.items())[:same])
+    two.engine.answered(
+        A, Listing("new", Presence.PRESENT, there, None, root=ROOT, inode=50, device=DISK, taken_wall_ns=WALL)
+    )
+    two.turn()
+    assert two.mirror.answers
+    two.lists(B, {"small": file()}, frozenset({"small"}))
+    two.turn()
+    assert [action.path for action in two.handed(B)] == ["small"]
+    two.turns()
+    renamed = [action for action in two.handed(A) if isinstance(action, RenameDir)]
+    assert [(action.source, action.path) for action in renamed] == ([("old", "new")] if same >= SOME // 2 else [])
+
+
+def test_a_large_directory_is_not_renamed_to_where_some_of_it_is_not_to_be_published(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftpsyncd.kin.ROWS_AT_ONCE", 300)
+    entries = many()
+    two.mirror.offers._kin._selection = Without([f"new/{max(entries)}"])
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in entries.items()})
+    two.engine.answered(
+        A, Listing("new", Presence.PRESENT, entries, None, root=ROOT, inode=50, device=DISK, taken_wall_ns=WALL)
+    )
+    two.turns()
+    assert not [action for action in two.handed(A) if isinstance(action, RenameDir)]
+
+
+def test_a_directory_that_is_known_again_is_not_renamed_if_it_is_not_the_same_any_more(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ran when it was listed ends while it is compared: another directory has the old path, for instance."""
+    monkeypatch.setattr("ftpsyncd.kin.ROWS_AT_ONCE", 300)
+    entries = many()
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in entries.items()})
+    two.engine.answered(
+        A, Listing("new", Presence.PRESENT, entries, None, root=ROOT, inode=50, device=DISK, taken_wall_ns=WALL)
+    )
+    two.turn()
+    assert two.mirror.answers
+    two.ledger.put(two.mirror.id, "old", made(51))
+    two.turns()
+    assert not [action for action in two.handed(A) if isinstance(action, RenameDir)]
 
 
 def test_of_a_large_directory_that_is_gone_only_so_much_waits_to_be_deleted(two: Two) -> None:

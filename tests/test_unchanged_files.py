@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from ftpsyncd.comparing import Comparing
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.schedule import Queue
@@ -68,7 +69,7 @@ class OneByOne(Mirror):
 
     def __init__(self, spec: MappingSpec, selection: Selection, *more: Any, **named: Any) -> None:
         super().__init__(spec, selection, *more, **named)
-        self.recorded = EveryFile(self.site, self.waits, selection)
+        self.comparing.recorded = EveryFile(self.site, self.waits, selection)
 
 
 def outcome(
@@ -176,7 +177,7 @@ def test_what_is_noted_about_an_unchanged_file_is_over(noted: str, beside: set[s
 
 def test_a_directory_without_changes_makes_no_decisions(monkeypatch: Any):
     decided = []
-    monkeypatch.setattr(Mirror, "_note", lambda _self, decision, _at: decided.append(decision))
+    monkeypatch.setattr(Comparing, "_note", lambda _self, decision, _at: decided.append(decision))
     state = {"row": Kind.FILE, "entry": Kind.FILE, "fingerprint": OLD, "noted": set(), "waiting": None}
     with Ledger(Path(":memory:")) as ledger:
         outcome(Mirror, ledger, "d", {"a.jpg": state, "b.jpg": state}, deep=True)
