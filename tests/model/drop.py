@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -69,8 +69,12 @@ class Writer:
 
 @dataclass(slots=True)
 class Heard:
-    """What the kernel has told and nobody has read yet; folders by inode, since they move meanwhile."""
+    """What the kernel has told a watcher and nobody has read yet; folders by inode, since they move meanwhile."""
 
+    watched: Path
+    """What the watcher has found at its root when it was started."""
+    inode: int = 0
+    """Of that; 0: any."""
     names: set[tuple[int, str]] = field(default_factory=set)
     entered: set[int] = field(default_factory=set)
     """Folders that appeared and are to be looked at with everything below them."""
@@ -78,6 +82,64 @@ class Heard:
     """Those of them that nobody watches until then."""
     lost: bool = False
     """The queue overflowed."""
+
+    def watch(self, folder: Path) -> None:
+        """A watcher is started on what is at the root now: nothing of before counts, all is looked at."""
+        self.watched, self.inode = folder, folder.stat().st_ino
+        self.lose()
+
+    def lose(self) -> None:
+        """The kernel's queue overflows."""
+        self._forget()
+        self.lost = True
+
+    def is_below(self, folder: Path) -> bool:
+        """Whether this watcher watches a folder."""
+        return folder.is_relative_to(self.watched)
+
+    def appeared(self, inode: int, inodes: set[int], *, watched: bool) -> None:
+        """A folder is new, with those in it."""
+        self.entered.add(inode)
+        if not watched:
+            self.unwatched |= inodes
+
+    def tell(self, folders: Iterable[str], *, names_only: bool = False) -> Changes | None:
+        """What the watcher hands on: names under the paths that their folders have now.
+
+        Args:
+            folders: below the root, without itself.
+            names_only: the watcher has not yet entered the folders that are new.
+        """
+        if self.lost:
+            self._forget()
+            return Changes(frozenset(), frozenset({""}), "the kernel's event queue overflowed")
+        if not (self.names or self.entered):
+            # Asked before every turn: nothing is looked at then.
+            if not names_only:
+                self._forget()
+            return None
+        places = self._places(folders)
+        names = frozenset(join(places[inode], name) for inode, name in self.names if inode in places)
+        deep = frozenset() if names_only else frozenset(places[inode] for inode in self.entered if inode in places)
+        self.names.clear()
+        if not names_only:
+            self._forget()
+        return Changes(names, deep) if names or deep else None
+
+    def _places(self, folders: Iterable[str]) -> dict[int, str]:
+        """Where the folders are, by inode; nothing of what has taken the root's place."""
+        try:
+            if self.inode not in {0, self.watched.stat().st_ino}:
+                return {}
+            return {(self.watched / path).stat().st_ino: path for path in ("", *folders)}
+        except FileNotFoundError:
+            return {}
+
+    def _forget(self) -> None:
+        self.names.clear()
+        self.entered.clear()
+        self.unwatched.clear()
+        self.lost = False
 
 
 class Drop:
@@ -100,9 +162,9 @@ class Drop:
         self._time = time
         self._changed = changed
         self._serial = 0
-        self.heard = Heard()
-        self.watched = self.folder
-        """What the watcher has found at the root when it was started."""
+        self.heard = Heard(self.folder)
+        self.hearers = {"": self.heard}
+        """Who is told by the kernel."""
         self.writers: list[Writer] = []
         self.finished: set[bytes] = set()
         self.contents: dict[Fingerprint, bytes] = {}
@@ -287,7 +349,7 @@ class Drop:
             return
         Path(self.local(path)).mkdir()
         self._tell(path)
-        self._appeared(path, watched=False)
+        self._appeared(path)
 
     def rename(self, path: str, target: str) -> None:
         """Rename a file or a folder; a file may take another's place."""
@@ -303,7 +365,7 @@ class Drop:
             self._name_moved(os.path.realpath(self.local(path)), os.path.realpath(self.local(target)))
         Path(self.local(path)).rename(self.local(target))
         if is_folder:
-            self._appeared(target, watched=True)
+            self._appeared(target, came_from=path)
         else:
             self._note(self.local(target))
         self._tell(target)
@@ -341,7 +403,7 @@ class Drop:
         self._name_moved(str(thing), os.path.realpath(self.local(target)))
         thing.rename(self.local(target))
         if self.is_folder(target):
-            self._appeared(target, watched=False)
+            self._appeared(target)
         else:
             self._note(self.local(target))
         self._tell(target)
@@ -391,7 +453,7 @@ class Drop:
         for path in self.folders()[1:]:
             if os.lstat(self.local(path)).st_ino in self.locked:
                 self._tell(path)
-                self._appeared(path, watched=False)
+                self._appeared(path)
         self.locked.clear()
 
     # ── what the kernel tells ────────────────────────────────────────────────────────────────────────────────
@@ -402,39 +464,31 @@ class Drop:
             status = Path(self.local(parent(path))).stat()
         except OSError:
             return
-        if status.st_ino not in self.heard.unwatched and not self.is_locked(parent(path)):
-            self.heard.names.add((status.st_ino, basename(path)))
+        if self.is_locked(parent(path)):
+            return
+        for heard in self.hearers.values():
+            if status.st_ino not in heard.unwatched:
+                heard.names.add((status.st_ino, basename(path)))
 
-    def _appeared(self, path: str, *, watched: bool) -> None:
+    def _appeared(self, path: str, *, came_from: str | None = None) -> None:
         inodes = {os.lstat(self.local(p)).st_ino for p in self.below(path) if self.is_folder(p)}
-        self.heard.entered.add(os.lstat(self.local(path)).st_ino)
-        if not watched:
-            self.heard.unwatched |= inodes
+        for heard in self.hearers.values():
+            watched = came_from is not None and heard.is_below((self.root / came_from).parent.resolve())
+            heard.appeared(os.lstat(self.local(path)).st_ino, inodes, watched=watched)
 
     def watch(self) -> None:
-        """A watcher is started on what is at the root now: nothing of before counts, all is looked at."""
-        self.watched = self.root.resolve()
-        self.lose()
+        """A watcher is started on what is at the root now."""
+        self.heard.watch(self.root.resolve())
 
     def lose(self) -> None:
         """The kernel's queue overflows."""
-        self.heard = Heard(lost=True)
+        for heard in self.hearers.values():
+            heard.lose()
 
-    def tell(self, *, names_only: bool = False) -> Changes | None:
-        """What the watcher hands on: names under the paths that their folders have now."""
-        heard = self.heard
-        if heard.lost:
-            self.heard = Heard()
-            return Changes(frozenset(), frozenset({""}), "the kernel's event queue overflowed")
-        if not (heard.names or heard.entered):
-            # Asked before every turn: nothing is looked at then.
-            self.heard = heard if names_only else Heard()
-            return None
-        folders = ["", *(path for path, is_folder in self.walk(self.watched) if is_folder)]
-        places = {(self.watched / path).stat().st_ino: path for path in folders}
-        names = frozenset(join(places[inode], name) for inode, name in heard.names if inode in places)
-        deep = frozenset() if names_only else frozenset(places[inode] for inode in heard.entered if inode in places)
-        heard.names = set()
-        if not names_only:
-            self.heard = Heard()
-        return Changes(names, deep) if names or deep else None
+    def tell(self, name: str = "", *, names_only: bool = False) -> Changes | None:
+        """What a watcher hands on."""
+        heard = self.hearers[name]
+        return heard.tell(self._folders_below(heard.watched), names_only=names_only)
+
+    def _folders_below(self, root: Path) -> Iterator[str]:
+        return (path for path, is_folder in self.walk(root) if is_folder)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
-from tests.model.world import BASE, Op, World
+from tests.model.stage import Op
+from tests.model.world import BASE, World
 
 STORIES: dict[str, tuple[Op, ...]] = {
     "a file is written anew": (("write", "a/1", 200), ("go_on", 30.0)),

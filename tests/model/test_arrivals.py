@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ftpsyncd.specs import DeletePolicy
+from tests.model.stage import Op
 from tests.model.stories import STEPS, begun, tell
-from tests.model.world import Op
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from ftpsyncd.done import PERHAPS_A_PART
 from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
-from tests.model.world import BASE, FAULTS, Op, World
+from tests.model.stage import FAULTS, Op
+from tests.model.world import BASE, World
 
 STEPS = 50
 """More than it takes to publish a file."""

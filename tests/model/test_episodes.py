@@ -19,8 +19,9 @@ from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.site import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from ftpsyncd.unreadable import LONGEST_AGAIN_S
+from tests.model.stage import FAULTS, MAX_DELETES, Op
 from tests.model.stories import STEPS, begun, put_foreign, tell
-from tests.model.world import BASE, FAULTS, MAX_DELETES, M, Op, World
+from tests.model.world import BASE, M, World
 
 
 def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer():

@@ -12,8 +12,9 @@ import random
 import pytest
 
 from tests.figures import Figures
-from tests.model import world as model
-from tests.model.world import Op, World
+from tests.model import stage
+from tests.model.stage import Op
+from tests.model.world import World
 
 NORMAL = 100
 SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
@@ -112,7 +113,7 @@ def lives(seed: int) -> int:
 @pytest.fixture(autouse=True)
 def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is asked to approve what is deleted."""
-    monkeypatch.setattr(model, "MAX_DELETES", 1_000_000)
+    monkeypatch.setattr(stage, "MAX_DELETES", 1_000_000)
 
 
 def test_folders_that_move_while_the_daemon_dies(figures: Figures):

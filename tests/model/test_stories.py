@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from tests.figures import Figures
+from tests.model.stage import Op
 from tests.model.stories import STEPS, STORIES, begun, tell
-from tests.model.world import Op
 
 TROUBLES: dict[str, Op] = {
     "the daemon is killed": ("crash",),

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from ftpsyncd.specs import DeletePolicy
 from tests.figures import Figures
-from tests.model.world import Op, World
+from tests.model.stage import Op
+from tests.model.world import World
 
 NORMAL = 200
 SOAK_PARTS = 4

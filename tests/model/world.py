@@ -2,8 +2,7 @@
 
 Real: engine, mirror, intents, removals, outcomes, ledger (a file), crew, publisher, pool, disk thread, scanner, the folder
 and the leases on its files. In memory: the server. Wound by the test: the clocks. The threads are there, but not started:
-what they would do is done piece by piece, by `turn`, `look` and `work`. At every seam (a command of the server, a block
-of a file, a look at the disk, a commit, an action handed over) `_between` lets happen what `later` has put there.
+what they would do is done piece by piece, by `turn`, `look` and `work` (see `stage`).
 
 What holds at every moment is checked where it could be broken, by `Broken`; `come_to_rest` heals the world and
 compares both sides.
@@ -12,210 +11,42 @@ compares both sides.
 from __future__ import annotations
 
 import errno
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from unittest import mock
 
 from ftpsyncd import again, lastlook, reasons, steering
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.crew import Crew
 from ftpsyncd.engine import Engine
-from ftpsyncd.errors import (
-    InternalError,
-    LoginRefusedError,
-    NameRefusedError,
-    RemoteError,
-    ServerFullError,
-    ServerUnavailableError,
-    TooManyConnectionsError,
-    TransferFailedError,
-)
-from ftpsyncd.events import Event
 from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.disk import DiskThread
-from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Action, Failed, Kind, Listing, Outcome, RootIdentity, parent
-from ftpsyncd.openintents import LATE_S
-from ftpsyncd.publish import Publisher
+from ftpsyncd.model import Kind, Outcome, RootIdentity, parent
 from ftpsyncd.questions import Why
-from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.site import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpec
-from ftpsyncd.workers import Worker
-from tests.model.drop import Drop, Time
+from tests.model import stage
+from tests.model.stage import (
+    NO_RESCAN_S,
+    PATIENCE_S,
+    ROUNDS,
+    SETTLE_S,
+    WORKERS,
+    Crash,
+    Hands,
+    Looker,
+    MortalLedger,
+    Shift,
+    Stage,
+)
 
 M, SERVER, BASE = "gallery", "web", "/site"
-MAX_DELETES = 3
-BLOCK = 64
-RESUMABLE = 150
-SETTLE_S = 2.0
-WORKERS = 2
-NO_RESCAN_S = 1e7
-"""Nothing may be found only because everything is looked at again some time."""
-PATIENCE_S = 20_000.0
-"""In which all that goes wrong by itself has been tried again: hourly tries, pauses of a refused login."""
-ROUNDS = 3000
-
-FAULTS: dict[str, Callable[[], RemoteError]] = {
-    "unavailable": lambda: ServerUnavailableError("The connection ended."),
-    "refused": lambda: NameRefusedError("Permission denied.", reply="550 Permission denied."),
-    "broken": lambda: TransferFailedError("The transfer was cut.", reply="426 Aborted."),
-    "full": lambda: ServerFullError("No space left.", reply="452 No space."),
-    "crowded": lambda: TooManyConnectionsError("Too many connections.", reply="421 Too many connections."),
-    "login": lambda: LoginRefusedError("Login refused.", reply="530 Login incorrect."),
-}
-
-Op = tuple[object, ...]
-"""What happens: the name of a method of `World`, and its arguments."""
-
-
-class _LateError(ServerUnavailableError):
-    """The line hangs with a command, or the end of a file, on it: the session is over, and what hangs arrives later."""
-
-
-FAULTS["late"] = lambda: _LateError("Nothing passes any more.")
-LATEST_S = LATE_S - 10.0
-"""After which what hung on a line has arrived."""
-
-
-class Broken(AssertionError):  # noqa: N818 - a guarantee, not an error of the test
-    """A guarantee does not hold."""
-
-
-class Crash(BaseException):
-    """The daemon dies on the spot."""
-
-
-@dataclass(slots=True)
-class _Shift:
-    """What a worker may rely on: what was on disk during all of its work."""
-
-    there: dict[str, bool]
-    """Paths, and whether each is a folder."""
-    root_moved: bool = False
-
-
-class _Server(MemoryServer):
-    """The server, with the world's doings between its commands."""
-
-    between: Callable[[str, str], None]
-    renamed: Callable[[str, str], None]
-    replacing = ""
-    renaming = ""
-    now: Callable[[], float]
-    late: list[tuple[float, Callable[[], None]]]
-    """What hangs on lines that are dead for us, and when it arrives at the latest."""
-
-    def strike(self, verb: str, path: str, *, after: bool) -> None:
-        self.between(verb, path)
-        try:
-            super().strike(verb, path, after=after)
-        except _LateError:
-            self.late.append((self.now() + LATEST_S, self._effect(verb, path, after=after)))
-            raise
-
-    def arrive(self, now: float = math.inf) -> None:
-        """What hung arrives, if it is time."""
-        due = [act for at, act in self.late if at <= now]
-        self.late = [(at, act) for at, act in self.late if at > now]
-        for act in due:
-            act()
-
-    def _effect(self, verb: str, path: str, *, after: bool) -> Callable[[], None]:
-        """What a real server does when that arrives after all, whoever has sent it."""
-        source = self.renaming
-        file = self.files.get(path)
-        sent = file.content if file is not None else b""
-
-        def store() -> None:
-            # It makes the file, or truncates it, before it misses the sender; with REST some servers cut it there.
-            if path in self.files:
-                self.files[path].content = b""
-            elif parent(path) in self.dirs and path not in self.dirs:
-                self.files.setdefault(path, MemoryFile(b"", int(self.clock())))
-            self.observer("LATE", path)
-
-        def write() -> None:
-            # Into the file that was open, whatever it is called by now.
-            if file is not None:
-                file.content = sent + file.content[len(sent) :]
-            self.observer("LATE", path)
-
-        def rename() -> None:
-            # Only what we sent: a late rename of the user's own files can only be kept from being sent.
-            if source.endswith(SUFFIX) and source in self.files and parent(path) in self.dirs and path not in self.dirs:
-                self.files[path] = self.files.pop(source)
-            self.observer("LATE", path)
-
-        return {("STOR", False): store, ("STOR", True): write, ("RNTO", False): rename}.get((verb, after), lambda: None)
-
-    def session(self) -> MemorySession:
-        return _Session(self)
-
-
-class _Session(MemorySession):
-    """Tells which files a rename took away, and which delete was half of a rename."""
-
-    def rename(self, source: str, target: str) -> None:
-        server = self._server
-        assert isinstance(server, _Server)
-        before, server.replacing, server.renaming = server.replacing, target, source
-        try:
-            super().rename(source, target)
-        finally:
-            server.replacing = before
-        server.renamed(source, target)
-
-
-class _Crew(Crew):
-    """A crew whose work is done when the test says so."""
-
-    def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
-        if afresh:
-            self._down = None
-        self._handed.extend(actions)
-
-    @property
-    def has_work(self) -> bool:
-        return bool(self._handed)
-
-    def shift(self, publisher: Publisher) -> None:
-        # A worker each time: several are at it at once, on one thread.
-        self._shift(Worker(lambda _worker: None, "model"), publisher)
-
-
-class _Scanner(Scanner):
-    """Looks at the real folder; the times are those of the test's clock."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world.drop.root, follow_symlinks=world.spec.follow_symlinks)
-        self._world = world
-
-    def _listing(self, directory: str, names: frozenset[str] | None, look: Callable[..., object]) -> Listing:
-        world = self._world
-        world.counts["looks"] = world.counts.get("looks", 0) + 1
-        world.between("look", directory)
-        listing = super()._listing(directory, names, look)  # type: ignore[arg-type]
-        entries = {
-            name: entry._replace(ctime_ns=world.drop.stamps.get(entry.fingerprint.inode, world.time.wall_ns()))
-            if entry.kind is Kind.FILE
-            else entry
-            for name, entry in listing.entries.items()
-        }
-        changed = listing.changed_wall_ns and world.time.wall_ns_at(listing.changed_wall_ns)
-        listing = listing._replace(entries=entries, taken_wall_ns=world.time.wall_ns(), changed_wall_ns=changed)
-        world.between("looked", directory)
-        return listing
 
 
 class _Watcher:
@@ -242,23 +73,7 @@ class _Watcher:
         pass
 
 
-class _Ledger(Ledger):
-    """A ledger between whose commits things happen."""
-
-    between: Callable[[str, str], None] = staticmethod(lambda _what, _path: None)
-
-    def commit(self) -> None:
-        self.between("commit", "")
-        super().commit()
-        self.between("committed", "")
-
-    def die(self) -> None:
-        """What was not committed is lost."""
-        # Not the database's own way to close, which commits.
-        self._db._db.close()
-
-
-class World:
+class World(Stage):
     """Everything, and what may happen to it."""
 
     def __init__(
@@ -271,18 +86,7 @@ class World:
         follow_symlinks: bool = False,
         settle_s: float = SETTLE_S,
     ) -> None:
-        self.time = Time()
-        self.drop = Drop(self.time, self._disk_changes)
-        self.server = _Server(
-            replaces=replaces,
-            observer=self._seen,
-            block=BLOCK,
-            resumable=RESUMABLE,
-            clock=lambda: self.time.wall_ns() / 1e9,
-        )
-        self.server.late, self.server.now = [], self.time.monotonic
-        self.server.between = self.between
-        self.server.renamed = self._renamed
+        super().__init__(replaces=replaces)
         self.spec = MappingSpec(
             M,
             self.drop.root,
@@ -292,30 +96,16 @@ class World:
             settle_s=settle_s,
             deletes=deletes,
             delete_after_s=5.0,
-            max_deletes=DeleteLimit(MAX_DELETES),
+            max_deletes=DeleteLimit(stage.MAX_DELETES),
             existing=existing,
             rescan_s=NO_RESCAN_S,
             empty_dirs=empty_dirs,
             follow_symlinks=follow_symlinks,
         )
-        self.counts: dict[str, int] = {}
-        self.foreign: dict[bytes, str] = {}
-        self.given_up: set[bytes] = set()
-        """Contents that may stay at the server although nothing here has them any more."""
         self._all_managed = True
         """Nothing at the server was ever given up."""
-        self.events: list[Event] = []
-        self.steps = 0
-        """Steps of the daemon so far, each of them a place where something may happen."""
-        self.steps_of_story = 0
-        self._later: list[tuple[int, Op]] = []
-        self._upon: dict[str, Op] = {}
-        self._depth = 0
-        self._turning = self._looking = self._connecting = False
-        self._shift: _Shift | None = None
         self._engine: Engine | None = None
         self._known_root: RootIdentity | None = None
-        self._first_broken: Broken | None = None
         self._may_accept = True
         self._deleted = self._approved = 0
         self._patches = (
@@ -356,121 +146,12 @@ class World:
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def do(self, op: Op) -> None:
-        """Let something happen now; a daemon that dies of it is dead afterwards."""
-        name, *arguments = op
-        self._count(str(name))
-        try:
-            getattr(self, str(name))(*arguments)
-        except Crash:
-            if self._depth:
-                raise
-            self._die()
-        if self._first_broken is not None:
-            raise self._first_broken
-
-    def later(self, steps: int, op: Op) -> None:
-        """Let something happen after so many steps of the daemon, whatever it is at then."""
-        self._later.append((self.steps + steps, op))
-
-    def upon(self, what: str, op: Op) -> None:
-        """Let something happen right before the server is next told this."""
-        self._upon[what] = op
-
-    def between(self, what: str, _path: str) -> None:
-        """Two steps of the daemon: whatever is to happen here happens."""
-        self.steps += 1
-        self.server.arrive(self.time.now)
-        if self._depth >= 3:
-            return
-        due = [op for at, op in self._later if at <= self.steps]
-        if what in self._upon:
-            due.append(self._upon.pop(what))
-        if not due:
-            return
-        self._later = [(at, op) for at, op in self._later if at > self.steps]
-        connecting, self._connecting = self._connecting, self._connecting or what == "CONNECT"
-        self._depth += 1
-        try:
-            for op in due:
-                self._count("between two steps")
-                self.do(op)
-        finally:
-            self._depth -= 1
-            self._connecting = connecting
-
-    def _broken(self, what: str) -> Broken:
-        """Kept, too: a worker that lives on after it would hide it."""
-        broken = Broken(what)
-        self._first_broken = self._first_broken or broken
-        return broken
-
-    def _performed(self, outcome: Outcome) -> None:
-        if self._first_broken is not None:
-            raise self._first_broken
-        if isinstance(outcome, Failed) and isinstance(outcome.error, InternalError):
-            raise self._broken(f"an internal error: {outcome}") from outcome.error.__context__
-        if self._engine is not None:
-            self._engine.performed(SERVER, outcome)
-
-    def _count(self, what: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-    def _paths(self) -> list[str]:
-        return sorted(path for path, _ in self.drop.walk())
-
-    def _any(self, which: int) -> str:
-        paths = self._paths()
-        return paths[which % len(paths)] if paths else ""
-
-    def write(self, path: str, size: int) -> None:
-        self.drop.write(path, size)
-
-    def swap(self, path: str, size: int) -> None:
-        self.drop.swap(path, size)
-
-    def begin(self, path: str, size: int) -> None:
-        self.drop.begin(path, size)
-
-    def end(self, which: int) -> None:
-        self.drop.end(which)
-
-    def touch(self, which: int) -> None:
-        if path := self._any(which):
-            self.drop.touch(path)
-
-    def link(self, which: int, target: str) -> None:
-        if path := self._any(which):
-            self.drop.link(path, target)
-
-    def make_folder(self, path: str) -> None:
-        self.drop.make_folder(path)
-
-    def rename(self, which: int, target: str) -> None:
-        if path := self._any(which):
-            self.drop.rename(path, target)
-
-    def delete(self, which: int) -> None:
-        if path := self._any(which):
-            self.drop.delete(path)
-
-    def delete_all(self) -> None:
-        for path in self._paths():
-            self.drop.delete(path)
-
     def write_all(self) -> None:
         """Everything that was published and is not here is written again."""
         for path in self._published():
             if not self.drop.exists(path):
                 self.drop.make_folder(parent(path))
                 self.drop.write(path, 20)
-
-    def move_out(self, which: int) -> None:
-        if path := self._any(which):
-            self.drop.move_out(path)
-
-    def move_in(self, which: int, target: str) -> None:
-        self.drop.move_in(which, target)
 
     def vanish(self, where: str) -> None:
         if self.drop.is_at_home():
@@ -489,56 +170,12 @@ class World:
     def unlock(self) -> None:
         self.drop.unlock()
 
-    def lose_events(self) -> None:
-        self.drop.lose()
-
-    def put_foreign(self, which: int) -> None:
-        """Somebody else puts a file at the server, in a directory of ours or beside it."""
-        directories = sorted(d for d in self.server.dirs if TRASH not in d)
-        content = f"foreign {len(self.foreign)}".encode()
-        path = f"{directories[which % len(directories)].rstrip('/')}/foreign-{len(self.foreign)}"
-        self.foreign[content] = path
-        self.server.files[path] = MemoryFile(content, 0)
-
     def edit_there(self, path: str) -> None:
         """Somebody else writes over a published file at the server."""
         file = self.server.files[f"{BASE}/{path}"]
         self.drop.contents = {print_: had for print_, had in self.drop.contents.items() if had != file.content}
         file.content = f"edited at the server instead of {len(file.content)} bytes".encode()
         self.drop.finished.add(file.content)
-
-    def fault(self, verb: str, kind: str, nth: int) -> None:
-        self.server.fail(verb, FAULTS[kind](), nth=nth)
-
-    def lose_connections(self, verb: str, times: int) -> None:
-        """The connection ends whenever this command is sent, so many times."""
-        self.server.fail(verb, FAULTS["unavailable"](), times=times)
-
-    def fault_after(self, verb: str, kind: str, nth: int) -> None:
-        """The command is done, and its reply is lost."""
-        self.server.fail(verb, FAULTS[kind](), nth=nth, after=True)
-
-    def arrive(self) -> None:
-        """The lines that hung live again."""
-        self.server.arrive()
-
-    def offline(self) -> None:
-        self.server.online = False
-
-    def online(self) -> None:
-        self.server.online = True
-
-    def allow(self, sessions: int) -> None:
-        self.server.max_sessions = sessions or None
-
-    def capacity(self, size: int) -> None:
-        self.server.capacity = size or None
-
-    def pass_time(self, seconds: float) -> None:
-        self.time.now += seconds
-
-    def set_clock(self, seconds: float) -> None:
-        self.time.offset_ns += int(seconds * 1e9)
 
     def exclude(self, patterns: tuple[str, ...]) -> None:
         """Another filter comes into force, by a reload."""
@@ -614,14 +251,14 @@ class World:
     def start(self) -> None:
         if self._engine is not None or self._depth:
             return
-        self._ledger = _Ledger(self.drop.place / "ledger.db")
+        self._ledger = MortalLedger(self.drop.place / "ledger.db")
         self._engine = Engine(self._ledger, self.events.append, clock=Clock(self.time.monotonic, self.time.wall_ns))
         # An approval outlives the daemon.
         self._deleted, self._approved = 0, max(0, self._approved - self._deleted)
         self._started = self.time.now
         queue = Queue(WORKERS, jitter=0.5)
         engine = self._engine
-        self._crew = _Crew(
+        self._crew = Hands(
             SERVER,
             self.server.connect,
             WORKERS,
@@ -630,13 +267,7 @@ class World:
             engine.received,
             exposed=engine.exposed,
         )
-        crew = self._crew
-        self._publishers = [
-            Publisher(lambda _name: self._folder, crew._fresh, received=engine.received, exposed=engine.exposed)
-            for _ in range(WORKERS)
-        ]
-        self._free = list(range(WORKERS))
-        self._engine.servers[SERVER] = Server(SERVER, queue, crew)
+        self._engine.servers[SERVER] = Server(SERVER, queue, self._crew)
         self._attach(None)
         self._ledger.between = self.between
 
@@ -657,11 +288,19 @@ class World:
         )
         if (before := engine.mirrors.get(M)) is not None:
             mirror.removals.go_on_from(before.removals)
-        disk = DiskThread(M, _Scanner(self), _Watcher(self), lambda answer: engine.answered(M, answer))
+        disk = DiskThread(M, self._looker(), _Watcher(self), lambda answer: engine.answered(M, answer))
         mirror.looks.attach(disk)
         self._disk, self._mirror = disk, mirror
         engine.mirrors[M] = mirror
         disk._report(disk._watcher.start)
+
+    def _looker(self) -> Looker:
+        return Looker(self, self.drop.root, follow_symlinks=self.spec.follow_symlinks)
+
+    def _performed(self, outcome: Outcome) -> None:
+        self.check_outcome(outcome)
+        if self._engine is not None:
+            self._engine.performed(SERVER, outcome)
 
     def crash(self) -> None:
         """The daemon is killed."""
@@ -736,14 +375,12 @@ class World:
 
     def work(self) -> bool:
         """One worker does what has been handed over."""
-        if self._engine is None or self._connecting or not self._free or not self._crew.has_work:
+        if self._engine is None or self._connecting or not self._crew.has_work:
             return False
-        worker = self._free.pop()
-        before, self._shift = self._shift, self._shift or _Shift(dict(self.drop.walk()))
+        before, self._shift = self._shift, self._shift or Shift(dict(self.drop.walk()))
         try:
-            self._crew.shift(self._publishers[worker])
+            self._crew.shift()
         finally:
-            self._free.append(worker)
             self._shift = before
         return True
 
@@ -875,16 +512,11 @@ class World:
         root = self._ledger.root(self._mirror.id)
         if not shift.root_moved and tree.root_identity(self.drop.root) != root:
             raise self._broken(f"G4: {path} was deleted while another folder, or none, is in the root's place")
-        self._count("trashed at the server" if to_trash else "deleted at the server")
+        self.count("trashed at the server" if to_trash else "deleted at the server")
         self._deleted += 1
         minutes = int((self.time.now - self._started) // 60) + 1
-        if self._deleted > MAX_DELETES * minutes + self._approved:
+        if self._deleted > stage.MAX_DELETES * minutes + self._approved:
             raise self._broken(f"G4: {self._deleted} deletes in {minutes} minutes, {self._approved} of them approved")
-
-    def _disk_changes(self, paths: set[str]) -> None:
-        if self._shift is not None:
-            for path in paths:
-                self._shift.there.pop(path, None)
 
     def _root_moved(self) -> None:
         if self._shift is not None:
@@ -924,7 +556,18 @@ class World:
 
     def _compare(self) -> None:
         """Both sides, when nothing is left to do."""
-        state = f"{self._mirror!r} {self._mirror.intents!r} {self._mirror.queue!r}"
+        self._compare_files()
+        left = [path for path in self.server.files if path.endswith(SUFFIX)]
+        if left:
+            raise self._broken(f"{left} were left at the server; {self._state}")
+        if self._all_managed and self.spec.deletes is not DeletePolicy.KEEP:
+            self._compare_directories()
+
+    @property
+    def _state(self) -> str:
+        return f"{self._mirror!r} {self._mirror.intents!r} {self._mirror.queue!r}"
+
+    def _compare_files(self) -> None:
         wanted = {path: content for path, content in self.drop.files().items() if self._selection.includes(path)}
         published = self._published()
         for path, content in wanted.items():
@@ -932,16 +575,13 @@ class World:
                 failure = self._ledger.failures.of(self._mirror.id, path)
                 there = published.get(path, b"nothing")[:20]
                 raise self._broken(
-                    f"G3: {path} is not published: {there!r} instead of {content[:20]!r}; {failure}; {state}"
+                    f"G3: {path} is not published: {there!r} instead of {content[:20]!r}; {failure}; {self._state}"
                 )
         for path, content in published.items():
             if path not in wanted and content not in self.given_up and self.spec.deletes is not DeletePolicy.KEEP:
-                raise self._broken(f"{path} ({content[:20]!r}) stays at the server though it is gone here; {state}")
-        left = [path for path in self.server.files if path.endswith(SUFFIX)]
-        if left:
-            raise self._broken(f"{left} were left at the server; {state}")
-        if self._all_managed and self.spec.deletes is not DeletePolicy.KEEP:
-            self._compare_directories()
+                raise self._broken(
+                    f"{path} ({content[:20]!r}) stays at the server though it is gone here; {self._state}"
+                )
 
     def _in_the_way(self, path: str, published: dict[str, bytes]) -> bool:
         """Whether something that has to stay at the server has this path, or one above it."""
