@@ -479,6 +479,20 @@ def test_what_became_of_a_name_meanwhile_counts_and_not_what_was_recorded_at_fir
     assert two.mirror.removals.absent.since(f"{SOME - 2:06}") is not None
 
 
+def test_what_was_published_between_the_listing_and_its_comparison_is_not_forgotten(two: Two) -> None:
+    """It stayed at the server for ever, should it be deleted, and was counted twice when it was sent again."""
+    entries = many()
+    first = min(entries)
+    two.lists(A, entries)
+    two.engine.mailbox.put(lambda _at: two.ledger.put(two.mirror.id, first, published(entries[first])))
+    two.turn()
+    two.turns()
+    assert two.ledger.row(two.mirror.id, first) == published(entries[first])
+    assert two.mirror.queue.waiting(A, first) is None
+    assert two.ledger.totals(two.mirror.id).files == 1
+    assert two.waiting + len(two.handed(A)) == SOME - 1
+
+
 def test_a_failure_that_came_meanwhile_counts(two: Two) -> None:
     entries = many()
     two.lists(A, entries)
