@@ -177,12 +177,11 @@ class Comparing:
         for decision in plan_directory(listing, rows, failures, look):
             match decision:
                 case Enter(path, _, known):
-                    self._waits.present(path)
+                    self._waits.is_directory(path)
                     if deep or not known:
                         below.append(path)
                 case MakeDir(path=path) if rows.get(basename(path)) is None:
                     # What is in it is looked at next (`Enter`).
-                    self._waits.present(path)
                     self._to_make[path] = decision
                 case Upload() | Rename() | MakeDir():
                     self._site.ledger.bear_in_mind(self._site.id, decision.path, rows.get(basename(decision.path)))

@@ -104,6 +104,11 @@ class Waits:
         self._end(path)
         self._absent.back(path)
 
+    def is_directory(self, path: str) -> None:
+        """A directory has this path: what was noted about a file there is over."""
+        self.present(path)
+        self.sent(path)
+
     def gone(self, path: str) -> None:
         """A path is not on disk."""
         self._end(path)

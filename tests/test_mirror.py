@@ -506,6 +506,13 @@ class TestAnotherFolderInTheRootsPlace:
         assert self.hold(story) is HoldKind.TWO_SOURCES
 
 
+def test_a_directory_in_the_place_of_a_file_that_kept_changing_waits_for_nothing(story: Story):
+    """As a file again, it would be told to have been restless all the time."""
+    story.mirror.waits.overtaken("a", AT)
+    story.sees("", a=folder())
+    assert not list(story.mirror.waits.restless())
+
+
 def test_a_disk_that_took_its_mount_point_with_it_is_not_forgotten_where_deletes_are_kept(ledger: Ledger):
     story = Story(ledger, deletes=DeletePolicy.KEEP)
     for place in ("old", "old/below"):
