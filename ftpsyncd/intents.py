@@ -9,9 +9,10 @@ delete a hole that nobody sees, should the disk have moved on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from ftpsyncd.core import names
+from ftpsyncd.doubts import doubt_row
 from ftpsyncd.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.model import (
     MISSING,
@@ -280,6 +281,24 @@ class Intents:
         if self.exposures.inherit(path, intent):
             self.doubt_row(path)
 
+    def inherit_doubt(self, path: str, prints: Sequence[Fingerprint]) -> bool:
+        """A mapping that is not there any more may have changed a file where this one publishes.
+
+        Args:
+            path: of the file.
+            prints: of those that it may have put there.
+
+        Returns:
+            Whether this one had published it: then it does so anew.
+        """
+        if not self.doubt_row(path):
+            return False
+        before = self._open.get(path) or Intent(Kind.FILE)
+        if prints and before.kind is Kind.FILE:
+            all_prints = tuple(dict.fromkeys((*prints, *before.fingerprints)))
+            self._open.put(path, before._replace(fingerprints=all_prints[-PRINTS_KEPT - 1 :]))
+        return True
+
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
         return path in self._open.renames.values()
@@ -340,20 +359,8 @@ class Intents:
         self.doubt_row(intent.source)
 
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
-        """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none.
-
-        Args:
-            path: of the file.
-            whole: what it holds there is in doubt; else only whether it is there, and it is sent only if not.
-        """
-        ledger, mapping = self._site.ledger, self._site.id
-        row = ledger.row(mapping, path)
-        if row is None or row.kind is not Kind.FILE:
-            return False
-        ledger.put(
-            mapping, path, row._replace(fingerprint=row.fingerprint.doubted(), sha256=b"" if whole else row.sha256)
-        )
-        return True
+        """See `doubts.doubt_row`."""
+        return doubt_row(self._site.ledger, self._site.id, path, whole=whole)
 
     def ask(self, unsettled: Container[str], now: float) -> None:
         """Have the server asked and cleaned up, once nothing waits that would settle it anyway.

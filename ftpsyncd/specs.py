@@ -171,6 +171,10 @@ class Overlap(NamedTuple):
         """What the first calls the path of a file of the other; None if it is not in its place."""
         return Overlap(self.around, self.inside).of(path)
 
+    def back_tree(self, directory: str) -> str | None:
+        """What the first calls the part of a directory of the other that is in its place; empty: all that it has."""
+        return Overlap(self.around, self.inside).of_tree(directory)
+
     def of_tree(self, directory: str) -> str | None:
         """What the other calls the part of a directory of the first that is in its place; empty: all that it has."""
         return "" if f"{self.around}/".startswith(f"{directory}/") else self.of(directory)

@@ -8,10 +8,12 @@ content would stay. One per mapping, used by its `mirror` on the engine's thread
 
 from __future__ import annotations
 
+from ftpsyncd.doubts import doubt_row, doubt_tree
 from ftpsyncd.exposures import stands
 from ftpsyncd.intents import Intents
 from ftpsyncd.model import Action, Delete, Did, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.site import Site
+from ftpsyncd.specs import Overlap
 
 _CHANGED = frozenset({Did.PUBLISHED, Did.RENAMED, Did.DELETED, Did.TRASHED, Did.REMOVED})
 
@@ -27,30 +29,59 @@ class Takeovers:
         self._ledger = site.ledger
         self._others = site.ledger.overlaps(site.id)
         self._place = f"{site.spec.remote.rstrip('/')}/"
+        self._id = site.id
+        self._left: dict[tuple[int, str], Intent] = {}
+        """What is open of them still, for when they are back."""
 
     def __repr__(self) -> str:
         return f"<Takeovers others={len(self._others)}>"
 
     def take_leftovers(self, intents: Intents) -> None:
-        """Sweep what the others may have left of uploads that were cut off: they are not there to do it."""
+        """See to what the others may have left, or done, with what was cut off: they are not there to do it.
+
+        Parts of it are swept. Whether the rest of it was done nobody knows: what this one had published there is in
+        doubt, for both.
+        """
         for other, overlap in self._others:
             for path, intent in self._ledger.begun.of(other):
                 if stands(self._ledger, other, path, intent) is not None:
                     # It was published whole after that: it is theirs.
                     continue
-                mine = overlap.back(path) if intent.exposed is not None else None
-                if mine is not None:
-                    intents.inherit_exposed(mine, intent)
-                    intent = intent._replace(exposed=None)  # noqa: PLW2901 - without what is taken over
-                left = [each for each in (intent.temporary, *intent.parts) if each.startswith(self._place)]
-                for temporary in left:
-                    intents.inherit(temporary)
-                if left:
-                    intent = intent._replace(temporary="", received=0, parts=())  # noqa: PLW2901 - likewise
-                if left and intent == Intent(Kind.FILE):
+                rest = self._take_parts(overlap, path, intent, intents)
+                doubted = self._take_doubts(other, overlap, path, intent, intents)
+                if doubted:
+                    rest = Intent(Kind.FILE, rest.temporary, parts=rest.parts, exposed=rest.exposed)
+                if rest == Intent(Kind.FILE) and (doubted or rest != intent):
                     self._ledger.begun.clear(other, path)
-                elif left or mine is not None:
-                    self._ledger.begun.put(other, path, intent)
+                    continue
+                self._left[other, path] = rest
+                if rest != intent:
+                    self._ledger.begun.put(other, path, rest)
+
+    def _take_parts(self, overlap: Overlap, path: str, intent: Intent, intents: Intents) -> Intent:
+        """Take over what may lie in this place as a part of a file; what is left of the intent."""
+        mine = overlap.back(path) if intent.exposed is not None else None
+        if mine is not None:
+            intents.inherit_exposed(mine, intent)
+            intent = intent._replace(exposed=None)
+        left = [each for each in (intent.temporary, *intent.parts) if each.startswith(self._place)]
+        for temporary in left:
+            intents.inherit(temporary)
+        return intent._replace(temporary="", received=0, parts=()) if left else intent
+
+    def _take_doubts(self, other: int, overlap: Overlap, path: str, intent: Intent, intents: Intents) -> bool:
+        """Have this one publish anew what the other may have changed here; whether there is anything."""
+        theirs = [each for each in (path, intent.source) if each]
+        if intent.kind is Kind.FILE:
+            found = [(overlap.back(each), each) for each in theirs]
+            doubted = [intents.inherit_doubt(mine, intent.fingerprints) for mine, _ in found if mine is not None]
+        else:
+            found = [(overlap.back_tree(each), each) for each in theirs]
+            doubted = [doubt_tree(self._ledger, self._id, mine) for mine, _ in found if mine is not None]
+        if any(doubted):
+            for each in theirs:
+                (doubt_row if intent.kind is Kind.FILE else doubt_tree)(self._ledger, other, each)
+        return any(doubted)
 
     def done(self, action: Action, did: Did) -> None:
         """An action succeeded at the server."""
@@ -80,9 +111,16 @@ class Takeovers:
     def _changed(self, path: str) -> None:
         for other, overlap in self._others:
             theirs = overlap.of(path)
-            row = self._ledger.row(other, theirs) if theirs is not None else None
-            if theirs is not None and row is not None and row.kind is Kind.FILE:
+            if theirs is None:
+                continue
+            row = self._ledger.row(other, theirs)
+            if row is not None and row.kind is Kind.FILE:
                 self._ledger.forget(other, theirs)
+            intent = self._left.pop((other, theirs), None)
+            if intent is not None and intent.kind is Kind.FILE:
+                # Whatever became of it is over.
+                doubt_row(self._ledger, other, intent.source)
+                self._ledger.begun.clear(other, theirs)
 
     def _tree_changed(self, directory: str) -> None:
         for other, overlap in self._others:

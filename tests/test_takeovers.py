@@ -13,6 +13,7 @@ from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import (
+    MISSING,
     Action,
     Delete,
     Did,
@@ -173,7 +174,75 @@ def test_what_another_one_was_sending_under_its_final_name_is_seen_to(story: Sto
     delete = intents.begin(Delete(M, mine, sizes=(20,)))
     assert isinstance(delete, Delete)
     assert (delete.sizes, delete.exposed) == ((20, 10), Exposure(10, 5, 6))
-    assert story.ledger.begun.of(story.other) == [(theirs, Intent(Kind.FILE, fingerprints=(A,)))]
+    assert not story.ledger.begun.of(story.other)
+
+
+B = Fingerprint(20, 2, 8)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        ("a", Intent(Kind.FILE, "/site/a.filepart", "", (A,))),
+        ("a", Intent(Kind.FILE)),
+        ("a", Intent(Kind.FILE, source="b")),
+        ("b", Intent(Kind.FILE, source="a")),
+    ],
+    ids=["upload", "delete", "rename to", "rename from"],
+)
+def test_what_another_one_may_have_done_is_in_doubt_for_both(story: Story, begun: tuple[str, Intent]):
+    """Nobody has recorded whether it was done: this one would take for published what is not there, or another file."""
+    path, intent = begun
+    story.had_published(HERE, "a", "b", "c")
+    story.ledger.begun.put(story.other, path, intent)
+    site = story.site()
+    for name in ("a", "c"):
+        story.ledger.put(site.id, name, Row(Kind.FILE, B, SHA, WALL))
+    intents = Intents(site)
+    Takeovers(site).take_leftovers(intents)
+    rows = dict(story.ledger.walk(site.id))
+    assert {name for name, row in rows.items() if row.fingerprint.is_doubted} == {"a"}
+    theirs = dict(story.ledger.walk(story.other))
+    assert {name for name, row in theirs.items() if row.fingerprint.is_doubted} == {path, intent.source or path}
+    assert not story.ledger.begun.of(story.other)
+    # What that one may have put there is no other client's, should it have to be deleted.
+    delete = intents.begin(Delete(M, "a", sizes=(20,)))
+    assert isinstance(delete, Delete)
+    assert delete.sizes == (20, *(each.size for each in intent.fingerprints))
+
+
+@pytest.mark.parametrize(
+    ("place", "doubted"), [(HERE, {"d", "d/a", "e/a"}), ("u@host:21/", {"a", "d", "d/a", "e/a"}), (f"{HERE}/x", set())]
+)
+def test_where_another_one_may_have_renamed_a_directory_all_below_is_in_doubt(
+    story: Story, place: str, doubted: set[str]
+):
+    story.had_published(place)
+    source, path = ("site", "old") if place.endswith("/") else ("d", "e")
+    story.ledger.begun.put(story.other, path, Intent(Kind.DIR, source=source))
+    site = story.site()
+    story.ledger.put(site.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+    for name in ("a", "d/a", "e/a"):
+        story.ledger.put(site.id, name, Row(Kind.FILE, B, SHA, WALL))
+    Takeovers(site).take_leftovers(Intents(site))
+    rows = dict(story.ledger.walk(site.id))
+    assert {p for p, row in rows.items() if row.fingerprint.is_doubted or row.fingerprint == MISSING} == doubted
+    assert bool(story.ledger.begun.of(story.other)) is not bool(doubted)
+
+
+def test_what_another_one_was_about_is_over_when_this_one_has_changed_it(story: Story):
+    """Back again, it would take what it finds there for its own."""
+    story.had_published(HERE, "b")
+    story.ledger.begun.put(story.other, "a", Intent(Kind.FILE, source="b", fingerprints=(A,)))
+    site = story.site()
+    takeovers = Takeovers(site)
+    takeovers.take_leftovers(Intents(site))
+    assert story.ledger.begun.of(story.other)
+    takeovers.done(Upload(M, "a", B), Did.PUBLISHED)
+    assert not story.ledger.begun.of(story.other)
+    row = story.ledger.row(story.other, "b")
+    assert row is not None
+    assert row.fingerprint.is_doubted
 
 
 def test_what_was_sent_elsewhere_under_its_final_name_is_left_to_others(story: Story):
