@@ -7,6 +7,8 @@ when everything is as it was; the ledger keeps that it was so. One per mapping, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ftpsyncd.core.plan import Swapped, swapped_away
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.logs import one_line
@@ -126,22 +128,37 @@ class Places:
 
     # ── What is published from where ───────────────────────────────────────────────────────────────────────────
 
-    def offered(self, path: str, root: RootIdentity | None, *, two: bool) -> None:
+    def go_on_from(self, before: Places) -> None:
+        """What was seen elsewhere under settings that are over may be on its way still."""
+        self._elsewhere.update(before._elsewhere)
+
+    def cut_off(self, paths: Iterable[str]) -> None:
+        """A daemon died while another folder was in the root's place: what it was publishing was seen there."""
+        self._elsewhere.update(dict.fromkeys(paths, ""))
+
+    def offered(self, path: str, root: RootIdentity | None, *, two: bool, runs: bool) -> None:
         """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be.
 
         Args:
             path: where.
             root: the folder.
             two: see `why_held`.
+            runs: what was seen there before is being published.
         """
         if root not in {None, self.published} and self.published is not None:
             if not two:
                 self._elsewhere[path] = ""
             return
-        for directory in self._swapped:
-            row = self._ledger.row(self._mapping, directory) if path.startswith(f"{directory}/") else None
-            if row is not None and row.device != MIXED:
-                self._elsewhere[path] = directory
+        where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
+        if where is not None:
+            self._elsewhere[path] = where
+        elif not runs:
+            self._elsewhere.pop(path, None)
+
+    def _is_on(self, directory: str, path: str) -> bool:
+        """Whether something is below a directory that is on another file system, which is not noted of it yet."""
+        row = self._ledger.row(self._mapping, directory) if path.startswith(f"{directory}/") else None
+        return row is not None and row.device != MIXED
 
     def arrived(self, path: str) -> bool:
         """Something is published here; returns whether it was seen in another folder than the published one.

@@ -24,6 +24,7 @@ from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.toomany import TooMany
 
+_OTHER_SOURCE = frozenset({HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE})
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
 ASKED_AT_ONCE = 5000
@@ -54,6 +55,8 @@ class Removals:
         """Why the source cannot be read; empty if it can."""
         self._site = site
         self.places = Places(site.spec, site.id, site.ledger)
+        if self.hold is not None and self.hold.kind in _OTHER_SOURCE:
+            self.places.cut_off(path for path, _ in site.ledger.begun.of(site.id))
         self._clearing = Clearing(site, self.absent, self._delete_action)
         self._decided = {path for path, _, changed in approved if changed}
         """Files that were changed at the server and that a person wants to be deleted all the same."""
@@ -69,6 +72,7 @@ class Removals:
     def go_on_from(self, before: Removals) -> None:
         """Stand in for what guarded the same place under settings that are over."""
         self.absent.go_on_from(before.absent)
+        self.places.go_on_from(before.places)
         self._too_many = before._too_many
 
     @property
@@ -134,7 +138,8 @@ class Removals:
 
     def offered(self, path: str, root: RootIdentity | None) -> None:
         """Something is to be published here, as it was seen in a folder (`Places.offered`)."""
-        self.places.offered(path, root, two=self._has_two_sources)
+        runs = self._site.queue.occupied(self._site.spec.name, path)
+        self.places.offered(path, root, two=self._has_two_sources, runs=runs)
 
     def arrived(self, path: str, at: Moment) -> None:
         """Something is published here (`Places.arrived`)."""
@@ -176,7 +181,7 @@ class Removals:
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
         if self.hold.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
             self._release("nothing is left to delete", at)
-        elif self.hold.kind in {HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE} and self.places.are_as_published:
+        elif self.hold.kind in _OTHER_SOURCE and self.places.are_as_published:
             self._release("the folder that was published before is back", at)
 
     def _forget_decisions(self) -> None:

@@ -473,6 +473,24 @@ class TestAnotherFolderInTheRootsPlace:
         story.mirror.removals.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
 
+    def test_what_is_sent_of_the_right_one_in_the_end_is_no_second_source(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.offered("b", self.OTHER)
+        self.comes(story, self.OURS)
+        story.mirror.removals.offered("b", self.OURS)
+        story.mirror.removals.arrived("b", AT)
+        assert self.hold(story) is None
+
+    def test_but_what_is_sent_of_the_other_one_already_is(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.offered("b", self.OTHER)
+        story.mirror.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        assert story.mirror.queue.take(AT.now) is not None
+        self.comes(story, self.OURS)
+        story.mirror.removals.offered("b", self.OURS)
+        story.mirror.removals.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+
     def test_what_is_gone_from_it_stays_held_when_something_of_it_arrives(self, story: Story):
         """Nobody would look for it again before the next rescan."""
         self.comes(story, self.OTHER_DISKS)

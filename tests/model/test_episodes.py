@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -284,6 +285,38 @@ def test_a_disk_that_hangs_while_deletes_wait_deletes_nothing_and_says_so(monkey
             world.come_to_rest()
         finally:
             world.close()
+
+
+def _note(seen: list[tuple[str, str]], verb: str, path: str) -> None:
+    seen.append((verb, path))
+
+
+@pytest.mark.parametrize("trouble", [("exclude", ()), ("crash",)], ids=["a reload", "a crash"])
+def test_what_was_being_published_of_another_folder_is_not_deleted_when_that_has_gone(trouble: Op):
+    """It is not in the folder that is back, and nobody has deleted it."""
+    arrived = 0
+    for steps in range(0, 2 * STEPS, 2):
+        world = begun()
+        seen: list[tuple[str, str]] = []
+        world.server.observer = partial(_note, seen)
+        try:
+            for op in (("vanish", "beside"), ("go_on", 10.0), ("write", "new", 100), ("later", steps, trouble)):
+                world.do(op)
+            world.later(steps + 2, ("come_back",))
+            world.do(("go_on", 10.0))
+            world._later.clear()
+            world.do(("come_back",))
+            world.do(("start",))
+            for _ in range(3):
+                world.do(("go_on", 100.0))
+                world.time.now += 4.0
+                world.turn()
+            came = ("RNTO", f"{BASE}/new") in seen
+            arrived += came
+            assert came is ("new" in world._published()), steps
+        finally:
+            world.close()
+    assert arrived
 
 
 def test_what_was_asked_of_the_folder_while_another_was_in_its_place_is_asked_again():
