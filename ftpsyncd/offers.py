@@ -127,7 +127,8 @@ class Offers:
             self.again.add(path)
             return True, at
         for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):
-            if source == path or path.startswith(f"{source}/") or self.moves_from(source):
+            # The folder that was published may be in the one that is now: nothing can be renamed into itself.
+            if not source or source == path or path.startswith(f"{source}/") or self.moves_from(source):
                 continue
             renamed, at = yield from self._kin.alike(source, listing, at)
             if renamed:

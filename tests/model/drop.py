@@ -132,7 +132,7 @@ class Heard:
             if self.inode not in {0, self.watched.stat().st_ino}:
                 return {}
             return {(self.watched / path).stat().st_ino: path for path in ("", *folders)}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
 
     def _forget(self) -> None:

@@ -1,0 +1,658 @@
+"""Mappings and servers that come and go: a daemon whose configuration changes, with its real roster, on one thread.
+
+Real: what is real in `world`, and the roster, which takes mappings in and out. In memory: two servers. All mappings
+publish folders of one drop folder, also such as lie in one another. A reload may come at any step, also while workers
+are in the middle of a transfer that does not end before it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TypeVar
+from unittest import mock
+
+from ftpsyncd import again, roster
+from ftpsyncd.config import Config, ControlSpec
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.names import SUFFIX
+from ftpsyncd.engine import Engine
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.local import tree, watch
+from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.local.disk import DiskThread
+from ftpsyncd.local.scan import Scanner, fingerprint_of
+from ftpsyncd.mirror import Mirror
+from ftpsyncd.model import Kind, Outcome, RootIdentity, join, parent
+from ftpsyncd.remote.memory import MemorySession
+from ftpsyncd.remote.port import Connector
+from ftpsyncd.remote.profile import Profile
+from ftpsyncd.report import mapping_status
+from ftpsyncd.site import Clock, Moment
+from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec
+from ftpsyncd.status import MappingState
+from tests.model.drop import Heard
+from tests.model.stage import PATIENCE_S, ROUNDS, Crash, Hands, Looker, MortalLedger, Op, Server, Shift, Stage
+
+HOSTS = ("web", "alt")
+LATE_S = 70.0
+"""After which what was cut off is asked about for the second time."""
+SOON_S = 20.0
+HEALINGS = 6
+"""Rounds of waiting, until nothing is held, failed or open any more."""
+
+_T = TypeVar("_T")
+
+
+class _Account:
+    """In the place of what connects to a server."""
+
+    ahead = False
+    greeted: Callable[[], None]
+    refused: Callable[[FtpsyncdError], None]
+
+    def __init__(self, several: Several, spec: ServerSpec) -> None:
+        self.profile = Profile()
+        self.key = f"{spec.user}@{spec.host}:{spec.port}"
+        self._server = several.hosts[spec.host]
+
+    def __call__(self) -> MemorySession:
+        return self._server.connect()
+
+
+class _Disk(DiskThread):
+    """A thread that is not started: it is asked to do the next thing."""
+
+    wanted = False
+    """It would have been started."""
+    busy = False
+
+    @property
+    def watches(self) -> bool:
+        return self.begun and not self._stopping
+
+    def do_next(self) -> bool:
+        """Do the most urgent thing; whether there was any."""
+        if not self.wanted or self._stopping or self.busy:
+            return False
+        if self.begun and not (self._check or self._probes or self._listings):
+            return False
+        self.busy = True
+        try:
+            if self.begun:
+                request = self._next()
+                assert request is not None
+                request()
+            else:
+                self._report(self._watcher.start)
+                self.begun = True
+        finally:
+            self.busy = False
+        return True
+
+
+class _Watcher:
+    """Says what a watcher of the real folder says when it is started or asked."""
+
+    def __init__(self, local: Path, heard: Heard, deliver: Callable[[Changes], None]) -> None:
+        self.deliver = deliver
+        self._local = local
+        self._heard = heard
+        self._root: RootIdentity | None = None
+
+    def start(self) -> WatchReport:
+        return self._report(anew=True)
+
+    def check(self) -> WatchReport:
+        return self._report(anew=False)
+
+    def _report(self, *, anew: bool) -> WatchReport:
+        root = tree.root_identity(self._local)
+        if root is not None and (anew or root != self._root):
+            self._heard.watch(self._local.resolve())
+        self._root = root
+        return WatchReport("native", root, "" if root else "the folder is not there", 1)
+
+    def stop(self) -> None:
+        pass
+
+
+class _Turned:
+    """Tells that the engine has turned: who waits for that lets everything go on meanwhile."""
+
+    def __init__(self, several: Several) -> None:
+        self._several = several
+
+    def set(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+    def wait(self, timeout_s: float) -> None:
+        several = self._several
+        if not several.step():
+            several.time.now += timeout_s
+
+
+class _Engine(Engine):
+    """One that is asked on the only thread there is."""
+
+    several: Several
+
+    def ask(
+        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+    ) -> _T:
+        return self.several.asked(question)
+
+
+class Several(Stage):
+    """Everything, and what may happen to it.
+
+    Args:
+        config: to begin with.
+        replaces: the servers rename over what is there.
+    """
+
+    def __init__(self, config: Config, *, replaces: bool = True) -> None:
+        super().__init__(len(HOSTS), replaces=replaces)
+        self.hosts: dict[str, Server] = dict(zip(HOSTS, self.servers, strict=True))
+        for server in self.servers:
+            server.observer = partial(self._seen_at, server)
+            server.renamed = partial(self._renamed_at, server)
+        self.config = config
+        self._direct = False
+        """A file may stand half sent under its final name."""
+        self._engine: _Engine | None = None
+        self._roster: roster.Roster | None = None
+        self._reloading = False
+        self._served: list[Mirror] = []
+        """The mappings that there were when the worker that is at it began."""
+        clocks = SimpleNamespace(monotonic=self.time.monotonic, time=lambda: self.time.wall_ns() / 1e9)
+        self._patches = [
+            mock.patch.object(where, name, value)
+            for where, name, value in (
+                (roster, "Account", lambda spec: _Account(self, spec)),
+                (roster, "Crew", self._crew),
+                (roster, "DiskThread", _Disk),
+                (roster, "Scanner", self._looker),
+                (roster, "begin", self._begin_disk),
+                (roster, "time", clocks),
+                (watch, "RootWatcher", self._watcher),
+            )
+        ]
+        for patch in self._patches:
+            patch.start()
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._die()
+        for patch in self._patches:
+            patch.stop()
+        self.drop.remove()
+
+    # ── what the roster makes ────────────────────────────────────────────────────────────────────────────────
+
+    def _crew(
+        self,
+        name: str,
+        connect: Connector,
+        connections: int,
+        folder: object,
+        deliver: Callable[[Outcome], None],
+        *rest: object,
+    ) -> Hands:
+        def checked(outcome: Outcome) -> None:
+            self.check_outcome(outcome)
+            deliver(outcome)
+
+        return Hands(name, connect, connections, folder, checked, *rest)  # type: ignore[arg-type]
+
+    def _looker(self, root: Path, *, follow_symlinks: bool) -> Scanner:
+        return Looker(self, root, follow_symlinks=follow_symlinks)
+
+    def _watcher(self, local: Path, *, name: str, deliver: Callable[[Changes], None], **_rest: object) -> _Watcher:
+        heard = self.drop.hearers[name] = Heard(local)
+        return _Watcher(local, heard, deliver)
+
+    @staticmethod
+    def _begin_disk(disk: _Disk) -> None:
+        disk.wanted = True
+
+    # ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        if self._engine is not None or self._depth:
+            return
+        ledger = MortalLedger(self.drop.place / "ledger.db")
+        clock = Clock(self.time.monotonic, self.time.wall_ns)
+        engine = self._engine = _Engine(ledger, self.events.append, clock=clock)
+        engine.several, engine.turned = self, _Turned(self)  # type: ignore[assignment]
+        self._roster = roster.Roster(engine, self.events.append)
+        self._roster.build(self.config, list(self.config.mappings))
+        self._roster.start()
+        ledger.between = self.between
+
+    def crash(self) -> None:
+        """The daemon is killed."""
+        if self._engine is not None:
+            raise Crash
+
+    def _die(self) -> None:
+        assert self._engine is not None
+        ledger = self._engine.ledger
+        assert isinstance(ledger, MortalLedger)
+        ledger.between = lambda _what, _path: None
+        ledger.die()
+        self._engine = self._roster = None
+        self._turning = self._looking = self._connecting = self._reloading = False
+        self._shift = None
+        self.drop.hearers.clear()
+        for server in self.servers:
+            server.sessions = 0
+
+    def restart(self) -> None:
+        """The daemon ends in order and is started again."""
+        if self._engine is not None and not self._depth:
+            self._engine._remember(self._engine._moment())
+            self._engine.ledger.commit()
+            self._die()
+        self.start()
+
+    def reload(self, config: Config) -> None:
+        """The configuration is another one from now on; a daemon that works reads it."""
+        if self._turning or self._reloading:
+            self.later(1, ("reload", config))
+            return
+        self._give_up_places(config)
+        self.config = config
+        self._direct |= any(spec.publish is PublishMode.DIRECT for spec in config.mappings.values())
+        if self._roster is None:
+            return
+        self._reloading = True
+        try:
+            self._roster.change(config)
+        finally:
+            self._reloading = False
+
+    def _give_up_places(self, config: Config) -> None:
+        """What is at a place that is left stays there, and so may what is on its way."""
+        for name, spec in self.config.mappings.items():
+            after = config.mappings.get(name)
+            if after is None or (after.local, after.server, after.remote, after.exclude) != (
+                spec.local,
+                spec.server,
+                spec.remote,
+                spec.exclude,
+            ):
+                self.given_up.update(self._published(spec).values())
+                self.given_up.update(self.drop.contents.values())
+
+    def pause(self) -> None:
+        self._pause(paused=True)
+
+    def resume(self) -> None:
+        self._pause(paused=False)
+
+    def _pause(self, *, paused: bool) -> None:
+        if self._engine is not None and not self._turning:
+            for mirror in self._engine.mirrors.values():
+                mirror.pause(paused=paused)
+
+    def approve(self) -> None:
+        """A person wants all that is held to be done."""
+        for mirror, at in self._held():
+            mirror.removals.approve(at)
+            mirror.ledger.commit()
+
+    def discard(self) -> None:
+        """A person wants all that is held to stay at the servers."""
+        for mirror, at in self._held():
+            self.given_up |= self.drop.finished
+            mirror.removals.discard(at)
+            mirror.ledger.commit()
+
+    def _held(self) -> list[tuple[Mirror, Moment]]:
+        if self._engine is None or self._turning:
+            return []
+        at = self._engine._moment()
+        return [
+            (mirror, at)
+            for mirror in self._engine.mirrors.values()
+            if mirror.removals.hold is not None or mirror.ledger.failures.changed_at_server(mirror.id)
+        ]
+
+    def asked(self, question: Callable[[Moment], _T]) -> _T:
+        """The engine's answer, at its next turn."""
+        assert self._engine is not None
+        answers: list[_T] = []
+        self._engine.mailbox.put(lambda at: answers.append(question(at)))
+        while not answers:
+            if not self.turn():
+                raise self._broken("the engine does not turn")
+        return answers[0]
+
+    def step(self) -> bool:
+        """One thing is done, if there is any to do."""
+        return self._engine is not None and (self.deliver() or self.turn() or self.look() or self.work())
+
+    def _disks(self) -> list[tuple[str, _Disk]]:
+        disks = [] if self._roster is None else list(self._roster._disks.items())
+        return [(name, disk) for name, disk in disks if isinstance(disk, _Disk)]
+
+    def deliver(self, *, names_only: bool = False) -> bool:
+        """The watchers hand on what the kernel told."""
+        told = False
+        for name, disk in self._disks():
+            changes = self.drop.tell(name, names_only=names_only) if disk.watches else None
+            if changes is not None:
+                assert isinstance(disk._watcher, _Watcher)
+                disk._watcher.deliver(changes)
+                told = True
+        return told
+
+    def deliver_names(self) -> bool:
+        """As `deliver`; the watchers have not yet entered the folders that are new."""
+        return self.deliver(names_only=True)
+
+    def turn(self) -> bool:
+        """One turn of the engine with what is in its mailbox."""
+        engine = self._engine
+        if engine is None or self._turning:
+            return False
+        self._turning = True
+        try:
+            messages = engine.mailbox.mail()
+            engine.turn(messages)
+        finally:
+            self._turning = False
+        self.check_ledger()
+        return bool(messages)
+
+    def look(self) -> bool:
+        """One disk thread does one thing."""
+        return any(disk.do_next() for _, disk in self._disks())
+
+    def work(self) -> bool:
+        """One worker does what has been handed over."""
+        if self._roster is None or self._connecting:
+            return False
+        for crew in self._roster._crews.values():
+            assert isinstance(crew, Hands)
+            if crew.has_work:
+                before = self._shift, self._served
+                self._shift = self._shift or Shift(dict(self.drop.walk()))
+                self._served = list(self._engine.mirrors.values()) if self._engine is not None else []
+                try:
+                    crew.shift()
+                finally:
+                    self._shift, self._served = before
+                return True
+        return False
+
+    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def go_on(self, seconds: float) -> None:
+        """Everything runs for a while."""
+        if self._depth:
+            return
+        until = self.time.now + seconds
+        for _ in range(ROUNDS):
+            while self._engine is not None and (self.deliver() | self.turn() | self.look() | self.work()):
+                pass
+            engine = self._engine
+            if engine is None:
+                break
+            due = self._due(engine)
+            if due > until:
+                break
+            self.time.now = max(self.time.now + 0.001, due)
+            self.turn()
+        else:
+            raise self._broken(f"G3: it does not come to rest in {seconds} s: {self._state}")
+        self.time.now = max(self.time.now, until)
+
+    def _due(self, engine: Engine) -> float:
+        now = self.time.now
+        dues = [mirror.next_due() for mirror in engine.mirrors.values()]
+        dues += [server.queue.next_due(now) for server in engine.servers.values()]
+        for name, mirror in engine.mirrors.items():
+            if mirror.removals.missing or tree.root_identity(mirror.spec.local) != mirror.watcher.root:
+                dues.append(engine._check_at.get(name, now))
+        return min((due for due in dues if due is not None), default=now + 1e9)
+
+    def all(self, *ops: Op) -> None:
+        """Several things, one right after the other."""
+        for op in ops:
+            self.do(op)
+
+    def be_equal(self) -> None:
+        """All is healed and quiet: each mapping and its place are equal, and the ledger has that."""
+        self._later.clear()
+        self._upon.clear()
+        for server in self.servers:
+            server.arrive()
+            server._faults.clear()
+            server.online, server.capacity, server.max_sessions = True, None, None
+        while self.drop.writers:
+            self.drop.end(0)
+        self.do(("start",))
+        self.resume()
+        assert self._engine is not None
+        for spec in self.config.mappings.values():
+            self._make_root(spec)
+        for healing in range(HEALINGS):
+            self.go_on(PATIENCE_S)
+            self.time.now += LATE_S
+            self.turn()
+            self.go_on(SOON_S)
+            if not self._is_anything_open() or healing == HEALINGS - 1:
+                break
+            self._decide()
+        self._compare()
+
+    def _make_root(self, spec: MappingSpec) -> None:
+        """What is not there can neither be published nor compared."""
+        path = self._relative(spec)
+        while path and not self.drop.is_folder(path):
+            above = path
+            while parent(above) and not self.drop.is_folder(parent(above)):
+                above = parent(above)
+            self.drop.delete(above)
+            self.drop.make_folder(above)
+
+    def _is_anything_open(self) -> bool:
+        """Whether something waits for a person, or for its time."""
+        assert self._engine is not None
+        return any(server.leftovers for server in self._engine.servers.values()) or any(
+            mirror.removals.hold is not None or mirror.intents or mirror.ledger.failures.worst(mirror.id, 1)
+            for mirror in self._engine.mirrors.values()
+        )
+
+    def _decide(self) -> None:
+        """A person does what he can."""
+        assert self._engine is not None
+        self.approve()
+        for mirror in self._engine.mirrors.values():
+            for path, _ in mirror.ledger.failures.worst(mirror.id, 1000):
+                again.retry(mirror, path, self._engine._moment())
+
+    # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _state(self) -> str:
+        engine = self._engine
+        mirrors = [] if engine is None else [f"{m!r} {m.intents!r} {m.queue!r}" for m in engine.mirrors.values()]
+        return f"{self.config.mappings}; {'; '.join(mirrors)}"
+
+    def _relative(self, spec: MappingSpec) -> str:
+        """The folder of a mapping in the drop folder."""
+        return str(spec.local.relative_to(self.drop.root)).removeprefix(".")
+
+    def _published(self, spec: MappingSpec) -> dict[str, bytes]:
+        """What a visitor finds under final names where a mapping publishes."""
+        prefix, server = f"{spec.remote}/", self.hosts[self.config.servers[spec.server].host]
+        return {
+            path.removeprefix(prefix): file.content
+            for path, file in server.files.items()
+            if path.startswith(prefix) and not path.endswith(SUFFIX)
+        }
+
+    def _seen_at(self, server: Server, verb: str, path: str) -> None:
+        if verb == "STOR":
+            if self._direct:
+                # The engine does not wait for the worker's end.
+                self.turn()
+            elif not path.endswith(SUFFIX):
+                raise self._broken(f"G1: {path} grows under its final name")
+            self.between("block", path)
+        elif self._direct:
+            return
+        elif verb in {"RNTO", "LATE"}:
+            for name, file in server.files.items():
+                if not name.endswith(SUFFIX) and file.content not in self.drop.finished:
+                    raise self._broken(f"G1: {name} is torn, or published too early: {file.content[:30]!r}")
+        elif verb == "DELE" and not path.endswith(SUFFIX) and path != server.replacing:
+            self._removed(server, path)
+
+    def _renamed_at(self, server: Server, source: str, target: str) -> None:
+        if not source.endswith(SUFFIX):
+            self._removed(server, source, folder=target in server.dirs, renamed=True)
+
+    def _removed(self, server: Server, remote: str, *, folder: bool = False, renamed: bool = False) -> None:
+        """A final name is gone from a server."""
+        engine, shift = self._engine, self._shift
+        assert engine is not None
+        assert shift is not None, "somebody else than a worker changed the server"
+        mirror = next((m for m in self._served if self._is_at(m.spec, server, remote)), None)
+        if mirror is None:
+            raise self._broken(f"G4: {remote} was taken away where nobody publishes: {self.config.mappings}")
+        path = remote.removeprefix(f"{mirror.spec.remote}/")
+        if shift.there.get(join(self._relative(mirror.spec), path)) is folder:
+            raise self._broken(f"G4: {path} of {mirror.spec.name} was taken from the server while it is here")
+        root = engine.ledger.root(mirror.id)
+        if not renamed and not shift.root_moved and tree.root_identity(mirror.spec.local) != root:
+            raise self._broken(f"G4: {path} of {mirror.spec.name} was deleted while another folder is in its place")
+        self.count("renamed at the server" if renamed else "deleted at the server")
+
+    def _is_at(self, spec: MappingSpec, server: Server, remote: str) -> bool:
+        account = self.config.servers.get(spec.server)
+        return account is not None and self.hosts[account.host] is server and remote.startswith(f"{spec.remote}/")
+
+    def _disk_changes(self, paths: set[str]) -> None:
+        super()._disk_changes(paths)
+        if self._shift is not None and self._engine is not None:
+            roots = {self._relative(mirror.spec) for mirror in self._engine.mirrors.values()}
+            self._shift.root_moved |= bool(roots & paths)
+
+    def check_ledger(self) -> None:
+        """What the ledger says is at a server is there, unless it says that it may be otherwise."""
+        if self._engine is None or self._direct or self._reloading:
+            return
+        for mirror in self._engine.mirrors.values():
+            if self.config.mappings.get(mirror.spec.name) != mirror.spec:
+                continue
+            doubtful, moving = _doubtful(mirror)
+            published = self._published(mirror.spec)
+            for path, row in mirror.ledger.walk(mirror.id):
+                if row.kind is not Kind.FILE or not row.fingerprint.inode or path in doubtful:
+                    continue
+                if any(path.startswith(f"{directory}/") for directory in moving):
+                    continue
+                there, expected = published.get(path), self.drop.contents.get(row.fingerprint)
+                if there is None or (expected is not None and there != expected):
+                    what = there and there[:20]
+                    raise self._broken(f"G3: {mirror.spec.name} has {path} as published, the server {what!r}")
+
+    def _compare(self) -> None:
+        """Both sides of all mappings, when nothing is left to do."""
+        assert self._engine is not None
+        for mirror in self._engine.mirrors.values():
+            self._compare_mapping(mirror)
+        in_use = {self.config.servers[name].host for name in self._engine.servers}
+        for host in in_use:
+            left = [path for path in self.hosts[host].files if path.endswith(SUFFIX)]
+            if left:
+                raise self._broken(f"{left} were left at {host}; {self._state}")
+
+    def _compare_mapping(self, mirror: Mirror) -> None:
+        spec, ledger = mirror.spec, mirror.ledger
+        base, selection = self._relative(spec), Filter(spec.include, spec.exclude)
+        local = {
+            path.removeprefix(f"{base}/" if base else ""): content
+            for path, content in self.drop.files().items()
+            if not base or path.startswith(f"{base}/")
+        }
+        wanted = {path: content for path, content in local.items() if selection.includes(path)}
+        published = self._published(spec)
+        failed = {path for path, _ in ledger.failures.worst(mirror.id, 1000)}
+        blocked = {path for path in failed if path in published or self._in_the_way(spec, path, published)}
+        if failed - blocked:
+            raise self._broken(f"G8: {failed} of {spec.name} failed when all is healed; {self._state}")
+        for path, content in wanted.items():
+            if published.get(path) != content and path not in blocked:
+                there = published.get(path, b"nothing")[:20]
+                failure = ledger.failures.of(mirror.id, path)
+                raise self._broken(
+                    f"G3: {path} of {spec.name} is {there!r} instead of {content[:20]!r}; {failure}; {self._state}"
+                )
+        for path, content in published.items():
+            if path not in wanted and content not in self.given_up and not self._direct:
+                raise self._broken(f"{path} of {spec.name} ({content[:20]!r}) stays at the server; {self._state}")
+        for what, wrong in self._left_over(mirror, wanted, blocked):
+            if wrong:
+                raise self._broken(f"{what} of {spec.name} when all is done: {wrong}; {self._state}")
+
+    def _in_the_way(self, spec: MappingSpec, path: str, published: Mapping[str, bytes]) -> bool:
+        """Whether something that has to stay at the server has this path, or one above it."""
+        if f"{spec.remote}/{path}" in self.hosts[self.config.servers[spec.server].host].dirs:
+            return True
+        while path := parent(path):
+            if path in published:
+                return True
+        return False
+
+    def _left_over(
+        self, mirror: Mirror, wanted: Mapping[str, bytes], blocked: set[str]
+    ) -> Iterator[tuple[str, object]]:
+        assert self._engine is not None
+        ledger, queue = mirror.ledger, mirror.queue
+        status = mapping_status(mirror, self._engine._moment())
+        rows = {path: row for path, row in ledger.walk(mirror.id) if path}
+        files = {path: row.fingerprint for path, row in rows.items() if row.kind is Kind.FILE}
+        here = {path: fingerprint_of((mirror.spec.local / path).stat()) for path in wanted if path not in blocked}
+        yield "the ledger's files", files != here and (files, here)
+        counts = status.pending, status.in_flight, status.held
+        if status.state is not MappingState.IN_SYNC or any(counts):
+            yield "G8: the status", status
+        yield "intents", ledger.begun.of(mirror.id)
+        yield "a hold", ledger.decisions.hold(mirror.id)
+        yield "absences", mirror.removals.absent and repr(mirror.removals.absent)
+        yield "files that wait", mirror.waits.pending or mirror.waits._overtaken
+        yield "looks", mirror.looks._asked or mirror.looks._next
+        yield "places in the queue", queue._places._places
+        yield "sources of renames", queue._sources
+        yield "directories at work", queue._structural_running or queue._structural_waiting
+        yield "a backlog", any(queue.backlog()) or queue._units or queue._large
+        totals = ledger.totals(mirror.id)
+        yield "the totals", totals.files != len(files) and totals
+
+
+def _doubtful(mirror: Mirror) -> tuple[set[str], set[str]]:
+    """Paths of which the server may have something else than the ledger says, and directories that may have moved."""
+    paths: set[str] = set()
+    moving: set[str] = set()
+    for path, intent in mirror.intents._open.items():
+        paths |= {path, intent.source}
+        if intent.kind is Kind.DIR and intent.source:
+            moving |= {path, intent.source}
+    return paths, moving
+
+
+def configuration(place: Path, servers: Mapping[str, ServerSpec], *mappings: MappingSpec) -> Config:
+    """Such a one, of mappings that publish folders in one place."""
+    return Config(
+        place / "config.yaml", servers, {spec.name: spec for spec in mappings}, place, ControlSpec(place / "socket")
+    )

@@ -1,0 +1,253 @@
+"""Configurations that change while a daemon works: mappings come, go, change their places and come back.
+
+Whatever was under way when they did, in the end each mapping's folder and its place at the server are equal, what others
+had published there is not deleted, and no temporary file is left at a server that is still used.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.config import Config
+from ftpsyncd.specs import DeleteLimit, MappingSpec, PublishMode, ServerSpec, destination, overlap
+from tests.figures import Figures
+from tests.model.racing import SECONDS, Chance
+from tests.model.several import Several, configuration
+from tests.model.stage import NO_RESCAN_S, Op
+
+NORMAL = 60
+SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
+EPISODES = 4
+NAMES = ("one", "two", "three")
+LOCALS = ("", "p", "p", "q", "q", "p/n")
+PLACES = (("web", "/s"), ("web", "/s"), ("www", "/s"), ("web", "/s/n"), ("web", "/t"), ("alt", "/s"))
+ACCOUNTS = {"web": "web", "www": "web", "alt": "alt"}
+"""Servers of the configuration, and where they are: two are the same account."""
+FILES = ("p/n/1", "p/1", "q/1", "q/n/1", "p/2", "q/2")
+FOLDERS = ("p/n", "q/n", "q", "p/m")
+VERBS = ("STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT")
+STEPS = ("look", "looked", "commit", "committed", "block", *VERBS)
+LONGER = (*SECONDS, 20.0, 70.0, 400.0)
+BE_EQUAL: Op = ("be_equal",)
+
+
+class _People(Several):
+    """One in which what happens is told by name."""
+
+    def move(self, path: str, target: str) -> None:
+        self.drop.rename(path, target)
+
+    def take_out(self, path: str) -> None:
+        self.drop.move_out(path)
+
+    def bring_in(self, path: str) -> None:
+        if any(self.drop.outside.iterdir()):
+            if not self.drop.is_folder(path):
+                self.drop.delete(path)
+            self.drop.move_in(0, path)
+
+    def remove(self, path: str) -> None:
+        self.drop.delete(path)
+
+    def name(self, path: str, target: str) -> None:
+        self.drop.link(path, target)
+
+    def write(self, path: str, size: int) -> None:
+        if self._has_one_name(path):
+            super().write(path, size)
+
+    def begin(self, path: str, size: int) -> None:
+        if self._has_one_name(path):
+            super().begin(path, size)
+
+    def redate(self, path: str) -> None:
+        if self._has_one_name(path):
+            self.drop.touch(path)
+
+    def _has_one_name(self, path: str) -> bool:
+        """Else the kernel may tell of a change under a name that is in no mapping."""
+        is_file = self.drop.exists(path) and not self.drop.is_folder(path)
+        return not is_file or os.lstat(self.drop.local(path)).st_nlink == 1
+
+
+class _Turmoil(Chance):
+    """What happens.
+
+    Args:
+        chance: decides.
+        direct: files may be sent under their final names.
+    """
+
+    def __init__(self, chance: random.Random, *, direct: bool) -> None:
+        super().__init__(chance, FILES, FOLDERS)
+        self._direct = direct
+
+    def episode(self) -> list[Op]:
+        """From one reload to quiet."""
+        chance = self.chance
+        ops: list[Op] = [self.first(), ("go_on", chance.choice((0.1, 10.0)))]
+        for _ in range(chance.randrange(1, 4)):
+            if chance.random() < 0.4:
+                ops += [self._placed(self._trouble()), chance.choice((("all",), self.told(self.change()[0])))]
+            if chance.random() < 0.8:
+                ops += [self.told(self.change()[0]) if chance.random() < 0.5 else self.meanwhile(), self.some_time()]
+            ops += [self._placed(("reload", self._config())), self._longer()]
+        if chance.random() < 0.6:
+            ops += [self.meanwhile(), self.some_time()]
+        return [*ops, BE_EQUAL]
+
+    def _config(self) -> tuple[MappingSpec, ...]:
+        chance = self.chance
+        while True:
+            specs = []
+            for name in NAMES:
+                if chance.random() < 0.6:
+                    server, remote = chance.choice(PLACES)
+                    direct = self._direct and chance.random() < 0.5
+                    specs.append(
+                        MappingSpec(
+                            name,
+                            Path(chance.choice(LOCALS)),
+                            server,
+                            remote,
+                            include=("*",),
+                            exclude=chance.choice(((), (), (), ("n/",), ("1",))),
+                            settle_s=chance.choice((0.0, 0.2, 2.0)),
+                            delete_after_s=chance.choice((0.0, 5.0)),
+                            max_deletes=DeleteLimit(chance.choice((1_000_000, 1_000_000, 1))),
+                            rescan_s=NO_RESCAN_S,
+                            empty_dirs=chance.random() < 0.7,
+                            publish=PublishMode.DIRECT if direct else PublishMode.ATOMIC,
+                        )
+                    )
+            if specs and _is_allowed(specs):
+                return tuple(specs)
+
+    def _longer(self) -> Op:
+        return ("go_on", self.chance.choice(LONGER)) if self.chance.random() < 0.5 else self.some_time()
+
+    def _placed(self, op: Op) -> Op:
+        """It happens now, some steps later, or at one kind of step."""
+        chance = self.chance
+        match chance.randrange(3):
+            case 0:
+                return op
+            case 1:
+                return ("later", chance.randrange(1, 30), op)
+            case _:
+                return ("upon", chance.choice(STEPS), op)
+
+    def _trouble(self) -> Op:
+        chance = self.chance
+        verb, nth = chance.choice(VERBS), chance.randrange(1, 4)
+        troubles: list[Op] = [
+            ("fault", verb, "unavailable", nth),
+            ("fault_after", verb, "unavailable", nth),
+            ("fault", chance.choice(("STOR", "RNTO")), "late", nth),
+            ("fault_after", "STOR", "late", nth),
+            ("fault", chance.choice(("STOR", "RNFR", "RNTO", "DELE", "MKD", "RMD")), "refused", nth),
+            ("offline",),
+            ("online",),
+            ("pause",),
+            ("approve",),
+            ("discard",),
+            ("restart",),
+        ]
+        if not self._direct:
+            troubles += 4 * [("all", ("crash",))]
+        return chance.choice(troubles)
+
+
+def _servers(connections: int = 2) -> dict[str, ServerSpec]:
+    return {name: ServerSpec(name, host, "u", connections=connections) for name, host in ACCOUNTS.items()}
+
+
+def _is_allowed(specs: list[MappingSpec]) -> bool:
+    """Whether no two of them publish to the same place."""
+    accounts = _servers()
+    places = [destination(spec, accounts[spec.server]) for spec in specs]
+    return all(overlap(one, other) is None for one, other in combinations(places, 2))
+
+
+class _Reloader(_People):
+    """One whose configurations are told by their mappings, with folders relative to the drop folder."""
+
+    def reload(self, specs: tuple[MappingSpec, ...] | Config) -> None:
+        super().reload(specs if isinstance(specs, Config) else self.configured(specs))
+
+    def configured(self, specs: tuple[MappingSpec, ...]) -> Config:
+        specs = tuple(spec._replace(local=self.drop.root / spec.local) for spec in specs)
+        return configuration(self.drop.place, _servers(), *specs)
+
+
+def change(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = True) -> None:
+    """Let all this happen; in the end, each mapping and its place are equal."""
+    world = _Reloader(configuration(Path("/"), _servers()), replaces=replaces)
+    try:
+        world.reload(begin)
+        for path in ("p", "q", "p/n"):
+            world.make_folder(path)
+        for path in ("p/n/1", "p/1", "q/1", "q/2"):
+            world.write(path, 20)
+        world.start()
+        world.go_on(10.0)
+        for op in (*ops, BE_EQUAL):
+            world.do(op)
+    finally:
+        world.close()
+
+
+def drawn(seed: int) -> tuple[tuple[MappingSpec, ...], list[Op], bool]:
+    """What happens under a number."""
+    chance = random.Random(seed)
+    direct = chance.random() < 0.15
+    begin = _Turmoil(chance, direct=direct)._config()
+    ops = [op for _ in range(EPISODES) for op in _Turmoil(chance, direct=direct).episode()]
+    return begin, ops, chance.random() < 0.8
+
+
+def changes(first: int, number: int) -> None:
+    for seed in range(first, first + number):
+        begin, ops, replaces = drawn(seed)
+        try:
+            change(begin, ops, replaces=replaces)
+        except AssertionError as broken:
+            broken.add_note(f"seed {seed}")
+            raise
+
+
+def _mapping(local: str, remote: str = "/s", name: str = "one") -> tuple[MappingSpec, ...]:
+    spec = MappingSpec(name, Path(local), "web", remote, include=("*",), settle_s=0.2, rescan_s=NO_RESCAN_S)
+    return (spec._replace(delete_after_s=5.0, max_deletes=DeleteLimit(1_000_000)),)
+
+
+STORIES: dict[str, tuple[str, tuple[Op, ...]]] = {
+    "the folder above the published one is published from now on": ("p", (("reload", _mapping(".")), ("go_on", 10.0))),
+    "the published folder is moved into a new one in its place": (
+        "p",
+        (("move", "p", "aside"), ("make_folder", "p"), ("move", "aside", "p/old"), ("go_on", 10.0)),
+    ),
+}
+"""With the folder that is published at first; what was lost once."""
+
+
+@pytest.mark.parametrize(("local", "ops"), STORIES.values(), ids=STORIES)
+def test_all_is_published(local: str, ops: tuple[Op, ...]):
+    change(_mapping(local), list(ops))
+
+
+def test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end(figures: Figures):
+    changes(0, NORMAL)
+    figures.tell("G3", "sequences of reloads at any step, all mappings equal in the end", NORMAL, adds=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_whatever_reloads_meet_for_long_all_mappings_and_their_places_are_equal_in_the_end(figures: Figures):
+    changes(random.SystemRandom().randrange(1 << 40), SOAK)
+    figures.tell("G3", "sequences of reloads at any step, all mappings equal in the end", SOAK, adds=True)
