@@ -1,0 +1,421 @@
+"""Races in which everything else happens as well: faults of the server, deaths, holds, other clients, other settings.
+
+Each episode races as in `test_races`, with a few troubles that begin and end at any step. Then all is healed, and nobody
+has everything looked at again unless the product does so by itself: both sides are equal, the ledger has what they have,
+and nothing is open, held or told to wait. `test_whole_engine` has the same troubles, but rarely at the one step where
+something is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from ftpsyncd import again
+from ftpsyncd.core.names import TRASH
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.model import HoldKind, Kind, parent
+from ftpsyncd.report import mapping_status
+from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
+from ftpsyncd.status import MappingState, MappingStatus
+from tests.figures import Figures
+from tests.model.racing import SECONDS, Chance, Named
+from tests.model.stage import PATIENCE_S, Op
+from tests.model.world import BASE
+
+NORMAL = 100
+SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
+SETTLES_S = (0.0, 0.2, 2.0)
+SOON_S = 15.0
+LATE_S = 70.0
+"""After which what was cut off is asked about for the second time."""
+HEALINGS = 6
+"""Rounds of waiting, until nothing is held, parked or open any more."""
+EPISODES = 5
+FILES = ("x", "X", "a/x", "a/X", "b/x", "b/y", "c/x")
+"""Some differ in case only: for some servers those are one."""
+FOLDERS = ("a", "A", "b", "c")
+VERBS = ("STOR", "STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT", "NOOP")
+REFUSABLE = ("STOR", "RNFR", "RNTO", "DELE", "MKD", "RMD")
+STEPS = ("look", "looked", "commit", "committed", "block", *VERBS)
+EXCLUDED = ((), ("a/",), ("x",), ("b/*",), ("A/", "X"))
+LONGER = (*SECONDS, 20.0, 70.0, 400.0)
+NOTHING: Op = ("all",)
+BE_EQUAL: Op = ("be_equal",)
+
+
+class Sort(NamedTuple):
+    """What a sequence is like, so that it is known what may be left in the end."""
+
+    settle_s: float = 2.0
+    replaces: bool = True
+    direct: bool = False
+    existing: ExistingPolicy = ExistingPolicy.ADOPT
+    deletes: DeletePolicy = DeletePolicy.MIRROR
+
+
+class _World(Named):
+    """One that is healed in the end."""
+
+    def __init__(self, sort: Sort) -> None:
+        self._edited: set[bytes] = set()
+        self._meddled = False
+        self._direct = sort.direct
+        super().__init__(
+            deletes=sort.deletes,
+            existing=sort.existing,
+            replaces=sort.replaces,
+            empty_dirs=True,
+            settle_s=sort.settle_s,
+        )
+        if sort.direct:
+            self.spec = self.spec._replace(publish=PublishMode.DIRECT)
+            self.do(("restart",))
+
+    # ── what else happens ────────────────────────────────────────────────────────────────────────────────────
+
+    def adjust(self, key: str, value: object) -> None:
+        """A setting has another value, by a reload."""
+        if self._put_off("adjust", key, value):
+            return
+        managed = self._all_managed
+        self._reload(self.spec._replace(**{key: value}))  # type: ignore[arg-type]
+        self._all_managed = managed
+
+    def exclude(self, patterns: tuple[str, ...]) -> None:
+        if not self._put_off("exclude", patterns):
+            super().exclude(patterns)
+
+    def _put_off(self, *op: object) -> bool:
+        """A reload waits for the end of the turn, and for that of a look."""
+        busy = self._turning or self._looking
+        if busy:
+            self.later(1, op)
+        return busy
+
+    def take_all(self, folder: str) -> None:
+        """Everything in a folder, or in all, is deleted."""
+        for path in sorted(self.drop.below(folder) if folder else self._paths()):
+            self.drop.delete(path)
+
+    def edit_one(self, which: int) -> None:
+        """Somebody else writes over a published file, or deletes it; not between two commands of ours."""
+        published = sorted(self._published())
+        if self._depth or self._direct or not published:
+            return
+        self._meddled = True
+        path = published[which % len(published)]
+        if which % 3 == 0:
+            del self.server.files[f"{BASE}/{path}"]
+            return
+        file = self.server.files[f"{BASE}/{path}"]
+        file.content = f"by somebody else, of another size than {len(file.content)}, {len(self._edited)}".encode()
+        for contents in (self._edited, self.given_up, self.drop.finished):
+            contents.add(file.content)
+
+    # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
+
+    def between(self, what: str, path: str) -> None:
+        file = self.server.files.get(path) if what == "DELE" else None
+        if file is not None and file.content in self._edited and not self._is_replaced(path):
+            raise self._broken(f"G4: {path} is deleted although somebody has changed it at the server")
+        super().between(what, path)
+
+    def _is_replaced(self, remote: str) -> bool:
+        path = remote.removeprefix(f"{BASE}/")
+        return self.server.replacing == remote or self.drop.exists(path) or path in self._mirror.removals._decided
+
+    def _renamed(self, source: str, target: str) -> None:
+        file = self.server.files.get(target)
+        edited = file is not None and file.content in self._edited
+        decided = source.removeprefix(f"{BASE}/") in self._mirror.removals._decided
+        if f"/{TRASH}/" in target and edited and not decided:
+            raise self._broken(f"G4: {source} is trashed although somebody has changed it at the server")
+        super()._renamed(source, target)
+
+    def _seen(self, verb: str, path: str) -> None:
+        if not self._direct:
+            super()._seen(verb, path)
+            return
+        if verb == "STOR":
+            # The engine does not wait for the worker's end.
+            self.turn()
+            self.between("block", path)
+        self._check_foreign(verb, path)
+
+    def check_ledger(self) -> None:
+        if not (self._direct or self._meddled):
+            super().check_ledger()
+
+    def be_honest(self) -> None:
+        """For a while nothing happens: where it is said that all is done, all is done, and what is held is told."""
+        self.go_on(self.spec.settle_s + SOON_S)
+        # What would come now comes too late for it.
+        self._later.clear()
+        self._upon.clear()
+        self.go_on(self.spec.settle_s + SOON_S)
+        if self._engine is None or self._meddled or self.server.late or self._direct or not self.drop.is_at_home():
+            return
+        status, hold = self._status(), self._mirror.removals.hold
+        if status.state is MappingState.IN_SYNC:
+            if status.pending or status.in_flight or (hold is not None and hold.kind is not HoldKind.MASS_DELETE):
+                raise self._broken(f"G8: it is said to be in sync: {status}")
+            if not (status.failed or status.parked or status.held or self._is_half_kept()):
+                self._compare_files()
+        elif not status.message and status.state in {MappingState.HELD, MappingState.PAUSED, MappingState.OFFLINE}:
+            raise self._broken(f"G8: nothing is told of why: {status}")
+
+    def _is_half_kept(self) -> bool:
+        return self.spec.deletes is DeletePolicy.KEEP
+
+    def _status(self) -> MappingStatus:
+        assert self._engine is not None
+        return mapping_status(self._mirror, self._engine._moment())
+
+    def be_equal(self) -> None:
+        """All is healed and quiet: both sides are equal, and so is the ledger."""
+        self._heal()
+        for healing in range(HEALINGS):
+            self.go_on(PATIENCE_S)
+            self.time.now += LATE_S
+            self.turn()  # it turns so often whatever happens
+            self.go_on(self.spec.settle_s + SOON_S)
+            failures = [path for path, _ in self._ledger.failures.worst(self._mirror.id, 1000)]
+            is_open = self._mirror.removals.hold is not None or failures or self._mirror.intents
+            if not is_open or healing == HEALINGS - 1:
+                break
+            self.approve()
+            for path in failures:
+                assert self._engine is not None
+                again.retry(self._mirror, path, self._engine._moment())
+        self._compare()
+        self._compare_records()
+
+    def _heal(self) -> None:
+        self._later.clear()
+        self._upon.clear()
+        self.server.arrive()
+        self.server._faults.clear()
+        self.server.online, self.server.capacity, self.server.max_sessions = True, None, None
+        while self.drop.writers:
+            self.drop.end(0)
+        self.come_back()
+        self.unlock()
+        self.do(("start",))
+        self.resume()
+        if self._meddled:
+            # Nobody tells of it: it is for `verify --repair` to find.
+            self.go_on(PATIENCE_S)
+            self.approve()
+            self.go_on(PATIENCE_S)
+            self._repair()
+            self._meddled = False
+
+    def _repair(self) -> None:
+        assert self._engine is not None
+        published, contents = self._published(), self.drop.contents
+        rows = dict(self._ledger.walk(self._mirror.id))
+        files = [
+            path
+            for path, row in rows.items()
+            if row.kind is Kind.FILE and published.get(path) != contents.get(row.fingerprint, b"unknown")
+        ]
+        again.publish(self._mirror, files, [], self._engine._moment())
+
+    def _compare_records(self) -> None:
+        """What the ledger and the status have, when nothing is left to do."""
+        mirror, ledger = self._mirror, self._ledger
+        blocked = self._blocked()
+        for what, wrong in self._left_over(blocked):
+            if wrong:
+                raise self._broken(f"{what} when all is done: {wrong}; {self._state}")
+        rows = {path: row for path, row in ledger.walk(mirror.id) if path}
+        here = {
+            path: fingerprint_of(Path(self.drop.local(path)).stat())
+            for path in self.drop.files()
+            if self._selection.includes(path) and path not in blocked
+        }
+        files = {path: row.fingerprint for path, row in rows.items() if row.kind is Kind.FILE}
+        if files != here:
+            raise self._broken(f"G3: the ledger has {files}, and here is {here}; {self._state}")
+        folders = {path for path in self.drop.folders() if path and self._selection.descend(path)}
+        recorded = {path for path, row in rows.items() if row.kind is Kind.DIR}
+        if recorded != folders - blocked:
+            raise self._broken(f"G3: the ledger has the directories {recorded}, and here are {folders}; {self._state}")
+        totals, size = ledger.totals(mirror.id), sum(fingerprint.size for fingerprint in files.values())
+        if (totals.files, totals.bytes) != (len(files), size):
+            raise self._broken(f"G8: the ledger counts {totals}, and has {len(files)} files of {size} bytes")
+
+    def _blocked(self) -> set[str]:
+        """What cannot be published because something that has to stay at the server is in its way."""
+        published = self._published()
+        return {
+            path
+            for path, is_folder in self.drop.walk()
+            if (path in published if is_folder else self._in_the_way(path, published))
+            or self._is_below(path, published)
+        }
+
+    @staticmethod
+    def _is_below(path: str, published: Container[str]) -> bool:
+        while path := parent(path):
+            if path in published:
+                return True
+        return False
+
+    def _left_over(self, blocked: set[str]) -> Iterator[tuple[str, object]]:
+        mirror, ledger, queue, status = self._mirror, self._ledger, self._mirror.queue, self._status()
+        failed = {path for path, _ in ledger.failures.worst(mirror.id, 1000)}
+        yield "failures", failed - blocked
+        counts = status.pending, status.in_flight, status.failed + status.parked - len(failed), status.held
+        yield "G8: it is not in sync", (status.state is not MappingState.IN_SYNC or any(counts)) and status
+        yield "intents", ledger.begun.of(mirror.id)
+        yield "a hold", ledger.decisions.hold(mirror.id)
+        yield "approvals", ledger.decisions.approved(mirror.id)
+        yield "a discard", ledger.decisions.discarding(mirror.id)
+        yield "absences", mirror.removals.absent and repr(mirror.removals.absent)
+        yield "files that wait", mirror.waits.pending or mirror.waits._overtaken
+        yield "looks", mirror.looks._asked or mirror.looks._next
+        yield "places in the queue", queue._places._places
+        yield "sources of renames", queue._sources
+        yield "directories at work", queue._structural_running or queue._structural_waiting
+        yield "a backlog", any(queue.backlog()) or queue._units or queue._large
+        if self.server.sessions != self._crew.connections:
+            yield "connections", (self.server.sessions, self._crew.connections)
+
+
+class _Troubles(Chance):
+    """A race with troubles.
+
+    Args:
+        chance: decides.
+        sort: of the sequence.
+    """
+
+    def __init__(self, chance: random.Random, sort: Sort) -> None:
+        super().__init__(chance, FILES, FOLDERS)
+        self._sort = sort
+
+    def episode(self) -> list[Op]:
+        """From quiet to quiet."""
+        chance = self.chance
+        ops: list[Op] = [self.first(), ("go_on", chance.choice((0.1, 10.0)))]
+        for _ in range(chance.randrange(1, 4)):
+            what, back = self._trouble()
+            ops += [self._placed(what), self._race(), self.some_time()]
+            if chance.random() < 0.7:
+                ops += [self._placed(back), chance.choice((NOTHING, self.change()[0])), self._longer()]
+        if chance.random() < 0.5:
+            ops.append(("be_honest",))
+        return [*ops, BE_EQUAL]
+
+    def _race(self) -> Op:
+        return self.meanwhile() if self.chance.random() < 0.6 else self.told(self.change()[0])
+
+    def _longer(self) -> Op:
+        return ("go_on", self.chance.choice(LONGER)) if self.chance.random() < 0.5 else self.some_time()
+
+    def _placed(self, op: Op) -> Op:
+        """It happens now, some steps later, or at one kind of step."""
+        chance = self.chance
+        match chance.randrange(3):
+            case 0:
+                return op
+            case 1:
+                return ("later", chance.randrange(1, 30), op)
+            case _:
+                return ("upon", chance.choice(STEPS), op)
+
+    def _trouble(self) -> tuple[Op, Op]:
+        """A trouble, and what ends it or follows from it."""
+        chance, sort = self.chance, self._sort
+        verb, nth, folder = chance.choice(VERBS), chance.randrange(1, 4), chance.choice(("", *FOLDERS))
+        retry: Op = ("retry",)
+        arrive: Op = ("arrive",)
+        weighted: list[tuple[int, Op, Op]] = [
+            (3, ("fault", verb, "unavailable", nth), NOTHING),
+            (3, ("fault_after", verb, "unavailable", nth), NOTHING),
+            (2, ("lose_connections", verb, chance.choice((2, 3, 5))), retry),
+            (2, ("fault", chance.choice(REFUSABLE), "refused", nth), retry),
+            (1, ("all", *(2 * (("fault", chance.choice(REFUSABLE), "refused", 1),))), retry),
+            (2, ("fault", "STOR", chance.choice(("broken", "full")), nth), retry),
+            (1, ("fault_after", "STOR", "broken", nth), NOTHING),
+            (2, ("fault", chance.choice(("STOR", "RNTO")), "late", nth), arrive),
+            (1, ("fault_after", "STOR", "late", nth), arrive),
+            (1, ("fault", "CONNECT", chance.choice(("crowded", "login")), nth), retry),
+            (2, ("offline",), ("online",)),
+            (1, ("allow", 1), ("allow", 0)),
+            (1, ("capacity", chance.choice((50, 300))), ("capacity", 0)),
+            (2, ("pause",), ("resume",)),
+            (1, ("lose_events",), NOTHING),
+            (1, ("restart",), NOTHING),
+            (2, ("vanish", chance.choice(("nowhere", "beside", "disk"))), ("come_back",)),
+            (1, ("lock", chance.randrange(9)), ("unlock",)),
+            (3, ("take_all", folder), chance.choice((("approve",), ("write_all",), NOTHING))),
+            (1, ("set_clock", chance.choice((-4000.0, -3.0, 3.0, 4000.0))), NOTHING),
+            (1, ("put_foreign", chance.randrange(9)), NOTHING),
+            (1, ("edit_one", chance.randrange(9)), NOTHING),
+            (1, ("adjust", "settle_s", chance.choice(SETTLES_S)), ("adjust", "settle_s", sort.settle_s)),
+            (1, ("adjust", "deletes", DeletePolicy.TRASH), ("adjust", "deletes", DeletePolicy.MIRROR)),
+            (1, ("adjust", "delete_after_s", 0.0), ("adjust", "delete_after_s", 5.0)),
+        ]
+        if not sort.direct:
+            weighted += [(4, ("crash",), ("start",)), (2, ("all", ("crash",)), ("start",))]
+        if sort.existing is not ExistingPolicy.KEEP:
+            weighted += [
+                (3, ("exclude", chance.choice(EXCLUDED)), ("exclude", chance.choice(EXCLUDED))),
+                (1, ("take_all", folder), ("discard",)),
+                (1, ("adjust", "existing", ExistingPolicy.OVERWRITE), ("adjust", "existing", ExistingPolicy.ADOPT)),
+            ]
+        _, what, back = chance.choices(weighted, [weight for weight, _, _ in weighted])[0]
+        return what, back
+
+
+def trouble(ops: list[Op], sort: Sort) -> None:
+    """Let all this happen; in the end, both sides are equal."""
+    world = _World(sort)
+    try:
+        for path in ("a", "b"):
+            world.make_folder(path)
+        for path in ("x", "a/x", "b/x", "b/y"):
+            world.write(path, 20)
+        world.go_on(10.0)
+        for op in (*ops, BE_EQUAL):
+            world.do(op)
+    finally:
+        world.close()
+
+
+def drawn(seed: int) -> tuple[list[Op], Sort]:
+    """What happens under a number, and what the sequence is like."""
+    chance = random.Random(seed)
+    direct = chance.random() < 0.15
+    existing = ExistingPolicy.KEEP if not direct and chance.random() < 0.2 else ExistingPolicy.ADOPT
+    sort = Sort(chance.choice(SETTLES_S), chance.random() < 0.8, direct, existing)
+    return [op for _ in range(EPISODES) for op in _Troubles(chance, sort).episode()], sort
+
+
+def troubles(first: int, number: int) -> None:
+    for seed in range(first, first + number):
+        try:
+            trouble(*drawn(seed))
+        except AssertionError as broken:
+            broken.add_note(f"seed {seed}")
+            raise
+
+
+def test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold(figures: Figures):
+    troubles(0, NORMAL)
+    figures.tell("G3", "races with troubles of all kinds, equal in the end without a rescan", NORMAL, adds=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_whatever_goes_wrong_in_races_for_long_nothing_is_lost_open_or_untold(figures: Figures):
+    troubles(random.SystemRandom().randrange(1 << 40), SOAK)
+    figures.tell("G3", "races with troubles of all kinds, equal in the end without a rescan", SOAK, adds=True)
