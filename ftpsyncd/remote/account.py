@@ -12,19 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ftpsyncd import patience
-from ftpsyncd.errors import LoginRefusedError, RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd.errors import LoginRefusedError, RemoteError, TlsError
 from ftpsyncd.remote import login
 from ftpsyncd.remote.described import checked
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.throttle import Throttle
-from ftpsyncd.remote.tls import TlsContext, tls_context
+from ftpsyncd.remote.tls import Credentials, TlsContext
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
-
-_GLANCES = patience.Glances()
-"""At the files of TLS: a disk that hangs holds up one thread, however often somebody wants to connect."""
 
 FEATURES_LAST_S = 60.0
 """For so long, what a server told one session of its features is true for the next ones: they are opened together."""
@@ -65,8 +61,7 @@ class Account:
         self.admissions = 0
         """How often one was accepted."""
         self._refusal = LoginRefusedError("")
-        self._made: tuple[str, TlsContext] | None = None
-        """With the only group that it offers."""
+        self._credentials = None if self.spec.tls is TlsMode.OFF else Credentials(self.spec)
         self._met = ("", -math.inf)
 
     @property
@@ -78,18 +73,11 @@ class Account:
     def context(self) -> TlsContext | None:
         """The TLS context, made when it is first needed, or another group is; None without TLS.
 
-        One that is in use is never changed: other threads begin connections with it.
-
         Raises:
             TlsError: an anchor, certificate or key cannot be loaded.
             ServerUnavailableError: the disk of one does not answer; it is read again at the next attempt.
         """
-        if self.spec.tls is TlsMode.OFF:
-            return None
-        group, made = self.profile.tls_group, self._made
-        if made is None or made[0] != group:
-            self._made = made = group, _loaded(self.spec, group)
-        return made[1]
+        return None if self._credentials is None else self._credentials.context(self.profile.tls_group)
 
     def __repr__(self) -> str:
         return f"Account({self.spec.user}@{self.spec.host}:{self.spec.port}, tls={self.spec.tls})"
@@ -109,14 +97,18 @@ class Account:
             suspected: a batch has just made a login fail that went well without.
             patient: without batches.
         """
+        unread = None if self._credentials is None else self._credentials.look_again()
         _ = self.context  # what cannot be loaded is said before anybody is bothered
         session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
         session.patient = patient
         try:
             login.begin(session)
-        except TlsError:
+        except TlsError as error:
             session.abandon()
             if not self.profile.tls_group:
+                if unread is not None:
+                    # What was read last does not do any more.
+                    raise unread from error
                 raise
             # Perhaps it takes this group no longer.
             self.profile.tls_group = ""
@@ -180,21 +172,6 @@ class Account:
             return session
         session.close()
         return self._begun(suspected=True)
-
-
-def _loaded(spec: ServerSpec, group: str) -> TlsContext:
-    """A TLS context, without waiting for ever for the disk of its files."""
-    files = [file for file in (spec.tls_ca, spec.client_cert, spec.client_key) if file is not None]
-    if not files:
-        return tls_context(spec, group)
-    try:
-        return _GLANCES.take(files[0], lambda: tls_context(spec, group))
-    except TimeoutError:
-        named = " and ".join(map(str, files))
-        raise ServerUnavailableError(
-            f"{named} cannot be read: its disk has not answered for {patience.ANSWER_S:g} s.",
-            remedy="It is read again at the next attempt.",
-        ) from None
 
 
 def connect(spec: ServerSpec) -> Session:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import contextlib
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn, TypeVar
 
-from ftpsyncd.errors import TlsFileError
+from ftpsyncd import patience
+from ftpsyncd.errors import ServerUnavailableError, TlsFileError
 from ftpsyncd.specs import ServerSpec
+
+_Answer = TypeVar("_Answer")
 
 TlsContext = ssl.SSLContext
 _OWN_AUTHORITY = (
@@ -35,6 +38,98 @@ HANDSHAKES = {
     "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS."
 }
 """What helps where TLS does not begin, by the reason of OpenSSL."""
+
+
+_GLANCES = patience.Glances()
+"""At the files of TLS: a disk that hangs holds up one thread, however often somebody wants to connect."""
+
+
+class _Made(NamedTuple):
+    """A context, and what it was made of."""
+
+    group: str
+    files: tuple[object, ...]
+    context: ssl.SSLContext
+
+
+class Credentials:
+    """The TLS context of an account, made of its files as they are: certificates are renewed every few weeks.
+
+    Args:
+        spec: the account, with TLS.
+    """
+
+    def __init__(self, spec: ServerSpec) -> None:
+        self._spec = spec
+        self._made: _Made | None = None
+
+    def context(self, group: str) -> ssl.SSLContext:
+        """The context as it was made last; made now if it never was, or for another group.
+
+        One that is in use is never changed: other threads begin connections with it.
+
+        Args:
+            group: see `tls_context`.
+
+        Raises:
+            TlsFileError: an anchor, certificate or key cannot be loaded.
+            ServerUnavailableError: the disk of one does not answer; it is read again at the next attempt.
+        """
+        made = self._made
+        if made is None or made.group != group:
+            self._made = made = self._load(group)
+        return made.context
+
+    def look_again(self) -> TlsFileError | None:
+        """Make the context anew where a file is another one by now; as long as its disk does not tell, it is the same.
+
+        Returns:
+            Why that cannot be done, as while a file is being written: the context stays what it was, and the next look
+            is for the same.
+        """
+        made = self._made
+        try:
+            if made is not None and self._asked(lambda: _files(self._spec)) != made.files:
+                self._made = self._load(made.group)
+        except TlsFileError as error:
+            return error
+        except ServerUnavailableError:
+            pass
+        return None
+
+    def _load(self, group: str) -> _Made:
+        # Looked at before: what changes meanwhile is seen the next time.
+        return self._asked(lambda: _Made(group, _files(self._spec), tls_context(self._spec, group)))
+
+    def _asked(self, question: Callable[[], _Answer]) -> _Answer:
+        """What the disk of the files says, without waiting for it for ever."""
+        spec = self._spec
+        files = [file for file in (spec.tls_ca, spec.client_cert, spec.client_key) if file is not None]
+        if not files:
+            return question()
+        try:
+            return _GLANCES.take(files[0], question)
+        except TimeoutError:
+            named = " and ".join(map(str, files))
+            raise ServerUnavailableError(
+                f"{named} cannot be read: its disk has not answered for {patience.ANSWER_S:g} s.",
+                remedy="It is read again at the next attempt.",
+            ) from None
+
+
+def _files(spec: ServerSpec) -> tuple[object, ...]:
+    """What tells the files of a context, that of the system's anchors included, from those that replace them.
+
+    Of anchors in a directory, OpenSSL itself finds new ones.
+    """
+    found: list[object] = []
+    for file in (spec.tls_ca, spec.client_cert, spec.client_key, ssl.get_default_verify_paths().cafile):
+        try:
+            seen = None if file is None else Path(file).stat()
+        except OSError:
+            seen = None
+        found.append(seen and (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns))
+    return tuple(found)
 
 
 def tls_context(spec: ServerSpec, group: str = "") -> ssl.SSLContext:
