@@ -25,7 +25,8 @@ from ftpsyncd.quoting import named
 from ftpsyncd.remote import arguments, dispatch, landing, trees
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arguments import LocalPath, local_path, remote_file, remote_path
-from ftpsyncd.remote.landing import Directory, Fetched
+from ftpsyncd.remote.folders import Directory
+from ftpsyncd.remote.landing import Fetched
 from ftpsyncd.remote.line import Line, Results
 from ftpsyncd.remote.port import Connector, PublishResult, RemoteEntry, RemoteSession
 from ftpsyncd.remote.profile import Profile

@@ -38,7 +38,7 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind, basename, parent, remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing
-from ftpsyncd.remote.landing import Directory
+from ftpsyncd.remote.folders import Directory, unwritable
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
 DEEPEST = 100
@@ -203,7 +203,7 @@ class Fetching(_Walk):
         try:
             local.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise landing.unwritable(local, error) from error
+            raise unwritable(local, error) from error
         with Directory.opened(local) as into:
             yield from self._entries(remote, into, 0, *listing)
 

@@ -24,7 +24,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import Ftp, Step, connect
-from ftpsyncd.remote.landing import REPEATED
+from ftpsyncd.remote.arrival import REPEATED
 from tests.waiting import until
 
 

@@ -717,7 +717,7 @@ MUTATIONS = (
     Mutation(
         "G7",
         "a link in the place of a part leads a download out of its folder",
-        "remote/landing.py",
+        "remote/arrival.py",
         "_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW |",
         "_WRITE = os.O_RDWR | os.O_CREAT |",
         "tests/contract/test_library.py::TestContinuedDownloads::test_a_link_to_nothing_in_its_place_makes_nothing[memory]",
