@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from ftpsyncd.core import names
 from ftpsyncd.core.filters import Filter
@@ -33,7 +33,7 @@ from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Kind, Listing, Outcome, Upload, basename
 from ftpsyncd.publish import Progress, Publisher
-from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, Sink
 from ftpsyncd.site import Clock
 from ftpsyncd.specs import MappingSpec, ServerSpec
 from ftpsyncd.waits import RESTLESS_S
@@ -85,9 +85,7 @@ class Obedient:
     def assure(self, path: str) -> None:
         """It keeps every name."""
 
-    def fetch(
-        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
-    ) -> int:
+    def fetch(self, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None) -> int:
         """There is nothing to be read."""
         raise NotImplementedError(path, into, offset, progress)
 

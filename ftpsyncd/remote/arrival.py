@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from ftpsyncd.core import names, sizes
@@ -28,14 +29,22 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 class Part:
-    """The file that content arrives in."""
+    """The file that content arrives in; a `port.Sink`. What the disk says of it is raised as LocalUnwritableError.
 
-    def __init__(self, into: Directory, name: str, descriptor: int, *, lasting: bool) -> None:
-        self.into = into
-        self.name = name
-        self.file: BinaryIO = os.fdopen(descriptor, "r+b")
-        self.lasting = lasting
-        """Another try can find it again."""
+    Args:
+        into: where it is.
+        final: the name that it gets in the end, by which errors call it.
+        name: the one that it has.
+        descriptor: of it, open.
+        lasting: another try can find it again.
+    """
+
+    def __init__(self, into: Directory, final: str, name: str, descriptor: int, *, lasting: bool) -> None:
+        self._into = into
+        self._final = final
+        self._name = name
+        self._file: BinaryIO = os.fdopen(descriptor, "r+b")
+        self._lasting = lasting
 
     @classmethod
     def opened(cls, into: Directory, name: str, source: str, entry: RemoteEntry) -> Part:
@@ -48,56 +57,97 @@ class Part:
                 lasting = _beside(name, f"{source}\0{entry.size}\0{entry.mtime_s}")
                 descriptor = _claimed(into, lasting)
                 if descriptor is not None:
-                    return cls(into, lasting, descriptor, lasting=True)
+                    return cls(into, name, lasting, descriptor, lasting=True)
             passing = _beside(name, secrets.token_hex(8))
             descriptor = os.open(passing, _WRITE | os.O_EXCL, 0o666, dir_fd=into.descriptor)
-            return cls(into, passing, descriptor, lasting=False)
+            return cls(into, name, passing, descriptor, lasting=False)
         except OSError as error:
             raise unwritable(into.path / name, error) from error
 
+    @contextlib.contextmanager
+    def _touched(self) -> Iterator[None]:
+        """What is raised meanwhile is about this file: a progress function, say, may fail for its own reasons."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self._into.path / self._final, error) from error
+
     def length(self) -> int:
         """Bytes that are in it."""
-        return os.fstat(self.file.fileno()).st_size
+        with self._touched():
+            return os.fstat(self._file.fileno()).st_size
+
+    def stand(self, offset: int) -> None:
+        """Write behind so many bytes from now on."""
+        with self._touched():
+            self._file.seek(offset)
+
+    def write(self, data: bytes, /) -> None:
+        """See `port.Sink`."""
+        with self._touched():
+            self._file.write(data)
+
+    def read(self, count: int, offset: int) -> bytes:
+        """So many bytes of it, or as many as there are."""
+        with self._touched():
+            self._file.flush()
+            return os.pread(self._file.fileno(), count, offset)
+
+    def empty(self) -> None:
+        """Keep nothing of what is in it."""
+        with self._touched():
+            self._file.truncate(0)
 
     def complete(self, entry: RemoteEntry) -> int:
-        """Have it on the disk, with its date; returns its size."""
-        self.file.flush()
+        """Have it on the disk, with its date; returns its size.
+
+        Raises:
+            VerificationError: it is not that of the file at the server.
+        """
+        with self._touched():
+            self._file.flush()
         size = self.length()
         if not sizes.fits(entry.size, size):
-            raise VerificationError(f"{size} of {entry.size} bytes of {named(self.into.path / self.name)} were kept.")
-        if entry.mtime_s is not None:
-            os.utime(self.file.fileno(), (entry.mtime_s, entry.mtime_s))
-        # Else a power cut could leave the final name without the content.
-        os.fsync(self.file.fileno())
+            raise VerificationError(f"{size} of {entry.size} bytes of {named(self._into.path / self._name)} were kept.")
+        with self._touched():
+            if entry.mtime_s is not None:
+                os.utime(self._file.fileno(), (entry.mtime_s, entry.mtime_s))
+            # Else a power cut could leave the final name without the content.
+            os.fsync(self._file.fileno())
         return size
 
-    def publish(self, name: str, *, overwrite: bool) -> None:
-        """Give it the final name."""
-        here = self.into.descriptor
-        if overwrite:
-            os.replace(self.name, name, src_dir_fd=here, dst_dir_fd=here)
-            return
-        try:
-            # Unlike a rename, a link never replaces, whoever was quicker.
-            os.link(self.name, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
-        except FileExistsError as error:
-            raise AlreadyExistsError(f"{named(self.into.path / name)} exists already.", remedy="") from error
-        except OSError as error:
-            if error.errno in _NO_LINKS:
-                raise LocalUnwritableError(
-                    f"{named(self.into.path / name)} cannot be written: its file system cannot promise not to replace.",
-                    remedy="Allow to replace, or choose another file system.",
-                ) from error
-            raise
-        os.unlink(self.name, dir_fd=here)
+    def publish(self, *, overwrite: bool) -> None:
+        """Give it the final name.
+
+        Raises:
+            AlreadyExistsError: that is taken, and not to be replaced.
+        """
+        here, path = self._into.descriptor, self._into.path / self._final
+        with self._touched():
+            if overwrite:
+                os.replace(self._name, self._final, src_dir_fd=here, dst_dir_fd=here)
+                return
+            try:
+                # Unlike a rename, a link never replaces, whoever was quicker.
+                os.link(self._name, self._final, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+            except FileExistsError as error:
+                raise AlreadyExistsError(f"{named(path)} exists already.", remedy="") from error
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    raise LocalUnwritableError(
+                        f"{named(path)} cannot be written: its file system cannot promise not to replace.",
+                        remedy="Allow to replace, or choose another file system.",
+                    ) from error
+                raise
+            os.unlink(self._name, dir_fd=here)
 
     def leave(self) -> None:
         """Stay for the next try if that can find it and there is enough in it to be continued."""
         # What does not get to the disk now is fetched again: the length says how much did.
         with contextlib.suppress(OSError):
-            self.file.flush()
-        if self.lasting and self.length() > REPEATED:
-            self._close()
+            self._file.flush()
+        if self._lasting and self.length() > REPEATED:
+            self.close()
         else:
             self.drop()
 
@@ -105,13 +155,14 @@ class Part:
         """Go."""
         # Before the lock is released: nobody can have claimed it.
         with contextlib.suppress(OSError):
-            os.unlink(self.name, dir_fd=self.into.descriptor)
-        self._close()
+            os.unlink(self._name, dir_fd=self._into.descriptor)
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Stay as it is."""
         # Closing writes what is left, which a full disk refuses again; the descriptor is closed all the same.
         with contextlib.suppress(OSError):
-            self.file.close()
+            self._file.close()
 
 
 def _beside(name: str, owner: str) -> str:

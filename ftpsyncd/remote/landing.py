@@ -6,7 +6,6 @@ the file, so another try finds the part of exactly this file and continues it.
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,7 +22,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.quoting import named
 from ftpsyncd.remote.arrival import REPEATED, Part
-from ftpsyncd.remote.folders import Directory, unwritable
+from ftpsyncd.remote.folders import Directory
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 
 
@@ -67,23 +66,19 @@ def fetch(
         VerificationError: more or fewer bytes came than the server says the file has; the part is removed.
         RemoteError: it cannot be fetched.
     """
-    path = into.path / name
     _vacant(into, name, overwrite=overwrite)
     part = Part.opened(into, name, f"{origin}\0{remote}", entry)
     try:
-        try:
-            continued = _fill(session, remote, entry, part, progress)
-            size = part.complete(entry)
-            part.publish(name, overwrite=overwrite)
-        except OSError as error:
-            raise unwritable(path, error) from error
+        continued = _fill(session, remote, entry, part, progress)
+        size = part.complete(entry)
+        part.publish(overwrite=overwrite)
     except (VerificationError, AlreadyExistsError):
         part.drop()
         raise
     except BaseException:
         part.leave()
         raise
-    part.file.close()
+    part.close()
     return Fetched(size, continued)
 
 
@@ -117,7 +112,7 @@ def _fill(session: RemoteSession, remote: str, entry: RemoteEntry, part: Part, p
             run.fetch(offset, there)
         except RemoteError as error:
             if run.unlike:
-                part.file.truncate(0)
+                part.empty()
             # proftpd without AllowRetrieveRestart says 451, "try again"; so it does for ever.
             refused = not run.got and (
                 isinstance(error, NotSupportedError | NameRefusedError) or error.reply[:3] in {"450", "451"}
@@ -127,7 +122,7 @@ def _fill(session: RemoteSession, remote: str, entry: RemoteEntry, part: Part, p
         else:
             return there
     else:
-        part.file.truncate(0)
+        part.empty()
     run = _Run(session, remote, entry, part, progress)
     try:
         # What is there of this file stays until it is written over: if this breaks, too, nothing is lost.
@@ -168,11 +163,10 @@ class _Run:
 
         They are written over themselves, so that a transfer that breaks among them loses nothing.
         """
-        file = self._part.file
         self._offset = offset
-        self._known = os.pread(file.fileno(), there - offset, offset)
-        file.seek(offset)
-        count = offset + self._session.fetch(self._remote, file, offset=offset, progress=self._seen)
+        self._known = self._part.read(there - offset, offset)
+        self._part.stand(offset)
+        count = offset + self._session.fetch(self._remote, self._part, offset=offset, progress=self._seen)
         self._compare(count)
         if self.unlike:
             # Not said in the middle: pure-ftpd never answers to a TLS data connection that is broken off.
@@ -198,6 +192,5 @@ class _Run:
         known, self._known = self._known, b""
         if not known:
             return
-        self._part.file.flush()
-        came = os.pread(self._part.file.fileno(), len(known), self._offset)
+        came = self._part.read(len(known), self._offset)
         self.unlike = came != known or count < self._offset + len(known)

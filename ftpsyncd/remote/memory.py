@@ -40,7 +40,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote.memorytree import MemoryFile, MemoryTree
-from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult, RemoteEntry
+from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult, RemoteEntry, Sink
 
 __all__ = ["MemoryFile", "MemoryServer", "MemorySession"]
 
@@ -286,9 +286,7 @@ class MemorySession:
         if self._usable and path in self._server.files:
             self.delete_many([path])
 
-    def fetch(
-        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
-    ) -> int:
+    def fetch(self, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None) -> int:
         """See `port.RemoteSession.fetch`."""
         content = b""
 

@@ -32,6 +32,13 @@ class RemoteEntry(NamedTuple):
     """Seconds since the epoch, UTC; None where the server cannot say."""
 
 
+class Sink(Protocol):
+    """Where content that is fetched goes to; a file is one."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of a block. What it raises ends the transfer."""
+
+
 class PublishJob(NamedTuple):
     """One file to publish: open, send under ``temporary``, verify the size, rename to ``path``, set the date.
 
@@ -133,9 +140,7 @@ class RemoteSession(Protocol):
             NameRefusedError: it does not.
         """
 
-    def fetch(
-        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
-    ) -> int:
+    def fetch(self, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None) -> int:
         """Write the content of a file from byte ``offset`` on to ``into``; returns the bytes written.
 
         ``progress`` is called with the number of bytes of the file that are there so far, ``offset`` included.

@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
@@ -40,7 +40,7 @@ from ftpsyncd.remote import (
     upload,
 )
 from ftpsyncd.remote.data import ACTIVE_REMEDY
-from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, Sink
 from ftpsyncd.remote.profile import lingers, reads_in_turn
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.standing import VISIT, Placed, Standing
@@ -352,9 +352,7 @@ class Session:
         """See :meth:`ftpsyncd.remote.port.RemoteSession.hides`."""
         return self.profile.renames_at(path)
 
-    def fetch(
-        self, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
-    ) -> int:
+    def fetch(self, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None) -> int:
         """See `port.RemoteSession.fetch`."""
         try:
             return transfer.fetch(self, path, into, offset=offset, progress=progress)

@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import (
     DataUnreachableError,
@@ -29,6 +29,7 @@ from ftpsyncd.remote.replies import Reply
 from ftpsyncd.specs import DataMode
 
 if TYPE_CHECKING:
+    from ftpsyncd.remote.port import Sink
     from ftpsyncd.remote.session import Session
 
 BLOCK = 256 * 1024
@@ -239,7 +240,7 @@ def deliver(session: Session, command: bytes, content: bytes, *, rest: int | Non
 
 
 def fetch(
-    session: Session, path: str, into: BinaryIO, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
+    session: Session, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
 ) -> int:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.fetch`."""
     return _retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)

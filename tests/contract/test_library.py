@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -307,6 +308,26 @@ def test_a_small_part_is_not_kept(ftp, remote, picture, tmp_path):
     with pytest.raises(ConnectionBreaks):
         ftp.download(f"{remote.base}/p", tmp_path / "p", progress=breaks)
     assert list(tmp_path.iterdir()) == [picture]
+
+
+def test_what_a_progress_function_raises_is_not_taken_for_what_the_disk_says(ftp, remote, picture, tmp_path):
+    """Its own output may be a pipe that nobody reads, or on a disk that is full."""
+    failure = BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    def fails(*_count):
+        raise failure
+
+    ftp.upload(picture, f"{remote.base}/p")
+    calls = (
+        lambda: ftp.upload(picture, f"{remote.base}/q", progress=fails),
+        lambda: ftp.download(f"{remote.base}/p", tmp_path / "p", progress=fails),
+        lambda: list(ftp.download_tree(remote.base, tmp_path / "tree", progress=fails)),
+    )
+    for call in calls:
+        with pytest.raises(BrokenPipeError) as caught:
+            call()
+        assert caught.value is failure
+    assert [entry.name for entry in ftp.list(remote.base)] == ["p"]
 
 
 def test_a_file_that_is_made_meanwhile_is_not_replaced(ftp, remote, picture, tmp_path):
