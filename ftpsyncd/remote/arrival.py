@@ -172,7 +172,7 @@ def _beside(name: str, owner: str) -> str:
 def _claimed(into: Directory, name: str) -> int | None:
     """The descriptor of a part that is ours and that nobody else is filling; None if there is no such thing."""
     try:
-        descriptor = os.open(name, _WRITE, 0o666, dir_fd=into.descriptor)
+        descriptor, made = _begun(into, name)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENXIO}:
             return None
@@ -182,7 +182,8 @@ def _claimed(into: Directory, name: str) -> int | None:
         found = os.fstat(descriptor)
         # It may have got its final name between the opening and the lock.
         same = os.path.samestat(found, os.stat(name, dir_fd=into.descriptor, follow_symlinks=False))
-        ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid() and same
+        alone = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and same
+        ours = alone and (made or _is_owned_by_us(into, found))
     except (BlockingIOError, FileNotFoundError):
         ours = False
     except OSError as error:
@@ -202,3 +203,28 @@ def _claimed(into: Directory, name: str) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _begun(into: Directory, name: str) -> tuple[int, bool]:
+    """The descriptor of a part, and whether it was made just now."""
+    try:
+        return os.open(name, _WRITE | os.O_EXCL, 0o666, dir_fd=into.descriptor), True
+    except FileExistsError:
+        return os.open(name, _WRITE, 0o666, dir_fd=into.descriptor), False
+
+
+def _is_owned_by_us(into: Directory, found: os.stat_result) -> bool:
+    """Whether a file belongs to whom our files belong to here.
+
+    That may be somebody else than we are: a share or a FAT disk may give all its files one owner, and NFS makes nobody
+    of root.
+    """
+    if found.st_uid == os.geteuid():
+        return True
+    trial = _beside("owner", secrets.token_hex(8))
+    descriptor = os.open(trial, _WRITE | os.O_EXCL, 0o666, dir_fd=into.descriptor)
+    try:
+        return os.fstat(descriptor).st_uid == found.st_uid
+    finally:
+        os.close(descriptor)
+        os.unlink(trial, dir_fd=into.descriptor)

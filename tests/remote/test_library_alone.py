@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,48 @@ def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
         server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
         ftp.download("/p", tmp_path / "p")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p": b"picture"}
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have its files be those of another")
+class TestFilesOfAnotherOwner:
+    """A share or a FAT disk may give all its files one owner, and NFS makes nobody of root: so does setfsuid(2)."""
+
+    CONTENT = bytes(range(256)) * 12_000
+
+    @pytest.fixture
+    def disk(self) -> Iterator[Path]:
+        setfsuid = ctypes.CDLL(None).setfsuid
+        with tempfile.TemporaryDirectory() as name:
+            Path(name).chmod(0o777)
+            setfsuid(65534)
+            try:
+                yield Path(name)
+            finally:
+                setfsuid(0)
+
+    @pytest.fixture
+    def ftp(self) -> Iterator[Ftp]:
+        with running("pyftpdlib") as server:
+            (server.home / "p").write_bytes(self.CONTENT)
+            with connect(server.spec()) as ftp:
+                yield ftp
+
+    def test_nothing_is_left_beside_what_is_fetched(self, ftp, disk):
+        ftp.download("/p", disk / "p")
+        assert [path.name for path in disk.iterdir()] == ["p"]
+        assert (disk / "p").stat().st_uid == 65534
+
+    def test_what_broke_off_is_continued(self, ftp, disk):
+        def breaks(count: int) -> None:
+            if count > 2_000_000:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            ftp.download("/p", disk / "p", progress=breaks)
+        assert ftp.download("/p", disk / "p").continued_at > 2_000_000
+        assert [path.name for path in disk.iterdir()] == ["p"]
+        assert (disk / "p").read_bytes() == self.CONTENT
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
