@@ -25,6 +25,8 @@ REPEATED = 1024 * 1024
 """Bytes before the end of a part that are fetched again and compared: it must be the beginning of this very file."""
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_DATES = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""What a disk says that sets no dates, or none for who does not own the file (utimensat(2)): a share, a camera."""
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -98,23 +100,29 @@ class Part:
         with self._touched():
             self._file.truncate(0)
 
-    def complete(self, entry: RemoteEntry) -> int:
-        """Have it on the disk, with its date; returns its size.
+    def complete(self, entry: RemoteEntry) -> tuple[int, bool]:
+        """Have it on the disk, with its date where that can be set; its size, and whether it has the date.
 
         Raises:
-            VerificationError: it is not that of the file at the server.
+            VerificationError: the size is not that of the file at the server.
         """
         with self._touched():
             self._file.flush()
         size = self.length()
         if not sizes.fits(entry.size, size):
             raise VerificationError(f"{size} of {entry.size} bytes of {named(self._into.path / self._name)} were kept.")
-        with self._touched():
+        dated = entry.mtime_s is not None
+        try:
             if entry.mtime_s is not None:
                 os.utime(self._file.fileno(), (entry.mtime_s, entry.mtime_s))
+        except OSError as error:
+            if error.errno not in _NO_DATES:
+                raise unwritable(self._into.path / self._final, error) from error
+            dated = False
+        with self._touched():
             # Else a power cut could leave the final name without the content.
             os.fsync(self._file.fileno())
-        return size
+        return size, dated
 
     def publish(self, *, overwrite: bool) -> None:
         """Give it the final name.

@@ -33,6 +33,8 @@ class Fetched(NamedTuple):
     """Bytes of the file."""
     continued_at: int
     """How many of them were here already, from an earlier try."""
+    dated: bool
+    """Whether it has the date that it has at the server."""
 
 
 def fetch(
@@ -70,7 +72,7 @@ def fetch(
     part = Part.opened(into, name, f"{origin}\0{remote}", entry)
     try:
         continued = _fill(session, remote, entry, part, progress)
-        size = part.complete(entry)
+        size, dated = part.complete(entry)
         part.publish(overwrite=overwrite)
     except (VerificationError, AlreadyExistsError):
         part.drop()
@@ -79,7 +81,7 @@ def fetch(
         part.leave()
         raise
     part.close()
-    return Fetched(size, continued)
+    return Fetched(size, continued, dated)
 
 
 def _vacant(into: Directory, name: str, *, overwrite: bool) -> None:

@@ -174,6 +174,8 @@ class Ftp:
     ) -> Fetched:
         """Fetch a file: into a temporary file beside ``path``, checked against the server's size, dated, then renamed.
 
+        Where the disk sets no dates, it comes without (`Fetched.dated`).
+
         If the transfer breaks, what has come stays as ``NAME.<8 hex>.filepart`` (where it is more than 1 MiB), and the
         next download of the same file to the same path continues it: its last MiB is fetched again and compared. A
         file that has another size or date at the server by then is begun anew. Of two downloads of the same file at

@@ -16,6 +16,7 @@ import pytest
 from ftpsyncd.core import sizes
 from ftpsyncd.errors import (
     AlreadyExistsError,
+    LocalUnwritableError,
     NameNotSendableError,
     NameRefusedError,
     ServerUnavailableError,
@@ -100,6 +101,34 @@ def test_a_file_system_without_locks_takes_a_download(tmp_path, monkeypatch):
         server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
         ftp.download("/p", tmp_path / "p")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p": b"picture"}
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_comes_without_its_date_where_the_disk_sets_none(tmp_path, monkeypatch, code):
+    """A share whose files belong to another user, a camera."""
+
+    def refuse(_descriptor: int, _times: tuple[int, int]) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
+        assert ftp.download("/p", tmp_path / "p") == (7, 0, False)
+        monkeypatch.undo()
+        assert ftp.download("/p", tmp_path / "q") == (7, 0, True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"p": b"picture", "q": b"picture"}
+
+
+def test_a_disk_that_fails_when_the_date_is_set_fails_the_file(tmp_path, monkeypatch):
+    def fail(_descriptor: int, _times: tuple[int, int]) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "utime", fail)
+    with Scripted() as server, Ftp(Account(server.spec(), timeouts=QUICK)()) as ftp:
+        server.files["/p"], server.dates["/p"] = b"picture", "20200101000000"
+        with pytest.raises(LocalUnwritableError, match="Input/output error"):
+            ftp.download("/p", tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.root
