@@ -254,7 +254,7 @@ class Fetching(_Walk):
         same = (
             there is not None
             and stat.S_ISREG(there.st_mode)
-            and int(there.st_mtime) == entry.mtime_s
+            and _is_dated(there, entry.mtime_s)
             and sizes.tells(entry.size, there.st_size)
         )
         if same:
@@ -272,6 +272,12 @@ class Fetching(_Walk):
         )
         _land(into, entry.name, landed)
         return TreeResult(remote, Step.FETCHED, fetched.size)
+
+
+def _is_dated(here: os.stat_result, mtime_s: int | None) -> bool:
+    """Whether a file here has the date of one at the server; a FAT disk rounds odd seconds down."""
+    kept_s = int(here.st_mtime)
+    return mtime_s is not None and (kept_s == mtime_s or (kept_s % 2 == 0 and kept_s + 1 == mtime_s))
 
 
 def _fails_alone(error: FtpsyncdError) -> bool:

@@ -467,6 +467,15 @@ class TestTrees:
         assert [path for path, step in steps.items() if step is Step.FETCHED] == [f"{remote.base}/t/one"]
         assert here.read_bytes() == (tree / "one").read_bytes()
 
+    def test_a_disk_that_keeps_even_seconds_only_has_what_it_has(self, ftp, remote, tree, tmp_path):
+        """A FAT disk; the files of odd seconds were fetched each time."""
+        list(ftp.upload_tree(tree, f"{remote.base}/t"))
+        list(ftp.download_tree(f"{remote.base}/t", tmp_path / "back"))
+        for path in (tmp_path / "back").rglob("*"):
+            second = int(path.stat().st_mtime) // 2 * 2
+            os.utime(path, (second, second))
+        assert {r.step for r in ftp.download_tree(f"{remote.base}/t", tmp_path / "back")} == {Step.SAME}
+
     def test_a_second_download_goes_on_where_the_first_ended(self, ftp, remote, tree, tmp_path):
         list(ftp.upload_tree(tree, f"{remote.base}/t"))
         results = ftp.download_tree(f"{remote.base}/t", tmp_path / "back")
