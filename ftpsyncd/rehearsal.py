@@ -162,7 +162,7 @@ class Obedient:
     def close(self, *, patient: bool = True) -> None:
         """Nothing is open."""
 
-    def abandon(self) -> None:
+    def leave(self) -> None:
         """Likewise."""
 
     def cut(self) -> None:

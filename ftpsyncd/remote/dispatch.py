@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -123,8 +124,12 @@ def _job(line: Line, path: Path, remote: str, *, overwrite: bool, progress: Call
 
 
 def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult, None, None]:
-    """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost."""
+    """Publish, and leave no temporary file behind: neither on Ctrl-C nor when the connection is lost.
+
+    A process that is forked meanwhile leaves to its parent what that has begun.
+    """
     begun: set[str] = set()
+    process = os.getpid()
     source: Iterator[PublishJob] = iter(jobs)
     # What is looked at before the first one may show that another connection is needed.
     source = itertools.chain(list(itertools.islice(source, 1)), source)
@@ -154,17 +159,22 @@ def _publish(line: Line, jobs: Iterable[PublishJob]) -> Generator[PublishResult,
                 # be told otherwise. Or it was finished already.
                 line.renew()
     except GeneratorExit:
-        _take_back(line, begun)
+        _take_back(line, begun, process)
         raise
     finally:
-        if begun:
-            line.session.close()
-            line.clear_up(sorted(begun))
+        _clear_up(line, begun, process)
 
 
-def _take_back(line: Line, begun: set[str]) -> None:
+def _take_back(line: Line, begun: set[str], process: int) -> None:
     """Nobody wants the rest. That is said between two transfers: the connection is in order."""
-    if begun and line.session.usable:
+    if begun and line.session.usable and os.getpid() == process:
         with contextlib.suppress(FtpsyncdError):
             line.session.delete_many(sorted(begun))
             begun.clear()
+
+
+def _clear_up(line: Line, begun: set[str], process: int) -> None:
+    """What is left was broken off: the connection is not to be trusted any more."""
+    if begun and os.getpid() == process:
+        line.session.close()
+        line.clear_up(sorted(begun))

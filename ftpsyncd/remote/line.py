@@ -111,7 +111,7 @@ class Line:
 
         What is said here would get into the midst of what the parent says.
         """
-        self.session.abandon()
+        self.session.leave()
         if self._turn.locked() and self._whose != threading.get_ident():
             # The thread whose turn it was is in the parent only.
             self._turn = threading.Lock()

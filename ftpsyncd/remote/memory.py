@@ -413,8 +413,8 @@ class MemorySession:
                 self._closed = True
                 self._server.sessions -= 1
 
-    def abandon(self) -> None:
-        """See `port.RemoteSession.abandon`."""
+    def leave(self) -> None:
+        """See `port.RemoteSession.leave`."""
         # Without the lock, which a thread of the parent process may have had.
         self._usable = False
 

@@ -205,8 +205,8 @@ class RemoteSession(Protocol):
         Patient: wait for the answer, after which the server counts this connection no more.
         """
 
-    def abandon(self) -> None:
-        """Close without a word, as nothing that it says can be trusted, or it is another process's. Never raises."""
+    def leave(self) -> None:
+        """In a process that was forked, let go of what is another process's, which notices nothing. Never raises."""
 
     def cut(self) -> None:
         """End the connection from another thread than the one that uses it, which finds out; it closes it, too."""

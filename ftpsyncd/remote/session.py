@@ -139,7 +139,7 @@ class Session:
             self.profile.doubt()
 
     def abandon(self) -> None:
-        """See `port.RemoteSession.abandon`."""
+        """Close without a word, as nothing that it says can be trusted. Never raises."""
         self.control.close()
 
     # ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -371,6 +371,10 @@ class Session:
                 if patient:
                     self.control.reply(self.control.timeouts.close_s)
         self.control.close(orderly=orderly)
+
+    def leave(self) -> None:
+        """See `port.RemoteSession.leave`."""
+        self.control.leave()
 
     def cut(self) -> None:
         """See `port.RemoteSession.cut`."""

@@ -382,6 +382,16 @@ class Control:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
+    def leave(self) -> None:
+        """Close the sockets of this process, which was forked; another one goes on with what they are ends of.
+
+        A copy of a data line that stays open would keep the other one's end of it from arriving. Options are shared.
+        """
+        self.broken = True
+        for sock in (self._sock, self.data):
+            if sock is not None:
+                sock.close()
+
     def close(self, *, orderly: bool = False) -> None:
         """Close at once, without a word.
 

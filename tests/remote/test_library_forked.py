@@ -13,6 +13,7 @@ from tests.servers import PASSWORD, USER, available, certificates, running
 PROGRAM = """
 import os, sys, threading
 from pathlib import Path
+from ftpsyncd.errors import ServerUnavailableError
 from ftpsyncd.remote import connect
 from ftpsyncd.specs import ServerSpec, TlsMode
 
@@ -23,6 +24,12 @@ server = ServerSpec(
 
 def asked(ftp, count):
     return {(ftp.exists("/there"), ftp.exists("/nowhere")) for _ in range(count)} == {(True, False)}
+
+def refused(results):
+    try:
+        return not list(results)
+    except ServerUnavailableError:
+        return True
 
 def forked(act):
     child = os.fork()
@@ -41,7 +48,14 @@ with connect(server) as ftp:
         results = ftp.upload_many([(Path(__file__), f"/{i}") for i in range(4)])
         next(results)
         child = forked(lambda: results.close() is None)
-        right = len(list(results)) == 3
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        right = [str(result.step) for result in results] == ["sent"] * 3
+    elif act == "take results":
+        results = ftp.upload_many([(Path(__file__), f"/{i}") for i in range(4)])
+        next(results)
+        child = forked(lambda: refused(results))
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        right = [str(result.step) for result in results] == ["sent"] * 3
     elif act == "progress":
         children = []
         ftp.upload(__file__, "/p", progress=lambda _: children or children.append(forked(lambda: True)))
@@ -55,6 +69,20 @@ with connect(server) as ftp:
         child, right = forked(lambda: asked(ftp, 1)), True
         goes_on.set()
         thread.join()
+    elif act == "live":
+        # What the child has of the data connection may not keep its end from the server.
+        lives, ends = os.pipe()
+        begun, goes_on = threading.Event(), threading.Event()
+        progress = lambda _: (begun.set(), goes_on.wait(30))
+        thread = threading.Thread(target=lambda: ftp.upload(__file__, "/p", progress=progress))
+        thread.start()
+        begun.wait(30)
+        child = forked(lambda: os.close(ends) is None and os.read(lives, 1) == b"")
+        goes_on.set()
+        thread.join(10)
+        right = not thread.is_alive()
+        os.close(ends)
+        thread.join()
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     right = right and asked(ftp, 1)
     print(f"child {ended}, parent {'right' if right else 'wrong'}, {'one' if ftp.session is mine else 'another'} connection")
@@ -62,7 +90,7 @@ with connect(server) as ftp:
 
 
 @pytest.mark.real_server
-@pytest.mark.parametrize("act", ["call", "close", "abandon results", "progress", "thread"])
+@pytest.mark.parametrize("act", ["call", "close", "abandon results", "take results", "progress", "thread", "live"])
 @pytest.mark.parametrize(("kind", "tls"), [("pyftpdlib", "off"), ("vsftpd", "explicit")])
 def test_a_child_has_a_connection_of_its_own(kind, tls, act, tmp_path):
     if not available(kind, tls):
