@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeVar
@@ -19,6 +20,7 @@ from ftpsyncd.remote.remedies import remedy
 from ftpsyncd.remote.trees import TreeResult
 
 _T = TypeVar("_T")
+_Steps = Generator[TreeResult, None, None]
 
 
 class Line:
@@ -36,6 +38,10 @@ class Line:
         self._turn = threading.Lock()
         self._whose = 0
         """The thread whose turn it is, or was last."""
+        self._wanted: set[_Steps] = set()
+        """What somebody takes results of. Held here, too: else it could end in the midst of a call, whenever Python
+        collects what nobody refers to."""
+        self._unwanted: deque[_Steps] = deque()
         _lines.add(self)
 
     def __enter__(self) -> Self:
@@ -53,6 +59,7 @@ class Line:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._turn.release()
+        self._end_unwanted()
         if isinstance(error, FtpsyncdError):
             error.remedy = remedy(error)
 
@@ -68,6 +75,31 @@ class Line:
             finally:
                 self._turn.acquire()
             yield item
+
+    def want(self, steps: _Steps) -> None:
+        """Somebody takes the results of this."""
+        self._wanted.add(steps)
+
+    def done(self, steps: _Steps) -> None:
+        """It has come to its end."""
+        self._wanted.discard(steps)
+
+    def abandon(self, steps: _Steps) -> None:
+        """Nobody takes the rest of it: it is ended between two calls. From any thread."""
+        if steps in self._wanted:
+            self._unwanted.append(steps)
+            self._wanted.discard(steps)
+            self._end_unwanted()
+
+    def _end_unwanted(self) -> None:
+        # Who is in the midst of a call does it afterwards.
+        while self._unwanted and self._turn.acquire(blocking=False):
+            try:
+                while self._unwanted:
+                    with contextlib.suppress(FtpsyncdError):
+                        self._unwanted.popleft().close()
+            finally:
+                self._turn.release()
 
     def ready(self) -> RemoteSession:
         """The connection; another one if it has ended, or has no data connections to come.
@@ -148,13 +180,18 @@ class Results(Iterator[TreeResult]):
         steps: does the work.
     """
 
-    def __init__(self, line: Line, steps: Generator[TreeResult, None, None]) -> None:
+    def __init__(self, line: Line, steps: _Steps) -> None:
         self._line = line
         self._steps = steps
+        line.want(steps)
 
     def __next__(self) -> TreeResult:
         with self._line:
-            result = next(self._steps)
+            try:
+                result = next(self._steps)
+            except BaseException:
+                self._line.done(self._steps)
+                raise
         if result.error is not None:
             result.error.remedy = remedy(result.error)
         return result
@@ -163,3 +200,7 @@ class Results(Iterator[TreeResult]):
         """Want no more of it: what is on its way is taken back."""
         with self._line:
             self._steps.close()
+            self._line.done(self._steps)
+
+    def __del__(self) -> None:
+        self._line.abandon(self._steps)

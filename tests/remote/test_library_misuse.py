@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -136,6 +137,39 @@ def test_a_progress_function_may_not_use_the_connection_that_it_is_told_about(ft
     assert str(caught.value) == BUSY
     assert memory.files == {}
     ftp.upload(picture, "/p")
+
+
+@pytest.mark.parametrize("way", ["collected", "dropped"])
+def test_results_that_are_abandoned_while_a_call_is_going_on_end_after_it(picture, way):
+    """Python collects what refers to itself at any moment, and another thread may be the last one that had them."""
+
+    class Holder:
+        pass
+
+    with Scripted() as server:
+        account = Account(server.spec(), timeouts=QUICK)
+        with Ftp(account(), again=account) as ftp:
+            holder = Holder()
+            holder.itself = holder  # type: ignore[attr-defined]
+            holder.results = ftp.upload_many([(picture, f"/{n}") for n in range(4)])  # type: ignore[attr-defined]
+            assert next(holder.results).remote == "/0"  # type: ignore[attr-defined]
+            held = [holder]
+            del holder
+
+            def let_go(_sent: int) -> None:
+                if way == "dropped":
+                    thread = threading.Thread(target=vars(held[0]).clear)
+                    thread.start()
+                    thread.join(10)
+                held.clear()
+                gc.collect()
+                assert not [line for line in server.log if line.startswith("DELE")]
+
+            ftp.upload(picture, "/p", progress=let_go)
+            assert server.files.keys() == {"/0", "/p"}
+            assert server.early == []
+            assert server.connections == 1
+            assert ftp.exists("/p")
 
 
 def test_between_two_results_and_two_files_there_is_room_for_other_calls(ftp, memory, picture):
