@@ -350,7 +350,7 @@ def _wrap(control: Control, sock: socket.socket) -> socket.socket:
     if control.context is None:
         return sock
     return control.context.wrap_socket(
-        sock, server_hostname=control.host, session=control.session, do_handshake_on_connect=False
+        sock, server_hostname=control.certified, session=control.session, do_handshake_on_connect=False
     )
 
 

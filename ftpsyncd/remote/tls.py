@@ -2,7 +2,7 @@
 
 `account` makes contexts, `wire` and `data` begin TLS with them.
 
-Sources: RFC 4217; X509_STORE_CTX_get_error(3).
+Sources: RFC 4217, RFC 6066; X509_STORE_CTX_get_error(3).
 """
 
 from __future__ import annotations
@@ -38,6 +38,18 @@ HANDSHAKES = {
     "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS."
 }
 """What helps where TLS does not begin, by the reason of OpenSSL."""
+
+
+def certified(host: str) -> str:
+    """The name by which a certificate knows a host, and TLS asks for it (RFC 6066 §3, RFC 6125 §6).
+
+    Without the dot that ends a name which is complete, and without the zone of an address of one link (RFC 4007 §11):
+    both are for this machine only.
+
+    Args:
+        host: a name, or an address of version 4 or 6 without brackets.
+    """
+    return host.partition("%")[0] if ":" in host else host.removesuffix(".")
 
 
 _GLANCES = patience.Glances()

@@ -33,7 +33,7 @@ from ftpsyncd.remote.sockets import (
     translate,
     undelivered,
 )
-from ftpsyncd.remote.tls import HANDSHAKES
+from ftpsyncd.remote.tls import HANDSHAKES, certified
 
 _CHUNK = 64 * 1024
 _QUEUE_MAX = 1000
@@ -74,7 +74,7 @@ class Control:
     """The control line: commands out, replies in, in order.
 
     Args:
-        host: name or address of the server; also what its certificate must name.
+        host: name or address of the server.
         port: of the control line.
         timeouts: for everything on this line and its data lines.
 
@@ -83,7 +83,8 @@ class Control:
     """
 
     def __init__(self, host: str, port: int, timeouts: Timeouts) -> None:
-        self.host = host
+        self.certified = certified(host)
+        """What its certificate must name."""
         self.timeouts = timeouts
         self.broken = False
         self.was_cut = False
@@ -175,7 +176,7 @@ class Control:
             raise TlsError("The server sent text before TLS began; it could come from somebody in between.")
         try:
             self._sock = self._protected = context.wrap_socket(
-                self._sock, server_hostname=self.host, do_handshake_on_connect=False
+                self._sock, server_hostname=self.certified, do_handshake_on_connect=False
             )
             self.wanted_group = self._shake_hands(self._protected)
         except FAILURES as error:

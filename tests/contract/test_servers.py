@@ -200,6 +200,22 @@ class TestTls:
                 Account(server.spec(tls_ca=None))()
             Account(server.spec(tls_ca=None, tls_verify=False))().close()
 
+    @pytest.mark.parametrize("host", ["localhost.", "::1%lo"])
+    def test_what_is_behind_a_name_for_this_machine_only_is_in_no_certificate(self, host, monkeypatch):
+        """The dot of a name that is complete, the zone of an address of one link."""
+        if "::" in host:
+            needs_ipv6()
+        bare = host.rstrip(".").partition("%")[0]
+        resolve = socket.getaddrinfo
+
+        def resolved(name, *rest, **more):
+            return resolve(bare if name == host else name, *rest, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        there = "::1" if "::" in host else "127.0.0.1"
+        with running("pyftpdlib", tls="explicit", host=there) as server, Account(server.spec(host=host))() as session:
+            put(session, "/a")
+
     def test_a_certificate_for_another_name_is_refused(self):
         with running("pyftpdlib", tls="explicit", host="127.0.0.2") as server:
             with pytest.raises(TlsError, match="verify"):
