@@ -104,9 +104,14 @@ class Outgoing:
         self.sent = sent
         self.job.progress(sent)
 
+    def close(self) -> None:
+        """Let go of the file. It was only read: what a disk that was lost meanwhile says then changes nothing."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+
     def result(self) -> PublishResult:
         """The outcome; the file is closed."""
-        self.file.close()
+        self.close()
         return PublishResult(
             self.job,
             self.error,

@@ -65,7 +65,7 @@ def _settled(session: Session, upload: Outgoing) -> PublishResult:
     settle(session, upload)
     if not isinstance(upload.error, NoRenameError):
         return upload.result()
-    with contextlib.closing(upload.file):
+    with contextlib.closing(upload):
         return _directly(session, upload)
 
 
@@ -134,7 +134,7 @@ class _Cycle:
         except FtpsyncdError as error:
             # Nothing of this job was sent. The files before are ended first: results come in order.
             if again is not None:
-                again.file.close()
+                again.close()
             yield from self._flush()
             yield PublishResult(job, reaching.explained(self.session, error, job.temporary))
             return
@@ -148,7 +148,7 @@ class _Cycle:
         elif repeats:
             remove(self.session, upload)
         else:
-            upload.file.close()
+            upload.close()
             if not (upload.worth_continuing and resume.worthwhile(self.session, job)):
                 remove(self.session, upload)
         if ended is not None:
@@ -210,7 +210,7 @@ class _Cycle:
             try:
                 session.delete_many([job.path])
             except RemoteError:
-                upload.file.close()
+                upload.close()
                 raise
         return upload
 
@@ -232,7 +232,7 @@ class _Cycle:
                 upload.file.seek(0)
                 upload.digest, upload.kept = hashlib.sha256(), NOTHING
         except BaseException:
-            upload.file.close()
+            upload.close()
             raise
         upload.sent = upload.kept.size
         upload.stored = bool(upload.kept.size)
@@ -273,12 +273,12 @@ class _Cycle:
         if self.opened is not None:
             # Left in the middle of a transfer: whatever the server says next belongs to it.
             self.session.abandon()
-            self.opened.file.close()
+            self.opened.close()
         self._drop_offer()
         for upload in (self.verified, self.before, *self.again):
             if upload is not None:
                 remove(self.session, upload)
-                upload.file.close()
+                upload.close()
 
     def _lost(self) -> Iterator[PublishResult]:
         """The results of the files before that failed, or under which the session ended."""

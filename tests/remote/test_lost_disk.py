@@ -1,0 +1,37 @@
+"""A disk that fails in the middle of an upload: it is the file that cannot be read, whatever the kernel calls that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.errors import LocalUnreadableError
+from ftpsyncd.remote import connect
+from tests.servers import available, running
+from tests.userdisk import disk
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.real_server,
+    pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="needs root and /dev/fuse"),
+]
+CONTENT = bytes(range(256)) * (96 * 1024)  # 24 MiB
+KINDS = [("vsftpd", "explicit"), ("proftpd", "explicit")]
+
+
+@pytest.mark.parametrize(("kind", "tls"), KINDS)
+def test_a_file_system_whose_program_dies_is_not_a_connection_that_broke(kind, tls, tmp_path):
+    if not available(kind, tls):
+        pytest.skip(f"no {kind}")
+    with running(kind, tls=tls) as server, disk(tmp_path, CONTENT) as lost, connect(server.spec()) as ftp:
+
+        def die(sent: int) -> None:
+            if sent > 5_000_000:
+                lost.die()
+
+        with pytest.raises(LocalUnreadableError, match=r"cannot be read: (Transport|Software)"):
+            ftp.upload(lost.file, "/f", progress=die)
+        assert ftp.list("/") == []
+        assert ftp.session.usable
