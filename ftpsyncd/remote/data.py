@@ -28,7 +28,9 @@ T = TypeVar("T")
 _OF_THE_FILE = frozenset(
     {errno.EIO, errno.ESTALE, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW, errno.ENODATA}
 )
-"""What sendfile(2) says about the file; anything else is about the connection."""
+"""What sendfile(2) says about the file only."""
+_OF_THE_LINE = frozenset({None, errno.EPIPE, errno.ECONNRESET})
+"""What it says about the connection only; None: not it has said that."""
 _PASSIVE_REMEDY = (
     "The server answers, but not on its ports for data: open these in the firewalls on the way, or set `mode: active`."
 )
@@ -205,8 +207,7 @@ class DataLine:
         try:
             return self._until(lambda: os.sendfile(out, descriptor, offset, count), select.POLLOUT, stall_s)
         except FAILURES as error:
-            of_the_file = isinstance(error, OSError) and error.errno in _OF_THE_FILE
-            if of_the_file:
+            if isinstance(error, OSError) and _is_of_the_file(error, descriptor, offset):
                 raise
             raise _failure(error, "sending data") from error
 
@@ -352,6 +353,17 @@ def _wrap(control: Control, sock: socket.socket) -> socket.socket:
     return control.context.wrap_socket(
         sock, server_hostname=control.certified, session=control.session, do_handshake_on_connect=False
     )
+
+
+def _is_of_the_file(error: OSError, descriptor: int, offset: int) -> bool:
+    """Whether sendfile(2) failed with the file: a disk that is a program or a network away loses connections, too."""
+    if error.errno in _OF_THE_LINE or error.errno in _OF_THE_FILE:
+        return error.errno in _OF_THE_FILE
+    try:
+        os.pread(descriptor, 1, offset)
+    except OSError:
+        return True
+    return False
 
 
 def _failure(error: Exception, doing: str) -> RemoteError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -17,12 +18,13 @@ pytestmark = [
     pytest.mark.real_server,
     pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="needs root and /dev/fuse"),
 ]
-CONTENT = bytes(range(256)) * (96 * 1024)  # 24 MiB
-KINDS = [("vsftpd", "explicit"), ("proftpd", "explicit")]
+CONTENT = bytes(range(256)) * (96 * 1024)  # 24 MiB: the kernel sends it
+KINDS = [("vsftpd", "off"), ("pyftpdlib", "off"), ("proftpd", "explicit")]
 
 
 @pytest.mark.parametrize(("kind", "tls"), KINDS)
 def test_a_file_system_whose_program_dies_is_not_a_connection_that_broke(kind, tls, tmp_path):
+    """The kernel says ENOTCONN then, as of a connection."""
     if not available(kind, tls):
         pytest.skip(f"no {kind}")
     with running(kind, tls=tls) as server, disk(tmp_path, CONTENT) as lost, connect(server.spec()) as ftp:
@@ -33,5 +35,21 @@ def test_a_file_system_whose_program_dies_is_not_a_connection_that_broke(kind, t
 
         with pytest.raises(LocalUnreadableError, match=r"cannot be read: (Transport|Software)"):
             ftp.upload(lost.file, "/f", progress=die)
+        assert ftp.list("/") == []
+        assert ftp.session.usable
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN, errno.ECONNABORTED])
+@pytest.mark.parametrize(("kind", "tls"), KINDS)
+def test_nor_is_what_a_file_server_far_away_lacks(kind, tls, code, tmp_path):
+    if not available(kind, tls):
+        pytest.skip(f"no {kind}")
+    with (
+        running(kind, tls=tls) as server,
+        disk(tmp_path, CONTENT, fails_at=20_000_000, code=code) as far,
+        connect(server.spec()) as ftp,
+    ):
+        with pytest.raises(LocalUnreadableError, match=os.strerror(code)):
+            ftp.upload(far.file, "/f")
         assert ftp.list("/") == []
         assert ftp.session.usable
