@@ -54,12 +54,15 @@ def put(
         if is_folder(source) and not recursive:
             raise UsageError(f"{quote(str(source))} is a directory.", remedy="-r sends it with all that is in it.")
     config = config_for([where])
-    with tidy_end(), connected(config, where.server) as ftp:
-        pairs = targets(ftp, where, sources, parents=parents)
-        with moving(**amount(sources)) as show:
-            tally = Tally(where.server, show)
-            for result in sent(ftp, pairs, show, overwrite=not no_overwrite):
-                tally.add(result)
+    with tidy_end():
+        # Before anybody is bothered: a server does not wait while a large folder is counted.
+        files = amount(sources)
+        with connected(config, where.server) as ftp:
+            pairs = targets(ftp, where, sources, parents=parents)
+            with moving(**files) as show:
+                tally = Tally(where.server, show)
+                for result in sent(ftp, pairs, show, overwrite=not no_overwrite):
+                    tally.add(result)
     click.echo(tally.summary(Step.SENT))
     ctx.exit(ExitCode.SOME_FAILED if tally.failed else ExitCode.DONE)
 

@@ -20,6 +20,7 @@ import pytest
 
 from ftpsyncd.cli.hand import Place, Tally, moving, place, view
 from ftpsyncd.cli.output import UNICODE
+from ftpsyncd.cli.put import amount
 from ftpsyncd.errors import (
     FileChangedError,
     LocalUnwritableError,
@@ -395,6 +396,21 @@ def test_a_link_to_a_directory_is_one_to_put_into_and_is_not_replaced(ftpsyncd, 
         assert set(files(server.home / "real")) == {"a.jpg", "b.jpg"}
         assert ftpsyncd("get", "web:/link/a.jpg", "down").code == 0
         assert (here / "down").read_bytes() == b"picture"
+
+
+def test_a_folder_that_takes_long_to_be_counted_costs_no_connection(ftpsyncd, here, monkeypatch):
+    """Servers end a connection over which nothing is said, some after two minutes."""
+    monkeypatch.chdir(here)
+    counted = amount
+
+    def slowly(sources):
+        time.sleep(3)
+        return counted(sources)
+
+    monkeypatch.setattr("ftpsyncd.cli.put.amount", slowly)
+    with running("pyftpdlib", idle_s=1) as server:
+        write_config(here, port=server.port)
+        assert ftpsyncd("put", "-r", "tree", "web:/") == (0, "2 files (3 B) sent.\n", "")
 
 
 @pytest.mark.parametrize(
