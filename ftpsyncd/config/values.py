@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from ftpsyncd.config.unfit import Unfit, UnfitEntries, closest
 from ftpsyncd.config.units import is_number, without_quotes
+from ftpsyncd.core import hosts
 from ftpsyncd.core.filters import GROUPS, parse_pattern
 
 _Entry = TypeVar("_Entry")
@@ -108,6 +109,8 @@ def host(value: object) -> str:
             return str(ipaddress.IPv6Address(bare))
         except ValueError:
             raise Unfit(expected, hint="the port has a key of its own: `port:`") from None
+    if meant := hosts.meanings(value):
+        raise Unfit("a name that stands for one host", hint=f"write the one that is meant: {' or '.join(meant)}")
     try:
         encoded = value if _is_plain(value) else value.encode("idna").decode("ascii")
     except UnicodeError:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+from ftpsyncd.core import hosts
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import DataMode, ServerSpec, TlsMode
 
@@ -73,6 +74,8 @@ def _host(value: str) -> None:
         _wrong("host", "a URL", expected)
     if "[" in value:
         _wrong("host", repr(value), expected)
+    if meant := hosts.meanings(value):
+        _wrong("host", repr(value), f"the one of these that is meant: {' or '.join(meant)}")
     if value.count(":") == 1:
         _wrong("host", repr(value), f"{expected}: `port` is a field of its own")
 

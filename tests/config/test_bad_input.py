@@ -73,6 +73,10 @@ ONE_VALUE = [
     (f"servers: {{web: {{host: '', user: u}}}}\n{MAPPINGS}", "expected a host name"),
     (f"servers: {{web: {{host: a..b, user: u}}}}\n{MAPPINGS}", "expected a host name"),
     (
+        f"servers: {{web: {{host: straße.example, user: u}}}}\n{MAPPINGS}",
+        "write the one that is meant: xn--strae-oqa.example or strasse.example",
+    ),
+    (
         f'servers: {{web: {{host: h, user: "u\\r\\nDELE x"}}}}\n{MAPPINGS}',
         "servers.web.user: found a carriage return in the value",
     ),

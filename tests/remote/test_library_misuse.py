@@ -408,6 +408,10 @@ ENCODING = "expected a character encoding that contains ASCII, such as 'utf-8' o
         ({"host": ""}, f"`host` is ''; {HOST}."),
         ({"host": None}, f"`host` is None; {HOST}."),
         ({"host": "ftp://u:secret@h/"}, f"`host` is a URL; {HOST}."),
+        (
+            {"host": "straße.example"},
+            "`host` is 'straße.example'; expected the one of these that is meant: xn--strae-oqa.example or strasse.example.",
+        ),
         ({"host": "localhost:21"}, f"`host` is 'localhost:21'; {HOST}: `port` is a field of its own."),
         ({"host": "[::1]"}, f"`host` is '[::1]'; {HOST}."),
         ({"user": ""}, "`user` is ''; expected text that is not empty."),

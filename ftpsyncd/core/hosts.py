@@ -1,0 +1,24 @@
+"""Names of hosts with characters beyond ASCII. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_TWO_MEANINGS = re.compile("[\u00df\u03c2\u200c\u200d]")
+"""The sharp s, the sigma that ends a word, and two joiners (RFC 5894 §7.2)."""
+
+
+def meanings(host: str) -> tuple[str, ...]:
+    """The names on the wire of a host name that stands for more than one; else nothing.
+
+    Python encodes names as RFC 3490 (IDNA 2003) has it, where ``straße.example`` is ``strasse.example``; registries
+    and browsers as RFC 5891 (IDNA 2008), where it is ``xn--strae-oqa.example``: another host, perhaps somebody else's.
+    """
+    if not _TWO_MEANINGS.search(host):
+        return ()
+    labels = host.lower().split(".")
+    newer = ".".join(each if each.isascii() else f"xn--{each.encode('punycode').decode('ascii')}" for each in labels)
+    try:
+        return newer, host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return (newer,)
