@@ -12,8 +12,7 @@ connections of its server are given up, which is as harmless as an outage: the l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TypeVar
 
@@ -33,8 +32,10 @@ from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.logs import logger
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Outcome, RootIdentity
+from ftpsyncd.reloading import Difference, difference
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
+from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.specs import MappingSpec, ServerSpec, destination
 from ftpsyncd.threads import begin
 
@@ -42,63 +43,6 @@ RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Difference:
-    """What a reload has to do."""
-
-    added: list[str] = field(default_factory=list)
-    """Mappings."""
-    removed: list[str] = field(default_factory=list)
-    moved: list[str] = field(default_factory=list)
-    """They publish another folder, or to another place."""
-    adjusted: list[str] = field(default_factory=list)
-    """Other settings changed."""
-    servers: list[str] = field(default_factory=list)
-    """Servers whose account or limits changed."""
-    other: list[str] = field(default_factory=list)
-    """Keys of the file that concern no mapping, whose new values are in force."""
-
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        parts = [
-            f"{what} {', '.join(names)}"
-            for what, names in (
-                ("added", self.added),
-                ("removed", self.removed),
-                ("moved", self.moved),
-                ("changed", self.adjusted),
-                ("connects anew to", self.servers),
-                ("took over the new", [f"`{key}`" for key in self.other]),
-            )
-            if names
-        ]
-        return "; ".join(parts) or "nothing changed"
-
-
-def difference(
-    old: Mapping[str, MappingSpec],
-    new: Mapping[str, MappingSpec],
-    servers_old: Mapping[str, ServerSpec],
-    servers_new: Mapping[str, ServerSpec],
-) -> Difference:
-    """Compare what runs with what is wanted; pure."""
-    found = Difference(
-        added=[name for name in new if name not in old],
-        removed=[name for name in old if name not in new],
-        servers=[name for name in servers_old if name in servers_new and servers_old[name] != servers_new[name]],
-    )
-    for name in old.keys() & new.keys():
-        before, after = old[name], new[name]
-        if (before.local, before.server, before.remote) != (after.local, after.server, after.remote):
-            found.moved.append(name)
-        elif before != after:
-            found.adjusted.append(name)
-    found.moved.sort()
-    found.adjusted.sort()
-    return found
 
 
 class Roster:
@@ -116,6 +60,7 @@ class Roster:
         self._one_pass = one_pass
         self._crews: dict[str, Crew] = {}
         self._accounts: dict[str, ServerSpec] = {}
+        self._throttles: dict[str, Throttle] = {}
         self._disks: dict[str, DiskThread] = {}
         self._folders: dict[str, Folder] = {}
 
@@ -198,6 +143,10 @@ class Roster:
             self._close(name)
         for name in adjusted:
             self._adjust(config, name)
+        for name in found.paced:
+            if name in self._accounts:
+                self._accounts[name] = accounts[name]
+                self._throttles[name].limit(accounts[name].bandwidth_bytes_s)
         fresh = [*adjusted, *(name for name in config.mappings if name not in self._folders)]
         for name in fresh:
             if name not in self._folders:
@@ -289,7 +238,7 @@ class Roster:
 
     def _close(self, server: str) -> None:
         crew = self._crews.pop(server)
-        del self._accounts[server]
+        del self._accounts[server], self._throttles[server]
         self._on_engine(lambda: self._engine.servers.pop(server))
         _stop(crew, 1.0, "they are done again")
 
@@ -338,7 +287,7 @@ class Roster:
         )
         remote.greeted, remote.refused, remote.ahead = crew.greeted, crew.refused, True
         self._crews[name] = crew
-        self._accounts[name] = account
+        self._accounts[name], self._throttles[name] = account, remote.throttle
         engine.servers[name] = Server(name, queue, crew, remote.key, keeper)
 
     def _add_mapping(self, config: Config, spec: MappingSpec, root: RootIdentity | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.roster import Difference, difference
+from ftpsyncd.reloading import Difference, difference
 from ftpsyncd.specs import MappingSpec, ServerSpec
 
 WEB = ServerSpec("web", "ftp.example.com", "u")
@@ -51,6 +51,13 @@ def test_another_place_is_a_move(change: dict[str, object]):
 def test_another_setting_is_an_adjustment(change: dict[str, object]):
     found = compared([A], [changed(**change)])
     assert (found.moved, found.adjusted) == ([], ["a"])
+
+
+def test_another_bandwidth_needs_no_other_connection():
+    found = compared([A], [A], WEB._replace(bandwidth_bytes_s=1000))
+    assert (found.servers, found.paced, found.sentence) == ([], ["web"], "sends at another rate to web")
+    found = compared([A], [A], WEB._replace(bandwidth_bytes_s=1000, connections=2))
+    assert (found.servers, found.paced) == (["web"], [])
 
 
 def test_another_account_is_connected_to_anew():

@@ -117,11 +117,11 @@ def _read_and_send(
     line: Outlet, file: BinaryIO, start: int, size: int, digest: Any, throttle: Throttle, moved: Moved
 ) -> None:
     """Read, hash and send block by block."""
-    block = memoryview(bytearray(min(throttle.portion(BLOCK), size - start)))
-    told, every = start, throttle.portion(TOLD_EVERY)
+    block = memoryview(bytearray(min(BLOCK, size - start)))
+    told = start
     while start < size:
         try:
-            count = file.readinto(block[: size - start])  # type: ignore[attr-defined]
+            count = file.readinto(block[: min(throttle.portion(BLOCK), size - start)])  # type: ignore[attr-defined]
         except OSError as error:
             raise unreadable(error) from error
         if not count:
@@ -131,7 +131,7 @@ def _read_and_send(
         throttle.take(count)
         line.send(part)
         start += count
-        if start - told >= every or start == size:
+        if start - told >= throttle.portion(TOLD_EVERY) or start == size:
             told = start
             moved(start)
 
@@ -140,10 +140,9 @@ def _let_kernel_send(
     line: Outlet, descriptor: int, start: int, size: int, beside: _Beside, throttle: Throttle, moved: Moved
 ) -> int:
     """Send with sendfile(2); returns how far that went: not at all where the file system cannot."""
-    length, every = throttle.portion(_SENT_AT_ONCE), throttle.portion(TOLD_EVERY)
     told = begin = start
     while start < size:
-        part, end = start, min(start + length, size)
+        part, end = start, min(start + throttle.portion(_SENT_AT_ONCE), size)
         throttle.take(end - start)
         while start < end:
             try:
@@ -156,7 +155,7 @@ def _let_kernel_send(
                 raise _ended(start)
             start += sent
         beside.read(descriptor, part, end - part)
-        if start - told >= every or start == size:
+        if start - told >= throttle.portion(TOLD_EVERY) or start == size:
             told = start
             moved(start)
     return start

@@ -42,15 +42,25 @@ class Throttle:
         self._lock = threading.Lock()
         self._free_at = clock()
 
+    def limit(self, rate_bytes_s: int) -> None:
+        """Have another rate from now on, for what is under way, too; see the constructor."""
+        with self._lock:
+            self._rate = rate_bytes_s
+            # Who has taken a slow turn waits until that, and nobody else.
+            self._free_at = self._clock()
+
     def portion(self, most: int) -> int:
-        """How many bytes to send at a time, at most ``most``; with a limit the same for all who could send as many."""
-        return min(most, _LARGEST, max(_SMALLEST, int(self._rate * _PORTION_S))) if self._rate else most
+        """How many bytes to send next, at most ``most``; with a limit the same for all who could send as many."""
+        rate = self._rate
+        return min(most, _LARGEST, max(_SMALLEST, int(rate * _PORTION_S))) if rate else most
 
     def take(self, count: int) -> None:
         """Wait until ``count`` bytes may be sent."""
         if not self._rate:
             return
         with self._lock:
+            if not self._rate:
+                return
             now = self._clock()
             start = max(now - _LATE_S, self._free_at)
             self._free_at = start + count / self._rate

@@ -308,13 +308,13 @@ def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]
     throttle = session.account.throttle
     line = offer.open(session, answer)
     line.keep_alive()
-    block = memoryview(bytearray(throttle.portion(BLOCK)))
+    block = memoryview(bytearray(BLOCK))
     taken = 0
     try:
-        while size := line.receive(block):
+        while size := line.receive(block[: (portion := throttle.portion(BLOCK))]):
             # TLS hands out less than a portion at a time: taken one by one, these would be turns of less than others'.
             taken += size
-            if taken >= len(block):
+            if taken >= portion:
                 throttle.take(taken)
                 taken = 0
             yield bytes(block[:size])

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.core import names
+from tests import servers
 from tests.e2e.site import MAPPING, Site, contents, site, sizes
 from tests.servers import Server
 from tests.waiting import until
@@ -132,6 +134,36 @@ def test_new_settings_are_in_force_and_running_transfers_go_on(server: Server, t
         until(lambda: "kept at the server" in s.log(), "the delete is not mirrored", 20)
         assert (s.published / "b.jpg").exists()
         assert "abandoned" not in s.log()
+
+
+@pytest.mark.parametrize("tls", ["off", "explicit"])
+def test_another_bandwidth_is_in_force_for_transfers_that_run(tls: str, tmp_path: Path) -> None:
+    """Whoever lowers it for the day and raises it for the night has large files arrive."""
+    with (
+        servers.running("pyftpdlib", tls=tls) as server,
+        site(server, tmp_path, server_keys={"bandwidth": "50 kB/s"}) as s,
+    ):
+        s.start()
+        (s.drop / "film.mov").write_bytes(os.urandom(30_000_000))
+        until(lambda: s.status()["transfers"], "the transfer runs", 20)
+        edit(s, servers={"web": {"bandwidth": "20 MB/s"}})
+        assert "sends at another rate to web" in s.command("reload").stdout
+        until(lambda: s.mapping_status()["published_files"] == 1, "it is published", 30)
+        (s.drop / "more.mov").write_bytes(os.urandom(60_000_000))
+        until(lambda: s.status()["transfers"], "another transfer runs", 20)
+        edit(s, servers={"web": {"bandwidth": "10 kB/s"}})
+        s.command("reload")
+        until(lambda: s.status()["transfers"], "it is still running", 20)
+        [before] = s.status()["transfers"]
+        time.sleep(3)
+        [after] = s.status()["transfers"]
+        assert after["sent_bytes"] - before["sent_bytes"] <= 2_000_000
+        edit(s, servers={"web": {"bandwidth": "50 MB/s"}})
+        s.command("reload")
+        until(lambda: s.mapping_status()["published_files"] == 2, "that one, too", 30)
+        assert contents(s.published) == contents(s.drop)
+        assert "abandoned" not in s.log()
+        assert "continued" not in s.log()
 
 
 def test_a_reload_begins_no_new_minute_for_deletes(server: Server, tmp_path: Path) -> None:

@@ -178,3 +178,31 @@ def test_so_do_many_small_files_that_are_fetched():
             assert session.fetch("/f", io.BytesIO()) == 9_000
         # Faster only by the last one, and by what a busy machine is allowed to be late.
         assert time.monotonic() - began > count * 9_000 / rate - 0.1
+
+
+@pytest.mark.parametrize("way", ["by the kernel", "by us", "fetched"])
+@pytest.mark.parametrize(("first", "then", "least_s", "most_s"), [(0, 2_000_000, 3.5, 8), (50_000, 100_000_000, 0, 3)])
+def test_another_limit_counts_for_what_is_under_way(tmp_path: Path, way, first, then, least_s, most_s):
+    large, size = tmp_path / "large", 10_000_000
+    with large.open("wb") as file:
+        file.truncate(size)
+    with Scripted() as server:
+        server.files["/there"] = b"x" * size
+        account = Account(server.spec(bandwidth_bytes_s=first))
+
+        limits = [then]
+
+        def progress(_count: int) -> None:
+            if limits:
+                account.throttle.limit(limits.pop())
+
+        with account() as session:
+            began = time.monotonic()
+            if way == "fetched":
+                assert session.fetch("/there", io.BytesIO(), progress=progress) == size
+            else:
+                opens = {"open": lambda: large.open("rb", buffering=0)} if way == "by the kernel" else {}
+                content = b"" if opens else b"x" * size
+                sent = job("/large", content, size=size, progress=progress, **opens)
+                assert [result.error for result in publish(session, sent)] == [None]
+            assert least_s < time.monotonic() - began < most_s
