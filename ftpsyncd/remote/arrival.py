@@ -25,8 +25,9 @@ REPEATED = 1024 * 1024
 """Bytes before the end of a part that are fetched again and compared: it must be the beginning of this very file."""
 _WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
-_NO_DATES = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-"""What a disk says that sets no dates, or none for who does not own the file (utimensat(2)): a share, a camera."""
+_NOT_SET = {errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""What a disk says that sets no dates, owners or rights, or none for this user (utimensat(2), chown(2), chmod(2)): a
+share, a camera."""
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -116,7 +117,7 @@ class Part:
             if entry.mtime_s is not None:
                 os.utime(self._file.fileno(), (entry.mtime_s, entry.mtime_s))
         except OSError as error:
-            if error.errno not in _NO_DATES:
+            if error.errno not in _NOT_SET:
                 raise unwritable(self._into.path / self._final, error) from error
             dated = False
         with self._touched():
@@ -133,6 +134,7 @@ class Part:
         here, path = self._into.descriptor, self._into.path / self._final
         with self._touched():
             if overwrite:
+                self._take_place()
                 os.replace(self._name, self._final, src_dir_fd=here, dst_dir_fd=here)
                 return
             try:
@@ -148,6 +150,23 @@ class Part:
                     ) from error
                 raise
             os.unlink(self._name, dir_fd=here)
+
+    def _take_place(self) -> None:
+        """Have owner and rights of the file that is replaced: what was private stays that, a script can still be run.
+
+        Where the owner cannot be set, it has the rights of a new file: the others would be another one's.
+        """
+        there, descriptor = self._into.look(self._final), self._file.fileno()
+        if there is None or not stat.S_ISREG(there.st_mode):
+            return
+        ours = os.fstat(descriptor)
+        try:
+            if (there.st_uid, there.st_gid) != (ours.st_uid, ours.st_gid):
+                os.fchown(descriptor, there.st_uid, there.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(there.st_mode) & 0o777)
+        except OSError as error:
+            if error.errno not in _NOT_SET:
+                raise
 
     def leave(self) -> None:
         """Stay for the next try if that can find it and there is enough in it to be continued."""

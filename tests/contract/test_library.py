@@ -310,6 +310,28 @@ def test_a_small_part_is_not_kept(ftp, remote, picture, tmp_path):
     assert list(tmp_path.iterdir()) == [picture]
 
 
+@pytest.mark.parametrize("rights", [0o600, 0o755, 0o444])
+def test_a_file_that_is_replaced_keeps_its_rights(ftp, remote, picture, tmp_path, rights):
+    ftp.upload(picture, f"{remote.base}/p")
+    (tmp_path / "p").write_bytes(b"before")
+    (tmp_path / "p").chmod(rights)
+    ftp.download(f"{remote.base}/p", tmp_path / "p")
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == rights
+    assert (tmp_path / "p").read_bytes() == picture.read_bytes()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_nor_does_it_become_somebody_elses(ftp, remote, picture, tmp_path):
+    ftp.upload(picture, f"{remote.base}/p")
+    (tmp_path / "p").write_bytes(b"before")
+    (tmp_path / "p").chmod(0o600)
+    os.chown(tmp_path / "p", 65534, 65534)
+    ftp.download(f"{remote.base}/p", tmp_path / "p")
+    there = (tmp_path / "p").stat()
+    assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == (65534, 65534, 0o600)
+
+
 def test_what_a_progress_function_raises_is_not_taken_for_what_the_disk_says(ftp, remote, picture, tmp_path):
     """Its own output may be a pipe that nobody reads, or on a disk that is full."""
     failure = BrokenPipeError(errno.EPIPE, "Broken pipe")
