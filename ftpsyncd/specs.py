@@ -85,7 +85,7 @@ class ServerSpec(NamedTuple):
     connections: int = 4
     """The most at a time; for those that open several."""
     bandwidth_bytes_s: int = 0
-    """The most over all connections of an account together; 0: unlimited."""
+    """The most over all connections of a daemon, or of a command; each of a program has it alone. 0: unlimited."""
     timeout_s: float = 30.0
     """For a control reply; the last word about a file has a minute at least (`ftpsyncd.remote.wire.Timeouts`)."""
     encoding: str = "utf-8"
