@@ -32,10 +32,17 @@ CERTIFICATES = {
     10: "Have it renewed by whoever runs the server; check the clock of this machine, too: `date`.",
     **dict.fromkeys((18, 19, 20, 21), _OWN_AUTHORITY),
     **dict.fromkeys((62, 64), _OTHER_NAME),
+    **dict.fromkeys((66, 67, 68), "Too weak by today's measure: have it renewed by whoever runs the server."),
 }
 """What helps against a certificate, by the code of X509_STORE_CTX_get_error(3)."""
+_UPDATE = "the server is too old for TLS that is safe by today's measure: have it updated by whoever runs it."
 HANDSHAKES = {
-    "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS."
+    "WRONG_VERSION_NUMBER": "Set `tls: explicit`, or correct `port`: what answers there does not begin with TLS.",
+    **dict.fromkeys(
+        ("UNSUPPORTED_PROTOCOL", "DH_KEY_TOO_SMALL", "UNSAFE_LEGACY_RENEGOTIATION_DISABLED"), f"T{_UPDATE[1:]}"
+    ),
+    "TLSV1_ALERT_PROTOCOL_VERSION": f"Leave `tls_max` away, if it is set; else {_UPDATE}",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": f"Set `client_cert`, if the server wants one; else {_UPDATE}",
 }
 """What helps where TLS does not begin, by the reason of OpenSSL."""
 

@@ -119,7 +119,16 @@ class TestTranslate:
 
     @pytest.mark.parametrize(
         ("code", "said"),
-        [(10, "renewed"), (9, "clock"), (18, "`tls_ca`"), (20, "`tls_ca`"), (62, "`host`"), (1, "`tls`")],
+        [
+            (10, "renewed"),
+            (9, "clock"),
+            (18, "`tls_ca`"),
+            (20, "`tls_ca`"),
+            (62, "`host`"),
+            (66, "weak"),
+            (68, "weak"),
+            (1, "`tls`"),
+        ],
     )
     def test_what_helps_depends_on_what_is_wrong_with_the_certificate(self, code, said):
         error = ssl.SSLCertVerificationError(1, "bad")
