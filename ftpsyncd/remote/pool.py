@@ -89,13 +89,14 @@ class Pool:
             # Counted before it is open, so that `open_count` never understates what the server sees.
             self._leased += 1
         try:
-            while True:
-                with self._lock:
-                    idle = self._idle.pop() if self._idle else None
-                if idle is None:
-                    return self._connect()
-                if self._clock() - idle.heard <= self._keepalive_s() or _answers(idle.session):
-                    return idle.session
+            with self._lock:
+                idle = self._idle.pop() if self._idle else None
+            if idle is None:
+                return self._connect()
+            if self._clock() - idle.heard <= self._keepalive_s() or _answers(idle.session):
+                return idle.session
+            # The others will have ended with it, as where a router has forgotten them: each would be awaited in vain.
+            return self._connect()
         except BaseException:
             with self._lock:
                 self._leased -= 1

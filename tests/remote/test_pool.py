@@ -78,6 +78,21 @@ def test_a_dead_one_is_replaced(pool, server, clock):
     assert pool.open_count == 1
 
 
+def test_where_one_is_dead_the_others_are_not_asked_one_after_the_other(pool, server, clock):
+    """A router may have forgotten them all: each answer would be awaited for the whole time-out."""
+    with pool.lease(), pool.lease(), pool.lease(), pool.lease():
+        pass
+    server.log.clear()
+    server.fail("NOOP", ServerUnavailableError("time-out"), times=4)
+    clock.now = 31
+    with pool.lease():
+        pass
+    assert verbs(server) == ["NOOP", "CONNECT"]
+    pool.tend()
+    assert verbs(server) == ["NOOP", "CONNECT", *["NOOP"] * 3]
+    assert (pool.open_count, server.sessions) == (1, 1)
+
+
 def test_a_doubtful_one_does_not_come_back(pool, server):
     server.fail("MLST", ServerUnavailableError("broken pipe"))
     with pytest.raises(ServerUnavailableError), pool.lease() as session:
