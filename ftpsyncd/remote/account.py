@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,8 @@ class Account:
         self._refusal = LoginRefusedError("")
         self._credentials = None if self.spec.tls is TlsMode.OFF else Credentials(self.spec)
         self._met = ("", -math.inf)
+        self._family: socket.AddressFamily | None = None
+        """Of the address that was reached last."""
 
     @property
     def key(self) -> str:
@@ -99,7 +102,9 @@ class Account:
         """
         unread = None if self._credentials is None else self._credentials.look_again()
         _ = self.context  # what cannot be loaded is said before anybody is bothered
-        session = Session(self, Control(self.spec.host, self.spec.port, self.timeouts))
+        control = Control(self.spec.host, self.spec.port, self.timeouts, self._family)
+        self._family = control.family
+        session = Session(self, control)
         session.patient = patient
         try:
             login.begin(session)

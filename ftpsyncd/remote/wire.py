@@ -27,6 +27,7 @@ from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.remote.sockets import (
     FAILURES,
     acknowledge_at_once,
+    connected,
     end_by_reset,
     hasten,
     keep_alive,
@@ -77,12 +78,13 @@ class Control:
         host: name or address of the server.
         port: of the control line.
         timeouts: for everything on this line and its data lines.
+        first: the family of addresses that is tried first; None: in the order of the system.
 
     Raises:
         ServerUnavailableError: no connection.
     """
 
-    def __init__(self, host: str, port: int, timeouts: Timeouts) -> None:
+    def __init__(self, host: str, port: int, timeouts: Timeouts, first: socket.AddressFamily | None = None) -> None:
         self.certified = certified(host)
         """What its certificate must name."""
         self.timeouts = timeouts
@@ -104,9 +106,7 @@ class Control:
         self._began = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:
-                self._sock: socket.socket = undo.enter_context(
-                    socket.create_connection((host, port), timeouts.connect_s)
-                )
+                self._sock: socket.socket = undo.enter_context(connected(host, port, timeouts.connect_s, first))
                 hasten(self._sock)
                 keep_alive(self._sock)
                 end_by_reset(self._sock)

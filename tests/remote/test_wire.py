@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from ftpsyncd import errors
+from ftpsyncd.remote import wire
 from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.sockets import FAILURES, end_by_reset, translate, undelivered
 from ftpsyncd.remote.tls import tls_context
@@ -50,7 +51,7 @@ LOWER = sorted(
 
 
 def test_a_peer_that_resets_before_it_is_asked_for_its_address(monkeypatch):
-    def hasty(_address, _timeout) -> socket.socket:
+    def hasty(*_where) -> socket.socket:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             sock = socket.socket()
             sock.connect(listener.getsockname())
@@ -59,7 +60,7 @@ def test_a_peer_that_resets_before_it_is_asked_for_its_address(monkeypatch):
         peer.close()
         return sock
 
-    monkeypatch.setattr(socket, "create_connection", hasty)
+    monkeypatch.setattr(wire, "connected", hasty)
     with pytest.raises(errors.ServerUnavailableError):
         Control("h", 21, Timeouts())
 
