@@ -128,10 +128,18 @@ def refused(
         return
     if comes is None or comes.kind is Kind.DIR:
         raise error
-    if _moved(session, source, target).good:
+    again = _moved(session, source, target)
+    if again.good:
         # It was busy for a moment: from a server that never replaces, files are deleted before their new versions come.
         session.renames = True
         return
+    _replace(session, source, target, error)
+    if not _is_in_use(session, target, again):
+        session.profile.rename_over = False
+
+
+def _replace(session: Session, source: str, target: str, error: RemoteError) -> None:
+    """Move aside what stands at ``target``, and delete it when it is replaced; ``error`` is raised if it may not go."""
     aside = names.temporary(target, secrets.token_hex(8))
     moved = _moved(session, target, aside)
     if not moved.good:
@@ -141,7 +149,6 @@ def refused(
     if not ended.good:
         _moved(session, aside, target)
         raise session.error(ended, "RNTO", target)
-    session.profile.rename_over = False
     with contextlib.suppress(RemoteError):  # the new version is published, whatever becomes of the old one
         session.delete_many([aside])
 

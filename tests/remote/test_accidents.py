@@ -8,16 +8,48 @@ from collections.abc import Iterator
 
 import pytest
 
+from ftpsyncd.remote import renaming
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.wire import Timeouts
-from tests.remote.scripted import Scripted
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Connection, Scripted
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+IN_USE = "550 The process cannot access the file because it is being used by another process."
 
 
 def account(server: Scripted) -> Account:
     return Account(server.spec(), profile=Profile(renamed=True), timeouts=QUICK)
+
+
+class TestReplacing:
+    def test_a_file_that_somebody_reads_is_not_deleted_first_for_a_week(self, monkeypatch):
+        """On Windows an open file may be renamed, and not be replaced."""
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
+        read = True
+
+        async def held(connection: Connection, path: str) -> None:
+            if read and path in connection.server.files:
+                await connection.say(IN_USE)
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNTO=held) as server:
+            server.files["/a"] = b"old"
+            acc = account(server)
+            with acc() as session:
+                (result,) = publish(session, job("/a", b"new"))
+                assert result.error is None
+                assert server.files == {"/a": b"new"}
+                read = False
+                server.log.clear()
+                (result,) = publish(session, job("/a", b"newer"))
+                assert result.error is None
+            assert server.files == {"/a": b"newer"}
+            assert "DELE" not in server.verbs()
+            assert refusals(acc.profile) == set()
 
 
 @pytest.fixture
