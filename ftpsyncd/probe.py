@@ -220,7 +220,10 @@ class Probing:
         return ", ".join(right) or "none", f"offered, but not right: {', '.join(wrong)}" if wrong else ""
 
     def _resume(self, session: Session) -> tuple[str, str]:
-        ways = [way for way in (Resuming.REST, Resuming.APPE) if trials.continues(session, way, self._path())]
+        told = {way: trials.continues(session, way, self._path()) for way in (Resuming.REST, Resuming.APPE)}
+        ways = [way for way, continues in told.items() if continues]
+        if not ways and None in told.values():
+            return "not measured", "it could not tell now; it is tried again when a large file breaks off"
         self.profile.resuming = ways[0] if ways else Resuming.NONE
         return ", ".join(ways) or "none", "" if ways else "large files that break off are sent whole"
 

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, NameRefusedError, NotSupportedError, RemoteError
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    InUseError,
+    NameRefusedError,
+    NotSupportedError,
+    RemoteError,
+    ServerFullError,
+)
 from ftpsyncd.model import parent
 from ftpsyncd.remote import facts, hashes, renaming, replies
 from ftpsyncd.remote.port import RemoteSession
@@ -36,6 +43,9 @@ FORBIDDEN = (NameRefusedError, NotSupportedError)
 """What a rename may be refused with where none is allowed; those derived from them are about the names."""
 NOT_KNOWN = frozenset({500, 502, 504})
 """Replies that are about a command, whatever it is to be done to (RFC 959 §4.2)."""
+_PASSING = frozenset({425, 426, 450})
+"""Refusals that pass; proftpd says 451 where it is told to let nothing be continued."""
+_OF_THE_MOMENT = (InUseError, ServerFullError)
 MOST_TRIALS = 2
 """A server that ends the session so often under a trial is not tried again."""
 
@@ -162,20 +172,35 @@ def hashing(session: Session, path: str, content: bytes) -> Hashing:
     return Hashing.NONE
 
 
-def resuming(session: Session, path: str) -> Resuming:
-    """The first way that continues a file correctly; `path` is overwritten."""
-    return next((way for way in (Resuming.REST, Resuming.APPE) if continues(session, way, path)), Resuming.NONE)
+def resuming(session: Session, path: str) -> Resuming | None:
+    """The first way that continues a file correctly; None: that cannot be told now. `path` is overwritten."""
+    for way in (Resuming.REST, Resuming.APPE):
+        does = continues(session, way, path)
+        if does is not False:
+            return way if does else None
+    return Resuming.NONE
 
 
-def continues(session: Session, way: Resuming, path: str) -> bool:
-    """Whether a file of which a part is there becomes the whole, byte for byte."""
-    if not deliver(session, session.command("STOR", path), CONTENT[:PART]).good:
-        return False
+def continues(session: Session, way: Resuming, path: str) -> bool | None:
+    """Whether a file of which a part is there becomes the whole, byte for byte; None: that cannot be told now.
+
+    The server may have no space, no port, or a program that looks for viruses in what has just come.
+    """
+    stored = deliver(session, session.command("STOR", path), CONTENT[:PART])
+    if not stored.good:
+        return None if _passes(session, stored) else False
     if way is Resuming.REST:
         reply = deliver(session, session.command("STOR", path), CONTENT[INSIDE:], rest=INSIDE)
     else:
         reply = deliver(session, session.command("APPE", path), CONTENT[PART:])
-    return reply.good and holds(session, path, CONTENT)
+    if not reply.good:
+        return None if _passes(session, reply) else False
+    return holds(session, path, CONTENT)
+
+
+def _passes(session: Session, refusal: Reply) -> bool:
+    """Whether it says nothing about another time."""
+    return refusal.code in _PASSING or isinstance(session.error(refusal, "STOR"), _OF_THE_MOMENT)
 
 
 def beyond(session: Session, path: str) -> Beyond:

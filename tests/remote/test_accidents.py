@@ -11,7 +11,8 @@ import pytest
 from ftpsyncd.remote import renaming
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
-from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.profile import Profile, Resuming
+from ftpsyncd.remote.trials import learn_resuming
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish
 from tests.remote.scripted import Connection, Scripted
@@ -22,6 +23,73 @@ IN_USE = "550 The process cannot access the file because it is being used by ano
 
 def account(server: Scripted) -> Account:
     return Account(server.spec(), profile=Profile(renamed=True), timeouts=QUICK)
+
+
+class Scanned(Scripted):
+    """A program at the server looks into each file that has come, and nobody may touch it meanwhile.
+
+    Args:
+        looks: so often a file that is there cannot be written to.
+        words: what the server says then.
+    """
+
+    def __init__(self, looks: int, words: str) -> None:
+        super().__init__()
+        self.looks = looks
+        self.words = words
+        self._start = 0
+
+    async def do_rest(self, _c: Connection, argument: str) -> str:
+        self._start = int(argument)
+        return "350 Go on."
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        if path in self.files and self.looks:
+            self.looks -= 1
+            return self.words
+        start, self._start = self._start, 0
+        before = self.files.get(path, b"")[:start]
+        self.files[path] = before + await c.receive()
+        await c.end_data()
+        return "226 Stored."
+
+
+class TestResuming:
+    @pytest.mark.parametrize("words", [IN_USE, "450 File busy.", "425 No port is free.", "452 No space."])
+    def test_a_refusal_that_passes_does_not_mean_that_nothing_is_continued(self, words):
+        with Scanned(1, words) as server:
+            acc = account(server)
+            with acc() as session:
+                learned = []
+                for _ in range(2):
+                    learn_resuming(session, "/trial")
+                    learned.append(acc.profile.resuming)
+                assert learned == [None, Resuming.REST]
+            assert server.files == {}
+
+    def test_a_part_that_is_looked_into_cannot_be_continued_now(self):
+        with Scanned(0, IN_USE) as server:
+            acc = account(server)
+            with acc() as session:
+                receives = server.do_stor
+
+                async def busy_when_continued(c: Connection, path: str) -> str:
+                    return IN_USE if server._start else await receives(c, path)
+
+                server.do_stor = busy_when_continued  # type: ignore[method-assign]
+                learn_resuming(session, "/trial")
+            assert acc.profile.resuming is None
+
+    def test_a_server_that_lets_nothing_be_continued_is_known_for_that(self):
+        """proftpd with `AllowStoreRestart off` refuses so."""
+
+        with Scripted(
+            REST="451 Append/Restart not permitted, try again", APPE="451 a: Append/Restart not permitted, try again"
+        ) as server:
+            acc = account(server)
+            with acc() as session:
+                learn_resuming(session, "/trial")
+            assert acc.profile.resuming is Resuming.NONE
 
 
 class TestReplacing:
