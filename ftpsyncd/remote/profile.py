@@ -300,6 +300,11 @@ class Profile:
             self.no_renames = [*elsewhere, directory]
 
     @property
+    def extended_seen(self) -> tuple[bool, int]:
+        """What sessions have seen of EPSV so far."""
+        return self.reached, self.epsv_missed
+
+    @property
     def relative(self) -> bool:
         """Whether commands take names only within the working directory, as far as is known."""
         return self.paths in {Paths.RELATIVE, Paths.DOUBTED}

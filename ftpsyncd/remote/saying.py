@@ -59,7 +59,7 @@ def _look_into(session: Session, command: bytes, error: ServerUnavailableError) 
         if command == b"EPSV" and ":" not in session.control.local:
             # All before it was answered: that came in a batch is not to blame.
             session.batching = False
-            session.profile.misses_epsv()
+            session.misses_epsv()
         elif command.startswith(b"MLST ") and isinstance(error.__cause__, TimeoutError):
             # The login has shown that batches are answered. Sessions that end side by side count once.
             session.batching = False

@@ -64,6 +64,7 @@ class Session:
         self.profile = account.profile
         self._doubts = self.profile.doubts
         self.missed = self.profile.stats_missed
+        self._extended_seen = self.profile.extended_seen
         self.patient = False
         """It says one command at a time, to see whether batches are to blame."""
         self.batching = False
@@ -137,6 +138,11 @@ class Session:
         """A batch may have ended this session. What ends several that are open side by side counts once."""
         if self.profile.doubts == self._doubts and not self.control.was_cut:
             self.profile.doubt()
+
+    def misses_epsv(self) -> None:
+        """EPSV may have ended this session, or was not answered; counted as in `doubt`."""
+        if self.profile.extended_seen == self._extended_seen:
+            self.profile.misses_epsv()
 
     def abandon(self) -> None:
         """Close without a word, as nothing that it says can be trusted. Never raises."""

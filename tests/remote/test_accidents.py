@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ftpsyncd.errors import ServerUnavailableError
 from ftpsyncd.remote import renaming
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
@@ -23,6 +24,37 @@ IN_USE = "550 The process cannot access the file because it is being used by ano
 
 def account(server: Scripted) -> Account:
     return Account(server.spec(), profile=Profile(renamed=True), timeouts=QUICK)
+
+
+async def hang_up(connection: Connection, _argument: str) -> None:
+    await connection.hang_up()
+
+
+async def silence(connection: Connection, _argument: str) -> None:
+    await connection.silence()
+
+
+class TestEpsv:
+    @pytest.mark.parametrize("end", [hang_up, silence])
+    def test_connections_that_end_side_by_side_count_once(self, end):
+        """A router has forgotten them all."""
+        with Scripted() as server:
+            acc = account(server)
+            with acc() as session:
+                publish(session, job("/a"))
+            with contextlib.ExitStack() as stack:
+                sessions = [stack.enter_context(acc()) for _ in range(5)]
+                server.script["EPSV"] = end
+                for session in sessions:
+                    with pytest.raises(ServerUnavailableError):
+                        session.make_ready()
+                assert acc.profile.epsv
+            del server.script["EPSV"]
+            with acc() as session:
+                (result,) = publish(session, job("/b"))
+                assert result.error is None
+            assert refusals(acc.profile) == set()
+            assert "PASV" not in server.verbs()
 
 
 class Scanned(Scripted):
