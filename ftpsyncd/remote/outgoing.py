@@ -178,12 +178,18 @@ def checked(session: Session, upload: Outgoing, verbs: Sequence[str], answers: S
         with contextlib.suppress(RemoteError):  # a date is never fatal, and what comes next is never left out
             upload.dated = dating.set_time(session, upload.temporary, upload.job.mtime_s, tried=tried)
     if upload.error is None:
-        # That it was found where it belongs.
-        session.profile.paths = session.profile.paths or Paths.ABSOLUTE
+        _found(session, upload)
         try:
             upload.job.confirm(upload.file, upload.digest.digest())
         except FtpsyncdError as error:
             upload.error = error
+
+
+def _found(session: Session, upload: Outgoing) -> None:
+    """It is complete, and where it belongs."""
+    session.profile.paths = session.profile.paths or Paths.ABSOLUTE
+    if not upload.is_hidden:
+        session.profile.trust(renames=False)
 
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:

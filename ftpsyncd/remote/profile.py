@@ -167,6 +167,8 @@ class Profile:
     """How well that has gone lately."""
     doubts: int = 0
     """Batches that ended a session, since the last file that was published in one."""
+    doubts_renames: bool = False
+    """One of these held a rename, as far as is known: what is published without one does not clear it up."""
     epsv: bool = True
     epsv_missed: int = 0
     """How often in a row EPSV was the last that was said in a session, while no port that it named was ever reached."""
@@ -251,9 +253,14 @@ class Profile:
         self.face = face
         self._loaded = True
 
-    def doubt(self) -> None:
-        """A batch ended a session: once is an accident, twice in a row a server that cannot take batches."""
+    def doubt(self, *, renames: bool = True) -> None:
+        """A batch ended a session: once is an accident, twice in a row a server that cannot take batches.
+
+        Args:
+            renames: there was a rename in it, or there may have been.
+        """
         self.doubts += 1
+        self.doubts_renames |= renames
         if self.doubts > 1:
             self.pipelining = False
 
@@ -276,9 +283,10 @@ class Profile:
         if self.stats_missed > 1:
             self.stats, self.stats_missed = False, 0
 
-    def trust(self) -> None:
-        """A file was published by batches."""
-        self.doubts = 0
+    def trust(self, *, renames: bool = True) -> None:
+        """A file was published by batches, with a rename or under its final name."""
+        if renames or not self.doubts_renames:
+            self.doubts, self.doubts_renames = 0, False
 
     def parted(self, *, well: bool) -> None:
         """A file arrived whose data connection was reset behind its end, or did not."""

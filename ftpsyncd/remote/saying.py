@@ -39,7 +39,7 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
                 yield reply
                 answered += 1
         except ServerUnavailableError as error:
-            _look_into(session, part[answered], error)
+            _look_into(session, part, answered, error)
             raise
         except BaseException as error:
             if not isinstance(error, FtpsyncdError):
@@ -51,8 +51,9 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
         session.batching = False
 
 
-def _look_into(session: Session, command: bytes, error: ServerUnavailableError) -> None:
+def _look_into(session: Session, part: Sequence[bytes], answered: int, error: ServerUnavailableError) -> None:
     """Learn what may have ended the session while the answer to a command was awaited."""
+    command = part[answered]
     if lengths.learns(session, command, error.reply):
         session.batching = False
     elif error.reply[:3] != "421" and not session.control.was_cut:
@@ -66,7 +67,7 @@ def _look_into(session: Session, command: bytes, error: ServerUnavailableError) 
             if session.profile.stats_missed == session.missed:
                 session.profile.misses_stats()
         elif session.batching:
-            session.doubt()
+            session.doubt(renames=any(each.startswith(b"RNFR ") for each in part))
 
 
 def _writes(session: Session, commands: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -134,10 +134,13 @@ class Session:
         """Whether a data connection may be agreed on before there is a file for it, and other commands be said."""
         return self.is_passive and self.profile.meanwhile is not False
 
-    def doubt(self) -> None:
-        """A batch may have ended this session. What ends several that are open side by side counts once."""
+    def doubt(self, *, renames: bool = True) -> None:
+        """A batch may have ended this session, one with a rename in it or not.
+
+        What ends several that are open side by side counts once.
+        """
         if self.profile.doubts == self._doubts and not self.control.was_cut:
-            self.profile.doubt()
+            self.profile.doubt(renames=renames)
 
     def misses_epsv(self) -> None:
         """EPSV may have ended this session, or was not answered; counted as in `doubt`."""

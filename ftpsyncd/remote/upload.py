@@ -395,7 +395,7 @@ class _Cycle:
             answers += session.finals(len(ahead))
         except RemoteError as error:
             if error.reply[:3] != "421":
-                session.doubt()
+                session.doubt(renames=bool(renames))
             if ended is not None:
                 ended.error = error
             upload.error = upload.error or error

@@ -34,6 +34,56 @@ async def silence(connection: Connection, _argument: str) -> None:
     await connection.silence()
 
 
+def direct(path: str):
+    return job(path, temporary=path)
+
+
+class TestBatches:
+    def test_two_lines_that_died_with_files_published_in_between_are_two_accidents(self):
+        """Under their final names: no rename shows that batches are answered."""
+        with Scripted() as server:
+            acc = account(server)
+            for number in range(4):
+                with acc() as session:
+                    (result,) = publish(session, direct(f"/{number}"))
+                    assert result.error is None
+                    server.script["SIZE"] = [hang_up]
+                    with pytest.raises(ServerUnavailableError):
+                        session.stat_many(["/a", "/b"])
+            assert acc.profile.pipelining
+            assert acc.profile.doubts <= 1
+
+    def test_a_server_that_takes_no_renames_in_batches_is_found_out_beside_files_without_a_rename(self):
+        async def choke(connection: Connection, path: str) -> None:
+            if connection.server.batches[-1] > 1:
+                await connection.hang_up()
+            await connection.server.default(connection, f"RNFR {path}")
+
+        with Scripted(RNFR=choke) as server:
+            acc = account(server)
+            for number in range(3):
+                with acc() as session:
+                    publish(session, job(f"/hidden{number}"))
+                with acc() as session:
+                    publish(session, direct(f"/direct{number}"))
+            assert not acc.profile.pipelining
+            assert "/hidden2" in server.files
+
+    def test_so_is_one_that_takes_none_at_all_and_no_renames(self):
+        async def choke(connection: Connection, path: str) -> None:
+            if connection.server.batches[-1] > 1:
+                await connection.hang_up()
+            await connection.server.default(connection, f"SIZE {path}")
+
+        with Scripted(SIZE=choke) as server:
+            acc = account(server)
+            for number in range(3):
+                with acc() as session:
+                    publish(session, direct(f"/{number}"))
+            assert not acc.profile.pipelining
+            assert "/2" in server.files
+
+
 class TestEpsv:
     @pytest.mark.parametrize("end", [hang_up, silence])
     def test_connections_that_end_side_by_side_count_once(self, end):

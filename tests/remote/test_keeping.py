@@ -36,6 +36,7 @@ def test_everything_learned_comes_back():
     transient = {
         "features",
         "doubts",
+        "doubts_renames",
         "epsv_missed",
         "stats_missed",
         "parting_credit",
