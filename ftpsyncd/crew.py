@@ -245,10 +245,10 @@ class Crew:
 
     def _await_work(self, worker: Worker) -> bool:
         """Wait for an action, and tend the connections meanwhile; False when this thread is no longer needed."""
-        until = time.monotonic() + IDLE_THREAD_S
+        until, over = time.monotonic() + IDLE_THREAD_S, False
         while True:
             with self._ready:
-                if not self._handed and not self._stopping:
+                if not self._handed and not self._stopping and not over:
                     self._idle += 1
                     try:
                         self._ready.wait(TEND_EVERY_S)
@@ -256,10 +256,12 @@ class Crew:
                         self._idle -= 1
                 if self._handed and not self._stopping:
                     return True
-                if self._stopping or time.monotonic() >= until + TEND_EVERY_S:
+                if self._stopping or over:
                     # In one step: whoever hands something over from now on does not count on this thread.
                     self._workers.discard(worker)
                     return False
+            # Looked at before: what has been idle for as long as this thread is closed by it, however long that takes.
+            over = time.monotonic() >= until
             self._pool.tend()
 
     def _shift(self, worker: Worker, publisher: Publisher) -> None:

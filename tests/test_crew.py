@@ -17,7 +17,7 @@ from ftpsyncd.crew import STUCK_S, Crew
 from ftpsyncd.errors import ConfigError, InternalError, LoginRefusedError, Retry, ServerUnavailableError
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Delete, Done, Failed, Outcome, Probe, RemoveDir
-from ftpsyncd.remote.memory import MemoryFile, MemoryServer
+from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.workers import Worker
@@ -377,6 +377,33 @@ def test_what_runs_still_when_a_crew_ends_does_nothing_more_at_the_server(
     assert not worker.thread.is_alive()
     assert sorted(server.files) == ["/a"]
     assert not outcomes
+
+
+class Sluggish(MemoryServer):
+    """It takes its time for a sign of life."""
+
+    def session(self) -> MemorySession:
+        class Session(MemorySession):
+            def noop(self) -> None:
+                super().noop()
+                time.sleep(0.3)
+
+        return Session(self)
+
+
+def test_no_connection_outlives_the_last_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would close it before the next file comes, however long that takes."""
+    for name, seconds in {"TEND_EVERY_S": 0.02, "IDLE_CLOSE_S": 0.5, "IDLE_THREAD_S": 0.5}.items():
+        monkeypatch.setattr(crew_module, name, seconds)
+    server, outcomes = Sluggish(), list[Outcome]()
+    crew = Crew("web", server.connect, 1, dict[str, Folder]().__getitem__, outcomes.append, silence_s=lambda: 0.1)
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: outcomes, "it works")
+        until(lambda: not crew._workers, "the thread has ended")
+        assert server.sessions == 0
+    finally:
+        assert crew.stop(10)
 
 
 def test_connections_that_nobody_uses_are_kept_alive_then_closed(monkeypatch: pytest.MonkeyPatch) -> None:
