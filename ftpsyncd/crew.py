@@ -7,21 +7,14 @@ be reached, everything handed over comes back with the same error at once: one a
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
-from ftpsyncd.errors import (
-    FileChangedError,
-    FtpsyncdError,
-    InternalError,
-    LoginRefusedError,
-    Retry,
-    ServerUnavailableError,
-)
+from ftpsyncd.door import Door, NoSessionError, counts_for_all, internal
+from ftpsyncd.errors import FileChangedError, FtpsyncdError, ServerUnavailableError
 from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Failed, Outcome, Upload
@@ -35,6 +28,8 @@ TEND_EVERY_S = 15.0
 IDLE_CLOSE_S = 60.0
 IDLE_THREAD_S = 60.0
 """Not less: the last thread to go has closed all connections."""
+CROWDED_S = 5.0
+"""For so long, a server that refused a further connection is not asked for one; the engine will have heard by then."""
 STUCK_S = 1800.0
 """Far beyond every time-out of a session, and the time that reading a huge file takes."""
 HUNG_S = 15.0
@@ -53,6 +48,7 @@ class Crew:
         received: is told when the server has begun to receive a large file; called like ``deliver``, before it.
         silence_s: how long a connection may be silent before it is asked for a sign of life.
         exposed: is told of an upload that is about to be sent under its final name; called like ``received``.
+        allowed: how many connections the server allows now, as far as is known; at most ``connections``.
     """
 
     def __init__(
@@ -65,11 +61,14 @@ class Crew:
         received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
         silence_s: Callable[[], float] = lambda: LONGEST_SILENCE_S,
         exposed: Callable[[Upload], None] = lambda _upload: None,
+        allowed: Callable[[], int] | None = None,
     ) -> None:
         self.name = name
-        self._connect = connect
-        self._pool = Pool(self._connect_in_turn, idle_close_s=IDLE_CLOSE_S, keepalive_s=silence_s)
-        self._connections = connections
+        self.door = Door(connect)
+        self._pool = Pool(self.door.open, idle_close_s=IDLE_CLOSE_S, keepalive_s=silence_s)
+        self._allowed = allowed or (lambda: connections)
+        self._crowded_until = 0.0
+        """The server has just refused a further connection; in monotonic seconds."""
         self._folder = folder
         self._deliver = deliver
         self._received = received
@@ -78,13 +77,10 @@ class Crew:
         self._ready = threading.Condition()
         self._handed: deque[Action] = deque()
         self._workers: set[Worker] = set()
+        self._busy: set[Worker] = set()
+        """Those of them that have, or want, a connection for what was handed over."""
         self._idle = 0
         self._stopping = False
-        self._connecting = threading.Condition()
-        self._trying: int | None = None
-        """The thread that finds out whether the server is there."""
-        self._down: FtpsyncdError | None = None
-        self._greeted_at = -math.inf
 
     def __repr__(self) -> str:
         return f"<Crew {self.name} workers={len(self._workers)} handed={len(self._handed)} {self._pool!r}>"
@@ -114,7 +110,8 @@ class Crew:
         """
         with self._ready:
             if afresh:
-                self._down = None
+                self.door.afresh()
+                self._crowded_until = 0.0
             self._handed.extend(actions)
             self._start(max(len(self._handed) - self._idle, expected - len(self._workers)))
             if self._idle:
@@ -125,7 +122,7 @@ class Crew:
 
     def _start(self, count: int) -> None:
         """Start so many workers more, as far as there may be; `_ready` is held."""
-        for _ in range(min(count, self._connections - len(self._workers))):
+        for _ in range(min(count, self._most() - len(self._workers))):
             worker = Worker(self._work, f"ftpsyncd-{self.name}-worker")
             self._workers.add(worker)
             try:
@@ -134,6 +131,13 @@ class Crew:
                 # The system allows no further one now: those that there are do the work.
                 self._workers.discard(worker)
                 break
+
+    def _most(self) -> int:
+        """How many workers may be at work, each of which needs a connection; `_ready` is held."""
+        allowed = self._allowed()
+        if time.monotonic() < self._crowded_until:
+            allowed = min(allowed, self._pool.open_count)
+        return max(1, allowed)
 
     def stuck(self, now: float) -> bool:
         """Whether every worker that is at work has shown no sign of it for `STUCK_S`: a new process would do better.
@@ -154,7 +158,11 @@ class Crew:
         with self._ready:
             hung = [worker for worker in self._workers if worker.hangs(now, HUNG_S) and worker.works_for(mapping)]
             self._workers.difference_update(hung)
+            self._busy.difference_update(hung)
             left = [worker.give_up() for worker in hung]
+            if hung:
+                # Those that had no connection may have one now.
+                self._ready.notify_all()
         for session, actions in left:
             if session is not None:
                 self._pool.give_up(session)
@@ -215,7 +223,10 @@ class Crew:
         try:
             self._warm_up()
             while not worker.given_up and self._await_work(worker):
-                self._shift(worker, publisher)
+                try:
+                    self._shift(worker, publisher)
+                finally:
+                    self._leave_off(worker)
         finally:
             with self._ready:
                 self._workers.discard(worker)
@@ -233,7 +244,7 @@ class Crew:
 
     def _warm_up(self) -> None:
         """Have a connection ready; why there is none is told when there is work for it."""
-        with suppress(_NoSessionError), ExitStack() as stack:
+        with suppress(NoSessionError), ExitStack() as stack:
             if not self._handed:
                 self._make_ready(self._lease(stack))
 
@@ -248,13 +259,14 @@ class Crew:
         until, over = time.monotonic() + IDLE_THREAD_S, False
         while True:
             with self._ready:
-                if not self._handed and not self._stopping and not over:
+                if not self._has_work() and not self._stopping and not over:
                     self._idle += 1
                     try:
                         self._ready.wait(TEND_EVERY_S)
                     finally:
                         self._idle -= 1
-                if self._handed and not self._stopping:
+                if self._has_work():
+                    self._busy.add(worker)
                     return True
                 if self._stopping or over:
                     # In one step: whoever hands something over from now on does not count on this thread.
@@ -263,6 +275,20 @@ class Crew:
             # Looked at before: what has been idle for as long as this thread is closed by it, however long that takes.
             over = time.monotonic() >= until
             self._pool.tend()
+
+    def _has_work(self) -> bool:
+        """Whether there is something for one worker more; `_ready` is held.
+
+        As many as there may be connections do all that there is: another one would ask for a connection in vain.
+        """
+        return bool(self._handed) and not self._stopping and len(self._busy) < self._most()
+
+    def _leave_off(self, worker: Worker) -> None:
+        """A worker has given its connection back: another one may do what is left."""
+        with self._ready:
+            self._busy.discard(worker)
+            if self._handed:
+                self._ready.notify()
 
     def _shift(self, worker: Worker, publisher: Publisher) -> None:
         """Perform what there is on one session; every action taken gets an outcome, whatever happens."""
@@ -278,115 +304,41 @@ class Crew:
                         worker.sign()
                         self._deliver(outcome)
             error = FileChangedError("The connection ended before its turn.")
-        except _NoSessionError as none:
+        except NoSessionError as none:
             self._without_session(none.error)
             return
         except FtpsyncdError as failed:
             error = failed
         except Exception as bug:
-            error = _internal(bug)
+            error = internal(bug)
         for action in worker.leaves_all():
             self._deliver(Failed(action, error))
 
     def _lease(self, stack: ExitStack) -> RemoteSession:
         """A session, kept until the stack unwinds."""
-        if self._down is not None:
-            raise _NoSessionError(self._down)
+        if self.door.down is not None:
+            raise NoSessionError(self.door.down)
         try:
             return stack.enter_context(self._pool.lease())
-        except _NoSessionError:
+        except NoSessionError:
             raise
         except FtpsyncdError as error:
-            raise _NoSessionError(error) from error
+            raise NoSessionError(error) from error
         except Exception as bug:
-            raise _NoSessionError(_internal(bug)) from bug
-
-    def _connect_in_turn(self) -> RemoteSession:
-        """One more connection.
-
-        Of those who want one at a time, one worker tries and the others wait for its greeting: a dead server sees one
-        attempt, not one per connection, also if it was alive a moment ago. (That a wrong password is told once is the
-        account's.)
-        """
-        wanted, me = time.monotonic(), threading.get_ident()
-        with self._connecting:
-            self._connecting.wait_for(lambda: self._greeted_at >= wanted or self._trying is None)
-            if self._greeted_at < wanted:
-                self._trying = me
-        try:
-            return self._open()
-        except FtpsyncdError as error:
-            if _counts_for_all(error):
-                self._greeted_at, self._down = -math.inf, error
-            raise
-        finally:
-            self._tried()
-
-    def _open(self) -> RemoteSession:
-        if self._down is not None:
-            raise _NoSessionError(self._down)
-        try:
-            return self._connect()
-        except (FtpsyncdError, _NoSessionError):
-            raise
-        except Exception as bug:
-            raise _internal(bug) from bug
-
-    def greeted(self) -> None:
-        """The server has greeted one who connects: the others can connect beside it.
-
-        Raises:
-            _NoSessionError: the login of another one was refused meanwhile; no password is told in vain.
-        """
-        if self._down is not None and self._down.retry is Retry.LOGIN:
-            raise _NoSessionError(self._down)
-        with self._connecting:
-            self._greeted_at = time.monotonic()
-        self._tried()
-
-    def _tried(self) -> None:
-        """Let the others connect, if they wait for this thread."""
-        with self._connecting:
-            if self._trying == threading.get_ident():
-                self._trying = None
-            self._connecting.notify_all()
-
-    def refused(self, error: LoginRefusedError) -> None:
-        """A password was refused: nobody tells it again before work is handed over afresh.
-
-        Told before the account counts the refusal: a session that began before is stopped there, at the account's
-        door, and one that begins later by `greeted`.
-        """
-        self._greeted_at, self._down = -math.inf, error
+            raise NoSessionError(internal(bug)) from bug
 
     def _without_session(self, error: FtpsyncdError) -> None:
         """No connection: everything handed over comes back, or just one action if the others may have connections."""
         with self._ready:
-            if _counts_for_all(error):
+            if counts_for_all(error) or not self._pool.open_count:
                 actions = list(self._handed)
                 self._handed.clear()
             else:
                 actions = [self._handed.popleft()] if self._handed else []
+                self._crowded_until = time.monotonic() + CROWDED_S
         self._fresh.clear()
         for action in actions:
             self._deliver(Failed(action, error, connecting=True))
-
-
-def _counts_for_all(error: FtpsyncdError) -> bool:
-    """Whether what prevented one connection would prevent every other one; it cannot be the fault of a file."""
-    return error.retry is not Retry.CAP
-
-
-def _internal(bug: Exception) -> InternalError:
-    return InternalError(f"internal error: {type(bug).__name__}: {bug}")
-
-
-class _NoSessionError(Exception):
-    """Inside this module: no session could be had."""
-
-    def __init__(self, error: FtpsyncdError) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class _Taking:

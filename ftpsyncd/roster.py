@@ -284,8 +284,9 @@ class Roster:
             engine.received,
             lambda: remote.profile.silence_s,
             engine.exposed,
+            lambda: queue.gate.cap,
         )
-        remote.greeted, remote.refused, remote.ahead = crew.greeted, crew.refused, True
+        remote.greeted, remote.refused, remote.ahead = crew.door.greeted, crew.door.refused, True
         self._crews[name] = crew
         self._accounts[name], self._throttles[name] = account, remote.throttle
         engine.servers[name] = Server(name, queue, crew, remote.key, keeper)

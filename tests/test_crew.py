@@ -14,7 +14,14 @@ import pytest
 from ftpsyncd import crew as crew_module
 from ftpsyncd import deleting
 from ftpsyncd.crew import STUCK_S, Crew
-from ftpsyncd.errors import ConfigError, InternalError, LoginRefusedError, Retry, ServerUnavailableError
+from ftpsyncd.errors import (
+    ConfigError,
+    InternalError,
+    LoginRefusedError,
+    Retry,
+    ServerUnavailableError,
+    TooManyConnectionsError,
+)
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Delete, Done, Failed, Outcome, Probe, RemoveDir
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
@@ -71,7 +78,7 @@ class Door:
 def test_connections_are_ready_when_the_files_come() -> None:
     door, outcomes = Door(), list[Outcome]()
     crew = Crew("web", door.connect, 4, dict[str, Folder]().__getitem__, outcomes.append)
-    door.greeted = crew.greeted
+    door.greeted = crew.door.greeted
     try:
         crew.hand([Probe("web")], expected=3)
         until(lambda: door.knocked == 3, "the others connect when the first is greeted")
@@ -159,7 +166,7 @@ class Refusing(Door):
 def test_no_password_is_told_while_the_one_who_was_refused_is_on_its_way_back() -> None:
     door, outcomes = Refusing(), list[Outcome]()
     crew = Crew("web", door.connect, 2, dict[str, Folder]().__getitem__, outcomes.append)
-    door.greeted, door.refused = crew.greeted, crew.refused
+    door.greeted, door.refused = crew.door.greeted, crew.door.refused
     try:
         crew.hand([Probe("web"), Probe("web")])
         until(lambda: outcomes, "the second gives up")
@@ -222,6 +229,114 @@ def test_a_thread_that_cannot_begin_is_not_waited_for(monkeypatch: pytest.Monkey
         assert isinstance(outcomes[0], Done)
     finally:
         assert crew.stop(10)
+
+
+class Slow(MemorySession):
+    """Its answers take a moment."""
+
+    def noop(self) -> None:
+        super().noop()
+        time.sleep(0.001)
+
+
+class SlowServer(MemoryServer):
+    def session(self) -> MemorySession:
+        return Slow(self)
+
+
+class Crowded:
+    """A server that lets in so many at a time, and an engine that hands over again what came back."""
+
+    def __init__(self, most: int, connections: int, *, again: bool = True, hears: bool = True) -> None:
+        self.memory = SlowServer(max_sessions=most)
+        self.refused = 0
+        self.done = 0
+        self.back = 0
+        self.allowed = connections
+        self._again = again
+        self._hears = hears
+        self.crew = Crew(
+            "web",
+            self.connect,
+            connections,
+            dict[str, Folder]().__getitem__,
+            self.deliver,
+            allowed=lambda: self.allowed,
+        )
+
+    def connect(self) -> RemoteSession:
+        try:
+            return self.memory.connect()
+        except TooManyConnectionsError:
+            self.refused += 1
+            raise
+
+    def deliver(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Done):
+            self.done += 1
+            return
+        assert isinstance(outcome, Failed)
+        assert outcome.connecting
+        self.back += 1
+        self.allowed = max(1, self.allowed - self._hears)
+        if self._again:
+            self.crew.hand([outcome.action])
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_who_was_let_in_does_the_work_and_nobody_else_asks_again_and_again(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew_module, "CROWDED_S", 0.0)
+    server = Crowded(most, 4)
+    try:
+        for handed in range(10, 501, 10):
+            server.crew.hand([Probe("web") for _ in range(10)])
+            until(lambda handed=handed: server.done >= handed - 5, "half of it is done")  # type: ignore[misc]
+        until(lambda: server.done == 500, "all of it is done")
+        assert server.refused == 4 - most
+        assert server.allowed == most
+    finally:
+        assert server.crew.stop(10)
+
+
+def test_a_server_that_refused_a_connection_is_not_asked_at_once_for_another() -> None:
+    """The engine has not heard of it yet."""
+    server = Crowded(1, 4, hears=False)
+    try:
+        server.crew.hand([Probe("web") for _ in range(500)])
+        until(lambda: server.done == 500, "all of it is done")
+        assert 1 <= server.refused <= 3
+    finally:
+        assert server.crew.stop(10)
+
+
+def test_a_server_that_lets_nobody_in_is_not_asked_once_for_each_action() -> None:
+    server = Crowded(0, 2, again=False)
+    try:
+        server.crew.hand([Probe("web") for _ in range(100)])
+        until(lambda: server.back == 100, "all come back")
+        assert server.refused <= 2
+    finally:
+        assert server.crew.stop(10)
+
+
+def test_more_connections_are_opened_when_more_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew_module, "CROWDED_S", 0.0)
+    server = Crowded(1, 3)
+    try:
+        server.crew.hand([Probe("web") for _ in range(30)])
+        until(lambda: server.done == 30, "all is done")
+        assert server.crew.connections == 1
+        server.memory.max_sessions, server.allowed = 3, 3
+
+        def busy() -> bool:
+            server.crew.hand([Probe("web") for _ in range(30)])
+            return server.crew.connections == 3
+
+        until(busy, "the others are opened")
+    finally:
+        assert server.crew.stop(10)
 
 
 def later(passed_s: float) -> float:

@@ -43,4 +43,4 @@ def test_all_is_published_by_as_many_as_are_allowed(tmp_path: Path) -> None:
             (s.drop / name).write_bytes(b"x" * 20_000)
         s.command("sync")
     assert {path.rpartition("/")[2] for path in server.files} == names
-    assert server.refused
+    assert server.refused == 2, "of four, once each"

@@ -204,7 +204,7 @@ class Hands(Crew):
 
     def hand(self, actions: Sequence[Action], *, afresh: bool = False, expected: int = 0) -> None:
         if afresh:
-            self._down = None
+            self.door.afresh()
         self._handed.extend(actions)
 
     def _start(self, count: int) -> None:

@@ -1,0 +1,115 @@
+"""The door of one server: how its workers come to connections, and what they find out for each other there.
+
+In: what opens a connection. Out: connections, or why there is none. Of those who want one at a time one worker tries,
+and the others wait for its greeting: a dead server sees one attempt, not one per connection. Used by `crew`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+from ftpsyncd.errors import FtpsyncdError, InternalError, LoginRefusedError, Retry
+from ftpsyncd.remote.port import Connector, RemoteSession
+
+
+class NoSessionError(Exception):
+    """No connection could be had.
+
+    Args:
+        error: why.
+    """
+
+    def __init__(self, error: FtpsyncdError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Door:
+    """What the workers of one server know of it together.
+
+    Args:
+        connect: opens a connection.
+    """
+
+    def __init__(self, connect: Connector) -> None:
+        self._connect = connect
+        self._turn = threading.Condition()
+        self._trying: int | None = None
+        """The thread that finds out whether the server is there."""
+        self._greeted_at = -math.inf
+        self.down: FtpsyncdError | None = None
+        """Why no connection can be opened, until it may be tried `afresh`."""
+
+    def afresh(self) -> None:
+        """It may be tried again, although it was down."""
+        self.down = None
+
+    def open(self) -> RemoteSession:
+        """One more connection. That a wrong password is told once is the account's.
+
+        Raises:
+            NoSessionError: another worker has just found out that there is none.
+            FtpsyncdError: this one has.
+        """
+        wanted, me = time.monotonic(), threading.get_ident()
+        with self._turn:
+            self._turn.wait_for(lambda: self._greeted_at >= wanted or self._trying is None)
+            if self._greeted_at < wanted:
+                self._trying = me
+        try:
+            return self._open()
+        except FtpsyncdError as error:
+            if counts_for_all(error):
+                self._greeted_at, self.down = -math.inf, error
+            raise
+        finally:
+            self._tried()
+
+    def _open(self) -> RemoteSession:
+        if self.down is not None:
+            raise NoSessionError(self.down)
+        try:
+            return self._connect()
+        except (FtpsyncdError, NoSessionError):
+            raise
+        except Exception as bug:
+            raise internal(bug) from bug
+
+    def greeted(self) -> None:
+        """The server has greeted one who connects: the others can connect beside it.
+
+        Raises:
+            NoSessionError: the login of another one was refused meanwhile; no password is told in vain.
+        """
+        if self.down is not None and self.down.retry is Retry.LOGIN:
+            raise NoSessionError(self.down)
+        with self._turn:
+            self._greeted_at = time.monotonic()
+        self._tried()
+
+    def _tried(self) -> None:
+        """Let the others connect, if they wait for this thread."""
+        with self._turn:
+            if self._trying == threading.get_ident():
+                self._trying = None
+            self._turn.notify_all()
+
+    def refused(self, error: LoginRefusedError) -> None:
+        """A password was refused: nobody tells it again before work is handed over afresh.
+
+        Told before the account counts the refusal: a session that began before is stopped there, at the account's
+        door, and one that begins later by `greeted`.
+        """
+        self._greeted_at, self.down = -math.inf, error
+
+
+def counts_for_all(error: FtpsyncdError) -> bool:
+    """Whether what prevented one connection would prevent every other one; it cannot be the fault of a file."""
+    return error.retry is not Retry.CAP
+
+
+def internal(bug: Exception) -> InternalError:
+    """The error for an exception that nobody reckoned with."""
+    return InternalError(f"internal error: {type(bug).__name__}: {bug}")
