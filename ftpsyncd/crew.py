@@ -49,6 +49,7 @@ class Crew:
         silence_s: how long a connection may be silent before it is asked for a sign of life.
         exposed: is told of an upload that is about to be sent under its final name; called like ``received``.
         allowed: how many connections the server allows now, as far as is known; at most ``connections``.
+        opened: is told that a connection was opened after that was in doubt; called like ``received``.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class Crew:
         silence_s: Callable[[], float] = lambda: LONGEST_SILENCE_S,
         exposed: Callable[[Upload], None] = lambda _upload: None,
         allowed: Callable[[], int] | None = None,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.door = Door(connect)
+        self.door = Door(connect, opened)
         self._pool = Pool(self.door.open, idle_close_s=IDLE_CLOSE_S, keepalive_s=silence_s)
         self._allowed = allowed or (lambda: connections)
         self._crowded_until = 0.0

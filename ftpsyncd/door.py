@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 
 from ftpsyncd.errors import FtpsyncdError, InternalError, LoginRefusedError, Retry
 from ftpsyncd.remote.port import Connector, RemoteSession
@@ -31,10 +32,13 @@ class Door:
 
     Args:
         connect: opens a connection.
+        opened: is told, after a connection could not be opened, or when that was in doubt, that one was.
     """
 
-    def __init__(self, connect: Connector) -> None:
+    def __init__(self, connect: Connector, opened: Callable[[], None]) -> None:
         self._connect = connect
+        self._opened = opened
+        self._doubted = False
         self._turn = threading.Condition()
         self._trying: int | None = None
         """The thread that finds out whether the server is there."""
@@ -44,7 +48,7 @@ class Door:
 
     def afresh(self) -> None:
         """It may be tried again, although it was down."""
-        self.down = None
+        self.down, self._doubted = None, True
 
     def open(self) -> RemoteSession:
         """One more connection. That a wrong password is told once is the account's.
@@ -59,13 +63,17 @@ class Door:
             if self._greeted_at < wanted:
                 self._trying = me
         try:
-            return self._open()
+            session = self._open()
         except FtpsyncdError as error:
             if counts_for_all(error):
                 self._greeted_at, self.down = -math.inf, error
             raise
         finally:
             self._tried()
+        if self._doubted:
+            self._doubted = False
+            self._opened()
+        return session
 
     def _open(self) -> RemoteSession:
         if self.down is not None:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ftpsyncd import __version__
+from ftpsyncd import __version__, answering
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.counters import Counters
 from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
@@ -24,8 +24,8 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mailbox import Mailbox, Message
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Failed, Listing, Outcome, Upload
-from ftpsyncd.outcomes import Outcomes, apply_to_server
+from ftpsyncd.model import Listing, Outcome, Upload
+from ftpsyncd.outcomes import Outcomes
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.site import Clock, Moment
 from ftpsyncd.status import DaemonStatus, Status
@@ -158,11 +158,20 @@ class Engine:
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """A worker says that the server has begun to receive a large file."""
-        self.mailbox.put(lambda _at: self._on_received(upload, ctime_ns))
+        self.mailbox.put(lambda at: self._on_received(upload, ctime_ns, at))
 
     def exposed(self, upload: Upload) -> None:
         """A worker is about to send a file under its final name."""
         self.mailbox.put(lambda at: self._on_exposed(upload, at))
+
+    def connected(self, server: str) -> None:
+        """A worker has a connection to a server again."""
+
+        def note(_at: Moment) -> None:
+            if server in self.servers:
+                answering.connected(self.servers[server], self.emit)
+
+        self.mailbox.put(note)
 
     def rescan(self) -> None:
         """Compare everything again."""
@@ -357,9 +366,7 @@ class Engine:
         if server is None:
             return
         action = outcome.action
-        news = apply_to_server(server.queue, outcome, server.crew.connections, at.now)
-        if news is not None:
-            self._tell_server(server, news, outcome)
+        answering.performed(server, outcome, at.now, self.emit)
         mirror = self.mirrors.get(action.mapping)
         requeue = False
         if mirror is not None:
@@ -369,22 +376,17 @@ class Engine:
             server.leftovers.over(outcome, at.now)
         server.queue.finish(action, requeue=requeue)
 
-    def _on_received(self, upload: Upload, ctime_ns: int) -> None:
+    def _on_received(self, upload: Upload, ctime_ns: int, at: Moment) -> None:
         mirror = self.mirrors.get(upload.mapping)
         if mirror is not None:
             # It is recorded at the end of this turn; until then a crash means that the file is sent whole.
             mirror.intents.received(upload, ctime_ns)
+            answering.received(self.servers[mirror.spec.server], at.now, self.emit)
 
     def _on_exposed(self, upload: Upload, at: Moment) -> None:
         mirror = self.mirrors.get(upload.mapping)
         if mirror is not None:
             mirror.intents.exposures.begun(upload, at)
-
-    def _tell_server(self, server: Server, news: EventKind, outcome: Outcome) -> None:
-        if isinstance(outcome, Failed):
-            self.emit(Event(news, server=server.name, message=outcome.error.message, remedy=outcome.error.remedy))
-        else:
-            self.emit(Event(news, server=server.name, message="the server answers again"))
 
     # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -58,13 +58,15 @@ class Server:
     keeper: Keeper | None = None
     leftovers: Leftovers | None = None
     """Of mappings that are not there any more."""
+    is_back: bool = False
+    """It answers again, and the workers have not heard of that yet."""
 
 
 def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Moment) -> tuple[list[Action], bool]:
     """What may be handed to a server's workers now, and whether to try the server that failed with it."""
     taken: list[Action] = []
     q = server.queue
-    afresh = q.gate.is_doubtful
+    afresh = q.gate.is_doubtful or server.is_back
     while not ledger.overfull and (action := q.take(at.now)) is not None:
         mirror = mirrors.get(action.mapping)
         if mirror is None and isinstance(action, Sweep):
@@ -111,6 +113,7 @@ def hand(server: Server, taken: Sequence[Action], *, afresh: bool) -> None:
     if startable:
         expected = 0 if afresh else min(server.queue.gate.cap, server.queue.backlog()[0])
         server.crew.hand(startable, afresh=afresh, expected=expected)
+        server.is_back = False
 
 
 def go_on_without(server: Server, mirror: Mirror) -> None:

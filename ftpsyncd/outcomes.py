@@ -146,7 +146,7 @@ class Outcomes:
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
         """A firewall lets no data through: no file is to blame, and none would fare better."""
         message = f"{error.message} {error.remedy}"
-        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message):
+        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 
     def _server_full(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
@@ -154,7 +154,7 @@ class Outcomes:
         full.add((action.mapping, action.path))
         if len(full) > 1:
             full.clear()
-            mirror.queue.gate.failed(at.now, Breaker.FULL, error.message)
+            mirror.queue.gate.failed(at.now, Breaker.FULL, error.message, connects=True)
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
 
 
@@ -180,10 +180,24 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         return None
     if isinstance(outcome, Failed) and outcome.error.retry in {Retry.SERVER, Retry.SPACE, Retry.CAP, Retry.LOGIN}:
         return None
+    return answered(queue, connections, now)
+
+
+def answered(queue: Queue, connections: int, now: float) -> EventKind | None:
+    """The server has answered over a connection that was open; SERVER_ONLINE if that is news.
+
+    Where none could be opened since, it is the further ones that are refused, in whatever words or without: work goes
+    on with those that there are.
+
+    Args:
+        queue: of the server.
+        connections: how many are open now.
+        now: monotonic seconds.
+    """
     was = queue.gate.state
-    if queue.gate.answered() and was is not Breaker.UNKNOWN:
-        return EventKind.SERVER_ONLINE
-    return None
+    if queue.gate.refuses_others:
+        queue.gate.keep_to(connections, now)
+    return EventKind.SERVER_ONLINE if queue.gate.answered() and was is not Breaker.UNKNOWN else None
 
 
 def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:

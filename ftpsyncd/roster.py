@@ -285,6 +285,7 @@ class Roster:
             lambda: remote.profile.silence_s,
             engine.exposed,
             lambda: queue.gate.cap,
+            lambda: engine.connected(name),
         )
         remote.greeted, remote.refused, remote.ahead = crew.door.greeted, crew.door.refused, True
         self._crews[name] = crew

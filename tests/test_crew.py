@@ -339,6 +339,30 @@ def test_more_connections_are_opened_when_more_are_allowed(monkeypatch: pytest.M
         assert server.crew.stop(10)
 
 
+def test_it_is_told_once_that_a_connection_came_about_after_that_was_in_doubt() -> None:
+    server, outcomes, told = MemoryServer(online=False), list[Outcome](), list[int]()
+    crew = Crew(
+        "web",
+        server.connect,
+        1,
+        dict[str, Folder]().__getitem__,
+        outcomes.append,
+        opened=lambda: told.append(len(outcomes)),
+    )
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: outcomes, "there is none")
+        crew.hand([Probe("web")], afresh=True)
+        until(lambda: len(outcomes) == 2, "there is still none")
+        assert not told
+        server.online = True
+        crew.hand([Probe("web"), Probe("web")], afresh=True)
+        until(lambda: len(outcomes) == 4, "it works")
+        assert told == [2], "before what is done over it"
+    finally:
+        assert crew.stop(10)
+
+
 def later(passed_s: float) -> float:
     return time.monotonic() + passed_s
 

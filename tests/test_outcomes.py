@@ -189,6 +189,30 @@ def test_too_many_connections_at_a_cap_of_one_is_an_outage():
     assert apply_to_server(queue, failed(TOO_MANY, connecting=True), 1, NOW) is OFFLINE
 
 
+def test_where_other_connections_work_the_further_ones_are_refused_and_no_server_is_down():
+    queue = queue_in(Breaker.CLOSED)
+    assert apply_to_server(queue, failed(DOWN, connecting=True), 2, NOW) is OFFLINE
+    assert queue.gate.cap == 4, "it may be dead"
+    assert apply_to_server(queue, DONE, 2, NOW) is ONLINE
+    assert (queue.gate.state, queue.gate.cap) == (Breaker.CLOSED, 2)
+
+
+def test_a_server_that_is_back_has_all_its_connections():
+    queue = queue_in(Breaker.CLOSED)
+    apply_to_server(queue, failed(DOWN, connecting=True), 0, NOW)
+    assert queue.gate.connected()
+    assert apply_to_server(queue, DONE, 1, NOW) is None
+    assert queue.gate.cap == 4
+
+
+@pytest.mark.parametrize("state", [Breaker.REFUSED, Breaker.FULL])
+def test_what_has_nothing_to_do_with_the_number_of_connections_lowers_no_cap(state: Breaker):
+    queue = queue_in(Breaker.CLOSED)
+    queue.gate.failed(NOW, state, "No.", connects=state is Breaker.FULL)
+    assert apply_to_server(queue, DONE, 1, NOW) is ONLINE
+    assert queue.gate.cap == 4
+
+
 # ── What an outcome says about its path ──────────────────────────────────────────────────────────────────────────
 
 
@@ -512,6 +536,13 @@ def test_an_action_under_which_the_connection_always_ends_is_treated_as_the_caus
     assert not story.apply(failed(DOWN))
     assert story.told() == [EventKind.FAILED]
     assert story.apply(failed(DOWN)), "counted anew"
+
+
+def test_what_is_lost_while_no_connection_can_be_had_is_held_against_nothing(story: Story):
+    story.queue.gate.failed(NOW, Breaker.OFFLINE, "down")
+    for _ in range(LOST_CONNECTIONS - 1):
+        assert story.apply(failed(DOWN))
+    assert story.events == []
 
 
 UNREACHABLE = DataUnreachableError("Time-out.", remedy="Open the ports.")

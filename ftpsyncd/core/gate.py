@@ -41,6 +41,10 @@ class Gate:
         self.cap = connections
         self.state = Breaker.UNKNOWN
         self.message = ""
+        self.outages = 0
+        """How often it has failed, counted once until it worked again."""
+        self._connects = True
+        """When it failed last, it was not a connection that could not be opened."""
         self._jitter = jitter
         self._pause_s = 0.0
         self._open_until = 0.0
@@ -54,13 +58,18 @@ class Gate:
         """The server failed when it was last tried."""
         return self.state is not Breaker.CLOSED and self.state is not Breaker.UNKNOWN
 
-    def lets_through(self, now: float, in_flight: int) -> bool:
+    def lets_through(self, now: float, *, trying: bool) -> bool:
         """Whether an action may start; of a server that failed one at a time, after a pause."""
-        return not self.is_doubtful or self.may_try(now, in_flight)
+        return not self.is_doubtful or self.may_try(now, trying=trying)
 
-    def may_try(self, now: float, in_flight: int) -> bool:
-        """Whether the server failed, the pause after that is over, and nothing is under way that will tell more."""
-        return self.is_doubtful and now >= self._open_until and not in_flight
+    def may_try(self, now: float, *, trying: bool) -> bool:
+        """Whether the server failed, the pause after that is over, and no trial is under way.
+
+        Args:
+            now: monotonic seconds.
+            trying: something that was let through since it failed has not ended yet.
+        """
+        return self.is_doubtful and now >= self._open_until and not trying
 
     def answered(self) -> bool:
         """An action was answered by the server; True if it was not believed to work before."""
@@ -68,12 +77,34 @@ class Gate:
         self.state, self.message, self._pause_s = Breaker.CLOSED, "", 0.0
         return news
 
-    def failed(self, now: float, state: Breaker, message: str) -> bool:
-        """The server failed as a whole; True if that is news (another state than before)."""
+    def connected(self) -> bool:
+        """A connection was opened; True if none could be before, so that this is news.
+
+        Where the server failed in another way, only what is done over it can tell more.
+        """
+        return self.is_doubtful and not self._connects and self.answered()
+
+    @property
+    def refuses_others(self) -> bool:
+        """It was not reached when another connection was to be opened; that says nothing about those that are open."""
+        return self.state is Breaker.OFFLINE and not self._connects
+
+    def failed(self, now: float, state: Breaker, message: str, *, connects: bool = False) -> bool:
+        """The server failed as a whole; True if that is news (another state than before).
+
+        Args:
+            now: monotonic seconds.
+            state: what it is in now.
+            message: why, for people.
+            connects: connections can be opened, as far as is known.
+        """
         news = self.state is not state
+        self.outages += not self.is_doubtful
         # Whatever else fails during a pause belongs to the same failure.
         if news or self._open_until <= now:
             self._open_until = now + self._next_pause_s(state)
+            self._connects = False
+        self._connects |= connects
         self.state, self.message = state, message
         return news
 
@@ -95,11 +126,15 @@ class Gate:
         self._cap_grows_at = now + CAP_GROWS_AFTER_S
         return True
 
+    def keep_to(self, connections: int, now: float) -> None:
+        """Others than these cannot be opened at the moment."""
+        if 0 < connections < self.cap:
+            self.cap = connections
+            self._cap_grows_at = now + CAP_GROWS_AFTER_S
+
     def begin_with_cap(self, cap: int, now: float) -> None:
         """The server allowed no more connections in an earlier run; that may have changed, so the cap grows back."""
-        if 0 < cap < self.cap:
-            self.cap = cap
-            self._cap_grows_at = now + CAP_GROWS_AFTER_S
+        self.keep_to(cap, now)
 
     @property
     def lowered_to(self) -> int:
@@ -112,16 +147,16 @@ class Gate:
             self.cap = min(self.connections, self.cap + 1)
             self._cap_grows_at = now + CAP_GROWS_AFTER_S if self.cap < self.connections else None
 
-    def next_due(self, now: float, *, in_flight: int, waiting: bool) -> float | None:
+    def next_due(self, now: float, *, trying: bool, waiting: bool) -> float | None:
         """When more may be started although nothing else happens; None if only events can help.
 
         Args:
             now: monotonic seconds.
-            in_flight: actions handed out and not finished.
-            waiting: whether there are others.
+            trying: as in `may_try`.
+            waiting: whether anything is to be started.
         """
         dues = []
-        if self.is_doubtful and not in_flight:
+        if self.is_doubtful and not trying:
             dues.append(max(now, self._open_until))
         if self._cap_grows_at is not None and waiting:
             dues.append(self._cap_grows_at)

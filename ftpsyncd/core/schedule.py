@@ -8,7 +8,8 @@
 - Mappings take turns, so that a large backlog of one does not delay another; and so does what one mapping found in
   different ways (`turn`), in the order of names.
 - Large uploads leave one connection free for small ones.
-- When the server fails, everything stays queued; one action is let through when the pause is over.
+- When the server fails, everything stays queued; one action is let through when the pause is over, whatever else may
+  still be under way.
 
 Times are monotonic seconds.
 """
@@ -71,6 +72,8 @@ class Queue:
         self._units = 0
         self._large = 0
         self._in_flight = 0
+        self._trial: tuple[Action, int] | None = None
+        """What was let through after the server had failed, and after which outage; until it has ended."""
         self._suspended: set[str] = set()
         self._loads: dict[str, list[int]] = {}
         """What waits and what runs, of each mapping."""
@@ -215,7 +218,7 @@ class Queue:
     def take(self, now: float) -> Action | None:
         """The next action to perform, or None if nothing can start now."""
         self.gate.grow(now)
-        if not self.gate.lets_through(now, self._in_flight):
+        if not self.gate.lets_through(now, trying=self._is_trying):
             return None
         for mapping in list(self._turns):
             self._turns.move_to_end(mapping)
@@ -301,6 +304,8 @@ class Queue:
         return action
 
     def _run(self, action: Action, keys: tuple[Key, ...], *, structural: bool) -> None:
+        if self.gate.is_doubtful:
+            self._trial = action, self.gate.outages
         self._in_flight += 1
         self._units += units_of(action)
         self._large += is_large(action)
@@ -314,6 +319,8 @@ class Queue:
 
     def finish(self, action: Action, *, requeue: bool = False) -> None:
         """A running action ended; with ``requeue`` it is queued again, at its old place, unless a newer waits."""
+        if self._trial is not None and keys_of(self._trial[0])[0] == keys_of(action)[0]:
+            self._trial = None
         self._in_flight -= 1
         self._units -= units_of(action)
         self._large -= is_large(action)
@@ -336,11 +343,23 @@ class Queue:
 
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
-        return self.gate.next_due(now, in_flight=self._in_flight, waiting=bool(self._waiting))
+        return self.gate.next_due(now, trying=self._is_trying, waiting=bool(self._waiting))
+
+    @property
+    def _is_trying(self) -> bool:
+        """Whether something is under way that will tell more of a server that failed.
+
+        What began before it did, or was let through after an earlier outage, may take hours, and tells nothing of this
+        one when it ends. (Of probes there is one at a time.)
+        """
+        if self._trial is None:
+            return False
+        action, outage = self._trial
+        return outage == self.gate.outages or isinstance(action, Probe)
 
     def wants_probe(self, now: float) -> bool:
         """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""
-        return self.gate.may_try(now, self._in_flight)
+        return self.gate.may_try(now, trying=self._is_trying)
 
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""

@@ -565,6 +565,64 @@ def test_after_the_pause_one_action_is_let_through():
     assert queue.next_due(later) is None, "only the outcome can help"
 
 
+def test_what_began_before_the_server_failed_is_not_awaited():
+    """It may take hours; and it tells nothing of whether others can connect."""
+    queue = queue_of(large("a"), upload("b"), upload("c"))
+    before = queue.take(NOW)
+    assert before == large("a")
+    failing(queue, NOW)
+    later = NOW + pause_of(queue, NOW)
+    assert taken(queue, later - 0.1) == []
+    assert taken(queue, later) == [upload("b")]
+    assert queue.next_due(later) is None, "only the outcome can help"
+    queue.finish(before)
+    assert taken(queue, later) == [], "that was not it"
+    queue.finish(upload("b"), requeue=True)
+    assert taken(queue, later) == [upload("b")]
+
+
+def test_a_trial_of_an_outage_that_is_over_is_not_awaited_in_the_next():
+    queue = queue_of(large("a"), upload("b"))
+    failing(queue, NOW)
+    tried = queue.take(NOW + 20)
+    assert tried == large("a")
+    assert queue.gate.connected()
+    failing(queue, NOW + 21)
+    assert taken(queue, NOW + 21 + pause_of(queue, NOW + 21)) == [upload("b")]
+
+
+def test_there_is_one_probe_at_a_time():
+    queue = queue_of()
+    failing(queue, NOW)
+    assert queue.wants_probe(NOW + 20)
+    queue.start_probe(PROBE)
+    queue.gate.answered()
+    failing(queue, NOW + 30)
+    assert not queue.wants_probe(NOW + 60)
+    assert queue.next_due(NOW + 60) is None
+    queue.finish(PROBE)
+    assert queue.wants_probe(NOW + 60)
+
+
+@pytest.mark.parametrize("state", [Breaker.OFFLINE, Breaker.REFUSED])
+def test_a_connection_opens_the_queue_where_none_could_be_opened(state: Breaker):
+    queue = queue_of(large("a"), upload("b"))
+    failing(queue, NOW, state)
+    assert queue.take(NOW + 1000) == large("a")
+    assert queue.gate.connected()
+    assert not queue.gate.connected(), "no news"
+    assert (queue.gate.state, queue.gate.message) == (Breaker.CLOSED, "")
+    assert queue.take(NOW + 1000) == upload("b")
+
+
+@pytest.mark.parametrize("state", [Breaker.OFFLINE, Breaker.FULL])
+def test_a_connection_says_nothing_where_the_server_failed_over_one(state: Breaker):
+    queue = queue_of()
+    queue.gate.failed(NOW, state, "No space, or no data connection.", connects=True)
+    assert not queue.gate.connected()
+    assert queue.gate.state is state
+
+
 def test_an_answer_opens_the_queue_again():
     queue = queue_of(upload("a"), upload("b"))
     failing(queue, NOW)
@@ -714,6 +772,18 @@ def test_a_cap_lowered_again_waits_again():
     assert queue.gate.cap == 3
 
 
+def test_the_cap_falls_to_what_is_open_where_no_other_can_be_opened():
+    queue = queue_of(upload("a"), connections=4)
+    queue.gate.keep_to(2, NOW)
+    assert queue.gate.cap == 2
+    queue.gate.keep_to(3, NOW)
+    assert queue.gate.cap == 2, "more are not allowed"
+    queue.gate.keep_to(0, NOW)
+    assert queue.gate.cap == 2, "that is an outage"
+    queue.take(NOW + CAP_GROWS_AFTER_S)
+    assert queue.gate.cap == 3
+
+
 def test_with_nothing_to_do_nobody_wakes_for_the_cap():
     queue = queue_of(connections=4)
     queue.gate.lower_cap(NOW)
@@ -782,6 +852,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.queued: dict[Key, Action] = {}
         self.running: list[Action] = []
         self.suspended: set[str] = set()
+        self.trial: Action | None = None
+        """What was let through in this outage."""
 
     @initialize(connections=st.integers(1, 3))
     def begin(self, connections: int) -> None:
@@ -835,7 +907,8 @@ class QueueMachine(RuleBasedStateMachine):
         while (action := self.queue.take(self.now)) is not None:
             self._began(action)
         if self.queue.wants_probe(self.now):
-            assert not self.running
+            assert PROBE not in self.running
+            self._tries(PROBE)
             self.queue.start_probe(PROBE)
             self.running.append(PROBE)
         due = self.queue.next_due(self.now)
@@ -851,6 +924,8 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @rule(data=st.data(), state=st.sampled_from([Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL]))
     def fail(self, data: st.DataObject, state: Breaker) -> None:
+        if self.queue.gate.state in {Breaker.CLOSED, Breaker.UNKNOWN} and self.trial is not PROBE:
+            self.trial = None
         self.queue.gate.failed(self.now, state, "it failed")
         self._finish(data.draw(st.integers(0, len(self.running) - 1)), requeue=True)
 
@@ -895,8 +970,12 @@ class QueueMachine(RuleBasedStateMachine):
             elif isinstance(waiting, MakeDir):
                 assert not self._below(key, (waiting.mapping, waiting.path)), f"{action} does not wait for {waiting}"
         if self.queue.gate.state not in {Breaker.CLOSED, Breaker.UNKNOWN}:
-            assert not self.running, "only one is let through"
+            self._tries(action)
         self.running.append(action)
+
+    def _tries(self, action: Action) -> None:
+        assert self.trial is None, "only one is let through"
+        self.trial = action
 
     @staticmethod
     def _below(key: Key, other: Key) -> bool:
@@ -904,6 +983,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _finish(self, index: int, *, requeue: bool) -> None:
         action = self.running.pop(index)
+        if action is self.trial:
+            self.trial = None
         self.queue.finish(action, requeue=requeue)
         key = (action.mapping, action.path)
         if requeue and not isinstance(action, Probe):

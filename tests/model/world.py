@@ -266,6 +266,7 @@ class World(Stage):
             self._performed,
             engine.received,
             exposed=engine.exposed,
+            opened=lambda: engine.connected(SERVER),
         )
         self._engine.servers[SERVER] = Server(SERVER, queue, self._crew)
         self._attach(None)

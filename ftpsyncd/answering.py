@@ -1,0 +1,53 @@
+"""Whether servers answer: what is concluded and told when something was performed, begun, or connected.
+
+In: a server, and what happened. Out: its gate closed or open, events of what is news. Called by the engine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.handout import Server
+from ftpsyncd.model import Failed, Outcome
+from ftpsyncd.outcomes import answered, apply_to_server
+
+Emit = Callable[[Event], None]
+
+
+def performed(server: Server, outcome: Outcome, now: float, emit: Emit) -> None:
+    """There is an outcome of something at a server.
+
+    Args:
+        server: that one.
+        outcome: of any action there.
+        now: monotonic seconds.
+        emit: takes events.
+    """
+    was = server.queue.gate.state
+    news = apply_to_server(server.queue, outcome, server.crew.connections, now)
+    _tell(server, was, news, emit, outcome.error if isinstance(outcome, Failed) else None)
+
+
+def received(server: Server, now: float, emit: Emit) -> None:
+    """A server has begun to receive a large file, which may take hours; arguments as of `performed`."""
+    was = server.queue.gate.state
+    if was is not Breaker.FULL:  # whether there is space for it shows at its end
+        _tell(server, was, answered(server.queue, server.crew.connections, now), emit)
+
+
+def connected(server: Server, emit: Emit) -> None:
+    """A connection was opened where that was in doubt; arguments as of `performed`."""
+    was = server.queue.gate.state
+    _tell(server, was, EventKind.SERVER_ONLINE if server.queue.gate.connected() else None, emit)
+
+
+def _tell(server: Server, was: Breaker, news: EventKind | None, emit: Emit, error: FtpsyncdError | None = None) -> None:
+    if news is EventKind.SERVER_ONLINE:
+        # A refused password is told again when its pause is over, and not because another connection works still.
+        server.is_back = was is not Breaker.REFUSED
+        emit(Event(news, server=server.name, message="the server answers again"))
+    elif news is not None and error is not None:
+        emit(Event(news, server=server.name, message=error.message, remedy=error.remedy))

@@ -1,0 +1,137 @@
+"""Connections that come and go while the daemon runs: one that fails is no outage as long as others work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from loguru import logger
+
+from ftpsyncd.config import load
+from ftpsyncd.core import gate
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.service import Service
+from tests.remote.scripted import Connection, Hangup, Scripted
+from tests.waiting import until
+
+PAUSE_S = 0.3
+"""Instead of a quarter of a minute."""
+
+
+class Moody(Scripted):
+    """It hangs up on whoever connects when it is told to, and takes its time for a file called ``slow``."""
+
+    def __init__(self, most: int = 100) -> None:
+        super().__init__()
+        self.most = most
+        """Connections that it bears; the others are ended without a word."""
+        self.at_once: set[Connection] = set()
+        self.turned_away = 0
+        self.goes_on = threading.Event()
+
+    async def do_greeting(self, c: Connection, _a: str) -> str:
+        if len(self.at_once) >= self.most:
+            self.turned_away += 1
+            raise Hangup
+        self.at_once.add(c)
+        return "220 Hello."
+
+    async def do_stor(self, c: Connection, path: str) -> str:
+        if "slow" not in path:
+            return await super().do_stor(c, path)
+        self.files[c.at(path)] = await c.receive()
+        await asyncio.to_thread(self.goes_on.wait, 60)
+        await c.end_data()
+        return "226 Stored."
+
+    async def _talk(self, connection: Connection) -> None:
+        try:
+            await super()._talk(connection)
+        finally:
+            self.at_once.discard(connection)
+
+    def has(self, name: str) -> bool:
+        return f"/m/{name}" in self.files
+
+
+@contextmanager
+def publishing(tmp_path: Path, server: Scripted) -> Iterator[tuple[Path, Service, list[str]]]:
+    """A daemon at work in this process; its folder, and what it says."""
+    (tmp_path / "in").mkdir()
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"servers: {{web: {{host: 127.0.0.1, port: {server.port}, user: u, tls: 'off', password: p}}}}\n"
+        f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m', settle: 0s}}}}\n"
+        f"state_dir: {tmp_path}/state\ncontrol: {{socket: {tmp_path}/s}}\n"
+    )
+    config.chmod(0o600)
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), format="{message}", level="INFO")
+    one = Service(load(config))
+    try:
+        one.start()
+        try:
+            assert one.wait_watching(30)
+            yield tmp_path / "in", one, lines
+        finally:
+            one.stop()
+    finally:
+        logger.remove(sink)
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "FIRST_PAUSE_S", PAUSE_S)
+
+
+def state(one: Service) -> Breaker:
+    return one.engine.servers["web"].queue.gate.state
+
+
+def test_a_connection_that_failed_once_keeps_nothing_waiting_for_what_is_under_way(tmp_path: Path) -> None:
+    with Moody() as server, publishing(tmp_path, server) as (drop, one, _):
+        (drop / "slow.jpg").write_bytes(b"x" * 1000)
+        until(lambda: any("slow" in path for path in server.files), "the slow file is on its way", 30)
+        server.most = 0
+        (drop / "a.jpg").write_bytes(b"a")
+        until(lambda: state(one) is Breaker.OFFLINE, "no other connection can be opened", 30)
+        server.most = 100
+        until(lambda: server.has("a.jpg"), "it is published beside the slow one", 30)
+        until(lambda: state(one) is Breaker.CLOSED, "the server counts as well", 30)
+        assert not server.has("slow.jpg")
+        server.goes_on.set()
+        until(lambda: server.has("slow.jpg"), "the slow one, too", 30)
+
+
+def test_the_first_file_after_an_outage_keeps_no_other_waiting(tmp_path: Path) -> None:
+    with Moody(most=0) as server, publishing(tmp_path, server) as (drop, one, lines):
+        (drop / "slow.jpg").write_bytes(b"x" * 1000)
+        until(lambda: state(one) is Breaker.OFFLINE, "the server is not there", 30)
+        for name in ("a.jpg", "b.jpg"):
+            (drop / name).write_bytes(b"a")
+        until(lambda: one.engine.servers["web"].queue.backlog()[0] == 3, "they wait", 30)
+        server.most = 100
+        until(lambda: any("slow" in path for path in server.files), "the slow file is on its way", 30)
+        until(lambda: server.has("a.jpg") and server.has("b.jpg"), "the others are published", 30)
+        assert not server.has("slow.jpg")
+        assert state(one) is Breaker.CLOSED
+        assert sum("the server answers again" in line for line in lines) == 1
+        server.goes_on.set()
+        until(lambda: server.has("slow.jpg"), "the slow one, too", 30)
+
+
+def test_connections_that_are_ended_without_a_word_while_others_work_are_no_outage(tmp_path: Path) -> None:
+    """A firewall counts them, say."""
+    names = [f"{n}.jpg" for n in range(200)]
+    with Moody(most=1) as server, publishing(tmp_path, server) as (drop, one, lines):
+        for name in names:
+            (drop / name).write_bytes(b"a")
+        until(lambda: all(server.has(name) for name in names), "all are published", 60)
+        assert one.engine.servers["web"].queue.gate.cap == 1
+        # Each of the other three may have been on its way when the first was ended.
+        assert 1 <= server.turned_away <= 3
+        assert sum("web: offline" in line for line in lines) <= 3
