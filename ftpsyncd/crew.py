@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from ftpsyncd.door import Door, NoSessionError, counts_for_all, internal
-from ftpsyncd.errors import FileChangedError, FtpsyncdError, ServerUnavailableError
+from ftpsyncd.errors import FileChangedError, FtpsyncdError, RemoteError, ServerUnavailableError
 from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.model import Action, Failed, Outcome, Upload
+from ftpsyncd.model import Action, Done, Failed, Outcome, Upload, is_answer
 from ftpsyncd.publish import Progress, Publisher
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
@@ -66,7 +66,7 @@ class Crew:
         opened: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.door = Door(connect, opened)
+        self.door = Door(connect, connections, opened)
         self._pool = Pool(self.door.open, idle_close_s=IDLE_CLOSE_S, keepalive_s=silence_s)
         self._allowed = allowed or (lambda: connections)
         self._crowded_until = 0.0
@@ -301,10 +301,11 @@ class Crew:
                 worker.uses(session)
                 # While this one connected, another may have taken what was handed over.
                 self._make_ready(session)
+                ended: list[FtpsyncdError] = []
                 for outcome in publisher.perform(session, _Taking(self, worker)):
                     if worker.leaves(outcome.action):
                         worker.sign()
-                        self._deliver(outcome)
+                        self._deliver(self._noted(outcome, session, ended))
             error = FileChangedError("The connection ended before its turn.")
         except NoSessionError as none:
             self._without_session(none.error)
@@ -315,6 +316,18 @@ class Crew:
             error = internal(bug)
         for action in worker.leaves_all():
             self._deliver(Failed(action, error))
+
+    def _noted(self, outcome: Outcome, session: RemoteSession, ended: list[FtpsyncdError]) -> Outcome:
+        """An outcome, marked if the connection ended as the last ones did, without an answer; counted once for each."""
+        if isinstance(outcome, Done) or is_answer(outcome):
+            self.door.answered()
+            return outcome
+        if session.usable or not isinstance(outcome.error, RemoteError):
+            return outcome
+        if not ended:
+            self.door.ended(outcome.error)
+        ended.append(outcome.error)
+        return outcome._replace(mute=self.door.is_mute)
 
     def _lease(self, stack: ExitStack) -> RemoteSession:
         """A session, kept until the stack unwinds."""

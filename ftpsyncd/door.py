@@ -32,13 +32,17 @@ class Door:
 
     Args:
         connect: opens a connection.
+        connections: as many as there may be at a time.
         opened: is told, after a connection could not be opened, or when that was in doubt, that one was.
     """
 
-    def __init__(self, connect: Connector, opened: Callable[[], None]) -> None:
+    def __init__(self, connect: Connector, connections: int, opened: Callable[[], None]) -> None:
         self._connect = connect
+        self._connections = connections
         self._opened = opened
         self._doubted = False
+        self._unanswered = 0
+        """So many connections have ended since anything was answered over one."""
         self._turn = threading.Condition()
         self._trying: int | None = None
         """The thread that finds out whether the server is there."""
@@ -96,6 +100,21 @@ class Door:
         with self._turn:
             self._greeted_at = time.monotonic()
         self._tried()
+
+    def answered(self) -> None:
+        """Something was answered over a connection."""
+        self._unanswered = 0
+
+    def ended(self, error: FtpsyncdError) -> None:
+        """A connection has ended. Whoever wants another one is told so, where that would lead to nothing."""
+        self._unanswered += 1
+        if self.is_mute:
+            self.down = error
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether the server lets us in, and answers nothing. Once, and once more, all may end that are open."""
+        return self._unanswered > 2 * self._connections
 
     def _tried(self) -> None:
         """Let the others connect, if they wait for this thread."""

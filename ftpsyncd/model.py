@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
-from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.errors import FtpsyncdError, RemoteError, Retry
 
 # ── Paths ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -439,6 +439,15 @@ class Failed(NamedTuple):
     """Bytes of an upload that the server had from earlier tries when this one began."""
     in_place: bool = False
     """An upload under the final name: what was published there may be gone."""
+    mute: bool = False
+    """The connection ended, as the last ones did, each before the server had answered anything over it."""
 
 
 Outcome = Done | Failed
+
+
+def is_answer(outcome: Outcome) -> bool:
+    """Whether the server has done something, or refused to."""
+    if isinstance(outcome, Done):
+        return True
+    return isinstance(outcome.error, RemoteError) and outcome.error.retry not in {Retry.SERVER, Retry.CAP, Retry.LOGIN}

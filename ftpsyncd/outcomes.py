@@ -36,6 +36,7 @@ from ftpsyncd.model import (
     RenameDir,
     Sweep,
     Upload,
+    is_answer,
 )
 from ftpsyncd.quoting import quote
 from ftpsyncd.site import Moment
@@ -116,16 +117,23 @@ class Outcomes:
         return False
 
     def _connection_lost(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
-        """The connection ended under an action: nothing is known against the action unless it happens again."""
-        key = (failed.action.mapping, failed.action.path)
+        """The connection ended under an action: nothing is known against the action unless it happens again.
+
+        A server that lets us in and answers nothing pauses, or it would be logged in to for each file again and again.
+        What it is tried with after that is at fault if it ends the connection: another one has its turn then.
+        """
+        key, gate = (failed.action.mapping, failed.action.path), mirror.queue.gate
         lost = self._lost[key] = self._lost.get(key, 0) + 1
         mirror.intents.doubt(failed.action, at)
         if isinstance(failed.error, DataUnreachableError):
-            if lost >= LOST_CONNECTIONS or mirror.queue.gate.state is Breaker.OFFLINE:
+            if lost >= LOST_CONNECTIONS or gate.state is Breaker.OFFLINE:
                 self._server_unreachable(mirror, failed.error, at)
             return True
-        if lost < LOST_CONNECTIONS:
-            # A rename of a directory is in the queue again, as one that may have been done.
+        tried = failed.mute and gate.is_doubtful
+        if failed.mute:
+            self._server_unreachable(mirror, failed.error, at)
+        # A rename of a directory is in the queue again, as one that may have been done.
+        if lost < LOST_CONNECTIONS and (isinstance(failed.action, RenameDir) or not tried):
             return not isinstance(failed.action, RenameDir)
         del self._lost[key]
         self._kept.pop(key, None)
@@ -144,7 +152,7 @@ class Outcomes:
 
     @staticmethod
     def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
-        """A firewall lets no data through: no file is to blame, and none would fare better."""
+        """No file is to blame, and none would fare better: a firewall lets no data through, for instance."""
         message = f"{error.message} {error.remedy}"
         if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
@@ -176,9 +184,7 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
             return None
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
         return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message) else None
-    if isinstance(outcome, Failed) and not isinstance(outcome.error, RemoteError):
-        return None
-    if isinstance(outcome, Failed) and outcome.error.retry in {Retry.SERVER, Retry.SPACE, Retry.CAP, Retry.LOGIN}:
+    if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
         return None
     return answered(queue, connections, now)
 

@@ -135,3 +135,25 @@ def test_connections_that_are_ended_without_a_word_while_others_work_are_no_outa
         # Each of the other three may have been on its way when the first was ended.
         assert 1 <= server.turned_away <= 3
         assert sum("web: offline" in line for line in lines) <= 3
+
+
+def test_a_server_that_lets_us_in_and_ends_each_connection_is_not_logged_in_to_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose disk has failed, or that is overloaded: what it says comes with the first file."""
+    monkeypatch.setattr(gate, "FIRST_PAUSE_S", 600.0)
+    names = [f"{n}.jpg" for n in range(100)]
+    with Moody() as server, publishing(tmp_path, server) as (drop, one, _):
+        server.script["STOR"] = "421 Service not available, closing control connection."
+        for name in names:
+            (drop / name).write_bytes(b"a")
+        queue = one.engine.servers["web"].queue
+        until(lambda: state(one) is Breaker.OFFLINE and not queue.in_flight, "it pauses", 30)
+        until(lambda: queue.backlog()[0] >= 90, "the files wait", 30)
+        # Two times all that may be open, one more, and what was on its way by then.
+        assert 9 <= server.connections <= 12
+        del server.script["STOR"]
+        one.engine.ask(lambda _at: queue.gate.retry_now())
+        until(lambda: all(server.has(name) for name in names), "all are published", 60)
+        assert state(one) is Breaker.CLOSED
+        assert queue.gate.cap == 4

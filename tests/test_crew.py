@@ -363,6 +363,39 @@ def test_it_is_told_once_that_a_connection_came_about_after_that_was_in_doubt() 
         assert crew.stop(10)
 
 
+def test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_ended_twice() -> None:
+    server, outcomes = MemoryServer(), list[Outcome]()
+    server.fail("NOOP", ServerUnavailableError("It ended."), times=1000)
+    crew = Crew("web", server.connect, 2, dict[str, Folder]().__getitem__, outcomes.append)
+
+    def back(count: int) -> list[Failed]:
+        until(lambda: len(outcomes) >= count, "all come back")
+        return [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+
+    def connects() -> int:
+        return [verb for verb, _ in server.log].count("CONNECT")
+
+    try:
+        crew.hand([Probe("web") for _ in range(50)])
+        failed = back(50)
+        assert 1 <= sum(outcome.mute for outcome in failed) <= 2
+        assert sum(not outcome.connecting for outcome in failed) == connects()
+        assert 5 <= connects() <= 6
+        before = connects()
+        crew.hand([Probe("web")], afresh=True)
+        assert back(51)[-1].mute, "it is still so"
+        assert connects() == before + 1
+        server._faults.clear()
+        crew.hand([Probe("web")], afresh=True)
+        until(lambda: len(outcomes) == 52, "it works again")
+        assert isinstance(outcomes[-1], Done)
+        server.fail("NOOP", ServerUnavailableError("It ended."))
+        crew.hand([Probe("web")])
+        assert not back(53)[-1].mute, "counted anew"
+    finally:
+        assert crew.stop(10)
+
+
 def later(passed_s: float) -> float:
     return time.monotonic() + passed_s
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, Breaker
+from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.errors import (
     ConfigError,
@@ -536,6 +536,24 @@ def test_an_action_under_which_the_connection_always_ends_is_treated_as_the_caus
     assert not story.apply(failed(DOWN))
     assert story.told() == [EventKind.FAILED]
     assert story.apply(failed(DOWN)), "counted anew"
+
+
+def test_a_server_that_lets_us_in_and_answers_nothing_pauses(story: Story):
+    """Each file by itself would be tried again and again, and each try is a login."""
+    gate = story.queue.gate
+    assert story.apply(failed(DOWN)._replace(mute=True))
+    assert story.told() == [EventKind.SERVER_OFFLINE]
+    assert gate.state is Breaker.OFFLINE
+    assert gate.message.startswith("Connection refused. Check host")
+    assert apply_to_server(story.queue, failed(DOWN, connecting=True), 0, NOW) is None, "others did not even try"
+    assert not gate.connected(), "that it lets us in is known"
+    later = story.queue.next_due(NOW)
+    assert later == NOW + FIRST_PAUSE_S
+    assert not story.apply(failed(DOWN)._replace(mute=True), later), "another one has its turn next"
+    assert story.told() == [EventKind.SERVER_OFFLINE, EventKind.FAILED]
+    assert story.queue.next_due(later) == later + FIRST_PAUSE_S * PAUSE_FACTOR
+    assert apply_to_server(story.queue, DONE, 1, later) is ONLINE
+    assert gate.cap == 4
 
 
 def test_what_is_lost_while_no_connection_can_be_had_is_held_against_nothing(story: Story):
