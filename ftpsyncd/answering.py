@@ -1,4 +1,4 @@
-"""Whether servers answer: what is concluded and told when something was performed, begun, or connected.
+"""Whether servers answer, and how well: what is concluded and told when something was performed, begun, or learned.
 
 In: a server, and what happened. Out: its gate closed or open, events of what is news. Called by the engine's thread.
 """
@@ -42,6 +42,14 @@ def connected(server: Server, emit: Emit) -> None:
     """A connection was opened where that was in doubt; arguments as of `performed`."""
     was = server.queue.gate.state
     _tell(server, was, EventKind.SERVER_ONLINE if server.queue.gate.connected() else None, emit)
+
+
+def learned(server: Server, emit: Emit) -> None:
+    """Something may have been learned of a server: say what people have to know; arguments as of `performed`."""
+    limits = server.keeper.profile.without_renames if server.keeper is not None else ""
+    if limits and limits != server.limits:
+        emit(Event(EventKind.NO_RENAMES, server=server.name, message=limits, remedy="Have it allow RNFR and RNTO."))
+    server.limits = limits
 
 
 def _tell(server: Server, was: Breaker, news: EventKind | None, emit: Emit, error: FtpsyncdError | None = None) -> None:

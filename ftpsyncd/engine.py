@@ -333,6 +333,7 @@ class Engine:
                 text = server.keeper.tend(at.wall_ns / 1e9)
                 if text is not None:
                     self.ledger.put_profile(server.account, text)
+                answering.learned(server, self.emit)
 
     def _moment(self) -> Moment:
         now, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
@@ -396,7 +397,7 @@ class Engine:
         return Status(
             daemon,
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
-            tuple(server_status(s.name, s.queue, s.crew.connections) for s in self.servers.values()),
+            tuple(server_status(s.name, s.queue, s.crew.connections, s.limits) for s in self.servers.values()),
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
             (
                 *unreadable_of(self.mirrors.values()),

@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     RELEASED = "released"
     SERVER_OFFLINE = "server_offline"
     SERVER_ONLINE = "server_online"
+    NO_RENAMES = "no_renames"
     SOURCE_MISSING = "source_missing"
     SOURCE_BACK = "source_back"
     WATCHER = "watcher"

@@ -58,6 +58,8 @@ class Server:
     keeper: Keeper | None = None
     leftovers: Leftovers | None = None
     """Of mappings that are not there any more."""
+    limits: str = ""
+    """What of it is worse than it should be, in a sentence; as it was told last."""
     is_back: bool = False
     """It answers again, and the workers have not heard of that yet."""
 

@@ -35,6 +35,7 @@ _LEVELS = {
     EventKind.RELEASED: "INFO",
     EventKind.SERVER_OFFLINE: "WARNING",
     EventKind.SERVER_ONLINE: "INFO",
+    EventKind.NO_RENAMES: "WARNING",
     EventKind.SOURCE_MISSING: "WARNING",
     EventKind.SOURCE_BACK: "INFO",
     EventKind.WATCHER: "WARNING",
@@ -112,6 +113,8 @@ def sentence(event: Event) -> str:
     parts = [f"{event.mapping}: {what}" if event.mapping else what]
     if event.kind in {EventKind.SERVER_OFFLINE, EventKind.SERVER_ONLINE}:
         parts = [f"server {event.server}: {what.removeprefix('server ')}"]
+    elif event.server and not event.mapping:
+        parts = [f"server {event.server}: {what}"]
     if event.source:
         parts.append(f"{quote(event.source)} →")
     if event.path:

@@ -125,12 +125,12 @@ def unreadable_message(mirror: Mirror) -> str:
     return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
 
 
-def server_status(name: str, queue: Queue, connections: int) -> ServerStatus:
-    """One server now."""
+def server_status(name: str, queue: Queue, connections: int, limits: str = "") -> ServerStatus:
+    """One server now; ``limits``: what of it is worse than it should be."""
     state = _SERVER_STATES[queue.gate.state]
     if state is ServerState.UNKNOWN and connections:
         state = ServerState.ONLINE
-    return ServerStatus(name, state, connections, queue.gate.message)
+    return ServerStatus(name, state, connections, queue.gate.message or limits)
 
 
 def transfer_of(progress: Progress, now: float) -> Transfer:

@@ -157,3 +157,18 @@ def test_a_server_that_lets_us_in_and_ends_each_connection_is_not_logged_in_to_a
         until(lambda: all(server.has(name) for name in names), "all are published", 60)
         assert state(one) is Breaker.CLOSED
         assert queue.gate.cap == 4
+
+
+def test_that_files_are_seen_before_they_are_complete_is_told(tmp_path: Path) -> None:
+    """A server that renames nothing, or no longer: what was promised of names does not hold there."""
+    with Moody() as server, publishing(tmp_path, server) as (drop, one, lines):
+        server.script["RNTO"] = "550 Permission denied."
+        (drop / "a.jpg").write_bytes(b"a")
+        until(lambda: server.has("a.jpg"), "it is published under its final name", 30)
+        until(lambda: "m: files are sent under their final names" in one.engine.status.servers[0].message, "status", 30)
+        (drop / "b.jpg").write_bytes(b"b")
+        until(lambda: server.has("b.jpg"), "so is another", 30)
+        until(lambda: one.engine.status.mappings[0].published_files == 2, "both are recorded", 30)
+    told = [line for line in lines if "the server renames nothing in /m: files are sent under their" in line]
+    assert len(told) == 1, "once"
+    assert told[0].startswith("server web: no renames")

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ftpsyncd.quoting import quote
+
 
 class Dating(StrEnum):
     """How a server lets a file's date be set, in the order in which the ways are tried."""
@@ -297,6 +299,17 @@ class Profile:
     def renames_at(self, path: str) -> bool:
         """Whether what is published at a path may be renamed there, as far as is known."""
         return self.renames and not any(path.startswith(f"{directory}/") for directory in self.no_renames)
+
+    @property
+    def without_renames(self) -> str:
+        """Where nothing may be renamed, and what that means, in a sentence; empty: no such place is known."""
+        if self.renames and not self.no_renames:
+            return ""
+        where = f" in {', '.join(map(quote, self.no_renames))}" if self.renames else ""
+        return (
+            f"the server renames nothing{where}: files are sent under their final names there, and seen before they are"
+            " complete"
+        )
 
     def refuses_renames(self, directory: str) -> None:
         """Nothing may be renamed in a directory; that holds below it as well, and from many such for all others."""
