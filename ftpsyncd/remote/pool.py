@@ -6,6 +6,7 @@ does its network I/O outside. A session comes back only if it is `usable`; doubt
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -111,6 +112,9 @@ class Pool:
             keep = session.usable and not self._closed and not given_up
             if keep:
                 self._idle.append(_Idle(session, now, now))
+            elif not given_up:
+                # What ended this one may have ended all: nothing is entrusted to them before they have answered.
+                self._idle = [entry._replace(heard=-math.inf) for entry in self._idle]
         if not keep:
             session.close()
 

@@ -93,6 +93,25 @@ def test_where_one_is_dead_the_others_are_not_asked_one_after_the_other(pool, se
     assert (pool.open_count, server.sessions) == (1, 1)
 
 
+def test_when_one_is_lost_the_others_must_answer_first(pool, server, clock):
+    """Else a file would be tried over each of them, and be at fault for it in the end."""
+    with pool.lease(), pool.lease(), pool.lease():
+        pass
+    server.fail("MLST", ServerUnavailableError("time-out"))
+    with pytest.raises(ServerUnavailableError), pool.lease() as session:
+        session.stat("/x")
+    server.log.clear()
+    server.fail("NOOP", ServerUnavailableError("time-out"))
+    with pool.lease(), pool.lease():
+        pass
+    assert verbs(server) == ["NOOP", "CONNECT", "NOOP"]
+    server.log.clear()
+    with pool.lease(), pool.lease():
+        pass
+    assert verbs(server) == []
+    assert pool.open_count == server.sessions == 2
+
+
 def test_a_doubtful_one_does_not_come_back(pool, server):
     server.fail("MLST", ServerUnavailableError("broken pipe"))
     with pytest.raises(ServerUnavailableError), pool.lease() as session:
