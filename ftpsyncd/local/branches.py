@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable
@@ -228,6 +229,7 @@ class Branches:
             if child is not None:
                 child.parent = None
                 self._moved[cookie] = (child, time.monotonic())
+            self._left(node, name)
         elif mask & inotify.IN_DELETE:
             self._leave(node.children.pop(name, None))
         elif mask & inotify.IN_MOVED_TO:
@@ -237,6 +239,16 @@ class Branches:
             self._appeared(node, name, None)
         elif (child := node.children.get(name)) in self._unwatched and child is not None:
             self._enter(child)  # a chmod may have made it readable
+
+    def _left(self, parent: _Node, name: str) -> None:
+        """A folder left this name; if there is one all the same, it need not be told of by any further event.
+
+        Of two that change places (renameat2(2), RENAME_EXCHANGE) the kernel says that A was moved to B, and then that B
+        was moved to A: the last that is heard of the name B is that it was left.
+        """
+        path = self._path(parent)
+        if path is not None and _is_folder(self._absolute(join(path, name))):
+            self._appeared(parent, name, None)
 
     def _appeared(self, parent: _Node, name: str, node: _Node | None) -> None:
         self._leave(parent.children.pop(name, None))
@@ -376,6 +388,13 @@ class Branches:
 
     def _absolute(self, path: str) -> str:
         return join(self._root_path, path) if path else self._root_path
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _same_folder(one: str, other: str) -> bool:

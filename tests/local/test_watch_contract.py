@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import shutil
@@ -165,6 +166,42 @@ def test_folders_swapped_while_nobody_reads(watched: Watched) -> None:
     watched.settle()
 
 
+def test_folders_that_change_places_at_once_are_both_watched_afterwards(watched: Watched) -> None:
+    """As `mv --exchange` and `exch` do; of one of the names the last event says that it was left."""
+    one, two = watched.root / "old", watched.root / "deep" / "two"
+    two.parent.mkdir()
+    _tree(one)
+    _tree(two)
+    watched.settle()
+    for number in range(3):
+        exchange(one, two)
+        watched.settle()
+        watched.round_trip()
+        for place in (one, two, one / "d1", two / "d1"):
+            (place / f"{number}.jpg").write_bytes(b"x" * number)
+        watched.settle()
+
+
+def test_a_folder_that_changes_places_with_a_file_or_an_excluded_one_is_watched_afterwards(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("drafts", "one"):
+        _tree(root / name)
+    (root / "file").write_bytes(b"x")
+    found = Watched(root, wanted=lambda path: path.rpartition("/")[2] != "drafts").start()
+    try:
+        for other in ("drafts", "file", "drafts", "file"):
+            for places in ((root / "one", root / other), (root / other, root / "one")):
+                exchange(*places)
+                found.settle()
+                found.round_trip()
+                for place in (root / "one", root / "file"):
+                    if place.is_dir():
+                        (place / "d1" / "new.jpg").write_bytes(os.urandom(5))
+                found.settle()
+    finally:
+        found.close()
+
+
 def test_truncate_by_path_is_noticed(watched: Watched) -> None:
     os.truncate(watched.root / "old" / "file.jpg", 1)
     watched.settle()
@@ -283,7 +320,8 @@ def test_our_own_reading_causes_nothing(native: Watched) -> None:
 
 
 _CHURN = """
-import os, random, sys
+import ctypes, os, random, sys
+rename = ctypes.CDLL(None).renameat2
 root, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(seed)
 def folders():
@@ -298,7 +336,7 @@ for step in range(count):
     place, other = chance.choice(known), chance.choice(known)
     name = f"n{chance.randrange(12)}"
     try:
-        match chance.randrange(8):
+        match chance.randrange(9):
             case 0 | 1 | 2:
                 with open(os.path.join(place, "f" + name), "ab") as file:
                     file.write(b"x")
@@ -310,6 +348,8 @@ for step in range(count):
                     os.rename(place, os.path.join(other, name))
             case 6:
                 os.rename(os.path.join(place, "f" + name), os.path.join(other, "f" + name))
+            case 8:
+                rename(-100, os.fsencode(place), -100, os.fsencode(other), 2)
             case 7:
                 os.system(f"rm -rf '{os.path.join(place, name)}'") if step % 5 == 0 else os.unlink(os.path.join(place, "f" + name))
     except OSError:
@@ -328,6 +368,13 @@ def test_whatever_happens_in_whatever_order(watched: Watched, seed: int) -> None
         for name in names:
             (Path(path) / name / "afterwards").write_bytes(b"x")
     watched.settle()
+
+
+def exchange(one: Path, two: Path) -> None:
+    """Have two names change places in one step (renameat2(2), RENAME_EXCHANGE)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(two), 2):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), one)
 
 
 def _tree(top: Path) -> Path:
