@@ -135,6 +135,8 @@ class Listing(NamedTuple):
     """The listed directory is on another mount or device than the directory that holds it; never so for the root."""
     mounted: frozenset[str] = frozenset()
     """Names of directories that are on another mount, whatever their device: a bind mount's is the same."""
+    awaited: frozenset[str] = frozenset()
+    """Names of empty files whose content is being downloaded beside them (`core.downloads`)."""
 
 
 CLOCKS_DIFFER_S = 300

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.plan import AWAITED
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.events import EventKind
 from ftpsyncd.failures import CHANGED
@@ -192,6 +193,8 @@ class Known(NamedTuple):
             return self._say(
                 "settling", f"a program has it open for writing; it is published when that program closes it{last}"
             )
+        if basename(self.relative) in listing.awaited:
+            return self._say("settling", f"{AWAITED}{last}")
         age_s = (time.time_ns() - ctime_ns) / 1e9
         if age_s < self.spec.settle_s:
             sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"

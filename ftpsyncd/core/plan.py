@@ -34,6 +34,9 @@ from ftpsyncd.specs import MappingSpec
 
 _UNREADABLE = LocalUnreadableError.__name__
 
+_BUSY = "a program has it open for writing"
+AWAITED = "it is empty, and its content is being downloaded beside it (.part)"
+
 
 class Selection(Protocol):
     """Which paths a mapping publishes (`core.filters.Filter`)."""
@@ -151,7 +154,8 @@ def _decide(
     if entry is None or entry.kind is Kind.OTHER:
         yield from _decide_absent(path, row, failure, look)
     elif entry.kind is Kind.FILE:
-        yield from _decide_file(path, entry, row, failure, look, busy=name in listing.busy)
+        busy = _BUSY if name in listing.busy else AWAITED if name in listing.awaited else ""
+        yield from _decide_file(path, entry, row, failure, look, busy=busy)
     else:
         yield from _decide_directory(listing, path, entry, row, failure, look)
 
@@ -174,7 +178,7 @@ def _decide_absent(path: str, row: Row | None, failure: Failure | None, look: Lo
 
 
 def _decide_file(
-    path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look, *, busy: bool
+    path: str, entry: Entry, row: Row | None, failure: Failure | None, look: Look, *, busy: str
 ) -> Iterator[Decision]:
     # the usual case: published and unchanged
     unchanged = row is not None and row.kind is Kind.FILE and row.fingerprint == entry.fingerprint
@@ -191,8 +195,8 @@ def _decide_file(
     yield blocked or _publish(path, entry, row, look, busy=busy)
 
 
-def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: bool) -> Decision:
-    """A file that the server does not have in this form: rename, wait or upload."""
+def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: str) -> Decision:
+    """A file that the server does not have in this form: rename, wait or upload; ``busy`` says who writes it."""
     mapping = look.spec.name
     # Content that was published under a path that is gone has been quiet since: it need not settle again.
     moved = look.moved_from(entry.fingerprint)
@@ -201,10 +205,10 @@ def _publish(path: str, entry: Entry, row: Row | None, look: Look, *, busy: bool
         return Rename(
             mapping, path, source, entry.fingerprint, source_row.sha256, row is not None, f"renamed from {source}"
         )
-    sighting = sight(entry, look.sighting_of(path), look.now, busy=busy)
+    sighting = sight(entry, look.sighting_of(path), look.now, busy=bool(busy))
     if busy:
         again = look.now + max(BUSY_AGAIN_S, look.spec.settle_s)
-        return Wait(path, again, "a program has it open for writing", sighting)
+        return Wait(path, again, busy, sighting)
     quiet = quiet_at(sighting, look.now, look.stamp_ns, look.spec.settle_s)
     if quiet > look.now:
         return Wait(path, quiet, "it changed a moment ago", sighting)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ftpsyncd.core import downloads
 from ftpsyncd.local import mounts, quiet, tree
 from ftpsyncd.model import Entry, Fingerprint, Kind, Listing, Presence, RootIdentity, basename, join, parent
 
@@ -58,6 +59,7 @@ class _Seen(NamedTuple):
     busy: frozenset[str] = frozenset()
     targets: Mapping[str, str] = {}
     """Where links that are followed lead to: real paths relative to the root."""
+    awaited: frozenset[str] = frozenset()
 
 
 class Scanner:
@@ -143,6 +145,7 @@ class Scanner:
             presence=Presence.PRESENT,
             entries=seen.entries,
             busy=seen.busy,
+            awaited=seen.awaited,
             unreadable=seen.unreadable,
             inode=status.st_ino & _INODE_MASK,
             device=status.st_dev,
@@ -197,6 +200,7 @@ class Scanner:
         entries: dict[str, Entry] = {}
         unreadable: dict[str, str] = {}
         links: list[str] = []
+        empty: list[str] = []
         new, file, regular = tuple.__new__, Kind.FILE, stat.S_IFREG
         with os.scandir(opened.descriptor) as found:
             for item in found:
@@ -212,14 +216,17 @@ class Scanner:
                     entries[name] = new(
                         Entry, (file, print_, status.st_ctime_ns, status.st_dev, "", status.st_nlink > 1)
                     )
+                    if not status.st_size:
+                        empty.append(name)
                     continue
                 entries[name] = _entry_of(status)
                 if stat.S_ISLNK(status.st_mode):
                     links.append(name)
+        awaited = downloads.awaited(empty, entries)
         if self.follow_symlinks and links:
             _, targets = self._follow(opened, links, entries, unreadable)
-            return _Seen(entries, unreadable, targets=targets)
-        return _Seen(entries, unreadable)
+            return _Seen(entries, unreadable, targets=targets, awaited=awaited)
+        return _Seen(entries, unreadable, awaited=awaited)
 
     def _some_entries(self, opened: _Opened, names: Collection[str]) -> _Seen:
         entries: dict[str, Entry] = {}
@@ -245,7 +252,10 @@ class Scanner:
         if self.follow_symlinks and links:
             written, targets = self._follow(opened, links, entries, unreadable, ask_busy=True)
             busy |= written
-        return _Seen(entries, unreadable, frozenset(busy), targets)
+        empty = [name for name, entry in entries.items() if entry.kind is Kind.FILE and not entry.fingerprint.size]
+        beside = os.listdir(opened.descriptor) if empty else ()  # noqa: PTH208 - a descriptor
+        awaited = downloads.awaited(empty, beside)
+        return _Seen(entries, unreadable, frozenset(busy), targets, awaited)
 
     def _follow(
         self,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.plan import Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import AWAITED, Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.model import (
     MISSING,
@@ -503,6 +503,10 @@ WRITERS = {
     "a file that is open for writing and unchanged needs nothing": (
         Scene({"a": A}, {"a": published(A)}, names={"a"}, busy={"a"}),
         [settled()],
+    ),
+    "an empty file whose content is being downloaded waits, however old it is": (
+        Scene({"a": A}, {"a": published(A_GROWN)}, awaited={"a"}),
+        [Wait("a", NOW + BUSY_AGAIN_S, AWAITED, seen(A, since_s_ago=0, busy=True))],
     ),
     "an excluded file may be written": (Scene({"a": A}, names={"a"}, busy={"a"}, excluded={"a"}), [settled()]),
     "a file that was being written is watched for the quiet time from then on": (

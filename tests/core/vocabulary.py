@@ -140,6 +140,8 @@ class Scene:
     unreadable: Collection[str] = ()
     busy: Collection[str] = ()
     """Names of files that some program writes."""
+    awaited: Collection[str] = ()
+    """Names of empty files whose content is being downloaded."""
     bound: Collection[str] = ()
     """Names of directories on which another one is mounted."""
     device: int = DISK
@@ -169,5 +171,5 @@ class Scene:
             unreadable=self.unreadable,
             busy=self.busy,
             device=self.device,
-        )._replace(mounted=frozenset(self.bound))
+        )._replace(mounted=frozenset(self.bound), awaited=frozenset(self.awaited))
         return list(plan_directory(shown, self.rows, self.failures, look))

@@ -243,6 +243,26 @@ def test_a_video_that_rests_closed_for_longer_than_the_quiet_time_is_published_a
         assert_equal_and_never_torn(s, spy, *(("v.mp4", video(parts)) for parts in range(1, 4)))
 
 
+@pytest.mark.parametrize("part", ["photo.jpg.part", "photo.AbC123xy.jpg.part"])
+def test_what_firefox_downloads_is_not_published_empty(part: str, server: Server, tmp_path: Path) -> None:
+    """It keeps the name by an empty file, fills another one, and renames that over it."""
+    photo = b"photo" * 50_000
+    with watched(server, tmp_path) as (s, spy):
+        (s.drop / "photo.jpg").touch()
+        with (s.drop / part).open("wb", buffering=0) as file:
+            file.write(photo[:1000])
+            until(lambda: "being downloaded" in s.mapping_status()["message"], "it waits for its content")
+            (s.drop / "other.jpg").write_bytes(b"other")
+            until((s.published / "other.jpg").exists, "others do not wait", 30)
+            wait_a_moment(1.0)
+            said = s.command("why", s.drop / "photo.jpg").stdout
+            assert "its content is being downloaded" in " ".join(said.split())
+            file.write(photo[1000:])
+        (s.drop / part).rename(s.drop / "photo.jpg")
+        assert_equal_and_never_torn(s, spy)
+        assert spy.seen["photo.jpg"] == {digest(photo)}
+
+
 def test_a_file_that_is_appended_to_is_published_only_with_whole_appends(server: Server, tmp_path: Path) -> None:
     versions = []
     with watched(server, tmp_path) as (s, spy):

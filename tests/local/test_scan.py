@@ -88,6 +88,17 @@ def test_a_probe_tells_which_files_are_being_written(root: Path) -> None:
     assert Scanner(root).probe("", ["a.jpg", "sub"]).busy == frozenset()
 
 
+def test_both_tell_which_empty_files_are_being_downloaded(root: Path) -> None:
+    for name in ("film.mp4", "still.jpg", "film.AbC123xy.mp4.part", "a.jpg.part"):
+        (root / name).touch()
+    scanner = Scanner(root)
+    for listing in (scanner.list_dir(""), scanner.probe("", ["film.mp4", "still.jpg", "a.jpg"])):
+        assert listing.awaited == {"film.mp4"}
+    (root / "film.AbC123xy.mp4.part").unlink()
+    for listing in (scanner.list_dir(""), scanner.probe("", ["film.mp4"])):
+        assert listing.awaited == frozenset()
+
+
 def test_a_probe_tells_when_a_file_was_really_changed(root: Path) -> None:
     """A copy that keeps the date of its original is as young as it is."""
     os.utime(root / "a.jpg", ns=(1, 1))
