@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from stat import S_IROTH, S_ISDIR, S_ISREG, S_IXOTH
@@ -22,10 +23,9 @@ class Seen(NamedTuple):
     real: Path
     """It without symbolic links; as it is written where the disk does not answer."""
     trouble: str = ""
-    """Why nothing else is known; empty if it is."""
-    parent_is_folder: bool = True
-    is_folder: bool = True
-    """Also true where nothing is there (yet), or nothing for us."""
+    """Why it cannot be looked at; empty if it can, or is not there."""
+    lacks: str = ""
+    """Why it is probably written wrongly, or its disk not mounted; empty if it is there, or may be made there."""
     there: frozenset[str] = frozenset()
     """Of the names in it that were asked for."""
 
@@ -73,14 +73,25 @@ def _look(local: Path, names: Collection[str]) -> Seen:
     real = Path(os.path.realpath(local))
     there = frozenset(name for name in names if os.path.lexists(local / name))
     try:
-        parent_is_folder = S_ISDIR(local.parent.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        parent_is_folder = False
+        return Seen(real, lacks=_lacks(local), there=there)
     except OSError as error:
         return Seen(real, f"cannot look at {local.parent}: {error.strerror}", there=there)
+
+
+def _lacks(local: Path) -> str:
+    """What is wrong with a folder that cannot be opened, in words; empty if it merely is not there yet.
+
+    Raises:
+        OSError: nobody can tell.
+    """
     try:
-        is_folder = S_ISDIR(local.stat().st_mode)
-    except OSError:
-        # The daemon waits for it and says so.
-        is_folder = True
-    return Seen(real, "", parent_is_folder, is_folder, there)
+        if not S_ISDIR(local.parent.stat().st_mode):
+            return f"its parent {local.parent} is no folder"
+    except FileNotFoundError:
+        return f"not even its parent folder {local.parent} is"
+    except NotADirectoryError:
+        return f"what should be a folder above it is none: {local.parent}"
+    with suppress(OSError):  # the daemon waits for it and says so
+        if not S_ISDIR(local.stat().st_mode):
+            return "a file is in its place"
+    return ""

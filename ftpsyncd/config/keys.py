@@ -151,7 +151,7 @@ class MappingKeys(Section):
 
     local = optional(
         _PATH,
-        "The folder to publish. Its parent must exist; the folder itself may come later.",
+        "The folder to publish. While it is not there, it is waited for.",
         examples=["/srv/drop"],
     )
     remote = optional(

@@ -80,16 +80,14 @@ def _check_server(document: Document, mapping: MappingSpec, servers: Mapping[str
 
 
 def _check_local(document: Document, mapping: MappingSpec, seen: disks.Seen) -> None:
-    loc, parent = _loc(mapping, "local"), mapping.local.parent
+    loc = _loc(mapping, "local")
     if seen.trouble:
         document.warn(loc, seen.trouble)
         return
-    if not seen.parent_is_folder:
+    if seen.lacks:
+        # Written wrongly, or its disk is not mounted now: that must keep no other mapping from being published.
         dollar = "; variables such as $HOME are not replaced here" if "$" in str(mapping.local) else ""
-        document.complain(loc, f"found `{mapping.local}`; expected a path whose parent folder {parent} exists{dollar}")
-        return
-    if not seen.is_folder:
-        document.complain(loc, f"found `{mapping.local}`, which is a file; expected a folder")
+        document.warn(loc, f"the folder `{mapping.local}` is not there: {seen.lacks}{dollar}")
     for key, patterns in (("include", mapping.include), ("exclude", mapping.exclude)):
         for index, pattern in enumerate(patterns):
             if pattern.lstrip("!").startswith(f"{mapping.local}/"):

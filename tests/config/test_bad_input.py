@@ -153,14 +153,7 @@ ONE_VALUE = [
     (to("web:/.."), "expected a path without `..`"),
     (to("ftp://h/x"), "expected SERVER:/PATH"),
     (to('"web:/a\\r\\nDELE b"'), "mappings.g.remote: found a carriage return in the value"),
-    (SERVERS + "mappings: {g: {local: no/where, remote: 'web:/x'}}", "expected a path whose parent folder no exists"),
-    (SERVERS + "mappings: {g: {local: $HOME/x, remote: 'web:/x'}}", "variables such as $HOME are not replaced here"),
     (SERVERS + "mappings: {g: {local: ~bob/x, remote: 'web:/x'}}", "found `~bob/x`; expected ~/… for your own home"),
-    (SERVERS + "mappings: {g: {local: config.yaml, remote: 'web:/x'}}", "which is a file; expected a folder"),
-    (
-        SERVERS + "mappings: {g: {local: config.yaml/x, remote: 'web:/x'}}",
-        "expected a path whose parent folder config.yaml exists",
-    ),
     # the rest
     (
         MINIMAL + "servrs: {}\n",
@@ -225,7 +218,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(refused):
           web: {host: ftp.example.com, user: u, tls: of, pord: 21}
         mappings:
           one: {local: drop, remote: "wbe:/a", settle: fast, include: ["@image", "@vido", 5]}
-          two: {local: no/where, remote: "web:/../a", watch: pull}
+          two: {local: ~bob/x, remote: "web:/../a", watch: pull}
         defaults: {rescan: 0}
         """)
     assert [line.partition("  ")[2].partition(": ")[0] for line in lines] == [

@@ -161,6 +161,24 @@ def test_a_folder_that_is_not_there_yet_is_fine(loaded, home):
     assert loaded(SERVERS + "mappings: {g: {local: later, remote: 'web:/'}}").mappings["g"].local == home / "later"
 
 
+@pytest.mark.parametrize(
+    ("local", "words"),
+    [
+        ("no/where", "`{home}/no/where` is not there: not even its parent folder {home}/no is"),
+        ("$HOME/x", "not even its parent folder {home}/$HOME is; variables such as $HOME are not replaced here"),
+        ("config.yaml", "`{home}/config.yaml` is not there: a file is in its place"),
+        ("config.yaml/x", "`{home}/config.yaml/x` is not there: its parent {home}/config.yaml is no folder"),
+        ("config.yaml/x/y", "what should be a folder above it is none: {home}/config.yaml/x"),
+    ],
+)
+def test_a_folder_on_a_disk_that_is_not_mounted_is_warned_of_and_keeps_nobody_from_running(loaded, home, local, words):
+    config = loaded(SERVERS + f"mappings: {{g: {{local: {local}, remote: 'web:/x'}}}}")
+    [warning] = config.warnings
+    assert warning.startswith(f"{home}/config.yaml:")
+    assert "mappings.g.local: the folder " in warning
+    assert warning.endswith(words.format(home=home))
+
+
 def test_two_mappings_may_publish_one_folder_to_two_places(loaded):
     assert (
         len(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -134,6 +135,26 @@ def test_a_source_that_is_missing_at_the_start_deletes_nothing(server: Server, t
         (tmp_path / "away").rename(s.drop)
         s.until_state("in_sync")
         assert_nothing_was_deleted(s, before)
+
+
+def test_a_disk_that_is_not_mounted_at_the_start_keeps_no_other_folder_from_being_published(
+    server: Server, tmp_path: Path
+) -> None:
+    """A power failure, and a file server that is back later than we are: not even the folder above it is there."""
+    with site(server, tmp_path) as s:
+        folder = tmp_path / "disk" / "desk" / "out"
+        config = json.loads(s.config.read_text())
+        away = {**config["mappings"]["drop"], "local": str(folder), "remote": "web:/away"}
+        s.config.write_text(json.dumps({**config, "mappings": {**config["mappings"], "away": away}}))
+        fill(s.drop)
+        s.start()
+        s.until_equal()
+        states = lambda: {each["name"]: each["state"] for each in s.status()["mappings"]}  # noqa: E731
+        until(lambda: states()["away"] == "source_missing", "the other one is missing")
+        s.command("reload")
+        fill(folder)
+        there = server.home / "away"
+        until(lambda: contents(there) == contents(folder), "the other one is published when it is there", 30)
 
 
 def test_a_sync_of_a_missing_source_deletes_nothing_and_says_so(server: Server, tmp_path: Path) -> None:
