@@ -168,16 +168,20 @@ class Lookout:
         tell: is told what was lost, once, by that thread.
     """
 
-    def __init__(self, claim: Claim, tell: Callable[[LedgerLostError], None]) -> None:
+    def __init__(
+        self, claim: Claim, tell: Callable[[LedgerLostError], None], tend: Callable[[], None] = lambda: None
+    ) -> None:
         self._claim = claim
         self._tell = tell
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-lookout", daemon=True)
+        tend: is called each time that it holds: what else has to be looked after, and may hang.
 
     def __enter__(self) -> Self:
         begin(self._thread)
         return self
 
+        self._tend = tend
     def __exit__(self, *_exc: object) -> None:
         self._over.set()
         self._thread.join(_END_S)
@@ -189,3 +193,4 @@ class Lookout:
             except LedgerLostError as error:
                 self._tell(error)
                 return
+            self._tend()

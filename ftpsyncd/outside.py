@@ -88,6 +88,11 @@ class Outside:
         if self._server is not None and socket is not None:
             self._server.move(socket)
 
+    def tend(self) -> None:
+        """See to it that it can be asked; to be called again and again, on a thread that may wait for a disk."""
+        if (server := self._server) is not None:
+            server.restore()
+
     def change(self, config: Config, engine: Engine) -> None:
         """Answer and alert by another configuration from now on; `move` has been told of the socket."""
         if self._alerter is None or config.alerts is None or not self._alerter.adopt(config.alerts):

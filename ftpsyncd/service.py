@@ -156,7 +156,8 @@ class Service:
             stack.callback(lambda: roster.stop_crews(self._left_s()))
             stack.callback(lambda: roster.stop_disks(min(STOP_WAIT_S, self._left_s())))
             roster.start()
-            stack.enter_context(Lookout(claim, engine.lost))
+            tend = (lambda: None) if self._outside is None else self._outside.tend
+            stack.enter_context(Lookout(claim, engine.lost, tend))
             if self._outside is not None:
                 if ledger.in_order:
                     # One that was not closed in order has been checked before anything else.

@@ -102,7 +102,7 @@ class Config(NamedTuple):
 def load(path: Path, *, environ: Mapping[str, str] = os.environ, document: Document | None = None) -> Config:
     """Read and validate a configuration file.
 
-    Looks at the disk (do the parents of the local folders exist?), never at the network, and reads no secret.
+    Looks at the disk (are the local folders there?), never at the network, and reads no secret.
 
     Args:
         path: the file; relative paths in it are relative to its folder.

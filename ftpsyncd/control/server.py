@@ -7,10 +7,7 @@ nobody asks, nothing here wakes.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import socket
-import stat
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +22,7 @@ from starlette.types import ASGIApp, Scope
 from ftpsyncd.control.app import create_app
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.guard import Guard, token_in
+from ftpsyncd.control.listening import BACKLOG, listen, listen_tcp, remove
 from ftpsyncd.control.meter import Meter
 from ftpsyncd.control.metrics import Metrics
 from ftpsyncd.control.port import Daemon
@@ -33,12 +31,10 @@ from ftpsyncd.control.sse import Broadcast
 from ftpsyncd.control.whereabouts import Identity, identity, note
 from ftpsyncd.errors import ControlSocketError, ThreadLimitError
 from ftpsyncd.logs import logger, quote
-from ftpsyncd.quoting import address
 from ftpsyncd.threads import begin, limit_reached
 
 _THREADS = 4
 """Calls of the daemon that may wait at the same time."""
-_BACKLOG = 128
 _FRESH_S = 0.25
 """Metrics are as old as the status may be."""
 _GRACE_S = 1
@@ -83,6 +79,10 @@ class ControlServer:
         self._listeners: list[socket.socket] = []
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._moving = threading.Lock()
+        """Held by whoever changes where it listens."""
+        self._told = False
+        """That the socket cannot be made anew."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,8 +103,8 @@ class ControlServer:
             listeners = []
             if self._http is not None:
                 self._token = token_in(self._token_file)
-                listeners.append(stack.enter_context(_listen_tcp(*self._http)))
-            listeners.append(stack.enter_context(_listen(self._path)))
+                listeners.append(stack.enter_context(listen_tcp(*self._http)))
+            listeners.append(stack.enter_context(listen(self._path)))
             stack.pop_all()
         self._listeners = listeners
         self._listens_at(self._path)
@@ -141,20 +141,45 @@ class ControlServer:
         Raises:
             ControlSocketError: it cannot be made, or another daemon answers on it; the old one stays.
         """
-        if self._server is None:
-            raise RuntimeError("the control API is not served")
+        with self._moving:
+            if self._server is None:
+                raise RuntimeError("the control API is not served")
+            self._move(self._server, socket_path)
+
+    def restore(self) -> None:
+        """Make the socket anew if somebody removed it: nobody could ask any more, nor wish for a reload.
+
+        So it goes with $XDG_RUNTIME_DIR when its user has logged out, and when he has logged in again it can be made.
+        To be called again and again, on any thread.
+        """
+        with self._moving:
+            if self._server is None or identity(self._path) is not None or not self._path.parent.parent.is_dir():
+                return
+            shown = quote(str(self._path))
+            try:
+                self._move(self._server, self._path)
+            except ControlSocketError as problem:
+                if not self._told:
+                    logger.bind(event="control").warning("the control socket was removed: {}", problem.message)
+                self._told = True
+            else:
+                logger.bind(event="control").warning("the control socket {} was removed, and is made anew", shown)
+                self._told = False
+
+    def _move(self, server: _Server, socket_path: Path) -> None:
+        """As `move`."""
         path, made = self._path, self._made
         if identity(socket_path) == made:
             self._listens_at(socket_path)
             return
-        listener = _listen(socket_path)
+        listener = listen(socket_path)
         # Noted before the old one is gone.
         self._listens_at(socket_path)
         try:
-            self._server.listen_on(listener, lambda: _remove(path, made))
+            server.listen_on(listener, lambda: remove(path, made))
         except (RuntimeError, TimeoutError) as problem:
             listener.close()
-            _remove(self._path, self._made)
+            remove(self._path, self._made)
             self._listens_at(path)
             shown = quote(str(socket_path))
             raise ControlSocketError(f"The control API cannot be served on {shown}: {problem}.") from problem
@@ -167,15 +192,16 @@ class ControlServer:
 
     def stop(self) -> None:
         """Lets answers on their way end, for two seconds at most, and removes the socket; may be called again."""
-        if self._server is not None and self._thread is not None:
-            self._server.finish()
-            self._thread.join(_STOP_S)
-            if self._thread.is_alive():  # a call of the daemon hangs; the thread dies with the process
-                logger.bind(event="control").warning("The control API did not stop in time.")
-        for listener in self._listeners:
-            listener.close()
-        _remove(self._path, self._made)
-        self._listeners, self._made, self._server, self._thread = [], None, None, None
+        with self._moving:
+            if self._server is not None and self._thread is not None:
+                self._server.finish()
+                self._thread.join(_STOP_S)
+                if self._thread.is_alive():  # a call of the daemon hangs; the thread dies with the process
+                    logger.bind(event="control").warning("The control API did not stop in time.")
+            for listener in self._listeners:
+                listener.close()
+            remove(self._path, self._made)
+            self._listeners, self._made, self._server, self._thread = [], None, None, None
 
 
 class _Server(uvicorn.Server):
@@ -196,7 +222,7 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                backlog=_BACKLOG,
+                backlog=BACKLOG,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
@@ -317,69 +343,3 @@ async def _accept_no_more(servers: Iterable[asyncio.Server]) -> None:
         for listener in server.sockets:
             loop.remove_reader(listener.fileno())
     await asyncio.sleep(0)
-
-
-def _listen_tcp(host: str, port: int) -> socket.socket:
-    """A listening socket on the loopback."""
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        # A restarted daemon need not wait until the kernel has forgotten the last one's connections.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(_BACKLOG)
-    except OSError as problem:
-        sock.close()
-        shown = address(host, port)
-        raise ControlSocketError(
-            f"The control API cannot be offered on {shown}: {problem.strerror or problem}.",
-            remedy="Set `control.http` to a free port, or leave it out.",
-        ) from problem
-    return sock
-
-
-def _listen(path: Path) -> socket.socket:
-    """A listening socket at ``path``, never open to others than owner and group, not even for a moment."""
-    shown = quote(str(path))
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        _remove_stale(path)
-        os.fchmod(sock.fileno(), 0o660)  # bind() makes the node with this mode, less the umask (unix(7))
-        sock.bind(os.fspath(path))
-        path.chmod(0o660)
-        sock.listen(_BACKLOG)
-    except ControlSocketError:
-        sock.close()
-        raise
-    except OSError as problem:
-        sock.close()
-        if "too long" in str(problem):  # sun_path has 108 bytes (unix(7)); Python raises it without an errno
-            remedy = "Set `control.socket` to a path of at most 107 bytes."
-            raise ControlSocketError(f"The path of the control socket {shown} is too long.", remedy=remedy) from problem
-        trouble = problem.strerror or problem
-        raise ControlSocketError(f"The control socket {shown} cannot be made: {trouble}.") from problem
-    return sock
-
-
-def _remove_stale(path: Path) -> None:
-    """Removes what a killed daemon left at ``path``: a socket on which nobody answers. Nothing else is removed."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ControlSocketError(f"{quote(str(path))} is in the way of the control socket: it is not a socket.")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0)
-        code = probe.connect_ex(os.fspath(path))
-    if code != errno.ECONNREFUSED:  # also EAGAIN: somebody listens, and is busy
-        remedy = "Stop the other daemon, or give this one its own `control.socket`."
-        raise ControlSocketError(f"Another daemon answers on {quote(str(path))}.", remedy=remedy)
-    path.unlink(missing_ok=True)
-
-
-def _remove(path: Path, made: Identity | None) -> None:
-    """Removes our own socket; another daemon may have put its socket there since."""
-    if made is not None and identity(path) == made:
-        with suppress(OSError):
-            path.unlink()

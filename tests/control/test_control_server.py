@@ -1,5 +1,6 @@
 """The control socket itself: who may use it, what it leaves behind, how it starts and stops."""
 
+import errno
 import json
 import os
 import signal
@@ -201,6 +202,60 @@ def test_a_socket_that_somebody_removed_is_made_anew(path):
         path.unlink()
         moving.move(path)
         assert ControlClient(path).healthy()
+
+
+@pytest.mark.parametrize("with_directory", [False, True])
+def test_a_socket_that_somebody_removed_is_made_anew_without_being_wished_for(path, tmp_path, said, with_directory):
+    with ControlServer(FakeDaemon(), path, state_dir=tmp_path) as served:
+        served.restore()
+        assert said == []
+        path.unlink()
+        if with_directory:
+            path.parent.rmdir()
+        served.restore()
+        assert ControlClient(path).healthy()
+        assert noted(tmp_path) == path
+        served.restore()
+    assert [line.strip() for line in said] == [f"the control socket {path} was removed, and is made anew"]
+    served.restore()
+    assert not path.exists()
+
+
+def test_a_socket_that_cannot_be_made_anew_is_told_of_once_and_made_when_it_can(path, said):
+    with ControlServer(FakeDaemon(), path) as served:
+        path.unlink()
+        path.parent.rmdir()
+        path.parent.touch()
+        for _ in range(3):
+            served.restore()
+        assert len(said) == 1
+        assert f"the control socket was removed: The control socket {path} cannot be made" in said[0]
+        path.parent.unlink()
+        served.restore()
+        assert ControlClient(path).healthy()
+
+
+def test_a_socket_that_is_removed_when_no_descriptor_is_left_is_made_anew_later(path, monkeypatch, said):
+    def none_left(*_args):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with ControlServer(FakeDaemon(), path) as served:
+        path.unlink()
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socket", none_left)
+            served.restore()
+        assert "cannot be made: Too many open files" in said[0]
+        served.restore()
+        assert ControlClient(path).healthy()
+
+
+def test_a_successors_socket_is_not_replaced(path):
+    with ControlServer(FakeDaemon(), path) as served:
+        path.unlink()
+        with ControlServer(FakeDaemon(), path):
+            made = path.lstat()
+            served.restore()
+            assert os.path.samestat(path.lstat(), made)
 
 
 def test_a_note_of_a_killed_daemon_leads_to_no_other(path, tmp_path):

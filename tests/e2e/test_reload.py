@@ -429,3 +429,11 @@ def test_what_is_left_half_sent_where_no_server_leads_any_more_is_told(server: S
         until(lambda: "no server of the configuration leads there any more" in s.log(), "it is told", 30)
         [line] = [line for line in s.log().splitlines() if "leads there any more" in line]
         assert f"/site/film.{names.temporary('/site/film', MAPPING).split('.')[-2]}.filepart" in line
+
+
+def test_a_control_socket_that_somebody_removed_is_there_again_and_a_reload_can_be_wished_for(running: Site) -> None:
+    s = running
+    (s.base / "control.sock").unlink()
+    until(lambda: s.status()["daemon"]["running"], "it can be asked again", 20)
+    assert s.log().count("was removed, and is made anew") == 1
+    assert "nothing changed" in s.command("reload").stdout
