@@ -76,9 +76,16 @@ class Claim:
             raise LedgerError(f"the state directory {directory} cannot be used: {why}", remedy=remedy) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self.close()
             raise LockHeldError(f"another ftpsyncd uses the state directory {directory}") from error
+        except OSError as error:
+            # NFS whose lock manager does not run, for one: ENOLCK.
+            self.close()
+            raise LedgerError(
+                f"the state directory {directory} cannot be locked: {error.strerror}",
+                remedy="Have `state_dir` name a directory on a disk of this machine, or the file server keep locks.",
+            ) from error
         self._kept[directory / "lock"] = _Kept(lock.fileno())
 
     def __enter__(self) -> Self:
@@ -166,6 +173,7 @@ class Lookout:
     Args:
         claim: it.
         tell: is told what was lost, once, by that thread.
+        tend: is called each time that it holds: what else has to be looked after, and may hang.
     """
 
     def __init__(
@@ -173,15 +181,14 @@ class Lookout:
     ) -> None:
         self._claim = claim
         self._tell = tell
+        self._tend = tend
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-lookout", daemon=True)
-        tend: is called each time that it holds: what else has to be looked after, and may hang.
 
     def __enter__(self) -> Self:
         begin(self._thread)
         return self
 
-        self._tend = tend
     def __exit__(self, *_exc: object) -> None:
         self._over.set()
         self._thread.join(_END_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import threading
@@ -20,6 +22,19 @@ def test_a_second_one_is_refused_until_the_first_is_closed(tmp_path: Path) -> No
             Claim(tmp_path / "state")
         assert (tmp_path / "state").stat().st_mode & 0o7777 == 0o750
     Claim(tmp_path / "state").close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_that_keeps_no_locks_is_not_taken_for_another_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(_file: object, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(LedgerError, match=f"cannot be locked: {os.strerror(number)}") as caught:
+        Claim(tmp_path)
+    assert "state_dir" in caught.value.remedy
 
 
 def test_what_is_written_and_what_is_added_is_no_loss(tmp_path: Path) -> None:
