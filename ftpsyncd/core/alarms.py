@@ -99,8 +99,10 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
                 limits.source_missing_s,
             )
         if mapping.held:
+            # In another state its sentence is about something else: that it is paused, for instance.
+            why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
             found[AlertKind.HELD, name] = Condition(
-                f"{name}: {_count(mapping.held, 'delete is', 'deletes are')} held: {mapping.message}",
+                f"{name}: {_count(mapping.held, 'delete is', 'deletes are')} held{why}",
                 f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`.",
             )
         if mapping.parked:

@@ -61,13 +61,19 @@ def test_a_mapping_that_needs_somebody(change: dict[str, Any], kind: AlertKind):
     [
         ({"parked": 1}, "a: 1 file cannot be published without you"),
         ({"parked": 2}, "a: 2 files cannot be published without you"),
-        ({"held": 1, "message": "why"}, "a: 1 delete is held: why"),
-        ({"held": 2, "message": "why"}, "a: 2 deletes are held: why"),
+        ({"held": 1, "message": "why", "state": MappingState.HELD}, "a: 1 delete is held: why"),
+        ({"held": 2, "message": "why", "state": MappingState.HELD}, "a: 2 deletes are held: why"),
     ],
 )
 def test_one_is_not_told_as_many(change: dict[str, Any], expected: str):
     [condition] = conditions(status(WELL._replace(**change)), LIMITS).values()
     assert condition.message == expected
+
+
+@pytest.mark.parametrize("state", [MappingState.PAUSED, MappingState.SOURCE_MISSING])
+def test_why_something_is_held_is_not_what_else_is_the_matter(state: MappingState):
+    found = conditions(status(WELL._replace(state=state, held=2, message="something else")), LIMITS)
+    assert found[HELD].message == "a: 2 deletes are held"
 
 
 def test_a_paused_mapping_is_not_also_late():
