@@ -47,7 +47,14 @@ _LEVELS = {
 _SENT = {EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED, EventKind.KEPT}
 """Those whose size was sent, or would have been."""
 
-_BOUNDED = {EventKind.FAILED, EventKind.PARKED, EventKind.KEPT, EventKind.FORGOTTEN, EventKind.RESCAN}
+_BOUNDED = {
+    EventKind.FAILED,
+    EventKind.PARKED,
+    EventKind.KEPT,
+    EventKind.FORGOTTEN,
+    EventKind.RESCAN,
+    EventKind.WATCHER,
+}
 
 
 @dataclass(slots=True)

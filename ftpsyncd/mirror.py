@@ -152,7 +152,8 @@ class Mirror:
         """The watcher told how it is."""
         self.intents.exposures.all_over(at)
         before, self.watcher = self.watcher, report
-        if report.problem and report.problem != before.problem and report.root is not None:
+        if report.root is not None and report.shortage not in {None, before.shortage}:
+            # Not with each number of folders: while folders come and go, that is another one every few seconds.
             self.site.tell(EventKind.WATCHER, message=report.problem)
         if report.root is None:
             self.source_missing(report.problem or f"the folder {self.spec.local} is not there")

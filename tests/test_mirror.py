@@ -16,6 +16,7 @@ from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.local.limits import Shortage
 from ftpsyncd.looks import SILENT_S
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -1019,6 +1020,21 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     assert "" in story.disk.whole + disk.whole
     story.mirror.check_source(at.now + 3)
     assert story.mirror.removals.missing == ""
+
+
+def test_that_watches_are_short_is_told_once_and_not_with_each_number_of_folders(story: Story):
+    def reported(problem: str, shortage: Shortage | None) -> None:
+        kind = "native+poll" if shortage else "native"
+        story.mirror.on_answer(WatchReport(kind, ROOT, problem, 1, shortage=shortage), AT)
+
+    for count in (3, 5, 4):
+        reported(f"{count} without a watch", Shortage.WATCHES)
+    assert mapping_status(story.mirror, AT).message == "4 without a watch"
+    reported("2 refused", Shortage.REFUSED)
+    reported("", None)
+    reported("1 without a watch", Shortage.WATCHES)
+    told = [event.message for event in story.events if event.kind is EventKind.WATCHER]
+    assert told == ["3 without a watch", "2 refused", "1 without a watch"]
 
 
 @pytest.mark.parametrize("told", [None, "a listing", "a report"])

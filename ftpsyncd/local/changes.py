@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ftpsyncd.local.limits import Shortage
 from ftpsyncd.model import RootIdentity, parent
 
 MOST_PATHS = 20_000
@@ -46,6 +47,9 @@ class WatchReport(NamedTuple):
     """How often watching was started again because something had died or changed."""
     numbered: RootIdentity | None = None
     """The same folder, known by the number of its device."""
+    shortage: Shortage | None = None
+    """Why something is polled that should be watched; None if nothing is. The problem's words change with the number of
+    folders, which may be another one at each look."""
 
 
 class Batch:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 
 _SYSCTL = Path("/proc/sys/fs/inotify")
+
+
+class Shortage(StrEnum):
+    """Why something has to be polled, however many folders that concerns."""
+
+    INSTANCES = "instances"
+    WATCHES = "watches"
+    REFUSED = "refused"
 
 
 def limit(name: str) -> int:
@@ -19,6 +28,11 @@ def limit(name: str) -> int:
 def _rounded_up(number: int) -> int:
     """The next power of two: values that administrators know."""
     return 1 << max(0, number - 1).bit_length()
+
+
+def words(shortage: Shortage, unwatched: int, every_s: float) -> str:
+    """What keeps so many folders from being watched, and what helps."""
+    return (words_for_watches if shortage is Shortage.WATCHES else words_for_refused)(unwatched, every_s)
 
 
 def words_for_watches(unwatched: int, every_s: float) -> str:

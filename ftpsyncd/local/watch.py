@@ -381,17 +381,17 @@ class RootWatcher:
     def _report(self) -> WatchReport:
         if self._main is None:
             return WatchReport("none", None, self._problem, self._restarted)
-        kind, problem = "native", self._short
+        kind, problem, shortage = "native", self._short, limits.Shortage.INSTANCES if self._short else None
         if self._native is None:
             kind = "poll" if isinstance(self._main.source, PollSource) else "native"
         elif self._filling is not None:
             kind = "native+poll"
             if count := self._native.unwatched_count:
-                words = limits.words_for_watches if self._native.exhausted else limits.words_for_refused
-                problem = words(count, self._poll_every_s)
+                shortage = limits.Shortage.WATCHES if self._native.exhausted else limits.Shortage.REFUSED
+                problem = limits.words(shortage, count, self._poll_every_s)
         if self._seen is None:
             return WatchReport(kind, None, problem, self._restarted)
-        return WatchReport(kind, self._seen.identity, problem, self._restarted, self._seen.numbered)
+        return WatchReport(kind, self._seen.identity, problem, self._restarted, self._seen.numbered, shortage)
 
 
 def _missing(root: Path) -> str:

@@ -146,7 +146,7 @@ def test_folders_without_a_watch_are_polled_and_the_sysctl_is_named(
         (root / f"d{number}" / "sub").mkdir(parents=True)
     watched = Watched(root, open_kernel=_Scarce).start()
     try:
-        assert watched.report.kind == "native+poll"
+        assert (watched.report.kind, watched.report.shortage) == ("native+poll", limits.Shortage.WATCHES)
         limit = limits.limit("max_user_watches")
         assert f"fs.inotify.max_user_watches is {limit} and used up: 14 folders are looked at" in watched.report.problem
         for number in range(8):
@@ -158,7 +158,8 @@ def test_folders_without_a_watch_are_polled_and_the_sysctl_is_named(
         (root / "renamed" / "sub" / "c.jpg").write_bytes(b"x")
         watched.settle()
         monkeypatch.setattr(_Scarce, "most", 1000)
-        until(lambda: watched.watcher.check() == watched.report._replace(kind="native", problem=""), "enough watches")
+        well = watched.report._replace(kind="native", problem="", shortage=None)
+        until(lambda: watched.watcher.check() == well, "enough watches")
         (root / "renamed" / "sub" / "d.jpg").write_bytes(b"x")
         watched.settle()
     finally:
@@ -195,7 +196,7 @@ def test_a_folder_that_becomes_readable_is_watched_then(root: Path) -> None:
     (root / "closed").chmod(0)
     watched = Watched(root, open_kernel=_Strict, poll_every_s=3600).start()
     try:
-        assert watched.report.kind == "native+poll"
+        assert (watched.report.kind, watched.report.shortage) == ("native+poll", limits.Shortage.REFUSED)
         assert watched.report.problem.startswith("1 folder is looked at every 3600 s instead of watched")
         (root / "closed").chmod(0o755)
         watched.settle()
@@ -220,7 +221,7 @@ def test_without_an_instance_everything_is_polled_until_there_is_one(
 
     watched = Watched(root, open_kernel=open_kernel).start()
     try:
-        assert watched.report.kind == "poll"
+        assert (watched.report.kind, watched.report.shortage) == ("poll", limits.Shortage.INSTANCES)
         assert "fs.inotify.max_user_instances is " in watched.report.problem
         assert watched.watcher.check() == watched.report
         (root / "a.jpg").write_bytes(b"x")
