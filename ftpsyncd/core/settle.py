@@ -355,12 +355,20 @@ def quiet_at(sighting: Sighting, now: float, wall_ns: int | None, settle_s: floa
         # Before that, another change could leave the same stamps, or this one be later than they say.
         settle_s += COARSE_S
     by_watching = sighting.since + settle_s
-    if wall_ns is None or sighting.written:
+    if wall_ns is None or sighting.written or _has_one_stamp(sighting):
         return by_watching
     # ctime, not mtime: no program can set it back, so a copy that preserves mtime counts from its end.
     # A ctime in the future gives a negative age: watching is sooner.
     age_s = (wall_ns - sighting.ctime_ns) / 1e9
     return min(by_watching, now + settle_s - age_s)
+
+
+def _has_one_stamp(sighting: Sighting) -> bool:
+    """Whether the file system may keep one time only, so that a program that sets the date sets the ctime, too.
+
+    FAT does: "all mtime updates will be applied to ctime, but ctime updates are ignored" (Linux, fs/fat/misc.c).
+    """
+    return _is_coarse(sighting) and sighting.ctime_ns == sighting.fingerprint.mtime_ns
 
 
 def _is_coarse(sighting: Sighting) -> bool:

@@ -678,6 +678,14 @@ def test_whole_seconds_may_be_older_than_the_change(mtime_ns: int, changed_s_ago
     assert max(at, NOW) == pytest.approx(NOW + left_s)
 
 
+@pytest.mark.parametrize("changed_s_ago", [3.0, 1e6, -1e6])
+def test_a_date_that_a_program_may_have_set_tells_nothing(changed_s_ago: float):
+    """FAT keeps one time: what `cp -p` has copied a moment ago seems to have been quiet for years."""
+    entry = file(mtime=WALL - int(changed_s_ago) * S, changed_s_ago=changed_s_ago)
+    assert entry.ctime_ns == entry.fingerprint.mtime_ns
+    assert quiet_at(seen(entry, since_s_ago=1.0), NOW, WALL, 2.0) == pytest.approx(NOW + 3.0)
+
+
 def test_the_quiet_time_begins_when_a_file_was_first_seen_without_its_writer():
     written = sight(FILE, None, NOW - 3, busy=True)
     assert written.busy
