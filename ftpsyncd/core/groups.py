@@ -100,7 +100,8 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     ".snapshot/",
     ".snapshots/",
     ".zfs/",
-    # Unfinished downloads and transfers: browsers, FTP clients, our own temporary name at a receiving end.
+    # Unfinished downloads and transfers: browsers, FTP clients, our own temporary name at a receiving end. lftp has
+    # .in.NAME (`xfer:use-temp-file`), and proftpd .in.NAME. (`HiddenStores`).
     "*.part",
     "*.partial",
     "*.crdownload",
@@ -109,8 +110,9 @@ BUILT_IN_EXCLUDE: tuple[str, ...] = (
     "*.filepart",
     "*.aria2",
     "*.!ut",
+    "*.!qB",
     "*.lftp-pget-status",
-    ".in.*.",
+    ".in.*",
     ".pureftpd-upload.*",
     ".pureftpd-rename.*",
     # Editors and office programs.
