@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -135,7 +135,7 @@ def run(
     try:
         with _told_of():
             return _supervise(
-                service, wishes, lambda answer: _reload(service, again, adopted, answer), ready=start.ready
+                service, wishes, lambda answers: _reload(service, again, adopted, answers), ready=start.ready
             )
     finally:
         systemd.stopping()
@@ -195,9 +195,12 @@ def allow_files() -> None:
 
 
 def _supervise(
-    service: Service, wishes: Wishes, reload: Callable[[Future[str] | None], None], *, ready: bool = False
+    service: Service, wishes: Wishes, reload: Callable[[Sequence[Future[str]]], None], *, ready: bool = False
 ) -> int:
-    """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails."""
+    """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails.
+
+    Whatever came before it, the end is not kept waiting; and one reload is enough for all who want one by now.
+    """
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
     _remind(service)
@@ -207,19 +210,31 @@ def _supervise(
     while True:
         # A start is soon over, or takes long.
         pause_s = interval_s if herald.ready else min(interval_s, max(0.05, (time.monotonic() - began_at) / 10))
-        with suppress(Empty):
-            wish, answer = wishes.get(timeout=pause_s)
-            if wish is Wish.STOP:
-                return ExitCode.DONE
-            if wish is Wish.RELOAD:
-                # A start that is not over is not ended by a reload.
-                if herald.ready:
-                    systemd.reloading()
-                reload(answer)
-                if herald.ready:
-                    systemd.ready()
+        wanted = _wanted(wishes, pause_s)
+        if Wish.STOP in wanted:
+            return ExitCode.DONE
+        if Wish.RELOAD in wanted:
+            # A start that is not over is not ended by a reload.
+            if herald.ready:
+                systemd.reloading()
+            reload(wanted[Wish.RELOAD])
+            if herald.ready:
+                systemd.ready()
         service.require_engine()
         herald.beat(time.monotonic())
+
+
+def _wanted(wishes: Wishes, patience_s: float) -> dict[Wish, list[Future[str]]]:
+    """All that is wanted by now, each with those who wait for an answer; nothing if nobody wants anything in time."""
+    wanted: dict[Wish, list[Future[str]]] = {}
+    with suppress(Empty):
+        wish, answer = wishes.get(timeout=patience_s)
+        while True:
+            answers = wanted.setdefault(wish, [])
+            if answer is not None:
+                answers.append(answer)
+            wish, answer = wishes.get_nowait()
+    return wanted
 
 
 def _remind(service: Service) -> None:
@@ -232,9 +247,16 @@ def _reload(
     service: Service,
     again: Callable[[], Config],
     adopted: Callable[[Config], None],
-    answer: Future[str] | None,
+    answers: Sequence[Future[str]],
 ) -> None:
-    """Read the configuration again and run it; if it is wrong, everything stays as it is."""
+    """Read the configuration again and run it; if it is wrong, everything stays as it is.
+
+    Args:
+        service: what runs.
+        again: reads the configuration.
+        adopted: is told what is in force from now on.
+        answers: of those who wait to hear of it.
+    """
     try:
         config = again()
         require_secrets(config)
@@ -242,14 +264,14 @@ def _reload(
     except FtpsyncdError as error:
         said = one_line(" | ".join(error.problems))
         logger.bind(event="reload").warning("the configuration was not reloaded, the old one stays in force: {}", said)
-        if answer is not None:
+        for answer in answers:
             answer.set_exception(error)
     else:
         adopted(config)
         # What fails from here on ends the daemon: half of a configuration is none.
         said = f"reloaded: {service.change(config)}"
         logger.bind(event="reload").info("{}", said)
-        if answer is not None:
+        for answer in answers:
             answer.set_result(said)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
@@ -46,6 +47,18 @@ class Fake:
 
     def status(self) -> Status:
         return Status(DaemonStatus(running=True, pid=1, version="0", uptime_s=0.0), (), (), ())
+
+
+class Up(Fake):
+    """A service that runs."""
+
+    config = SimpleNamespace(mappings={})
+
+    def require_engine(self) -> None:
+        pass
+
+    def decisions(self) -> list[tuple[str, MappingState, str]]:
+        return []
 
 
 @pytest.fixture
@@ -134,24 +147,44 @@ def test_no_more_files_are_allowed_than_in_the_unit() -> None:
 
 
 def test_a_reload_does_not_end_a_start(told: Told) -> None:
-    class Starting(Fake):
-        config = SimpleNamespace(mappings={})
-
-        def require_engine(self) -> None:
-            pass
-
-        def decisions(self) -> list[tuple[str, MappingState, str]]:
-            return []
-
     def again() -> Config:
+        wishes.put((Wish.STOP, None))
         raise ConfigError("it is wrong")
 
-    service = cast("Service", Starting())
+    service = cast("Service", Up())
     wishes: Wishes = SimpleQueue()
     wishes.put((Wish.RELOAD, None))
-    wishes.put((Wish.STOP, None))
-    _supervise(service, wishes, lambda answer: _reload(service, again, lambda _config: None, answer))
+    _supervise(service, wishes, lambda answers: _reload(service, again, lambda _config: None, answers))
     assert told() == ["WATCHDOG=1"]
+
+
+def test_reloads_that_are_wanted_at_the_same_time_are_one_and_all_hear_of_it() -> None:
+    wishes: Wishes = SimpleQueue()
+    asked: list[Future[str]] = [Future(), Future()]
+    for answer in (None, asked[0], None, asked[1]):
+        wishes.put((Wish.RELOAD, answer))
+    reloads = 0
+
+    def reload(answers: Sequence[Future[str]]) -> None:
+        nonlocal reloads
+        reloads += 1
+        for answer in answers:
+            answer.set_result("reloaded")
+        wishes.put((Wish.STOP, None))
+
+    assert _supervise(cast("Service", Up()), wishes, reload) == 0
+    assert reloads == 1
+    assert [answer.result(0) for answer in asked] == ["reloaded"] * 2
+
+
+def test_the_end_waits_for_no_reload_that_was_wanted_before() -> None:
+    wishes: Wishes = SimpleQueue()
+    wishes.put((Wish.RELOAD, None))
+    wishes.put((Wish.LOOK, None))
+    wishes.put((Wish.STOP, None))
+    reloads: list[object] = []
+    assert _supervise(cast("Service", Up()), wishes, reloads.append) == 0
+    assert not reloads
 
 
 def test_a_first_look_that_hangs_gets_no_more_time(told: Told) -> None:
