@@ -7,6 +7,8 @@ nobody asks, nothing here wakes.
 from __future__ import annotations
 
 import asyncio
+import errno
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -14,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp, Scope
@@ -41,6 +43,8 @@ _GRACE_S = 1
 """How long answers on their way may take when the server stops."""
 _START_S = 10.0
 _STOP_S = 2.0
+_TELL_EVERY_S = 60.0
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class ControlServer:
@@ -222,7 +226,9 @@ class _Server(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                backlog=BACKLOG,
+                # So often asyncio accepts in a row. Where no descriptor is left, each of these is an error in the log,
+                # and a wish to try again.
+                backlog=1,
                 timeout_graceful_shutdown=_GRACE_S,
             )
         )
@@ -233,6 +239,8 @@ class _Server(uvicorn.Server):
         self.trouble: Exception | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._finished: asyncio.Event | None = None
+        self._tell_at = 0.0
+        """Not before is it told again that nobody can be let in; in the loop's seconds."""
 
     def serve_on(self, listeners: list[socket.socket]) -> None:
         """The thread: serves until ``finish``; closes the listeners."""
@@ -279,11 +287,9 @@ class _Server(uvicorn.Server):
     async def _listen_on(self, listener: socket.socket, instead: Callable[[], None]) -> None:
         *others, old = self.servers
         await super().startup([listener])
+        listener.listen(BACKLOG)
         self.servers = [*others, *self.servers]
         instead()
-        # Who has connected to the old one until now is seen in the next turn, after this wakes.
-        for _ in range(2):
-            await asyncio.sleep(0)
         await _accept_no_more([old])
         old.close()
 
@@ -291,11 +297,14 @@ class _Server(uvicorn.Server):
         self._loop, self._finished = asyncio.get_running_loop(), asyncio.Event()
         # The runner joins these threads when it closes the loop.
         self._loop.set_default_executor(_threads())
+        self._loop.set_exception_handler(self._failed)
         await self.serve(sockets=listeners)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begins to accept."""
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
         self.up.set()
 
     async def main_loop(self) -> None:
@@ -312,6 +321,15 @@ class _Server(uvicorn.Server):
             if connection.transport is not None:
                 connection.transport.abort()
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next turn
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Something has failed that nobody waits for: tell the log, but not every second that no descriptor is left."""
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._tell_at:
+            self._tell_at = loop.time() + _TELL_EVERY_S
+            logger.bind(event="control").warning("nobody is let in at the control socket: {}", error.strerror)
 
     def _cut_off(self, scope: Scope) -> None:
         """Ends the connection of a request without waiting for its reader."""
@@ -334,12 +352,25 @@ def _threads() -> ThreadPoolExecutor:
 
 
 async def _accept_no_more(servers: Iterable[asyncio.Server]) -> None:
-    """Let those who were accepted in this turn have their connections: asyncio loses them if it closes the server now.
+    """Let in those who have connected by now, and nobody after them.
 
-    Its transport attaches itself to a server that has sockets, or is left open for the collector of garbage.
+    Let those who were accepted in this turn have their connections: asyncio loses them if it closes the server now. Its
+    transport attaches itself to a server that has sockets, or is left open for the collector of garbage.
     """
+    listeners = [listener for server in servers for listener in server.sockets]
+    for listener in listeners:
+        for _ in range(BACKLOG):
+            if not _somebody_waits(listener):
+                break
+            # One is let in each turn.
+            await asyncio.sleep(0)
     loop = asyncio.get_running_loop()
-    for server in servers:
-        for listener in server.sockets:
-            loop.remove_reader(listener.fileno())
+    for listener in listeners:
+        loop.remove_reader(listener.fileno())
     await asyncio.sleep(0)
+
+
+def _somebody_waits(listener: socket.socket) -> bool:
+    looked = select.poll()
+    looked.register(listener, select.POLLIN)
+    return bool(looked.poll(0))

@@ -249,6 +249,42 @@ def test_a_socket_that_is_removed_when_no_descriptor_is_left_is_made_anew_later(
         assert ControlClient(path).healthy()
 
 
+def test_that_no_descriptor_is_left_is_told_once_and_tried_again_in_its_time(path, monkeypatch, said):
+    accept, tries, short = socket.socket.accept, 0, True
+
+    def none_left(listener):
+        nonlocal tries
+        if not short:
+            return accept(listener)
+        tries += 1
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with ControlServer(FakeDaemon(), path):
+        monkeypatch.setattr(socket.socket, "accept", none_left)
+        with pytest.raises(ControlError, match="did not answer"):
+            ControlClient(path, timeout_s=2.5).status()
+        short = False
+        assert ControlClient(path).healthy()
+    assert 1 < tries < 5
+    assert [line.strip() for line in said] == ["nobody is let in at the control socket: Too many open files"]
+
+
+def test_as_many_are_let_in_as_have_connected_before_the_stop(path):
+    with ExitStack() as stack:
+        served = ControlServer(FakeDaemon(), path)
+        served.listen()
+        waiting = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(40)]
+        for each in waiting:
+            each.connect(str(path))
+        served.start()
+        late = stack.enter_context(socket.socket(socket.AF_UNIX))
+        late.connect(str(path))
+        served.stop()
+        for each in (*waiting, late):
+            each.settimeout(10)
+            assert each.recv(1) == b""
+
+
 def test_a_successors_socket_is_not_replaced(path):
     with ControlServer(FakeDaemon(), path) as served:
         path.unlink()
