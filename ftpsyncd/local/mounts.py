@@ -67,10 +67,22 @@ def _unescaped(field: bytes) -> str:
 
 
 def read() -> list[Mount]:
-    """The mounts of this process; empty where the system has no mountinfo."""
+    """The mounts of this process; empty where the system has no mountinfo, or it cannot be read now."""
+    try:
+        return _read()
+    except OSError:
+        return []
+
+
+def _read() -> list[Mount]:
+    """As `read`.
+
+    Raises:
+        OSError: it is there, but no descriptor is left, for one.
+    """
     try:
         return parse(_MOUNTINFO.read_bytes())
-    except OSError:
+    except FileNotFoundError:
         return []
 
 
@@ -103,7 +115,7 @@ current = _Table().mounts
 
 
 def mount_id(path: Path) -> int | None:
-    """The id of the mount that ``path`` is on; None if the path is absent or the system does not tell.
+    """The id of the mount that ``path`` is on; None if the path is absent, or it cannot be told now.
 
     Asked of the kernel through a descriptor (``mnt_id`` in fdinfo, proc(5)): exact also for covered mounts.
     """
@@ -113,24 +125,34 @@ def mount_id(path: Path) -> int | None:
         return None
     try:
         return _mount_id_of(descriptor)
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
 
 
 def _mount_id_of(descriptor: int) -> int | None:
+    """The id of the mount that an open file is on; None if the system does not tell such things.
+
+    Raises:
+        OSError: it does, but no descriptor is left, for one.
+    """
     try:
-        for line in Path(f"/proc/self/fdinfo/{descriptor}").read_bytes().splitlines():
-            if line.startswith(b"mnt_id:"):
-                return int(line[7:])
-    except (OSError, ValueError):
-        pass
-    return None
+        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_bytes().splitlines()
+    except FileNotFoundError:
+        return None
+    ids = (line[7:].strip() for line in lines if line.startswith(b"mnt_id:"))
+    return next((int(each) for each in ids if each.isdigit()), None)
 
 
 def of_descriptor(descriptor: int) -> Mount | None:
-    """The mount that an open file or directory is on; None if the system does not tell."""
+    """The mount that an open file or directory is on; None if the system does not tell.
+
+    Raises:
+        OSError: it cannot be told now: no descriptor is left, for one.
+    """
     known = _mount_id_of(descriptor)
-    return next((mount for mount in read() if mount.mount_id == known), None)
+    return next((mount for mount in _read() if mount.mount_id == known), None)
 
 
 def filesystem_type(path: Path) -> str:

@@ -9,6 +9,7 @@ again.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -27,6 +28,9 @@ _GETFSUUID = 0x80111500
 _FSUUID_BYTES = 17
 """struct fsuuid2: the length, and 16 bytes."""
 
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What the system says of any file that is opened, and will not say a moment later."""
+
 _UUID = re.compile(rb"^E:ID_FS_UUID=([0-9A-Fa-f-]+)$", re.MULTILINE)
 
 
@@ -39,7 +43,11 @@ class _Known:
         self._found: dict[int, str] = {}
 
     def of_device(self, device: int) -> str:
-        """What udev knows of the device with this number (st_dev); empty if it knows nothing."""
+        """What udev knows of the device with this number (st_dev); empty if it knows nothing.
+
+        Raises:
+            OSError: that cannot be asked now.
+        """
         table = mounts.current()
         with self._using:
             if table is not self._mounts:
@@ -58,6 +66,9 @@ def of_descriptor(descriptor: int, device: int) -> str:
     Args:
         descriptor: of any file on it.
         device: its st_dev.
+
+    Raises:
+        OSError: that cannot be found out now; it is no other disk for that.
     """
     return _of_kernel(descriptor) or _known.of_device(device)
 
@@ -75,7 +86,9 @@ def _of_kernel(descriptor: int) -> str:
 def _of_udev(device: int) -> str:
     try:
         text = (_UDEV / f"b{os.major(device)}:{os.minor(device)}").read_bytes()
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
         return ""
     found = _UUID.search(text)
     return found[1].decode().replace("-", "").lower() if found else ""

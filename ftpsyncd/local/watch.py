@@ -234,7 +234,11 @@ class RootWatcher:
         identity = tree.root_identity(self._root)
         if identity is None:
             return None
-        return _Root(identity, mounts.mount_id(self._root), tree.numbered_identity(self._root))
+        mount = mounts.mount_id(self._root)
+        if mount is None and self._seen is not None and self._seen.identity == identity:
+            # It cannot be told now, as where no descriptor is left: that makes it no other folder.
+            mount = self._seen.mount_id
+        return _Root(identity, mount, tree.numbered_identity(self._root))
 
     def _trouble(self) -> str:
         """Why watching has to be started again although the root is the same; empty if it has not."""

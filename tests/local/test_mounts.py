@@ -96,6 +96,28 @@ def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
     assert local not in found
 
 
+@pytest.mark.parametrize("unread", ["fdinfo", "mountinfo"])
+def test_a_file_system_whose_source_cannot_be_read_now_is_no_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unread: str
+) -> None:
+    monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=0))
+    assert tree.root_identity(tmp_path) is not None
+    no_descriptor_left(monkeypatch, unread)
+    assert tree.root_identity(tmp_path) is None
+
+
+def no_descriptor_left(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """Files whose paths have this word in them cannot be opened."""
+    read_bytes = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if word in str(path):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+
+
 class TestADiskThatIsKnownByANumberOnly:
     """XFS, FAT and others tell the device's number for an id, or none: the file system's own one is asked for."""
 
@@ -138,6 +160,16 @@ class TestADiskThatIsKnownByANumberOnly:
         fat = self.asked(tmp_path, monkeypatch, udev="1A2B-3C4D")
         assert fat not in {device, told}
         assert tree.numbered_identity(tmp_path) == RootIdentity(tmp_path.stat().st_ino, device)
+
+    def test_one_whose_uuid_cannot_be_read_now_is_no_other_disk(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        number = self.asked(tmp_path, monkeypatch, udev="1A2B-3C4D")
+        monkeypatch.setattr(uuids, "_known", uuids._Known())
+        with monkeypatch.context() as patched:
+            no_descriptor_left(patched, "/udev/")
+            assert tree.root_identity(tmp_path) is None
+        assert self._number(tmp_path) == number
 
     def test_what_udev_says_is_read_again_when_something_was_mounted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -291,6 +291,20 @@ def test_a_network_file_system_inside_the_root_is_polled(root: Path, monkeypatch
         watched.close()
 
 
+def test_a_root_whose_mount_cannot_be_told_now_is_no_other_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.mkdir()
+    watched = Watched(root).start()
+    try:
+        watched.mirror.clear()
+        monkeypatch.setattr(mounts, "mount_id", lambda _path: None)
+        assert watched.watcher.check().restarted == 0
+        monkeypatch.undo()
+        assert watched.watcher.check().restarted == 0
+        assert watched.mirror.reasons() == []
+    finally:
+        watched.close()
+
+
 def test_a_link_as_root_is_watched(root: Path, tmp_path: Path) -> None:
     root.mkdir()
     link = tmp_path / "link"
