@@ -188,6 +188,11 @@ class File(_Source):
         try:
             # A pipe may take as long as whoever writes it.
             raw = self._raw() if self.once else self._asked(self._raw)
+        except PermissionError as error:
+            raise ConfigError(
+                f"{what} cannot be read: {error.strerror}",
+                remedy="Let the user who runs ftpsyncd read it, and enter the folders above it.",
+            ) from None
         except OSError as error:
             raise ConfigError(
                 f"{what} cannot be read: {error.strerror}",

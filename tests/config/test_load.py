@@ -565,6 +565,20 @@ def test_a_missing_file_is_named(loaded, home):
     assert "Create it" in caught.value.remedy
 
 
+def test_a_file_that_may_not_be_read_is_not_to_be_made_anew(loaded, home, monkeypatch):
+    (home / "pw").write_text("hunter2\n")
+    password = password_of(loaded, "{file: pw}")
+
+    def refuse(_self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    # root reads everything
+    monkeypatch.setattr("ftpsyncd.config.password.File._raw", refuse)
+    with pytest.raises(ConfigError, match=r"the file .*/pw cannot be read: Permission denied") as caught:
+        password()
+    assert caught.value.remedy == "Let the user who runs ftpsyncd read it, and enter the folders above it."
+
+
 def test_a_credential_is_read_from_the_directory_of_systemd(loaded, home, environ):
     password = password_of(loaded, "{credential: web}")
     with pytest.raises(ConfigError, match="CREDENTIALS_DIRECTORY is not set") as caught:
