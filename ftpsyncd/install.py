@@ -232,6 +232,12 @@ def _installed() -> list[Path]:
 def _remedy(closed: Path) -> str:
     if Path(sys.prefix) in (closed, *closed.parents):
         return f"The umask has made it so: `chmod -R o+rX {sys.prefix}`, and `umask 022` before the next `pip install`."
+    if closed in Path(os.path.realpath(sys.executable)).parents and closed not in Path(sys.prefix).parents:
+        # The environment is open; what it was made with (pyenv, uv) is root's own.
+        return (
+            "The Python of this environment is there. Make it with the system's, and install ftpsyncd into it again:"
+            f" `/usr/bin/python3 -m venv --clear {sys.prefix}`."
+        )
     return "Install ftpsyncd for all users, as the README says: python3 -m venv /opt/ftpsyncd."
 
 

@@ -248,6 +248,24 @@ def test_a_program_in_a_closed_directory_is_refused(tmp_path: Path):
         install.require_reachable(str(closed / "ftpsyncd"))
 
 
+def test_a_python_in_a_closed_directory_is_told_as_what_is_wrong(monkeypatch: pytest.MonkeyPatch):
+    """That of pyenv in /root, say: who has followed the README is not told to do so once more."""
+    with TemporaryDirectory(dir="/var/tmp") as name:
+        home, environment = Path(name, "home"), Path(name, "environment")
+        for folder in (Path(name), home, environment):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+        (home / "python3").touch()
+        (environment / "python3").symlink_to(home / "python3")
+        monkeypatch.setattr(sys, "executable", str(environment / "python3"))
+        monkeypatch.setattr(sys, "prefix", str(environment))
+        home.chmod(0o700)
+        with pytest.raises(UnreachableProgramError, match=f"{home} is closed to other users") as caught:
+            install.require_reachable("/usr/bin/env")
+        home.chmod(0o755)
+    assert f"`/usr/bin/python3 -m venv --clear {environment}`" in caught.value.remedy
+
+
 @pytest.mark.parametrize("kind", ["package", "module.py"])
 def test_what_the_umask_of_root_has_closed_is_found(kind: str, monkeypatch: pytest.MonkeyPatch):
     """`pip install` makes what it installs as the umask says; the service could not begin after an update."""
