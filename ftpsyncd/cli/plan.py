@@ -68,7 +68,7 @@ def print_json(planned: Iterable[Planned]) -> None:
 def print_lines(planned: Iterable[Planned]) -> None:
     """One line for each action, then the totals."""
     totals: Counter[str] = Counter()
-    held: Counter[str] = Counter()
+    held: dict[str, Counter[str]] = {}
     paused: Counter[str] = Counter()
     total_bytes = parked = waiting = 0
     say = printer(sys.stdout)
@@ -83,28 +83,38 @@ def print_lines(planned: Iterable[Planned]) -> None:
         else:
             totals[each.verb] += done
             total_bytes += each.size if each.verb == "upload" else 0
-        held[each.mapping] += each.held
+        if each.held:
+            held.setdefault(each.mapping, Counter())[each.verb] += 1
         parked += each.verb == "parked"
         waiting += each.verb == "wait"
         amount = size(each.size) if each.verb == "upload" else ""
         verb = style(f"{each.verb.replace('_', ' '):<10}", fg=COLOURS.get(each.verb))
         why = style(f"({one_line(each.why)})", dim=True)
         say(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
-    for name in +held:
-        waits = f"{number(held[name], 'delete waits', 'deletes wait')} for a person"
-        click.echo(f"{name}: {waits}: `ftpsyncd approve {name}` or `ftpsyncd discard {name}` decides.")
+    for name, verbs in held.items():
+        decides = f"`ftpsyncd approve {name}` or `ftpsyncd discard {name}` decides."
+        click.echo(f"{name}: {_waiting(verbs)} for a person: {decides}")
     for name in +paused:
         waits = number(paused[name], "action waits", "actions wait")
         click.echo(f"{name}: {waits} until it goes on: `ftpsyncd resume {name}`.")
     if parked:
         click.echo(f"{number(parked, 'path is', 'paths are')} parked: a person is needed, then `ftpsyncd retry`.")
     if not totals.total():
-        left = parked or waiting or held.total() or paused.total()
+        left = parked or waiting or held or paused.total()
         click.echo("Nothing else to do." if left else "Nothing to do: the servers have everything.")
         return
     counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
     tail = f"; {size(total_bytes)} to send" if total_bytes else ""
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
+
+
+def _waiting(held: Counter[str]) -> str:
+    """How many files are held, which is what `status` and `approve` count; of directories only where that is all."""
+    directories = held["remove_dir"]
+    files = held.total() - directories
+    if not files:
+        return number(directories, "directory waits", "directories wait")
+    return number(files, "delete waits", "deletes wait")
 
 
 def _as_it_is(text: str, **_style: object) -> str:

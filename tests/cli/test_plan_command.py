@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd import lastlook
+from ftpsyncd.cli import plan
 from ftpsyncd.config import load
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
 from ftpsyncd.ledger import LEDGER, Ledger
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
+from ftpsyncd.preview import Planned
 from ftpsyncd.specs import destination
 from ftpsyncd.tables import APPROVED_SINCE
 from tests.cli.terminal import park
@@ -159,7 +161,15 @@ def test_held_deletes_are_listed_and_no_actions(ftpsyncd, config_file, how, limi
     assert [(each["verb"], each["path"]) for each in found] == GONE
     assert all(each["held"] and each["why"].endswith(why) for each in found)
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
-    assert "4 deletes wait for a person: `ftpsyncd approve gallery` or `ftpsyncd discard gallery` decides." in told
+    # Files, as `status`, `approve` and the reasons count them.
+    assert "3 deletes wait for a person: `ftpsyncd approve gallery` or `ftpsyncd discard gallery` decides." in told
+    assert told.endswith("Nothing else to do.\n")
+
+
+def test_a_directory_alone_that_is_held_is_told_as_one(capsys):
+    plan.print_lines([Planned("gallery", "remove_dir", "sub", 0, "deleted locally", held=True)])
+    told = capsys.readouterr().out
+    assert "gallery: 1 directory waits for a person: `ftpsyncd approve gallery`" in told
     assert told.endswith("Nothing else to do.\n")
 
 
