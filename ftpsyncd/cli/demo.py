@@ -13,7 +13,7 @@ from rich.live import Live
 
 from ftpsyncd.cli.demo_view import farewell, happening_line, verdict_view, view, welcome
 from ftpsyncd.cli.interrupts import tidy_end
-from ftpsyncd.cli.options import common_options, examples, given
+from ftpsyncd.cli.options import Seconds, common_options, examples, given
 from ftpsyncd.cli.output import Fitted, console, marks
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
@@ -31,9 +31,7 @@ SETTLED_WITHIN_S = 60.0
         "ftpsyncd demo | cat           plain lines instead of the live view",
     )
 )
-@click.option(
-    "--seconds", type=click.FloatRange(min=1), metavar="N", help="End after N seconds and compare both sides."
-)
+@click.option("--seconds", type=Seconds(min=1), metavar="N", help="End after N seconds and compare both sides.")
 @common_options
 @click.pass_context
 def demo(ctx: click.Context, *, seconds: float | None) -> None:

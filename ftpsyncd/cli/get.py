@@ -40,7 +40,7 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
     where = place(source)
     config = config_for([where])
     if where.path == "/" and local is None:
-        raise UsageError("Where to shall all of the server go?", remedy=f"For example: ftpsyncd get {source} copy")
+        raise UsageError("Where shall all of the server go to?", remedy=f"For example: ftpsyncd get {source} copy")
     with tidy_end(), connected(config, where.server) as ftp:
         if where.inside:
             folder = Path(basename(where.path) if local is None else local)

@@ -34,6 +34,18 @@ class _Unseen(click.Path):
         return Path(value)
 
 
+class Count(click.IntRange):
+    """A whole number within bounds, called that where it is none."""
+
+    name = "whole number"
+
+
+class Seconds(click.FloatRange):
+    """Seconds within bounds, called that where it is no number."""
+
+    name = "number of seconds"
+
+
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     given = ctx.ensure_object(Given)
     if value is not None and option.name is not None:

@@ -46,7 +46,7 @@ def put(
     start_log(given(), level="error")
     if not sources and ":" not in target:
         example = f"For example: ftpsyncd put {target} web:/htdocs/"
-        raise UsageError(f"Where to shall {quote(target)} go?", remedy=example)
+        raise UsageError(f"Where shall {quote(target)} go to?", remedy=example)
     where = place(target)
     if not sources:
         raise UsageError(f"What shall go to {where}?", remedy=f"For example: ftpsyncd put a.jpg {target}")

@@ -426,7 +426,7 @@ def test_a_server_that_is_not_in_the_configuration(ftpsyncd, here, words, monkey
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["put", "a.jpg"], "Where to shall a.jpg go?"), (["put", "web:/x"], "What shall go to web:/x?")],
+    [(["put", "a.jpg"], "Where shall a.jpg go to?"), (["put", "web:/x"], "What shall go to web:/x?")],
 )
 def test_put_says_which_of_its_two_arguments_is_missing(ftpsyncd, here, words, said, monkeypatch):
     monkeypatch.chdir(here)
