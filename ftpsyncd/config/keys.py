@@ -107,7 +107,7 @@ class ServerKeys(Section):
     password = optional(
         _SECRET,
         "Where the password is: an environment variable, a file, a systemd credential; or the password itself.",
-        examples=[{"env": "WEB_PASSWORD"}, {"file": "/etc/ftpsyncd/web.password"}, {"credential": "web"}],
+        examples=[{"env": "WEB_PASSWORD"}, {"file": "/etc/ftpsyncd/web-password"}, {"credential": "web-password"}],
     )
     tls = preset(
         _choice(TlsMode),

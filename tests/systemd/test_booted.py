@@ -293,8 +293,8 @@ def test_a_credential_is_used_and_nobody_else_sees_it(site):
             assert site.machine.call("runuser", "-u", "publisher", "--", "cat", hidden).returncode != 0
         environment = site.run("cat", f"/proc/{site.property('MainPID')}/environ")
         assert PASSWORD not in environment + site.run("systemctl", "show", "ftpsyncd") + site.journal()
-        readme = (CHECKOUT / "README.md").read_text()
-        check = re.search(r"`(systemd-run --pipe [^`]*ftpsyncd check)`", readme)
+        page = (CHECKOUT / "docs/operating.md").read_text()
+        check = re.search(r"^(systemd-run --pipe .*ftpsyncd check)$", page, re.MULTILINE)
         assert check
         site.run("sh", "-ec", check[1])
     finally:
