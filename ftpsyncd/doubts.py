@@ -28,7 +28,7 @@ def doubt_row(ledger: Ledger, mapping: int, path: str, *, whole: bool = True) ->
 
 def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
     """The server may have nothing of a directory and all below it. False: the ledger has nothing of it either."""
-    below = [path for path, _ in ledger.below(mapping, directory)]
+    below = [path for path, _ in ledger.in_bulk.below(mapping, directory)]
     row = ledger.row(mapping, directory) if directory else None
     for path in ([directory] if row is not None else []) + below:
         row = ledger.row(mapping, path)

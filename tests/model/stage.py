@@ -212,7 +212,7 @@ class Hands(Crew):
 
     @property
     def has_work(self) -> bool:
-        return bool(self._handed) and len(self._workers) < self._connections
+        return bool(self._handed) and len(self._workers) < self._most()
 
     def shift(self) -> None:
         """A worker does what has been handed over; several may be at it at once, one called within the other."""
