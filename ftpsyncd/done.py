@@ -119,6 +119,20 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     _tell(mirror, done, before, at, lost=lost)
 
 
+def record_some(mirror: Mirror, done: Done) -> bool:
+    """Before `apply`: record a part of what was done, if it is too much for one turn of the engine.
+
+    The action is not over meanwhile: its intent is open, and nothing else about its paths begins.
+
+    Returns:
+        Whether there is more to be recorded before.
+    """
+    action = done.action
+    if not isinstance(action, RenameDir) or done.did is not Did.RENAMED:
+        return False
+    return mirror.ledger.move_some(mirror.id, action.source, action.path)
+
+
 def _swept(mirror: Mirror, action: Sweep, done: Done, at: Moment) -> None:
     if done.did is Did.ADOPTED:
         mirror.intents.found(action, done.fingerprint, at)
@@ -132,7 +146,7 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     source, path = action.source, action.path
     # What it lacks is found gone under its new name, and counts there.
     mirror.removals.absent.elsewhere(source)
-    mirror.ledger.move(mirror.id, source, path)
+    mirror.ledger.move(mirror.id, source, path, begun=True)
     mirror.other_cases.moved(source, path)
     # What was recorded under the new name is not there any more.
     for directory in (source, path):

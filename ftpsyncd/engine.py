@@ -17,6 +17,7 @@ from typing import TypeVar
 from ftpsyncd import __version__, answering
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.counters import Counters
+from ftpsyncd.done import record_some
 from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server, busy, go_on_without, hand, many_small_files, take
@@ -24,7 +25,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mailbox import Mailbox, Message
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Listing, Outcome, Upload
+from ftpsyncd.model import Done, Listing, Outcome, Upload
 from ftpsyncd.outcomes import Outcomes
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
 from ftpsyncd.site import Clock, Moment
@@ -367,8 +368,12 @@ class Engine:
         if server is None:
             return
         action = outcome.action
-        answering.performed(server, outcome, at.now, self.emit)
         mirror = self.mirrors.get(action.mapping)
+        if mirror is not None and isinstance(outcome, Done) and record_some(mirror, outcome):
+            # As if it had ended later: others have their turns between.
+            self.performed(server_name, outcome)
+            return
+        answering.performed(server, outcome, at.now, self.emit)
         requeue = False
         if mirror is not None:
             requeue = self._outcomes.apply(mirror, outcome, at)

@@ -44,6 +44,8 @@ LEDGER = "ledger.db"
 """The file's name in the state directory."""
 
 _REMEMBERED = 10_000
+MOVED_AT_ONCE = 10_000
+"""Rows below a directory that get their new paths in one go: some forty milliseconds."""
 
 
 class Totals(NamedTuple):
@@ -350,12 +352,22 @@ class Ledger:
         sums.bytes += size
         sums.last_publish_ns = max(sums.last_publish_ns, published_ns)
 
-    def move(self, mapping: int, source: str, target: str) -> None:
-        """Record that the server renamed a file or a directory with everything below it; what was there is gone."""
+    def move(self, mapping: int, source: str, target: str, *, begun: bool = False) -> None:
+        """Record that the server renamed a file or a directory with everything below it; what was there is gone.
+
+        Args:
+            mapping: whose.
+            source: the old path.
+            target: the new one.
+            begun: some of what is below has its new path already (`move_some`), unless there was something at that.
+        """
         row = self.row(mapping, source)
         if row is None or source == target:
             return
-        self.forget_tree(mapping, target)
+        if begun and self.row(mapping, target) is None:
+            self.failures.clear_below(mapping, target)
+        else:
+            self.forget_tree(mapping, target)
         self._write(
             "UPDATE entry SET dir=?, name=? WHERE mapping=? AND dir=? AND name=?",
             (*key_of(target), mapping, *key_of(source)),
@@ -364,6 +376,34 @@ class Ledger:
             for table in ("entry", "failure"):
                 self._move_below(table, mapping, os.fsencode(source), os.fsencode(target))
         self._rows.clear()
+
+    def move_some(self, mapping: int, source: str, target: str) -> bool:
+        """Before `move`: give some of the rows below a directory that the server renamed their new paths.
+
+        The directory's own row is the last one, and goes with `move`: until then the ledger has the directory under its
+        old path, and the rename is not over.
+
+        Returns:
+            Whether there may be more.
+        """
+        if self.row(mapping, source) is None or self.row(mapping, target) is not None:
+            return False
+        if f"{source}/".startswith(f"{target}/") or target.startswith(f"{source}/"):
+            # What has moved could be below the old path still, or again, and would move once more.
+            return False
+        old, new = os.fsencode(source), os.fsencode(target)
+        for (where, values), keys in zip(inside(source), ("name", "dir,name"), strict=True):
+            sql = f"SELECT {keys} FROM entry WHERE mapping=? AND {where} ORDER BY {keys} LIMIT 1 OFFSET ?"  # noqa: S608 - constants
+            last = self._read(sql, (mapping, *values, MOVED_AT_ONCE - 1)).fetchone()
+            if last is not None:
+                sql = (
+                    "UPDATE OR REPLACE entry SET dir=CAST(?||substr(dir,?) AS BLOB)"  # noqa: S608 - constants
+                    f" WHERE mapping=? AND {where} AND ({keys})<=({','.join('?' * len(last))})"
+                )
+                self._write(sql, (new, len(old) + 1, mapping, *values, *last))
+                self._rows.clear()
+                return True
+        return False
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
         for where, values in inside(os.fsdecode(source)):

@@ -863,10 +863,60 @@ def test_what_is_below_a_directory_is_read_some_at_a_time(ledger: Ledger, mappin
         assert below == set(ledger.in_bulk.below(mapping, directory))
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_directory_is_moved_some_rows_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch, most: int, crash: bool):  # noqa: FBT001
+    """Wherever it is broken off, the directory itself has its old path, and what is left of it goes on later."""
+    monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", most)
+    with Ledger(path) as ledger:
+        mapping = ledger.mapping("gallery", "there")
+        fill(ledger, mapping, *TREE)
+        ledger.failures.put(mapping, "d/e/a", failure())
+        ledger.failures.put(mapping, "new/of-others", failure())
+        rows, steps = dict(ledger.walk(mapping)), 0
+    ledger = Ledger(path)
+    while ledger.move_some(mapping, "d", "new"):
+        steps += 1
+        assert steps < 20
+        moved = {f"d{one[3:]}" if below(one, "new") else one: row for one, row in ledger.walk(mapping)}
+        assert moved == rows
+        assert ledger.row(mapping, "d") is not None
+        assert ledger.row(mapping, "new") is None
+        assert ledger.totals(mapping).files == 13
+        if crash:
+            ledger.commit()
+            ledger._db._db.close()
+            ledger = Ledger(path)
+    assert steps == {1: 11, 2: 5, 3: 3, 100: 0}[most]
+    ledger.move(mapping, "d", "new", begun=True)
+    expected = {f"new{one[1:]}" if one == "d" or below(one, "d") else one: row for one, row in rows.items()}
+    assert dict(ledger.walk(mapping)) == expected
+    assert [one for one, _ in ledger.failures.all(mapping)] == ["new/e/a"]
+    assert not ledger.move_some(mapping, "d", "new"), "it is not there any more"
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("d/e", "d"), ("d", "d/e/new"), ("d", "d0")], ids=["up", "into itself", "where something is"]
+)
+def test_what_cannot_be_moved_some_rows_at_a_time_is_not(
+    ledger: Ledger, mapping: int, monkeypatch: pytest.MonkeyPatch, source: str, target: str
+):
+    """The rows that have moved would be among those that are to move; or nobody could tell them from what was there."""
+    monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 1)
+    fill(ledger, mapping, *TREE)
+    before = dict(ledger.walk(mapping))
+    assert not ledger.move_some(mapping, source, target)
+    assert dict(ledger.walk(mapping)) == before
+
+
 # ── What it costs ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger, mapping: int):
+def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(
+    ledger: Ledger, mapping: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 1)
     fill(ledger, mapping, "a/b/c.jpg", "a/d.jpg", "e.jpg")
     said: list[str] = []
     ledger._db._db.set_trace_callback(said.append)
@@ -878,6 +928,8 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(ledger: Ledger
     ledger.in_bulk.beside(mapping, "a", {}, after="b", most=2)
     ledger.in_bulk.some_below(mapping, "a", most=2)
     ledger.in_bulk.some_below(mapping, "a", after=("a/b", "c"), most=2)
+    while ledger.move_some(mapping, "a", "b"):
+        pass
     ledger.in_bulk.rows_of(mapping, "a", ["d.jpg", "e.jpg", "f.jpg"])
     ledger.in_bulk.unknown(mapping, ["a/d.jpg", "a/e.jpg", "e.jpg"])
     ledger.holds_any(mapping, "a")
