@@ -41,6 +41,7 @@ from ftpsyncd.report import mapping_status
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
+from ftpsyncd.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.waits import RESTLESS_S
 from tests.core.vocabulary import (
     DISK,
@@ -673,6 +674,39 @@ def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(st
     assert [name for _, name in story.mirror.dirty._frontier] == ["old"], "what is below it is looked at, too"
     story.mirror.on_answer(closed, Moment(now, WALL))
     assert story.mirror.dirty.due_by(now + 1)
+
+
+def test_more_than_can_be_noted_is_looked_at_again_with_its_directory(story: Story, monkeypatch: pytest.MonkeyPatch):
+    """It is not left to the next rescan, and costs no memory."""
+    monkeypatch.setattr("ftpsyncd.unreadable.QUEUE_ROOM", 2)
+    names = ("a", "b", "c", "d")
+    closed = Listing("", Presence.PRESENT, {}, frozenset(names), unreadable=dict.fromkeys(names, "Input/output error"))
+    now, pauses = NOW, []
+    for _ in range(11):
+        story.mirror.on_answer(closed, Moment(now, WALL))
+        assert set(story.mirror.unreadable.problems) == {"a", "b"}
+        due = story.mirror.dirty._marks[""].whole_due
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        story.mirror.pump(Moment(now, WALL))
+        story.mirror.looks.answered(Listing("", Presence.PRESENT, {}))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    story.lists("", old=folder())
+    assert not story.mirror.unreadable.problems
+    story.mirror.on_answer(closed, Moment(now, WALL))
+    assert story.mirror.dirty._marks[""].whole_due == now + 1, "it is over, and begins anew"
+
+
+def test_when_a_directory_that_could_not_be_noted_can_be_read_all_below_it_is_looked_at(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ftpsyncd.unreadable.QUEUE_ROOM", 1)
+    for directory in ("old", "new"):
+        closed = Listing(directory, Presence.UNREADABLE, {}, None, problem="Permission denied")
+        story.mirror.on_answer(closed, AT)
+    assert set(story.mirror.unreadable.problems) == {"old"}
+    assert story.mirror.dirty._deep_due == NOW + LONGEST_AGAIN_S
 
 
 def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
