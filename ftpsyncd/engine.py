@@ -38,6 +38,9 @@ STATUS_EVERY_S = 0.25
 ENGINE_STUCK_S = 60.0
 """An engine whose loop has not turned for so long is not alive."""
 CLOCK_STEP_S = 1.0
+TURN_S = 0.1
+"""A turn that has taken so long handles no further message, and goes on with no further mapping, before the next one:
+what is to be handed out, and who asks, does not wait for all of them."""
 PRUNE_ROWS = 1000
 """Old receipts dropped in one turn of the loop: some milliseconds."""
 PRUNE_EVERY_S = 600.0
@@ -92,6 +95,10 @@ class Engine:
         self._idle, self._finished = True, False
         self._reported: set[str] = set()
         self._check_at: dict[str, float] = {}
+        self._first = 0
+        """Which mapping is gone on with first."""
+        self._cut_short = False
+        """Not all mappings have had their turn."""
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
         self._prune_at = 0.0
@@ -251,6 +258,8 @@ class Engine:
         dues = [now + CHECK_EVERY_S, *self._check_at.values()]
         if self.ledger.overfull:
             return min(dues)
+        if self._cut_short:
+            dues.append(now)
         dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
         dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
         if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
@@ -261,8 +270,7 @@ class Engine:
         """Handle messages, ask for looks, hand out work, commit, publish the status."""
         at = self._moment()
         self.last_woken = at.now
-        for message in messages:
-            message(at)
+        self._handle(messages, at)
         self._look(at)
         self._remember(at)
         servers = list(self.servers.values())
@@ -278,7 +286,7 @@ class Engine:
         if messages or any(actions for _, (actions, _) in handed):
             self.last_turn = at.now
         idle = all(server.queue.idle for server in servers)
-        finished = idle and all(mirror.finished(at.now) for mirror in self.mirrors.values())
+        finished = idle and not self._cut_short and all(mirror.finished(at.now) for mirror in self.mirrors.values())
         if at.now >= self._status_at + STATUS_EVERY_S:
             self._status_at = at.now
             self._status = self._snapshot(at)
@@ -289,15 +297,34 @@ class Engine:
             self.turned.set()
         self._idle, self._finished = idle, finished
 
+    def _handle(self, messages: list[Message], at: Moment) -> None:
+        for number, message in enumerate(messages):
+            if number and self._is_long(at):
+                self.mailbox.put_back(messages[number:])
+                return
+            message(at)
+
+    def _is_long(self, at: Moment) -> bool:
+        """Whether this turn has taken long enough."""
+        return self._clock.monotonic() - at.now > TURN_S
+
     def _look(self, at: Moment) -> None:
-        """Ask the disks for what is due."""
+        """Ask the disks for what is due, and go on with what they answered."""
         for name, mirror in self.mirrors.items():
             if self._check_at.get(name, 0.0) <= at.now:
                 self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
                 if not mirror.check_source(at.now):
                     go_on_without(self.servers[mirror.spec.server], mirror)
-            if not self.ledger.overfull:
-                mirror.pump(at)
+        if self.ledger.overfull:
+            return
+        mirrors, self._cut_short = list(self.mirrors.values()), False
+        for number in range(len(mirrors)):
+            mirrors[(self._first + number) % len(mirrors)].pump(at)
+            if number + 1 < len(mirrors) and self._is_long(at):
+                # Those behind it come first in the next turn.
+                self._first = (self._first + number + 1) % len(mirrors)
+                self._cut_short = True
+                return
 
     def _tell_trouble(self) -> None:
         """Say that the ledger cannot be written, or that it can be again.

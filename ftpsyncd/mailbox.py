@@ -32,10 +32,16 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._left: list[Message] = []
+        """Taken out of it and not handled yet; the engine's own."""
 
     def put(self, message: Message) -> None:
         """Have something done at the next turn; from any thread."""
         self._messages.put(message)
+
+    def put_back(self, messages: list[Message]) -> None:
+        """Handle these at the next turn, before all others; on the engine's thread."""
+        self._left[:0] = messages
 
     def ask(
         self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
@@ -84,18 +90,18 @@ class Mailbox:
             timeout_s: until the first one.
             gather: whether more of them are about to come, so that they are handled, and committed, together.
         """
-        try:
-            messages = [self._messages.get(timeout=max(0.0, timeout_s))]
-        except queue.Empty:
-            return []
-        if gather():
-            time.sleep(GATHER_S)
-        messages.extend(self.mail(TURN_MESSAGES - 1))
-        return messages
+        if not self._left:
+            try:
+                self._left.append(self._messages.get(timeout=max(0.0, timeout_s)))
+            except queue.Empty:
+                return []
+            if gather():
+                time.sleep(GATHER_S)
+        return self.mail()
 
     def mail(self, most: int = TURN_MESSAGES) -> list[Message]:
         """The messages that are there, without waiting; whoever turns the engine by hand passes them to its `turn`."""
-        messages: list[Message] = []
+        messages, self._left = self._left[:most], self._left[most:]
         while len(messages) < most:
             try:
                 messages.append(self._messages.get_nowait())

@@ -11,7 +11,7 @@ import pytest
 from ftpsyncd.comparing import NAMES_AT_ONCE
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.database import Database
-from ftpsyncd.engine import Engine
+from ftpsyncd.engine import TURN_S, Engine
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
@@ -182,6 +182,54 @@ def test_a_turn_decides_about_some_names_and_another_mapping_goes_on_in_between(
     assert started
     assert started == sorted(many())[: len(started)]
     assert two.waiting + len(started) == SOME
+
+
+class Slow:
+    """A clock that shows how long each look at it took."""
+
+    def __init__(self) -> None:
+        self.now, self.step = NOW, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def test_a_long_turn_leaves_messages_to_the_next_one(two: Two) -> None:
+    """A thousand mappings may tell what they see at once; what is found is handed out in between."""
+    clock = two.engine._clock = Clock(Slow(), lambda: WALL)
+    assert isinstance(clock.monotonic, Slow)
+    clock.monotonic.step = TURN_S / 2.5
+    for number in range(10):
+        two.lists(B, {f"{number}": file(inode=100 + number)}, frozenset({f"{number}"}))
+    two.turn()
+    handed = [action.path for action in two.handed(B)]
+    assert 0 < len(handed) < 10
+    assert handed == [f"{number}" for number in range(len(handed))]
+    while len(two.handed(B)) < 10:
+        before = len(two.handed(B))
+        two.engine.turn(two.engine.mailbox.wait(0.0, gather=lambda: False))
+        assert len(two.handed(B)) > before
+    assert [action.path for action in two.handed(B)] == [f"{number}" for number in range(10)], "in their order"
+
+
+def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
+    pumped: list[str] = []
+    for name, mirror in two.engine.mirrors.items():
+        mirror.pump = lambda _at, name=name: pumped.append(name)  # type: ignore[method-assign, misc]
+    clock = two.engine._clock = Clock(Slow(), lambda: WALL)
+    assert isinstance(clock.monotonic, Slow)
+    two.turn()
+    assert pumped == [A, B]
+    clock.monotonic.step = 2 * TURN_S
+    for _ in range(3):
+        two.turn()
+        assert two.engine.next_due(clock.monotonic.now) <= clock.monotonic.now
+    assert pumped == [A, B, A, B, A]
+    clock.monotonic.step = 0.0
+    two.turn()
+    assert pumped == [A, B, A, B, A, B, A]
+    assert two.engine.next_due(clock.monotonic.now) > clock.monotonic.now
 
 
 def test_a_small_directory_is_compared_at_once(two: Two) -> None:
