@@ -48,25 +48,32 @@ class OtherNames:
             at: now.
         """
         entries, prefix = listing.entries, f"{listing.directory}/" if listing.directory else ""
+        asked = set[tuple[int, Fingerprint | None]]()
         for name in listing.names or {**entries, **rows}:
             entry = entries.get(name)
-            if name not in listing.unreadable:
-                self._seen(prefix + name, entry, rows.get(name), failures.get(name), at)
+            if name in listing.unreadable:
+                continue
+            path, seen = prefix + name, entry.fingerprint if entry is not None else None
+            for inode in self._changed(path, entry, rows.get(name), failures.get(name)):
+                # A file may have very many names; what was looked at just now need not be looked at for another one.
+                if (inode, seen) not in asked:
+                    asked.add((inode, seen))
+                    self._look_at_names(inode, path, seen, at)
 
-    def _seen(self, path: str, entry: Entry | None, row: Row | None, failure: Failure | None, at: Moment) -> None:
+    def _changed(self, path: str, entry: Entry | None, row: Row | None, failure: Failure | None) -> set[int]:
+        """The files, by inodes, that a name stood for, or stands for now, if that is news."""
         known = set(self._known(path, row, failure))
         inodes = {print_.inode for print_ in known}
         if entry is not None and entry.kind is Kind.FILE:
             if entry.fingerprint in known:
-                return
+                return set()
             # Nearly every file has one name only, and is written in place or replaced.
             inodes.discard(entry.fingerprint.inode)
             if entry.linked:
                 inodes.add(entry.fingerprint.inode)
         elif self._known_gone(path):
-            return
-        for inode in inodes:
-            self._look_at_names(inode, path, entry.fingerprint if entry is not None else None, at)
+            return set()
+        return inodes
 
     def _known(self, path: str, row: Row | None, failure: Failure | None) -> Iterator[Fingerprint]:
         """Of the files that were seen or published under a path and may be there still."""

@@ -14,6 +14,7 @@ from ftpsyncd.database import Database
 from ftpsyncd.engine import TURN_S, Engine
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
+from ftpsyncd.inodes import Inodes
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import WatchReport
@@ -24,6 +25,7 @@ from ftpsyncd.model import (
     Did,
     Done,
     Entry,
+    Fingerprint,
     Listing,
     Presence,
     Rename,
@@ -230,6 +232,24 @@ def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
     two.turn()
     assert pumped == [A, B, A, B, A, B, A]
     assert two.engine.next_due(clock.monotonic.now) > clock.monotonic.now
+
+
+def test_many_names_of_one_file_are_asked_for_once_in_a_turn(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand hard links to one picture, which is changed: not a thousand questions with a thousand answers."""
+    names = [f"{number:06}" for number in range(NAMES_AT_ONCE)]
+    publish(two, dict.fromkeys(names, file(inode=7)))
+    asked: list[int] = []
+    names_of = Inodes.names
+
+    def count(inodes: Inodes, mapping: int, inode: int) -> list[tuple[str, Fingerprint]]:
+        asked.append(inode)
+        return names_of(inodes, mapping, inode)
+
+    monkeypatch.setattr(Inodes, "names", count)
+    two.lists(A, dict.fromkeys(names, file(size=11, inode=7)._replace(linked=True)))
+    two.turn()
+    assert asked == [7]
+    assert two.waiting + len(two.handed(A)) == len(names)
 
 
 def test_a_small_directory_is_compared_at_once(two: Two) -> None:
