@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from ftpsyncd.core.inside import Inside
 from ftpsyncd.model import Listing, Row, parent
 
 WINDOW_S = 60.0
@@ -80,14 +81,12 @@ class Deletes:
         self._keep = keep
         self._allowed: dict[str, int] = {}
         """What a person allowed to be deleted and is not deleted yet; it outlives its admission, and a refusal."""
-        self._allowed_below: dict[str, int] = {}
-        """As `_below`."""
+        self._allowed_inside = Inside(self._allowed)
         for path, files in (allowed or {}).items():
             self._allowed[path] = files
-            _count_above(self._allowed_below, path, 1)
+            self._allowed_inside.add(path)
         self._absent: dict[str, Absence] = {}
-        self._below: dict[str, int] = {}
-        """For each directory, how many absences are noted below it, so that few have to be searched for them."""
+        self._inside = Inside(self._absent)
         self._files = 0
         self._moment, self._gone_then = -math.inf, 0
         self._admitted: deque[_Admission] = deque()
@@ -95,6 +94,7 @@ class Deletes:
         """The sum of their files."""
         self._open: dict[str, _Admission] = {}
         """Those of them of which not all is deleted."""
+        self._open_inside = Inside(self._open)
         self._approved = 0
         self._doomed: set[str] = set()
 
@@ -135,15 +135,13 @@ class Deletes:
     def note_directory(self, path: str, files: int, now: float) -> float:
         """A directory is gone with all that is below it, which needs no note of its own; returns since when."""
         if self._open and path not in self._absent:
-            inside = [admission for inner, admission in self._open.items() if inner.startswith(f"{path}/")]
+            inside = sorted((self._open[inner] for inner in self._open_inside.below(path)), key=lambda each: each.at)
             self._take_back((*self._open_at(path), *inside), files)
-        prefix = f"{path}/" if self._below.get(path) else ""
-        below = {p: absence for p, absence in self._absent.items() if p.startswith(prefix)} if prefix else {}
+        below = {inner: self._absent[inner] for inner in self._inside.below(path)}
         for inner in below:
             self._dealt_with(inner)
         since = min(absence.since for absence in (*below.values(), self._absent.get(path, Absence(now, 0))))
-        if self._allowed_below.get(path):
-            parts = [p for p in self._allowed if p.startswith(f"{path}/")]
+        if parts := list(self._allowed_inside.below(path)):
             allowed = self._allowed.get(path, 0) + sum(self._allowed[p] for p in parts)
             for inner in parts:
                 self._allow(inner, 0)
@@ -167,10 +165,8 @@ class Deletes:
 
     def elsewhere(self, directory: str) -> None:
         """A directory has another name at the server, too: what it lacks is found gone there, not here."""
-        if self._below.get(directory):
-            prefix = f"{directory}/"
-            for path in [path for path in self._absent if path.startswith(prefix)]:
-                self.back(path)
+        for path in list(self._inside.below(directory)):
+            self.back(path)
         self.back(directory)
 
     def there(self, directory: str) -> None:
@@ -184,7 +180,7 @@ class Deletes:
         allowed = tuple(self._allowed)
         self._keep([(path, 0) for path in allowed if self._note_allowed(path, 0)])
         self._absent.clear()
-        self._below.clear()
+        self._inside.clear()
         self._doomed.clear()
         self._files = self._approved = self._gone_then = 0
 
@@ -195,10 +191,12 @@ class Deletes:
             self._files -= before.files
             self._approved -= before.approved
             self._gone_then -= before.since <= self._moment
-        if (before is None) is not (absence is None):
-            _count_above(self._below, path, 1 if before is None else -1)
+        if absence is None and before is not None:
+            self._inside.discard(path)
         if absence is not None:
             self._absent[path] = absence
+            if before is None:
+                self._inside.add(path)
             self._files += absence.files
             self._approved += absence.approved
             self._gone_then += absence.since <= self._moment
@@ -217,8 +215,10 @@ class Deletes:
         before = self._allowed.pop(path, 0)
         if files:
             self._allowed[path] = files
-        if bool(files) is not bool(before):
-            _count_above(self._allowed_below, path, 1 if files else -1)
+            if not before:
+                self._allowed_inside.add(path)
+        elif before:
+            self._allowed_inside.discard(path)
         if files == before:
             return False
         if (absence := self._absent.get(path)) is not None:
@@ -227,7 +227,8 @@ class Deletes:
 
     def go_on_from(self, before: Deletes) -> None:
         """Count what was deleted lately under settings that are over: a reload does not begin a new minute."""
-        self._admitted, self._recent, self._open = before._admitted, before._recent, before._open
+        self._admitted, self._recent = before._admitted, before._recent
+        self._open, self._open_inside = before._open, before._open_inside
 
     def remember(self, moment: float) -> None:
         """Count from now on what was gone at a moment already (`gone_then`)."""
@@ -262,6 +263,7 @@ class Deletes:
         files = absence.files - absence.approved
         if files > 0:
             admission = self._open[path] = _Admission(path, now, files, files)
+            self._open_inside.add(path)
             self._admitted.append(admission)
             self._recent += files
 
@@ -299,6 +301,7 @@ class Deletes:
     def _close(self, admission: _Admission) -> None:
         if self._open.get(admission.path) is admission:
             del self._open[admission.path]
+            self._open_inside.discard(admission.path)
 
     def approve(self) -> int:
         """A person allows everything that is gone now to be deleted; returns how many files that is."""
@@ -345,12 +348,3 @@ class Deletes:
     def is_doomed(self, directory: str) -> bool:
         """Whether a directory that is gone is being deleted already."""
         return directory in self._doomed
-
-
-def _count_above(counts: dict[str, int], path: str, step: int) -> None:
-    """Count something at a path in each directory above it."""
-    while path:
-        path = parent(path)
-        counts[path] = counts.get(path, 0) + step
-        if not counts[path]:
-            del counts[path]
