@@ -88,6 +88,8 @@ class Comparing:
         self._is_native = is_native
         self._to_make: dict[str, MakeDir] = {}
         """New directories until it is known from what is in them whether they are known ones under new names."""
+        self._to_forget: list[Forget] = []
+        """Directories that are to be dropped from the ledger, which may be much."""
 
     def __repr__(self) -> str:
         return f"<Comparing {self._site.spec.name}>"
@@ -95,6 +97,7 @@ class Comparing:
     def clear(self) -> None:
         """Nothing can be seen: what was noted may be over."""
         self._to_make.clear()
+        self._to_forget.clear()
 
     def listed(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> Generator[None, Moment, None]:
         """The disk told what is in a directory: compare with the ledger, offer what follows.
@@ -157,6 +160,10 @@ class Comparing:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)
             self._plan(facts, at, order, deep=deep)
+            while self._to_forget:
+                if self._forget_some(self._to_forget[-1]):
+                    at = yield
+            self._removals.dropped()
             if comparison:
                 at = yield
 
@@ -239,11 +246,22 @@ class Comparing:
             self._site.ledger.put(self._site.id, decision.path, decision.row)
             return
         self._unreadable.over(decision.path)
-        self.forget(decision.path, decision.kind)
-        self._site.tell(EventKind.FORGOTTEN, decision.path, decision.why)
+        if decision.kind is Kind.DIR:
+            self._to_forget.append(decision)
+        else:
+            self._forget(decision)
 
-    def forget(self, path: str, kind: Kind) -> None:
+    def _forget_some(self, forget: Forget) -> bool:
+        """Go on with dropping the last directory that is to be dropped; whether there is more of it."""
+        if self._site.ledger.forget_some(self._site.id, forget.path):
+            return True
+        self._to_forget.pop()
+        self._forget(forget)
+        return False
+
+    def _forget(self, forget: Forget) -> None:
         """Drop a path, with all below it, from the ledger; the server is not touched."""
+        path, kind = forget.path, forget.kind
         self._site.queue.withdraw(self._site.spec.name, path)
         self._intents.forgotten(path)
         if kind is Kind.DIR:
@@ -253,6 +271,7 @@ class Comparing:
         else:
             self._site.ledger.forget(self._site.id, path)
         self._site.ledger.failures.clear(self._site.id, path)
+        self._site.tell(EventKind.FORGOTTEN, path, forget.why)
 
     # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
 

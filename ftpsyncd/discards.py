@@ -56,13 +56,12 @@ class Discard:
         if since > self._until and not (self._unseen and known_source):
             return False
         self._absent.back(path)
-        self._end_if_over()
         return True
 
     def all_seen(self) -> None:
         """Everything was looked at: what is found gone from now on went later."""
         self._unseen = False
-        self._end_if_over()
+        self.end_if_over()
 
     def interrupted(self) -> None:
         """What was found gone is known no more."""
@@ -73,7 +72,8 @@ class Discard:
         if self._unseen:
             self.all_seen()
 
-    def _end_if_over(self) -> None:
+    def end_if_over(self) -> None:
+        """Have done with it once nothing is left that it is about: all of that has been dropped from the ledger."""
         if self._open and not self._unseen and not self._absent.gone_then:
             self._keep(is_open=False)
 

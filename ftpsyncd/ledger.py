@@ -45,7 +45,7 @@ LEDGER = "ledger.db"
 
 _REMEMBERED = 10_000
 MOVED_AT_ONCE = 10_000
-"""Rows below a directory that get their new paths in one go: some forty milliseconds."""
+"""Rows below a directory that get their new paths, or are dropped, in one go: some forty milliseconds."""
 
 
 class Totals(NamedTuple):
@@ -333,13 +333,23 @@ class Ledger:
     def forget_tree(self, mapping: int, directory: str) -> None:
         """Drop the row of a directory and all rows below it."""
         for where, values in inside(directory):
-            sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - a constant
-            files, size = self._read(sql, (mapping, *values)).fetchone()
-            self._count(mapping, -files, -size)
-            self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - a constant
-        self._rows.clear()
+            self._forget_where(mapping, where, values)
         self.failures.clear_below(mapping, directory)
         self.forget(mapping, directory)
+
+    def forget_some(self, mapping: int, directory: str) -> bool:
+        """Before `forget_tree`: drop some of the rows below a directory, but not its own; whether there may be more."""
+        some = self._some_below(mapping, directory)
+        if some is not None:
+            self._forget_where(mapping, *some)
+        return some is not None
+
+    def _forget_where(self, mapping: int, where: str, values: Sequence[object]) -> None:
+        sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - constants
+        files, size = self._read(sql, (mapping, *values)).fetchone()
+        self._count(mapping, -files, -size)
+        self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - constants
+        self._rows.clear()
 
     def _count_out(self, mapping: int, path: str) -> None:
         old = self.row(mapping, path)
@@ -391,19 +401,24 @@ class Ledger:
         if f"{source}/".startswith(f"{target}/") or target.startswith(f"{source}/"):
             # What has moved could be below the old path still, or again, and would move once more.
             return False
-        old, new = os.fsencode(source), os.fsencode(target)
-        for (where, values), keys in zip(inside(source), ("name", "dir,name"), strict=True):
+        if (some := self._some_below(mapping, source)) is None:
+            return False
+        where, values = some
+        self._write(
+            f"UPDATE OR REPLACE entry SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
+            (os.fsencode(target), len(os.fsencode(source)) + 1, mapping, *values),
+        )
+        self._rows.clear()
+        return True
+
+    def _some_below(self, mapping: int, directory: str) -> tuple[str, tuple[bytes, ...]] | None:
+        """A condition for the first `MOVED_AT_ONCE` rows below a directory; None if there are not so many any more."""
+        for (where, values), keys in zip(inside(directory), ("name", "dir,name"), strict=True):
             sql = f"SELECT {keys} FROM entry WHERE mapping=? AND {where} ORDER BY {keys} LIMIT 1 OFFSET ?"  # noqa: S608 - constants
             last = self._read(sql, (mapping, *values, MOVED_AT_ONCE - 1)).fetchone()
             if last is not None:
-                sql = (
-                    "UPDATE OR REPLACE entry SET dir=CAST(?||substr(dir,?) AS BLOB)"  # noqa: S608 - constants
-                    f" WHERE mapping=? AND {where} AND ({keys})<=({','.join('?' * len(last))})"
-                )
-                self._write(sql, (new, len(old) + 1, mapping, *values, *last))
-                self._rows.clear()
-                return True
-        return False
+                return f"{where} AND ({keys})<=({','.join('?' * len(last))})", (*values, *last)
+        return None
 
     def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
         for where, values in inside(os.fsdecode(source)):

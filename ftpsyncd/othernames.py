@@ -9,6 +9,7 @@ others all the same. Each such look follows from something new, so that two name
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from ftpsyncd.core.settle import Sighting
@@ -37,6 +38,16 @@ class OtherNames:
         self._sighting_of = sighting_of
         self._known_gone = known_gone
         self._look_at = look_at
+        self._outside: deque[Iterator[tuple[set[str], bool]]] = deque()
+        """Of directories that are gone: what is published outside of names that were in it, some at a time."""
+
+    def __bool__(self) -> bool:
+        """Whether there is something to go on with."""
+        return bool(self._outside)
+
+    def clear(self) -> None:
+        """Nothing can be seen."""
+        self._outside.clear()
 
     def listed(self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment) -> None:
         """Names were looked at: where one is new, or stands for another file than before, look at the others.
@@ -91,8 +102,18 @@ class OtherNames:
 
     def directory_gone(self, directory: str, at: Moment) -> None:
         """What was in a directory may have been changed before it went, and with it what is published elsewhere."""
-        for path in self._site.ledger.inodes.names_outside(self._site.id, directory):
-            self._look_at(path, at.now)
+        self._outside.append(self._site.ledger.inodes.names_outside(self._site.id, directory))
+        self.go_on(at)
+
+    def go_on(self, at: Moment) -> None:
+        """Go on with directories that are gone: there may be very many files in one."""
+        while self._outside:
+            paths, over = next(self._outside[0])
+            for path in paths:
+                self._look_at(path, at.now)
+            if not over:
+                return
+            self._outside.popleft()
 
     def _look_at_names(self, inode: int, path: str, seen: Fingerprint | None, at: Moment) -> None:
         """Look at the published names of a file but for one, and for those that have been published as it was seen."""

@@ -241,7 +241,7 @@ class Removals:
                 another name.
 
         Returns:
-            False if it is to be dropped from the ledger and kept at the server.
+            False if it is to be dropped from the ledger and kept at the server (`dropped` is told when it has been).
         """
         site = self._site
         queued = site.queue.waiting(site.spec.name, path)
@@ -269,6 +269,10 @@ class Removals:
         elif self.hold is None:
             return self._gone_for_good(path, kind, at)
         return True
+
+    def dropped(self) -> None:
+        """All that was to be dropped from the ledger has been."""
+        self._discard.end_if_over()
 
     def _files_to_go(self, directory: str) -> int:
         """How many published files are below a directory that is gone, but for those that get other names."""

@@ -332,7 +332,9 @@ def test_all_names_of_a_file_are_known_by_its_inode(ledger: Ledger, mapping: int
     assert sorted(ledger.inodes.names(mapping, 7)) == [("a", Fingerprint(10, 1, 7)), ("b/c", Fingerprint(11, 2, 7))]
 
 
-def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(ledger: Ledger, mapping: int):
+def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(
+    ledger: Ledger, mapping: int, monkeypatch: pytest.MonkeyPatch
+):
     for path, inode in {
         "d/a": 7,
         "d/sub/b": 8,
@@ -349,9 +351,13 @@ def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(le
     ledger.put(mapping, "doubted", file(10, 0, 0))
     other = ledger.mapping("other", "there")
     ledger.put(other, "elsewhere", file(10, 1, 7))
-    assert ledger.inodes.names_outside(mapping, "d") == ["d.a", "d0"]
-    assert ledger.inodes.names_outside(mapping, "d/sub") == ["d/x", "d0"]
-    assert ledger.inodes.names_outside(mapping, "e") == []
+    for most in (1, 2, 3, 100):
+        monkeypatch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", most)
+        for directory, outside in (("d", {"d.a", "d0"}), ("d/sub", {"d/x", "d0"}), ("e", set[str]())):
+            steps = list(ledger.inodes.names_outside(mapping, directory))
+            assert {name for some, _ in steps for name in some} == outside
+            assert [over for _, over in steps] == [False] * (len(steps) - 1) + [True]
+        assert len(list(ledger.inodes.names_outside(mapping, "d"))) == {1: 7, 2: 4, 3: 2, 100: 1}[most]
 
 
 TRAPS = ["a/b", "a/b/c", "a-b", "a-b/c", "a.b/c", "a0/c", "ab", "ab/c", "A/c", "a%/c", "a_/c", "%/c", "a\udcff/c"]
@@ -896,6 +902,33 @@ def test_a_directory_is_moved_some_rows_at_a_time(path: Path, monkeypatch: pytes
     ledger.close()
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_a_directory_is_forgotten_some_rows_at_a_time(
+    ledger: Ledger, mapping: int, monkeypatch: pytest.MonkeyPatch, most: int
+):
+    monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", most)
+    fill(ledger, mapping, *TREE)
+    steps, before = 0, len(paths_of(ledger, mapping))
+    while ledger.forget_some(mapping, "d"):
+        steps += 1
+        left = paths_of(ledger, mapping)
+        assert len(left) == before - most
+        before = len(left)
+        assert ledger.row(mapping, "d") is not None
+        assert ledger.totals(mapping).files == sum(row.kind is Kind.FILE for _, row in ledger.walk(mapping))
+    assert steps == {1: 11, 2: 5, 3: 3, 100: 0}[most]
+    ledger.forget_tree(mapping, "d")
+    assert paths_of(ledger, mapping) == sorted(
+        ["a", "c", "c/a", "d-", "d-/a", "d0", "d0/a", "dd", "dd/a"], key=in_order
+    )
+    assert ledger.totals(mapping).files == 6
+
+
+def in_order(path: str) -> tuple[str, str]:
+    """As `walk` tells paths."""
+    return parent(path), basename(path)
+
+
 @pytest.mark.parametrize(
     ("source", "target"), [("d/e", "d"), ("d", "d/e/new"), ("d", "d0")], ids=["up", "into itself", "where something is"]
 )
@@ -949,6 +982,8 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(
     ledger.move(mapping, "e.jpg", "f.jpg")
     ledger.move(mapping, "a", "g")
     ledger.forget(mapping, "f.jpg")
+    while ledger.forget_some(mapping, "g"):
+        pass
     ledger.forget_tree(mapping, "g")
     ledger.totals(mapping)
     ledger.commit()

@@ -39,7 +39,7 @@ from ftpsyncd.report import mapping_status
 from ftpsyncd.site import QUEUE_ROOM, Clock
 from ftpsyncd.specs import DeleteLimit, MappingSpec
 from ftpsyncd.status import MappingState
-from tests.core.vocabulary import DISK, NOW, WALL, Without, failed, file, made, published
+from tests.core.vocabulary import DISK, NOW, WALL, Without, failed, file, folder, made, published
 
 A, B = "a", "b"
 ROOT = RootIdentity(2, 3)
@@ -52,11 +52,14 @@ class Asked:
 
     def __init__(self) -> None:
         self.whole: list[str] = []
+        self.asked: list[tuple[str, frozenset[str]]] = []
 
     def list_dir(self, directory: str) -> None:
         self.whole.append(directory)
 
-    def probe(self, directory: str, names: Collection[str]) -> None: ...
+    def probe(self, directory: str, names: Collection[str]) -> None:
+        self.asked.append((directory, frozenset(names)))
+
     def check(self) -> None: ...
     def answers(self) -> bool:
         return True
@@ -371,6 +374,70 @@ def test_a_directory_that_is_known_again_is_not_renamed_if_it_is_not_the_same_an
     two.ledger.put(two.mirror.id, "old", made(51))
     two.turns()
     assert not [action for action in two.handed(A) if isinstance(action, RenameDir)]
+
+
+def test_a_large_directory_that_is_not_to_be_published_any_more_is_forgotten_some_rows_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 300)
+    two.mirror.comparing._selection = Without(["old"])
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in many().items()})
+    two.lists(A, {"old": folder(50)})
+    two.turn()
+    assert two.mirror.answers
+    two.lists(B, {"small": file()}, frozenset({"small"}))
+    two.turn()
+    assert [action.path for action in two.handed(B)] == ["small"]
+    assert two.ledger.row(two.mirror.id, "old") is not None, "who dies now finds it again, and goes on"
+    two.turns()
+    assert two.ledger.row(two.mirror.id, "old") is None
+    assert two.ledger.totals(two.mirror.id).files == 0
+    assert [event.path for event in two.events if event.kind is EventKind.FORGOTTEN] == ["old"]
+
+
+def test_a_discard_is_not_over_before_all_that_it_is_about_is_forgotten(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a daemon that dies in between would delete the rest at the server, after its restart."""
+    monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 300)
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in many().items()})
+    two.lists(A, {}, frozenset({"old"}))
+    two.turn()
+    assert two.held()
+    two.mirror.removals._all_seen = True
+    assert two.mirror.removals.discard(two.engine._moment()).startswith(f"{A}: {SOME} deletes discarded")
+    two.lists(A, {}, frozenset({"old"}))
+    two.turn()
+    while two.mirror.answers:
+        assert two.ledger.decisions.discarding(two.mirror.id)
+        assert two.ledger.row(two.mirror.id, "old") is not None
+        two.turn()
+    assert not two.ledger.decisions.discarding(two.mirror.id)
+    assert two.ledger.totals(two.mirror.id).files == 0
+    assert [action for action in two.handed(A) if isinstance(action, Delete)] == []
+
+
+def test_the_other_names_of_what_was_in_a_large_directory_are_looked_for_some_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", 300)
+    entries = many()
+    last = max(entries)
+    two.ledger.put(two.mirror.id, "old", made(50))
+    publish(two, {f"old/{name}": entry for name, entry in entries.items()} | {"linked": entries[last]})
+    two.lists(A, {}, frozenset({"old"}))
+    two.turn()
+    assert not two.mirror.dirty.awaits("linked")
+    turns = 0
+    while two.mirror.other_names:
+        assert two.engine.next_due(NOW) <= NOW, "it does not wait for a message"
+        assert two.mirror.busy_looking(NOW)
+        two.turn()
+        turns += 1
+    assert turns == 2
+    assert ("", frozenset({"linked"})) in two.disk.asked
 
 
 def test_of_a_large_directory_that_is_gone_only_so_much_waits_to_be_deleted(two: Two) -> None:

@@ -17,4 +17,5 @@ def _directories_are_large() -> Iterator[None]:
         patch.setattr("ftpsyncd.kin.NAMES_AT_ONCE", 1)
         patch.setattr("ftpsyncd.clearing.ROWS_AT_ONCE", 2)
         patch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", 2)
         yield
