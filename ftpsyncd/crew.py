@@ -236,6 +236,8 @@ class Crew:
     def _publisher(self, worker: Worker) -> Publisher:
         def received(upload: Upload, ctime_ns: int) -> None:
             if not worker.given_up:
+                # It may take hours until it is told that the file has arrived, and longer than the line lasts.
+                self.door.answered()
                 self._received(upload, ctime_ns)
 
         def exposed(upload: Upload) -> None:
