@@ -43,6 +43,8 @@ _TICKET_CHECK_S = 60.0
 """A younger connection's ticket is not looked at: asking costs a quarter of a millisecond."""
 _TICKET_SHARE = 0.8
 """Of its lifetime, after which a ticket is not relied upon."""
+_ASKED_MOST = 20
+"""Times that a session is asked for which no data connection resumes."""
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -121,6 +123,9 @@ class Control:
         self.context: ssl.SSLContext | None = None
         self._protected: ssl.SSLSocket | None = None
         """The socket, once TLS has begun."""
+        self._session: ssl.SSLSession | None = None
+        self._asked = 0
+        """How often for the session."""
         self._secured_at = 0
         """Wall clock, whole seconds; 0: there is no TLS."""
         self._poll = select.poll()
@@ -133,8 +138,16 @@ class Control:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """The TLS session as it is now: TLS 1.3 tickets arrive after the handshake, so ask for every transfer."""
-        return None if self._protected is None else self._protected.session
+        """The TLS session for data connections; with TLS 1.3, what can be resumed arrives after the handshake.
+
+        It stays the same once one was resumed: Python before 3.12.8 and 3.13.1 never frees what it answers, some six
+        kilobytes each time (python/cpython#116810).
+        """
+        settled = self._session is not None and self.data_resumed
+        if self._protected is not None and not settled and self._asked < _ASKED_MOST:
+            self._asked += 1
+            self._session = self._protected.session
+        return self._session
 
     @property
     def tls_version(self) -> str:

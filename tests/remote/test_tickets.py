@@ -62,6 +62,29 @@ def test_a_fifth_of_its_lifetime_must_be_left(server: Scripted, monkeypatch, ver
         assert session.expiring is ends
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize(("resumes", "most"), [(True, 3), (False, 20)])
+def test_the_session_is_asked_for_seldom(server: Scripted, monkeypatch, version: str, resumes: bool, most: int):  # noqa: FBT001
+    """Python 3.11 keeps what it answers for ever: a daemon grew by six kilobytes with each file."""
+    asked: list[object] = []
+    real: Any = ssl.SSLSocket.session
+
+    def ask(self: ssl.SSLSocket) -> object:
+        asked.append(self)
+        return real.fget(self)
+
+    monkeypatch.setattr(ssl.SSLSocket, "session", property(ask, real.fset))
+    if not resumes:
+        server.data_tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        server.data_tls.load_cert_chain(certificates().server)
+    with account(server, version)() as session:
+        for n in range(40):
+            assert [result.error for result in session.publish([job(f"/{n}")])] == [None]
+            assert session.control.data_resumed is resumes
+            assert not session.expiring
+    assert 1 <= len(asked) <= most
+
+
 def test_no_further_file_begins_and_the_session_ends_in_order(server: Scripted, monkeypatch):
     with account(server)() as session:
 
