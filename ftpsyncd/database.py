@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import Any
 
-from ftpsyncd import sqlitefile
+from ftpsyncd import room, sqlitefile
 from ftpsyncd.claim import Claim
 from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerLostError, LedgerNewerError
 from ftpsyncd.sqlitefile import COMPANIONS, code
@@ -208,11 +208,15 @@ class Database:
         if code(error) in sqlitefile.DAMAGED:
             self._distrusted = True
             return self._damaged(str(error))
-        if sqlitefile.is_full(self.path.parent):
+        if room.is_full(self.path.parent):
             # SQLite calls it an I/O error where it cannot make the files beside the ledger.
             return LedgerError(
                 f"cannot {doing} the ledger {self.path}: no space is left on its disk",
                 remedy="Free space on the disk of the state directory.",
+            )
+        if room.takes_no_file(self.path.parent):
+            return LedgerError(
+                f"cannot {doing} the ledger {self.path}: no further file can be made on its disk", remedy=room.INODES
             )
         return LedgerError(f"cannot {doing} the ledger {self.path}: {error}")
 
@@ -296,7 +300,7 @@ class Database:
         if self.trouble:
             self.trouble = ""
             self._db.execute("PRAGMA cache_spill=ON")
-        if self._exclusive and not sqlitefile.is_full(self.path.parent):
+        if self._exclusive and not room.is_full(self.path.parent):
             # That mode is not left within a connection.
             self._db.close()
             with self._errors("open"):

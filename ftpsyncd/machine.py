@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from ftpsyncd import patience
+from ftpsyncd import patience, room
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
@@ -58,9 +58,7 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
             Area.MACHINE,
             "state_dir",
             f"{state_dir} cannot be written: {_reason(error)}.",
-            "Free space on that disk."
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}
-            else "Make it writable for the user that runs ftpsyncd, or set state_dir.",
+            _remedy(error, place),
         )
         return
     closed = next((path for path in map(state_dir.joinpath, LASTING) if path.exists() and not _is_ours(path)), None)
@@ -77,6 +75,13 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _remedy(error: OSError, place: Path) -> str:
+    """What helps where nothing can be written in the state directory."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return "Make it writable for the user that runs ftpsyncd, or set state_dir."
+    return room.INODES if room.takes_no_file(place) else "Free space on that disk."
 
 
 def _socket(path: Path) -> Iterator[Finding]:

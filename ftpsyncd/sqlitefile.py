@@ -6,12 +6,12 @@ In: a path. Out: connections, and raw errors of SQLite; what they are to whoever
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ftpsyncd import room
 from ftpsyncd.errors import LedgerError
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
@@ -22,9 +22,6 @@ COMPANIONS = ("", "-wal", "-shm")
 """What SQLite appends to the name of a database for the files that belong to it."""
 
 _NOT_OURS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
-_NEEDED_BYTES = 64 * 1024
-"""Room that SQLite needs at least to begin: 32 KiB of shared memory, and a page or two."""
-
 
 # ── Opening ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -41,7 +38,7 @@ def to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
         db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         db.close()
-        if code(error) not in UNWRITABLE or not is_full(path.parent):
+        if code(error) not in UNWRITABLE or not room.is_full(path.parent):
             raise
         db, alone = _connect(path), True
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -88,15 +85,6 @@ def code(error: sqlite3.Error) -> int | None:
     """The kind of an error, without its finer distinctions; None where it is not SQLite's."""
     found = getattr(error, "sqlite_errorcode", None)
     return None if found is None else found & 0xFF
-
-
-def is_full(directory: Path) -> bool:
-    """Whether SQLite could not make the files that it needs beside a database."""
-    try:
-        status = os.statvfs(directory)
-    except OSError:
-        return False
-    return status.f_bavail * status.f_frsize < _NEEDED_BYTES
 
 
 def written_at(path: Path) -> int:

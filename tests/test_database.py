@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -381,6 +381,22 @@ def test_a_new_ledger_on_a_full_disk_is_refused(small: Path):
     with pytest.raises(LedgerError, match=r"cannot open the ledger .*: no space is left on its disk") as caught:
         Ledger(small / "ledger.db")
     assert caught.value.remedy == "Free space on the disk of the state directory."
+
+
+@pytest.mark.root
+@as_root
+def test_a_disk_without_inodes_is_told_as_that_and_not_as_one_that_is_full(tmp_path: Path):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=8", "tmpfs", tmp_path], check=True)
+    try:
+        Ledger(tmp_path / "ledger.db").close()
+        with suppress(OSError):
+            for number in range(8):
+                (tmp_path / f"{number}").touch()
+        with pytest.raises(LedgerError, match="no further file can be made on its disk") as caught:
+            Ledger(tmp_path / "ledger.db")
+        assert "df -i" in caught.value.remedy
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @pytest.mark.root
