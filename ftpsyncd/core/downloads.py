@@ -6,7 +6,7 @@ in newer versions, which is renamed over it at the end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 _PART = ".part"
 
@@ -18,12 +18,15 @@ def awaited(empty: Collection[str], names: Iterable[str]) -> frozenset[str]:
         empty: their names.
         names: all names in the same directory.
     """
-    parts = [name for name in names if name.endswith(_PART)] if empty else []
-    return frozenset(name for name in empty if any(_is_part_of(part, name) for part in parts))
+    if not empty:
+        return frozenset()
+    kept = {final for name in names if name.endswith(_PART) for final in _finals(name.removesuffix(_PART))}
+    return frozenset(name for name in empty if name in kept)
 
 
-def _is_part_of(part: str, name: str) -> bool:
-    stem, dot, ending = name.rpartition(".")
-    if not stem:
-        stem, dot, ending = name, "", ""
-    return part == f"{name}{_PART}" or (part.startswith(f"{stem}.") and part.endswith(f"{dot}{ending}{_PART}"))
+def _finals(part: str) -> Iterator[str]:
+    """The names that a part may get: as it is, and without what was put before its ending, or behind a name without."""
+    yield part
+    name, _, last = part.rpartition(".")
+    yield name
+    yield f"{name.rpartition('.')[0]}.{last}"

@@ -31,3 +31,10 @@ def test_what_else_is_there_keeps_nothing_waiting(other: str):
 
 def test_only_empty_files_wait():
     assert awaited([], ["a.jpg", "a.jpg.part"]) == frozenset()
+
+
+def test_a_hundred_thousand_names_are_no_trouble():
+    """Not each of the one with each of the others: that would be five thousand million comparisons."""
+    names = [f"{number}.jpg" for number in range(100_000)]
+    parts = [f"{number}.AbC123xy.jpg.part" for number in range(0, 100_000, 2)]
+    assert awaited(names, [*names, *parts]) == set(names[::2])
