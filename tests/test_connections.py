@@ -159,6 +159,34 @@ def test_a_server_that_lets_us_in_and_ends_each_connection_is_not_logged_in_to_a
         assert queue.gate.cap == 4
 
 
+class Forgetful(Moody):
+    """It forgets that somebody has logged in, as where a token has expired behind a gateway; NOOP is for everybody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten: set[Connection] = set()
+
+    async def default(self, connection: Connection, line: str) -> None:
+        if connection in self.forgotten and not line.startswith(("NOOP", "QUIT")):
+            await connection.say("530 Please login with USER and PASS.")
+        else:
+            await super().default(connection, line)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a new file", "a new version"])
+def test_a_connection_on_which_we_are_not_logged_in_any_more_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, known: bool
+) -> None:
+    monkeypatch.setattr(gate, "FIRST_PAUSE_S", 600.0)
+    with Forgetful() as server, publishing(tmp_path, server) as (drop, one, lines):
+        (drop / "a.jpg").write_bytes(b"a")
+        until(lambda: one.engine.status.mappings[0].published_files == 1, "the first is published", 30)
+        server.forgotten = set(server.at_once)
+        (drop / ("a.jpg" if known else "b.jpg")).write_bytes(b"second")
+        until(lambda: b"second" in server.files.values(), "the second, too", 30)
+        assert not any("offline" in line or "failed" in line for line in lines)
+
+
 def test_that_files_are_seen_before_they_are_complete_is_told(tmp_path: Path) -> None:
     """A server that renames nothing, or no longer: what was promised of names does not hold there."""
     with Moody() as server, publishing(tmp_path, server) as (drop, one, lines):

@@ -21,6 +21,7 @@ from ftpsyncd.core import names
 from ftpsyncd.errors import (
     DataUnreachableError,
     FtpsyncdError,
+    LoginRefusedError,
     ProtocolError,
     RemoteError,
 )
@@ -236,10 +237,14 @@ class Session:
         return reply
 
     def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:
-        """The typed error for a reply; one that fits no command finishes the session."""
+        """The typed error for a reply; one that fits no command finishes the session.
+
+        So does one that we are not logged in any more (RFC 959 §4.2.2, 530): nothing else will be said on it.
+        """
         error = replies.error_of(reply, verb, subject, self.account.spec.encoding)
         if isinstance(error, ProtocolError):
             self.doubt()
+        if isinstance(error, ProtocolError | LoginRefusedError):
             self.abandon()
         if reply.code == 425 and not self.is_passive:
             return DataUnreachableError(error.message, reply=error.reply, remedy=ACTIVE_REMEDY)
