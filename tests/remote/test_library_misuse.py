@@ -157,7 +157,7 @@ def test_results_that_are_abandoned_while_a_call_is_going_on_end_after_it(pictur
             del holder
 
             def let_go(_sent: int) -> None:
-                if way == "dropped":
+                if held and way == "dropped":
                     thread = threading.Thread(target=vars(held[0]).clear)
                     thread.start()
                     thread.join(10)
