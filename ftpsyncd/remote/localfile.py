@@ -5,6 +5,7 @@ Called by the library for each file that is sent by hand; the daemon's own jobs 
 
 from __future__ import annotations
 
+import os
 import secrets
 import stat
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from ftpsyncd.errors import AlreadyExistsError, FileChangedError, LocalUnreadabl
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import hashes
 from ftpsyncd.remote.port import PublishJob, RemoteSession
+from ftpsyncd.remote.pour import unreadable
 
 
 def job(
@@ -57,6 +59,11 @@ def job(
         same = (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
         if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns):
             raise FileChangedError(f"{named(path)} changed while it was sent.")
+        if _has_more(file, before.st_size):
+            raise LocalUnreadableError(
+                f"{named(path)} holds more than the {before.st_size} bytes that its size says, as those in /proc do.",
+                remedy="Copy it, and send the copy.",
+            )
         if not overwrite:
             there, ours = session().stat_many([remote, temporary])
             # Where the server cannot rename, what is there is what was sent.
@@ -73,6 +80,18 @@ def job(
         confirm,
         lambda sent: progress(sent, before.st_size),
     )
+
+
+def _has_more(file: BinaryIO, size: int) -> bool:
+    """Whether anything is behind the end of an open file that has not changed.
+
+    Raises:
+        LocalError: it cannot be read.
+    """
+    try:
+        return bool(os.pread(file.fileno(), 1, size))
+    except OSError as error:
+        raise unreadable(error) from error
 
 
 def taken(remote: str) -> AlreadyExistsError:

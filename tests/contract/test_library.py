@@ -415,6 +415,15 @@ def test_a_link_to_a_file_or_to_nothing_is_replaced(ftp, remote, picture, tmp_pa
     assert not (tmp_path / "nothing").exists()
 
 
+def test_a_file_that_does_not_tell_its_size_is_not_sent_as_an_empty_one(ftp, remote):
+    """Those in /proc, and what some file systems in user space make up when it is read."""
+    with pytest.raises(LocalUnreadableError, match="holds more than the 0 bytes"):
+        ftp.upload("/proc/version", f"{remote.base}/p")
+    (result,) = ftp.upload_many([("/proc/version", f"{remote.base}/p")])
+    assert isinstance(result.error, LocalUnreadableError)
+    assert ftp.list(remote.base) == []
+
+
 def test_what_is_no_regular_file_is_not_sent(ftp, remote, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(LocalUnreadableError, match="regular"):
