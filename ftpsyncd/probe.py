@@ -170,7 +170,7 @@ class Probing:
         return ", ".join(ways) or "neither", f"PASV names {address}, which is not followed" if elsewhere else ""
 
     def _listing(self, session: Session) -> tuple[str, str]:
-        names = {entry.name for entry in session.list_dir(self.directory or "/")}
+        names = {entry.name for entry in session.list_dir(self.directory or "/", dated=False)}
         if self._path().rpartition("/")[2] not in names:
             return "incomplete", "a file of ours is missing in it; publishing does not need listings"
         return ("MLSD", "") if self.profile.mlsd else ("LIST", "dates are asked for one by one")

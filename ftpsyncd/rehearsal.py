@@ -102,7 +102,7 @@ class Obedient:
         """Likewise."""
         return [self.stat(path) for path in paths]
 
-    def list_dir(self, path: str) -> list[RemoteEntry]:
+    def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:
         """Nobody asks for that in a pass."""
         raise NotImplementedError(path)
 

@@ -41,7 +41,8 @@ def ls(path: str, *, with_facts: bool, as_json: bool) -> None:
     config = config_for([where])
     with tidy_end(), connected(config, where.server) as ftp:
         entry = None if where.inside else ftp.stat(where.path)
-        entries = ftp.list(where.path) if entry is None or entry.kind is Kind.DIR else [entry]
+        dated = with_facts or as_json
+        entries = ftp.list(where.path, dated=dated) if entry is None or entry.kind is Kind.DIR else [entry]
     if as_json:
         emit({"server": where.server, "path": where.path, "entries": [facts(each) for each in entries]})
     else:

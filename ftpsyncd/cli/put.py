@@ -105,7 +105,7 @@ def _leads_in(ftp: Ftp, path: str, kind: Kind) -> bool:
     if kind is not Kind.OTHER:
         return kind is Kind.DIR
     try:
-        ftp.list(path)
+        ftp.list(path, dated=False)
     except NameRefusedError:
         return False
     return True

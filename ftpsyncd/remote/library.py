@@ -307,15 +307,21 @@ class Ftp:
         """
         return Results(self._line, trees.Deleting(self._line.ready).run(remote_path(remote)))
 
-    def list(self, remote: str = "/") -> list[RemoteEntry]:
+    def list(self, remote: str = "/", *, dated: bool = True) -> list[RemoteEntry]:
         """The entries of a directory by name, each as `stat` has it.
+
+        Args:
+            remote: the directory.
+            dated: False: without the dates that the listing does not tell (as on vsftpd and others without MLSD), which
+                takes a command for each file.
 
         Raises:
             NotFoundError: there is no such directory.
         """
-        target = remote_path(remote)
+        target, asks = remote_path(remote), arguments.flag("dated", dated)
         with self._line as line:
-            return sorted(line.told(lambda session: trees.listed(session, target)), key=lambda entry: entry.name)
+            found = line.told(lambda session: trees.listed(session, target, dated=asks))
+        return sorted(found, key=lambda entry: entry.name)
 
     def stat(self, remote: str) -> RemoteEntry:
         """Kind, size (bytes) and date (seconds since the epoch); None for what the server does not say.

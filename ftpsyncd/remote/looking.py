@@ -169,10 +169,10 @@ def _refused(session: Session, path: str, reply: Reply) -> None:
     raise error
 
 
-def list_dir(session: Session, path: str) -> list[RemoteEntry]:
+def list_dir(session: Session, path: str, *, dated: bool = True) -> list[RemoteEntry]:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.list_dir`."""
     if not session.profile.mlsd:
-        return _list_dir(session, path)
+        return _list_dir(session, path, dated=dated)
     try:
         text = _list_machinely(session, path)
     except (NotSupportedError, NameRefusedError) as error:
@@ -180,8 +180,8 @@ def list_dir(session: Session, path: str) -> list[RemoteEntry]:
             if session.relative or session.profile.paths is not None:
                 raise
             # Perhaps it is only the path that it does not take: one can go there.
-            return _list_dir(session, path)
-        there = _list_dir(session, path)
+            return _list_dir(session, path, dated=dated)
+        there = _list_dir(session, path, dated=dated)
         session.profile.listings = False
         return there
     encoding = session.account.spec.encoding
@@ -199,9 +199,11 @@ def _list_machinely(session: Session, path: str) -> bytes:
     return text
 
 
-def _list_dir(session: Session, path: str) -> list[RemoteEntry]:
-    """With LIST, and MDTM for each file."""
+def _list_dir(session: Session, path: str, *, dated: bool) -> list[RemoteEntry]:
+    """With LIST, and MDTM for each file if dates are wanted."""
     there = entries(session, path)
+    if not dated:
+        return there
     asked: dict[str, bytes] = {}
     for entry in there:
         # What cannot be asked for has no date; the other names have theirs.

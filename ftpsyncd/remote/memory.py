@@ -313,7 +313,7 @@ class MemorySession:
         """See `port.RemoteSession.stat_many`."""
         return [self.stat(path) for path in paths]
 
-    def list_dir(self, path: str) -> list[RemoteEntry]:
+    def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:  # noqa: ARG002 - part of the port
         """See `port.RemoteSession.list_dir`."""
         self._do("MLSD", path, lambda: self._server.lacks_dir(path))
         with self._server.lock:

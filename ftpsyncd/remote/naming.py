@@ -81,7 +81,7 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
             raise session.error(sent, "STOR", path)
     stored: set[str] = set()
     try:
-        stored = {entry.name for entry in session.list_dir(directory or "/") if token in entry.name}
+        stored = {entry.name for entry in session.list_dir(directory or "/", dated=False) if token in entry.name}
     finally:
         if session.usable:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".

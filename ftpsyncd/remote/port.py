@@ -152,8 +152,11 @@ class RemoteSession(Protocol):
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
         """`stat` for many files in as few round trips as the server allows."""
 
-    def list_dir(self, path: str) -> list[RemoteEntry]:
-        """The entries of a directory, without ``.`` and ``..``; NotFoundError if it is not there."""
+    def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:
+        """The entries of a directory, without ``.`` and ``..``; NotFoundError if it is not there.
+
+        Not ``dated``: dates that the listing does not tell are not asked for, which costs a command for each file.
+        """
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """What the entries of a directory are themselves: a link is OTHER, whatever it leads to.

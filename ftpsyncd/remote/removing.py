@@ -42,7 +42,7 @@ def directory(session: Session, path: str) -> bool:
     there = session.stat(path)
     if there is None:
         return True
-    if there.kind is Kind.DIR and session.list_dir(path):
+    if there.kind is Kind.DIR and session.list_dir(path, dated=False):
         return False
     if isinstance(error, NameRefusedError) and reaching.removed_here(session, path):
         return True

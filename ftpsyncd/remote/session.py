@@ -286,9 +286,9 @@ class Session:
         """See `port.RemoteSession.stat_many`."""
         return looking.stat_many(self, paths)
 
-    def list_dir(self, path: str) -> list[RemoteEntry]:
+    def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:
         """See `port.RemoteSession.list_dir`."""
-        return looking.list_dir(self, path)
+        return looking.list_dir(self, path, dated=dated)
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """See `port.RemoteSession.list_kinds`: LIST shows links on every server, MLSD of pyftpdlib does not."""

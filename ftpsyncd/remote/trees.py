@@ -94,15 +94,15 @@ def unfit(name: str, longest: int = 255) -> str:
     return f"it has {size} bytes, and names here have {longest} at most" if size > longest else ""
 
 
-def listed(session: RemoteSession, remote: str) -> list[RemoteEntry]:
-    """The entries of a directory that somebody named.
+def listed(session: RemoteSession, remote: str, *, dated: bool = True) -> list[RemoteEntry]:
+    """The entries of a directory that somebody named; see `RemoteSession.list_dir`.
 
     Raises:
         NotFoundError: there is no such directory. Servers say so in words that fit many things, so they are asked.
         NameRefusedError: it may not be listed.
     """
     try:
-        return session.list_dir(remote)
+        return session.list_dir(remote, dated=dated)
     except NameRefusedError as error:
         entry = session.stat(remote)
         if entry is not None and entry.kind is not Kind.FILE:
@@ -353,7 +353,7 @@ class Deleting(_Walk):
             self.session = self.ready()
             kinds = self.session.list_kinds(remote)
             # LIST shows links that lead nowhere, which MLSD may keep to itself; MLSD shows names that LIST garbles.
-            found = {entry.name: entry.kind for entry in self.session.list_dir(remote)} | kinds
+            found = {entry.name: entry.kind for entry in self.session.list_dir(remote, dated=False)} | kinds
             wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
             if wrong is not None:
                 raise NameRefusedError(

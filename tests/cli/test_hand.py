@@ -30,8 +30,9 @@ from ftpsyncd.errors import (
     UsageError,
 )
 from ftpsyncd.remote import Step, TreeResult
+from ftpsyncd.remote.wire import Control
 from tests.cli.terminal import Ended, drawn, longest, write_config
-from tests.servers import KINDS, running
+from tests.servers import KINDS, available, running
 from tests.waiting import until
 
 WORDS = [sys.executable, "-m", "ftpsyncd"]
@@ -396,6 +397,34 @@ def test_a_link_to_a_directory_is_one_to_put_into_and_is_not_replaced(ftpsyncd, 
         assert set(files(server.home / "real")) == {"a.jpg", "b.jpg"}
         assert ftpsyncd("get", "web:/link/a.jpg", "down").code == 0
         assert (here / "down").read_bytes() == b"picture"
+
+
+@pytest.mark.real_server
+def test_dates_that_nobody_sees_are_not_asked_for(ftpsyncd, here, monkeypatch):
+    """vsftpd tells none with its listings: each is a command of its own, 64 of them a round trip."""
+    if not available("vsftpd"):
+        pytest.skip("no vsftpd")
+    monkeypatch.chdir(here)
+    said: list[bytes] = []
+    send = Control.send
+
+    def noted(control, commands):
+        said.extend(commands)
+        send(control, commands)
+
+    def asked() -> int:
+        return sum(command.startswith(b"MDTM") for command in said)
+
+    monkeypatch.setattr(Control, "send", noted)
+    with running("vsftpd") as server:
+        write_config(here, port=server.port)
+        assert ftpsyncd("put", "-r", "tree", "web:/").code == 0
+        for words, dates in ((["ls"], 0), (["ls", "-l"], 1), (["ls", "--json"], 1), (["rm", "-r", "--yes"], 0)):
+            said.clear()
+            assert ftpsyncd(*words, "web:/tree").code == 0
+            # Whatever it is that somebody names is asked about as a file is.
+            assert asked() == dates + 1, words
+        assert list(server.home.iterdir()) == []
 
 
 def test_a_folder_that_takes_long_to_be_counted_costs_no_connection(ftpsyncd, here, monkeypatch):
