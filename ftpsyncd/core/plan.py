@@ -228,10 +228,13 @@ def _decide_directory(
         yield from _decide_absent(path, row, failure, look)
         return
     if row is None:
-        refused = failure is not None and failure.fingerprint is None and _blocked(path, failure, look) is not None
-        if look.spec.empty_dirs and not refused:
+        blocked = _blocked(path, failure, look) if failure is not None and failure.fingerprint is None else None
+        if look.spec.empty_dirs and blocked is None:
             yield MakeDir(mapping, path, inode, mount_point)
         yield Enter(path, inode, known=False)
+        if look.spec.empty_dirs and isinstance(blocked, Wait):
+            # Nothing else may ever have it looked at again.
+            yield blocked
         return
     swapped = swapped_directory(path, row, mount_point=mount_point)
     if swapped is not None:

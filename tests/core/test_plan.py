@@ -309,7 +309,7 @@ FAILURES = {
     ),
     "an empty directory that could not be made waits": (
         Scene({"d": folder()}, failures={"d": failed(None)}, empty_dirs=True),
-        [Enter("d", 50, known=False)],
+        [Enter("d", 50, known=False), retry_in(30.0, "d")],
     ),
     "the failure of a file does not keep a directory from being made": (
         Scene({"d": folder()}, failures={"d": failed(A, parked=True)}, empty_dirs=True),

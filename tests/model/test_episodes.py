@@ -1025,6 +1025,26 @@ def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, troub
             world.close()
 
 
+@pytest.mark.parametrize("touched", [False, True])
+def test_an_empty_directory_that_was_refused_is_made_at_its_next_try(*, touched: bool):
+    """Whoever looked at it meanwhile, or a moment too early, had it forgotten until the next rescan."""
+    world = begun(empty_dirs=True)
+    try:
+        # Each try is two commands: perhaps the one above was missing.
+        world.do(("fault", "MKD", "refused", 1))
+        world.do(("fault", "MKD", "refused", 1))
+        world.do(("make_folder", "new"))
+        world.do(("go_on", 0.5))
+        assert f"{BASE}/new" not in world.server.dirs
+        if touched:
+            world.drop._tell("new")
+        world.do(("go_on", 10.0))
+        assert f"{BASE}/new" in world.server.dirs
+        assert not world._ledger.failures.worst(world._mirror.id, 1)
+    finally:
+        world.close()
+
+
 def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
     world = begun()
     try:
