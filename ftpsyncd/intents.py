@@ -308,21 +308,31 @@ class Intents:
 
         A directory of ours may be there that the ledger does not know: one that was renamed, with all that is in it,
         or one that was made. Begun without that, the action's own intent would take the place of the one that tells.
-        Or a part of a file that was sent under its final name, where a directory is to be now.
+        Or a file, or a part of one that was sent under its final name, where a directory is to be now.
         """
         path, intent = action.path, self._open.get(action.path)
         tells = intent is not None and intent.kind is Kind.DIR
         if tells and not isinstance(action, MakeDir) and self._have_asked(path):
             return True
-        if path in self.exposures and isinstance(action, MakeDir | RenameDir) and self._have_asked(path):
+        if isinstance(action, MakeDir | RenameDir) and self._may_have_come(path) and self._have_asked(path):
             return True
-        while (self._open.renames or self.exposures) and path:
+        while self._open and path:
             if path in self._open.renames and self._have_asked(path):
                 return True
             path = parent(path)
-            if path in self.exposures and self._have_asked(path):
+            if self._may_have_come(path) and self._have_asked(path):
                 return True
         return False
+
+    def _may_have_come(self, path: str) -> bool:
+        """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
+        if path in self.exposures:
+            return True
+        intent = self._open.get(path)
+        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints or self._open.is_late(path):
+            return False
+        site = self._site
+        return not site.queue.occupied(site.spec.name, path) and site.ledger.row(site.id, path) is None
 
     def _have_asked(self, path: str) -> bool:
         """Have the server asked about an open intent; False if nobody will, or it would not tell."""

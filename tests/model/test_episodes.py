@@ -1045,6 +1045,24 @@ def test_an_empty_directory_that_was_refused_is_made_at_its_next_try(*, touched:
         world.close()
 
 
+@pytest.mark.parametrize("within", [("online",), ("write", "d/1", 20)], ids=["empty", "with a file"])
+@pytest.mark.parametrize("op", [("write", "d", 20), ("rename", 0, "d")], ids=["sent", "renamed"])
+def test_a_directory_takes_the_place_of_a_file_that_arrived_without_our_hearing_of_it(op: Op, within: Op):
+    """The server refused it for ever: what was known of the file was forgotten when the directory was begun."""
+    for steps in range(0, STEPS, 3):
+        world = begun(empty_dirs=True)
+        try:
+            world.do(("fault_after", "RNTO", "unavailable", 1))
+            world.do(op)
+            for later in (("delete", world._paths().index("d")), ("make_folder", "d"), within):
+                world.later(steps, later)
+            world.do(("go_on", 30.0))
+            world.come_to_rest()
+            assert f"{BASE}/d" in world.server.dirs or not world.drop.is_folder("d")
+        finally:
+            world.close()
+
+
 def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
     world = begun()
     try:
