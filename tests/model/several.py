@@ -476,8 +476,10 @@ class Several(Stage):
         assert self._engine is not None
         self.approve()
         for mirror in self._engine.mirrors.values():
-            for path, _ in mirror.ledger.failures.worst(mirror.id, 1000):
-                again.retry(mirror, path, self._engine._moment())
+            # The others are tried again by themselves.
+            for path, failure in mirror.ledger.failures.worst(mirror.id, 1000):
+                if failure.parked:
+                    again.retry(mirror, path, self._engine._moment())
 
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
 

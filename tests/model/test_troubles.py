@@ -103,15 +103,19 @@ class _World(Named):
         for path in sorted(self.drop.below(folder) if folder else self._paths()):
             self.drop.delete(path)
 
-    def edit_one(self, which: int) -> None:
-        """Somebody else writes over a published file, or deletes it; not between two commands of ours."""
-        published = sorted(self._published())
-        if self._depth or self._direct or not published:
-            return
-        self._meddled = True
-        path = published[which % len(published)]
-        if which % 3 == 0:
+    def delete_there(self, path: str) -> None:
+        """Somebody else deletes a published file; not between two commands of ours."""
+        if self._is_there(path):
             del self.server.files[f"{BASE}/{path}"]
+
+    def _is_there(self, path: str) -> bool:
+        there = not (self._depth or self._direct) and path in self._published()
+        self._meddled |= there
+        return there
+
+    def edit(self, path: str) -> None:
+        """Somebody else writes over a published file; not between two commands of ours."""
+        if not self._is_there(path):
             return
         file = self.server.files[f"{BASE}/{path}"]
         file.content = f"by somebody else, of another size than {len(file.content)}, {len(self._edited)}".encode()
@@ -185,16 +189,18 @@ class _World(Named):
             self.time.now += LATE_S
             self.turn()  # it turns so often whatever happens
             self.go_on(self.spec.settle_s + SOON_S)
-            failures = [path for path, _ in self._ledger.failures.worst(self._mirror.id, 1000)]
+            failures = dict(self._ledger.failures.worst(self._mirror.id, 1000))
             is_open = self._mirror.removals.hold is not None or failures or self._mirror.intents
             if not is_open or healing == HEALINGS - 1:
                 break
             self.approve()
-            for path in failures:
+            # The others are tried again by themselves.
+            for path in [path for path, failure in failures.items() if failure.parked]:
                 assert self._engine is not None
                 again.retry(self._mirror, path, self._engine._moment())
         self._compare()
         self._compare_records()
+        self._meddled = False
 
     def _heal(self) -> None:
         self._later.clear()
@@ -214,7 +220,6 @@ class _World(Named):
             self.approve()
             self.go_on(PATIENCE_S)
             self._repair()
-            self._meddled = False
 
     def _repair(self) -> None:
         assert self._engine is not None
@@ -359,7 +364,9 @@ class _Troubles(Chance):
             (3, ("take_all", folder), chance.choice((("approve",), ("write_all",), NOTHING))),
             (1, ("set_clock", chance.choice((-4000.0, -3.0, 3.0, 4000.0))), NOTHING),
             (1, ("put_foreign", chance.randrange(9)), NOTHING),
-            (1, ("edit_one", chance.randrange(9)), NOTHING),
+            (1, ("delete_there", self.hot), self.change()[0]),
+            (2, ("edit", self.hot), ("remove", self.hot)),
+            (1, ("all", ("edit", self.hot), ("remove", self.hot)), chance.choice((("approve",), ("write_all",)))),
             (1, ("adjust", "settle_s", chance.choice(SETTLES_S)), ("adjust", "settle_s", sort.settle_s)),
             (1, ("adjust", "deletes", DeletePolicy.TRASH), ("adjust", "deletes", DeletePolicy.MIRROR)),
             (1, ("adjust", "delete_after_s", 0.0), ("adjust", "delete_after_s", 5.0)),
