@@ -20,8 +20,11 @@ from ftpsyncd import patience, room
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
+from ftpsyncd.core.filters import Filter
 from ftpsyncd.findings import Area, Finding, Level, number
 from ftpsyncd.ledger import LEDGER
+from ftpsyncd.local.mounts import is_network_filesystem
+from ftpsyncd.model import join
 from ftpsyncd.quoting import quote
 from ftpsyncd.specs import MappingSpec, WatchMode
 
@@ -213,8 +216,8 @@ def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
         limit = int((INOTIFY / "max_user_watches").read_text())
     except (OSError, ValueError):
         return
-    watched = [mapping for mapping in mappings if mapping.watch is not WatchMode.POLL]
-    folders = (folder for mapping in watched for folder in os.walk(mapping.local))
+    watched = [mapping for mapping in mappings if _is_watched(mapping)]
+    folders = (folder for mapping in watched for folder in _folders(mapping))
     found = sum(1 for _ in itertools.islice(folders, limit))
     if found >= limit:
         yield Finding(
@@ -227,6 +230,23 @@ def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
     elif watched:
         message = f"{number(found, 'folder')} to watch; the system allows {limit:,}."
         yield Finding(Level.OK, Area.MACHINE, "inotify", message)
+
+
+def _is_watched(mapping: MappingSpec) -> bool:
+    """Whether the kernel is to watch a mapping's folder: what is on a network file system is polled."""
+    if mapping.watch is WatchMode.AUTO:
+        return not is_network_filesystem(mapping.local)
+    return mapping.watch is WatchMode.NATIVE
+
+
+def _folders(mapping: MappingSpec) -> Iterator[str]:
+    """The folders of a mapping that are to be watched: nothing in excluded ones is."""
+    descend = Filter(mapping.include, mapping.exclude).descend
+    top = os.fspath(mapping.local)
+    for folder, names, _ in os.walk(top):
+        yield folder
+        relative = folder[len(top) :].lstrip("/")
+        names[:] = [name for name in names if descend(join(relative, name))]
 
 
 def _reason(error: OSError) -> str:

@@ -540,6 +540,17 @@ def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_
     assert "sysctl fs.inotify.max_user_watches=" in finding.remedy
 
 
+def test_what_is_excluded_or_polled_is_not_counted_among_the_folders_to_watch(config, monkeypatch):
+    mapping = next(iter(config.mappings.values()))
+    for folder in ("drafts/old", "kept", ".git/objects"):
+        (mapping.local / folder).mkdir(parents=True)
+    config = config._replace(mappings={mapping.name: mapping._replace(exclude=("drafts/",))})
+    [told] = [each.message for each in check(config, offline=True) if each.subject == "inotify"]
+    assert told.startswith("2 folders to watch; ")
+    monkeypatch.setattr("ftpsyncd.machine.is_network_filesystem", lambda _path: True)
+    assert "inotify" not in [each.subject for each in check(config, offline=True)]
+
+
 def test_the_configuration_is_worse_than_a_server():
     server, machine = (Finding(Level.ERROR, area, "x", "y") for area in (Area.SERVER, Area.MACHINE))
     assert (exit_code([server]), exit_code([server, machine]), exit_code([])) == (75, 78, 0)
