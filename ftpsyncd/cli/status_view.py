@@ -115,7 +115,9 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}") if each.held else (),
             )
         elif each.held or each.state is MappingState.HELD:
-            wait = each.message or f"{number(each.held, 'delete')} wait for your decision"
+            # In another state its sentence is about something else: that it is paused, for instance.
+            told = each.message if each.state is MappingState.HELD else ""
+            wait = told or f"{number(each.held, 'delete waits', 'deletes wait')} for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
         # Without a daemon nothing is published: the headline says so.
         if each.state is MappingState.PAUSED and each.message != STOPPED:

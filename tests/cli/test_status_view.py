@@ -160,6 +160,15 @@ def test_everything_that_needs_a_person_names_a_command():
         assert command in text
 
 
+@pytest.mark.parametrize(("held", "words"), [(1, "1 delete waits"), (2, "2 deletes wait")])
+def test_of_a_paused_mapping_it_is_told_that_deletes_are_held_too(held: int, words: str):
+    paused = GOOD._replace(state=MappingState.PAUSED, held=held, message="paused by a person")
+    assert list(calling(WELL._replace(mappings=(paused,)))) == [
+        ("gallery", f"{words} for your decision", ("ftpsyncd approve gallery", "ftpsyncd discard gallery")),
+        ("gallery", "paused by a person", ("ftpsyncd resume gallery",)),
+    ]
+
+
 def test_a_folder_that_a_person_has_to_accept_needs_them_before_anything_is_held():
     other = "/srv/drop/gallery is not the folder that was published before: nothing is deleted"
     held = WELL._replace(mappings=(GOOD._replace(state=MappingState.HELD, message=other),))
