@@ -15,6 +15,18 @@ from tests.contract.remotes import REMOTES, Remote, settings
 from tests.servers import Server, missing, running
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_authorities_of_the_system() -> Iterator[None]:
+    """OpenSSL reads no certificates but those of the servers (`SSL_CTX_set_default_verify_paths`, openssl-env(7)).
+
+    Each of hundreds of accounts would read those of all authorities of the world, which is half of the suite's work.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            patch.setenv(name, "/nonexistent")
+        yield
+
+
 @pytest.fixture(scope="session")
 def fleet(request: pytest.FixtureRequest) -> Iterator[dict[str, Server]]:
     """The servers that the selected tests need, all started beforehand so that no test is blamed for their handles."""
