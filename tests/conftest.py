@@ -25,9 +25,10 @@ GRACE_S = 5.0
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-# Who starts tests in the background has their Ctrl-C ignored, and all that they start would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Who starts tests in the background, or with nohup, has these ignored, and all that they start would inherit that.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # The descriptor by which the kernel tells of mounts is one for the life of the process.
 mounts.current()
@@ -35,8 +36,13 @@ mounts.current()
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first; otherwise the order is random, as it was."""
-    items.sort(key=lambda item: item.get_closest_marker("lasting") is None)
+    """What takes longest begins first, so that no worker is left alone with it; otherwise the order is random, as it was."""
+    lasting: dict[Path, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("lasting")
+        if marker is not None:
+            lasting[item.path] = max(lasting.get(item.path, 0.0), marker.args[0])
+    items.sort(key=lambda item: -lasting.get(item.path, 0.0))
 
 
 def _descriptors() -> set[tuple[int, str]]:

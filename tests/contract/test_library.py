@@ -28,6 +28,8 @@ from ftpsyncd.remote import Ftp, Step, connect
 from ftpsyncd.remote.arrival import REPEATED
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(120)
+
 
 @pytest.fixture
 def ftp(remote):

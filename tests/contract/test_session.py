@@ -24,6 +24,8 @@ from ftpsyncd.model import Kind
 from ftpsyncd.remote.port import PublishJob, PublishResult
 from tests.contract.remotes import DATE, Remote, job, make_many, publish, put, raiser
 
+pytestmark = pytest.mark.lasting(150)
+
 
 class TestPublish:
     @pytest.mark.parametrize("size", [0, 1, 4096, 256 * 1024, 256 * 1024 + 1, 3_000_000])

@@ -17,7 +17,7 @@ from tests.figures import Figures
 from tests.servers import KINDS, running
 from tests.waiting import until
 
-pytestmark = pytest.mark.real_server
+pytestmark = [pytest.mark.real_server, pytest.mark.lasting(75)]
 SIZE = 64 * 1024 * 1024
 MOST = 1.25 * SIZE
 """Bytes in total: the file, the MiB that is repeated, what was in buffers when the line was cut."""

@@ -20,7 +20,7 @@ def leftovers(s: Site) -> list[Path]:
     return list(s.published.glob("*.filepart"))
 
 
-@pytest.mark.lasting
+@pytest.mark.lasting(40)
 @pytest.mark.timeout(LATE_S + 120)
 def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tmp_path: Path, figures: Figures) -> None:
     """vsftpd makes the file of a STOR before it misses the sender; the next daemon had swept before."""

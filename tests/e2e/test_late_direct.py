@@ -23,7 +23,7 @@ def stored(s: Site) -> bytes | None:
     return None
 
 
-@pytest.mark.lasting
+@pytest.mark.lasting(90)
 @pytest.mark.timeout(LATE_S + 120)
 @pytest.mark.parametrize("what", ["a STOR", "the rest of an older content"])
 @pytest.mark.parametrize("kind", KINDS)

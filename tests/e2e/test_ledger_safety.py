@@ -21,6 +21,8 @@ from tests.figures import Figures
 from tests.servers import running
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(140)
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 KINDS = ["pyftpdlib", *(pytest.param(k, marks=pytest.mark.real_server) for k in ("vsftpd", "proftpd", "pure-ftpd"))]
 

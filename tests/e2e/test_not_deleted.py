@@ -16,6 +16,8 @@ from tests.figures import Figures
 from tests.servers import Server, running
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(60)
+
 # ── Changed at the server ────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -19,6 +19,8 @@ from tests.e2e.site import MAPPING, Site, contents, site
 from tests.servers import running
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(65)
+
 
 @pytest.fixture
 def s(tmp_path: Path) -> Iterator[Site]:

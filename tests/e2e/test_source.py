@@ -26,7 +26,7 @@ def server(some_server: Server) -> Server:
     return some_server
 
 
-pytestmark = pytest.mark.lasting
+pytestmark = pytest.mark.lasting(130)
 
 DELETE_AFTER_S = 0.5
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")

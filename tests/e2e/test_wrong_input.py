@@ -19,6 +19,8 @@ from tests.e2e.site import Site, contents, site
 from tests.servers import PASSWORD, Server, running
 from tests.waiting import until
 
+pytestmark = pytest.mark.lasting(75)
+
 GOOD: dict[str, Any] = {
     "servers": {
         "web": {"host": "127.0.0.1", "port": 1, "user": "u", "password": {"env": "SITE_PASSWORD"}, "tls": "off"}

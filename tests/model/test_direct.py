@@ -14,6 +14,8 @@ from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from tests.model.stage import FAULTS, Op
 from tests.model.world import BASE, World
 
+pytestmark = pytest.mark.lasting(60)
+
 STEPS = 50
 """More than it takes to publish a file."""
 

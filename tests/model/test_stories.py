@@ -12,6 +12,8 @@ from tests.figures import Figures
 from tests.model.stage import Op
 from tests.model.stories import STEPS, STORIES, begun, tell
 
+pytestmark = pytest.mark.lasting(120)
+
 TROUBLES: dict[str, Op] = {
     "the daemon is killed": ("crash",),
     "the connection ends": ("fault", "*", "unavailable", 1),
