@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,8 @@ class Site:
     """Files at the server whose names begin so are somebody else's, and no difference."""
     under: tuple[str, ...] = ()
     """A program, with its options, that runs the daemon."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """Of the daemon, in the place of those that it is delivered with, by their full names (`hurried`)."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -108,13 +110,20 @@ class Site:
         """Run the daemon; return when its control socket answers."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.under, *self.program, "run", "-c", str(self.config)],
+                [*self.under, *self._daemon(), "run", "-c", str(self.config)],
                 stdout=log,
                 stderr=log,
                 env=self.environment(),
                 start_new_session=True,
             )
         until(self._up, "the daemon answers", timeout_s)
+
+    def _daemon(self) -> Sequence[str]:
+        """What the daemon is started with."""
+        if not self.numbers:
+            return self.program
+        numbers = (f"{name}={value}" for name, value in self.numbers.items())
+        return (sys.executable, "-m", "tests.e2e.hurried", *numbers, "--")
 
     def _up(self) -> bool:
         assert self.process is not None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.openintents import LATE_S
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, site
 from tests.figures import Figures
@@ -14,6 +13,9 @@ from tests.servers import KINDS, running
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real_server]
+
+LATE_S = 20.0
+"""When the daemon of these stories looks once more; by itself it does so after a minute."""
 
 
 def leftovers(s: Site) -> list[Path]:
@@ -27,6 +29,7 @@ def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tm
     with running("vsftpd") as server, Proxy(server.host, server.port) as proxy:
         keys = {"host": "127.0.0.1", "port": proxy.port}
         with site(server, tmp_path, server_keys=keys) as s:
+            s.numbers = {"ftpsyncd.openintents.LATE_S": LATE_S}
             proxy.hold_at = b"STOR "
             (s.drop / "a.jpg").write_bytes(b"picture" * 100)
             s.start()

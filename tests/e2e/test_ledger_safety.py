@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import Site, site
-from tests.e2e.test_source import copies, fill, some_checks_later
+from tests.e2e.test_source import copies, fill, some_checks_later, watchful
 from tests.figures import Figures
 from tests.servers import running
 from tests.waiting import until
@@ -38,7 +38,7 @@ def kinds_told(s: Site) -> dict[str, int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lost_ledger_sends_nothing_again_and_deletes_nothing(kind: str, tmp_path: Path, figures: Figures) -> None:
-    with running(kind) as server, site(server, tmp_path) as s:
+    with running(kind) as server, watchful(server, tmp_path) as s:
         fill(s.drop)
         s.command("sync")
         before = copies(s.published)
@@ -117,7 +117,7 @@ def _empty(ledger: Path) -> None:
 
 
 def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -149,7 +149,7 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_
 def test_that_a_new_ledger_was_begun_is_told_and_nothing_is_deleted_for_it(
     lost: Callable[[Path], None], existing: str, tmp_path: Path
 ) -> None:
-    with running("pyftpdlib") as server, site(server, tmp_path, existing=existing) as s:
+    with running("pyftpdlib") as server, watchful(server, tmp_path, existing=existing) as s:
         fill(s.drop)
         s.command("sync")
         (s.published / "foreign.jpg").write_bytes(b"never published from here")
@@ -410,7 +410,7 @@ def fill_up_while_publishing(s: Site) -> Path:
 @pytest.mark.root
 @as_root
 def test_a_full_disk_under_the_ledger_is_told_and_publishing_goes_on(tmp_path: Path, figures: Figures) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -467,7 +467,7 @@ def test_a_stop_on_a_full_disk_is_no_failure_and_says_what_is_not_recorded(tmp_p
 @pytest.mark.root
 @as_root
 def test_killed_on_a_full_disk_it_is_started_there_and_nothing_is_recorded_that_is_not_so(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import Site, contents, site, tools_missing
-from tests.e2e.test_source import copies, delete_too_many, fill, some_checks_later
+from tests.e2e.test_source import copies, delete_too_many, fill, some_checks_later, watchful
 from tests.figures import Figures
 from tests.servers import Server, running
 from tests.waiting import until
@@ -41,7 +41,7 @@ def left_over() -> set[bytes]:
 
 @pytest.fixture
 def s(server: Server, tmp_path: Path) -> Iterator[Site]:
-    with site(server, tmp_path) as made:
+    with watchful(server, tmp_path) as made:
         yield made
 
 
@@ -123,7 +123,7 @@ def test_a_sync_holds_what_was_changed_at_the_server_and_says_so(tmp_path: Path)
 
 
 def test_neither_a_new_folder_nor_a_marker_nor_a_restart_releases_a_hold(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, site(server, tmp_path, max_deletes=5) as s:
+    with running("pyftpdlib") as server, watchful(server, tmp_path, max_deletes=5) as s:
         before = delete_too_many(s)
         message = s.mapping_status()["message"]
         assert "b.jpg, c.jpg, d.jpg, e.jpg, f.jpg and 1 more; `ftpsyncd plan drop` lists all" in message
@@ -216,7 +216,7 @@ def test_a_mapping_that_is_removed_or_moves_deletes_nothing_and_plan_shows_what_
 def test_below_a_folder_that_cannot_be_read_nothing_is_deleted_and_the_rest_goes_on(tmp_path: Path) -> None:
     if absent := tools_missing("setpriv"):
         pytest.skip(absent)
-    with running("pyftpdlib") as server, site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, watchful(server, tmp_path) as s:
         s.under = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
         fill(s.drop)
         (s.drop / "sub/deep").mkdir()

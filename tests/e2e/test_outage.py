@@ -90,6 +90,8 @@ def test_a_server_that_dies_during_a_transfer_shows_nothing_torn_and_no_file_is_
     server: Server, tmp_path: Path
 ) -> None:
     with site(server, tmp_path, server_keys={"connections": 2, "bandwidth": "10 MB/s"}) as s, Spy(s.published) as spy:
+        # It is not about how long a server is left alone.
+        s.numbers = {"ftpsyncd.core.gate.FIRST_PAUSE_S": 3.0}
         s.start()
         for i in range(20):
             (s.drop / f"{i}.mov").write_bytes(bytes([i]) * 4_000_000)

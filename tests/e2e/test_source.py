@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ftpsyncd.engine import CHECK_EVERY_S
 from tests.e2e.site import Site, contents, site, tools_missing
 from tests.servers import Server
 from tests.waiting import until
@@ -29,8 +29,18 @@ def server(some_server: Server) -> Server:
 pytestmark = pytest.mark.lasting(130)
 
 DELETE_AFTER_S = 0.5
+CHECK_EVERY_S = 1.0
+"""How often the daemon of these stories looks at its source; by itself it does so every three seconds. Deletes are due before."""
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 mounting = [pytest.mark.root, as_root]
+
+
+@contextmanager
+def watchful(server: Server, base: Path, **mapping: Any) -> Iterator[Site]:
+    """A site whose daemon looks at its source every `CHECK_EVERY_S`."""
+    with site(server, base, **mapping) as s:
+        s.numbers = {"ftpsyncd.engine.CHECK_EVERY_S": CHECK_EVERY_S}
+        yield s
 
 
 def fill(folder: Path, names: str = "a b c d e") -> None:
@@ -100,7 +110,7 @@ def umount(place: Path) -> None:
 
 
 def test_a_source_moved_away_deletes_nothing_and_goes_on_when_it_is_back(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -123,7 +133,7 @@ def test_a_source_moved_away_deletes_nothing_and_goes_on_when_it_is_back(server:
 
 
 def test_a_source_that_is_missing_at_the_start_deletes_nothing(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         fill(s.drop)
         s.command("sync")
         before = copies(s.published)
@@ -158,7 +168,7 @@ def test_a_disk_that_is_not_mounted_at_the_start_keeps_no_other_folder_from_bein
 
 
 def test_a_sync_of_a_missing_source_deletes_nothing_and_says_so(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         fill(s.drop)
         s.command("sync")
         before = copies(s.published)
@@ -170,7 +180,7 @@ def test_a_sync_of_a_missing_source_deletes_nothing_and_says_so(server: Server, 
 
 
 def test_a_source_that_does_not_exist_yet_is_picked_up_when_it_is_made(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         s.drop.rmdir()
         s.start()
         s.until_state("source_missing")
@@ -182,7 +192,7 @@ def test_a_source_that_does_not_exist_yet_is_picked_up_when_it_is_made(server: S
 
 
 def test_a_source_that_cannot_be_read_deletes_nothing(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -202,7 +212,7 @@ def test_an_unmounted_source_deletes_nothing_and_goes_on_when_it_is_mounted_agai
 ) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s, mounted(store, s.drop):
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s, mounted(store, s.drop):
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -232,7 +242,7 @@ def test_what_was_dropped_where_the_source_was_to_be_mounted_is_not_deleted_when
 ) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s, mounted(store, s.drop):
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s, mounted(store, s.drop):
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -263,7 +273,7 @@ def test_what_was_dropped_where_the_source_was_to_be_mounted_is_not_deleted_when
 def test_a_source_unmounted_while_the_daemon_is_down_deletes_nothing(server: Server, tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s, mounted(store, s.drop):
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s, mounted(store, s.drop):
         fill(s.drop)
         s.command("sync")
         before = copies(s.published)
@@ -293,7 +303,7 @@ def test_a_file_that_changes_in_the_second_of_its_publication_is_published_again
     image.touch()
     os.truncate(image, 64 * 1024 * 1024)
     subprocess.run(["mkfs.ext4", "-q", "-I", "128", image], check=True)
-    with site(server, tmp_path) as s, attached(image) as device, mounted(Path(device), s.drop, disk=True):
+    with watchful(server, tmp_path) as s, attached(image) as device, mounted(Path(device), s.drop, disk=True):
         (s.drop / "lost+found").rmdir()
         s.start()
         for number in range(3):
@@ -317,7 +327,7 @@ def test_a_disk_that_gets_another_number_is_the_same_disk(server: Server, tmp_pa
         os.truncate(file, 320 * 1024 * 1024)
     subprocess.run(["mkfs.xfs", "-q", image], check=True)
     store.mkdir()
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         with attached(image) as device, mounted(Path(device), store, disk=True):
             (store / "drop").mkdir()
             with mounted(store / "drop", s.drop):
@@ -340,7 +350,7 @@ def test_a_disk_that_gets_another_number_is_the_same_disk(server: Server, tmp_pa
 @pytest.mark.root
 @as_root
 def test_a_new_disk_in_place_of_the_old_one_is_accepted_by_approve(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         with mounted("tmpfs", s.drop):
             fill(s.drop)
             s.start()
@@ -376,7 +386,7 @@ def replace_by_empty(s: Site) -> dict[str, tuple[int, bytes]]:
 
 
 def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         before = replace_by_empty(s)
         some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
@@ -395,7 +405,7 @@ def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(serv
 
 
 def test_approve_accepts_another_folder_with_its_deletes(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         replace_by_empty(s)
         until(lambda: s.mapping_status()["held"] == 10, "all deletes are held")
         assert "drop: 10 deletes approved" in s.command("approve", "drop").stdout
@@ -406,7 +416,7 @@ def test_approve_accepts_another_folder_with_its_deletes(server: Server, tmp_pat
 
 
 def test_discard_accepts_another_folder_and_keeps_what_is_at_the_server(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         before = replace_by_empty(s)
         until(lambda: s.mapping_status()["held"] == 10, "all deletes are held")
         assert "the files stay at the server" in s.command("discard", "drop").stdout
@@ -421,7 +431,7 @@ def test_discard_accepts_another_folder_and_keeps_what_is_at_the_server(server: 
 
 
 def test_the_old_folder_back_in_its_place_releases_the_hold(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         before = replace_by_empty(s)
         s.drop.rmdir()
         (tmp_path / "old").rename(s.drop)
@@ -439,7 +449,7 @@ def test_the_old_folder_back_in_its_place_releases_the_hold(server: Server, tmp_
 def test_a_disk_inside_the_source_is_published_without_a_hold(server: Server, tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s:
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         with mounted(store, s.drop / "disk"):
             fill(store)
@@ -463,7 +473,7 @@ def test_a_disk_inside_the_source_that_is_unmounted_deletes_nothing_and_is_relea
 ) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s:
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "beside.jpg").write_bytes(b"beside")
         with mounted(store, s.drop / "disk"):
@@ -498,7 +508,7 @@ def test_a_disk_inside_the_source_that_goes_with_its_mount_point_deletes_nothing
 ) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s:
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "beside.jpg").write_bytes(b"beside")
         with mounted(store, s.drop / "disk"):
@@ -522,7 +532,7 @@ def test_a_disk_inside_the_source_that_goes_with_its_mount_point_deletes_nothing
 @as_root
 def test_a_folder_bound_into_the_source_that_is_unbound_deletes_nothing(server: Server, tmp_path: Path) -> None:
     """It has the device of the folder around it."""
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         fill(tmp_path / "elsewhere")
         (s.drop / "bound").mkdir()
         (s.drop / "beside.jpg").write_bytes(b"beside")
@@ -549,7 +559,7 @@ def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_
     """The directory beneath is the one that was published first; that does not make what was on the disk deleted."""
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s:
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         (s.drop / "disk/beneath.jpg").write_bytes(b"beneath")
         s.start()
@@ -581,7 +591,7 @@ def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_
 def test_what_was_dropped_while_a_disk_was_away_is_not_deleted_when_it_is_back(server: Server, tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    with mounted("tmpfs", store), site(server, tmp_path) as s:
+    with mounted("tmpfs", store), watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         with mounted(store, s.drop / "disk"):
             fill(store)
@@ -607,7 +617,7 @@ def test_what_was_dropped_while_a_disk_was_away_is_not_deleted_when_it_is_back(s
 @pytest.mark.root
 @as_root
 def test_approve_accepts_that_a_disk_inside_the_source_is_gone(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path) as s:
+    with watchful(server, tmp_path) as s:
         (s.drop / "disk").mkdir()
         with mounted("tmpfs", s.drop / "disk"):
             fill(s.drop / "disk")
@@ -638,7 +648,7 @@ def delete_too_many(s: Site) -> dict[str, tuple[int, bytes]]:
 
 
 def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, max_deletes=5) as s:
+    with watchful(server, tmp_path, max_deletes=5) as s:
         before = delete_too_many(s)
         some_checks_later(s, 3)
         assert_nothing_was_deleted(s, before)
@@ -663,7 +673,7 @@ def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: S
 
 
 def test_discard_keeps_a_mass_delete_at_the_server_for_good(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, max_deletes=5) as s:
+    with watchful(server, tmp_path, max_deletes=5) as s:
         before = delete_too_many(s)
         assert "deletes discarded; the files stay at the server" in s.command("discard", "drop").stdout
         s.until_state("in_sync")
@@ -679,7 +689,7 @@ def test_discard_keeps_a_mass_delete_at_the_server_for_good(server: Server, tmp_
 
 
 def test_discard_is_for_good_when_the_daemon_is_killed_right_after_its_answer(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, max_deletes=5) as s:
+    with watchful(server, tmp_path, max_deletes=5) as s:
         before = delete_too_many(s)
         assert "deletes discarded; the files stay at the server" in s.command("discard", "drop").stdout
         s.kill()
@@ -693,7 +703,7 @@ def test_discard_is_for_good_when_the_daemon_is_killed_right_after_its_answer(se
 
 
 def test_files_put_back_end_the_hold_of_a_mass_delete(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, max_deletes=5) as s:
+    with watchful(server, tmp_path, max_deletes=5) as s:
         delete_too_many(s)
         fill(tmp_path / "again", "b c d e f")
         for path in (tmp_path / "again").iterdir():
@@ -704,7 +714,7 @@ def test_files_put_back_end_the_hold_of_a_mass_delete(server: Server, tmp_path: 
 
 
 def test_a_mass_delete_cannot_pass_in_portions(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, max_deletes=5) as s:
+    with watchful(server, tmp_path, max_deletes=5) as s:
         fill(s.drop, "a b c d e f")
         s.start()
         s.until_equal()
@@ -720,7 +730,7 @@ def test_a_mass_delete_cannot_pass_in_portions(server: Server, tmp_path: Path) -
 
 
 def test_a_sync_holds_a_mass_delete_and_says_so(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, max_deletes=5) as s:
+    with watchful(server, tmp_path, max_deletes=5) as s:
         fill(s.drop, "a b c d e f")
         s.command("sync")
         before = copies(s.published)
@@ -735,7 +745,7 @@ def test_a_sync_holds_a_mass_delete_and_says_so(server: Server, tmp_path: Path) 
 
 
 def test_with_deletes_keep_nothing_is_deleted_and_what_is_gone_is_forgotten(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, deletes="keep") as s:
+    with watchful(server, tmp_path, deletes="keep") as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -750,7 +760,7 @@ def test_with_deletes_keep_nothing_is_deleted_and_what_is_gone_is_forgotten(serv
 
 
 def test_with_deletes_trash_what_is_gone_is_moved_aside(server: Server, tmp_path: Path) -> None:
-    with site(server, tmp_path, deletes="trash") as s:
+    with watchful(server, tmp_path, deletes="trash") as s:
         fill(s.drop)
         s.start()
         s.until_equal()
