@@ -26,9 +26,12 @@ def performed(server: Server, outcome: Outcome, now: float, emit: Emit) -> None:
         now: monotonic seconds.
         emit: takes events.
     """
-    was = server.queue.gate.state
+    gate = server.queue.gate
+    was, until = gate.state, gate.paused_until
     news = apply_to_server(server.queue, outcome, server.crew.connections, now)
     _tell(server, was, news, emit, outcome.error if isinstance(outcome, Failed) else None)
+    if gate.refuses_others and gate.paused_until != until:
+        _look_at_transfers(server, now, emit, first=was is not Breaker.OFFLINE)
 
 
 def received(server: Server, now: float, emit: Emit) -> None:
@@ -36,6 +39,18 @@ def received(server: Server, now: float, emit: Emit) -> None:
     was = server.queue.gate.state
     if was is not Breaker.FULL:  # whether there is space for it shows at its end
         _tell(server, was, answered(server.queue, server.crew.connections, now), emit)
+
+
+def _look_at_transfers(server: Server, now: float, emit: Emit, *, first: bool) -> None:
+    """No further connection can be opened: what goes on over the others between two tries shows that these work.
+
+    Not before the second one: what is sent goes into the kernel's buffer, which is full some time during the pause.
+    """
+    sent = {(each.mapping, each.path): each.sent_bytes for each in server.crew.transfers()}
+    if any(count > server.sent.get(key, count) for key, count in sent.items()):
+        was = server.queue.gate.state
+        _tell(server, was, answered(server.queue, server.crew.connections, now), emit)
+    server.sent = {} if first else sent
 
 
 def connected(server: Server, emit: Emit) -> None:

@@ -7,9 +7,10 @@ engine's thread, which commits between `take` and `hand`, so that what begins is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from ftpsyncd.core.extent import Key
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.leftovers import Leftovers
@@ -60,6 +61,8 @@ class Server:
     """Of mappings that are not there any more."""
     limits: str = ""
     """What of it is worse than it should be, in a sentence; as it was told last."""
+    sent: dict[Key, int] = field(default_factory=dict)
+    """How much was sent of the files on their way when a further connection could not be opened, once more."""
     is_back: bool = False
     """It answers again, and the workers have not heard of that yet."""
 

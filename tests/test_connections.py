@@ -7,13 +7,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from loguru import logger
 
+from ftpsyncd import answering
 from ftpsyncd.config import load
 from ftpsyncd.core import gate
 from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.handout import Server
+from ftpsyncd.model import Failed, Probe
+from ftpsyncd.publish import Progress
 from ftpsyncd.service import Service
 from tests.remote.scripted import Connection, Hangup, Scripted
 from tests.waiting import until
@@ -135,6 +143,66 @@ def test_connections_that_are_ended_without_a_word_while_others_work_are_no_outa
         # Each of the other three may have been on its way when the first was ended.
         assert 1 <= server.turned_away <= 3
         assert sum("web: offline" in line for line in lines) <= 3
+
+
+def test_a_large_file_that_goes_on_shows_that_only_further_connections_are_refused(tmp_path: Path) -> None:
+    class Leisurely(Moody):
+        async def do_stor(self, c: Connection, path: str) -> str:
+            if "slow" not in path:
+                return await super().do_stor(c, path)
+            await c.say("150 Go on.")
+            reader, _ = await c.data()
+            parts = []
+            while part := await reader.read(100_000):
+                parts.append(part)
+                await asyncio.sleep(0.0 if self.goes_on.is_set() else 0.05)
+            self.files[c.at(path)] = b"".join(parts)
+            await c.end_data()
+            return "226 Stored."
+
+    with Leisurely(most=1) as server, publishing(tmp_path, server) as (drop, one, lines):
+        (drop / "slow.jpg").write_bytes(b"x" * 60_000_000)
+        until(lambda: any(t.sent_bytes for t in one.engine.status.transfers), "the slow file is on its way", 30)
+        (drop / "a.jpg").write_bytes(b"a")
+        until(lambda: server.turned_away, "no other connection can be opened", 30)
+        until(lambda: any("web: online" in line for line in lines), "the server works all the same", 30)
+        assert state(one) is Breaker.CLOSED
+        assert one.engine.servers["web"].queue.gate.cap == 1
+        assert not server.has("slow.jpg")
+        tries = server.turned_away
+        server.goes_on.set()
+        until(lambda: server.has("slow.jpg") and server.has("a.jpg"), "both are published", 60)
+        assert server.turned_away == tries
+
+
+def test_a_dead_server_is_not_taken_for_one_that_works_because_a_buffer_fills() -> None:
+    """What comes back together from one try tells nothing of the time between two."""
+
+    class Crew:
+        connections = 1
+        sent = 0
+
+        def transfers(self) -> list[Progress]:
+            self.sent += 1000
+            return [Progress("m", "slow.jpg", 10_000_000, self.sent)]
+
+    queue = Queue(4, jitter=0.5)
+    queue.gate.answered()
+    server = Server("web", queue, cast("Any", Crew()))
+    told: list[Event] = []
+
+    def back(now: float, *paths: str) -> None:
+        for path in paths:
+            error = ServerUnavailableError("Connection refused.")
+            answering.performed(server, Failed(Probe(path), error, connecting=True), now, told.append)
+
+    back(0.0, "a", "b", "c")
+    back(queue.gate.paused_until, "a")
+    assert queue.gate.state is Breaker.OFFLINE
+    assert [event.kind for event in told] == [EventKind.SERVER_OFFLINE]
+    back(queue.gate.paused_until, "a")
+    assert (queue.gate.state, queue.gate.cap) == (Breaker.CLOSED, 1)
+    assert [event.kind for event in told] == [EventKind.SERVER_OFFLINE, EventKind.SERVER_ONLINE]
 
 
 def test_a_server_that_lets_us_in_and_ends_each_connection_is_not_logged_in_to_again_and_again(

@@ -54,6 +54,11 @@ class Gate:
         return f"<Gate {self.state.value} cap={self.cap}>"
 
     @property
+    def paused_until(self) -> float:
+        """When the pause after the last failure is over; monotonic seconds."""
+        return self._open_until
+
+    @property
     def is_doubtful(self) -> bool:
         """The server failed when it was last tried."""
         return self.state is not Breaker.CLOSED and self.state is not Breaker.UNKNOWN
