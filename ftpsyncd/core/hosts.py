@@ -1,4 +1,4 @@
-"""Names of hosts with characters beyond ASCII. Pure."""
+"""Names of hosts: their form, and what those with characters beyond ASCII mean. Pure."""
 
 from __future__ import annotations
 
@@ -22,3 +22,14 @@ def meanings(host: str) -> tuple[str, ...]:
         return newer, host.encode("idna").decode("ascii")
     except UnicodeError:
         return (newer,)
+
+
+def has_form(host: str) -> bool:
+    """Whether a name can be looked for at all: its parts have 1 to 63 bytes as they are encoded (RFC 1035 §2.3.4)."""
+    if host.isascii():
+        # Loading the codec takes time.
+        return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False

@@ -78,6 +78,8 @@ def _host(value: str) -> None:
         _wrong("host", repr(value), f"the one of these that is meant: {' or '.join(meant)}")
     if value.count(":") == 1:
         _wrong("host", repr(value), f"{expected}: `port` is a field of its own")
+    if ":" not in value and not hosts.has_form(value):
+        _wrong("host", repr(value), expected)
 
 
 def _text(field: str, value: str, expected: str = "text that is not empty") -> None:

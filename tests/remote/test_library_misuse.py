@@ -414,6 +414,8 @@ ENCODING = "expected a character encoding that contains ASCII, such as 'utf-8' o
         ),
         ({"host": "localhost:21"}, f"`host` is 'localhost:21'; {HOST}: `port` is a field of its own."),
         ({"host": "[::1]"}, f"`host` is '[::1]'; {HOST}."),
+        ({"host": "ftp..example.com"}, f"`host` is 'ftp..example.com'; {HOST}."),
+        ({"host": "ö" * 70}, f"`host` is '{'ö' * 70}'; {HOST}."),
         ({"user": ""}, "`user` is ''; expected text that is not empty."),
         ({"user": 3}, "`user` is of type int; expected text that is not empty."),
         ({"port": "21"}, "`port` is '21'; expected a whole number from 1 to 65535."),
