@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from loguru import logger
 
-from ftpsyncd import answering
+from ftpsyncd import answering, logs
 from ftpsyncd.config import load
 from ftpsyncd.core import gate
 from ftpsyncd.core.gate import Breaker
@@ -94,6 +94,12 @@ def publishing(tmp_path: Path, server: Scripted) -> Iterator[tuple[Path, Service
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "FIRST_PAUSE_S", PAUSE_S)
+
+
+@pytest.fixture(autouse=True)
+def _all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody reads is not even written, and a test of the log may have left it so."""
+    monkeypatch.setattr(logs, "_least", [20])
 
 
 def state(one: Service) -> Breaker:

@@ -29,6 +29,7 @@ from ftpsyncd.model import Kind, Outcome, RootIdentity, join, parent
 from ftpsyncd.remote.memory import MemorySession
 from ftpsyncd.remote.port import Connector
 from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.report import mapping_status
 from ftpsyncd.site import Clock, Moment
 from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec
@@ -55,6 +56,7 @@ class _Account:
 
     def __init__(self, several: Several, spec: ServerSpec) -> None:
         self.profile = Profile()
+        self.throttle = Throttle(0)
         self.key = f"{spec.user}@{spec.host}:{spec.port}"
         self._server = several.hosts[spec.host]
 
