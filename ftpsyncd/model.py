@@ -443,6 +443,8 @@ class Failed(NamedTuple):
     """An upload under the final name: what was published there may be gone."""
     mute: bool = False
     """The connection ended, as the last ones did, each before the server had answered anything over it."""
+    gone: bool = False
+    """What was published there was deleted to make room for it."""
 
 
 Outcome = Done | Failed

@@ -94,6 +94,7 @@ class Outcomes:
         if isinstance(action, Upload | Rename):
             if failed.in_place:
                 mirror.intents.exposures.begun(action, at)
+            if failed.in_place or failed.gone:
                 mirror.intents.doubt_row(action.path)
                 mirror.takeovers.spoiled(action.path)
             mirror.intents.exposures.over(action.path, at)

@@ -210,16 +210,17 @@ class Publisher:
                 open_jobs[id(job)] = (job, upload)
                 yield job
 
-        retry: list[Upload] = []
+        retry: list[tuple[Upload, bool]] = []
         for result in session.publish(jobs()):
             upload = open_jobs.pop(id(result.job))[1]
             if _directory_may_be_missing(result.error):
-                retry.append(upload)
+                retry.append((upload, result.gone))
             else:
                 yield _uploaded(upload, result)
         self._show(None)
-        for upload in retry:
-            yield self._send_again(session, upload, free=upload in free, looked_at=looked_at)
+        for upload, gone in retry:
+            outcome = self._send_again(session, upload, free=upload in free, looked_at=looked_at)
+            yield outcome._replace(gone=gone or outcome.gone) if isinstance(outcome, Failed) else outcome
         for _, upload in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
@@ -416,7 +417,7 @@ class Publisher:
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
-        return Failed(upload, result.error, kept=result.kept, in_place=result.in_place)
+        return Failed(upload, result.error, kept=result.kept, in_place=result.in_place, gone=result.gone)
     return Done(
         upload,
         Did.PUBLISHED,

@@ -105,7 +105,7 @@ class Takeovers:
                 pass
 
     def spoiled(self, path: str) -> None:
-        """A file was sent under its final name and did not arrive: what was there is gone."""
+        """A file did not arrive, and what was there is gone: it was sent over that, or that had to make room."""
         self._changed(path)
 
     def _changed(self, path: str) -> None:

@@ -189,11 +189,14 @@ class MemorySession:
         source = iter(jobs)
         while self._usable and self._server.online and (job := next(source, None)) is not None:
             started, self._stored = time.monotonic(), False
+            before = job.path in self._server.files
             try:
                 digest, dated, kept = self._publish(job)
             except FtpsyncdError as error:
                 in_place = self._stored and job.temporary == job.path
-                yield PublishResult(job, error, duration_s=time.monotonic() - started, in_place=in_place)
+                gone = before and not in_place and job.path not in self._server.files
+                took_s = time.monotonic() - started
+                yield PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone)
             else:
                 took_s = time.monotonic() - started
                 yield PublishResult(job, None, digest, took_s, "226 Transfer complete.", dated, kept)

@@ -121,6 +121,7 @@ class Outgoing:
             self.dated and not self.error,
             self.kept.size,
             in_place=self.removed_in_place or (self.error is not None and self.stored and not self.is_hidden),
+            gone=self.error is not None and self.alone,
         )
 
 

@@ -104,6 +104,8 @@ class PublishResult(NamedTuple):
     """Bytes that were there from earlier tries and were not sent again."""
     in_place: bool = False
     """It failed, and may have cost what was under the final name, where it was sent to."""
+    gone: bool = False
+    """It failed, and what was under the final name was deleted before, to make room for it."""
 
 
 @runtime_checkable

@@ -87,7 +87,8 @@ def _directly(session: Session, upload: Outgoing) -> PublishResult:
     for result in list(publish(session, [again])):
         if result.error is None and upload.alone:
             remove(session, upload)
-        return result._replace(job=job, duration_s=time.monotonic() - upload.started)
+        gone = result.error is not None and upload.alone
+        return result._replace(job=job, duration_s=time.monotonic() - upload.started, gone=gone)
     upload.error = ServerUnavailableError("The connection ended before the file was sent under its final name.")
     return upload.result()
 

@@ -1025,6 +1025,25 @@ def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, troub
             world.close()
 
 
+def test_the_old_version_of_a_file_is_published_again_when_its_place_was_made_free_in_vain():
+    """The server had deleted it, and refused the new one its name; then it was put back."""
+    world = begun(replaces=False)
+    try:
+        before = world._published()["1"]
+        world.do(("move_out", 0))
+        world.do(("write", "1", 20))
+        world.server.fail("RNTO", FAULTS["refused"](), times=2)
+        world.do(("go_on", 2.5))
+        assert "1" not in world._published()
+        world.drop.delete("1")
+        world.do(("move_in", 0, "1"))
+        world.do(("go_on", 100.0))
+        assert world._published()["1"] == before
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("touched", [False, True])
 def test_an_empty_directory_that_was_refused_is_made_at_its_next_try(*, touched: bool):
     """Whoever looked at it meanwhile, or a moment too early, had it forgotten until the next rescan."""

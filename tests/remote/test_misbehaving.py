@@ -1260,6 +1260,7 @@ class TestRenaming:
             session.profile.rename_over = False
             (result,) = publish(session, job("/a", b"newer"))
             assert type(result.error) is TransferFailedError
+            assert result.gone
             assert server.files == {"/a.0123abcd.filepart": b"newer"}
             # Not once more over this connection.
             assert not session.renames
