@@ -27,6 +27,8 @@ STORIES = "tests/model/test_stories.py"
 EPISODES = "tests/model/test_episodes.py"
 ARRIVALS = "tests/model/test_arrivals.py"
 DIRECT = "tests/model/test_direct.py"
+RELOADS = "tests/model/test_reloads.py"
+TROUBLES = "tests/model/test_troubles.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 
 
@@ -351,6 +353,46 @@ MUTATIONS = (
         "            expiring = self.session.control.ticket_expiring",
         "            expiring = False",
         "tests/remote/test_tickets.py::test_no_further_file_begins_and_the_session_ends_in_order",
+    ),
+    Mutation(
+        "G3",
+        "what had no row when a large directory was listed is taken for having none when it is compared",
+        "recorded.py",
+        "if at_once and self._known is not None",
+        "if self._known is not None and not self._done",
+        "tests/test_slices.py::test_what_was_published_between_the_listing_and_its_comparison_is_not_forgotten",
+    ),
+    Mutation(
+        "G3",
+        "what another mapping may have done where this one publishes is not in doubt",
+        "takeovers.py",
+        "doubted = self._take_doubts(other, overlap, path, intent, intents)",
+        "doubted = False",
+        "tests/test_takeovers.py::test_what_another_one_may_have_done_is_in_doubt_for_both[upload]",
+    ),
+    Mutation(
+        "G3",
+        "the folder that was published before is renamed into itself",
+        "offers.py",
+        "if not source or source == path",
+        "if source == path",
+        f"{RELOADS}::test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end",
+    ),
+    Mutation(
+        "G3",
+        "what another mapping had published here counts as there when it is back",
+        "takeovers.py",
+        "                self._ledger.forget(other, theirs)\n",
+        "                self._ledger.row(other, theirs)\n",
+        f"{RELOADS}::test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end",
+    ),
+    Mutation(
+        "G3",
+        "what was withheld is not looked at again when a person decides",
+        "removals.py",
+        "        for path in self.absent.paths:\n            self._site.dirty.mark(path, 0.0)\n",
+        "",
+        f"{TROUBLES}::test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold",
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
