@@ -102,6 +102,8 @@ GUARANTEES = (
         (
             "tests/model/test_whole_engine.py",
             "tests/model/test_races.py",
+            "tests/model/test_troubles.py",
+            "tests/model/test_reloads.py",
             "tests/model/test_stories.py::test_trouble_at_every_step",
             "tests/core/test_plan.py::test_passes_converge_to_the_disk",
             "tests/test_intents.py",
