@@ -38,6 +38,8 @@ from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
 from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, parent
 
 _ADDITIONS = (Upload, MakeDir, Probe)
+PARKED_AT_ONCE = 2000
+"""Actions that are found to wait for another one in one go, some milliseconds: all that is in a new folder does."""
 
 
 class Load(NamedTuple):
@@ -74,6 +76,8 @@ class Queue:
         self._in_flight = 0
         self._trial: tuple[Action, int] | None = None
         """What was let through after the server had failed, and after which outage; until it has ended."""
+        self._cut_short = False
+        """Not all that waits was looked at."""
         self._suspended: set[str] = set()
         self._loads: dict[str, list[int]] = {}
         """What waits and what runs, of each mapping."""
@@ -216,7 +220,8 @@ class Queue:
     # ── handing out ──────────────────────────────────────────────────────────────────────────────────────────
 
     def take(self, now: float) -> Action | None:
-        """The next action to perform, or None if nothing can start now."""
+        """The next action to perform, or None if nothing can start now, as far as was looked (`next_due`)."""
+        self._cut_short = False
         self.gate.grow(now)
         if not self.gate.lets_through(now, trying=self._is_trying):
             return None
@@ -247,13 +252,17 @@ class Queue:
 
     def _take_from_lane(self, turn: Turn, lane: Lane, skipped: list[Place]) -> Action | None:
         """The first action of a lane that may start; those before it that have no room are noted."""
-        large = 0
+        large, parked = 0, 0
         while (place := turn.pop(lane)) is not None:
             key = place.key
             candidate = self._waiting[key]
             blocker = self._blocker(key, candidate)
             if blocker is not None:
                 self._parked_behind.setdefault(blocker, {})[key] = None
+                parked += 1
+                if parked == PARKED_AT_ONCE:
+                    self._cut_short = True
+                    break
             elif not self.may_start(candidate):
                 skipped.append(place)
             elif not self._room_for(candidate):
@@ -343,6 +352,8 @@ class Queue:
 
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
+        if self._cut_short:
+            return now
         return self.gate.next_due(now, trying=self._is_trying, waiting=bool(self._waiting))
 
     @property

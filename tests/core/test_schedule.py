@@ -67,6 +67,33 @@ def queue_of(*actions: Action, connections: int = 4, jitter: float = 0.5) -> Que
     return queue
 
 
+def test_of_very_many_that_wait_for_another_only_some_are_looked_at_in_one_go(monkeypatch: pytest.MonkeyPatch):
+    """All that is in a new folder waits for that to be made; meanwhile there are other mappings."""
+    monkeypatch.setattr("ftpsyncd.core.schedule.PARKED_AT_ONCE", 10)
+    inside = [upload(f"d/{number:03}") for number in range(35)]
+    queue = queue_of(*inside)
+    queue.offer(make_dir("d"), Order())
+    queue.offer(upload("a", mapping=OTHER), Order())
+    started = taken(queue)
+    assert sorted(action.path for action in started) == ["a", "d"]
+    turns = 0
+    while queue.next_due(NOW) == NOW:
+        assert taken(queue) == []
+        turns += 1
+        assert turns < 10
+    assert turns in {2, 3}
+    for action in started:
+        queue.finish(action)
+    done: list[Action] = []
+    while some := taken(queue):
+        done += some
+        for action in some:
+            queue.finish(action)
+    assert done == inside, "in their order"
+    assert queue.idle
+    assert queue.next_due(NOW) is None
+
+
 def taken(queue: Queue, now: float = NOW) -> list[Action]:
     """Everything that may start now."""
     actions = []
