@@ -18,4 +18,5 @@ def _directories_are_large() -> Iterator[None]:
         patch.setattr("ftpsyncd.clearing.ROWS_AT_ONCE", 2)
         patch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 2)
         patch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.core.schedule.PARKED_AT_ONCE", 2)
         yield
