@@ -358,8 +358,8 @@ MUTATIONS = (
         "G3",
         "what had no row when a large directory was listed is taken for having none when it is compared",
         "recorded.py",
-        "if at_once and self._known is not None",
-        "if self._known is not None and not self._done",
+        "if self._known is not None and at_once else names",
+        "if self._known is not None and not self._done else names",
         "tests/test_slices.py::test_what_was_published_between_the_listing_and_its_comparison_is_not_forgotten",
     ),
     Mutation(
@@ -390,8 +390,8 @@ MUTATIONS = (
         "G3",
         "what was withheld is not looked at again when a person decides",
         "removals.py",
-        "        for path in self.absent.paths:\n            self._site.dirty.mark(path, 0.0)\n",
-        "",
+        "            for path in paths:\n                self._site.dirty.mark(path, 0.0)\n",
+        "            pass\n",
         f"{TROUBLES}::test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold",
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
