@@ -106,7 +106,9 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "ledger", f"{status.daemon.message}; renames and deletes wait until it can be", ()
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
-            yield f"server {server.name}", server.message or server.state.value, ("ftpsyncd check",)
+            # What was mended meanwhile would be tried minutes later only.
+            commands = ("ftpsyncd check", f"ftpsyncd retry --server {server.name}")
+            yield f"server {server.name}", server.message or server.state.value, commands
     for each in status.mappings:
         if each.state is MappingState.SOURCE_MISSING:
             yield (

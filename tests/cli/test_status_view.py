@@ -155,7 +155,7 @@ def test_everything_that_needs_a_person_names_a_command():
         "ftpsyncd discard shop",
         "ftpsyncd resume old",
         "ftpsyncd retry radio",
-        "ftpsyncd check",
+        "ftpsyncd check  or  ftpsyncd retry --server cdn",
     ):
         assert command in text
 
