@@ -32,6 +32,8 @@ class Exposures:
     def __init__(self, site: Site, open_: OpenIntents) -> None:
         self._site = site
         self._open = open_
+        self._expected: dict[str, Exposure] = {}
+        """Where another mapping had published a file, and an earlier try of it may come late."""
 
     def __repr__(self) -> str:
         return f"<Exposures {len(self._open.exposed)}>"
@@ -58,6 +60,19 @@ class Exposures:
         intent = self._open.get(path)
         if intent is not None and intent.exposed is not None and not intent.exposed.until_ns:
             self._open.put(path, intent._replace(exposed=intent.exposed._replace(until_ns=at.wall_ns)))
+
+    def expect(self, path: str, exposed: Exposure) -> None:
+        """A mapping that is not there any more has published a file here, and an earlier try of it may come late.
+
+        Its file is none of ours, so that nothing is asked about it; but it may come over one that we publish there.
+        """
+        self._expected[path] = exposed
+
+    def take_expected(self, path: str) -> None:
+        """A file is about to be published: what may come late there is awaited from now on."""
+        exposed = self._expected.pop(path, None)
+        if exposed is not None and self.inherit(path, Intent(Kind.FILE, exposed=exposed)):
+            self.cut_off(path)
 
     def cut_off(self, path: str) -> None:
         """The connection ended under a try, or the daemon: what hung on the line may come to the server yet."""

@@ -113,6 +113,7 @@ class Intents:
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
         source = action.source if isinstance(action, Rename) else ""
+        self.exposures.take_expected(action.path)
         before = self._open.get(action.path) or Intent(Kind.FILE)
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
@@ -279,6 +280,7 @@ class Intents:
     def inherit_exposed(self, path: str, intent: Intent) -> None:
         """A mapping that is not there any more was sending a file, under its final name, where this one publishes."""
         if self.exposures.inherit(path, intent):
+            self.exposures.cut_off(path)
             self.doubt_row(path)
 
     def inherit_doubt(self, path: str, prints: Sequence[Fingerprint]) -> bool:

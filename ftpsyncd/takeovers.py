@@ -45,7 +45,11 @@ class Takeovers:
         for other, overlap in self._others:
             for path, intent in self._ledger.begun.of(other):
                 if stands(self._ledger, other, path, intent) is not None:
-                    # It was published whole after that: it is theirs.
+                    # It was published whole after that: it is theirs, until this one publishes there.
+                    mine = overlap.back(path)
+                    if mine is not None and intent.exposed is not None:
+                        intents.exposures.expect(mine, intent.exposed)
+                        self._left[other, path] = intent
                     continue
                 rest = self._take_parts(overlap, path, intent, intents)
                 doubted = self._take_doubts(other, overlap, path, intent, intents)

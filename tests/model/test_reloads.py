@@ -241,6 +241,22 @@ def test_all_is_published(local: str, ops: tuple[Op, ...]):
     change(_mapping(local), list(ops))
 
 
+def test_what_an_earlier_mapping_had_sent_and_comes_late_is_noticed_where_another_one_publishes_now():
+    """The first try hung on a dead line, the second one was over; the other mapping's file was emptied for good."""
+    first, other = (
+        _mapping(".", name=name)[0]._replace(publish=PublishMode.DIRECT, delete_after_s=0.0) for name in NAMES[:2]
+    )
+    change(
+        (first._replace(remote="/t"),),
+        [
+            ("reload", (first,)),
+            ("fault", "STOR", "late", 1),
+            ("upon", "MFMT", ("reload", (other._replace(settle_s=2.0),))),
+            ("go_on", 6.0),
+        ],
+    )
+
+
 def test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end(figures: Figures):
     changes(0, NORMAL)
     figures.tell("G3", "sequences of reloads at any step, all mappings equal in the end", NORMAL, adds=True)
