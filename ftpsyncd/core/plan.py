@@ -245,15 +245,26 @@ def _decide_directory(
         yield blocked or MakeDir(mapping, path, inode, mount_point, why="missing at the server")
         return
     elif row.fingerprint.inode != inode:
-        # Nothing that it lacks was seen in it before now.
-        renewed = Row(Kind.DIR, Fingerprint(0, 0, inode), b"", look.wall_ns, int(mount_point))
-        yield Adopt(mapping, path, renewed, "the directory was made anew")
-        yield Enter(path, inode, known=False)
+        yield from _made_anew(path, entry, failure, look, mount_point=mount_point)
         return
     elif not look.deep:
         yield Settled(path, had_failure=failure is not None)
     if look.deep:
         yield Enter(path, inode, known=True)
+
+
+def _made_anew(
+    path: str, entry: Entry, failure: Failure | None, look: Look, *, mount_point: bool
+) -> Iterator[Decision]:
+    """A published directory is another one by now."""
+    mapping, inode = look.spec.name, entry.fingerprint.inode
+    if failure is not None:
+        # What failed was about the one before, which was to be removed.
+        yield Settled(path, had_failure=True)
+    # Nothing that it lacks was seen in it before now.
+    renewed = Row(Kind.DIR, Fingerprint(0, 0, inode), b"", look.wall_ns, int(mount_point))
+    yield Adopt(mapping, path, renewed, "the directory was made anew")
+    yield Enter(path, inode, known=False)
 
 
 def swapped_directory(path: str, row: Row, *, mount_point: bool) -> Swapped | None:

@@ -383,6 +383,14 @@ DIRECTORIES = {
             Enter("d", 51, known=False),
         ],
     ),
+    "what failed is over when the directory is another one": (
+        Scene({"d": folder(51)}, {"d": made(50)}, {"d": failed(None)}),
+        [
+            settled("d", had_failure=True),
+            Adopt(M, "d", RENEWED._replace(published_ns=WALL), "the directory was made anew"),
+            Enter("d", 51, known=False),
+        ],
+    ),
     "a mount that is gone is no delete": (
         Scene({"d": folder()}, {"d": made(mount_point=True)}),
         [Swapped("d", "d was mounted when it was published and is not mounted now")],
