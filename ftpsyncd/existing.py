@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ftpsyncd.core import sizes
 from ftpsyncd.errors import FtpsyncdError, LocalError, PlaceTakenError, RemoteError, Retry
-from ftpsyncd.lastlook import Folder, open_planned, require_same
+from ftpsyncd.lastlook import Folder, open_planned, require_planned, require_same
 from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
 from ftpsyncd.remote import hashes
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
@@ -122,8 +122,11 @@ class Existing:
             if spec.existing is ExistingPolicy.KEEP and ours_of(there, upload.ours) is None:
                 if self._is_our_part(session, upload, there) or _is_of_another_content(there, upload):
                     return None
+                require_planned(spec, upload.path, upload.fingerprint)
                 return Done(upload, Did.KEPT, upload.fingerprint)
             if _is(there, upload.fingerprint):
+                # Recorded without one here, it would be found gone, and be deleted at the server.
+                require_planned(spec, upload.path, upload.fingerprint)
                 # Under this name it may be another file, which would be deleted with this one.
                 session.assure(self._remote(upload.mapping, upload.path))
                 return Done(upload, Did.ADOPTED, upload.fingerprint)

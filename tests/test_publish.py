@@ -338,6 +338,21 @@ def test_a_large_file_is_adopted_at_a_server_that_counts_in_32_bits(worker: Work
     assert did(worker.does(Upload(M, "a", seen))) == [Did.ADOPTED]
 
 
+@pytest.mark.parametrize("policy", [ExistingPolicy.ADOPT, ExistingPolicy.KEEP])
+def test_what_the_server_has_already_of_a_file_that_is_gone_here_is_not_recorded(
+    worker: Worker, policy: ExistingPolicy
+):
+    """It was to be found gone then, and deleted at the server."""
+    worker.spec = worker.spec._replace(existing=policy)
+    (worker.local / "a").write_bytes(CONTENT)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, seen.mtime_ns // 10**9)
+    (worker.local / "a").unlink()
+    (outcome,) = worker.does(Upload(M, "a", seen))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, FileChangedError)
+
+
 @pytest.mark.parametrize("name", ["b", "b\nb"], ids=["fine", "one that cannot be asked for"])
 def test_a_foreign_file_is_kept_whatever_it_is_looked_at_with(worker: Worker, name: str):
     worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
