@@ -536,6 +536,9 @@ class World(Stage):
             if any(path.startswith(f"{directory}/") for directory in moving):
                 # What is in a renamed directory comes before the directory itself: until that, the rename is open.
                 continue
+            if parent(path) and not self._selection.descend(parent(path)):
+                # What is left out now is forgotten, some of it at a time.
+                continue
             if parent(path) and (above is None or above.kind is not Kind.DIR):
                 raise self._broken(f"G3: the ledger has {path}, but not the directory in which it could be found gone")
         for path, row in rows.items():
