@@ -11,7 +11,7 @@ from __future__ import annotations
 from ftpsyncd.doubts import doubt_row, doubt_tree
 from ftpsyncd.exposures import stands
 from ftpsyncd.intents import Intents
-from ftpsyncd.model import Action, Delete, Did, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
+from ftpsyncd.model import Action, Delete, Did, Fingerprint, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.site import Site
 from ftpsyncd.specs import Overlap
 
@@ -105,6 +105,9 @@ class Takeovers:
                 self._tree_changed(action.path)
             case Upload() | Rename() | Delete() if did in _CHANGED:
                 self._changed(action.path)
+            case Upload() if did is Did.ADOPTED:
+                # An earlier try may have brought it, whose outcome nobody told.
+                self._changed(action.path, unless=action.fingerprint)
             case _:
                 pass
 
@@ -112,12 +115,15 @@ class Takeovers:
         """A file did not arrive, and what was there is gone: it was sent over that, or that had to make room."""
         self._changed(path)
 
-    def _changed(self, path: str) -> None:
+    def _changed(self, path: str, *, unless: Fingerprint | None = None) -> None:
+        """A file is another one, or none, by now; perhaps not where the other's was of this size and date."""
         for other, overlap in self._others:
             theirs = overlap.of(path)
             if theirs is None:
                 continue
             row = self._ledger.row(other, theirs)
+            if row is not None and unless is not None and row.fingerprint[:2] == unless[:2]:
+                continue
             if row is not None and row.kind is Kind.FILE:
                 self._ledger.forget(other, theirs)
             intent = self._left.pop((other, theirs), None)
