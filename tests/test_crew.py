@@ -384,7 +384,8 @@ def test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_e
         before = connects()
         crew.hand([Probe("web")], afresh=True)
         assert back(51)[-1].mute, "it is still so"
-        assert connects() == before + 1
+        # One that was opened and had nothing to do may be there still.
+        assert connects() <= before + 1
         server._faults.clear()
         crew.hand([Probe("web")], afresh=True)
         until(lambda: len(outcomes) == 52, "it works again")

@@ -43,7 +43,7 @@ def test_what_comes_late_under_a_final_name_is_found_and_mended(tmp_path: Path, 
             proxy.slow = False
             (s.drop / "a.jpg").write_bytes(new)
             s.start()
-            until((s.published / "a.jpg").exists, "it is sent", 20)
+            until((s.published / "a.jpg").exists, "it is sent", 60)
             s.until_equal()
             s.until_state("in_sync")
             proxy.release()
