@@ -199,9 +199,7 @@ class Roster:
 
         def suspend() -> None:
             for name in names:
-                mirror = self._engine.mirrors[name]
-                mirror.leave()
-                self._take_back(mirror)
+                self._leave(name)
 
         def running() -> set[str]:
             mirrors = self._engine.mirrors
@@ -210,6 +208,8 @@ class Roster:
         if not names:
             return set()
         self._on_engine(suspend)
+        for name in names:
+            self._take_back(name)
         deadline = time.monotonic() + patience_s
         while still := self._on_engine(running):
             self._engine.turned.clear()
@@ -218,12 +218,18 @@ class Roster:
             self._engine.turned.wait(0.1)
         return set()
 
-    def _take_back(self, mirror: Mirror) -> None:
-        """Take back what waits of a mapping, and what was handed over and no worker has begun (engine's thread)."""
-        name = mirror.spec.name
-        mirror.queue.withdraw_mapping(name)
+    def _leave(self, name: str) -> None:
+        """Begin nothing more of a mapping, nor what was handed over and no worker has begun (engine's thread)."""
+        mirror = self._engine.mirrors[name]
+        mirror.leave()
         for action in self._crews[mirror.spec.server].recall(name):
             mirror.queue.finish(action)
+
+    def _take_back(self, name: str) -> None:
+        """Take back what waits of a mapping that begins nothing more: others have their turns in between."""
+        queue = self._engine.mirrors[name].queue
+        while self._on_engine(lambda: queue.withdraw_some(name)):
+            pass
 
     def _drop(self, name: str) -> None:
         def drop() -> None:
@@ -244,12 +250,14 @@ class Roster:
 
     def _adjust(self, config: Config, name: str) -> None:
         """Give a mapping new settings; transfers that run go on."""
-        root = self._folders[name].root
 
         def swap() -> None:
-            self._take_back(self._engine.mirrors[name])
-            self._add_mapping(config, config.mappings[name], root)
+            # What a transfer that ended meanwhile has queued again, for instance.
+            self._engine.mirrors[name].queue.withdraw_mapping(name)
+            self._add_mapping(config, config.mappings[name], self._folders[name].root)
 
+        self._on_engine(lambda: self._leave(name))
+        self._take_back(name)
         self._on_engine(swap)
 
     def _on_engine(self, act: Callable[[], _T]) -> _T:

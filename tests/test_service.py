@@ -20,11 +20,13 @@ from loguru import logger
 from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, roster, service
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import load, password, reading
+from ftpsyncd.core import schedule
 from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.unwatched import Unwatched
+from ftpsyncd.mailbox import Message
 from ftpsyncd.model import RootIdentity, Sweep, Upload
 from ftpsyncd.service import Service
 from ftpsyncd.site import Moment
@@ -182,6 +184,49 @@ def test_the_engine_rests_when_a_mapping_was_removed(tmp_path: Path, monkeypatch
         # As long as the check of the other one takes to come, and much longer.
         time.sleep(1.0)
         assert next(turns) < 200
+    finally:
+        service.stop()
+
+
+@pytest.mark.parametrize("other", ["removed", "adjusted"])
+def test_a_reload_takes_back_what_waits_of_a_mapping_some_at_a_time(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of some hundred thousand new files at a server that is down; other mappings have their turns."""
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    monkeypatch.setattr(schedule, "WITHDRAWN_AT_ONCE", 20)
+    (tmp_path / "in").mkdir()
+    for number in range(200):
+        (tmp_path / f"in/{number}.jpg").write_bytes(b"picture")
+    config = written(tmp_path / "config.yaml", 1)
+    one = config.read_text().replace("mappings: {", f"mappings: {{b: {{local: {tmp_path}/b, remote: 'web:/b'}}, ")
+    config.write_text(one)
+    service = Service(load(config))
+    service.start()
+    try:
+        queue = service.engine.servers["web"].queue
+        until(lambda: sum(queue.load("m")) >= 200, "all of it waits", 20)
+        withdrawn, turn, withdraw = [0], service.engine.turn, queue.withdraw
+
+        def turned(messages: list[Message]) -> None:
+            withdrawn.append(0)
+            turn(messages)
+
+        def counted(mapping: str, path: str) -> None:
+            withdrawn[-1] += 1
+            withdraw(mapping, path)
+
+        monkeypatch.setattr(service.engine, "turn", turned)
+        monkeypatch.setattr(queue, "withdraw", counted)
+        if other == "removed":
+            config.write_text(one.replace(f"m: {{local: {tmp_path}/in", f"c: {{local: {tmp_path}/c"))
+            assert service.change(load(config)) == "added c; removed m"
+        else:
+            config.write_text(one.replace("remote: 'web:/m'", "remote: 'web:/m', exclude: ['*.jpg']"))
+            assert service.change(load(config)) == "changed m"
+        assert queue.load("m").waiting == 0
+        assert sum(withdrawn) >= 190
+        assert max(withdrawn) <= 25
     finally:
         service.stop()
 

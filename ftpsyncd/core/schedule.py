@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from types import UnionType
 from typing import NamedTuple
 
@@ -40,6 +41,8 @@ from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Renam
 _ADDITIONS = (Upload, MakeDir, Probe)
 PARKED_AT_ONCE = 2000
 """Actions that are found to wait for another one in one go, some milliseconds: all that is in a new folder does."""
+WITHDRAWN_AT_ONCE = 5000
+"""Actions that are taken back in one go: some twenty milliseconds."""
 
 
 class Load(NamedTuple):
@@ -210,8 +213,15 @@ class Queue:
 
     def withdraw_mapping(self, mapping: str) -> None:
         """Take back everything of one mapping."""
-        for key in [k for k in self._waiting if k[0] == mapping]:
+        while self.withdraw_some(mapping):
+            pass
+
+    def withdraw_some(self, mapping: str) -> bool:
+        """Take back some of what waits of one mapping, `WITHDRAWN_AT_ONCE` actions; whether there may be more."""
+        some = list(islice((key for key in self._waiting if key[0] == mapping), WITHDRAWN_AT_ONCE))
+        for key in some:
             self.withdraw(*key)
+        return len(some) == WITHDRAWN_AT_ONCE
 
     def suspend(self, mapping: str, *, suspended: bool) -> None:
         """Start nothing more of this mapping, or go on with it."""

@@ -170,6 +170,17 @@ def test_everything_of_a_mapping_can_be_taken_back():
     assert taken(queue) == [upload("a", mapping=OTHER)]
 
 
+def test_of_very_much_of_a_mapping_some_is_taken_back_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ftpsyncd.core.schedule.WITHDRAWN_AT_ONCE", 3)
+    queue = queue_of(upload("o", mapping=OTHER), *(upload(f"{number}") for number in range(7)))
+    waits = []
+    while queue.withdraw_some(M):
+        waits.append(queue.load(M).waiting)
+    assert waits == [4, 1]
+    assert queue.load(M) == Load()
+    assert taken(queue) == [upload("o", mapping=OTHER)]
+
+
 # ── Ancestors block ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
