@@ -108,6 +108,8 @@ class Looks:
 
     def next_due(self) -> float | None:
         """When there will be something to ask although nothing happens; None if only an event can help."""
+        if self.disk is None:
+            return None
         if len(self._asked) >= LOOKS_AT_ONCE or self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
             return None
         return self._site.dirty.next_due()

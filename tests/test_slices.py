@@ -10,6 +10,7 @@ import pytest
 
 from ftpsyncd.comparing import NAMES_AT_ONCE
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.database import Database
 from ftpsyncd.engine import TURN_S, Engine
 from ftpsyncd.events import Event, EventKind
@@ -694,6 +695,16 @@ def test_a_mapping_that_goes_is_not_compared_to_the_end(two: Two) -> None:
     two.lists(A, many())
     two.turn()
     assert not two.mirror.answers, "it would never be over"
+
+
+def test_the_engine_rests_while_a_mapping_goes_whose_folder_was_to_be_looked_at(two: Two) -> None:
+    """For ten seconds, if a transfer that runs takes so long."""
+    two.mirror.dirty.mark_deep("", NOW)
+    two.mirror.dirty.push_deep(["d", "e"], Order(Lane.PASS, NOW))
+    two.mirror.leave()
+    two.turn()
+    assert two.mirror.dirty.next_due() is not None
+    assert two.engine.next_due(NOW) > NOW
 
 
 def test_a_pass_does_not_end_before_what_it_found_is_compared(two: Two) -> None:
