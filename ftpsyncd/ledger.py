@@ -330,12 +330,12 @@ class Ledger:
         self._write("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
         self._remember((mapping, path), None)
 
-    def forget_tree(self, mapping: int, directory: str) -> None:
-        """Drop the row of a directory and all rows below it."""
-        for where, values in inside(directory):
-            self._forget_where(mapping, where, values)
+    def forget_tree(self, mapping: int, directory: str) -> int:
+        """Drop the row of a directory and all rows below it; returns how many those are."""
+        rows = sum(self._forget_where(mapping, where, values) for where, values in inside(directory))
         self.failures.clear_below(mapping, directory)
         self.forget(mapping, directory)
+        return rows
 
     def forget_some(self, mapping: int, directory: str) -> bool:
         """Before `forget_tree`: drop some of the rows below a directory, but not its own; whether there may be more."""
@@ -344,12 +344,14 @@ class Ledger:
             self._forget_where(mapping, *some)
         return some is not None
 
-    def _forget_where(self, mapping: int, where: str, values: Sequence[object]) -> None:
+    def _forget_where(self, mapping: int, where: str, values: Sequence[object]) -> int:
+        """Drop some rows; how many those are."""
         sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - constants
         files, size = self._read(sql, (mapping, *values)).fetchone()
         self._count(mapping, -files, -size)
-        self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - constants
+        dropped = self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - constants
         self._rows.clear()
+        return dropped.rowcount
 
     def _count_out(self, mapping: int, path: str) -> None:
         old = self.row(mapping, path)

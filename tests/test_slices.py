@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -395,6 +396,34 @@ def test_a_large_directory_that_is_not_to_be_published_any_more_is_forgotten_som
     assert two.ledger.row(two.mirror.id, "old") is None
     assert two.ledger.totals(two.mirror.id).files == 0
     assert [event.path for event in two.events if event.kind is EventKind.FORGOTTEN] == ["old"]
+
+
+def test_many_directories_that_are_not_to_be_published_any_more_are_forgotten_some_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a pattern for a part of a large tree, none of them so large that it would take a turn by itself."""
+    monkeypatch.setattr("ftpsyncd.comparing.FORGOTTEN_AT_ONCE", 500)
+    names = [f"{number:02}" for number in range(50)]
+    two.mirror.comparing._selection = Without(names)
+    for number, name in enumerate(names):
+        two.ledger.put(two.mirror.id, name, made(50 + number))
+        publish(two, {f"{name}/{each}": file(inode=1000 + each) for each in range(100)})
+    two.ledger.put(two.mirror.id, "stays", made(49))
+    publish(two, {"stays/a": file()})
+    two.lists(A, {name: folder(50 + number) for number, name in enumerate(names)} | {"stays": folder(49)})
+    left = [two.ledger.totals(two.mirror.id).files]
+    two.turn()
+    two.lists(B, {"small": file()}, frozenset({"small"}))
+    while two.mirror.answers:
+        left.append(two.ledger.totals(two.mirror.id).files)
+        two.turn()
+    assert [action.path for action in two.handed(B)] == ["small"]
+    left.append(two.ledger.totals(two.mirror.id).files)
+    assert (left[0], left[-1]) == (5001, 1)
+    assert max(before - after for before, after in itertools.pairwise(left)) <= 2 * 500, (
+        "one slice for the message, and one more"
+    )
+    assert sorted(event.path for event in two.events if event.kind is EventKind.FORGOTTEN) == names
 
 
 def test_a_discard_is_not_over_before_all_that_it_is_about_is_forgotten(
