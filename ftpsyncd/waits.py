@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
-from ftpsyncd.model import Failure, Fingerprint, Listing, basename, parent
+from ftpsyncd.model import Failure, Fingerprint, Listing, basename
 from ftpsyncd.site import Moment, Site
 
 LOOK_GAP_S = 0.01
@@ -55,8 +56,7 @@ class Waits:
 
     def __init__(self, site: Site, absent: Deletes) -> None:
         self.pending: dict[str, Pending] = {}
-        self._below: dict[str, set[str]] = {}
-        """Those of one directory."""
+        self._inside = Inside(self.pending)
         self.offered: dict[str, float] = {}
         """Since when files wait for the server, the oldest first."""
         self._overtaken: dict[str, Pending] = {}
@@ -72,7 +72,7 @@ class Waits:
     def clear(self) -> None:
         """Nothing can be seen: what was noted may be over."""
         self.pending.clear()
-        self._below.clear()
+        self._inside.clear()
         self.offered.clear()
         self._overtaken.clear()
 
@@ -116,23 +116,20 @@ class Waits:
 
     def listed(self, listing: Listing) -> None:
         """All of a directory was looked at: what was not at rest, and is not there, is gone."""
-        waiting = self._below.get(listing.directory, ())
+        waiting = self._inside.directly(listing.directory)
         for path in [p for p in waiting if basename(p) not in listing.entries and self.pending[p].sighting is not None]:
             self.gone(path)
 
     def _begin(self, path: str, pending: Pending) -> None:
         """A path waits."""
         self.pending[path] = pending
-        self._below.setdefault(parent(path), set()).add(path)
+        self._inside.add(path)
 
     def _end(self, path: str) -> Pending | None:
         """A path does not wait any more; how it did."""
         pending = self.pending.pop(path, None)
         if pending is not None:
-            directory = parent(path)
-            self._below[directory].remove(path)
-            if not self._below[directory]:
-                del self._below[directory]
+            self._inside.discard(path)
         return pending
 
     def sent(self, path: str) -> None:
@@ -142,9 +139,9 @@ class Waits:
 
     def nothing_below(self, directory: str) -> None:
         """A directory is not there: nothing below it comes to rest."""
-        prefix = f"{directory}/"
-        for path in [p for p in self.pending if p.startswith(prefix)]:
+        for path in list(self._inside.below(directory)):
             self._end(path)
+        prefix = f"{directory}/"
         for path in [p for p in self._overtaken if p.startswith(prefix)]:
             del self._overtaken[path]
 

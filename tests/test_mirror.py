@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from ftpsyncd import again
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.core.settle import NAMES_PER_DIRECTORY
+from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, sight
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.failures import CHANGED
@@ -200,6 +201,32 @@ def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(s
     story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
     assert not story.queue.moves_from(M, "old")
     assert "new/a" in story.mirror.waits.pending
+
+
+def test_a_directory_that_is_not_there_costs_no_look_at_all_that_waits_elsewhere(story: Story):
+    """`rm -r` of many folders, while many new files in others come to rest."""
+    waits = story.mirror.waits
+
+    def took_s() -> float:
+        began = time.perf_counter()
+        for number in range(200):
+            waits.nothing_below(f"none/{number}")
+        return time.perf_counter() - began
+
+    def wait(path: str) -> None:
+        waits.wait(path, NOW, "it changed a moment ago", sight(PICTURE, None, NOW), AT)
+
+    for number in range(50):
+        wait(f"d/{number}")
+    few_s = min(took_s() for _ in range(3))
+    for number in range(20_000):
+        wait(f"d/{number}")
+    wait("none/7/a")
+    wait("none/8/b/c")
+    assert min(took_s() for _ in range(3)) < 10 * few_s
+    assert len(waits.pending) == 20_000
+    story.lists("d")
+    assert not waits.pending
 
 
 # ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────

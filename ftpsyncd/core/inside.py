@@ -54,6 +54,10 @@ class Inside:
         """All have gone."""
         self._in.clear()
 
+    def directly(self, directory: str) -> Iterator[str]:
+        """The paths in a directory itself; none may come or go meanwhile."""
+        return (path for path in self._in.get(directory, ()) if path in self._paths)
+
     def below(self, directory: str) -> Iterator[str]:
         """The paths below a directory; none may come or go meanwhile."""
         ahead = [directory]

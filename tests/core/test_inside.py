@@ -27,6 +27,8 @@ def test_it_tells_the_same_as_a_look_at_all_of_them(steps: list[tuple[bool, str]
             assert len(found) == len(below)
             assert set(found) == below
             assert (directory in inside) is bool(below)
+            directly = {each for each in paths if each.rpartition("/")[0] == directory}
+            assert sorted(inside.directly(directory)) == sorted(directly)
     for path in list(paths):
         del paths[path]
         inside.discard(path)
