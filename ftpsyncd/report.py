@@ -58,7 +58,7 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         local=str(mirror.spec.local),
         remote=f"{mirror.spec.server}:{mirror.spec.remote}",
         state=state,
-        pending=load.waiting + sum(1 for _ in mirror.waits.unsettled()) + gone,
+        pending=load.waiting + len(mirror.waits.unsettled()) + gone,
         in_flight=load.running,
         failed=failures.retrying + len(mirror.unreadable.problems),
         parked=failures.parked,

@@ -8,7 +8,8 @@ engine's thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ftpsyncd.core.deletes import Deletes
@@ -26,6 +27,8 @@ SOON_S = 35.0
 """A `sync` waits for a file to come to rest, for another try, or for a delete, that comes within this time."""
 OFFERED_MAX = 2000
 """Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
+AGES_MORE = 64
+"""So many more than twice as many ages as there are files are kept."""
 RESTLESS_S = 600.0
 """A file that does not come to rest for so long is reported."""
 
@@ -57,6 +60,10 @@ class Waits:
     def __init__(self, site: Site, absent: Deletes) -> None:
         self.pending: dict[str, Pending] = {}
         self._inside = Inside(self.pending)
+        self._unsettled: dict[str, Pending] = {}
+        """Those of them that are not at rest."""
+        self._ages: list[tuple[float, str]] = []
+        """A heap: since when each of them waits; what does not agree with them any more means nothing."""
         self.offered: dict[str, float] = {}
         """Since when files wait for the server, the oldest first."""
         self._overtaken: dict[str, Pending] = {}
@@ -73,6 +80,8 @@ class Waits:
         """Nothing can be seen: what was noted may be over."""
         self.pending.clear()
         self._inside.clear()
+        self._unsettled.clear()
+        self._ages.clear()
         self.offered.clear()
         self._overtaken.clear()
 
@@ -122,14 +131,25 @@ class Waits:
 
     def _begin(self, path: str, pending: Pending) -> None:
         """A path waits."""
+        before = self.pending.get(path)
         self.pending[path] = pending
         self._inside.add(path)
+        if pending.sighting is not None:
+            self._unsettled[path] = pending
+        else:
+            self._unsettled.pop(path, None)
+        if before is None or before.first != pending.first:
+            heapq.heappush(self._ages, (pending.first, path))
+            if len(self._ages) > 2 * len(self.pending) + AGES_MORE:
+                self._ages = [(each.first, waiting) for waiting, each in self.pending.items()]
+                heapq.heapify(self._ages)
 
     def _end(self, path: str) -> Pending | None:
         """A path does not wait any more; how it did."""
         pending = self.pending.pop(path, None)
         if pending is not None:
             self._inside.discard(path)
+            self._unsettled.pop(path, None)
         return pending
 
     def sent(self, path: str) -> None:
@@ -239,11 +259,11 @@ class Waits:
 
     def any_unsettled(self) -> bool:
         """Whether a file is not at rest."""
-        return any(self.unsettled())
+        return bool(self._unsettled)
 
-    def unsettled(self) -> Iterator[tuple[str, Pending]]:
+    def unsettled(self) -> Collection[tuple[str, Pending]]:
         """The files that are not at rest; the others that wait have failed, and wait for their next try."""
-        return ((path, pending) for path, pending in self.pending.items() if pending.sighting is not None)
+        return self._unsettled.items()
 
     def restless(self) -> Iterator[tuple[str, Pending]]:
         """The files that are not at rest, and those of which each version changed before it had been sent."""
@@ -259,8 +279,12 @@ class Waits:
             del self.offered[path]
         else:
             since = now
-        if self.pending:
-            since = min(since, *(pending.first for pending in self.pending.values()))
+        while self._ages:
+            first, path = self._ages[0]
+            if (pending := self.pending.get(path)) is not None and pending.first == first:
+                since = min(since, first)
+                break
+            heapq.heappop(self._ages)
         return now - since if self.offered or self.pending else None
 
     def _still_waits(self, path: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from ftpsyncd import again
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, sight
+from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.failures import CHANGED
@@ -227,6 +227,41 @@ def test_a_directory_that_is_not_there_costs_no_look_at_all_that_waits_elsewhere
     assert len(waits.pending) == 20_000
     story.lists("d")
     assert not waits.pending
+
+
+def test_a_status_costs_no_look_at_all_that_waits(story: Story):
+    """One is made four times a second while anything happens; what failed may wait for its next try for days."""
+    waits = story.mirror.waits
+
+    def took_s() -> float:
+        began = time.perf_counter()
+        for _ in range(100):
+            mapping_status(story.mirror, AT)
+        return time.perf_counter() - began
+
+    def wait(path: str, since: float, sighting: Sighting | None = None) -> None:
+        waits.wait(path, NOW + 60, "the last try failed", sighting, Moment(since, WALL))
+
+    for number in range(50):
+        wait(f"d/{number}", NOW - 50)
+    few_s = min(took_s() for _ in range(3))
+    for number in range(20_000):
+        wait(f"d/{number}", NOW - 40)
+    wait("a", NOW - 30, sight(PICTURE, None, NOW - 30))
+    assert min(took_s() for _ in range(3)) < 10 * few_s
+    status = mapping_status(story.mirror, AT)
+    assert (status.pending, status.oldest_pending_s) == (1, 50.0)
+    for number in range(50):
+        waits.present(f"d/{number}")
+    assert mapping_status(story.mirror, AT).oldest_pending_s == 40.0
+    for number in range(50, 20_000):
+        waits.present(f"d/{number}")
+    assert mapping_status(story.mirror, AT).oldest_pending_s == 30.0
+    wait("a", NOW)
+    status = mapping_status(story.mirror, AT)
+    assert (status.pending, status.oldest_pending_s) == (0, 30.0), "it has come to rest, and its try failed"
+    waits.present("a")
+    assert mapping_status(story.mirror, AT).oldest_pending_s is None
 
 
 # ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
