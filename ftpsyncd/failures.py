@@ -103,6 +103,14 @@ class Failures:
         sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=?"
         return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED))]
 
+    def any_changed_below(self, mapping: int, directory: str) -> bool:
+        """Whether a file below a directory is among those (`changed_at_server`)."""
+        for where, values in inside(directory):
+            sql = f"SELECT 1 FROM failure WHERE mapping=? AND {where} AND parked AND kind=? LIMIT 1"  # noqa: S608 - a constant
+            if self._read(sql, (mapping, *values, CHANGED)).fetchone() is not None:
+                return True
+        return False
+
     def tries(self, mapping: int, path: str) -> int:
         """How often a path has failed since it was last published."""
         if mapping not in self._failing:

@@ -156,8 +156,7 @@ class Offers:
 
     def _is_ours(self, directory: str) -> bool:
         """Whether nothing in a directory is known to have been changed at the server: that would get the new names."""
-        changed = self._site.ledger.failures.changed_at_server(self._site.id)
-        return not any(path.startswith(f"{directory}/") for path in changed)
+        return not self._site.ledger.failures.any_changed_below(self._site.id, directory)
 
     def not_performed(self, action: Action, at: Moment) -> None:
         """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""

@@ -264,6 +264,29 @@ def test_a_status_costs_no_look_at_all_that_waits(story: Story):
     assert mapping_status(story.mirror, AT).oldest_pending_s is None
 
 
+def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: Story):
+    """Many folders of a mapping get other names, of which very much waits for a person."""
+    name = "older"
+    story.ledger.put(story.id, name, made(51))
+    story.ledger.put(story.id, f"{name}/a", published(PICTURE))
+    for number in range(100):
+        story.ledger.failures.put(story.id, f"d/{number}", CHANGED_THERE)
+    story.ledger.failures.put(story.id, f"{name}/b/c", CHANGED_THERE)
+    asked: list[str] = []
+    story.ledger.commit()
+    story.ledger._db._db.set_trace_callback(asked.append)
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    story.ledger._db._db.set_trace_callback(None)
+    about = [sql for sql in asked if "FROM failure" in sql and "SELECT" in sql]
+    assert about
+    for sql in about:
+        plan = [row[3] for row in story.ledger._db._db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert all("dir" in step for step in plan), sql
+    assert story.queue.moves_from(M, "old")
+    story.mirror.on_answer(Listing("newer", Presence.PRESENT, {"a": PICTURE}, None, inode=51, device=DISK), AT)
+    assert not story.queue.moves_from(M, name), "something in it was changed at the server"
+
+
 # ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
 
 
