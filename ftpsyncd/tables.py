@@ -100,7 +100,21 @@ _EXPOSED = """
 ALTER TABLE intent ADD COLUMN exposed TEXT NOT NULL DEFAULT '';    -- JSON: [size, since_ns, until_ns]
 """
 
-MIGRATIONS = (_FIRST, _PROFILES, history.SCHEMA, _PARTS, _DISCARDING, _APPROVED, history.INDEX_OF_LAST, _EXPOSED)
+_WORST = """
+CREATE INDEX failure_worst ON failure(mapping, parked DESC, failed_ns, kind);   -- all that counts and lists ask for
+"""
+
+MIGRATIONS = (
+    _FIRST,
+    _PROFILES,
+    history.SCHEMA,
+    _PARTS,
+    _DISCARDING,
+    _APPROVED,
+    history.INDEX_OF_LAST,
+    _EXPOSED,
+    _WORST,
+)
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
 RECEIVED_SINCE, HISTORY_SINCE, PARTS_SINCE, APPROVED_SINCE, LAST_SINCE, EXPOSED_SINCE = 2, 3, 4, 6, 7, 8

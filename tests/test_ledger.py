@@ -997,6 +997,23 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(
             assert not plan.startswith("SCAN") or plan == "SCAN CONSTANT ROW", f"{plan}: {sql}"
 
 
+def test_what_a_status_asks_of_failures_comes_from_an_index():
+    """Four times a second while anything happens, of perhaps very many, each with its words."""
+    with Ledger(Path(":memory:")) as ledger:
+        mapping, said = ledger.mapping("gallery", "there"), list[str]()
+        for number in range(10):
+            parked = failure()._replace(parked=number % 2 == 0, failed_ns=number)
+            ledger.failures.put(mapping, f"{number}", parked)
+        ledger._db._db.set_trace_callback(said.append)
+        assert ledger.failures.counts(mapping) == (5, 5, 0)
+        assert [path for path, _ in ledger.failures.worst(mapping, 7)] == ["0", "2", "4", "6", "8", "1", "3"]
+        assert ledger.failures.changed_at_server(mapping) == []
+        ledger._db._db.set_trace_callback(None)
+        plans = [[step[3] for step in ledger._db._db.execute(f"EXPLAIN QUERY PLAN {sql}")] for sql in said]
+    indexed = "INDEX failure_worst (mapping=?)"
+    assert plans == [[f"SEARCH failure USING {how}{indexed}"] for how in ("COVERING ", "", "COVERING ")]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 500, 501, 1300])
 def test_many_paths_are_asked_for_at_once(count: int):
     with Ledger(Path(":memory:")) as ledger:
