@@ -30,7 +30,7 @@ LOOK_AGAIN_S = 1.0
 ASKED_AT_ONCE = 5000
 """Decisions that are looked through in one turn of the engine: some ten milliseconds."""
 MARKED_AT_ONCE = 1000
-"""More than so many paths are not looked at one by one: everything is."""
+"""More than so many paths are not looked at one by one: their directories are, or everything is."""
 
 
 class Removals:
@@ -167,9 +167,7 @@ class Removals:
 
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
-        for path in self._after_pass:
-            self._site.dirty.mark(path, at.now)
-        self._after_pass.clear()
+        self._look_again_after_pass(at)
         self._all_seen = True
         if self._is_published_source():
             self._discard.all_seen()
@@ -183,6 +181,16 @@ class Removals:
             self._release("nothing is left to delete", at)
         elif self.hold.kind in _OTHER_SOURCE and self.places.are_as_published:
             self._release("the folder that was published before is back", at)
+
+    def _look_again_after_pass(self, at: Moment) -> None:
+        """What is gone was not found under another name: now it is dealt with like anything that is gone."""
+        if len(self._after_pass) > MARKED_AT_ONCE:
+            for directory in {parent(path) for path in self._after_pass}:
+                self._site.dirty.mark_directory(directory, at.now)
+        else:
+            for path in self._after_pass:
+                self._site.dirty.mark(path, at.now)
+        self._after_pass.clear()
 
     def _forget_decisions(self) -> None:
         """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""

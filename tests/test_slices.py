@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -584,6 +584,60 @@ def test_what_is_approved_is_asked_for_in_several_turns_at_the_end_of_a_pass(
         turns += 1
     assert turns == len(allowed) // 300
     assert sorted(removals.absent.allowed_paths) == sorted(allowed)[1:-1]
+
+
+@pytest.mark.parametrize(("most", "marks"), [(9, 2), (10, 10)])
+def test_at_the_end_of_a_pass_very_much_that_is_gone_is_looked_at_by_directories(
+    two: Two, monkeypatch: pytest.MonkeyPatch, most: int, marks: int
+) -> None:
+    """Some hundred thousand files that were deleted while nobody watched: not so many marks in one turn."""
+    monkeypatch.setattr("ftpsyncd.removals.MARKED_AT_ONCE", most)
+    two.ledger.put(two.mirror.id, "d", made(50))
+    publish(two, {f"{number}": file(inode=1000 + number) for number in range(5)})
+    publish(two, {f"d/{number}": file(inode=2000 + number) for number in range(5)})
+    told: list[str] = []
+    dirty, removals = two.mirror.dirty, two.mirror.removals
+
+    def noted(mark: Callable[[str, float], None]) -> Callable[[str, float], None]:
+        def note(path: str, due: float) -> None:
+            told.append(path)
+            mark(path, due)
+
+        return note
+
+    monkeypatch.setattr(dirty, "mark", noted(dirty.mark))
+    monkeypatch.setattr(dirty, "mark_directory", noted(dirty.mark_directory))
+    two.engine.rescan()
+    two.turn()
+    for directory, entries in (("", {"d": folder(50)}), ("d", {})):
+        gone_since = WALL - 3600 * 10**9
+        two.engine.answered(
+            A,
+            Listing(
+                directory,
+                Presence.PRESENT,
+                entries,
+                None,
+                root=ROOT,
+                inode=50 if directory else 1,
+                device=DISK,
+                taken_wall_ns=WALL,
+                changed_wall_ns=gone_since,
+            ),
+        )
+        two.turn()
+    assert two.mirror.looks.passes == 1
+    assert len(told) == marks
+    assert removals.absent.files == 10
+    assert two.handed(A) == []
+    two.turn()
+    asked = {directory for directory, _ in two.disk.asked} | set(two.disk.whole)
+    assert asked >= {"", "d"}
+    two.lists(A, {"d": folder(50)})
+    two.engine.answered(A, Listing("d", Presence.PRESENT, {}, None, root=ROOT, inode=50, device=DISK))
+    two.turn()
+    two.turn()
+    assert len([action for action in two.handed(A) if isinstance(action, Delete)]) + two.waiting == 10
 
 
 def test_half_of_an_approval_deletes_nothing_and_outlives_no_answer(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
