@@ -32,7 +32,7 @@ from ftpsyncd.model import (
     remote_join,
 )
 from ftpsyncd.openintents import OpenIntents, is_rename
-from ftpsyncd.site import Moment, Site
+from ftpsyncd.site import QUEUE_ROOM, Moment, Site
 
 PARTS_KEPT = 16
 """Names under which a part may lie: one more for each try that was cut off before the server received anything."""
@@ -375,15 +375,18 @@ class Intents:
         return doubt_row(self._site.ledger, self._site.id, path, whole=whole)
 
     def ask(self, unsettled: Container[str], now: float) -> None:
-        """Have the server asked and cleaned up, once nothing waits that would settle it anyway.
+        """Have the server asked and cleaned up, once nothing waits that would settle it anyway: some of it at a time.
 
         Args:
             unsettled: paths that will be published soon.
             now: monotonic seconds.
         """
         to_continue = {self._open.path_of(part) for _, intent in self._open.items() for part in intent.parts}
-        for path in [p for p in self._open if p not in unsettled and p not in to_continue]:
-            if self._open.is_due(path, now):
+        due = [p for p in self._open if p not in unsettled and p not in to_continue and self._open.is_due(p, now)]
+        for path in due:
+            if self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
+                return
+            if path in self._open:
                 self._ask(path)
 
     def clear_below(self, directory: str) -> bool:

@@ -17,6 +17,7 @@ from ftpsyncd.engine import TURN_S, Engine
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
 from ftpsyncd.inodes import Inodes
+from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import WatchReport
@@ -28,11 +29,14 @@ from ftpsyncd.model import (
     Done,
     Entry,
     Fingerprint,
+    Intent,
+    Kind,
     Listing,
     Presence,
     Rename,
     RenameDir,
     RootIdentity,
+    Sweep,
     Upload,
     basename,
 )
@@ -638,6 +642,35 @@ def test_at_the_end_of_a_pass_very_much_that_is_gone_is_looked_at_by_directories
     two.turn()
     two.turn()
     assert len([action for action in two.handed(A) if isinstance(action, Delete)]) + two.waiting == 10
+
+
+def test_what_many_refused_files_may_have_left_is_asked_about_some_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that lets nobody write any more, and tens of thousands of files."""
+    monkeypatch.setattr("ftpsyncd.intents.QUEUE_ROOM", 100)
+    for number in range(450):
+        two.ledger.begun.put(two.mirror.id, f"{number}", Intent(Kind.FILE, f"/{number}.filepart"))
+    two.ledger.commit()
+    two.mirror.intents = Intents(two.mirror.site)
+    two.engine.rescan()
+    two.turn()
+    two.lists(A, {})
+    most, swept = 0, set[str]()
+    for _ in range(200):
+        two.turn()
+        most = max(most, two.waiting)
+        handed, two.handed(A)[:] = [*two.handed(A)], []
+        for action in handed:
+            assert isinstance(action, Sweep)
+            swept.add(action.path)
+            two.engine.performed(A, Done(action, Did.SWEPT))
+        if not (handed or two.waiting):
+            break
+    assert len(swept) == 450
+    assert most <= 100
+    # Of what an earlier daemon had begun, each is asked about once more when it is late.
+    assert all(map(two.mirror.intents._open.is_late, two.mirror.intents._open))
 
 
 def test_half_of_an_approval_deletes_nothing_and_outlives_no_answer(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,8 @@ MUTATIONS = (
         "G3",
         "a part that waits to be continued is swept",
         "intents.py",
-        " and p not in to_continue]",
-        "]",
+        " and p not in to_continue and ",
+        " and ",
         "tests/test_intents.py::test_a_part_waits_for_the_try_that_continues_it",
     ),
     Mutation(
