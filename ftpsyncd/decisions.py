@@ -76,6 +76,10 @@ class Decisions:
         if over:
             self._write_many("DELETE FROM approved WHERE mapping=? AND path=? AND changed=?", over)
 
+    def end_approvals(self, mapping: int) -> None:
+        """Forget what a person allowed to be deleted, but for files that were changed at the server."""
+        self._write("DELETE FROM approved WHERE mapping=? AND NOT changed", (mapping,))
+
     def paused(self, mapping: int) -> bool:
         """Whether a person paused this mapping."""
         return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])

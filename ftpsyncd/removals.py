@@ -41,6 +41,7 @@ class Removals:
         self.absent = Deletes(
             {path: files for path, files, changed in approved if not changed},
             lambda changes: site.ledger.decisions.set_approved(site.id, changes),
+            lambda: site.ledger.decisions.end_approvals(site.id),
         )
         self.forgotten: Callable[[str], None] = lambda _path: None
         """Is told what a person wants to stay at the server although it is gone here."""

@@ -673,6 +673,30 @@ def test_what_many_refused_files_may_have_left_is_asked_about_some_at_a_time(
     assert all(map(two.mirror.intents._open.is_late, two.mirror.intents._open))
 
 
+def test_a_disk_that_goes_ends_an_approval_of_very_many_deletes_with_few_statements(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = many()
+    publish(two, entries)
+    two.lists(A, {})
+    two.turn()
+    two.turns()
+    removals, decisions = two.mirror.removals, two.ledger.decisions
+    removals.approve(two.engine._moment())
+    decisions.set_approved(two.mirror.id, [("changed", 1)], changed=True)
+    decisions.set_approved(two.engine.mirrors[B].id, [("of another", 1)])
+    two.ledger.commit()
+    assert len(decisions.approved(two.mirror.id)) > 400
+    said: list[str] = []
+    two.ledger._db._db.set_trace_callback(said.append)
+    two.mirror.source_missing("the disk is gone")
+    two.ledger._db._db.set_trace_callback(None)
+    assert len(said) < 10
+    assert removals.absent.allowed_paths == []
+    assert decisions.approved(two.mirror.id) == [("changed", 1, True)]
+    assert decisions.approved(two.engine.mirrors[B].id) == [("of another", 1, False)]
+
+
 def test_half_of_an_approval_deletes_nothing_and_outlives_no_answer(two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon is killed while it is noted: nobody was told that anything is approved."""
     monkeypatch.setattr("ftpsyncd.core.deletes.APPROVED_AT_ONCE", 300)

@@ -71,14 +71,17 @@ class Deletes:
     Args:
         allowed: what a person allowed to be deleted, by an earlier process: how many files at each path.
         keep: is told of all changes of that at once; 0 files: it is over.
+        end: is told that all of that is over.
     """
 
     def __init__(
         self,
         allowed: Mapping[str, int] | None = None,
         keep: Callable[[Collection[tuple[str, int]]], None] = lambda _changes: None,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
         self._keep = keep
+        self._end = end
         self._allowed: dict[str, int] = {}
         """What a person allowed to be deleted and is not deleted yet; it outlives its admission, and a refusal."""
         self._allowed_inside = Inside(self._allowed)
@@ -177,8 +180,10 @@ class Deletes:
 
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
-        allowed = tuple(self._allowed)
-        self._keep([(path, 0) for path in allowed if self._note_allowed(path, 0)])
+        if self._allowed:
+            self._end()
+        self._allowed.clear()
+        self._allowed_inside.clear()
         self._absent.clear()
         self._inside.clear()
         self._doomed.clear()

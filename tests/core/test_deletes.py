@@ -340,7 +340,7 @@ class Kept(dict[str, int]):
 
     def deletes(self) -> Deletes:
         """Of the next process."""
-        return Deletes(self, self.keep)
+        return Deletes(self, self.keep, self.clear)
 
 
 def test_an_approval_outlives_the_process_until_all_is_deleted():
