@@ -94,12 +94,12 @@ class Looks:
         Returns:
             False if it has none at all.
         """
-        site = self._site
+        site, passing_on = self._site, not self._in_depth
         while len(self._asked) < LOOKS_AT_ONCE:
             waiting = site.queue.load(site.spec.name).waiting
             if waiting >= 2 * QUEUE_ROOM:
                 return False
-            work = site.dirty.take(at.now, marked_only=waiting >= QUEUE_ROOM)
+            work = site.dirty.take(at.now, marked_only=waiting >= QUEUE_ROOM or not passing_on)
             if work is None:
                 break
             self.in_pass |= work.deep
@@ -112,7 +112,16 @@ class Looks:
             return None
         if len(self._asked) >= LOOKS_AT_ONCE or self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
             return None
-        return self._site.dirty.next_due()
+        return self._site.dirty.next_due(marked_only=self._in_depth)
+
+    @property
+    def _in_depth(self) -> bool:
+        """Whether a part of a deep scan is under way: the next part is asked for when all of it was compared.
+
+        Else the disk's thread would look while the engine compares what it told before; each would have to wait for the
+        interpreter's lock at every file.
+        """
+        return any(work.deep for work in self._asked.values())
 
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: the next pass comes in its time."""

@@ -11,6 +11,7 @@ import pytest
 from ftpsyncd import again
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
+from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.errors import FileChangedError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.failures import CHANGED
@@ -18,7 +19,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.limits import Shortage
-from ftpsyncd.looks import SILENT_S
+from ftpsyncd.looks import LOOKS_AT_ONCE, SILENT_S
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -287,6 +288,27 @@ def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: St
     assert not story.queue.moves_from(M, name), "something in it was changed at the server"
 
 
+def test_a_scan_goes_on_when_all_that_was_told_is_compared(story: Story):
+    """Meanwhile only what was marked by itself is looked at; the engine does not turn in vain."""
+    names = [f"{number}" for number in range(3 * LOOKS_AT_ONCE)]
+    story.mirror.dirty.push_deep(names, Order(Lane.PASS, NOW))
+    story.mirror.pump(AT)
+    first = story.disk.whole[:]
+    assert len(first) == LOOKS_AT_ONCE
+    for directory in first[:-1]:
+        story.mirror.on_answer(Listing(directory, Presence.PRESENT, {}, None, inode=1, device=DISK), AT)
+        story.mirror.pump(AT)
+    assert story.disk.whole == first
+    assert story.mirror.next_due() is None
+    story.mirror.dirty.mark("changed", NOW)
+    assert story.mirror.next_due() == NOW
+    story.mirror.pump(AT)
+    assert story.disk.names == [("", frozenset({"changed"}))]
+    story.mirror.on_answer(Listing(first[-1], Presence.PRESENT, {}, None, inode=1, device=DISK), AT)
+    story.mirror.pump(AT)
+    assert len(story.disk.whole) == 2 * LOOKS_AT_ONCE - 1, "the probe takes one of the looks"
+
+
 # ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -298,11 +320,13 @@ def test_a_pass_asked_for_during_a_look_at_its_first_directory_is_a_pass_of_its_
     story.mirror.pump(AT)
     assert story.disk.whole == [""]
     story.lists("", old=folder())
-    assert story.disk.whole == ["", ""]
     assert story.mirror.busy_looking(NOW)
+    story.mirror.pump(AT)
+    assert story.disk.whole == ["", "old", ""]
+    story.lists("old", a=PICTURE)
     story.lists("", old=folder())
     story.mirror.pump(AT)
-    assert story.disk.whole == ["", "", "old"]
+    assert story.disk.whole == ["", "old", "", "old"]
 
 
 def test_names_asked_for_during_a_look_are_asked_for_together_after_it(story: Story):

@@ -218,19 +218,20 @@ class Dirty:
             self._drop_if_clean(directory, marks)
         return Work(directory, None, deep=True, order=order)
 
-    def next_due(self) -> float | None:
+    def next_due(self, *, marked_only: bool = False) -> float | None:
         """When `take` will next have something; None if never."""
-        if self._frontier:
+        if self._frontier and not marked_only:
             return 0.0
+        deep_due = None if marked_only else self._deep_due
         while self._heap:
             due, directory = self._heap[0]
             marks = self._marks.get(directory)
             if marks is not None and marks.due() == due:
-                return due if self._deep_due is None else min(due, self._deep_due)
+                return due if deep_due is None else min(due, deep_due)
             heapq.heappop(self._heap)
             if marks is not None:
                 heapq.heappush(self._heap, (marks.due(), directory))
-        return self._deep_due
+        return deep_due
 
     def _take_marked(self, now: float) -> Work | None:
         while self._heap and self._heap[0][0] <= now:

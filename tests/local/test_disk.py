@@ -95,6 +95,72 @@ def test_while_the_disk_hangs_requests_merge_and_the_urgent_go_first(setup: _Set
     assert sum(isinstance(answer, WatchReport) for answer in setup.got) == 2
 
 
+def told_and_asked(setup: _Setup, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is asked of the disk and what is told of it, in the order in which that happens."""
+    order = setup.scanner.asked
+    deliver = setup.thread._deliver
+
+    def told(answer: Delivery) -> None:
+        order.append(f"told {answer.directory}" if isinstance(answer, Listing) else "report")
+        deliver(answer)
+
+    monkeypatch.setattr(setup.thread, "_deliver", told)
+    return order
+
+
+def test_directories_that_are_listed_one_right_after_the_other_are_told_of_together(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes the answers does not work on one while the thread works on the next: they have one interpreter."""
+    monkeypatch.setattr(disk, "TOGETHER_S", 60.0)
+    order = told_and_asked(setup, monkeypatch)
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    setup.thread.list_dir("a")
+    setup.thread.list_dir("b")
+    setup.scanner.goes_on.set()
+    until(lambda: order[-1:] == ["told b"])
+    assert order == ["list hang", "list a", "list b", "told hang", "told a", "told b"]
+    setup.thread.list_dir("c")
+    until(lambda: order[-1:] == ["told c"], "nothing follows that it would wait for")
+
+
+def test_a_listing_waits_for_no_other_that_takes_long(setup: _Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "TOGETHER_S", 0.0)
+    order = told_and_asked(setup, monkeypatch)
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    setup.thread.list_dir("a")
+    setup.scanner.goes_on.set()
+    until(lambda: order[-1:] == ["told a"])
+    assert order == ["list hang", "told hang", "list a", "told a"]
+
+
+@pytest.mark.parametrize("urgent", ["check", "probe"])
+def test_what_was_listed_before_is_told_before_what_is_more_urgent(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch, urgent: str
+) -> None:
+    monkeypatch.setattr(disk, "TOGETHER_S", 60.0)
+    order = told_and_asked(setup, monkeypatch)
+    listed = setup.scanner.list_dir
+
+    def list_dir(directory: str) -> Listing:
+        if directory == "b":
+            setup.thread.check() if urgent == "check" else setup.thread.probe("d", ["x"])
+        return listed(directory)
+
+    monkeypatch.setattr(setup.scanner, "list_dir", list_dir)
+    setup.thread.list_dir("hang")
+    assert setup.scanner.hangs.wait(10)
+    for directory in "abc":
+        setup.thread.list_dir(directory)
+    setup.scanner.goes_on.set()
+    until(lambda: order[-1:] == ["told c"])
+    between = ["report"] if urgent == "check" else ["probe d ['x']", "told d"]
+    before = ["list hang", "list a", "list b", "told hang", "told a", "told b"]
+    assert order == [*before, *between, "list c", "told c"]
+
+
 def test_a_bug_is_an_answer_and_not_the_end(setup: _Setup) -> None:
     setup.thread.list_dir("bug")
     until(lambda: len(setup.got) == 2)
