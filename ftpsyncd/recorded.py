@@ -105,8 +105,11 @@ class Recorded:
             known += rows.others
             some = self._noted(listing, rows.same, failed)
             noted |= some
-            for name in rows.same - some:
-                del entries[name]
+            if some or len(rows.same) < len(entries):
+                for name in rows.same - some:
+                    del entries[name]
+            else:
+                entries.clear()
             if not rows.last:
                 break
             sliced = True

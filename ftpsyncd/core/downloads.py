@@ -18,10 +18,10 @@ def awaited(empty: Collection[str], names: Iterable[str]) -> frozenset[str]:
         empty: their names.
         names: all names in the same directory.
     """
-    if not empty:
+    parts = [name for name in names if name.endswith(_PART)] if empty else []
+    if not parts:
         return frozenset()
-    kept = {final for name in names if name.endswith(_PART) for final in _finals(name.removesuffix(_PART))}
-    return frozenset(name for name in empty if name in kept)
+    return frozenset(empty).intersection(final for part in parts for final in _finals(part.removesuffix(_PART)))
 
 
 def _finals(part: str) -> Iterator[str]:
