@@ -164,6 +164,7 @@ class Comparing:
             facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
             self._other_names.listed(*facts, at)
             self._plan(facts, at, order, deep=deep)
+            at = yield from self._other_names.look_outside(at)
             at = yield from self._forget_directories(at)
             self._removals.dropped()
             if comparison:
@@ -319,7 +320,7 @@ class Comparing:
             return
         if kind is Kind.DIR:
             if not self._removals.absent.knows(path):
-                self._other_names.directory_gone(path, at)
+                self._other_names.directory_gone(path)
             self._nothing_below(path)
             if not self._intents.clear_below(path):
                 return

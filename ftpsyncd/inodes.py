@@ -53,32 +53,31 @@ class Inodes:
         )
         return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:]).fingerprint) for r in cursor]
 
-    def names_outside(self, mapping: int, directory: str) -> Iterator[tuple[set[str], bool]]:
+    def names_outside(self, mapping: int, directory: str) -> Iterator[tuple[set[str], int]]:
         """Published files outside a directory that have another name inside it (hard links).
 
         Yields:
-            Those of the next `ROWS_AT_ONCE` files inside, which are looked up right then, and whether these were all.
+            Those of the next files inside, `ROWS_AT_ONCE` at most, which are looked up right then, and how many these
+            are.
         """
-        found: set[str] = set()
         below = (os.fsencode(directory), *subtree(directory))
         for (where, values), keys in zip(inside(directory), ("name", "dir,name"), strict=True):
-            beyond: tuple[bytes, ...] = ()
+            last: tuple[bytes, ...] | None = ()
             marks = ",".join("?" * len(keys.split(",")))
-            while True:
-                rest = f"{where} AND ({keys})>({marks})" if beyond else where
-                sql = f"SELECT {keys} FROM entry WHERE mapping=? AND {rest} ORDER BY {keys} LIMIT 1 OFFSET ?"  # noqa: S608 - constants
-                last = self._read(sql, (mapping, *values, *beyond, ROWS_AT_ONCE - 1)).fetchone()
-                some = f"{rest} AND ({keys})<=({marks})" if last is not None else rest
+            while last is not None:
+                some, given = (f"{where} AND ({keys})>({marks})", (*values, *last)) if last else (where, values)
+                sql = f"SELECT {keys} FROM entry WHERE mapping=? AND {some} ORDER BY {keys} LIMIT 1 OFFSET ?"  # noqa: S608 - constants
+                last = self._read(sql, (mapping, *given, ROWS_AT_ONCE - 1)).fetchone()
+                if last is not None:
+                    some, given = f"{some} AND ({keys})<=({marks})", (*given, *last)
+                own = f"FROM entry WHERE mapping=? AND kind=0 AND {some}"
                 sql = (
-                    f"SELECT other.dir, other.name FROM (SELECT inode FROM entry WHERE mapping=? AND kind=0 AND {some})"  # noqa: S608 - constants
-                    f" AS own CROSS JOIN {BY_INODE.replace('entry', 'entry AS other', 1)}"
+                    f"SELECT other.dir, other.name FROM (SELECT inode {own}) AS own"  # noqa: S608 - constants
+                    f" CROSS JOIN {BY_INODE.replace('entry', 'entry AS other', 1)}"
                     " ON other.mapping=? AND other.inode=own.inode AND other.kind=0"
                     " WHERE own.inode<>0 AND NOT (other.dir=? OR (other.dir>=? AND other.dir<?))"
                 )
-                rows = self._read(sql, (mapping, *values, *beyond, *(last or ()), mapping, *below))
-                found.update(join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in rows)
-                if last is None:
-                    break
-                yield found, False
-                found, beyond = set(), tuple(last)
-        yield found, True
+                rows = self._read(sql, (mapping, *given, mapping, *below))
+                found = {join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in rows}
+                files = ROWS_AT_ONCE if last else self._read(f"SELECT count(*) {own}", (mapping, *given)).fetchone()[0]
+                yield found, files

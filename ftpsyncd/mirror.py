@@ -201,7 +201,6 @@ class Mirror:
             self._take_up(at)
         # What was taken up may have told otherwise.
         if self._sees():
-            self.other_names.go_on(at)
             self.removals.go_on(at)
             if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
                 self.looks.pass_ended(at)
@@ -215,7 +214,7 @@ class Mirror:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
         if self.removals.missing:
             return None
-        hurries = self._sees() and (self.removals.hurries or bool(self.other_names))
+        hurries = self._sees() and self.removals.hurries
         return 0.0 if self.answers or hurries else self.looks.next_due()
 
     def finished(self, now: float) -> bool:
@@ -235,11 +234,7 @@ class Mirror:
 
     def busy_looking(self, now: float) -> bool:
         """Whether a deep scan or any look is under way."""
-        return (
-            bool(self.looks or self.answers or self.other_names)
-            or self.removals.working
-            or self.dirty.scanning_deep(now)
-        )
+        return bool(self.looks or self.answers) or self.removals.working or self.dirty.scanning_deep(now)
 
     def _listed(self, listing: Listing) -> Generator[None, Moment, None]:
         """The disk told what is in a directory."""

@@ -9,12 +9,15 @@ others all the same. Each such look follows from something new, so that two name
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from ftpsyncd.core.settle import Sighting
+from ftpsyncd.inodes import ROWS_AT_ONCE
 from ftpsyncd.model import Entry, Failure, Fingerprint, Kind, Listing, Rename, Row, Upload
 from ftpsyncd.site import Moment, Site
+
+ROWS_OF_ONE = 50
+"""To look for the other names of what was in a directory takes as long as so many files, however few are in it."""
 
 
 class OtherNames:
@@ -38,16 +41,12 @@ class OtherNames:
         self._sighting_of = sighting_of
         self._known_gone = known_gone
         self._look_at = look_at
-        self._outside: deque[Iterator[tuple[set[str], bool]]] = deque()
-        """Of directories that are gone: what is published outside of names that were in it, some at a time."""
-
-    def __bool__(self) -> bool:
-        """Whether there is something to go on with."""
-        return bool(self._outside)
+        self._gone: list[str] = []
+        """Directories that are gone: what has names outside of them is still to be looked at."""
 
     def clear(self) -> None:
         """Nothing can be seen."""
-        self._outside.clear()
+        self._gone.clear()
 
     def listed(self, listing: Listing, rows: dict[str, Row], failures: dict[str, Failure], at: Moment) -> None:
         """Names were looked at: where one is new, or stands for another file than before, look at the others.
@@ -100,20 +99,24 @@ class OtherNames:
         """A worker found another file under a path, or the same one changed."""
         self._look_at_names(action.fingerprint.inode, action.path, None, at)
 
-    def directory_gone(self, directory: str, at: Moment) -> None:
+    def directory_gone(self, directory: str) -> None:
         """What was in a directory may have been changed before it went, and with it what is published elsewhere."""
-        self._outside.append(self._site.ledger.inodes.names_outside(self._site.id, directory))
-        self.go_on(at)
+        self._gone.append(directory)
 
-    def go_on(self, at: Moment) -> None:
-        """Go on with directories that are gone: there may be very many files in one."""
-        while self._outside:
-            paths, over = next(self._outside[0])
-            for path in paths:
-                self._look_at(path, at.now)
-            if not over:
-                return
-            self._outside.popleft()
+    def look_outside(self, at: Moment) -> Generator[None, Moment, Moment]:
+        """Look at that, in each turn of the engine at as much as it has room for; the moment then.
+
+        The ledger has what was in the directories still.
+        """
+        rows = 0
+        while self._gone:
+            for paths, files in self._site.ledger.inodes.names_outside(self._site.id, self._gone.pop()):
+                if rows >= ROWS_AT_ONCE:
+                    rows, at = 0, (yield)
+                for path in paths:
+                    self._look_at(path, at.now)
+                rows += files + ROWS_OF_ONE
+        return at
 
     def _look_at_names(self, inode: int, path: str, seen: Fingerprint | None, at: Moment) -> None:
         """Look at the published names of a file but for one, and for those that have been published as it was seen."""

@@ -43,7 +43,7 @@ from ftpsyncd.model import (
 from ftpsyncd.publish import Progress
 from ftpsyncd.report import mapping_status
 from ftpsyncd.site import QUEUE_ROOM, Clock
-from ftpsyncd.specs import DeleteLimit, MappingSpec
+from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec
 from ftpsyncd.status import MappingState
 from tests.core.vocabulary import DISK, NOW, WALL, Without, failed, file, folder, made, published
 
@@ -457,6 +457,7 @@ def test_the_other_names_of_what_was_in_a_large_directory_are_looked_for_some_at
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", 300)
+    monkeypatch.setattr("ftpsyncd.othernames.ROWS_AT_ONCE", 300)
     entries = many()
     last = max(entries)
     two.ledger.put(two.mirror.id, "old", made(50))
@@ -464,14 +465,44 @@ def test_the_other_names_of_what_was_in_a_large_directory_are_looked_for_some_at
     two.lists(A, {}, frozenset({"old"}))
     two.turn()
     assert not two.mirror.dirty.awaits("linked")
-    turns = 0
-    while two.mirror.other_names:
-        assert two.engine.next_due(NOW) <= NOW, "it does not wait for a message"
-        assert two.mirror.busy_looking(NOW)
-        two.turn()
-        turns += 1
-    assert turns == 2
+    two.lists(B, {"small": file()}, frozenset({"small"}))
+    assert two.turns() == 2
+    assert [action.path for action in two.handed(B)] == ["small"]
     assert ("", frozenset({"linked"})) in two.disk.asked
+
+
+@pytest.mark.parametrize("deletes", DeletePolicy)
+def test_the_other_names_of_what_was_in_many_directories_are_looked_for_some_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch, deletes: DeletePolicy
+) -> None:
+    """A part of a large tree is gone, none of it so large that it would take a turn by itself."""
+    monkeypatch.setattr("ftpsyncd.othernames.ROWS_AT_ONCE", 1000)
+    two.mirror.removals._site = two.mirror.site._replace(spec=two.mirror.spec._replace(deletes=deletes))
+    names = [f"{number:02}" for number in range(40)]
+    for number, name in enumerate(names):
+        two.ledger.put(two.mirror.id, name, made(50 + number))
+        publish(two, {f"{name}/{each}": file(inode=100 * number + each + 1) for each in range(100)})
+    publish(two, {f"linked{number}": file(inode=100 * number + 1) for number in range(40)})
+    looked, outside = [0], Inodes.names_outside
+
+    def counted(inodes: Inodes, mapping: int, directory: str) -> Iterator[tuple[set[str], int]]:
+        for found, files in outside(inodes, mapping, directory):
+            looked[-1] += files
+            yield found, files
+
+    monkeypatch.setattr(Inodes, "names_outside", counted)
+    there = {f"linked{number}": file(inode=100 * number + 1) for number in range(40)}
+    two.lists(A, there)
+    two.turn()
+    while two.mirror.answers:
+        looked.append(0)
+        two.turn()
+    two.turn()
+    assert sum(looked) == 4000
+    assert max(looked) <= 2 * 1000, "one slice for the message, and one more"
+    asked = {name for _, names in two.disk.asked for name in names}
+    asked |= two.mirror.looks._next["", False].names or frozenset()
+    assert asked >= there.keys(), "also where what is gone is dropped from the ledger"
 
 
 def test_of_a_large_directory_that_is_gone_only_so_much_waits_to_be_deleted(two: Two) -> None:
