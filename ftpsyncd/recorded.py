@@ -15,8 +15,9 @@ from ftpsyncd.model import Failure, Listing, Row, join
 from ftpsyncd.site import Moment, Site, Slices
 from ftpsyncd.waits import Waits
 
-ROWS_AT_ONCE = 20_000
-"""Rows and names of a directory that are gone through in bulk in one turn of the engine: some thirty milliseconds."""
+ROWS_AT_ONCE = 10_000
+"""Rows and names of a directory that are gone through in bulk in one go: some twenty milliseconds, and in a turn of the
+engine two of these at most."""
 
 
 class Facts(NamedTuple):
