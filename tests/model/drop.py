@@ -476,10 +476,6 @@ class Drop:
             watched = came_from is not None and heard.is_below((self.root / came_from).parent.resolve())
             heard.appeared(os.lstat(self.local(path)).st_ino, inodes, watched=watched)
 
-    def watch(self) -> None:
-        """A watcher is started on what is at the root now."""
-        self.heard.watch(self.root.resolve())
-
     def lose(self) -> None:
         """The kernel's queue overflows."""
         for heard in self.hearers.values():

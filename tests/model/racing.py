@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 
 from ftpsyncd.model import parent
-from tests.model.stage import Op
+from tests.model.stage import Op, Stage
 from tests.model.world import World
 
 FILES = ("1", "2", "a/1", "a/2", "b/1")
@@ -42,9 +42,12 @@ TELLING: tuple[tuple[Op, ...], ...] = (
     (("deliver",), ("turn",), ("look",), ("turn",)),
 )
 SECONDS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 6.0)
+LONGER = (*SECONDS, 20.0, 70.0, 400.0)
+STEPS = ("look", "looked", "commit", "committed", "block")
+"""Of the daemon itself, at which something may happen; besides there are the commands of the server."""
 
 
-class Named(World):
+class Named(Stage):
     """One in which what happens is told by name."""
 
     def move(self, path: str, target: str) -> None:
@@ -68,31 +71,37 @@ class Named(World):
         self.drop.link(path, target)
 
     def write(self, path: str, size: int) -> None:
-        if self._is_known(path):
+        if self._is_told_of(path):
             super().write(path, size)
 
     def begin(self, path: str, size: int) -> None:
-        if self._is_known(path):
+        if self._is_told_of(path):
             super().begin(path, size)
 
-    def _is_known(self, path: str) -> bool:
-        """Whether a file has no name that nobody has seen: written under such a one, no event leads to the others."""
-        if not self.drop.exists(path) or self.drop.is_folder(path):
-            return True
-        status = os.lstat(self.drop.local(path))
-        names = {p for p, _ in self.drop.walk() if os.lstat(self.drop.local(p)).st_ino == status.st_ino}
-        if status.st_nlink == 1 or not self.running:
-            return status.st_nlink == 1
-        return names <= {name for name, _ in self._ledger.inodes.names(self._mirror.id, status.st_ino)}
-
     def redate(self, path: str) -> None:
-        if self._is_known(path):
+        if self._is_told_of(path):
             self.drop.touch(path)
 
-    def all(self, *ops: Op) -> None:
-        """Several things, one right after the other."""
-        for op in ops:
-            self.do(op)
+    def _is_told_of(self, path: str) -> bool:
+        """Whether the kernel tells whoever has to know of a change of a file: it has no other name."""
+        return self._names(path) <= 1
+
+    def _names(self, path: str) -> int:
+        """How many a file has; 0: there is none."""
+        is_file = self.drop.exists(path) and not self.drop.is_folder(path)
+        return os.lstat(self.drop.local(path)).st_nlink if is_file else 0
+
+
+class Racing(Named, World):
+    """One mapping."""
+
+    def _is_told_of(self, path: str) -> bool:
+        """Or none that nobody has seen: written under such a one, no event leads to the others."""
+        if self._names(path) <= 1 or not self.running:
+            return self._names(path) <= 1
+        inode = os.lstat(self.drop.local(path)).st_ino
+        names = {p for p, _ in self.drop.walk() if os.lstat(self.drop.local(p)).st_ino == inode}
+        return names <= {name for name, _ in self._ledger.inodes.names(self._mirror.id, inode)}
 
 
 class Chance:
@@ -102,13 +111,21 @@ class Chance:
         chance: decides.
         files: that there are, or may be; the first three are changed most.
         folders: likewise, for the hot files that are in none.
+        verbs: commands of the server, at which something may happen.
     """
 
-    def __init__(self, chance: random.Random, files: Sequence[str] = FILES, folders: Sequence[str] = FOLDERS) -> None:
+    def __init__(
+        self,
+        chance: random.Random,
+        files: Sequence[str] = FILES,
+        folders: Sequence[str] = FOLDERS,
+        verbs: Sequence[str] = (),
+    ) -> None:
         self.chance = chance
         self.hot = chance.choice(files[:3])
         self._files = files
         self._folders = folders
+        self._steps = (*STEPS, *verbs)
         self._folder = parent(self.hot) or chance.choice(folders)
 
     def first(self) -> Op:
@@ -122,6 +139,21 @@ class Chance:
             return ("go_on", chance.choice(SECONDS))
         pieces: tuple[Op, ...] = (("deliver",), ("deliver_names",), ("turn",), ("look",), ("work",))
         return ("all", *(chance.choice(pieces) for _ in range(4)), ("pass_time", chance.choice((0.0, *SECONDS))))
+
+    def longer(self) -> Op:
+        """As `some_time`, or much more."""
+        return ("go_on", self.chance.choice(LONGER)) if self.chance.random() < 0.5 else self.some_time()
+
+    def placed(self, op: Op) -> Op:
+        """It happens now, some steps later, or at one kind of step."""
+        chance = self.chance
+        match chance.randrange(3):
+            case 0:
+                return op
+            case 1:
+                return ("later", chance.randrange(1, 30), op)
+            case _:
+                return ("upon", chance.choice(self._steps), op)
 
     def meanwhile(self) -> Op:
         """Two changes that follow one another, the second often undoing the first; each at its own step."""

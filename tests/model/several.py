@@ -14,143 +14,33 @@ from types import SimpleNamespace
 from typing import TypeVar
 from unittest import mock
 
-from ftpsyncd import again, roster
+from ftpsyncd import roster
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
-from ftpsyncd.engine import Engine
-from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.local import tree, watch
-from ftpsyncd.local.changes import Changes, WatchReport
-from ftpsyncd.local.disk import DiskThread
+from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Kind, Outcome, RootIdentity, join, parent
-from ftpsyncd.remote.memory import MemorySession
+from ftpsyncd.model import Kind, Outcome, join, parent
 from ftpsyncd.remote.port import Connector
-from ftpsyncd.remote.profile import Profile
-from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.report import mapping_status
 from ftpsyncd.site import Clock, Moment
 from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec
 from ftpsyncd.status import MappingState
+from tests.model.doubles import Hands, Looker, MortalLedger, Server, Watcher
 from tests.model.drop import Heard
-from tests.model.stage import PATIENCE_S, ROUNDS, Crash, Hands, Looker, MortalLedger, Op, Server, Shift, Stage
+from tests.model.life import Life, doubtful, left_over
+from tests.model.rosterparts import Account, AskedEngine, Disk, Turned
+from tests.model.stage import Shift
 
 HOSTS = ("web", "alt")
-LATE_S = 70.0
-"""After which what was cut off is asked about for the second time."""
 SOON_S = 20.0
-HEALINGS = 6
-"""Rounds of waiting, until nothing is held, failed or open any more."""
 
 _T = TypeVar("_T")
 
 
-class _Account:
-    """In the place of what connects to a server."""
-
-    ahead = False
-    greeted: Callable[[], None]
-    refused: Callable[[FtpsyncdError], None]
-
-    def __init__(self, several: Several, spec: ServerSpec) -> None:
-        self.profile = Profile()
-        self.throttle = Throttle(0)
-        self.key = f"{spec.user}@{spec.host}:{spec.port}"
-        self._server = several.hosts[spec.host]
-
-    def __call__(self) -> MemorySession:
-        return self._server.connect()
-
-
-class _Disk(DiskThread):
-    """A thread that is not started: it is asked to do the next thing."""
-
-    wanted = False
-    """It would have been started."""
-    busy = False
-
-    @property
-    def watches(self) -> bool:
-        return self.begun and not self._stopping
-
-    def do_next(self) -> bool:
-        """Do the most urgent thing; whether there was any."""
-        if not self.wanted or self._stopping or self.busy:
-            return False
-        if self.begun and not (self._check or self._probes or self._listings):
-            return False
-        self.busy = True
-        try:
-            if self.begun:
-                request = self._next()
-                assert request is not None
-                request()
-            else:
-                self._report(self._watcher.start)
-                self.begun = True
-        finally:
-            self.busy = False
-        return True
-
-
-class _Watcher:
-    """Says what a watcher of the real folder says when it is started or asked."""
-
-    def __init__(self, local: Path, heard: Heard, deliver: Callable[[Changes], None]) -> None:
-        self.deliver = deliver
-        self._local = local
-        self._heard = heard
-        self._root: RootIdentity | None = None
-
-    def start(self) -> WatchReport:
-        return self._report(anew=True)
-
-    def check(self) -> WatchReport:
-        return self._report(anew=False)
-
-    def _report(self, *, anew: bool) -> WatchReport:
-        root = tree.root_identity(self._local)
-        if root is not None and (anew or root != self._root):
-            self._heard.watch(self._local.resolve())
-        self._root = root
-        return WatchReport("native", root, "" if root else "the folder is not there", 1)
-
-    def stop(self) -> None:
-        pass
-
-
-class _Turned:
-    """Tells that the engine has turned: who waits for that lets everything go on meanwhile."""
-
-    def __init__(self, several: Several) -> None:
-        self._several = several
-
-    def set(self) -> None:
-        pass
-
-    def clear(self) -> None:
-        pass
-
-    def wait(self, timeout_s: float) -> None:
-        several = self._several
-        if not several.step():
-            several.time.now += timeout_s
-
-
-class _Engine(Engine):
-    """One that is asked on the only thread there is."""
-
-    several: Several
-
-    def ask(
-        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
-    ) -> _T:
-        return self.several.asked(question)
-
-
-class Several(Stage):
+class Several(Life):
     """Everything, and what may happen to it.
 
     Args:
@@ -167,7 +57,6 @@ class Several(Stage):
         self.config = config
         self._direct = False
         """A file may stand half sent under its final name."""
-        self._engine: _Engine | None = None
         self._roster: roster.Roster | None = None
         self._reloading = False
         self._served: list[Mirror] = []
@@ -176,9 +65,9 @@ class Several(Stage):
         self._patches = [
             mock.patch.object(where, name, value)
             for where, name, value in (
-                (roster, "Account", lambda spec: _Account(self, spec)),
+                (roster, "Account", lambda spec: Account(self, spec)),
                 (roster, "Crew", self._crew),
-                (roster, "DiskThread", _Disk),
+                (roster, "DiskThread", Disk),
                 (roster, "Scanner", self._looker),
                 (roster, "begin", self._begin_disk),
                 (roster, "time", clocks),
@@ -187,13 +76,6 @@ class Several(Stage):
         ]
         for patch in self._patches:
             patch.start()
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._die()
-        for patch in self._patches:
-            patch.stop()
-        self.drop.remove()
 
     # ── what the roster makes ────────────────────────────────────────────────────────────────────────────────
 
@@ -215,12 +97,12 @@ class Several(Stage):
     def _looker(self, root: Path, *, follow_symlinks: bool) -> Scanner:
         return Looker(self, root, follow_symlinks=follow_symlinks)
 
-    def _watcher(self, local: Path, *, name: str, deliver: Callable[[Changes], None], **_rest: object) -> _Watcher:
+    def _watcher(self, local: Path, *, name: str, deliver: Callable[[Changes], None], **_rest: object) -> Watcher:
         heard = self.drop.hearers[name] = Heard(local)
-        return _Watcher(local, heard, deliver)
+        return Watcher(local, heard, deliver)
 
     @staticmethod
-    def _begin_disk(disk: _Disk) -> None:
+    def _begin_disk(disk: Disk) -> None:
         disk.wanted = True
 
     # ── the daemon ───────────────────────────────────────────────────────────────────────────────────────────
@@ -230,38 +112,18 @@ class Several(Stage):
             return
         ledger = MortalLedger(self.drop.place / "ledger.db")
         clock = Clock(self.time.monotonic, self.time.wall_ns)
-        engine = self._engine = _Engine(ledger, self.events.append, clock=clock)
-        engine.several, engine.turned = self, _Turned(self)  # type: ignore[assignment]
+        self._engine = engine = AskedEngine(ledger, self.events.append, clock=clock)
+        engine.several, engine.turned = self, Turned(self)  # type: ignore[assignment]
         self._roster = roster.Roster(engine, self.events.append)
         self._roster.build(self.config, list(self.config.mappings))
         self._roster.start()
         ledger.between = self.between
 
-    def crash(self) -> None:
-        """The daemon is killed."""
-        if self._engine is not None:
-            raise Crash
-
     def _die(self) -> None:
-        assert self._engine is not None
-        ledger = self._engine.ledger
-        assert isinstance(ledger, MortalLedger)
-        ledger.between = lambda _what, _path: None
-        ledger.die()
-        self._engine = self._roster = None
-        self._turning = self._looking = self._connecting = self._reloading = False
-        self._shift = None
+        super()._die()
+        self._roster = None
+        self._reloading = False
         self.drop.hearers.clear()
-        for server in self.servers:
-            server.sessions = 0
-
-    def restart(self) -> None:
-        """The daemon ends in order and is started again."""
-        if self._engine is not None and not self._depth:
-            self._engine._remember(self._engine._moment())
-            self._engine.ledger.commit()
-            self._die()
-        self.start()
 
     def reload(self, config: Config) -> None:
         """The configuration is another one from now on; a daemon that works reads it."""
@@ -291,17 +153,6 @@ class Several(Stage):
             ):
                 self.given_up.update(self._published(spec).values())
                 self.given_up.update(self.drop.contents.values())
-
-    def pause(self) -> None:
-        self._pause(paused=True)
-
-    def resume(self) -> None:
-        self._pause(paused=False)
-
-    def _pause(self, *, paused: bool) -> None:
-        if self._engine is not None and not self._turning:
-            for mirror in self._engine.mirrors.values():
-                mirror.pause(paused=paused)
 
     def approve(self) -> None:
         """A person wants all that is held to be done."""
@@ -340,9 +191,9 @@ class Several(Stage):
         """One thing is done, if there is any to do."""
         return self._engine is not None and (self.deliver() or self.turn() or self.look() or self.work())
 
-    def _disks(self) -> list[tuple[str, _Disk]]:
+    def _disks(self) -> list[tuple[str, Disk]]:
         disks = [] if self._roster is None else list(self._roster._disks.items())
-        return [(name, disk) for name, disk in disks if isinstance(disk, _Disk)]
+        return [(name, disk) for name, disk in disks if isinstance(disk, Disk)]
 
     def deliver(self, *, names_only: bool = False) -> bool:
         """The watchers hand on what the kernel told."""
@@ -350,28 +201,10 @@ class Several(Stage):
         for name, disk in self._disks():
             changes = self.drop.tell(name, names_only=names_only) if disk.watches else None
             if changes is not None:
-                assert isinstance(disk._watcher, _Watcher)
+                assert isinstance(disk._watcher, Watcher)
                 disk._watcher.deliver(changes)
                 told = True
         return told
-
-    def deliver_names(self) -> bool:
-        """As `deliver`; the watchers have not yet entered the folders that are new."""
-        return self.deliver(names_only=True)
-
-    def turn(self) -> bool:
-        """One turn of the engine with what is in its mailbox."""
-        engine = self._engine
-        if engine is None or self._turning:
-            return False
-        self._turning = True
-        try:
-            messages = engine.mailbox.mail()
-            engine.turn(messages)
-        finally:
-            self._turning = False
-        self.check_ledger()
-        return bool(messages)
 
     def look(self) -> bool:
         """One disk thread does one thing."""
@@ -394,65 +227,14 @@ class Several(Stage):
                 return True
         return False
 
-    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    def go_on(self, seconds: float) -> None:
-        """Everything runs for a while."""
-        if self._depth:
-            return
-        until = self.time.now + seconds
-        for _ in range(ROUNDS):
-            while self._engine is not None and (self.deliver() | self.turn() | self.look() | self.work()):
-                pass
-            engine = self._engine
-            if engine is None:
-                break
-            due = self._due(engine)
-            if due > until:
-                break
-            self.time.now = max(self.time.now + 0.001, due)
-            self.turn()
-        else:
-            raise self._broken(f"G3: it does not come to rest in {seconds} s: {self._state}")
-        self.time.now = max(self.time.now, until)
-
-    def _due(self, engine: Engine) -> float:
-        now = self.time.now
-        dues = [mirror.next_due() for mirror in engine.mirrors.values()]
-        dues += [server.queue.next_due(now) for server in engine.servers.values()]
-        for name, mirror in engine.mirrors.items():
-            if mirror.removals.missing or tree.root_identity(mirror.spec.local) != mirror.watcher.root:
-                dues.append(engine._check_at.get(name, now))
-        return min((due for due in dues if due is not None), default=now + 1e9)
-
-    def all(self, *ops: Op) -> None:
-        """Several things, one right after the other."""
-        for op in ops:
-            self.do(op)
+    # ── at the end ───────────────────────────────────────────────────────────────────────────────────────────
 
     def be_equal(self) -> None:
         """All is healed and quiet: each mapping and its place are equal, and the ledger has that."""
-        self._later.clear()
-        self._upon.clear()
-        for server in self.servers:
-            server.arrive()
-            server._faults.clear()
-            server.online, server.capacity, server.max_sessions = True, None, None
-        while self.drop.writers:
-            self.drop.end(0)
-        self.do(("start",))
-        self.resume()
-        assert self._engine is not None
+        self.all_is_well()
         for spec in self.config.mappings.values():
             self._make_root(spec)
-        for healing in range(HEALINGS):
-            self.go_on(PATIENCE_S)
-            self.time.now += LATE_S
-            self.turn()
-            self.go_on(SOON_S)
-            if not self._is_anything_open() or healing == HEALINGS - 1:
-                break
-            self._decide()
+        self.heal(SOON_S)
         self._compare()
 
     def _make_root(self, spec: MappingSpec) -> None:
@@ -464,24 +246,6 @@ class Several(Stage):
                 above = parent(above)
             self.drop.delete(above)
             self.drop.make_folder(above)
-
-    def _is_anything_open(self) -> bool:
-        """Whether something waits for a person, or for its time."""
-        assert self._engine is not None
-        return any(server.leftovers for server in self._engine.servers.values()) or any(
-            mirror.removals.hold is not None or mirror.intents or mirror.ledger.failures.worst(mirror.id, 1)
-            for mirror in self._engine.mirrors.values()
-        )
-
-    def _decide(self) -> None:
-        """A person does what he can."""
-        assert self._engine is not None
-        self.approve()
-        for mirror in self._engine.mirrors.values():
-            # The others are tried again by themselves.
-            for path, failure in mirror.ledger.failures.worst(mirror.id, 1000):
-                if failure.parked:
-                    again.retry(mirror, path, self._engine._moment())
 
     # ── what must hold ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -558,10 +322,10 @@ class Several(Stage):
         for mirror in self._engine.mirrors.values():
             if self.config.mappings.get(mirror.spec.name) != mirror.spec:
                 continue
-            doubtful, moving = _doubtful(mirror)
+            in_doubt, moving = doubtful(mirror)
             published = self._published(mirror.spec)
             for path, row in mirror.ledger.walk(mirror.id):
-                if row.kind is not Kind.FILE or not row.fingerprint.inode or path in doubtful:
+                if row.kind is not Kind.FILE or not row.fingerprint.inode or path in in_doubt:
                     continue
                 if any(path.startswith(f"{directory}/") for directory in moving):
                     continue
@@ -622,7 +386,7 @@ class Several(Stage):
         self, mirror: Mirror, wanted: Mapping[str, bytes], blocked: set[str]
     ) -> Iterator[tuple[str, object]]:
         assert self._engine is not None
-        ledger, queue = mirror.ledger, mirror.queue
+        ledger = mirror.ledger
         status = mapping_status(mirror, self._engine._moment())
         rows = {path: row for path, row in ledger.walk(mirror.id) if path}
         files = {path: row.fingerprint for path, row in rows.items() if row.kind is Kind.FILE}
@@ -631,28 +395,9 @@ class Several(Stage):
         counts = status.pending, status.in_flight, status.held
         if status.state is not MappingState.IN_SYNC or any(counts):
             yield "G8: the status", status
-        yield "intents", ledger.begun.of(mirror.id)
-        yield "a hold", ledger.decisions.hold(mirror.id)
-        yield "absences", mirror.removals.absent and repr(mirror.removals.absent)
-        yield "files that wait", mirror.waits.pending or mirror.waits._overtaken
-        yield "looks", mirror.looks._asked or mirror.looks._next
-        yield "places in the queue", queue._places._places
-        yield "sources of renames", queue._sources
-        yield "directories at work", queue._structural_running or queue._structural_waiting
-        yield "a backlog", any(queue.backlog()) or queue._units or queue._large
+        yield from left_over(mirror)
         totals = ledger.totals(mirror.id)
         yield "the totals", totals.files != len(files) and totals
-
-
-def _doubtful(mirror: Mirror) -> tuple[set[str], set[str]]:
-    """Paths of which the server may have something else than the ledger says, and directories that may have moved."""
-    paths: set[str] = set()
-    moving: set[str] = set()
-    for path, intent in mirror.intents._open.items():
-        paths |= {path, intent.source}
-        if intent.kind is Kind.DIR and intent.source:
-            moving |= {path, intent.source}
-    return paths, moving
 
 
 def configuration(place: Path, servers: Mapping[str, ServerSpec], *mappings: MappingSpec) -> Config:

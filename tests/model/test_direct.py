@@ -11,7 +11,8 @@ from ftpsyncd.done import PERHAPS_A_PART
 from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
-from tests.model.stage import FAULTS, Op
+from tests.model.doubles import FAULTS
+from tests.model.stage import Op
 from tests.model.world import BASE, World
 
 pytestmark = pytest.mark.lasting(60)

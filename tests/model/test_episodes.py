@@ -20,7 +20,8 @@ from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.site import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from ftpsyncd.unreadable import LONGEST_AGAIN_S
-from tests.model.stage import FAULTS, MAX_DELETES, Op
+from tests.model.doubles import FAULTS
+from tests.model.stage import MAX_DELETES, Op
 from tests.model.stories import STEPS, begun, put_foreign, tell
 from tests.model.world import BASE, M, World
 

@@ -17,7 +17,7 @@ from ftpsyncd.report import mapping_status
 from ftpsyncd.status import MappingState
 from tests.figures import Figures
 from tests.model import stage
-from tests.model.racing import TELLING, Chance, Named
+from tests.model.racing import TELLING, Chance, Racing
 from tests.model.stage import Broken, Op
 
 NORMAL = 80
@@ -31,7 +31,7 @@ EPISODES = 10
 """In each race; what happens later would hide what was lost before."""
 
 
-class _World(Named):
+class _World(Racing):
     """One in which nothing goes wrong."""
 
     def be_equal(self) -> None:

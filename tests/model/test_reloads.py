@@ -16,7 +16,7 @@ import pytest
 from ftpsyncd.config import Config
 from ftpsyncd.specs import DeleteLimit, MappingSpec, PublishMode, ServerSpec, destination, overlap
 from tests.figures import Figures
-from tests.model.racing import SECONDS, Chance
+from tests.model.racing import Chance, Named
 from tests.model.several import Several, configuration
 from tests.model.stage import NO_RESCAN_S, Op
 
@@ -31,48 +31,7 @@ ACCOUNTS = {"web": "web", "www": "web", "alt": "alt"}
 FILES = ("p/n/1", "p/1", "q/1", "q/n/1", "p/2", "q/2")
 FOLDERS = ("p/n", "q/n", "q", "p/m")
 VERBS = ("STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT")
-STEPS = ("look", "looked", "commit", "committed", "block", *VERBS)
-LONGER = (*SECONDS, 20.0, 70.0, 400.0)
 BE_EQUAL: Op = ("be_equal",)
-
-
-class _People(Several):
-    """One in which what happens is told by name."""
-
-    def move(self, path: str, target: str) -> None:
-        self.drop.rename(path, target)
-
-    def take_out(self, path: str) -> None:
-        self.drop.move_out(path)
-
-    def bring_in(self, path: str) -> None:
-        if any(self.drop.outside.iterdir()):
-            if not self.drop.is_folder(path):
-                self.drop.delete(path)
-            self.drop.move_in(0, path)
-
-    def remove(self, path: str) -> None:
-        self.drop.delete(path)
-
-    def name(self, path: str, target: str) -> None:
-        self.drop.link(path, target)
-
-    def write(self, path: str, size: int) -> None:
-        if self._has_one_name(path):
-            super().write(path, size)
-
-    def begin(self, path: str, size: int) -> None:
-        if self._has_one_name(path):
-            super().begin(path, size)
-
-    def redate(self, path: str) -> None:
-        if self._has_one_name(path):
-            self.drop.touch(path)
-
-    def _has_one_name(self, path: str) -> bool:
-        """Else the kernel may tell of a change under a name that is in no mapping."""
-        is_file = self.drop.exists(path) and not self.drop.is_folder(path)
-        return not is_file or os.lstat(self.drop.local(path)).st_nlink == 1
 
 
 class _Turmoil(Chance):
@@ -84,7 +43,7 @@ class _Turmoil(Chance):
     """
 
     def __init__(self, chance: random.Random, *, direct: bool) -> None:
-        super().__init__(chance, FILES, FOLDERS)
+        super().__init__(chance, FILES, FOLDERS, VERBS)
         self._direct = direct
 
     def episode(self) -> list[Op]:
@@ -93,10 +52,10 @@ class _Turmoil(Chance):
         ops: list[Op] = [self.first(), ("go_on", chance.choice((0.1, 10.0)))]
         for _ in range(chance.randrange(1, 4)):
             if chance.random() < 0.4:
-                ops += [self._placed(self._trouble()), chance.choice((("all",), self.told(self.change()[0])))]
+                ops += [self.placed(self._trouble()), chance.choice((("all",), self.told(self.change()[0])))]
             if chance.random() < 0.8:
                 ops += [self.told(self.change()[0]) if chance.random() < 0.5 else self.meanwhile(), self.some_time()]
-            ops += [self._placed(("reload", self._config())), self._longer()]
+            ops += [self.placed(("reload", self._config())), self.longer()]
         if chance.random() < 0.6:
             ops += [self.meanwhile(), self.some_time()]
         return [*ops, BE_EQUAL]
@@ -127,20 +86,6 @@ class _Turmoil(Chance):
                     )
             if specs and _is_allowed(specs):
                 return tuple(specs)
-
-    def _longer(self) -> Op:
-        return ("go_on", self.chance.choice(LONGER)) if self.chance.random() < 0.5 else self.some_time()
-
-    def _placed(self, op: Op) -> Op:
-        """It happens now, some steps later, or at one kind of step."""
-        chance = self.chance
-        match chance.randrange(3):
-            case 0:
-                return op
-            case 1:
-                return ("later", chance.randrange(1, 30), op)
-            case _:
-                return ("upon", chance.choice(STEPS), op)
 
     def _trouble(self) -> Op:
         chance = self.chance
@@ -174,7 +119,7 @@ def _is_allowed(specs: list[MappingSpec]) -> bool:
     return all(overlap(one, other) is None for one, other in combinations(places, 2))
 
 
-class _Reloader(_People):
+class _Reloader(Named, Several):
     """One whose configurations are told by their mappings, with folders relative to the drop folder."""
 
     def reload(self, specs: tuple[MappingSpec, ...] | Config) -> None:

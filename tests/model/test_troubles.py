@@ -24,27 +24,22 @@ from ftpsyncd.report import mapping_status
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from ftpsyncd.status import MappingState, MappingStatus
 from tests.figures import Figures
-from tests.model.racing import SECONDS, Chance, Named
-from tests.model.stage import PATIENCE_S, Op
+from tests.model.life import PATIENCE_S, left_over
+from tests.model.racing import Chance, Racing
+from tests.model.stage import Op
 from tests.model.world import BASE
 
 NORMAL = 100
 SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
 SETTLES_S = (0.0, 0.2, 2.0)
 SOON_S = 15.0
-LATE_S = 70.0
-"""After which what was cut off is asked about for the second time."""
-HEALINGS = 6
-"""Rounds of waiting, until nothing is held, parked or open any more."""
 EPISODES = 5
 FILES = ("x", "X", "a/x", "a/X", "b/x", "b/y", "c/x")
 """Some differ in case only: for some servers those are one."""
 FOLDERS = ("a", "A", "b", "c")
 VERBS = ("STOR", "STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT", "NOOP")
 REFUSABLE = ("STOR", "RNFR", "RNTO", "DELE", "MKD", "RMD")
-STEPS = ("look", "looked", "commit", "committed", "block", *VERBS)
 EXCLUDED = ((), ("a/",), ("x",), ("b/*",), ("A/", "X"))
-LONGER = (*SECONDS, 20.0, 70.0, 400.0)
 NOTHING: Op = ("all",)
 BE_EQUAL: Op = ("be_equal",)
 
@@ -59,7 +54,7 @@ class Sort(NamedTuple):
     deletes: DeletePolicy = DeletePolicy.MIRROR
 
 
-class _World(Named):
+class _World(Racing):
     """One that is healed in the end."""
 
     def __init__(self, sort: Sort) -> None:
@@ -183,43 +178,17 @@ class _World(Named):
 
     def be_equal(self) -> None:
         """All is healed and quiet: both sides are equal, and so is the ledger."""
-        self._heal()
-        for healing in range(HEALINGS):
-            self.go_on(PATIENCE_S)
-            self.time.now += LATE_S
-            self.turn()  # it turns so often whatever happens
-            self.go_on(self.spec.settle_s + SOON_S)
-            failures = dict(self._ledger.failures.worst(self._mirror.id, 1000))
-            is_open = self._mirror.removals.hold is not None or failures or self._mirror.intents
-            if not is_open or healing == HEALINGS - 1:
-                break
-            self.approve()
-            # The others are tried again by themselves.
-            for path in [path for path, failure in failures.items() if failure.parked]:
-                assert self._engine is not None
-                again.retry(self._mirror, path, self._engine._moment())
-        self._compare()
-        self._compare_records()
-        self._meddled = False
-
-    def _heal(self) -> None:
-        self._later.clear()
-        self._upon.clear()
-        self.server.arrive()
-        self.server._faults.clear()
-        self.server.online, self.server.capacity, self.server.max_sessions = True, None, None
-        while self.drop.writers:
-            self.drop.end(0)
-        self.come_back()
-        self.unlock()
-        self.do(("start",))
-        self.resume()
+        self.all_is_well()
         if self._meddled:
             # Nobody tells of it: it is for `verify --repair` to find.
             self.go_on(PATIENCE_S)
             self.approve()
             self.go_on(PATIENCE_S)
             self._repair()
+        self.heal(self.spec.settle_s + SOON_S)
+        self._compare()
+        self._compare_records()
+        self._meddled = False
 
     def _repair(self) -> None:
         assert self._engine is not None
@@ -274,22 +243,12 @@ class _World(Named):
         return False
 
     def _left_over(self, blocked: set[str]) -> Iterator[tuple[str, object]]:
-        mirror, ledger, queue, status = self._mirror, self._ledger, self._mirror.queue, self._status()
-        failed = {path for path, _ in ledger.failures.worst(mirror.id, 1000)}
+        mirror, status = self._mirror, self._status()
+        failed = {path for path, _ in mirror.ledger.failures.worst(mirror.id, 1000)}
         yield "failures", failed - blocked
         counts = status.pending, status.in_flight, status.failed + status.parked - len(failed), status.held
         yield "G8: it is not in sync", (status.state is not MappingState.IN_SYNC or any(counts)) and status
-        yield "intents", ledger.begun.of(mirror.id)
-        yield "a hold", ledger.decisions.hold(mirror.id)
-        yield "approvals", ledger.decisions.approved(mirror.id)
-        yield "a discard", ledger.decisions.discarding(mirror.id)
-        yield "absences", mirror.removals.absent and repr(mirror.removals.absent)
-        yield "files that wait", mirror.waits.pending or mirror.waits._overtaken
-        yield "looks", mirror.looks._asked or mirror.looks._next
-        yield "places in the queue", queue._places._places
-        yield "sources of renames", queue._sources
-        yield "directories at work", queue._structural_running or queue._structural_waiting
-        yield "a backlog", any(queue.backlog()) or queue._units or queue._large
+        yield from left_over(mirror)
         if self.server.sessions != self._crew.connections:
             yield "connections", (self.server.sessions, self._crew.connections)
 
@@ -303,7 +262,7 @@ class _Troubles(Chance):
     """
 
     def __init__(self, chance: random.Random, sort: Sort) -> None:
-        super().__init__(chance, FILES, FOLDERS)
+        super().__init__(chance, FILES, FOLDERS, VERBS)
         self._sort = sort
 
     def episode(self) -> list[Op]:
@@ -312,29 +271,15 @@ class _Troubles(Chance):
         ops: list[Op] = [self.first(), ("go_on", chance.choice((0.1, 10.0)))]
         for _ in range(chance.randrange(1, 4)):
             what, back = self._trouble()
-            ops += [self._placed(what), self._race(), self.some_time()]
+            ops += [self.placed(what), self._race(), self.some_time()]
             if chance.random() < 0.7:
-                ops += [self._placed(back), chance.choice((NOTHING, self.change()[0])), self._longer()]
+                ops += [self.placed(back), chance.choice((NOTHING, self.change()[0])), self.longer()]
         if chance.random() < 0.5:
             ops.append(("be_honest",))
         return [*ops, BE_EQUAL]
 
     def _race(self) -> Op:
         return self.meanwhile() if self.chance.random() < 0.6 else self.told(self.change()[0])
-
-    def _longer(self) -> Op:
-        return ("go_on", self.chance.choice(LONGER)) if self.chance.random() < 0.5 else self.some_time()
-
-    def _placed(self, op: Op) -> Op:
-        """It happens now, some steps later, or at one kind of step."""
-        chance = self.chance
-        match chance.randrange(3):
-            case 0:
-                return op
-            case 1:
-                return ("later", chance.randrange(1, 30), op)
-            case _:
-                return ("upon", chance.choice(STEPS), op)
 
     def _trouble(self) -> tuple[Op, Op]:
         """A trouble, and what ends it or follows from it."""

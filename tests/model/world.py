@@ -24,7 +24,6 @@ from ftpsyncd.engine import Engine
 from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local import tree
-from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.disk import DiskThread
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Kind, Outcome, RootIdentity, parent
@@ -32,48 +31,14 @@ from ftpsyncd.questions import Why
 from ftpsyncd.site import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpec
 from tests.model import stage
-from tests.model.stage import (
-    NO_RESCAN_S,
-    PATIENCE_S,
-    ROUNDS,
-    SETTLE_S,
-    WORKERS,
-    Crash,
-    Hands,
-    Looker,
-    MortalLedger,
-    Shift,
-    Stage,
-)
+from tests.model.doubles import Hands, Looker, MortalLedger, Watcher
+from tests.model.life import PATIENCE_S, Life, doubtful
+from tests.model.stage import NO_RESCAN_S, SETTLE_S, WORKERS, Shift
 
 M, SERVER, BASE = "gallery", "web", "/site"
 
 
-class _Watcher:
-    """Says what a watcher of the real folder says when it is started or asked."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._root: RootIdentity | None = None
-
-    def start(self) -> WatchReport:
-        return self._report(anew=True)
-
-    def check(self) -> WatchReport:
-        return self._report(anew=False)
-
-    def _report(self, *, anew: bool) -> WatchReport:
-        root = tree.root_identity(self._world.drop.root)
-        if root is not None and (anew or root != self._root):
-            self._world.drop.watch()
-        self._root = root
-        return WatchReport("native", root, "" if root else "the folder is not there", 1)
-
-    def stop(self) -> None:
-        pass
-
-
-class World(Stage):
+class World(Life):
     """Everything, and what may happen to it."""
 
     def __init__(
@@ -104,7 +69,6 @@ class World(Stage):
         )
         self._all_managed = True
         """Nothing at the server was ever given up."""
-        self._engine: Engine | None = None
         self._known_root: RootIdentity | None = None
         self._may_accept = True
         self._deleted = self._approved = 0
@@ -115,13 +79,6 @@ class World(Stage):
         for patch in self._patches:
             patch.start()
         self.start()
-
-    def close(self) -> None:
-        if self._engine is not None:
-            self._die()
-        for patch in self._patches:
-            patch.stop()
-        self.drop.remove()
 
     # ── folders that cannot be read ──────────────────────────────────────────────────────────────────────────
 
@@ -233,14 +190,6 @@ class World(Stage):
         if self._engine is not None and not self._turning:
             again.retry(self._mirror, None, self._engine._moment())
 
-    def pause(self) -> None:
-        if self._engine is not None and not self._turning:
-            self._mirror.pause(paused=True)
-
-    def resume(self) -> None:
-        if self._engine is not None and not self._turning:
-            self._mirror.pause(paused=False)
-
     @property
     def running(self) -> bool:
         """Whether the daemon lives."""
@@ -289,7 +238,8 @@ class World(Stage):
         )
         if (before := engine.mirrors.get(M)) is not None:
             mirror.removals.go_on_from(before.removals)
-        disk = DiskThread(M, self._looker(), _Watcher(self), lambda answer: engine.answered(M, answer))
+        watcher = Watcher(self.drop.root, self.drop.heard)
+        disk = DiskThread(M, self._looker(), watcher, lambda answer: engine.answered(M, answer))
         mirror.looks.attach(disk)
         self._disk, self._mirror = disk, mirror
         engine.mirrors[M] = mirror
@@ -303,27 +253,9 @@ class World(Stage):
         if self._engine is not None:
             self._engine.performed(SERVER, outcome)
 
-    def crash(self) -> None:
-        """The daemon is killed."""
-        if self._engine is not None:
-            raise Crash
-
     def _die(self) -> None:
-        self._ledger.between = lambda _what, _path: None
-        self._ledger.die()
-        self._engine = None
-        self._turning = self._looking = self._connecting = False
-        self._shift = None
-        self.server.sessions = 0
+        super()._die()
         self.drop.heard.entered.clear()
-
-    def restart(self) -> None:
-        """The daemon ends in order and is started again."""
-        if self._engine is not None and not self._depth:
-            self._engine._remember(self._engine._moment())
-            self._ledger.commit()
-            self._die()
-        self.start()
 
     def deliver(self, *, names_only: bool = False) -> bool:
         """The watcher hands on what the kernel told."""
@@ -334,22 +266,11 @@ class World(Stage):
             self._engine.changed(M, changes)
         return changes is not None
 
-    def deliver_names(self) -> bool:
-        """As `deliver`; the watcher has not yet entered the folders that are new."""
-        return self.deliver(names_only=True)
-
     def turn(self) -> bool:
-        """One turn of the engine with what is in its mailbox."""
-        engine = self._engine
-        if engine is None or self._turning:
+        if self._engine is None or self._turning:
             return False
-        self._turning = True
-        try:
-            empty = self._ledger.is_empty(self._mirror.id)
-            messages = engine.mailbox.mail()
-            engine.turn(messages)
-        finally:
-            self._turning = False
+        empty = self._ledger.is_empty(self._mirror.id)
+        told = super().turn()
         root = self._ledger.root(self._mirror.id)
         if root != self._known_root:
             if not (empty or self._may_accept or self._ledger.is_empty(self._mirror.id)):
@@ -357,8 +278,7 @@ class World(Stage):
                     f"G4: another folder was taken for the published one: {root}, before {self._known_root}"
                 )
             self._known_root, self._may_accept = root, False
-        self.check_ledger()
-        return bool(messages)
+        return told
 
     def look(self) -> bool:
         """The disk thread answers one question."""
@@ -385,35 +305,11 @@ class World(Stage):
             self._shift = before
         return True
 
-    # ── going on ─────────────────────────────────────────────────────────────────────────────────────────────
+    # ── at the end ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def go_on(self, seconds: float) -> None:
-        """Everything runs for a while."""
-        if self._depth:
-            return
-        until = self.time.now + seconds
-        for _ in range(ROUNDS):
-            while self._engine is not None and (self.deliver() | self.turn() | self.look() | self.work()):
-                pass
-            engine = self._engine
-            if engine is None:
-                self.time.now = max(self.time.now, until)
-                return
-            due = self._due(engine)
-            if due > until:
-                break
-            self.time.now = max(self.time.now + 0.001, due)
-            self.turn()
-        else:
-            raise self._broken(f"G3: it does not come to rest in {seconds} s: {self._mirror!r} {self._mirror.queue!r}")
-        self.time.now = max(self.time.now, until)
-
-    def _due(self, engine: Engine) -> float:
-        now = self.time.now
-        dues = [self._mirror.next_due(), self._mirror.queue.next_due(now)]
-        if self._mirror.removals.missing or tree.root_identity(self.drop.root) != self._mirror.watcher.root:
-            dues.append(engine._check_at.get(M, now))
-        return min((due for due in dues if due is not None), default=now + NO_RESCAN_S)
+    def _put_back(self) -> None:
+        self.come_back()
+        self.unlock()
 
     def come_to_rest(self, *, arrived: bool = True) -> None:
         """Heal everything, wait, and compare.
@@ -424,14 +320,7 @@ class World(Stage):
         if arrived:
             self._later.clear()
             self.server.arrive()
-        self.server._faults.clear()
-        self.server.online, self.server.capacity, self.server.max_sessions = True, None, None
-        while self.drop.writers:
-            self.drop.end(0)
-        self.come_back()
-        self.unlock()
-        self.do(("start",))
-        self.resume()
+        self.mend()
         for _ in range(4):
             self.go_on(PATIENCE_S)
             self.time.now += 4.0
@@ -528,7 +417,7 @@ class World(Stage):
         if self._engine is None:
             return
         mapping = self._mirror.id
-        doubtful, moving = self._doubtful()
+        in_doubt, moving = doubtful(self._mirror)
         published = self._published()
         rows = dict(self._ledger.walk(mapping))
         for path in rows:
@@ -542,7 +431,7 @@ class World(Stage):
             if parent(path) and (above is None or above.kind is not Kind.DIR):
                 raise self._broken(f"G3: the ledger has {path}, but not the directory in which it could be found gone")
         for path, row in rows.items():
-            if row.kind is not Kind.FILE or not row.fingerprint.inode or path in doubtful:
+            if row.kind is not Kind.FILE or not row.fingerprint.inode or path in in_doubt:
                 continue
             if any(path.startswith(f"{directory}/") for directory in moving):
                 continue
@@ -551,15 +440,6 @@ class World(Stage):
                 raise self._broken(
                     f"G3: the ledger has {path} as published, but the server has {there and there[:20]!r}"
                 )
-
-    def _doubtful(self) -> tuple[set[str], set[str]]:
-        paths: set[str] = set()
-        moving: set[str] = set()
-        for path, intent in self._mirror.intents._open.items():
-            paths |= {path, intent.source}
-            if intent.kind is Kind.DIR and intent.source:
-                moving |= {path, intent.source}
-        return paths, moving
 
     def _compare(self) -> None:
         """Both sides, when nothing is left to do."""
