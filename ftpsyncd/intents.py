@@ -162,13 +162,15 @@ class Intents:
         return free, tuple(name for name in left if name not in parts), parts
 
     def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
-        """The temporary names of a file's earlier tries that were cut off and not swept yet; one that none has."""
-        remote, temporary, found = remote_join(self._site.spec.remote, path), usual, []
-        while (apart := self._open.path_of(temporary)) in self._open:
-            if not self._open.is_late(apart):
-                found.append(temporary)
+        """The temporary names of a file's tries that were cut off and not swept yet, and one that none has.
+
+        A mapping that is not there any more may have had some of these tries.
+        """
+        remote, temporary = remote_join(self._site.spec.remote, path), usual
+        while self._open.path_of(temporary) in self._open:
             temporary = names.temporary(remote, temporary)
-        return tuple(found), temporary
+        found = self._open.apart_of(usual)
+        return tuple(each for each in found if not self._open.is_late(self._open.path_of(each))), temporary
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ftpsyncd.core import names
 from ftpsyncd.model import Intent, Kind
 from ftpsyncd.site import Site
 
@@ -30,6 +31,10 @@ class OpenIntents:
         self._open = dict(site.ledger.begun.of(site.id))
         self.renames = {path: intent.source for path, intent in self._open.items() if is_rename(intent)}
         """Directories that may have been renamed at the server: new path and old."""
+        self._apart: dict[str, dict[str, None]] = {}
+        """Temporary files that are noted under their own paths, by the file whose name they bear."""
+        for path, intent in self._open.items():
+            self._note_if_apart(path, intent)
         self.exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
         """Files that were sent under their final names and may not have arrived."""
         self.cut_off = {path for path, intent in self._open.items() if intent.temporary}
@@ -70,7 +75,9 @@ class OpenIntents:
 
     def put(self, path: str, intent: Intent) -> None:
         """Note an intent, in the place of one about the same path; the engine commits."""
+        self._forget_if_apart(path)
         self._open[path] = intent
+        self._note_if_apart(path, intent)
         if is_rename(intent):
             self.renames[path] = intent.source
         else:
@@ -88,6 +95,7 @@ class OpenIntents:
         self.interrupted.discard(path)
         self.renames.pop(path, None)
         self.exposed.discard(path)
+        self._forget_if_apart(path)
         if self._open.pop(path, None) is not None:
             self._site.ledger.begun.clear(self._site.id, path)
 
@@ -105,6 +113,26 @@ class OpenIntents:
     def apart(self, temporary: str) -> None:
         """A temporary file is to be swept, whatever follows under the path of its file."""
         self.put(self.path_of(temporary), Intent(Kind.FILE, temporary))
+
+    def apart_of(self, temporary: str) -> list[str]:
+        """The temporary files that are set apart and bear the name of the same file as this one, whoever has sent them.
+
+        A long name has lost its end: one of another file with the same beginning is no loss.
+        """
+        return list(self._apart.get(names.final(temporary), ()))
+
+    def _note_if_apart(self, path: str, intent: Intent) -> None:
+        if intent.temporary and self.path_of(intent.temporary) == path:
+            self._apart.setdefault(names.final(intent.temporary), {})[intent.temporary] = None
+
+    def _forget_if_apart(self, path: str) -> None:
+        intent = self._open.get(path)
+        if intent is None or not intent.temporary or self.path_of(intent.temporary) != path:
+            return
+        file = names.final(intent.temporary)
+        del self._apart[file][intent.temporary]
+        if not self._apart[file]:
+            del self._apart[file]
 
     def set_apart(self, path: str) -> None:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""

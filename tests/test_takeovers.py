@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.core import names
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.intents import Intents
@@ -155,6 +156,23 @@ def test_what_another_one_left_half_sent_is_swept(story: Story):
     # Whether the file had arrived is still for that one to find out.
     assert story.ledger.begun.of(story.other) == [("a", Intent(Kind.FILE, fingerprints=(print_,)))]
     assert len(story.ledger.begun.of(story.ledger.mapping(M, HERE))) == 3
+
+
+def test_what_another_one_left_of_a_file_is_deleted_before_that_is_sent(story: Story):
+    """Also after a restart: its rename may hang on a dead line, and would bring it over what was sent."""
+    story.had_published(HERE)
+    left, of_another = (names.temporary(f"/site/{name}", "other") for name in ("a", "b"))
+    story.ledger.begun.put(story.other, "a", Intent(Kind.FILE, left, "", (A,)))
+    story.ledger.begun.put(story.other, "b", Intent(Kind.FILE, of_another, "", (A,)))
+    site = story.site()
+    Takeovers(site).take_leftovers(Intents(site))
+    for intents in (Intents(site), Intents(site)):
+        upload = intents.begin(Upload(M, "a", B))
+        assert isinstance(upload, Upload)
+        assert upload.left == (left,)
+        delete = intents.begin(Delete(M, "a"))
+        assert isinstance(delete, Delete)
+        assert left in delete.left
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,21 @@ def test_what_an_earlier_mapping_had_sent_and_comes_late_is_noticed_where_anothe
     )
 
 
+def test_a_rename_of_an_earlier_mapping_that_comes_late_finds_nothing_to_rename():
+    """It hung on the line when that mapping went, and would have brought its file over that of another one."""
+    other = _mapping("q", name="two")
+    arrives: Op = ("upon", "RNTO", ("upon", "commit", ("arrive",)))
+    change(
+        _mapping("p"),
+        [
+            ("fault", "RNTO", "late", 1),
+            ("upon", "RNTO", ("all", ("reload", other), arrives)),
+            ("write", "p/1", 20),
+            ("go_on", 6.0),
+        ],
+    )
+
+
 def test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end(figures: Figures):
     changes(0, NORMAL)
     figures.tell("G3", "sequences of reloads at any step, all mappings equal in the end", NORMAL, adds=True)
