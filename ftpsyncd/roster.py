@@ -127,6 +127,10 @@ class Roster:
         leaving = {*found.removed, *found.moved, *(name for name, spec in specs.items() if spec.server in closing)}
         adjusted = [name for name in found.adjusted if name not in leaving]
         _stop_disks([self._disks.pop(name) for name in (*leaving, *adjusted)], STOP_WAIT_S)
+        for name in adjusted:
+            # At once: what the others are waited for is nothing to it.
+            self._adjust(config, name)
+            begin(self._disks[name])
         late = self._retire(leaving)
         self._leave_leftovers()
         if late:
@@ -136,21 +140,16 @@ class Roster:
             _stop_disks([self._disks.pop(name) for name in dragged if name in self._disks], STOP_WAIT_S)
             self._retire(dragged, patience_s=0.0)
             leaving |= dragged
-            adjusted = [name for name in adjusted if name not in leaving]
         for name in leaving:
             self._drop(name)
         for name in closing:
             self._close(name)
-        for name in adjusted:
-            self._adjust(config, name)
         for name in found.paced:
             if name in self._accounts:
                 self._accounts[name] = accounts[name]
                 self._throttles[name].limit(accounts[name].bandwidth_bytes_s)
-        fresh = [*adjusted, *(name for name in config.mappings if name not in self._folders)]
-        for name in fresh:
-            if name not in self._folders:
-                self._on_engine(lambda name=name: self._add(config, name))  # type: ignore[misc]
+        for name in [name for name in config.mappings if name not in self._folders]:
+            self._on_engine(lambda name=name: self._add(config, name))  # type: ignore[misc]
             begin(self._disks[name])
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
         self._on_engine(self._retry_now)

@@ -129,6 +129,11 @@ class _Reloader(Named, Several):
         specs = tuple(spec._replace(local=self.drop.root / spec.local) for spec in specs)
         return configuration(self.drop.place, _servers(), *specs)
 
+    def expect(self, server: str, path: str) -> None:
+        """This is at a server by now."""
+        if path not in self.hosts[server].files:
+            raise self._broken(f"{path} is not at {server}; {self._state}")
+
 
 def change(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = True) -> None:
     """Let all this happen; in the end, each mapping and its place are equal."""
@@ -212,6 +217,21 @@ def test_a_rename_of_an_earlier_mapping_that_comes_late_finds_nothing_to_rename(
             ("fault", "RNTO", "late", 1),
             ("upon", "RNTO", ("all", ("reload", other), arrives)),
             ("write", "p/1", 20),
+            ("go_on", 6.0),
+        ],
+    )
+
+
+def test_a_mapping_with_other_settings_goes_on_while_a_reload_waits_for_others():
+    """Nobody would have looked at its folder until the transfers of the others were over."""
+    (one,), (two,) = _mapping("p"), _mapping("q", name="two")
+    two = two._replace(server="alt")
+    after = (one._replace(remote="/t"), two._replace(settle_s=0.0))
+    change(
+        (one, two),
+        [
+            ("write", "p/1", 200),
+            ("upon", "block", ("all", ("write", "q/9", 20), ("reload", after), ("expect", "alt", "/s/9"))),
             ("go_on", 6.0),
         ],
     )
