@@ -108,6 +108,11 @@ class Mirror:
     def __repr__(self) -> str:
         return f"<Mirror {self.spec.name} {self.dirty!r} {self.removals!r} {self.waits!r}>"
 
+    def go_on_from(self, before: Mirror) -> None:
+        """Stand in for what published to the same place under settings that are over."""
+        self.removals.go_on_from(before.removals)
+        self.other_cases.go_on_from(before.other_cases)
+
     # ── what comes in from the watcher ───────────────────────────────────────────────────────────────────────
 
     def on_changes(self, changes: Changes, at: Moment) -> None:
@@ -194,9 +199,10 @@ class Mirror:
 
     def pump(self, at: Moment) -> None:
         """Go on with what is compared; ask for the looks that are due, as far as the queue has room for them."""
+        # What is in doubt is so whether there is a folder or not.
+        self.other_cases.look_at_them(at)
         if self._sees():
             self.offers.take_over(at.now)
-            self.other_cases.look_at_them(at)
             self._compare_some(at)
             self._take_up(at)
         # What was taken up may have told otherwise.

@@ -33,6 +33,10 @@ class OtherCases:
         self._doubtful: set[str] = set()
         """Files that may be gone."""
 
+    def go_on_from(self, before: OtherCases) -> None:
+        """What has to wait for the end of what runs is still to be looked for under settings that are new."""
+        self._gone, self._doubtful = before._gone, before._doubtful
+
     def deleted(self, path: str) -> None:
         """The server has no file under this path any more, and perhaps none under another that is the same to it."""
         self._gone.setdefault(parent(path), set()).add(basename(path))

@@ -314,7 +314,7 @@ class Roster:
             one_pass=self._one_pass,
         )
         if (before := engine.mirrors.get(spec.name)) is not None:
-            mirror.removals.go_on_from(before.removals)
+            mirror.go_on_from(before)
         scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
 
         def deliver(changes: Changes) -> None:

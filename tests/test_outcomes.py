@@ -245,18 +245,26 @@ class Story:
         self.ledger = ledger
         self.queue = queue or queue_in(Breaker.CLOSED)
         self.outcomes = Outcomes()
-        spec = MappingSpec(name, Path("/srv/gallery"), "web", "/htdocs", follow_symlinks=follow_symlinks)
+        self._spec = MappingSpec(name, Path("/srv/gallery"), "web", "/htdocs", follow_symlinks=follow_symlinks)
         self.id = ledger.mapping(name, "there")
-        self.mirror = Mirror(
-            spec,
+        self.mirror = self._mirror()
+
+    def _mirror(self) -> Mirror:
+        return Mirror(
+            self._spec,
             Without(),
             self.id,
-            ledger,
+            self.ledger,
             self.queue,
-            Folder(spec),
+            Folder(self._spec),
             self.events.append,
             today=lambda: "2024-05-01",
         )
+
+    def adjust(self) -> None:
+        """The settings are other ones, by a reload."""
+        before, self.mirror = self.mirror, self._mirror()
+        self.mirror.go_on_from(before)
 
     def apply(self, outcome: Outcome, now: float = NOW) -> bool:
         return self.outcomes.apply(self.mirror, outcome, Moment(now, WALL + int((now - NOW) * S)))
@@ -475,6 +483,29 @@ def test_what_is_being_published_is_looked_for_when_that_has_ended(story: Story)
     story.queue.finish(upload)
     story.apply(Done(upload, Did.PUBLISHED, sha256=SHA))
     story.mirror.other_cases.look_at_them(Moment(NOW, WALL))
+    assert story.ledger.row(story.id, "D/img.jpg") == LOST
+
+
+def test_what_may_be_gone_with_another_is_looked_for_though_its_mapping_goes(story: Story):
+    """It may be back: a reload that connects anew takes it out and in again."""
+    published(story, "d/IMG.JPG", "D/img.jpg")
+    story.mirror.leave()
+    story.apply(Done(Delete(M, "d/IMG.JPG"), Did.DELETED))
+    story.mirror.pump(Moment(NOW, WALL))
+    assert story.ledger.row(story.id, "D/img.jpg") == LOST
+
+
+def test_what_is_being_published_while_the_settings_change_is_looked_for_when_that_has_ended(story: Story):
+    published(story, "d/IMG.JPG")
+    upload = UPLOAD._replace(path="D/img.jpg")
+    story.queue.offer(upload)
+    assert story.queue.take(NOW) == upload
+    story.apply(Done(Delete(M, "d/IMG.JPG"), Did.DELETED))
+    story.mirror.pump(Moment(NOW, WALL))
+    story.adjust()
+    story.queue.finish(upload)
+    story.apply(Done(upload, Did.PUBLISHED, sha256=SHA))
+    story.mirror.pump(Moment(NOW, WALL))
     assert story.ledger.row(story.id, "D/img.jpg") == LOST
 
 

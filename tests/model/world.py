@@ -237,7 +237,7 @@ class World(Life):
             today=lambda: "today",
         )
         if (before := engine.mirrors.get(M)) is not None:
-            mirror.removals.go_on_from(before.removals)
+            mirror.go_on_from(before)
         watcher = Watcher(self.drop.root, self.drop.heard)
         disk = DiskThread(M, self._looker(), watcher, lambda answer: engine.answered(M, answer))
         mirror.looks.attach(disk)
