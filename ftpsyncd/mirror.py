@@ -218,10 +218,9 @@ class Mirror:
 
     def next_due(self) -> float | None:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
-        if self.removals.missing:
+        if not self._sees():
             return None
-        hurries = self._sees() and self.removals.hurries
-        return 0.0 if self.answers or hurries else self.looks.next_due()
+        return 0.0 if self.answers or self.removals.hurries else self.looks.next_due()
 
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""

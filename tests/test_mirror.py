@@ -1266,3 +1266,11 @@ def test_what_a_renamed_directory_lacked_before_is_not_waited_for_under_its_old_
     story.queue.finish(renamed)
     assert story.mirror.removals.absent.paths == []
     assert story.mirror.removals.absent.files == 0
+
+
+def test_a_mapping_that_goes_has_nothing_due(story: Story):
+    """The engine would turn again and again, for as long as its transfers are waited for."""
+    story.mirror.dirty.mark("a", NOW)
+    assert story.mirror.next_due() == NOW
+    story.mirror.leave()
+    assert story.mirror.next_due() is None
