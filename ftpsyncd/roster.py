@@ -140,8 +140,7 @@ class Roster:
             _stop_disks([self._disks.pop(name) for name in dragged if name in self._disks], STOP_WAIT_S)
             self._retire(dragged, patience_s=0.0)
             leaving |= dragged
-        for name in leaving:
-            self._drop(name)
+        left = {name: self._drop(name) for name in leaving}
         for name in closing:
             self._close(name)
         for name in found.paced:
@@ -149,7 +148,7 @@ class Roster:
                 self._accounts[name] = accounts[name]
                 self._throttles[name].limit(accounts[name].bandwidth_bytes_s)
         for name in [name for name in config.mappings if name not in self._folders]:
-            self._on_engine(lambda name=name: self._add(config, name))  # type: ignore[misc]
+            self._on_engine(lambda name=name: self._add(config, name, left.get(name)))  # type: ignore[misc]
             begin(self._disks[name])
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
         self._on_engine(self._retry_now)
@@ -230,16 +229,18 @@ class Roster:
         while self._on_engine(lambda: queue.withdraw_some(name)):
             pass
 
-    def _drop(self, name: str) -> None:
-        def drop() -> None:
+    def _drop(self, name: str) -> Mirror:
+        def drop() -> Mirror:
             mirror = self._engine.remove(name)
             mirror.queue.withdraw_mapping(name)
             mirror.queue.suspend(name, suspended=False)
+            return mirror
 
-        self._on_engine(drop)
+        mirror = self._on_engine(drop)
         spec = self._folders.pop(name).spec
         # What it published is now what others find there.
         self._crews[spec.server].look_anew()
+        return mirror
 
     def _close(self, server: str) -> None:
         crew = self._crews.pop(server)
@@ -251,9 +252,10 @@ class Roster:
         """Give a mapping new settings; transfers that run go on."""
 
         def swap() -> None:
+            before = self._engine.mirrors[name]
             # What a transfer that ended meanwhile has queued again, for instance.
-            self._engine.mirrors[name].queue.withdraw_mapping(name)
-            self._add_mapping(config, config.mappings[name], self._folders[name].root)
+            before.queue.withdraw_mapping(name)
+            self._add_mapping(config, config.mappings[name], self._folders[name].root, before)
 
         self._on_engine(lambda: self._leave(name))
         self._take_back(name)
@@ -264,11 +266,11 @@ class Roster:
 
     # ── making parts ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def _add(self, config: Config, name: str) -> None:
+    def _add(self, config: Config, name: str, before: Mirror | None = None) -> None:
         spec = config.mappings[name]
         if spec.server not in self._crews:
             self._add_server(config.servers[spec.server])
-        self._add_mapping(config, spec, None)
+        self._add_mapping(config, spec, None, before)
 
     def _add_server(self, account: ServerSpec) -> None:
         engine, name = self._engine, account.name
@@ -299,7 +301,7 @@ class Roster:
         self._accounts[name], self._throttles[name] = account, remote.throttle
         engine.servers[name] = Server(name, queue, crew, remote.key, keeper)
 
-    def _add_mapping(self, config: Config, spec: MappingSpec, root: RootIdentity | None) -> None:
+    def _add_mapping(self, config: Config, spec: MappingSpec, root: RootIdentity | None, before: Mirror | None) -> None:
         engine = self._engine
         folder = self._folders[spec.name] = Folder(spec, root)
         mirror = Mirror(
@@ -313,7 +315,7 @@ class Roster:
             today=lambda: datetime.now().astimezone().date().isoformat(),
             one_pass=self._one_pass,
         )
-        if (before := engine.mirrors.get(spec.name)) is not None:
+        if before is not None and before.id == mirror.id:
             mirror.go_on_from(before)
         scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
 

@@ -129,6 +129,11 @@ class _Reloader(Named, Several):
         specs = tuple(spec._replace(local=self.drop.root / spec.local) for spec in specs)
         return configuration(self.drop.place, _servers(), *specs)
 
+    def connect_anew(self) -> None:
+        """Other limits of all servers come into force."""
+        more = {name: spec._replace(connections=spec.connections + 1) for name, spec in self.config.servers.items()}
+        self.reload(self.config._replace(servers=more))
+
     def expect(self, server: str, path: str) -> None:
         """This is at a server by now."""
         if path not in self.hosts[server].files:
@@ -233,6 +238,21 @@ def test_a_mapping_with_other_settings_goes_on_while_a_reload_waits_for_others()
             ("write", "p/1", 200),
             ("upon", "block", ("all", ("write", "q/9", 20), ("reload", after), ("expect", "alt", "/s/9"))),
             ("go_on", 6.0),
+        ],
+    )
+
+
+def test_a_reload_that_connects_anew_begins_no_new_minute_for_deletes():
+    (one,) = _mapping("p")
+    change(
+        (one._replace(max_deletes=DeleteLimit(1)),),
+        [
+            ("remove", "p/1"),
+            ("go_on", 10.0),
+            ("connect_anew",),
+            ("remove", "p/n/1"),
+            ("go_on", 10.0),
+            ("expect", "web", "/s/n/1"),
         ],
     )
 
