@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
@@ -188,7 +189,7 @@ def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) 
         remedy = "`existing: keep` protects it; rename one of the two, or choose another policy."
         if words is PERHAPS_A_PART:
             remedy = f"Delete it at the server if it is a part, and `ftpsyncd retry`. {remedy}"
-        failure = Failure(action.fingerprint, 1, True, 0, "KeptError", words, "", remedy, at.wall_ns)  # noqa: FBT003
+        failure = Failure(action.fingerprint, 1, True, 0, KEPT, words, "", remedy, at.wall_ns)  # noqa: FBT003
         mirror.ledger.failures.put(mirror.id, action.path, failure)
         return
     if done.did is Did.RENAMED and isinstance(action, Rename):

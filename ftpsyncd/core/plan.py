@@ -30,9 +30,11 @@ from ftpsyncd.model import (
     basename,
     join,
 )
-from ftpsyncd.specs import MappingSpec
+from ftpsyncd.specs import ExistingPolicy, MappingSpec
 
 _UNREADABLE = LocalUnreadableError.__name__
+KEPT = "KeptError"
+"""The kind of failure of a file that was not published because of `existing: keep`."""
 
 _BUSY = "a program has it open for writing"
 AWAITED = "it is empty, and its content is being downloaded beside it (.part)"
@@ -190,7 +192,7 @@ def _decide_file(
         yield from _decide_absent(path, row, failure, look)
         return
     blocked = None
-    if failure is not None and failure.fingerprint == entry.fingerprint and not _may_be_read_now(entry, failure, look):
+    if failure is not None and failure.fingerprint == entry.fingerprint and not _is_over(entry, failure, look):
         blocked = _blocked(path, failure, look)
     yield blocked or _publish(path, entry, row, look, busy=busy)
 
@@ -296,11 +298,14 @@ def _blocked(path: str, failure: Failure, look: Look) -> Wait | Settled | None:
     return None
 
 
-def _may_be_read_now(entry: Entry, failure: Failure, look: Look) -> bool:
-    """Whether a file that could not be read was changed since, by a chmod for instance: its fingerprint tells of none.
+def _is_over(entry: Entry, failure: Failure, look: Look) -> bool:
+    """Whether there is no more what a file failed of, though its fingerprint does not tell.
 
-    A time to come proves nothing: a file that keeps it would be tried again and again.
+    One that could not be read was changed since, by a chmod for instance (a time to come proves nothing: a file that
+    keeps it would be tried again and again); or what protected another one at the server is not wanted any more.
     """
+    if failure.kind == KEPT:
+        return look.spec.existing is not ExistingPolicy.KEEP
     return failure.kind == _UNREADABLE and failure.failed_ns < entry.ctime_ns <= look.wall_ns
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ftpsyncd.core.plan import AWAITED, Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.plan import AWAITED, KEPT, Decision, Enter, Gone, Look, Settled, Swapped, Wait, plan_directory
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.model import (
     MISSING,
@@ -27,6 +27,7 @@ from ftpsyncd.model import (
     join,
     parent,
 )
+from ftpsyncd.specs import ExistingPolicy
 from tests.core.vocabulary import (
     DISK,
     NOW,
@@ -539,6 +540,14 @@ def test_a_wait_for_a_retry_counts_from_the_wall_clock_not_from_the_failure():
     (wait,) = Scene({"a": A}, failures={"a": failed(A, next_try_s=12.5, ago_s=3000)}).decisions()
     assert isinstance(wait, Wait)
     assert wait.at == NOW + 12.5
+
+
+@pytest.mark.parametrize("existing", ExistingPolicy)
+def test_what_another_policy_protected_at_the_server_is_in_the_way_no_more(existing: ExistingPolicy):
+    failures = {"a": failed(A, parked=True)._replace(kind=KEPT)}
+    look = Look(spec()._replace(existing=existing), Without(), NOW, WALL, WALL)
+    expected = settled() if existing is ExistingPolicy.KEEP else upload(A)
+    assert list(plan_directory(listing({"a": A}), {}, failures, look)) == [expected]
 
 
 def test_the_plan_is_lazy_so_that_a_large_directory_costs_no_list():

@@ -1008,6 +1008,23 @@ def test_a_foreign_file_that_is_to_be_kept_is_replaced_by_nothing(op: Op):
         world.close()
 
 
+def test_a_foreign_file_that_was_to_be_kept_is_replaced_when_the_policy_is_another_one():
+    """As the failure advises; nobody says `retry`."""
+    world = begun(existing=ExistingPolicy.KEEP)
+    try:
+        foreign = put_foreign(world, "2")
+        world.do(("write", "2", 20))
+        world.do(("go_on", 400.0))
+        assert world.server.files[foreign].content in world.foreign
+        world.foreign.clear()
+        world._reload(world.spec._replace(existing=ExistingPolicy.OVERWRITE))
+        world.do(("go_on", 10.0))
+        assert world.server.files[foreign].content == world.drop.files()["2"]
+        world.come_to_rest()
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("op", [("write", "2", 20), ("rename", 0, "2")])
 @pytest.mark.parametrize("trouble", [("crash",), ("fault_after", "*", "unavailable", 1)])
 def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, trouble: Op):
