@@ -37,7 +37,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.specs import MappingSpec, ServerSpec, destination
-from ftpsyncd.threads import begin
+from ftpsyncd.threads import begin, side_by_side
 
 RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
@@ -141,8 +141,7 @@ class Roster:
             self._retire(dragged, patience_s=0.0)
             leaving |= dragged
         left = {name: self._drop(name) for name in leaving}
-        for name in closing:
-            self._close(name)
+        self._close(closing)
         for name in found.paced:
             if name in self._accounts:
                 self._accounts[name] = accounts[name]
@@ -242,11 +241,13 @@ class Roster:
         self._crews[spec.server].look_anew()
         return mirror
 
-    def _close(self, server: str) -> None:
-        crew = self._crews.pop(server)
-        del self._accounts[server], self._throttles[server]
-        self._on_engine(lambda: self._engine.servers.pop(server))
-        _stop(crew, 1.0, "they are done again")
+    def _close(self, servers: Collection[str]) -> None:
+        crews = [self._crews.pop(server) for server in servers]
+        for server in servers:
+            del self._accounts[server], self._throttles[server]
+            self._on_engine(lambda server=server: self._engine.servers.pop(server))  # type: ignore[misc]
+        # Each may be awaited for some seconds.
+        side_by_side(lambda crew: _stop(crew, 1.0, "they are done again"), crews)
 
     def _adjust(self, config: Config, name: str) -> None:
         """Give a mapping new settings; transfers that run go on."""

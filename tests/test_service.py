@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ from loguru import logger
 
 from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, roster, service
 from ftpsyncd.claim import Claim
-from ftpsyncd.config import load, password, reading
+from ftpsyncd.config import Config, load, password, reading
 from ftpsyncd.core import schedule
 from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
@@ -278,6 +279,39 @@ def test_a_reload_awaits_disks_that_do_not_answer_together(tmp_path: Path, monke
     finally:
         one.stop()
         answers.set()
+
+
+def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many of them it took so long that systemd took the daemon for a dead one."""
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    monkeypatch.setattr(roster, "RETIRE_S", 0.1)
+    names, config = "abcde", tmp_path / "config.yaml"
+    with ExitStack() as stack:
+        ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in names]
+
+        def with_keys(keys: str) -> Config:
+            account = f"host: 127.0.0.1, user: u, tls: 'off', password: {{env: FTP_PASSWORD}}{keys}"
+            servers = ", ".join(f"{n}: {{port: {port}, {account}}}" for n, port in zip(names, ports, strict=True))
+            mappings = ", ".join(f"{n}: {{local: {tmp_path}/{n}, remote: '{n}:/'}}" for n in names)
+            config.write_text(
+                f"servers: {{{servers}}}\nmappings: {{{mappings}}}\ndefaults: {{settle: 0s}}\n"
+                f"state_dir: {tmp_path}/state\n"
+            )
+            return load(config)
+
+        for name in names:
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "a.jpg").write_bytes(b"picture")
+        service = Service(with_keys(""))
+        service.start()
+        try:
+            servers = service.engine.servers
+            until(lambda: all(server.queue.in_flight for server in servers.values()), "all wait for the greeting", 20)
+            began = time.monotonic()
+            service.change(with_keys(", timeout: 7s"))
+            assert time.monotonic() - began < 4
+        finally:
+            service.stop()
 
 
 def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
