@@ -245,6 +245,7 @@ class Engine:
             if self._together is not None:
                 self._together.part()
             self.watching.set()
+            self.mailbox.close()
             self._ended()
 
     def _wait(self) -> list[Message]:

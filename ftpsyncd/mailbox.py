@@ -7,10 +7,11 @@ for an answer learns whether what was asked had begun when the patience ended.
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ftpsyncd.site import Moment
 
@@ -34,6 +35,18 @@ class Mailbox:
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._left: list[Message] = []
         """Taken out of it and not handled yet; the engine's own."""
+        self._lock = threading.Lock()
+        self._awaited: set[Future[Any]] = set()
+        """Answers that somebody waits for."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Nobody handles messages any more: who waits for an answer need not wait any longer."""
+        with self._lock:
+            self._closed = True
+            awaited = list(self._awaited)
+        for answer in awaited:
+            answer.cancel()
 
     def put(self, message: Message) -> None:
         """Have something done at the next turn; from any thread."""
@@ -58,6 +71,19 @@ class Mailbox:
             TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
         """
         future: Future[_T] = Future()
+        with self._lock:
+            if self._closed:
+                raise TimeoutError
+            self._awaited.add(future)
+        try:
+            return self._ask(future, question, timeout_s, wanted)
+        finally:
+            with self._lock:
+                self._awaited.discard(future)
+
+    def _ask(
+        self, future: Future[_T], question: Callable[[Moment], _T], timeout_s: float, wanted: Callable[[], bool]
+    ) -> _T:
         deadline = time.monotonic() + timeout_s
 
         def answer(at: Moment) -> None:

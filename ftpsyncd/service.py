@@ -231,7 +231,15 @@ class Service:
 
         Raises:
             TimeoutError: the engine does not turn.
+            FtpsyncdError: it has ended meanwhile, because of this.
         """
+        try:
+            return self._change(config)
+        except TimeoutError:
+            self.require_engine()
+            raise
+
+    def _change(self, config: Config) -> str:
         if self._roster is None:
             raise RuntimeError("the service is not running")
         wanted, before = config, self.config

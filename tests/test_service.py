@@ -22,7 +22,7 @@ from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, 
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import Config, load, password, reading
 from ftpsyncd.core import schedule
-from ftpsyncd.errors import ControlSocketError, LedgerError, ThreadLimitError
+from ftpsyncd.errors import ControlSocketError, LedgerError, LedgerLostError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
@@ -312,6 +312,21 @@ def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, mon
             assert time.monotonic() - began < 4
         finally:
             service.stop()
+
+
+def test_a_reload_during_which_the_engine_ends_tells_why_it_did(tmp_path: Path) -> None:
+    """And at once: what still runs belongs to nobody."""
+    one = Service(load(several(tmp_path)), one_pass=True)
+    one.start()
+    try:
+        one.engine.lost(LedgerLostError("the ledger is not at its place"))
+        until(lambda: not one.engine.alive, "the engine has ended", 20)
+        began = time.monotonic()
+        with pytest.raises(LedgerLostError):
+            one.change(load(several(tmp_path, ", settle: 7s")))
+        assert time.monotonic() - began < 10
+    finally:
+        one.stop()
 
 
 def test_a_disk_that_stops_to_answer_is_shown_until_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
