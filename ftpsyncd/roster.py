@@ -131,11 +131,12 @@ class Roster:
             # At once: what the others are waited for is nothing to it.
             self._adjust(config, name)
             begin(self._disks[name])
-        late = self._retire(leaving)
-        self._leave_leftovers()
+        late = {specs[name].server for name in self._retire(leaving)}
+        coming = [spec for name, spec in config.mappings.items() if name not in specs or name in leaving]
+        late |= self._leave_leftovers({destination(spec, config.servers[spec.server]) for spec in coming})
         if late:
-            # Their transfers cannot be told from those of others on the same connections, once they are not awaited.
-            closing |= {specs[name].server for name in late}
+            # What they do there cannot be told from what others do on the same connections, once it is not awaited.
+            closing |= late
             dragged = {name for name, spec in specs.items() if spec.server in closing} - leaving
             _stop_disks([self._disks.pop(name) for name in dragged if name in self._disks], STOP_WAIT_S)
             self._retire(dragged, patience_s=0.0)
@@ -168,8 +169,12 @@ class Roster:
         for event in unreachable(each for each in left if not any(each.is_of(key) for key in known)):
             self._emit(event)
 
-    def _leave_leftovers(self) -> None:
-        """Sweep nothing more for a while: another mapping may come to where it is."""
+    def _leave_leftovers(self, coming: Collection[str]) -> set[str]:
+        """Sweep nothing more for a while where other mappings come to (`specs.destination`).
+
+        Returns:
+            The servers where something is being swept there still.
+        """
 
         def leave() -> None:
             for name, server in self._engine.servers.items():
@@ -178,14 +183,18 @@ class Roster:
                 for action in self._crews[name].recall(""):
                     server.queue.finish(action)
 
-        def at_work() -> bool:
-            return any(path for server in self._engine.servers.values() for path in server.queue.running(""))
+        def at_work() -> set[str]:
+            return {
+                name
+                for name, server in self._engine.servers.items()
+                for path in server.queue.running("")
+                if any(f"{server.account}{path}".startswith(f"{place.rstrip('/')}/") for place in coming)
+            }
 
+        if not coming:
+            return set()
         self._on_engine(leave)
-        deadline = time.monotonic() + RETIRE_S
-        while self._on_engine(at_work) and time.monotonic() < deadline:
-            self._engine.turned.clear()
-            self._engine.turned.wait(0.1)
+        return self._await_end(at_work, RETIRE_S)
 
     def _retry_now(self) -> None:
         for server in self._engine.servers.values():
@@ -207,6 +216,10 @@ class Roster:
         self._on_engine(suspend)
         for name in names:
             self._take_back(name)
+        return self._await_end(running, patience_s)
+
+    def _await_end(self, running: Callable[[], set[str]], patience_s: float) -> set[str]:
+        """Wait until nothing runs any more; what runs still when the patience is over."""
         deadline = time.monotonic() + patience_s
         while still := self._on_engine(running):
             self._engine.turned.clear()

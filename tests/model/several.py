@@ -374,13 +374,17 @@ class Several(Life):
                 raise self._broken(f"{what} of {spec.name} when all is done: {wrong}; {self._state}")
 
     def _in_the_way(self, spec: MappingSpec, path: str, published: Mapping[str, bytes]) -> bool:
-        """Whether something that has to stay at the server has this path, or one above it."""
-        if f"{spec.remote}/{path}" in self.hosts[self.config.servers[spec.server].host].dirs:
+        """Whether something that has to stay at the server has this path, or one above it, also above the mapping."""
+        server = self.hosts[self.config.servers[spec.server].host]
+        if f"{spec.remote}/{path}" in server.dirs:
             return True
         while path := parent(path):
             if path in published:
                 return True
-        return False
+        above = spec.remote
+        while above and above not in server.files:
+            above = parent(above)
+        return bool(above)
 
     def _left_over(
         self, mirror: Mirror, wanted: Mapping[str, bytes], blocked: set[str]

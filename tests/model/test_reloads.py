@@ -242,6 +242,27 @@ def test_a_mapping_with_other_settings_goes_on_while_a_reload_waits_for_others()
     )
 
 
+@pytest.mark.parametrize("publish", PublishMode)
+def test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_there(publish: PublishMode):
+    """A slow server kept the sweep waiting for longer than a reload waits for it; then the other one's file was deleted."""
+    (one,), (two,), (three,) = _mapping("p"), _mapping("q", "/t", "two"), _mapping("p", name="three")
+    three = three._replace(publish=publish, settle_s=0.0)
+    change(
+        (one._replace(publish=PublishMode.DIRECT), two),
+        [
+            ("upon", "block", ("crash",)),
+            ("write", "p/1", 200),
+            ("go_on", 3.0),
+            ("reload", (two,)),
+            ("write", "p/1", 100),
+            ("upon", "MLST", ("all", ("reload", (two, three)), *(60 * (("step",),)))),
+            ("start",),
+            ("go_on", 30.0),
+            ("expect", "web", "/s/1"),
+        ],
+    )
+
+
 def test_a_reload_that_connects_anew_begins_no_new_minute_for_deletes():
     (one,) = _mapping("p")
     change(
