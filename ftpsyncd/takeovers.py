@@ -95,6 +95,9 @@ class Takeovers:
             case Sweep() if did is Did.ADOPTED or action.exposed is not None:
                 # What an interrupted action was to bring is there, or was.
                 self._changed(action.path)
+            case Sweep(kind=Kind.FILE) if action.fingerprints:
+                # It was to bring one, and is not there; what was may have had to make room.
+                self._doubt(action.path)
             case Rename() if did is Did.RENAMED:
                 self._changed(action.path)
                 self._changed(action.source)
@@ -131,6 +134,13 @@ class Takeovers:
                 # Whatever became of it is over.
                 doubt_row(self._ledger, other, intent.source)
                 self._ledger.begun.clear(other, theirs)
+
+    def _doubt(self, path: str) -> None:
+        """A file may be there no more."""
+        for other, overlap in self._others:
+            theirs = overlap.of(path)
+            if theirs is not None:
+                doubt_row(self._ledger, other, theirs)
 
     def _tree_changed(self, directory: str) -> None:
         for other, overlap in self._others:

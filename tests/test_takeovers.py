@@ -249,6 +249,14 @@ def test_where_another_one_may_have_renamed_a_directory_all_below_is_in_doubt(
     assert bool(story.ledger.begun.of(story.other)) is not bool(doubted)
 
 
+@pytest.mark.parametrize("did", [Did.SWEPT, Did.KEPT])
+def test_where_it_is_asked_for_what_was_cut_off_what_was_there_before_is_in_doubt(story: Story, did: Did):
+    """It may have had to make room. Forgotten, it would stay at the server if it is gone here."""
+    story.had_published(HERE, "a", "b")
+    story.done(Sweep(M, "a", "", fingerprints=(B,)), did)
+    assert {path: row.fingerprint for path, row in story.ledger.walk(story.other)} == {"a": A.doubted(), "b": A}
+
+
 def test_what_another_one_was_about_is_over_when_this_one_has_changed_it(story: Story):
     """Back again, it would take what it finds there for its own."""
     story.had_published(HERE, "b")

@@ -263,6 +263,22 @@ def test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_th
     )
 
 
+def test_what_had_to_make_room_for_a_file_that_never_came_is_published_again():
+    """The other mapping was cut off between the two, and did not want that file any more."""
+    (other,) = _mapping("q", name="two")
+    change(
+        _mapping("p"),
+        [
+            ("upon", "DELE", ("all", ("connect_anew",), ("reload", (other._replace(exclude=("1",)),)))),
+            ("reload", (other,)),
+            ("go_on", 10.0),
+            ("reload", _mapping("p")),
+            ("go_on", 10.0),
+        ],
+        replaces=False,
+    )
+
+
 def test_a_reload_that_connects_anew_begins_no_new_minute_for_deletes():
     (one,) = _mapping("p")
     change(
