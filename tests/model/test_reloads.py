@@ -39,11 +39,13 @@ class _Turmoil(Chance):
 
     Args:
         chance: decides.
+        config: that is in force; none at first.
         direct: files may be sent under their final names.
     """
 
-    def __init__(self, chance: random.Random, *, direct: bool) -> None:
+    def __init__(self, chance: random.Random, config: tuple[MappingSpec, ...] = (), *, direct: bool) -> None:
         super().__init__(chance, FILES, FOLDERS, VERBS)
+        self.config = config
         self._direct = direct
 
     def episode(self) -> list[Op]:
@@ -55,37 +57,48 @@ class _Turmoil(Chance):
                 ops += [self.placed(self._trouble()), chance.choice((("all",), self.told(self.change()[0])))]
             if chance.random() < 0.8:
                 ops += [self.told(self.change()[0]) if chance.random() < 0.5 else self.meanwhile(), self.some_time()]
-            ops += [self.placed(("reload", self._config())), self.longer()]
+            ops += [self.placed(self._reload()), self.longer()]
         if chance.random() < 0.6:
             ops += [self.meanwhile(), self.some_time()]
         return [*ops, BE_EQUAL]
 
-    def _config(self) -> tuple[MappingSpec, ...]:
+    def _reload(self) -> Op:
+        """Other places, or only other settings, or limits of servers."""
+        what = self.chance.random()
+        if what < 0.1:
+            return ("connect_anew",)
+        if what < 0.4:
+            self.config = tuple(self._settings(spec) if self.chance.random() < 0.7 else spec for spec in self.config)
+        else:
+            self.draw()
+        return ("reload", self.config)
+
+    def draw(self) -> tuple[MappingSpec, ...]:
+        """Have any configuration."""
         chance = self.chance
         while True:
             specs = []
             for name in NAMES:
                 if chance.random() < 0.6:
                     server, remote = chance.choice(PLACES)
-                    direct = self._direct and chance.random() < 0.5
-                    specs.append(
-                        MappingSpec(
-                            name,
-                            Path(chance.choice(LOCALS)),
-                            server,
-                            remote,
-                            include=("*",),
-                            exclude=chance.choice(((), (), (), ("n/",), ("1",))),
-                            settle_s=chance.choice((0.0, 0.2, 2.0)),
-                            delete_after_s=chance.choice((0.0, 5.0)),
-                            max_deletes=DeleteLimit(chance.choice((1_000_000, 1_000_000, 1))),
-                            rescan_s=NO_RESCAN_S,
-                            empty_dirs=chance.random() < 0.7,
-                            publish=PublishMode.DIRECT if direct else PublishMode.ATOMIC,
-                        )
-                    )
+                    specs.append(self._settings(MappingSpec(name, Path(chance.choice(LOCALS)), server, remote)))
             if specs and _is_allowed(specs):
-                return tuple(specs)
+                self.config = tuple(specs)
+                return self.config
+
+    def _settings(self, spec: MappingSpec) -> MappingSpec:
+        chance = self.chance
+        direct = self._direct and chance.random() < 0.5
+        return spec._replace(
+            include=("*",),
+            exclude=chance.choice(((), (), (), ("n/",), ("1",))),
+            settle_s=chance.choice((0.0, 0.2, 2.0)),
+            delete_after_s=chance.choice((0.0, 5.0)),
+            max_deletes=DeleteLimit(chance.choice((1_000_000, 1_000_000, 1))),
+            rescan_s=NO_RESCAN_S,
+            empty_dirs=chance.random() < 0.7,
+            publish=PublishMode.DIRECT if direct else PublishMode.ATOMIC,
+        )
 
     def _trouble(self) -> Op:
         chance = self.chance
@@ -161,8 +174,12 @@ def drawn(seed: int) -> tuple[tuple[MappingSpec, ...], list[Op], bool]:
     """What happens under a number."""
     chance = random.Random(seed)
     direct = chance.random() < 0.15
-    begin = _Turmoil(chance, direct=direct)._config()
-    ops = [op for _ in range(EPISODES) for op in _Turmoil(chance, direct=direct).episode()]
+    begin = config = _Turmoil(chance, direct=direct).draw()
+    ops: list[Op] = []
+    for _ in range(EPISODES):
+        turmoil = _Turmoil(chance, config, direct=direct)
+        ops += turmoil.episode()
+        config = turmoil.config
     return begin, ops, chance.random() < 0.8
 
 
@@ -196,7 +213,8 @@ def test_all_is_published(local: str, ops: tuple[Op, ...]):
     change(_mapping(local), list(ops))
 
 
-def test_what_an_earlier_mapping_had_sent_and_comes_late_is_noticed_where_another_one_publishes_now():
+@pytest.mark.parametrize("then", [("upon", "MFMT"), ("all", ("go_on", 6.0))], ids=["under way", "recorded"])
+def test_what_an_earlier_mapping_had_sent_and_comes_late_is_noticed_where_another_one_publishes_now(then: Op):
     """The first try hung on a dead line, the second one was over; the other mapping's file was emptied for good."""
     first, other = (
         _mapping(".", name=name)[0]._replace(publish=PublishMode.DIRECT, delete_after_s=0.0) for name in NAMES[:2]
@@ -206,7 +224,7 @@ def test_what_an_earlier_mapping_had_sent_and_comes_late_is_noticed_where_anothe
         [
             ("reload", (first,)),
             ("fault", "STOR", "late", 1),
-            ("upon", "MFMT", ("reload", (other._replace(settle_s=2.0),))),
+            (*then, ("reload", (other._replace(settle_s=2.0),))),
             ("go_on", 6.0),
         ],
     )
