@@ -18,6 +18,7 @@ def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
     """A person wants failed and parked paths to be tried again now."""
     spec, dirty, failures = mirror.spec, mirror.dirty, mirror.ledger.failures
     mirror.queue.gate.retry_now()
+    mirror.queue.space.try_now(spec.name)
     mirror.offers.not_renamed.clear()
     if not path:
         count = failures.clear_all(mirror.id)

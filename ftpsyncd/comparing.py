@@ -294,6 +294,10 @@ class Comparing:
             self._waits.present(action.path)
         else:
             self._waits.for_server(action.path, at.now)
+        if isinstance(action, Upload) and self._site.queue.space.awaits(self._site.spec.name, action.path, at.now):
+            # However many wait for space, the queue has room for others.
+            self._site.queue.withdraw(self._site.spec.name, action.path)
+            return
         self._removals.offered(action.path, listing.root)
         if isinstance(action, Rename):
             self._site.queue.withdraw(self._site.spec.name, action.source)

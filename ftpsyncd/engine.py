@@ -89,7 +89,7 @@ class Engine:
         self.watching = threading.Event()
         self.turned = threading.Event()
         self.mailbox = Mailbox()
-        self._outcomes = Outcomes()
+        self._outcomes = Outcomes(self._is_alone)
         self._together = together
         self._stopping = False
         self._idle, self._finished = True, False
@@ -409,6 +409,10 @@ class Engine:
         elif server.leftovers:
             server.leftovers.over(outcome, at.now)
         server.queue.finish(action, requeue=requeue)
+
+    def _is_alone(self, mirror: Mirror) -> bool:
+        """Whether no other mapping publishes to the same server."""
+        return sum(each.spec.server == mirror.spec.server for each in self.mirrors.values()) == 1
 
     def _on_received(self, upload: Upload, ctime_ns: int, at: Moment) -> None:
         mirror = self.mirrors.get(upload.mapping)

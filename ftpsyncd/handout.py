@@ -76,7 +76,7 @@ def take(server: Server, mirrors: Mapping[str, Mirror], ledger: Ledger, at: Mome
         mirror = mirrors.get(action.mapping)
         if mirror is None and isinstance(action, Sweep):
             taken.append(action)
-        elif mirror is None or not _still_wanted(mirror, action):
+        elif mirror is None or not _still_wanted(mirror, action) or not _has_space(q, action, at):
             q.finish(action)
             if mirror is not None:
                 mirror.offers.not_performed(action, at)
@@ -149,6 +149,11 @@ def _may_start(server: Server, action: Action) -> bool:
     # It was taken before the commit showed that it cannot be recorded.
     server.queue.finish(action, requeue=True)
     return False
+
+
+def _has_space(queue: Queue, action: Action, at: Moment) -> bool:
+    """Whether an action may begin as far as the server's space is known; what may not is noted to wait for it."""
+    return not isinstance(action, Upload) or queue.space.admits(action.mapping, action.path, at.now)
 
 
 def _still_wanted(mirror: Mirror, action: Action) -> bool:

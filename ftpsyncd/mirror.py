@@ -203,6 +203,8 @@ class Mirror:
         self.other_cases.look_at_them(at)
         if self._sees():
             self.offers.take_over(at.now)
+            for directory in self.queue.space.to_look_at(self.spec.name, at.now):
+                self.dirty.mark_deep(directory, at.now)
             self._compare_some(at)
             self._take_up(at)
         # What was taken up may have told otherwise.
@@ -220,7 +222,10 @@ class Mirror:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
         if not self._sees():
             return None
-        return 0.0 if self.answers or self.removals.hurries else self.looks.next_due()
+        if self.answers or self.removals.hurries:
+            return 0.0
+        dues = (self.looks.next_due(), self.queue.space.next_due(self.spec.name))
+        return min((due for due in dues if due is not None), default=None)
 
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""

@@ -6,11 +6,14 @@ retry verdict is the error's own (`errors.Retry`); the numbers are those of docs
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ftpsyncd import done
 from ftpsyncd.core.extent import Key
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
+from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
 from ftpsyncd.done import look_at_source
 from ftpsyncd.errors import (
     DataUnreachableError,
@@ -46,19 +49,22 @@ HOURLY_TRIES = 24
 NAME_TRIES = 2
 FIRST_RETRY_S = 1.0
 HOUR_S = 3600.0
-SPACE_RETRY_S = 300.0
 LOST_CONNECTIONS = 3
 """An action whose connection ends so often is treated as the cause."""
 LOOK_AGAIN_S = 0.05
 
 
 class Outcomes:
-    """Applies outcomes; remembers what only matters while the daemon runs (lost connections, full servers)."""
+    """Applies outcomes; remembers what only matters while the daemon runs (lost connections).
 
-    def __init__(self) -> None:
+    Args:
+        is_alone: whether a mapping is the only one of its server.
+    """
+
+    def __init__(self, is_alone: Callable[[Mirror], bool] = lambda _mirror: True) -> None:
+        self._is_alone = is_alone
         self._lost: dict[Key, int] = {}
         self._kept: dict[Key, int] = {}
-        self._full: dict[str, set[Key]] = {}
 
     def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
         """Apply an outcome of one mapping.
@@ -72,12 +78,13 @@ class Outcomes:
             self._kept.pop((action.mapping, action.path), None)
             if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
                 # There is space: what others lacked is theirs, a limit for one file, say.
-                self._full.pop(mirror.spec.server, None)
-            self._full.get(mirror.spec.server, set()).discard((action.mapping, action.path))
+                mirror.queue.space.found(action.mapping, action.path)
             done.apply(mirror, outcome, at, lost=lost)
             requeue = False
         else:
             requeue = self._failed(mirror, outcome, at)
+        if not requeue:
+            mirror.queue.space.over(action.mapping, action.path)
         mirror.offers.look_again(action, at)
         if action.path in mirror.inherited:
             # It was planned under settings that are over: what it was about is looked at under the new ones.
@@ -111,7 +118,7 @@ class Outcomes:
             case Retry.SERVER | Retry.LOGIN | Retry.CAP:
                 return self._connection_lost(mirror, failed, at)
             case Retry.SPACE:
-                self._server_full(mirror, action, error, at)
+                self._no_space(mirror, action, error, at)
             case _:
                 pass
         _record_failure(mirror, action, error, at)
@@ -158,13 +165,25 @@ class Outcomes:
         if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True):
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
 
-    def _server_full(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
-        full = self._full.setdefault(mirror.spec.server, set())
-        full.add((action.mapping, action.path))
-        if len(full) > 1:
-            full.clear()
+    def _no_space(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+        """Nothing more is sent for a while to where there is none; to the server at all if that is everywhere."""
+        space, name = mirror.queue.space, mirror.spec.name
+        said = error.reply if isinstance(error, RemoteError) and error.reply else error.message
+        full = space.refused(name, action.path, said, at.now)
+        if full is None:
+            return
+        key, is_news = full
+        if key == SERVER or (key == name and self._is_alone(mirror)):
+            space.clear()
             mirror.queue.gate.failed(at.now, Breaker.FULL, error.message, connects=True)
             mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
+        elif is_news:
+            message = (
+                f"there is no space at the server for what is in it ({said}): one file of it is tried every"
+                f" {SPACE_RETRY_S / 60:.0f} minutes, and all else is sent"
+            )
+            directory = key[len(name) + 1 :]
+            mirror.site.tell(EventKind.FAILED, directory, message, remedy=error.remedy, error=type(error).__name__)
 
 
 def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float) -> EventKind | None:

@@ -110,6 +110,8 @@ class Known(NamedTuple):
     """The tries of its last failure, which may be over."""
     paused: bool = False
     """A person paused the mapping."""
+    no_space: str = ""
+    """That the server has no space for it now, in a sentence."""
 
     def find(self) -> Why:
         """The first reason that applies; waits for the disk."""
@@ -202,7 +204,9 @@ class Known(NamedTuple):
         verb = "changed since it was published" if self.row is not None else "not published yet"
         if self.row is not None and self.row.kind is Kind.DIR:
             verb = "a directory was published under this name, and is deleted at the server first"
-        if not self.paused:
+        if self.no_space:
+            verb += f": {self.no_space}"
+        elif not self.paused:
             verb += f"; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does"
         return self._say("pending", f"{verb}{last}")
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import RELIST_GAP_S
+from ftpsyncd.core.space import Lack
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Failure, HoldKind
+from ftpsyncd.quoting import quote
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Transfer
 
 if TYPE_CHECKING:
@@ -52,13 +54,14 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     failures = mirror.ledger.failures.counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
     oldest = mirror.waits.oldest(at.now)
+    waits = load.waiting + len(mirror.waits.unsettled()) + mirror.queue.space.waiting(mirror.spec.name)
     gone = 0 if mirror.removals.hold else mirror.removals.absent.files
     return MappingStatus(
         name=mirror.spec.name,
         local=str(mirror.spec.local),
         remote=f"{mirror.spec.server}:{mirror.spec.remote}",
         state=state,
-        pending=load.waiting + len(mirror.waits.unsettled()) + gone,
+        pending=waits + gone,
         in_flight=load.running,
         failed=failures.retrying + len(mirror.unreadable.problems),
         parked=failures.parked,
@@ -98,7 +101,7 @@ def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]
     elif queued and mirror.queue.gate.state in _NOT_WORKING:
         state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.gate.message}"
     elif queued or mirror.busy_looking(at.now) or not mirror.looks.passes:
-        state = MappingState.SYNCING, mirror.watcher.problem
+        state = MappingState.SYNCING, _without_space(mirror) or mirror.watcher.problem
     else:
         state = _state_of_rest(mirror, at.now)
     return state
@@ -108,12 +111,25 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
     """The state while nothing is under way."""
     for path, pending in mirror.waits.unsettled():
         return MappingState.SETTLING, f"{path}: {pending.why}"
+    if mirror.queue.space.waiting(mirror.spec.name):
+        return MappingState.OFFLINE, _without_space(mirror)
     if mirror.removals.absent.files:
         return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
     if mirror.dirty.due_by(now + RELIST_GAP_S):
         # Such as a file that changed while it was sent: it is looked at again in a moment.
         return MappingState.SYNCING, mirror.watcher.problem
     return MappingState.IN_SYNC, unreadable_message(mirror) or mirror.watcher.problem
+
+
+def no_space_message(lack: Lack) -> str:
+    """What is said of a directory that is full at a server; it is told by the mapping's name and the path in that."""
+    return f"there is no space at the server for what is in {quote(lack.key)} ({lack.message})"
+
+
+def _without_space(mirror: Mirror) -> str:
+    """What of a mapping waits for space at the server, in words; empty if nothing does."""
+    lacks = [lack for lack in mirror.queue.space.lacks(mirror.spec.name) if lack.waiting]
+    return f"{no_space_message(lacks[0])}; all else is sent" if lacks else ""
 
 
 def unreadable_message(mirror: Mirror) -> str:
@@ -130,6 +146,11 @@ def server_status(name: str, queue: Queue, connections: int, limits: str = "") -
     state = _SERVER_STATES[queue.gate.state]
     if state is ServerState.UNKNOWN and connections:
         state = ServerState.ONLINE
+    lacks = queue.space.lacks()
+    if state is ServerState.ONLINE and lacks:
+        more = f" (and {len(lacks) - 1} more)" if len(lacks) > 1 else ""
+        message = f"{no_space_message(lacks[0])}{more}; all else is sent"
+        return ServerStatus(name, ServerState.FULL, connections, message)
     return ServerStatus(name, state, connections, queue.gate.message or limits)
 
 

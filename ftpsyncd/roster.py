@@ -199,6 +199,7 @@ class Roster:
     def _retry_now(self) -> None:
         for server in self._engine.servers.values():
             server.queue.gate.retry_now()
+            server.queue.space.clear()
 
     def _retire(self, names: set[str], *, patience_s: float = RETIRE_S) -> set[str]:
         """Start nothing more of these mappings and wait for what runs; those of which something still runs."""
@@ -245,6 +246,7 @@ class Roster:
         def drop() -> Mirror:
             mirror = self._engine.remove(name)
             mirror.queue.withdraw_mapping(name)
+            mirror.queue.space.drop(name)
             mirror.queue.suspend(name, suspended=False)
             return mirror
 

@@ -23,7 +23,7 @@ from ftpsyncd.ledger import LEDGER
 from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.recovery import Checkup, open_for_work
-from ftpsyncd.report import changed_message, unreadable_message
+from ftpsyncd.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.roster import Roster
 from ftpsyncd.site import Moment
 from ftpsyncd.status import MappingState, Status
@@ -333,12 +333,18 @@ class Service:
             counters.bytes + size,
             counters.deletes,
             sum(count.retrying + count.parked for count in failures)
+            + sum(mirror.queue.space.waiting(mirror.spec.name) for mirror in engine.mirrors.values())
             + sum(len(mirror.unreadable.problems) for mirror in engine.mirrors.values()),
             sum(mirror.removals.held for mirror in engine.mirrors.values()) + sum(count.held for count in failures),
             finished,
             bool(unavailable),
             tuple(
                 [f"{server.name}: {server.queue.gate.message}" for server in down]
+                + [
+                    f"{server.name}: {no_space_message(lack)}"
+                    for server in engine.servers.values()
+                    for lack in server.queue.space.lacks()
+                ]
                 + [f"{name}: {paused_message(name, waiting)}" for name, waiting in paused]
                 + [f"{name}: {later_message(waiting)}" for name, waiting in later if waiting]
                 # No ledger has them, so that `status` would not tell after the end.

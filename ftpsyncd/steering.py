@@ -23,6 +23,7 @@ from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir
 from ftpsyncd.questions import CommandName, Health, Why
 from ftpsyncd.reasons import Known, failed_lately, known_of, unmanaged
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
+from ftpsyncd.report import no_space_message
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import DeletePolicy
 from ftpsyncd.status import Status
@@ -74,7 +75,11 @@ class Steering(Daemon):
             if mirror is None:
                 return known_of(spec, path, relative, None, 0)
             live = _live_reason(mirror, path, relative, at)
-            return live or known_of(spec, path, relative, engine.ledger, mirror.id)
+            if live is not None:
+                return live
+            lack = mirror.queue.space.lack(spec.name, relative)
+            told = known_of(spec, path, relative, engine.ledger, mirror.id)
+            return told if lack is None else told._replace(no_space=no_space_message(lack))
 
         answer = self._asked(known, patience.ANSWER_S)
         if isinstance(answer, Why):

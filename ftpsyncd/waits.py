@@ -290,5 +290,7 @@ class Waits:
     def _still_waits(self, path: str) -> bool:
         if self._queue.waiting(self._name, path) is not None or self._queue.occupied(self._name, path):
             return True
+        if self._queue.space.has_put_off(self._name, path):
+            return True
         failure = self._site.ledger.failures.of(self._site.id, path)
         return path in self.pending or (failure is not None and not failure.parked)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd import again
 from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, Breaker
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.errors import (
     ConfigError,
     DataUnreachableError,
@@ -51,12 +53,12 @@ from ftpsyncd.model import (
     join,
     parent,
 )
-from ftpsyncd.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, SPACE_RETRY_S, Outcomes, apply_to_server, retry_after
+from ftpsyncd.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, Outcomes, apply_to_server, retry_after
 from ftpsyncd.publish import Progress
-from ftpsyncd.report import RATE_OVER_S, mapping_status, transfer_of
+from ftpsyncd.report import RATE_OVER_S, mapping_status, server_status, transfer_of
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
-from ftpsyncd.status import MappingState
+from ftpsyncd.status import MappingState, ServerState
 from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without
 
 HOUR_S = 3600.0
@@ -817,6 +819,39 @@ def test_files_of_the_same_name_in_two_mappings_are_two_files(story: Story):
     story.apply(Failed(other_file("a"), FULL))
     shop.apply(Failed(other_file("a", "shop"), FULL))
     assert story.queue.gate.state is Breaker.FULL
+
+
+def test_a_full_directory_pauses_nothing_else(story: Story):
+    """A quota, or a disk, of one directory: the server goes on with all others, and says which one it is."""
+    story.apply(Done(other_file("b/1"), Did.PUBLISHED, sha256=SHA))
+    story.apply(Failed(other_file("d/1"), FULL))
+    story.apply(Failed(other_file("d/2"), FULL))
+    assert story.queue.gate.state is Breaker.CLOSED
+    assert story.queue.space.awaits(M, "d/3", NOW)
+    assert not story.queue.space.awaits(M, "b/2", NOW)
+    (told,) = [event for event in story.events if event.path == "d"]
+    assert "552 Quota exceeded" in told.message
+    shown = server_status("web", story.queue, 1)
+    assert shown.state is ServerState.FULL
+    assert f"{M}/d" in shown.message
+    assert mapping_status(story.mirror, Moment(NOW, WALL)).pending == 1
+
+
+def test_a_mapping_without_space_pauses_its_server_only_where_there_is_no_other(story: Story):
+    story.outcomes = Outcomes(lambda _mirror: False)
+    for name in "abc":
+        story.apply(Failed(other_file(f"{name}/1"), FULL))
+    assert story.queue.gate.state is Breaker.CLOSED
+    assert story.queue.space.awaits(M, "z", NOW)
+    assert not story.queue.space.awaits("shop", "z", NOW)
+
+
+def test_retry_tries_a_full_directory_at_once(story: Story):
+    story.apply(Failed(other_file("d/1"), FULL))
+    story.apply(Failed(other_file("d/2"), FULL))
+    assert story.queue.space.awaits(M, "d/3", NOW)
+    again.retry(story.mirror, None, Moment(NOW, WALL))
+    assert story.queue.space.admits(M, "d/3", NOW)
 
 
 def _any_failure() -> Failure:

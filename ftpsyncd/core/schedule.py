@@ -35,6 +35,7 @@ from ftpsyncd.core.extent import (
     units_of,
 )
 from ftpsyncd.core.gate import Gate
+from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
 from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, parent
 
@@ -62,6 +63,7 @@ class Queue:
 
     def __init__(self, connections: int, *, jitter: float = 0.0) -> None:
         self.gate = Gate(connections, jitter=jitter)
+        self.space = Space()
         self.only_additions = False
         """Start nothing but what adds to the server: uploads and directories."""
         self._waiting: dict[Key, Action] = {}

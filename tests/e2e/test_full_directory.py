@@ -1,0 +1,94 @@
+"""A directory at the server with a disk, or a quota, of its own that is full: all else goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import contents, site
+from tests.servers import running
+from tests.waiting import until
+
+pytestmark = [
+    pytest.mark.real_server,
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small file system"),
+    pytest.mark.timeout(240),
+]
+SOON_S = 5.0
+"""A file takes half a second; who waits for a full server waits for minutes."""
+RETRY_S = 6.0
+"""In the place of five minutes."""
+NUMBERS = {"ftpsyncd.core.space.SPACE_RETRY_S": RETRY_S}
+
+
+@contextlib.contextmanager
+def small(place: Path) -> Iterator[Path]:
+    """A disk of half a MiB, without a free byte; yields the file that fills it."""
+    place.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=777", "tmpfs", place], check=True)
+    try:
+        filler = place / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+        yield filler
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_directory_delays_no_other_one(tmp_path: Path) -> None:
+    # Others call a full disk a transfer that failed (451), as they do any trouble with their disks.
+    with running("proftpd") as server, site(server, tmp_path, deletes="keep") as s:
+        (s.published / "open").mkdir(parents=True)
+        for directory in (s.published, s.published / "open"):
+            directory.chmod(0o777)
+        with small(s.published / "small") as filler:
+            (s.published / "small").chmod(0o777)
+            s.numbers = NUMBERS
+            s.start()
+            (s.drop / "small").mkdir()
+            (s.drop / "open").mkdir()
+            for number in range(50):
+                (s.drop / "small" / f"{number}.jpg").write_bytes(os.urandom(5000))
+            until(lambda: "no space at the server for what is in it" in s.log(), "it is known to be full", 60)
+            slowest = 0.0
+            for turn in range(12):
+                began = time.monotonic()
+                (s.drop / "open" / f"{turn}.jpg").write_bytes(os.urandom(5000))
+                (s.drop / "small" / f"more {turn}.jpg").write_bytes(os.urandom(5000))
+                until((s.published / "open" / f"{turn}.jpg").exists, f"{turn} is published", 60)
+                slowest = max(slowest, time.monotonic() - began)
+            assert slowest < SOON_S
+            (web,) = s.status()["servers"]
+            assert (web["state"], "drop/small" in web["message"]) == ("full", True)
+            until(lambda: s.mapping_status()["state"] == "offline", "it waits for space", 30)
+            why = s.command("why", s.drop / "small" / "more 11.jpg").stdout
+            assert "no space" in why, why
+            tries = s.log().count("failed small/")
+            filler.unlink()
+            until(lambda: contents(s.drop / "small") == contents(s.published / "small"), "all of it is there", 60)
+            assert tries < 50 + 12, "not each of them was tried"
+            until(lambda: s.status()["servers"][0]["state"] == "online", "nothing is full", 30)
+
+
+def test_a_pass_ends_and_says_what_waits_for_space(tmp_path: Path) -> None:
+    with running("proftpd") as server, site(server, tmp_path, deletes="keep") as s:
+        s.published.mkdir(parents=True)
+        s.published.chmod(0o777)
+        with small(s.published / "small"):
+            (s.published / "small").chmod(0o777)
+            for folder in ("small", "open"):
+                (s.drop / folder).mkdir()
+                for number in range(100):
+                    (s.drop / folder / f"{number}.jpg").write_bytes(os.urandom(5000))
+            done = s.command("sync", ok=False)
+            assert done.returncode == 1, done.stderr
+            assert "no space at the server for what is in drop/small" in done.stdout + done.stderr
+            assert contents(s.drop / "open") == contents(s.published / "open")
