@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
+from ftpsyncd.failures import KEPT
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,
@@ -117,6 +118,7 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.
     if not isinstance(action, Sweep | Probe) and done.did is not Did.KEPT:
         ledger.failures.clear(mirror.id, path)
+        mirror.mended.done(path, at)
     _tell(mirror, done, before, at, lost=lost)
 
 

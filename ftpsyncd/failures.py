@@ -11,12 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.database import Cursor
-from ftpsyncd.errors import ChangedAtServerError
+from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError
 from ftpsyncd.model import Failure, join
 from ftpsyncd.tables import among, failure_of, inside, key_of, signed, stored
 
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""
+
+KEPT = "KeptError"
+"""The kind of failures of files whose name somebody else's file has at the server (`existing: keep`)."""
+FOR_GOOD = (CHANGED, KEPT, NameNotSendableError.__name__)
+"""The kinds of failures that nothing mends but a change here, or a person's decision."""
+_MENDABLE = f"parked AND kind NOT IN ({','.join('?' * len(FOR_GOOD))})"
 
 Statement = Callable[[str, Sequence[object]], Cursor]
 
@@ -28,6 +34,18 @@ class FailureCounts(NamedTuple):
     parked: int
     held: int = 0
     """Files that are to be deleted and were changed at the server."""
+
+
+class ParkedIn(NamedTuple):
+    """What is parked in one directory, and may be mended at the server."""
+
+    directory: str
+    first_ns: int
+    """When that failed which has not been tried for longest; wall clock."""
+    last_ns: int
+    """When anything of it failed last."""
+    attempts: int
+    """Of that which failed most often."""
 
 
 class Failures:
@@ -97,6 +115,39 @@ class Failures:
             " FROM failure WHERE mapping=?1"
         )
         return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
+
+    def parked_by_directory(self, mapping: int) -> list[ParkedIn]:
+        """The directories in which something is parked that may be mended at the server."""
+        if mapping not in self._failing:
+            return []
+        sql = (
+            "SELECT dir, min(failed_ns), max(failed_ns), max(attempts) FROM failure"  # noqa: S608 - constants
+            f" WHERE mapping=? AND {_MENDABLE} GROUP BY dir"
+        )
+        return [ParkedIn(os.fsdecode(r[0]), *r[1:]) for r in self._read(sql, (mapping, *FOR_GOOD))]
+
+    def parked_in(self, mapping: int, directory: str, limit: int) -> list[tuple[str, int | None, int]]:
+        """Some of what `parked_by_directory` counts in a directory, longest ago first.
+
+        Returns:
+            Of each its name, its size (None: no file is to be sent) and when it failed, in wall-clock nanoseconds.
+        """
+        sql = (
+            "SELECT name, size, failed_ns FROM failure"  # noqa: S608 - constants
+            f" WHERE mapping=? AND dir=? AND {_MENDABLE} ORDER BY failed_ns LIMIT ?"
+        )
+        cursor = self._read(sql, (mapping, os.fsencode(directory), *FOR_GOOD, limit))
+        return [(os.fsdecode(r[0]), r[1], r[2]) for r in cursor]
+
+    def release(self, mapping: int, path: str) -> None:
+        """A parked path is tried again; how often it has failed is remembered."""
+        sql = "UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND name=?"
+        self._write(sql, (mapping, *key_of(path)))
+
+    def release_in(self, mapping: int, directory: str) -> None:
+        """All that `parked_by_directory` counts in a directory is tried again."""
+        sql = f"UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND {_MENDABLE}"  # noqa: S608 - constants
+        self._write(sql, (mapping, os.fsencode(directory), *FOR_GOOD))
 
     def changed_at_server(self, mapping: int) -> list[str]:
         """Files that are to be deleted and were changed at the server: they wait for a person."""

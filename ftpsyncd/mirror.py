@@ -2,7 +2,7 @@
 
 In: changes from the watcher, listings from the disk thread, the passing of time. Out: requests to the disk, actions to
 the server's queue, rows to the ledger, events. What a listing means is `comparing`'s matter; what is noted from one to
-the next belongs to the parts (`waits`, `unreadable`, `removals`, `offers`, `intents`, `looks`, `othercases`,
+the next belongs to the parts (`waits`, `unreadable`, `mended`, `removals`, `offers`, `intents`, `looks`, `othercases`,
 `othernames`, `takeovers`). This module puts them together, and knows whether the root is there, what is looked at, and
 what the disk answered, one answer after the other. What people want done again is the matter of `again`. Used by the
 engine's thread only; the engine owns all mirrors.
@@ -24,6 +24,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.looks import Looks
+from ftpsyncd.mended import Mended
 from ftpsyncd.model import Listing, Presence, RootIdentity
 from ftpsyncd.offers import Offers
 from ftpsyncd.othercases import OtherCases
@@ -80,6 +81,7 @@ class Mirror:
         self.removals.comparing = lambda: bool(self.answers)
         self.waits = Waits(self.site, self.removals.absent)
         self.unreadable = Unreadable(self.site)
+        self.mended = Mended(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
         self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self.removals.absent.knows, self.waits.look_at)
@@ -213,6 +215,8 @@ class Mirror:
             if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
                 self.looks.pass_ended(at)
                 self.removals.pass_ended(at)
+                if not self.paused:
+                    self.mended.pass_ended(at)
 
     def _sees(self) -> bool:
         """Whether there is a folder to look at."""

@@ -307,7 +307,10 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
     mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
     kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
-    mirror.site.tell(
+    # Who was told that a path is parked need not hear of each time that it is tried all the same (`mended`).
+    known = wait_s is None and attempts > 1 and retry_after(error.retry, attempts - 1) is None
+    tell = mirror.site.note if known else mirror.site.tell
+    tell(
         kind,
         action.path,
         error.message,

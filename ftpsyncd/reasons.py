@@ -17,7 +17,7 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import AWAITED
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.events import EventKind
-from ftpsyncd.failures import CHANGED
+from ftpsyncd.failures import CHANGED, FOR_GOOD
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.scan import LINK, Scanner
 from ftpsyncd.model import (
@@ -228,7 +228,9 @@ class Known(NamedTuple):
     def _failed(self, failure: Failure, before: str = "") -> Why:
         after = f"it is tried again at {iso(failure.next_try_ns)}"
         if failure.parked:
-            after = "it is tried again when it changes or after `ftpsyncd retry`"
+            after = "it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely by itself"
+            if failure.kind in FOR_GOOD:
+                after = "it is tried again when it changes or after `ftpsyncd retry`"
             if failure.kind == NameNotSendableError.__name__:
                 after = "it is published under another name"
         tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"

@@ -81,6 +81,19 @@ class Site(NamedTuple):
             again: see `history.History.record`.
             more: further fields of the event.
         """
+        self.emit(self.note(kind, path, message, at_ns=at_ns, again=again, **more))
+
+    def note(
+        self,
+        kind: EventKind,
+        path: str = "",
+        message: str = "",
+        *,
+        at_ns: int = 0,
+        again: bool | None = None,
+        **more: object,
+    ) -> Event:
+        """Tell the history only; arguments as of `tell`."""
         event = Event(kind, self.spec.name, path, self.spec.server, message, **more)  # type: ignore[arg-type]
         self.ledger.history.record(self.id, event, at_ns or time.time_ns(), again=again)
-        self.emit(event)
+        return event

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,7 @@ def write_config(root: Path, *, port: int) -> Path:
 
 
 def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
-    """Have the ledger know that a file of the gallery, as it is now, failed and is not tried again by itself."""
+    """Have the ledger know that a file of the gallery, as it is now, has failed a moment ago and is parked."""
     config = load(config_file)
     spec = config.mappings["gallery"]
     failure = Failure(
@@ -65,7 +66,7 @@ def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
         message=error.message,
         reply="",
         remedy=error.remedy,
-        failed_ns=1,
+        failed_ns=time.time_ns(),
     )
     config.state_dir.mkdir(exist_ok=True)
     with Ledger(config.state_dir / LEDGER) as ledger:
