@@ -14,7 +14,7 @@ import click
 
 from ftpsyncd.cli.daemon import ask_history
 from ftpsyncd.cli.options import Count, Given, absolute, common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import begun, duration, number, size
+from ftpsyncd.cli.output import begun, duration, local_time, number, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import UsageError
@@ -144,7 +144,9 @@ def line(receipt: Receipt) -> str:
     if receipt.kind in {"failed", "parked"} and receipt.reply and receipt.reply not in receipt.message:
         told += f" (server: {one_line(receipt.reply)})"
     facts = facts and click.style(f"({facts})", dim=True)
-    return " ".join(filter(None, (local_time(receipt.at), kind, subject.strip(), told.strip(), facts)))
+    return " ".join(
+        filter(None, (local_time(datetime.fromisoformat(receipt.at)), kind, subject.strip(), told.strip(), facts))
+    )
 
 
 def facts_of(receipt: Receipt) -> Iterator[str]:
@@ -155,14 +157,10 @@ def facts_of(receipt: Receipt) -> Iterator[str]:
     if receipt.attempts > 1:
         tries = number(receipt.attempts, "try", "tries")
         if receipt.last != receipt.at:
-            between = datetime.fromisoformat(receipt.last) - datetime.fromisoformat(receipt.at)
-            tries += f" in {duration(between.total_seconds())}, the last {local_time(receipt.last)}"
+            last = datetime.fromisoformat(receipt.last)
+            between = last - datetime.fromisoformat(receipt.at)
+            tries += f" in {duration(between.total_seconds())}, the last {local_time(last)}"
         yield tries
-
-
-def local_time(moment: str) -> str:
-    """``2026-01-31 18:00:00`` where this machine is."""
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 # ── For programs ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import click
 from ftpsyncd.cli.hand import complete_place, config_for, connected, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
-from ftpsyncd.cli.output import emit
+from ftpsyncd.cli.output import emit, local_time
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.model import Kind
 from ftpsyncd.quoting import quote
@@ -25,7 +25,7 @@ from ftpsyncd.remote import RemoteEntry
     )
 )
 @click.argument("path", metavar="SERVER[:PATH]", shell_complete=complete_place)
-@click.option("-l", "--long", "with_facts", is_flag=True, help="Kind, size in bytes and date (UTC) of each.")
+@click.option("-l", "--long", "with_facts", is_flag=True, help="Kind, size in bytes and date (local time) of each.")
 @json_option
 @common_options
 def ls(path: str, *, with_facts: bool, as_json: bool) -> None:
@@ -71,6 +71,6 @@ def long_lines(entries: Sequence[RemoteEntry]) -> list[str]:
     width = max(map(len, sizes), default=0)
     lines = []
     for each, amount in zip(entries, sizes, strict=True):
-        date = "-" if each.mtime_s is None else f"{datetime.fromtimestamp(each.mtime_s, UTC):%Y-%m-%d %H:%M:%S}"
+        date = "-" if each.mtime_s is None else local_time(datetime.fromtimestamp(each.mtime_s, UTC))
         lines.append(f"{each.kind.value:<5}  {amount:>{width}}  {date:<19}  {shown(each)}")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from rich.measure import Measurement
     from rich.text import Text
 
+_MOMENT = re.compile(
+    r"""(?<![\w"'/.+-])[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\+00:00(?![\w"'/+-]|\.\w)"""
+)
+"""A moment in a sentence (`report.iso`), and not a part of a name."""
 FEW = 24
 """Columns that are too few for both ends of a name."""
 
@@ -229,6 +234,21 @@ def until(moment: str | None, now: datetime) -> str:
         return ""
     seconds = (datetime.fromisoformat(moment) - now).total_seconds()
     return "now" if seconds < 1 else f"in {duration(seconds)}"
+
+
+def local_time(moment: datetime) -> str:
+    """``2026-01-31 18:00:00`` where this machine is."""
+    try:
+        here = moment.astimezone()
+    except OverflowError:
+        # In the first or last hours of the calendar there is no time elsewhere.
+        here = moment
+    return f"{here:%Y-%m-%d %H:%M:%S}"
+
+
+def in_local_time(sentence: str) -> str:
+    """A sentence as it is for programs, with its moments as people here read them."""
+    return _MOMENT.sub(lambda found: local_time(datetime.fromisoformat(found[0])), sentence)
 
 
 def bar(done: float, width: int, signs: Marks, style: str = "green") -> Text:

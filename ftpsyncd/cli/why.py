@@ -6,7 +6,7 @@ import click
 
 from ftpsyncd.cli.daemon import ask_why
 from ftpsyncd.cli.options import absolute, common_options, examples, given, json_option
-from ftpsyncd.cli.output import emit
+from ftpsyncd.cli.output import emit, in_local_time
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control import shapes
 from ftpsyncd.quoting import one_line
@@ -35,4 +35,4 @@ def why(path: str, *, as_json: bool) -> None:
     if as_json:
         emit(shapes.why_to_json(answer))
     else:
-        click.echo(one_line(answer.sentence))
+        click.echo(one_line(in_local_time(answer.sentence)))

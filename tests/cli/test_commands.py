@@ -23,7 +23,7 @@ from ftpsyncd.core.compare import Drift
 from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUnavailableError
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
-from ftpsyncd.questions import CommandName
+from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.status import MappingState
 from ftpsyncd.survey import in_no_mapping, locate, offline_status
 from ftpsyncd.verify import Finding
@@ -197,6 +197,21 @@ def test_why_asks_the_daemon_about_the_absolute_path(ftpsyncd, config_file, daem
     ended = ftpsyncd("why", "gallery/../gallery/a.jpg", "-c", config_file)
     assert ended == (0, "It waits.\n", "")
     assert daemon.asked == [str(config_file.parent / "gallery/a.jpg")]
+
+
+def test_why_tells_the_time_here_and_programs_that_of_all_places(ftpsyncd, config_file, daemon, monkeypatch):
+    sentence = "published 2026-01-02T03:04:05.678+00:00, 8 bytes"
+    monkeypatch.setattr(daemon, "why", lambda path: Why(path, "gallery", "published", sentence))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        told = ftpsyncd("why", "a.jpg", "-c", config_file).out
+        document = json.loads(ftpsyncd("why", "--json", "a.jpg", "-c", config_file).out)
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    assert told == "published 2026-01-02 12:04:05, 8 bytes\n"
+    assert document["sentence"] == sentence
 
 
 def test_why_answers_without_a_daemon(ftpsyncd, config_file):

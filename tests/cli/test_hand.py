@@ -351,7 +351,8 @@ class TestRm:
 
 
 class TestLs:
-    def test_names_kinds_sizes_and_dates(self, typed, home):
+    def test_names_kinds_sizes_and_dates(self, typed, home, monkeypatch):
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
         (home / "d").mkdir()
         for name in ("b b", "a\x1b[2J"):
             (home / name).write_bytes(b"12345")
@@ -359,9 +360,9 @@ class TestLs:
         os.utime(home / "d", (1_500_000_000, 1_500_000_000))
         assert typed("ls", "web").out == '"a\\x1b[2J"\n"b b"\nd/\n'
         assert typed("ls", "-l", "web:").out == (
-            'file   5  2017-07-14 02:40:00  "a\\x1b[2J"\n'
-            'file   5  2017-07-14 02:40:00  "b b"\n'
-            "dir    -  2017-07-14 02:40:00  d/\n"
+            'file   5  2017-07-14 11:40:00  "a\\x1b[2J"\n'
+            'file   5  2017-07-14 11:40:00  "b b"\n'
+            "dir    -  2017-07-14 11:40:00  d/\n"
         )
         assert typed("ls", "web:/b b").out == '"b b"\n'
         assert typed("ls", "web:d/") == (0, "", "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -21,6 +23,8 @@ from ftpsyncd.cli.output import (
     console,
     duration,
     emit,
+    in_local_time,
+    local_time,
     marks,
     number,
     printer,
@@ -175,3 +179,31 @@ def test_each_line_goes_out_by_itself_only_where_a_person_looks(monkeypatch, loo
         say(f"line {number_}")
     assert stream.getvalue().splitlines() == [f"line {number_}" for number_ in range(100)]
     assert stream.flushes == flushes
+
+
+class TestMomentsHere:
+    @pytest.fixture(autouse=True)
+    def tokyo(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+        monkeypatch.undo()
+        time.tzset()
+
+    @pytest.mark.parametrize(
+        ("sentence", "shown"),
+        [
+            ("published 2026-01-02T03:04:05.678+00:00, 8 bytes", "published 2026-01-02 12:04:05, 8 bytes"),
+            ("it is tried again at 2026-01-02T03:04:05.678+00:00.", "it is tried again at 2026-01-02 12:04:05."),
+            ("it waits", "it waits"),
+            # Names are what they are.
+            ("published as 2026-01-02T03:04:05.678+00:00.jpg", "published as 2026-01-02T03:04:05.678+00:00.jpg"),
+            ('published as "a 2026-01-02T03:04:05.678+00:00"', 'published as "a 2026-01-02T03:04:05.678+00:00"'),
+            ("cam/2026-01-02T03:04:05.678+00:00 is there", "cam/2026-01-02T03:04:05.678+00:00 is there"),
+        ],
+    )
+    def test_a_sentence_tells_them(self, sentence: str, shown: str):
+        assert in_local_time(sentence) == shown
+
+    def test_the_last_hour_of_the_calendar_has_a_date_too(self):
+        assert local_time(datetime(9999, 12, 31, 23, tzinfo=UTC)) == "9999-12-31 23:00:00"
