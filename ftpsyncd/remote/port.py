@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Protocol, Self, runtime_checkable
+from typing import BinaryIO, NamedTuple, NoReturn, Protocol, Self, runtime_checkable
 
-from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.errors import FtpsyncdError, MisuseError
 from ftpsyncd.model import Kind
 
 RESUMABLE = 9 * 1024 * 1024
@@ -85,6 +85,22 @@ class PublishJob(NamedTuple):
     keep_part: bool = False
     begun: Callable[[bool], None] = lambda _continuable: None
     exposed: Callable[[bool], None] = lambda _begun: None
+
+    def __reduce__(self) -> tuple[Callable[..., PublishJob], tuple[object, ...]]:
+        """What of it goes to another process, with the result that names it: all but its functions."""
+        return PublishJob, tuple(_not_here if callable(value) else value for value in self)
+
+
+def _not_here(*_told: object) -> NoReturn:
+    """In the place of the functions of a job that came from another process.
+
+    Raises:
+        MisuseError: always.
+    """
+    raise MisuseError(
+        "A job that comes from another process only tells what was done there.",
+        remedy="Make another one here to do it again.",
+    )
 
 
 class PublishResult(NamedTuple):
