@@ -32,12 +32,12 @@ from ftpsyncd.site import Clock, Moment
 from ftpsyncd.status import DaemonStatus, Status
 from ftpsyncd.threads import begin
 from ftpsyncd.together import Together
+from ftpsyncd.wallclock import WallClock
 
 CHECK_EVERY_S = 3.0
 STATUS_EVERY_S = 0.25
 ENGINE_STUCK_S = 60.0
 """An engine whose loop has not turned for so long is not alive."""
-CLOCK_STEP_S = 1.0
 TURN_S = 0.1
 """A turn that has taken so long handles no further message, and goes on with no further mapping, before the next one:
 what is to be handed out, and who asks, does not wait for all of them."""
@@ -103,10 +103,9 @@ class Engine:
         self._status_at = 0.0
         self._prune_at = 0.0
         self._remembered_at = 0.0
-        self._clock_offset_s = clock.wall_ns() / 1e9 - self.started
+        self._wall = WallClock(clock, ledger.history.newest_ns())
         self._unrecorded = ""
         """Why the ledger could not be written at the last turn."""
-        self._distrust_wall_until = 0.0
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
     def __repr__(self) -> str:
@@ -345,10 +344,13 @@ class Engine:
             self.emit(Event(EventKind.LEDGER_BACK, message="the ledger can be written again; what waited is recorded"))
 
     def _prune(self, at: Moment) -> None:
-        """Drop receipts that are too old, a few at a time; not by a clock that has just been set."""
+        """Drop receipts that are too old, a few at a time; not by a clock that is years ahead after a start."""
         if at.now < self._prune_at or not at.wall_trusted:
             return
-        more = self.ledger.history.prune(at.wall_ns, PRUNE_ROWS) == PRUNE_ROWS
+        history = self.ledger.history
+        # Without a history all that there is goes, whatever time it is.
+        today_ns = self._wall.surely_ns(at) if history.keep_s else at.wall_ns
+        more = history.prune(today_ns, PRUNE_ROWS) == PRUNE_ROWS
         self._prune_at = at.now + (PRUNE_AGAIN_S if more else PRUNE_EVERY_S)
 
     def _remember(self, at: Moment) -> None:
@@ -365,13 +367,7 @@ class Engine:
                 answering.learned(server, self.emit)
 
     def _moment(self) -> Moment:
-        now, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
-        offset_s = wall_ns / 1e9 - now
-        if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
-            longest_settle_s = max((m.spec.settle_s for m in self.mirrors.values()), default=0.0)
-            self._distrust_wall_until = now + longest_settle_s + CLOCK_STEP_S
-        self._clock_offset_s = offset_s
-        return Moment(now, wall_ns, now >= self._distrust_wall_until)
+        return self._wall.moment(max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -203,6 +203,11 @@ class History:
             self._write_many("DELETE FROM history WHERE id=?", old)
         return len(old)
 
+    def newest_ns(self) -> int:
+        """When the newest receipt was written; wall clock, 0 if there is none."""
+        [(newest,)] = self._read("SELECT ifnull(max(at_ns),0) FROM history INDEXED BY history_time", ()).fetchall()
+        return int(newest)
+
     def page(self, query: HistoryQuery) -> list[Recorded]:
         """The receipts that fit, newest first, at most ``query.limit``.
 

@@ -26,6 +26,7 @@ from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.receipts import HistoryQuery
 from ftpsyncd.site import Clock, Moment
 from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION
+from ftpsyncd.wallclock import PROVEN_S
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story
 
@@ -409,6 +410,52 @@ def test_the_engine_prunes_in_small_steps_and_not_by_a_clock_that_was_just_set(p
             left.append(len(receipts(ledger, limit=5000)))
         assert left == [6, 6, 1, 1]
         assert not ledger.dirty
+
+
+YEARS_NS = 12 * 365 * int(DAY_S) * S
+
+
+def test_a_clock_that_is_years_ahead_at_the_start_drops_nothing(path: Path):
+    """It is set right as soon as there is a network; one that is not set for an hour is right."""
+    with Ledger(path, keep_history_s=3 * DAY_S) as ledger:
+        story = Story(ledger)
+        for number in range(5):
+            story.mirror.site.tell(EventKind.PUBLISHED, str(number), at_ns=WALL - number * 2 * int(DAY_S) * S)
+        ledger.commit()
+        now, wall_ns = 5000.0, WALL + YEARS_NS
+        engine = Engine(ledger, story.events.append, clock=Clock(lambda: now, lambda: wall_ns))
+
+        def turned(seconds: float, step_ns: int = 0) -> int:
+            nonlocal now, wall_ns
+            now += seconds
+            wall_ns += int(seconds * S) + step_ns
+            engine.turn([])
+            return len(receipts(ledger))
+
+        # Those that are three days older than the newest one are too old, whatever time it is.
+        assert turned(0.0) == 2
+        story.mirror.site.tell(EventKind.PUBLISHED, "ahead", at_ns=wall_ns)
+        assert turned(PROVEN_S - 1) == 3
+        assert turned(0.0, -YEARS_NS) == 3
+        assert turned(PROVEN_S - 1) == 3
+        assert turned(DAY_S) == 2
+
+
+def test_a_clock_that_is_set_years_ahead_drops_nothing_for_an_hour(path: Path):
+    with Ledger(path, keep_history_s=DAY_S) as ledger:
+        story = Story(ledger)
+        story.mirror.site.tell(EventKind.PUBLISHED, "a", at_ns=WALL)
+        ledger.commit()
+        now, wall_ns = 5000.0, WALL
+        engine = Engine(ledger, story.events.append, clock=Clock(lambda: now, lambda: wall_ns))
+        engine.turn([])
+        left = []
+        for seconds, step_ns in ((2 * PROVEN_S, 0), (0.0, YEARS_NS), (PROVEN_S - 1, 0), (PRUNE_EVERY_S, 0)):
+            now += seconds
+            wall_ns += int(seconds * S) + step_ns
+            engine.turn([])
+            left.append(len(receipts(ledger)))
+        assert left == [1, 1, 1, 0]
 
 
 def test_without_a_history_nothing_is_written_and_what_there_is_goes(path: Path):

@@ -62,6 +62,26 @@ def said_time(s: Site) -> float:
     return datetime.fromisoformat(newest["at"]).timestamp()
 
 
+def test_a_start_years_ahead_costs_no_history(tmp_path: Path) -> None:
+    """A clock whose battery is dead, until there is a network: receipts of today seem to be years old."""
+    with running("vsftpd") as server, site(server, tmp_path) as s:
+        clock = Clock(tmp_path / "clock")
+        s.environ = clock.environ
+        (s.drop / "a.jpg").write_bytes(b"a")
+        s.start()
+        s.until_equal()
+        s.stop()
+        for offset_s in (12 * 365 * DAY_S, 0):
+            clock.set(offset_s)
+            s.start()
+            (s.drop / "a.jpg").write_bytes(b"%d" % offset_s)
+            s.until_equal()
+            entries = json.loads(s.command("history", "--json", "--limit", 0).stdout)["entries"]
+            assert min(abs(datetime.fromisoformat(each["at"]).timestamp() - time.time()) for each in entries) < DAY_S
+            s.stop()
+        assert len([each for each in entries if each["kind"] == "published"]) == 3
+
+
 @pytest.mark.timeout(300)
 def test_steps_of_the_clock_change_nothing(tmp_path: Path, figures: Figures) -> None:
     with running("vsftpd") as server, site(server, tmp_path) as s:
