@@ -367,7 +367,12 @@ class Engine:
                 answering.learned(server, self.emit)
 
     def _moment(self) -> Moment:
-        return self._wall.moment(max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
+        steps = self._wall.steps
+        at = self._wall.moment(max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
+        if self._wall.steps != steps:
+            for server in self.servers.values():
+                server.queue.gate.clock_was_set()
+        return at
 
     # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
     RemoteError,
     Retry,
     SourceMissingError,
+    TlsError,
 )
 from ftpsyncd.events import EventKind
 from ftpsyncd.mirror import Mirror
@@ -203,7 +204,8 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
             return None
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
-        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message) else None
+        by_clock = isinstance(error, TlsError)
+        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_clock=by_clock) else None
     if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
         return None
     return answered(queue, connections, now)

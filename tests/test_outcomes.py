@@ -758,6 +758,19 @@ def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):
     assert story.ledger.failures.counts(story.id) == FailureCounts(1, 0)
 
 
+@pytest.mark.parametrize(
+    ("error", "is_tried"), [(TlsError("The certificate is not yet valid."), True), (WRONG_PASSWORD, False)]
+)
+def test_a_clock_that_is_set_has_certificates_judged_again_and_no_password_told(
+    error: FtpsyncdError, *, is_tried: bool
+):
+    queue = queue_in(Breaker.CLOSED)
+    apply_to_server(queue, Failed(UPLOAD, error, connecting=True), 0, NOW)
+    assert not queue.gate.may_try(NOW + 1, trying=False)
+    queue.gate.clock_was_set()
+    assert queue.gate.may_try(NOW + 1, trying=False) is is_tried
+
+
 # ── No space at the server ───────────────────────────────────────────────────────────────────────────────────────
 
 

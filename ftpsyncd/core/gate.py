@@ -45,6 +45,8 @@ class Gate:
         """How often it has failed, counted once until it worked again."""
         self._connects = True
         """When it failed last, it was not a connection that could not be opened."""
+        self._by_clock = False
+        """What it failed of last may be a matter of this machine's clock, such as a certificate."""
         self._jitter = jitter
         self._pause_s = 0.0
         self._open_until = 0.0
@@ -94,7 +96,9 @@ class Gate:
         """It was not reached when another connection was to be opened; that says nothing about those that are open."""
         return self.state is Breaker.OFFLINE and not self._connects
 
-    def failed(self, now: float, state: Breaker, message: str, *, connects: bool = False) -> bool:
+    def failed(
+        self, now: float, state: Breaker, message: str, *, connects: bool = False, by_clock: bool = False
+    ) -> bool:
         """The server failed as a whole; True if that is news (another state than before).
 
         Args:
@@ -102,6 +106,7 @@ class Gate:
             state: what it is in now.
             message: why, for people.
             connects: connections can be opened, as far as is known.
+            by_clock: the clock of this machine may be what is wrong.
         """
         news = self.state is not state
         self.outages += not self.is_doubtful
@@ -110,6 +115,7 @@ class Gate:
             self._open_until = now + self._next_pause_s(state)
             self._connects = False
         self._connects |= connects
+        self._by_clock = by_clock
         self.state, self.message = state, message
         return news
 
@@ -122,6 +128,11 @@ class Gate:
     def retry_now(self) -> None:
         """A person says that the server may be tried again at once."""
         self._open_until, self._pause_s = 0.0, 0.0
+
+    def clock_was_set(self) -> None:
+        """Somebody set this machine's clock: what was judged by it is judged again, and nothing else."""
+        if self.is_doubtful and self._by_clock:
+            self.retry_now()
 
     def lower_cap(self, now: float) -> bool:
         """The server allows no further connection; False if it allows not even one."""

@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.site import Site, site
 from tests.figures import Figures
 from tests.servers import running
+from tests.waiting import until
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 DAY_S = 86_400
@@ -126,3 +127,17 @@ def test_steps_of_the_clock_change_nothing(tmp_path: Path, figures: Figures) -> 
         round(slowest, 1),
         unit="s",
     )
+
+
+def test_a_certificate_that_is_judged_by_a_wrong_clock_is_judged_again_when_that_is_set(tmp_path: Path) -> None:
+    """A machine without a battery starts in another year; the network that sets its clock comes a moment later."""
+    with running("vsftpd", tls="explicit") as server, site(server, tmp_path) as s:
+        clock = Clock(tmp_path / "clock")
+        clock.set(-35 * 365 * DAY_S)
+        s.environ = clock.environ
+        (s.drop / "a.jpg").write_bytes(b"a")
+        s.start()
+        until(lambda: s.status()["servers"][0]["state"] == "refused", "the certificate does not verify", 30)
+        assert "not yet valid" in s.status()["servers"][0]["message"]
+        clock.set(0)
+        s.until_equal(SOON_S)
