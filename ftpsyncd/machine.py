@@ -52,6 +52,7 @@ def machine(config: Config) -> Iterator[Finding]:
 def _state_dir(state_dir: Path) -> Iterator[Finding]:
     place = _nearest(state_dir)
     try:
+        _require_possible(state_dir)
         with tempfile.TemporaryFile(dir=place) as scratch:
             # A full disk takes an empty file.
             scratch.write(bytes(SOME_BYTES))
@@ -78,6 +79,19 @@ def _state_dir(state_dir: Path) -> Iterator[Finding]:
     else:
         made = "" if place == state_dir else " (it is made at the first start)"
         yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _require_possible(folder: Path) -> None:
+    """Make sure that a folder can be there: it is, or nothing is in its place, and its name is one that disks take.
+
+    Raises:
+        OSError: it cannot; what is said of it is about the folder.
+    """
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        if any(each.is_symlink() and not each.exists() for each in (folder, *folder.parents)):
+            raise OSError(errno.ENOENT, "a link on the way to it leads to nothing") from None
 
 
 def _remedy(error: OSError, place: Path) -> str:

@@ -456,6 +456,23 @@ def test_a_state_dir_that_cannot_be_written_is_an_error(config):
     assert exit_code(findings) == 78
 
 
+@pytest.mark.parametrize("below", ["", "deeper"])
+@pytest.mark.parametrize("place", ["a link to nothing", "a link to itself", "a name that no disk takes", "a file"])
+def test_a_state_dir_that_cannot_be_made_is_an_error(config, tmp_path, place, below):
+    folder = tmp_path / "state"
+    match place:
+        case "a link to nothing":
+            folder.symlink_to(tmp_path / "not mounted" / "state")
+        case "a link to itself":
+            folder.symlink_to(folder)
+        case "a name that no disk takes":
+            folder = tmp_path / ("a" * 300)
+        case _:
+            folder.write_bytes(b"")
+    findings = list(check(config._replace(state_dir=folder / below), offline=True))
+    assert "state_dir" in [subject for subject, _ in errors(findings)]
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("name", ["lock", "ledger.db", "ledger.db-wal"])
 def test_what_another_user_has_made_in_the_state_dir_is_an_error(config, as_nobody, name):
