@@ -17,10 +17,10 @@ from ftpsyncd.config import load
 from ftpsyncd.core import gate
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.errors import ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, LoginRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
-from ftpsyncd.model import Failed, Probe
+from ftpsyncd.model import Did, Done, Failed, Probe
 from ftpsyncd.publish import Progress
 from ftpsyncd.service import Service
 from tests.remote.scripted import Connection, Hangup, Scripted
@@ -209,6 +209,49 @@ def test_a_dead_server_is_not_taken_for_one_that_works_because_a_buffer_fills() 
     back(queue.gate.paused_until, "a")
     assert (queue.gate.state, queue.gate.cap) == (Breaker.CLOSED, 1)
     assert [event.kind for event in told] == [EventKind.SERVER_OFFLINE, EventKind.SERVER_ONLINE]
+
+
+class One:
+    """Workers with one connection, and nothing on its way."""
+
+    connections = 1
+
+    def transfers(self) -> list[Progress]:
+        return []
+
+
+def failing(error: FtpsyncdError) -> Server:
+    """A server that worked, until a further connection was refused."""
+    queue = Queue(4, jitter=0.5)
+    queue.gate.answered()
+    server = Server("web", queue, cast("Any", One()))
+    answering.performed(server, Failed(Probe("web"), error, connecting=True), 0.0, lambda _event: None)
+    return server
+
+
+def test_a_large_file_that_begins_shows_that_a_server_works_and_not_that_it_has_space_for_it() -> None:
+    server, told = failing(ServerUnavailableError("It is down.")), list[Event]()
+    answering.received(server, 1.0, told.append)
+    assert server.queue.gate.state is Breaker.CLOSED
+    assert [event.kind for event in told] == [EventKind.SERVER_ONLINE]
+    server.queue.gate.failed(2.0, Breaker.FULL, "No space.", connects=True)
+    answering.received(server, 3.0, told.append)
+    assert server.queue.gate.state is Breaker.FULL
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "at_once"),
+    [(ServerUnavailableError("It is down."), True), (LoginRefusedError("Login incorrect."), False)],
+)
+def test_a_refused_password_is_not_told_again_because_another_connection_works(
+    error: FtpsyncdError, *, at_once: bool
+) -> None:
+    """What was only away is there again for all connections."""
+    server, told = failing(error), list[Event]()
+    answering.performed(server, Done(Probe("web"), Did.ANSWERED), 1.0, told.append)
+    assert [event.kind for event in told] == [EventKind.SERVER_ONLINE]
+    assert server.is_back is at_once
 
 
 def test_a_server_that_lets_us_in_and_ends_each_connection_is_not_logged_in_to_again_and_again(

@@ -8,25 +8,32 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from ftpsyncd import crew as crew_module
-from ftpsyncd import deleting
+from ftpsyncd import deleting, publish
+from ftpsyncd.batches import Stream
 from ftpsyncd.crew import STUCK_S, Crew
 from ftpsyncd.errors import (
     ConfigError,
+    FileChangedError,
+    FtpsyncdError,
     InternalError,
     LoginRefusedError,
     Retry,
     ServerUnavailableError,
+    TlsError,
     TooManyConnectionsError,
 )
 from ftpsyncd.lastlook import Folder
-from ftpsyncd.model import Delete, Done, Failed, Fingerprint, Outcome, Probe, RemoveDir, Upload
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, MakeDir, Outcome, Probe, RemoveDir, Upload
+from ftpsyncd.publish import Progress, Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteSession
-from ftpsyncd.specs import MappingSpec
+from ftpsyncd.specs import MappingSpec, PublishMode
 from ftpsyncd.workers import Worker
 from tests.hungdisk import hung
 from tests.waiting import until
@@ -339,6 +346,51 @@ def test_more_connections_are_opened_when_more_are_allowed(monkeypatch: pytest.M
         assert server.crew.stop(10)
 
 
+def test_what_is_handed_over_afresh_asks_at_once_for_connections_that_were_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew_module, "CROWDED_S", 600.0)
+    server = Crowded(1, 3, hears=False)
+    try:
+        server.crew.hand([Probe("web") for _ in range(100)])
+        until(lambda: server.done == 100, "all is done over one")
+        assert server.refused
+        server.memory.max_sessions = 3
+
+        def busy(*, afresh: bool) -> bool:
+            server.crew.hand([Probe("web") for _ in range(30)], afresh=afresh)
+            return server.crew.connections == 3
+
+        assert not busy(afresh=False)
+        until(lambda: busy(afresh=True), "the others are opened")
+    finally:
+        assert server.crew.stop(10)
+
+
+def test_what_a_worker_puts_back_is_the_next_to_be_taken(crew: Crew) -> None:
+    """Files that follow one another keep their order; here, no connection is opened that would take any."""
+    first, second = Probe("first"), Probe("second")
+    crew.hand([first, second])
+    assert crew.next() == first
+    crew.put_back(first)
+    assert (crew.next(), crew.next(), crew.next()) == (first, second, None)
+
+
+def test_what_a_worker_puts_back_is_done_at_once_by_another_that_has_nothing_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew_module, "TEND_EVERY_S", 600.0)
+    outcomes = list[Outcome]()
+    crew = Crew("web", MemoryServer().connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    try:
+        crew.hand([Probe("web")])
+        until(lambda: outcomes and crew._idle, "it is done, and the worker waits")
+        crew.put_back(Probe("web"))
+        until(lambda: len(outcomes) == 2, "so is what was put back")
+    finally:
+        assert crew.stop(10)
+
+
 def test_it_is_told_once_that_a_connection_came_about_after_that_was_in_doubt() -> None:
     server, outcomes, told = MemoryServer(online=False), list[Outcome](), list[int]()
     crew = Crew(
@@ -359,6 +411,8 @@ def test_it_is_told_once_that_a_connection_came_about_after_that_was_in_doubt() 
         crew.hand([Probe("web"), Probe("web")], afresh=True)
         until(lambda: len(outcomes) == 4, "it works")
         assert told == [2], "before what is done over it"
+        crew.door.open().close()
+        assert told == [2], "a further one is no news"
     finally:
         assert crew.stop(10)
 
@@ -397,6 +451,108 @@ def test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_e
         assert crew.stop(10)
 
 
+class Failing(MemorySession):
+    """What it does fails, and with some errors it cannot go on."""
+
+    def __init__(self, server: MemoryServer, error: FtpsyncdError, *, ends: bool) -> None:
+        super().__init__(server)
+        self._error = error
+        self._ends = ends
+
+    def noop(self) -> None:
+        if self._ends:
+            self.cut()
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [(TlsError("No TLS for data."), False), (FileChangedError("It changed while it was sent."), True)],
+    ids=["the connection goes on", "it was ended from here"],
+)
+def test_what_is_no_silence_of_the_server_does_not_count_as_such(error: FtpsyncdError, *, ends: bool) -> None:
+    class Server(MemoryServer):
+        def session(self) -> MemorySession:
+            return Failing(self, error, ends=ends)
+
+    server, outcomes = Server(), list[Outcome]()
+    crew = Crew("web", server.connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    try:
+        for tries in range(1, 10):
+            crew.hand([Probe("web")])
+            until(lambda tries=tries: len(outcomes) == tries, "it fails")  # type: ignore[misc]
+        for outcome in outcomes:
+            assert isinstance(outcome, Failed)
+            assert (outcome.error, outcome.mute, outcome.connecting) == (error, False, False)
+    finally:
+        assert crew.stop(10)
+
+
+def test_a_connection_that_ends_under_many_actions_has_ended_once(tmp_path: Path) -> None:
+    folder = Folder(MappingSpec("m", tmp_path, "web", "/"), root_identity(tmp_path))
+    server, outcomes = MemoryServer(files={f"/{n}": MemoryFile(b"", 0) for n in range(20)}), list[Outcome]()
+    server.fail("DELE", ServerUnavailableError("It ended."))
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append)
+    try:
+        crew.hand([Delete("m", str(n)) for n in range(20)])
+        until(lambda: len(outcomes) == 20, "all come back")
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        assert len(failed) > 3
+        assert not any(outcome.mute or outcome.connecting for outcome in failed)
+    finally:
+        assert crew.stop(10)
+
+
+def test_what_was_taken_is_answered_also_where_nobody_reckoned_with_what_went_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def perform(_publisher: Publisher, _session: RemoteSession, stream: Stream) -> Iterator[Outcome]:
+        stream.next()
+        stream.next()
+        raise KeyError("a bug")
+        yield
+
+    monkeypatch.setattr(Publisher, "perform", perform)
+    outcomes = list[Outcome]()
+    crew = Crew("web", MemoryServer().connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    try:
+        crew.hand([Probe("a"), Probe("b")])
+        until(lambda: len(outcomes) == 2, "both are answered")
+        for outcome, name in zip(outcomes, ("a", "b"), strict=True):
+            assert isinstance(outcome, Failed)
+            assert outcome.action == Probe(name)
+            assert isinstance(outcome.error, InternalError)
+            assert "KeyError" in outcome.error.message
+    finally:
+        assert crew.stop(10)
+
+
+def test_a_directory_that_was_made_empty_may_hold_something_after_an_outage(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a").write_bytes(b"a")
+    status = (tmp_path / "d/a").stat()
+    upload = Upload("m", "d/a", Fingerprint(1, status.st_mtime_ns, status.st_ino))
+    folder = Folder(MappingSpec("m", tmp_path, "web", "/"))
+    server, outcomes = MemoryServer(), list[Outcome]()
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append)
+    try:
+        crew.hand([MakeDir("m", "d", 0)])
+        until(lambda: outcomes, "it is made")
+        server.online = False
+        crew.hand([Probe("web")])
+        until(lambda: len(outcomes) == 2, "the connection has ended")
+        crew.hand([Probe("web")])
+        until(lambda: len(outcomes) == 3, "there is no other one")
+        server.online = True
+        server.files["/d/a"] = MemoryFile(b"a", status.st_mtime_ns // 10**9)
+        crew.hand([upload], afresh=True)
+        until(lambda: len(outcomes) == 4, "it is looked at")
+        assert isinstance(outcomes[3], Done)
+        assert outcomes[3].did is Did.ADOPTED
+    finally:
+        assert crew.stop(10)
+
+
 def test_a_server_that_begins_to_receive_large_files_answers_though_no_line_lasts_for_one(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * 100)
     status = (tmp_path / "large").stat()
@@ -430,6 +586,40 @@ def test_a_worker_that_shows_no_sign_hangs_until_it_shows_one(crew: Crew, gate: 
     gate.opened.set()
     until(lambda: gate.outcomes, "the outcome")
     until(lambda: not crew.stuck(later(STUCK_S + 1)), "it works again")
+
+
+def test_a_worker_that_sends_does_not_hang_however_long_that_takes() -> None:
+    worker, progress = Worker(lambda _worker: None, "sends"), Progress("m", "film.mp4", 10**12)
+    with worker.at_work():
+        worker.show(progress)
+        assert worker.hangs(later(31), 30)
+        for minute in range(1, 10):
+            progress.sent_bytes += 1000
+            assert not worker.hangs(later(60 * minute), 30)
+            assert not worker.hangs(later(60 * minute + 29), 30)
+            assert worker.hangs(later(60 * minute + 31), 30)
+
+
+def test_a_crew_is_not_stuck_while_one_worker_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    crew = Crew("web", gate.connect, 2, dict[str, Folder]().__getitem__, gate.outcomes.append)
+    try:
+        crew.hand([Probe("web"), Probe("web")])
+        until(lambda: sum(worker.is_at_work() for worker in crew._workers) == 2, "both have begun")
+        assert crew.stuck(later(STUCK_S + 1))
+        (one, _) = crew._workers
+        monkeypatch.setattr(one, "_at_work_since", later(STUCK_S / 2))
+        assert not crew.stuck(later(STUCK_S + 1))
+    finally:
+        gate.opened.set()
+        assert crew.stop(10)
+
+
+def test_what_is_recalled_is_done_by_nobody_else(crew: Crew) -> None:
+    """Here, no connection is opened over which any would be done."""
+    crew.hand([RemoveDir("a", "1"), RemoveDir("b", "2"), RemoveDir("a", "3")])
+    assert crew.recall("a") == [RemoveDir("a", "1"), RemoveDir("a", "3")]
+    assert (crew.next(), crew.next()) == (RemoveDir("b", "2"), None)
 
 
 def test_a_worker_that_waits_for_a_disk_is_not_helped_by_a_restart(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -543,6 +733,76 @@ def test_what_waits_behind_a_worker_that_is_given_up_is_done_by_another(
         assert crew.stop(10)
 
 
+def test_who_waits_for_a_connection_has_that_of_a_worker_that_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server allows fewer connections than there are workers by now."""
+    hanging, answers = threading.Event(), threading.Event()
+
+    def look(_folder: Folder, _path: str, _still_there: Callable[[int], bool]) -> None:
+        hanging.set()
+        assert answers.wait(60)
+
+    monkeypatch.setattr(deleting, "require_gone", look)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.2)
+    monkeypatch.setattr(crew_module, "TEND_EVERY_S", 600.0)
+    folder = Folder(MappingSpec("slow", tmp_path, "web", "/"))
+    server, outcomes, allowed = MemoryServer(), list[Outcome](), [2]
+    crew = Crew("web", server.connect, 2, lambda _name: folder, outcomes.append, allowed=lambda: allowed[0])
+    try:
+        crew.hand([Probe("web"), Probe("web")], expected=2)
+        until(lambda: len(outcomes) == 2 and crew._idle == 2, "both wait")
+        allowed[0] = 1
+        crew.hand([RemoveDir("slow", "hangs")])
+        assert hanging.wait(10)
+        crew.hand([Probe("web")])
+        until(lambda: crew._idle == 1, "one waits")
+        assert len(outcomes) == 2
+        until(lambda: given_up(crew) and len(outcomes) == 4, "both are answered")
+        assert isinstance(outcomes[2], Failed)
+        assert isinstance(outcomes[3], Done)
+    finally:
+        answers.set()
+        assert crew.stop(10)
+
+
+def test_a_worker_that_was_given_up_tells_of_no_file_that_it_would_have_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may be sending it by then, under the same final name."""
+    (tmp_path / "a").write_bytes(b"a")
+    status = (tmp_path / "a").stat()
+    upload = Upload("slow", "a", Fingerprint(1, status.st_mtime_ns, status.st_ino), replaces=True)
+    hanging, answers = threading.Event(), threading.Event()
+    open_planned = publish.open_planned
+
+    def open_slowly(spec: MappingSpec, upload: Upload) -> tuple[BinaryIO, int]:
+        hanging.set()
+        assert answers.wait(60)
+        return open_planned(spec, upload)
+
+    monkeypatch.setattr(publish, "open_planned", open_slowly)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.2)
+    folder = Folder(MappingSpec("slow", tmp_path, "web", "/", publish=PublishMode.DIRECT))
+    server, outcomes, exposed = MemoryServer(), list[Outcome](), list[Upload]()
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append, exposed=exposed.append)
+    try:
+        crew.hand([upload])
+        assert hanging.wait(10)
+        (worker,) = crew._workers
+        until(lambda: given_up(crew) and outcomes, "it is given up")
+        answers.set()
+        worker.thread.join(10)
+        assert not worker.thread.is_alive()
+        assert not exposed
+        crew.hand([upload])
+        until(lambda: len(outcomes) == 2, "another one sends it")
+        assert exposed == [upload]
+    finally:
+        answers.set()
+        assert crew.stop(10)
+
+
 def test_what_runs_still_when_a_crew_ends_does_nothing_more_at_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -570,24 +830,20 @@ def test_what_runs_still_when_a_crew_ends_does_nothing_more_at_the_server(
     assert not outcomes
 
 
-class Sluggish(MemoryServer):
-    """It takes its time for a sign of life."""
-
-    def session(self) -> MemorySession:
-        class Session(MemorySession):
-            def noop(self) -> None:
-                super().noop()
-                time.sleep(0.3)
-
-        return Session(self)
-
-
 def test_no_connection_outlives_the_last_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would close it before the next file comes, however long that takes."""
     for name, seconds in {"TEND_EVERY_S": 0.02, "IDLE_CLOSE_S": 0.5, "IDLE_THREAD_S": 0.5}.items():
         monkeypatch.setattr(crew_module, name, seconds)
-    server, outcomes = Sluggish(), list[Outcome]()
-    crew = Crew("web", server.connect, 1, dict[str, Folder]().__getitem__, outcomes.append, silence_s=lambda: 0.1)
+    server, outcomes = MemoryServer(), list[Outcome]()
+    crew = Crew("web", server.connect, 1, dict[str, Folder]().__getitem__, outcomes.append)
+    tend = crew._pool.tend
+
+    def tend_for_long() -> None:
+        """As where the last of them takes its time for a sign of life: the time of the thread is over meanwhile."""
+        tend()
+        time.sleep(0.6)
+
+    monkeypatch.setattr(crew._pool, "tend", tend_for_long)
     try:
         crew.hand([Probe("web")])
         until(lambda: outcomes, "it works")

@@ -749,6 +749,23 @@ def test_an_answer_makes_the_next_pause_short_again():
     assert pause_of(queue, NOW + 10_000) == FIRST_PAUSE_S
 
 
+def test_a_person_makes_the_next_pause_short_again():
+    queue = queue_of()
+    fail_again_and_again(queue, 6)
+    queue.gate.retry_now()
+    failing(queue, NOW + 10_000)
+    assert pause_of(queue, NOW + 10_000) == FIRST_PAUSE_S
+
+
+def test_what_fails_late_of_one_outage_lets_nothing_through_beside_what_tries_the_server():
+    queue = queue_of(upload("a"), upload("b"))
+    failing(queue, NOW)
+    assert taken(queue, NOW + FIRST_PAUSE_S) == [upload("a")]
+    failing(queue, NOW + FIRST_PAUSE_S)
+    assert taken(queue, NOW + 10_000) == []
+    assert not queue.wants_probe(NOW + 10_000)
+
+
 @pytest.mark.parametrize(("state", "pause"), [(Breaker.REFUSED, LOGIN_PAUSE_S), (Breaker.FULL, FULL_PAUSE_S)])
 def test_a_refused_login_and_a_full_server_have_their_own_pauses(state: Breaker, pause: float):
     queue = queue_of(upload("a"))

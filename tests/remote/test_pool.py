@@ -8,6 +8,7 @@ import pytest
 
 from ftpsyncd.errors import LoginRefusedError, ServerUnavailableError, TooManyConnectionsError
 from ftpsyncd.remote import MemoryServer, Pool
+from ftpsyncd.remote.memory import MemorySession
 from ftpsyncd.remote.port import RemoteSession
 
 
@@ -190,6 +191,68 @@ def test_while_one_is_asked_for_a_sign_of_life_the_others_are_there(server, cloc
         tending.join(60)
         pool.close()
     assert server.sessions == 0
+
+
+class Asked(MemoryServer):
+    """Something happens while it is asked for a sign of life."""
+
+    def meanwhile(self, session: MemorySession) -> None:
+        """Nothing yet."""
+
+    def session(self) -> MemorySession:
+        class Session(MemorySession):
+            def noop(self) -> None:
+                super().noop()
+                server.meanwhile(self)
+
+        server = self
+        return Session(self)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Sessions that were asked for a sign of life, in this order."""
+    found = list[RemoteSession]()
+    monkeypatch.setattr(Asked, "meanwhile", lambda _server, session: found.append(session))
+    return found
+
+
+def test_what_was_asked_for_a_sign_of_life_stays_behind_what_was_used_since(clock, asked):
+    pool = Pool(Asked().connect, idle_close_s=60, keepalive_s=lambda: 30, clock=clock)
+    with pool.lease() as newer:
+        with pool.lease() as older:
+            pass
+        clock.now = 20
+    clock.now = 31
+    pool.tend()
+    assert asked == [older]
+    with pool.lease() as taken:
+        assert taken is newer
+    pool.close()
+
+
+def test_what_is_asked_for_a_sign_of_life_while_all_are_closed_is_closed_too(clock, monkeypatch):
+    server = Asked()
+    pool = Pool(server.connect, idle_close_s=60, keepalive_s=lambda: 30, clock=clock)
+    with pool.lease(), pool.lease():
+        pass
+    monkeypatch.setattr(Asked, "meanwhile", lambda _server, _session: pool.close())
+    clock.now = 31
+    pool.tend()
+    assert (pool.open_count, server.sessions) == (0, 0)
+
+
+def test_one_that_answers_and_can_do_no_more_is_replaced(clock, monkeypatch):
+    """As where the server has said good-bye behind its answer."""
+    pool = Pool(Asked().connect, idle_close_s=60, keepalive_s=lambda: 30, clock=clock)
+    with pool.lease() as first:
+        pass
+    monkeypatch.setattr(Asked, "meanwhile", lambda _server, session: session.cut())
+    clock.now = 31
+    with pool.lease() as second:
+        assert second is not first
+        assert second.usable
+    pool.close()
 
 
 def test_how_long_silence_lasts_is_asked_for_each_time(server, clock):
