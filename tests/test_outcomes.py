@@ -10,10 +10,12 @@ import pytest
 from ftpsyncd import again
 from ftpsyncd.core.gate import FIRST_PAUSE_S, FULL_PAUSE_S, LOGIN_PAUSE_S, PAUSE_FACTOR, Breaker
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.errors import (
     ConfigError,
     DataUnreachableError,
+    FileBusyError,
     FileChangedError,
     FtpsyncdError,
     LocalUnreadableError,
@@ -37,6 +39,7 @@ from ftpsyncd.model import (
     Delete,
     Did,
     Done,
+    Exposure,
     Failed,
     Failure,
     Fingerprint,
@@ -538,6 +541,65 @@ def test_what_a_rename_did_not_take_away_is_looked_at_again(story: Story, error:
     story.mirror.dirty.clear()
     story.apply(Failed(Rename(M, "b", "d/a", A, SHA), error))
     looks = [story.mirror.dirty.take(NOW + LOOK_AGAIN_S) for _ in range(2)]
+    assert ("d", frozenset("a")) in {(work.directory, work.names) for work in looks if work is not None}
+
+
+def test_what_a_rename_of_a_file_that_is_written_did_not_take_away_is_looked_at_when_that_may_be_over(story: Story):
+    """Two files that change names are each the other's source: at once, they would be looked at again and again."""
+    story.apply(Failed(Rename(M, "b", "d/a", A, SHA), FileBusyError("A program writes it.")))
+    assert not story.mirror.dirty.due_by(NOW + BUSY_AGAIN_S - 0.1)
+    looks = [story.mirror.dirty.take(NOW + BUSY_AGAIN_S) for _ in range(2)]
+    assert ("d", frozenset("a")) in {(work.directory, work.names) for work in looks if work is not None}
+
+
+@pytest.mark.parametrize(
+    ("how", "doubted"),
+    [({}, False), ({"in_place": True}, True), ({"gone": True}, True)],
+    ids=["beside it", "in its place", "behind its delete"],
+)
+def test_what_was_published_where_a_file_did_not_arrive_is_in_doubt_for_all(
+    story: Story, how: dict[str, bool], *, doubted: bool
+):
+    """Also for a mapping that is not there now, and had published to the same place."""
+    place = "u@host:21/htdocs"
+    other, mapping = story.ledger.mapping("other", place), story.ledger.mapping("this", place)
+    for each in (other, mapping):
+        story.ledger.put(each, "d/a", Row(Kind.FILE, A, SHA, WALL))
+    spec = MappingSpec("this", Path("/srv/gallery"), "web", "/htdocs")
+    mirror = Mirror(
+        spec, Without(), mapping, story.ledger, story.queue, Folder(spec), story.events.append, today=lambda: ""
+    )
+    upload = Upload("this", "d/a", A._replace(size=11))
+    story.outcomes.apply(mirror, Failed(upload, TransferFailedError("It broke off."), **how), Moment(NOW, WALL))
+    row = story.ledger.row(mapping, "d/a")
+    assert row is not None
+    assert row.fingerprint.is_doubted is doubted
+    assert (story.ledger.row(other, "d/a") is None) is doubted
+
+
+def test_of_a_file_that_was_sent_under_its_final_name_and_did_not_arrive_it_is_noted_when(story: Story):
+    upload = Upload(M, "d/a", A)
+    story.mirror.intents.begin(upload)
+    story.apply(Failed(upload, TransferFailedError("It broke off."), in_place=True), NOW + 5)
+    assert dict(story.ledger.begun.of(story.id))["d/a"].exposed == Exposure(A.size, WALL + 5 * S, WALL + 5 * S)
+
+
+def test_what_fails_for_good_is_looked_at_once_more(story: Story):
+    """Gone while it was tried, it would be a problem for ever."""
+    story.apply(failed(NameNotSendableError("It has a line break.")))
+    work = story.mirror.dirty.take(NOW + LOOK_AGAIN_S)
+    assert work is not None
+    assert (work.directory, work.names) == ("d", frozenset("a"))
+
+
+@pytest.mark.parametrize(
+    "outcome", [Done(UPLOAD, Did.PUBLISHED), failed(DOWN, connecting=True)], ids=["done", "failed"]
+)
+def test_what_ran_under_settings_that_are_over_is_looked_at_under_the_new_ones(story: Story, outcome: Outcome):
+    story.mirror.inherited.add("d/a")
+    assert not story.apply(outcome), "it is not queued again as it was"
+    assert not story.mirror.inherited
+    looks = [story.mirror.dirty.take(NOW) for _ in range(3)]
     assert ("d", frozenset("a")) in {(work.directory, work.names) for work in looks if work is not None}
 
 

@@ -203,9 +203,9 @@ class Asked(MemoryServer):
         class Session(MemorySession):
             def noop(self) -> None:
                 super().noop()
-                server.meanwhile(self)
+                outer.meanwhile(self)
 
-        server = self
+        outer = self
         return Session(self)
 
 
