@@ -12,9 +12,11 @@ import trustme
 
 from ftpsyncd import patience
 from ftpsyncd.errors import Retry, TlsError, TlsFileError
+from ftpsyncd.remote import tls
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.tls import Credentials, tls_context
 from ftpsyncd.remote.wire import Timeouts
-from ftpsyncd.specs import TlsMode
+from ftpsyncd.specs import ServerSpec, TlsMode
 from tests.remote.scripted import Scripted
 from tests.servers import certificates, running
 
@@ -124,7 +126,7 @@ class TestTheServers:
 
         def hang(path, **options):
             if path == anchor:
-                answers.wait(20)
+                assert answers.wait(20), "it was waited for"
             return look(path, **options)
 
         with Scripted(tls=server_of(before)) as server:
@@ -136,6 +138,56 @@ class TestTheServers:
                 account().close()
             finally:
                 answers.set()
+
+
+class TestCredentials:
+    """When the files of an account are loaded; nobody connects."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> dict[str, Path]:
+        authority = trustme.CA()
+        ours = authority.issue_cert("publisher.example.com")
+        found = {
+            "tls_ca": authority.cert_pem.bytes(),
+            "client_cert": ours.cert_chain_pems[0].bytes(),
+            "client_key": ours.private_key_pem.bytes(),
+        }
+        for name, content in found.items():
+            (tmp_path / name).write_bytes(content)
+        return {name: tmp_path / name for name in found}
+
+    @pytest.fixture
+    def credentials(self, files: dict[str, Path]) -> Credentials:
+        spec = ServerSpec("web", "127.0.0.1", "u", tls_ca=files["tls_ca"])
+        return Credentials(spec._replace(client_cert=files["client_cert"], client_key=files["client_key"]))
+
+    @pytest.mark.parametrize("name", ["tls_ca", "client_cert", "client_key"])
+    def test_each_file_that_is_another_one_is_read_again(self, credentials, files, name):
+        """Also one of the same size and date, as `cp -p` and rsync leave it."""
+        first, before = credentials.context(""), files[name].stat()
+        assert credentials.look_again() is None
+        assert credentials.context("") is first
+        replace(files[name], files[name].read_bytes())
+        os.utime(files[name], ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert credentials.look_again() is None
+        assert credentials.context("") is not first
+
+    def test_what_changes_while_it_is_read_is_read_again(self, credentials, files, monkeypatch):
+        def load(spec: ServerSpec, group: str) -> ssl.SSLContext:
+            context = tls_context(spec, group)
+            replace(files["tls_ca"], files["tls_ca"].read_bytes())
+            return context
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(tls, "tls_context", load)
+            first = credentials.context("")
+        assert credentials.look_again() is None
+        assert credentials.context("") is not first
+
+    def test_another_group_has_another_context(self, credentials):
+        first, second = credentials.context(""), credentials.context("secp384r1")
+        assert second is not first
+        assert credentials.context("secp384r1") is second
 
 
 @pytest.mark.real_server

@@ -21,7 +21,7 @@ from ftpsyncd import errors
 from ftpsyncd.remote import wire
 from ftpsyncd.remote.data import Listener
 from ftpsyncd.remote.sockets import FAILURES, end_by_reset, translate, undelivered
-from ftpsyncd.remote.tls import tls_context
+from ftpsyncd.remote.tls import certified, tls_context
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import ServerSpec
 from tests.servers import certificates
@@ -151,6 +151,20 @@ class TestTranslate:
     def test_a_typed_error_stays(self):
         error = errors.ServerFullError("full")
         assert translate(error, "x") is error
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("ftp.example.com", "ftp.example.com"),
+        ("ftp.example.com.", "ftp.example.com"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_a_certificate_knows_a_host_without_what_is_for_this_machine_only(host: str, name: str):
+    assert certified(host) == name
 
 
 class TestContext:
