@@ -29,7 +29,7 @@ from ftpsyncd.model import (
     Sweep,
     Upload,
 )
-from ftpsyncd.site import Site
+from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import MappingSpec, Overlap, overlap
 from ftpsyncd.takeovers import Takeovers
 from tests.core.vocabulary import NOW, SHA, WALL, M
@@ -270,6 +270,26 @@ def test_what_another_one_was_about_is_over_when_this_one_has_changed_it(story: 
     row = story.ledger.row(story.other, "b")
     assert row is not None
     assert row.fingerprint.is_doubted
+
+
+def test_what_may_come_late_where_another_one_had_published_is_awaited_when_this_one_publishes_there(story: Story):
+    story.had_published(HERE, "a")
+    exposed = Exposure(99, 5)
+    story.ledger.begun.put(story.other, "a", Intent(Kind.FILE, fingerprints=(A,), exposed=exposed))
+    site, upload = story.site(), Upload(M, "a", B)
+    intents, takeovers = Intents(site), Takeovers(site)
+    takeovers.take_leftovers(intents)
+    assert story.left == {"a"}
+    assert story.ledger.begun.of(story.other)
+    assert not story.ledger.begun.of(site.id)
+    intents.begin(upload)
+    intents.exposures.arrived(upload, Moment(NOW, WALL))
+    intents.end(upload)
+    takeovers.done(upload, Did.PUBLISHED)
+    late = Intent(Kind.FILE, fingerprints=(B,), exposed=exposed._replace(until_ns=WALL))
+    assert story.ledger.begun.of(site.id) == [("a", late)]
+    assert not story.ledger.begun.of(story.other), "that is over: the file is this one's"
+    assert not story.left
 
 
 def test_what_was_sent_elsewhere_under_its_final_name_is_left_to_others(story: Story):
