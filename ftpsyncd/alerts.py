@@ -1,8 +1,7 @@
-"""Telling people: a thread that looks at the status, and one that runs a command or calls a webhook.
+"""Telling people: a thread that looks at the status, one that runs a command, and one that calls a webhook.
 
 In: the status that anybody may read. Out: messages, JSON as in docs/alerts.md. Nothing here can delay the engine: the
-status is only read, and what cannot be delivered waits in a short queue whose oldest message makes room for the newest.
-When is told is decided by `core.alarms`.
+status is only read. When is told is decided by `core.alarms`; how long a delivery is tried, by `courier`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -26,6 +24,7 @@ from urllib.parse import urlsplit
 
 from ftpsyncd import __version__
 from ftpsyncd.core.alarms import OVER, Alarms, Notice, Step, conditions
+from ftpsyncd.courier import FIRST_PAUSE_S, Courier
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.logs import logger, one_line
 from ftpsyncd.specs import AlertSpec
@@ -35,11 +34,6 @@ from ftpsyncd.threads import begin
 LOOK_EVERY_S = 2.0
 COMMAND_S = 30.0
 WEBHOOK_S = 10.0
-TRIES = 4
-FIRST_PAUSE_S = 2.0
-"""Doubled after each try."""
-WAITING = 50
-"""Messages that may wait to be delivered."""
 _REPLY_MAX = 2000
 _READ_BYTES = 65536
 _LOOK_S = 0.1
@@ -53,6 +47,7 @@ class Alerter:
     Args:
         spec: whom to tell, and when.
         status: reads the latest status.
+        unheard: is told why a message could not be delivered, and with nothing that one was again.
         look_every_s: seconds between two looks.
         first_pause_s: seconds before the second try of a delivery.
     """
@@ -61,29 +56,33 @@ class Alerter:
         self,
         spec: AlertSpec,
         status: Callable[[], Status],
+        unheard: Callable[[str], None] = lambda _trouble: None,
         *,
         look_every_s: float = LOOK_EVERY_S,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._spec = spec
         self._status = status
+        self._unheard = unheard
         self._look_every_s = look_every_s
-        self._first_pause_s = first_pause_s
         self._alarms = Alarms(spec.limits)
         self._ended = threading.Event()
-        self._ready = threading.Condition()
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=WAITING)
+        self._telling = threading.Lock()
         self._call: threading.Thread | None = None
         """Calls the webhook; one that was given up may still hang."""
-        self._threads = [
-            threading.Thread(target=self._watch, name="ftpsyncd-alerts", daemon=True),
-            threading.Thread(target=self._deliver_all, name="ftpsyncd-alerts-delivery", daemon=True),
+        # One that fails, or hangs, does not keep the other one waiting.
+        self._couriers = [
+            Courier(deliver, self._ended, self._tell_trouble, first_pause_s=first_pause_s)
+            for deliver, wanted in ((self._run_command, spec.command), (self._call_webhook, spec.webhook))
+            if wanted
         ]
+        self._thread = threading.Thread(target=self._watch, name="ftpsyncd-alerts", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        for thread in self._threads:
-            begin(thread)
+        for courier in self._couriers:
+            courier.start()
+        begin(self._thread)
 
     def adopt(self, spec: AlertSpec) -> bool:
         """Go on by other limits, if it is the same people who are told, and know what they have been told."""
@@ -95,11 +94,10 @@ class Alerter:
     def stop(self) -> None:
         """End; a command that runs is ended, what waits is dropped."""
         self._ended.set()
-        with self._ready:
-            self._ready.notify_all()
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(WEBHOOK_S)
+        if self._thread.ident is not None:
+            self._thread.join(WEBHOOK_S)
+        for courier in self._couriers:
+            courier.join(WEBHOOK_S)
 
     def _watch(self) -> None:
         while not self._ended.wait(self._look_every_s):
@@ -109,43 +107,17 @@ class Alerter:
                 logger.bind(event="alert", kind=notice.kind.value, subject=notice.subject).warning(
                     "alert {}: {}", notice.step.value, notice.message
                 )
-                with self._ready:
-                    self._waiting.append(body(notice))
-                    self._ready.notify()
+                message = body(notice)
+                for courier in self._couriers:
+                    courier.take(message)
 
-    def _deliver_all(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._waiting or self._ended.is_set())
-                if self._ended.is_set():
-                    return
-                message = self._waiting.popleft()
-            for deliver in (self._run_command, self._call_webhook):
-                self._try(deliver, message)
-
-    def _try(self, deliver: Callable[[Mapping[str, Any]], str], message: Mapping[str, Any]) -> None:
-        """Deliver, again after a pause if that fails; what still fails is in the log, as the alert itself is."""
-        pause_s = self._first_pause_s
-        for attempt in range(1, TRIES + 1):
-            bug = None
-            try:
-                problem = deliver(message)
-            except Exception as error:  # a mistake of ours must not end the thread: nobody would be told any more
-                problem, bug = f"a mistake of ours: {type(error).__name__}", error
-            if not problem or self._ended.is_set():
-                return
-            last = attempt == TRIES
-            logger.bind(event="alert_delivery").opt(exception=bug).log(
-                "ERROR" if last else "WARNING", "an alert could not be delivered (try {}): {}", attempt, problem
-            )
-            if last or self._ended.wait(pause_s):
-                return
-            pause_s *= 2
+    def _tell_trouble(self) -> None:
+        """What a courier could not deliver, or could again."""
+        with self._telling:
+            self._unheard("; ".join(courier.trouble for courier in self._couriers if courier.trouble))
 
     def _run_command(self, message: Mapping[str, Any]) -> str:
         """Run the command with the message on its standard input; what went wrong, or nothing."""
-        if not self._spec.command:
-            return ""
         _reap()
         environ = {f"FTPSYNCD_ALERT_{key.upper()}": one_line(str(value)) for key, value in message.items()}
         try:

@@ -106,6 +106,7 @@ class Engine:
         self._wall = WallClock(clock, ledger.history.newest_ns())
         self._unrecorded = ""
         """Why the ledger could not be written at the last turn."""
+        self._unheard = ""
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
     def __repr__(self) -> str:
@@ -177,6 +178,14 @@ class Engine:
         def note(_at: Moment) -> None:
             if server in self.servers:
                 answering.connected(self.servers[server], self.emit)
+
+        self.mailbox.put(note)
+
+    def unheard(self, trouble: str) -> None:
+        """Why people cannot be told of what needs them; nothing: they can."""
+
+        def note(_at: Moment) -> None:
+            self._unheard = trouble
 
         self.mailbox.put(note)
 
@@ -431,7 +440,8 @@ class Engine:
 
     def _snapshot(self, at: Moment) -> Status:
         uptime_s = round(at.now - self.started, 1)
-        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, self.ledger.trouble, self._notice)  # noqa: FBT003
+        troubles = (self.ledger.trouble, self._notice, self._unheard)
+        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, *troubles)  # noqa: FBT003
         return Status(
             daemon,
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),

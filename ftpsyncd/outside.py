@@ -97,6 +97,7 @@ class Outside:
         """Answer and alert by another configuration from now on; `move` has been told of the socket."""
         if self._alerter is None or config.alerts is None or not self._alerter.adopt(config.alerts):
             self._stop_alerts()
+            engine.unheard("")
             self._start_alerts(config, engine)
         if self._steering is not None:
             self._steering.config = config
@@ -112,7 +113,7 @@ class Outside:
         if config.alerts is not None:
             from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - an HTTP client, and there may be no alerts
 
-            self._alerter = Alerter(config.alerts, lambda: engine.status)
+            self._alerter = Alerter(config.alerts, lambda: engine.status, engine.unheard)
             self._alerter.start()
 
     def _stop_alerts(self) -> None:

@@ -49,6 +49,8 @@ class DaemonStatus(NamedTuple):
     """What is wrong with the daemon's own memory, the ledger; empty when all is well."""
     notice: str = ""
     """That this daemon had to begin a new ledger, and why; empty if it did not."""
+    alerts: str = ""
+    """Why the last message of `alerts` could not be delivered; empty if it was, or there was none."""
 
 
 class MappingStatus(NamedTuple):

@@ -27,6 +27,7 @@ from ftpsyncd import alerts
 from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
+from ftpsyncd.courier import TRIES
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.outside import Outside
@@ -182,8 +183,52 @@ def test_a_delivery_that_fails_is_tried_again(
     assert "SECRET" not in "".join(log)
 
 
+def test_a_command_that_hangs_does_not_keep_the_webhook_waiting(
+    tmp_path: Path, receiver: Receiver, alerter: Callable[..., Alerter]
+) -> None:
+    mark = tmp_path / "mark"
+    script = f"open({str(mark)!r}, 'w').close(); import time; time.sleep(600)"
+    alerter(lambda: status(HELD), command=(sys.executable, "-c", script), webhook=lambda: receiver.url)
+    until(mark.exists, "the command runs")
+    until(lambda: receiver.got, "the message by the webhook", 10)
+    assert [message["subject"] for message in receiver.got] == ["gallery"]
+
+
+def test_a_webhook_that_fails_does_not_keep_the_command_waiting(
+    tmp_path: Path, receiver: Receiver, alerter: Callable[..., Alerter], log: list[str]
+) -> None:
+    receiver.answers = [500] * TRIES
+    command, out = noting(tmp_path)
+    alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command, webhook=lambda: receiver.url)
+    until(lambda: len(lines(out)) == 2 and receiver.got, "all messages")
+    assert [message["subject"] for message in receiver.got] == ["shop"]
+    assert len(failures(log)) == 1
+
+
+def test_what_was_not_delivered_is_told_until_something_is(receiver: Receiver, alerter: Callable[..., Alerter]) -> None:
+    told: list[str] = []
+    shown = [HELD]
+    receiver.answers = [500] * TRIES
+    made = Alerter(
+        AlertSpec(limits=LIMITS, command=("/nowhere/at/all",), webhook=lambda: receiver.url),
+        lambda: status(*shown),
+        told.append,
+        look_every_s=0.01,
+        first_pause_s=0.01,
+    )
+    made.start()
+    try:
+        missing = "the command cannot be run: No such file or directory"
+        until(lambda: f"{missing}; the webhook answered 500" in told, "both are told")
+        shown.append(HELD._replace(name="shop"))
+        until(lambda: receiver.got, "the other message, by the webhook")
+        until(lambda: told[-1] == missing, "only the command is told")
+    finally:
+        made.stop()
+
+
 def test_a_redirect_is_not_followed(receiver: Receiver, alerter: Callable[..., Alerter], log: list[str]) -> None:
-    receiver.answers = [302] * alerts.TRIES
+    receiver.answers = [302] * TRIES
     alerter(lambda: status(HELD), webhook=lambda: receiver.url)
     until(lambda: any(line.startswith("ERROR") for line in log), "it gives up")
     assert set(receiver.paths) == {"/hook/SECRET"}
@@ -219,7 +264,7 @@ def test_a_command_that_fails_is_in_the_log_with_its_words(
     command, out = noting(tmp_path, code=3)
     alerter(lambda: status(HELD), command=command)
     until(lambda: any(line.startswith("ERROR") for line in log), "it gives up", 30)
-    assert len(lines(out)) == alerts.TRIES
+    assert len(lines(out)) == TRIES
     assert "the command ended with 3: no luck" in "".join(log)
 
 
@@ -254,6 +299,10 @@ class Shown:
 
     def __init__(self) -> None:
         self.status = status(HELD)
+        self.troubles: list[str] = []
+
+    def unheard(self, trouble: str) -> None:
+        self.troubles.append(trouble)
 
 
 def test_other_limits_do_not_forget_what_has_been_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,7 +553,7 @@ def test_a_command_is_run_where_many_descriptors_are_open(
     command, out = noting(tmp_path, code=3)
     alerter(lambda: status(HELD), command=command)
     until(lambda: failures(log), "it gives up", 30)
-    assert len(lines(out)) == alerts.TRIES
+    assert len(lines(out)) == TRIES
     assert "the command ended with 3: no luck" in "".join(log)
 
 
@@ -523,7 +572,7 @@ def test_a_mistake_of_ours_is_in_the_log_and_the_next_message_is_delivered(
     monkeypatch.setattr(Alerter, "_run_command", mistaken)
     alerter(lambda: status(HELD, HELD._replace(name="shop")), command=command)
     until(lambda: lines(out), "the other message", 30)
-    assert tries == ["gallery"] * alerts.TRIES + ["shop"]
+    assert tries == ["gallery"] * TRIES + ["shop"]
     [told] = failures(log)
     assert "a mistake of ours: RuntimeError" in told
     assert "Traceback" in told

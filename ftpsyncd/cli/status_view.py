@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from textwrap import shorten
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -18,6 +19,7 @@ from ftpsyncd.status import STOPPED, MappingState, MappingStatus, Problem, Serve
 NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""
 PROBLEMS_SHOWN = 5
+_WHY_CHARACTERS = 300
 TRANSFERS_SHOWN = 8
 
 SERVER_TROUBLE = frozenset({ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL})
@@ -104,6 +106,10 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What wants a person: (about what, what is wrong, the commands that settle it)."""
     if status.daemon.message:
         yield "ledger", f"{status.daemon.message}; renames and deletes wait until it can be", ()
+    if status.daemon.alerts:
+        # A command that fails may say much.
+        why = shorten(status.daemon.alerts, _WHY_CHARACTERS, placeholder=" …")
+        yield "alerts", f"the last message was not delivered: {why}; what it was is in the log", ()
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
             # What was mended meanwhile would be tried minutes later only.

@@ -361,6 +361,22 @@ def test_alerts_are_told_by_the_running_daemon_and_follow_a_reload(running: Site
     assert json.loads(out.read_text().splitlines()[0])["subject"] == MAPPING
 
 
+def test_a_message_that_is_not_delivered_is_told_by_status_until_another_command_is_to_do_it(running: Site) -> None:
+    s = running
+    config = json.loads(s.config.read_text())
+    config["alerts"] = {"command": ["sh", "-c", "echo no mail today; exit 3"], "paused": "0s"}
+    s.config.write_text(json.dumps(config))
+    assert s.command("reload").returncode == 0
+    s.command("pause")
+    until(lambda: s.status()["daemon"]["alerts"], "the status says so", 40)
+    assert s.status()["daemon"]["alerts"] == "the command ended with 3: no mail today"
+    shown = " ".join(s.command("status").stdout.split())
+    assert "! alerts: the last message was not delivered: the command ended with 3: no mail today" in shown
+    s.config.write_text(json.dumps({**config, "alerts": {"command": ["true"]}}))
+    assert s.command("reload").returncode == 0
+    until(lambda: not s.status()["daemon"]["alerts"], "nothing is known against the new command", 20)
+
+
 def test_a_control_socket_that_moves_is_found_before_and_after_the_reload(running: Site) -> None:
     s = running
     assert s.process is not None
