@@ -6,6 +6,7 @@ waiting: a look at the disk is taken beside it. What the engine has not begun wh
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from ftpsyncd import again, patience
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import ANSWER_S, MARGIN_S, Daemon, left_s, still_asked
+from ftpsyncd.core.gate import Gate
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ControlError, UsageError
 from ftpsyncd.mailbox import BegunError
@@ -243,6 +245,13 @@ _WORK: Mapping[type[Action], str] = MappingProxyType(
 """What is done to a path."""
 
 
+def _next_try(gate: Gate, now: float) -> str:
+    """When a server that failed is tried again, and what a person can do about it."""
+    left_s = math.ceil(gate.paused_until - now)
+    when = f"in {left_s} s" if left_s > 0 else "now"
+    return f"the server is tried again {when}, and `ftpsyncd check` says what helps"
+
+
 def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | None:
     """What only the running daemon knows about a path; None if the ledger tells it all."""
     name, queue = mirror.spec.name, mirror.queue
@@ -274,7 +283,7 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     if action is not None and not isinstance(action, Sweep):
         sentence = f"waits in the queue of {mirror.spec.server} ({action.why})"
         if queue.gate.message:
-            sentence += f": {queue.gate.message}"
+            sentence += f": {queue.gate.message.rstrip('.')}; {_next_try(queue.gate, at.now)}"
         sentence += paused
         return Why(path, name, "pending", sentence + last, {"action": type(action).__name__.lower()}, receipt)
     if since is not None:

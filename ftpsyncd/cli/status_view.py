@@ -112,9 +112,7 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "alerts", f"the last message was not delivered: {why}; what it was is in the log", ()
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
-            # What was mended meanwhile would be tried minutes later only.
-            commands = ("ftpsyncd check", f"ftpsyncd retry --server {server.name}")
-            yield f"server {server.name}", server.message or server.state.value, commands
+            yield f"server {server.name}", server.message or server.state.value, _for_server(server)
     for each in status.mappings:
         if each.state is MappingState.SOURCE_MISSING:
             yield (
@@ -140,6 +138,11 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 f"{number(each.parked, 'file is', 'files are')} parked{helps}",
                 () if hopeless else (f"ftpsyncd retry {each.name}",),
             )
+
+
+def _for_server(server: ServerStatus) -> tuple[str, ...]:
+    """The commands for one that does not work: what was mended meanwhile would be tried minutes later only."""
+    return ("ftpsyncd check", f"ftpsyncd retry --server {server.name}")
 
 
 def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType | None:
@@ -205,15 +208,18 @@ def _servers(status: Status, signs: Marks) -> RenderableType | None:
             Text(getattr(signs, sign), style=style),
             words(each.name, "bold"),
             Text(word, style=style),
-            _server_details(each),
+            _server_details(each, signs),
         )
     return table
 
 
-def _server_details(each: ServerStatus) -> Text:
+def _server_details(each: ServerStatus, signs: Marks) -> Text:
     line = Text(number(each.connections, "connection") if each.connections else "", style="bright_black")
     if each.message:
         line.append_text(words(f"{'; ' if line.plain else ''}{each.message}"))
+    if each.state is ServerState.OFFLINE:
+        # One that refuses, or is full, is among what needs a person.
+        line.append("\n").append_text(_typed(_for_server(each), signs))
     return line
 
 
@@ -243,11 +249,16 @@ def _calls(status: Status, signs: Marks) -> RenderableType | None:
         said = words(subject, "bold").append(": ", style="not bold").append_text(words(what, "not bold"))
         table.add_row(Text(signs.call, style="bold yellow"), said)
         if commands:
-            typed = Text(f"{signs.arrow} ")
-            for index, command in enumerate(commands):
-                typed.append("  or  " if index else "", style="bright_black").append(command, style="cyan")
-            table.add_row(Text(), typed)
+            table.add_row(Text(), _typed(commands, signs))
     return table if table.row_count else None
+
+
+def _typed(commands: tuple[str, ...], signs: Marks) -> Text:
+    """What to type: one of these."""
+    line = Text(f"{signs.arrow} ")
+    for index, command in enumerate(commands):
+        line.append("  or  " if index else "", style="bright_black").append(command, style="cyan")
+    return line
 
 
 def _problems(status: Status, now: datetime, signs: Marks) -> RenderableType | None:

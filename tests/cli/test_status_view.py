@@ -77,7 +77,9 @@ TROUBLE = Status(
     ),
     (
         WEB,
-        ServerStatus("air", ServerState.OFFLINE, 0, "no answer from ftp.example.org:21; next try in 40 s"),
+        ServerStatus(
+            "air", ServerState.OFFLINE, 0, "The connection was refused while connecting to ftp.example.org:21."
+        ),
         ServerStatus("cdn", ServerState.REFUSED, 0, "the server refuses user or password"),
     ),
     (),
@@ -156,6 +158,7 @@ def test_everything_that_needs_a_person_names_a_command():
         "ftpsyncd resume old",
         "ftpsyncd retry radio",
         "ftpsyncd check  or  ftpsyncd retry --server cdn",
+        "ftpsyncd check  or  ftpsyncd retry --server air",
     ):
         assert command in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -234,6 +235,10 @@ def test_why_tells_that_a_path_waits_for_a_server_that_is_away(s: Site) -> None:
     answer = why(s, path)
     assert answer["state"] == "pending"
     assert "refused" in answer["sentence"].lower()
+    assert re.search(r"; the server is tried again in \d+ s, and `ftpsyncd check` says what helps$", answer["sentence"])
+    shown = s.command("status").stdout
+    assert "tried again by itself" in shown
+    assert "ftpsyncd check or ftpsyncd retry --server" in " ".join(shown.split())
 
 
 def test_why_tells_that_a_file_is_open_for_writing(s: Site) -> None:
