@@ -26,11 +26,16 @@ _OWN_AUTHORITY = (
     "If this is the right server, and its authority one of its own, save the certificate of that in a file and name it"
     " with `tls_ca`."
 )
+_SELF_SIGNED = (
+    "If this is the right server, save its certificate in a file and name that with `tls_ca`; docs/config.md has the"
+    " commands."
+)
 _OTHER_NAME = "Set `host` to a name that the certificate is for, if this is the right server."
 CERTIFICATES = {
     9: "Check the clock of this machine: `date`.",
     10: "Have it renewed by whoever runs the server; check the clock of this machine, too: `date`.",
-    **dict.fromkeys((18, 19, 20, 21), _OWN_AUTHORITY),
+    18: _SELF_SIGNED,
+    **dict.fromkeys((19, 20, 21), _OWN_AUTHORITY),
     **dict.fromkeys((62, 64), _OTHER_NAME),
     **dict.fromkeys((66, 67, 68), "Too weak by today's measure: have it renewed by whoever runs the server."),
 }
