@@ -10,11 +10,12 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import BinaryIO
 
 from ftpsyncd import alerts
-from ftpsyncd.config import Config, check_secrets, placed
+from ftpsyncd.config import Config, missing_secrets, placed
 from ftpsyncd.core import names
 from ftpsyncd.errors import (
     ConfigError,
@@ -51,12 +52,14 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
         offline: leave the servers alone.
         connect: opens a session; raises a RemoteError.
     """
-    yield from _config(config)
+    unfit = yield from _config(config)
     yield from _alerts(config)
     yield from machine(config)
     if offline:
         return
     for server in config.servers.values():
+        if server.name in unfit:
+            continue  # nobody can log in there, which has been told
         mappings = [mapping for mapping in config.mappings.values() if mapping.server == server.name]
         yield from _server(server, mappings, connect)
 
@@ -64,30 +67,36 @@ def check(config: Config, *, offline: bool, connect: Connect = connect_session) 
 # ── The configuration ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _config(config: Config) -> Iterator[Finding]:
+def _config(config: Config) -> Generator[Finding, None, set[str]]:
+    """Returns the names of the servers that cannot be logged in to with what is here."""
     counts = f"{number(len(config.servers), 'server')}, {number(len(config.mappings), 'mapping')}"
     yield Finding(Level.OK, Area.CONFIG, "config", f"{config.path} is valid: {counts}.")
     for warning in config.warnings:
         yield Finding(Level.WARNING, Area.CONFIG, "config", str(warning))
     for key in config.inactive:
         yield Finding(Level.WARNING, Area.CONFIG, "config", f"Not yet active: {key}")
-    missing = check_secrets(config)
-    for problem in missing:
+    missing = missing_secrets(config)
+    unfit = set(missing)
+    for problem in chain.from_iterable(missing.values()):
         remedy = "Provide it there, or correct the configuration."
-        yield Finding(Level.ERROR, Area.CONFIG, "secrets", str(problem), remedy)
-    for server in config.servers.values() if not missing else ():
-        if server.tls_ca is not None or server.client_cert is not None:
-            yield from _certificates(config, server)
+        yield Finding(Level.ERROR, Area.CONFIG, "secrets", problem.words, remedy)
+    for server in config.servers.values():
+        has_files = server.tls_ca is not None or server.client_cert is not None
+        if has_files and server.name not in unfit and (error := _unfit_files(config, server)) is not None:
+            unfit.add(server.name)
+            yield Finding(Level.ERROR, Area.CONFIG, f"server {server.name}", error.message, error.remedy)
     if not missing and config.servers:
         yield Finding(Level.OK, Area.CONFIG, "secrets", "All passwords can be read.")
+    return unfit
 
 
-def _certificates(config: Config, server: ServerSpec) -> Iterator[Finding]:
+def _unfit_files(config: Config, server: ServerSpec) -> TlsFileError | None:
     try:
         with placed(config, server.name):
             tls_context(server)
     except TlsFileError as error:
-        yield Finding(Level.ERROR, Area.CONFIG, f"server {server.name}", error.message, error.remedy)
+        return error
+    return None
 
 
 def _alerts(config: Config) -> Iterator[Finding]:

@@ -35,7 +35,6 @@ __all__ = [
     "LogSpec",
     "Missing",
     "UnansweredError",
-    "check_secrets",
     "find_config",
     "find_socket",
     "glance",
@@ -231,17 +230,12 @@ class Missing(NamedTuple):
     """Its disk does not answer: it may be there later without anybody's doing."""
 
 
-def check_secrets(config: Config) -> list[str]:
-    """What is missing of the passwords and certificate files that the configuration refers to.
+def missing_secrets(config: Config) -> dict[str, list[Missing]]:
+    """What is missing of the passwords and certificate files that the configuration refers to, without secrets.
 
     Returns:
-        One sentence per problem, none with a secret in it; empty if all is there.
+        Of each server that lacks something, what; of the alerts under an empty name, which comes first.
     """
-    return [problem.words for problems in missing_secrets(config).values() for problem in problems]
-
-
-def missing_secrets(config: Config) -> dict[str, list[Missing]]:
-    """What is missing, of each server that lacks something; of the alerts under an empty name, which comes first."""
     questions: dict[tuple[str, str], Callable[[], ConfigError | None]] = {}
     silent: dict[tuple[str, str], ConfigError | None] = {}
 

@@ -549,6 +549,28 @@ def test_a_missing_password_is_an_error_of_the_configuration(tmp_path, config_fi
     assert "NO_SUCH_PASSWORD" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("password: secret", "password: {env: NO_SUCH_PASSWORD}"),
+        ('tls: "off"', "tls: implicit, tls_ca: none.pem"),
+        ('tls: "off"', "tls: implicit, tls_ca: junk.pem"),
+    ],
+)
+def test_what_a_server_lacks_here_is_one_error_and_the_server_is_left_alone(
+    config_file, ftpsyncd, monkeypatch, before, after
+):
+    monkeypatch.delenv("NO_SUCH_PASSWORD", raising=False)
+    (config_file.parent / "junk.pem").write_text("no certificate\n")
+    config_file.write_text(config_file.read_text().replace(before, after))
+    config_file.chmod(0o600)
+    ended = ftpsyncd("check", "--json", "-c", config_file)
+    assert ended.code == 78
+    findings = json.loads(ended.out)["findings"]
+    assert [each["area"] for each in findings if each["level"] == "error"] == ["config"]
+    assert "server" not in [each["area"] for each in findings]
+
+
 def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_path, monkeypatch):
     (tmp_path / "max_user_watches").write_text("2\n")
     monkeypatch.setattr("ftpsyncd.machine.INOTIFY", tmp_path)

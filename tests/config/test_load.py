@@ -19,7 +19,6 @@ from ftpsyncd import patience
 from ftpsyncd.config import (
     ControlSpec,
     LogSpec,
-    check_secrets,
     find_config,
     known_secrets,
     load,
@@ -28,7 +27,7 @@ from ftpsyncd.config import (
 )
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
-from tests.config.texts import MAPPINGS, MINIMAL, SERVERS
+from tests.config.texts import MAPPINGS, MINIMAL, SERVERS, lacking
 
 
 def test_the_smallest_file_takes_all_defaults_of_the_model(loaded, home):
@@ -591,7 +590,7 @@ def test_a_credential_is_read_from_the_directory_of_systemd(loaded, home, enviro
 
 def test_missing_secrets_and_certificates_are_listed(loaded, environ):
     config = loaded("servers: {web: {host: h, user: u, password: {env: PW}, tls_ca: no.pem}}\n" + MAPPINGS)
-    one, two = check_secrets(config)
+    one, two = lacking(config)
     assert one.startswith(f"{config.path}:1:45  servers.web.password: the environment variable PW is not set. Set PW")
     assert two.startswith(f"{config.path}:1:64  servers.web.tls_ca: cannot read")
     with pytest.raises(ConfigError, match=r"config\.yaml:1:45  servers\.web\.password: the env") as caught:
@@ -599,13 +598,13 @@ def test_missing_secrets_and_certificates_are_listed(loaded, environ):
     assert caught.value.remedy.startswith("Set PW")
     environ["PW"] = "x"
     (config.path.parent / "no.pem").touch()
-    assert check_secrets(config) == []
+    assert lacking(config) == []
 
 
 @pytest.mark.parametrize("webhook", ["{env: URL}", "{file: url}", "{credential: url}"])
 def test_the_address_of_a_webhook_is_not_called_a_password(loaded, webhook):
     config = loaded(MINIMAL + f"alerts: {{webhook: {webhook}}}\n")
-    [problem] = [each for each in check_secrets(config) if "  alerts.webhook: " in each]
+    [problem] = [each for each in lacking(config) if "  alerts.webhook: " in each]
     assert "password" not in problem.replace(str(config.path.parent), "")
 
 

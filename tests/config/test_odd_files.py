@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.config import check_secrets, glance, load
+from ftpsyncd.config import glance, load
 from ftpsyncd.config.reading import WRITER_S
 from ftpsyncd.errors import ConfigError, TlsFileError
 from ftpsyncd.remote.tls import tls_context
 from ftpsyncd.specs import ServerSpec
-from tests.config.texts import MAPPINGS, MINIMAL
+from tests.config.texts import MAPPINGS, MINIMAL, lacking
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -96,7 +96,7 @@ def test_a_configuration_without_an_end_is_refused(home, environ):
 
 def test_a_password_in_a_pipe_that_nobody_writes_into_is_missing(loaded, pipe):
     config = loaded("servers: {web: {host: h, user: u, password: {file: pipe}}}\n" + MAPPINGS)
-    [problem] = check_secrets(config)
+    [problem] = lacking(config)
     assert "the file " in problem
     assert "/pipe cannot be read: it is a pipe that nobody writes into" in problem
     with pytest.raises(ConfigError, match="nobody writes"):
@@ -114,7 +114,7 @@ def test_a_password_may_come_through_a_pipe(loaded, pipe):
 def test_a_certificate_is_a_file(loaded, home, pipe, odd, keys):
     (home / "zero").symlink_to("/dev/zero")
     words = ", ".join(f"{key}: {odd}" for key in keys)
-    problems = check_secrets(loaded(f"servers: {{web: {{host: h, user: u, password: x, {words}}}}}\n{MAPPINGS}"))
+    problems = lacking(loaded(f"servers: {{web: {{host: h, user: u, password: x, {words}}}}}\n{MAPPINGS}"))
     assert len(problems) == len(keys)
     for problem in problems:
         assert problem.endswith(f"cannot read {home / odd}: it is no regular file")
