@@ -271,6 +271,16 @@ def test_every_metric_of_an_alert_exists(rule):
         assert state in set(MappingState) | set(ServerState)
 
 
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_a_page_that_an_alert_names_has_what_it_is_named_for(rule):
+    said = str(rule["annotations"])
+    pages = re.findall(r"\bREADME\b|\bdocs/[\w-]+\.md", said)
+    assert bool(pages) >= ("sysctl" in said)
+    for page in pages:
+        text = (CONTRIB.parent / page.replace("README", "README.md")).read_text(encoding="utf-8")
+        assert ("sysctl" in text) >= ("sysctl" in said)
+
+
 def test_every_metric_of_the_dashboard_exists():
     metrics = named(" ".join(strings(DASHBOARD)))
     assert len(metrics) > 15
