@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
-from ftpsyncd.failures import KEPT
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import (
     Action,

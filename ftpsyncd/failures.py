@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from ftpsyncd.core.plan import KEPT
 from ftpsyncd.database import Cursor
 from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError
 from ftpsyncd.model import Failure, join
@@ -18,8 +19,6 @@ from ftpsyncd.tables import among, failure_of, inside, key_of, signed, stored
 CHANGED = ChangedAtServerError.__name__
 """The kind of failures that wait for `approve` or `discard`."""
 
-KEPT = "KeptError"
-"""The kind of failures of files whose name somebody else's file has at the server (`existing: keep`)."""
 FOR_GOOD = (CHANGED, KEPT, NameNotSendableError.__name__)
 """The kinds of failures that nothing mends but a change here, or a person's decision."""
 _MENDABLE = f"parked AND kind NOT IN ({','.join('?' * len(FOR_GOOD))})"

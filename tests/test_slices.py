@@ -206,9 +206,15 @@ class Slow:
         return self.now
 
 
+def slow(two: Two) -> Clock:
+    """Let the engine go by a clock that goes on with each look at it."""
+    clock = two.engine._clock = two.engine._wall._clock = Clock(Slow(), lambda: WALL)
+    return clock
+
+
 def test_a_long_turn_leaves_messages_to_the_next_one(two: Two) -> None:
     """A thousand mappings may tell what they see at once; what is found is handed out in between."""
-    clock = two.engine._clock = Clock(Slow(), lambda: WALL)
+    clock = slow(two)
     assert isinstance(clock.monotonic, Slow)
     clock.monotonic.step = TURN_S / 2.5
     for number in range(10):
@@ -228,7 +234,7 @@ def test_a_long_turn_leaves_mappings_to_the_next_one(two: Two) -> None:
     pumped: list[str] = []
     for name, mirror in two.engine.mirrors.items():
         mirror.pump = lambda _at, name=name: pumped.append(name)  # type: ignore[method-assign, misc]
-    clock = two.engine._clock = Clock(Slow(), lambda: WALL)
+    clock = slow(two)
     assert isinstance(clock.monotonic, Slow)
     two.turn()
     assert pumped == [A, B]
