@@ -140,6 +140,27 @@ def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(
             service.stop()
 
 
+def test_a_reload_does_not_wait_for_what_only_waits_for_a_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(b"picture")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = written(tmp_path / "config.yaml", silent.getsockname()[1])
+        service = Service(load(config))
+        service.start()
+        try:
+            until(lambda: service.engine.servers["web"].queue.in_flight, "the file waits for the greeting", 20)
+            began = time.monotonic()
+            config.write_text(config.read_text().replace("'web:/m'", "'web:/n'"))
+            assert service.change(load(config)) == "moved m"
+            assert time.monotonic() - began < 0.5 * roster.RETIRE_S
+        finally:
+            silent.close()
+            service.stop()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

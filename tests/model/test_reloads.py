@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.config import Config
+from ftpsyncd.events import EventKind
 from ftpsyncd.specs import DeleteLimit, MappingSpec, PublishMode, ServerSpec, destination, overlap
 from tests.figures import Figures
 from tests.model.racing import Chance, Named
@@ -147,6 +148,17 @@ class _Reloader(Named, Several):
         more = {name: spec._replace(connections=spec.connections + 1) for name, spec in self.config.servers.items()}
         self.reload(self.config._replace(servers=more))
 
+    def sweep(self, count: int) -> None:
+        """So much that mappings which have gone left there waits to be swept."""
+        assert self._engine is not None
+        waiting = self._engine.servers["web"].queue.load("").waiting
+        if waiting != count:
+            raise self._broken(f"{waiting} sweeps wait, and not {count}")
+
+    def be_told(self, kind: EventKind, path: str) -> None:
+        if (kind, path) not in {(event.kind, event.path) for event in self.events}:
+            raise self._broken(f"{path} is not {kind}: {self.events[-5:]}")
+
     def expect(self, server: str, path: str) -> None:
         """This is at a server by now."""
         if path not in self.hosts[server].files:
@@ -277,6 +289,50 @@ def test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_th
             ("start",),
             ("go_on", 30.0),
             ("expect", "web", "/s/1"),
+        ],
+    )
+
+
+@pytest.mark.parametrize("again", [("all",), ("fault_after", "STOR", "unavailable", 1)], ids=["published", "cut off"])
+def test_what_is_being_sent_when_it_is_left_out_is_none_of_ours_afterwards(again: Op):
+    (one,) = _mapping("p")
+    left_out: Op = ("all", ("reload", (one._replace(exclude=("1",)),)), *(30 * (("step",),)))
+    change((one,), [again, ("upon", "block", left_out), ("write", "p/1", 20), ("go_on", 10.0)])
+
+
+def test_what_another_mapping_has_put_into_a_new_directory_is_looked_for_there():
+    """The directory was made from here, and empty then."""
+    (one,), (two,) = _mapping("p"), _mapping("q", name="two")
+    change(
+        (one,),
+        [
+            ("make_folder", "q/n"),
+            ("name", "p/n/1", "q/n/1"),
+            ("reload", (two,)),
+            ("go_on", 0.5),
+            ("be_told", EventKind.ADOPTED, "n/1"),
+        ],
+    )
+
+
+def test_what_waits_to_be_swept_is_left_to_the_mapping_that_comes_there():
+    (one,), (two,) = _mapping("p"), _mapping("q", "/t", "two")
+    change(
+        (one._replace(publish=PublishMode.DIRECT), two),
+        [
+            ("upon", "block", ("crash",)),
+            ("write", "p/1", 200),
+            ("go_on", 3.0),
+            ("reload", (two,)),
+            ("offline",),
+            ("start",),
+            ("go_on", 5.0),
+            ("pass_time", 61.0),
+            ("turn",),
+            ("go_on", 1.0),
+            ("sweep", 2),
+            ("reload", (one, two)),
+            ("sweep", 0),
         ],
     )
 
