@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
-from ftpsyncd.errors import ConfigError, LedgerLostError, UsageError
+from ftpsyncd.errors import CommandRefusedError, ConfigError, LedgerLostError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
@@ -36,6 +36,8 @@ STOP_S = 25.0
 """How long the service may take to stop, with its running transfers; TimeoutStopSec of the unit is longer."""
 RECORD_S = 4.0
 """The engine has at least so long to record what was done, also where all that time is over."""
+TURN_WAIT_S = 30.0
+"""An engine that has not come to a reload by then does not get it."""
 LOOK_AGAIN_S = 0.25
 """Who waits for the end of a pass looks so often: each look keeps the engine from its work, and the end is told."""
 
@@ -218,7 +220,17 @@ class Service:
 
         Raises:
             ControlError: it cannot be made; the old one stays.
+            CommandRefusedError: the engine does not turn, so that nothing can be put in force.
+            FtpsyncdError: it has ended, because of this.
         """
+        try:
+            self.engine.ask(lambda _at: None, TURN_WAIT_S)
+        except TimeoutError:
+            self.require_engine()
+            what = f"The disk of the state directory {self.config.state_dir} is slow, or does not answer"
+            raise CommandRefusedError(
+                f"{what}: nothing can be recorded now.", remedy="Reload again when it does."
+            ) from None
         if self._outside is not None:
             self._outside.move(config.control.socket)
             self._socket = config.control.socket

@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -18,11 +19,11 @@ from typing import BinaryIO
 import pytest
 from loguru import logger
 
-from ftpsyncd import crew, engine, journal, lastlook, looks, patience, publish, roster, service
+from ftpsyncd import crew, daemon, engine, journal, lastlook, looks, patience, publish, roster, service
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import Config, load, password, reading
 from ftpsyncd.core import schedule
-from ftpsyncd.errors import ControlSocketError, LedgerError, LedgerLostError, ThreadLimitError
+from ftpsyncd.errors import CommandRefusedError, ControlSocketError, LedgerError, LedgerLostError, ThreadLimitError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.local import disk, tree
 from ftpsyncd.local.scan import Scanner
@@ -333,6 +334,34 @@ def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, mon
             assert time.monotonic() - began < 4
         finally:
             service.stop()
+
+
+def test_a_reload_is_refused_while_the_engine_does_not_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk of the ledger stood still for a while, it ended the daemon instead."""
+    monkeypatch.setattr(service, "TURN_WAIT_S", 0.2, raising=False)
+    one, goes_on, adopted = Service(load(several(tmp_path)), one_pass=True), threading.Event(), list[Config]()
+    one.start()
+
+    def hang(_at: Moment) -> None:
+        goes_on.wait(60)
+
+    def reload() -> str:
+        answer: Future[str] = Future()
+        daemon._reload(one, lambda: load(several(tmp_path, ", settle: 7s")), adopted.append, [answer])
+        return answer.result(0)
+
+    try:
+        one.engine.mailbox.put(hang)
+        with pytest.raises(CommandRefusedError, match="does not answer"):
+            reload()
+        assert not adopted
+        goes_on.set()
+        until(lambda: one.engine.ask(lambda _at: True), "it turns again", 20)
+        assert reload() == "reloaded: changed a, b, c, d"
+        assert adopted
+    finally:
+        goes_on.set()
+        one.stop()
 
 
 def test_a_reload_during_which_the_engine_ends_tells_why_it_did(tmp_path: Path) -> None:
