@@ -182,6 +182,8 @@ class Removals:
             self._release("nothing is left to delete", at)
         elif self.hold.kind in _OTHER_SOURCE and self.places.are_as_published:
             self._release("the folder that was published before is back", at)
+            # What an earlier decision is about is known when all has been seen of this folder.
+            self._site.dirty.mark_deep("", at.now)
 
     def _look_again_after_pass(self, at: Moment) -> None:
         """What is gone was not found under another name: now it is dealt with like anything that is gone."""

@@ -772,6 +772,20 @@ def delete(world: World, *paths: str) -> None:
         world.do(("delete", world._paths().index(path)))
 
 
+def test_a_discard_is_over_though_another_folder_came_and_went_before_all_was_looked_at():
+    """Until the next rescan, everything that was deleted here stayed at the server."""
+    world = begun()
+    try:
+        for op in (("vanish", "beside"), ("go_on", 10.0), ("discard",), ("come_back",), ("go_on", 10.0)):
+            world.do(op)
+        for op in (("vanish", "beside"), ("go_on", 30.0)):
+            world.do(op)
+        assert world._ledger.decisions.hold(world._mirror.id) is None
+        assert not world._ledger.decisions.discarding(world._mirror.id)
+    finally:
+        world.close()
+
+
 def test_a_reload_begins_no_new_minute_for_deletes():
     """Two go out, and two more after a reload: together more than are allowed at once."""
     world = begun()
