@@ -140,7 +140,7 @@ class Mirror:
 
     def _take_up(self, at: Moment) -> None:
         """Go on to what was answered next, unless something is being compared."""
-        while (answer := self.answers.next()) is not None:
+        while not self.removals.takes_back and (answer := self.answers.next()) is not None:
             if isinstance(answer, Listing):
                 self.answers.begin(self._listed(answer))
                 self._compare_some(at)
@@ -152,7 +152,8 @@ class Mirror:
 
         Nothing is begun before all of it is known: too many deletes are too many also where they come in parts.
         """
-        self.answers.go_on(at)
+        if not self.removals.takes_back:
+            self.answers.go_on(at)
         self._suspend()
 
     def _reported(self, report: WatchReport, at: Moment) -> None:
@@ -203,6 +204,11 @@ class Mirror:
         """Go on with what is compared; ask for the looks that are due, as far as the queue has room for them."""
         # What is in doubt is so whether there is a folder or not.
         self.other_cases.look_at_them(at)
+        if self.removals.takes_back:
+            self.removals.take_back_some()
+            self._suspend()
+            # It may have told meanwhile that it is there again.
+            self._take_up(at)
         if self._sees():
             self.offers.take_over(at.now)
             for directory in self.queue.space.to_look_at(self.spec.name, at.now):
@@ -224,6 +230,8 @@ class Mirror:
 
     def next_due(self) -> float | None:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
+        if self.removals.takes_back:
+            return 0.0
         if not self._sees():
             return None
         if self.answers or self.removals.hurries:
@@ -261,6 +269,8 @@ class Mirror:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self._source_present(listing.root, at)
+            while self.removals.takes_back:
+                at = yield
         yield from self.comparing.listed(listing, at, order, deep=deep)
 
     # ── whether it may begin anything ────────────────────────────────────────────────────────────────────────
@@ -274,7 +284,8 @@ class Mirror:
     @property
     def suspended(self) -> bool:
         """Whether nothing may be begun: a person wants it so, the disk is not there, or is being compared at length."""
-        return self.paused or self._going or self.answers.comparing or bool(self.removals.missing)
+        held_up = self.answers.comparing or self.removals.takes_back or bool(self.removals.missing)
+        return self.paused or self._going or held_up
 
     def leave(self) -> None:
         """The mapping is going: look at nothing more and begin nothing more."""

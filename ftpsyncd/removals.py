@@ -49,6 +49,8 @@ class Removals:
         """Whether something that was looked at is not compared to its end."""
         self._after_pass: set[str] = set()
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
+        self.takes_back = False
+        """Not all deletes are taken back that were: until then nothing begins, and nothing is concluded."""
         self.hold = site.ledger.decisions.hold(site.id)
         self._too_many: TooMany | None = None
         """What a mass delete is that is held; None after a start, until it is known what is gone."""
@@ -237,7 +239,12 @@ class Removals:
         self._after_pass.clear()
         self._unsure.clear()
         self._clearing.stop()
-        self._site.queue.withdraw_where(self._site.spec.name, Delete | RemoveDir)
+        self.takes_back = True
+        self.take_back_some()
+
+    def take_back_some(self) -> None:
+        """Go on with taking back deletes that have not begun (`takes_back`)."""
+        self.takes_back = self._site.queue.withdraw_some(self._site.spec.name, Delete | RemoveDir)
 
     # ── what is gone ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.comparing import NAMES_AT_ONCE
+from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.database import Database
@@ -708,6 +709,43 @@ def test_what_many_refused_files_may_have_left_is_asked_about_some_at_a_time(
     assert most <= 100
     # Of what an earlier daemon had begun, each is asked about once more when it is late.
     assert all(map(two.mirror.intents._open.is_late, two.mirror.intents._open))
+
+
+def test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them begins meanwhile, also where the disk is back before; and what is gone then is found again."""
+    entries = many()
+    two.engine.servers[A].queue.gate.failed(NOW, Breaker.OFFLINE, "it is down")
+    two.mirror.removals._site = two.mirror.site._replace(
+        spec=two.mirror.spec._replace(max_deletes=DeleteLimit(2 * SOME))
+    )
+    publish(two, entries)
+    two.lists(A, {})
+    two.turns()
+    two.turn()
+    two.turns()
+    assert two.waiting == SOME
+    monkeypatch.setattr("ftpsyncd.core.schedule.WITHDRAWN_AT_ONCE", 100)
+    two.engine.servers[A].queue.gate.retry_now()
+    two.engine.answered(A, WatchReport("native", None, "it is gone", 1))
+    two.turn()
+    assert SOME - 200 <= two.waiting < SOME
+    two.engine.answered(A, REPORT)
+    two.lists(A, {})
+    left = [two.waiting]
+    while two.mirror.removals.takes_back:
+        assert two.engine.next_due(NOW) <= NOW, "it does not wait for a message"
+        two.turn()
+        left.append(two.waiting)
+        assert not [action for action in two.handed(A) if isinstance(action, Delete)]
+    assert left[-1] <= NAMES_AT_ONCE, "all were taken back; what is gone is being found again"
+    assert max(before - after for before, after in itertools.pairwise(left)) <= 200
+    two.turns()
+    two.turn()
+    two.turns()
+    deletes = [action for action in two.handed(A) if isinstance(action, Delete)]
+    assert two.waiting + len(deletes) == SOME
 
 
 def test_a_disk_that_goes_ends_an_approval_of_very_many_deletes_with_few_statements(

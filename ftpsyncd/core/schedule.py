@@ -208,19 +208,20 @@ class Queue:
             if key[0] == mapping and key[1].startswith(prefix) and (kinds is None or isinstance(action, kinds)):
                 self.withdraw(*key)
 
-    def withdraw_where(self, mapping: str, kinds: type[Action] | UnionType) -> None:
-        """Take back every waiting action of some kinds."""
-        for key in [k for k, a in self._waiting.items() if k[0] == mapping and isinstance(a, kinds)]:
-            self.withdraw(*key)
-
     def withdraw_mapping(self, mapping: str) -> None:
         """Take back everything of one mapping."""
         while self.withdraw_some(mapping):
             pass
 
-    def withdraw_some(self, mapping: str) -> bool:
-        """Take back some of what waits of one mapping, `WITHDRAWN_AT_ONCE` actions; whether there may be more."""
-        some = list(islice((key for key in self._waiting if key[0] == mapping), WITHDRAWN_AT_ONCE))
+    def withdraw_some(self, mapping: str, kinds: type[Action] | UnionType | None = None) -> bool:
+        """Take back some of what waits of one mapping, or of some kinds of it: `WITHDRAWN_AT_ONCE` actions.
+
+        Returns:
+            Whether there may be more.
+        """
+        waiting = ((key, action) for key, action in self._waiting.items() if key[0] == mapping)
+        found = (key for key, action in waiting if kinds is None or isinstance(action, kinds))
+        some = list(islice(found, WITHDRAWN_AT_ONCE))
         for key in some:
             self.withdraw(*key)
         return len(some) == WITHDRAWN_AT_ONCE

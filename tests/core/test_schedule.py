@@ -158,7 +158,7 @@ def test_everything_below_a_directory_can_be_taken_back():
 
 def test_actions_of_a_kind_can_be_taken_back():
     queue = queue_of(delete("a"), upload("b"), remove_dir("d"), Delete(OTHER, "a"))
-    queue.withdraw_where(M, Delete | RemoveDir)
+    assert not queue.withdraw_some(M, Delete | RemoveDir)
     assert set(taken(queue)) == {upload("b"), Delete(OTHER, "a")}
 
 
@@ -937,7 +937,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(mapping=MAPPINGS)
     def withdraw_deletes(self, mapping: str) -> None:
-        self.queue.withdraw_where(mapping, Delete | RemoveDir)
+        self.queue.withdraw_some(mapping, Delete | RemoveDir)
         self._drop(lambda action: action.mapping == mapping and isinstance(action, Delete | RemoveDir))
 
     @rule(mapping=MAPPINGS)
