@@ -223,6 +223,14 @@ MUTATIONS = (
         "        return Entry(Kind.FILE, print_, status.st_mtime_ns, status.st_dev)",
         "tests/local/test_scan.py::test_a_probe_tells_when_a_file_was_really_changed",
     ),
+    Mutation(
+        "G2",
+        "the empty file by which a program keeps a name while it downloads is published",
+        "core/downloads.py",
+        "    return frozenset(name for name in empty if name in kept)\n",
+        "    return frozenset(name for name in empty if name in kept and not name)\n",
+        "tests/core/test_downloads.py",
+    ),
     # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G3",
@@ -401,6 +409,30 @@ MUTATIONS = (
         "            for path in paths:\n                self._site.dirty.mark(path, 0.0)\n",
         "            pass\n",
         f"{TROUBLES}::test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold",
+    ),
+    Mutation(
+        "G3",
+        "what was published after a try that was cut off is not looked at again when that may have come late",
+        "exposures.py",
+        "if intent is None or path not in self._open.interrupted:",
+        "if intent is None or path in self._open.interrupted:",
+        "tests/test_exposures.py::test_after_a_try_that_was_cut_off_it_is_noted_what_arrived_and_when[upload]",
+    ),
+    Mutation(
+        "G3",
+        "what broke off in the place of a published file leaves another mapping's record of that",
+        "outcomes.py",
+        "                mirror.takeovers.spoiled(action.path)\n",
+        "                pass\n",
+        "tests/test_outcomes.py::test_what_was_published_where_a_file_did_not_arrive_is_in_doubt_for_all[in its place]",
+    ),
+    Mutation(
+        "G3",
+        "a process that is forked goes on with the connection of its parent",
+        "remote/line.py",
+        "        self.session.leave()\n",
+        "        pass\n",
+        "tests/remote/test_library_forked.py::test_a_child_has_a_connection_of_its_own[pyftpdlib-off-call]",
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
     Mutation(
@@ -581,6 +613,14 @@ MUTATIONS = (
         "            if there is not None and ours is None:\n",
         "tests/remote/test_library_alone.py::test_a_name_that_is_taken_meanwhile_is_not_replaced",
     ),
+    Mutation(
+        "G4",
+        "what had been published counts as a part when its file is no longer ours",
+        "exposures.py",
+        "intent._replace(fingerprints=(row.fingerprint, *intent.fingerprints))",
+        "intent",
+        "tests/test_exposures.py::test_what_had_been_published_is_no_part_of_what_is_let_go",
+    ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
@@ -640,6 +680,22 @@ MUTATIONS = (
         "        if job.resume or self.slow",
         "tests/remote/test_round_trips.py::TestLargeFiles::test_those_before_have_their_names_when_a_large_one_begins",
     ),
+    Mutation(
+        "G5",
+        "a connection that ends under many actions counts as many that ended without an answer",
+        "crew.py",
+        "        if not ended:\n            self.door.ended(",
+        "        if outcome:\n            self.door.ended(",
+        "tests/test_crew.py::test_a_connection_that_ends_under_many_actions_has_ended_once",
+    ),
+    Mutation(
+        "G5",
+        "where no further connection can be opened the server counts as down though others work",
+        "core/gate.py",
+        "        return self.state is Breaker.OFFLINE and not self._connects\n",
+        "        return self.state is Breaker.OFFLINE and self._connects\n",
+        "tests/test_outcomes.py::test_where_other_connections_work_the_further_ones_are_refused_and_no_server_is_down",
+    ),
     # ── G6 bounded ───────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G6",
@@ -672,6 +728,30 @@ MUTATIONS = (
         '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.LOGIN\n    remedy = "Correct `user`',
         '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.SERVER\n    remedy = "Correct `user`',
         "tests/test_outcomes.py::test_verdict_on_the_server[a refused login: refused]",
+    ),
+    Mutation(
+        "G6",
+        "each worker tries a dead server for itself",
+        "door.py",
+        "self._turn.wait_for(lambda: self._greeted_at >= wanted or self._trying is None)",
+        "self._turn.wait_for(lambda: self._greeted_at >= wanted or wanted > 0)",
+        "tests/test_crew.py::test_nobody_connects_beside_one_who_was_not_greeted",
+    ),
+    Mutation(
+        "G6",
+        "a server that lets us in and answers nothing is logged in to for each file",
+        "door.py",
+        "return self._unanswered > 2 * self._connections",
+        "return self._unanswered > 2000 * self._connections",
+        "tests/test_crew.py::test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_ended_twice",
+    ),
+    Mutation(
+        "G6",
+        "the last thread to go leaves connections open",
+        "crew.py",
+        "            over = time.monotonic() >= until\n            self._pool.tend()\n",
+        "            self._pool.tend()\n            over = time.monotonic() >= until\n",
+        "tests/test_crew.py::test_no_connection_outlives_the_last_thread",
     ),
     # ── G7 closed ────────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
@@ -787,6 +867,30 @@ MUTATIONS = (
         '    if ".." in parts:\n        raise NameNot',
         '    if "..." in parts:\n        raise NameNot',
         "tests/remote/test_library_misuse.py::test_no_call_takes_a_path_that_leads_upwards",
+    ),
+    Mutation(
+        "G7",
+        "an authority that is trusted no more goes on being trusted while the daemon runs",
+        "remote/tls.py",
+        "!= made.files:",
+        "is None:",
+        "tests/remote/test_renewed.py::TestTheServers::test_the_anchor_that_is_there_counts",
+    ),
+    Mutation(
+        "G7",
+        "a refused password is told once more by who was greeted meanwhile",
+        "door.py",
+        "        if self.down is not None and self.down.retry is Retry.LOGIN:\n",
+        "        if self.down is not None and self.down.retry is Retry.CAP:\n",
+        "tests/test_crew.py::test_no_password_is_told_while_the_one_who_was_refused_is_on_its_way_back",
+    ),
+    Mutation(
+        "G7",
+        "a host name that stands for two hosts is connected to as one of them",
+        "core/hosts.py",
+        "    if not _TWO_MEANINGS.search(host):\n",
+        "    if _TWO_MEANINGS.search(host):\n",
+        "tests/remote/test_library_misuse.py",
     ),
     # ── G8 explains itself ───────────────────────────────────────────────────────────────────────────────────
     Mutation(
