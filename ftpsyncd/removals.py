@@ -392,11 +392,13 @@ class Removals:
         Returns:
             Whether there is more.
         """
-        return self.hold is not None and self.absent.approve_some()
+        return self.hold is not None and not self._source_unseen and self.absent.approve_some()
 
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
+        if self._source_unseen:
+            return self._undecided
         changed = site.ledger.failures.changed_at_server(site.id)
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
@@ -418,6 +420,8 @@ class Removals:
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
         site = self._site
+        if self._source_unseen:
+            return self._undecided
         changed = site.ledger.failures.changed_at_server(site.id)
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
@@ -438,6 +442,16 @@ class Removals:
             site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: what else is found to be gone stays there, too" if unseen else ""
         return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
+
+    @property
+    def _source_unseen(self) -> bool:
+        """Whether a decision would be about a folder of which it is not known yet which it is."""
+        return not self._is_published_source() and self.places.root is None and not self.places.any_swapped
+
+    @property
+    def _undecided(self) -> str:
+        why = self.missing or "its folder is still being looked at; say it again in a moment"
+        return f"{self._site.spec.name}: nothing was decided: {why}"
 
     @property
     def _seen_in_part(self) -> bool:

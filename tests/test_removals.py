@@ -180,7 +180,25 @@ def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(s
 
 
 @pytest.mark.parametrize("decide", ["approve", "discard"])
+@pytest.mark.parametrize(("missing", "why"), [("", "still being looked at"), ("its disk is gone", "its disk is gone")])
+def test_nobody_decides_about_a_folder_that_nobody_has_seen(
+    story: Deleting, decide: str, missing: str, why: str
+) -> None:
+    """Right after a start, or a reload, the decision was taken, and was about nothing: all was held again."""
+    removals, hold = story.mirror.removals, Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    story.ledger.set_root(story.id, RootIdentity(1, 1))
+    removals.hold, removals.missing = hold, missing
+    assert why in getattr(removals, decide)(at(LATER))
+    assert removals.hold == hold
+    removals.source_present(RootIdentity(2, 1), at(LATER))
+    assert why not in getattr(removals, decide)(at(LATER))
+    assert story.ledger.decisions.hold(story.id) is None
+    assert story.ledger.root(story.id) == RootIdentity(2, 1)
+
+
+@pytest.mark.parametrize("decide", ["approve", "discard"])
 def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide: str) -> None:
+    story.mirror.removals.places.root = RootIdentity(2, 1)
     story.mirror.removals.absent.clear()
     story.mirror.removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
     story.mirror.removals._all_seen = True
@@ -200,6 +218,7 @@ def test_a_person_who_decides_before_everything_was_looked_at_is_told_so(
     story: Deleting, decide: str, later: str
 ) -> None:
     removals = story.mirror.removals
+    removals.places.root = RootIdentity(2, 1)
     removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
     removals._all_seen = False
     assert getattr(removals, decide)(at(LATER)).endswith(f"; not everything was looked at yet: {later}")
