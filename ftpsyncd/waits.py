@@ -126,7 +126,9 @@ class Waits:
     def listed(self, listing: Listing) -> None:
         """All of a directory was looked at: what was not at rest, and is not there, is gone."""
         waiting = self._inside.directly(listing.directory)
-        for path in [p for p in waiting if basename(p) not in listing.entries and self.pending[p].sighting is not None]:
+        unsettled = [path for path in waiting if self.pending[path].sighting is not None]
+        overtaken = [path for path in self._overtaken if parent(path) == listing.directory]
+        for path in [path for path in unsettled + overtaken if basename(path) not in listing.entries]:
             self.gone(path)
 
     def _begin(self, path: str, pending: Pending) -> None:

@@ -1274,3 +1274,12 @@ def test_a_mapping_that_goes_has_nothing_due(story: Story):
     assert story.mirror.next_due() == NOW
     story.mirror.leave()
     assert story.mirror.next_due() is None
+
+
+def test_a_file_that_changed_before_it_had_been_sent_and_is_gone_is_forgotten(story: Story):
+    """Where its directory was listed as a whole, it kept changing for ever; the next one of its name was told of."""
+    story.mirror.waits.overtaken("old/b", AT)
+    story.mirror.waits.overtaken("old/c", AT)
+    story.mirror.waits.overtaken("old/in/b", AT)
+    story.lists("old", a=PICTURE, c=PICTURE)
+    assert {path for path, _ in story.mirror.waits.restless()} == {"old/c", "old/in/b"}
