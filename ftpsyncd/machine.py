@@ -24,6 +24,7 @@ from ftpsyncd.core.filters import Filter
 from ftpsyncd.findings import Area, Finding, Level, number
 from ftpsyncd.ledger import LEDGER
 from ftpsyncd.local.mounts import is_network_filesystem
+from ftpsyncd.local.walking import walk
 from ftpsyncd.model import join
 from ftpsyncd.quoting import quote
 from ftpsyncd.specs import MappingSpec, WatchMode
@@ -255,12 +256,9 @@ def _is_watched(mapping: MappingSpec) -> bool:
 
 def _folders(mapping: MappingSpec) -> Iterator[str]:
     """The folders of a mapping that are to be watched: nothing in excluded ones is."""
-    descend = Filter(mapping.include, mapping.exclude).descend
     top = os.fspath(mapping.local)
-    for folder, names, _ in os.walk(top):
-        yield folder
-        relative = folder[len(top) :].lstrip("/")
-        names[:] = [name for name in names if descend(join(relative, name))]
+    for folder, _ in walk(top, Filter(mapping.include, mapping.exclude).descend):
+        yield join(top, folder) if folder else top
 
 
 def _reason(error: OSError) -> str:

@@ -15,6 +15,7 @@ from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.errors import ExitCode, NameRefusedError, NotFoundError, UsageError
+from ftpsyncd.local.walking import walk
 from ftpsyncd.model import Kind, parent, remote_join
 from ftpsyncd.quoting import quote
 from ftpsyncd.remote import Ftp, Step, TreeResult
@@ -136,6 +137,6 @@ def amount(sources: Sequence[Path]) -> dict[str, int]:
 
 def below(folder: Path) -> Iterator[Path]:
     """Every name in a folder that is no folder."""
-    for directory, _, names in os.walk(folder):
+    for directory, names in walk(os.fspath(folder)):
         for name in names:
-            yield Path(directory, name)
+            yield folder / directory / name
