@@ -39,6 +39,7 @@ engine, and the remedy shown to people.
         │   └── TlsFileError          an anchor, certificate or key of the configuration cannot be loaded
         ├── TransferFailedError       this transfer failed; another try may pass
         │   ├── VerificationError     the server holds something else than was sent
+        │   ├── UnwrittenError        all of it was sent, and the server's disk did not take it (451)
         │   └── InUseError            a program at the server has the file open (550, 450)
         ├── ServerFullError           no space or quota (452, 552)
         ├── FileTooLargeError         the server takes no file of this size
@@ -374,6 +375,13 @@ class TransferFailedError(RemoteError):
 
 class VerificationError(TransferFailedError):
     """What the server holds is not what was sent."""
+
+
+class UnwrittenError(TransferFailedError):
+    """All of a file was sent, and the server could not write it on its disk, which is full, most likely."""
+
+    retry = Retry.SPACE
+    remedy = "Free space at the server, if its disk is full; a running daemon tries again by itself."
 
 
 class InUseError(TransferFailedError):

@@ -47,7 +47,7 @@ VERDICTS = {
         "FileTooLargeError",
         "MountPointError",
     ],
-    Retry.SPACE: ["ServerFullError"],
+    Retry.SPACE: ["ServerFullError", "UnwrittenError"],
     Retry.SERVER: ["ServerUnavailableError", "DataUnreachableError", "ProtocolError"],
     Retry.CAP: ["TooManyConnectionsError"],
     Retry.LOGIN: ["LoginRefusedError", "TlsError", "TlsFileError"],

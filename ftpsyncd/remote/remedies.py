@@ -12,6 +12,7 @@ from ftpsyncd.errors import (
     ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
+    UnwrittenError,
 )
 
 
@@ -23,6 +24,6 @@ def remedy(error: FtpsyncdError) -> str:
         return "Check host, port and network, then try again."
     if isinstance(error, TooManyConnectionsError):
         return "Wait until another connection has ended: the daemon may be using them."
-    if isinstance(error, ServerFullError):
+    if isinstance(error, ServerFullError | UnwrittenError):
         return "Free space at the server, then try again."
     return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy

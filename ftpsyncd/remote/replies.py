@@ -227,6 +227,7 @@ _IN_USE = re.compile(
     re.IGNORECASE,
 )
 """Windows says in its own language that another process uses the file."""
+_UNWRITTEN = re.compile(rb"failure writing to local file|error during write to file", re.IGNORECASE)
 _MEANINGFUL = re.compile(
     "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE)),
     re.IGNORECASE,
@@ -250,6 +251,14 @@ def says_not_empty(reply: Reply, subject: str = "", encoding: str = "utf-8") -> 
 def says_denied(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
     """Whether the reason is a lack of rights: then it tells nothing about what is there."""
     return bool(_DENIED.search(_told(reply, subject, encoding)))
+
+
+def says_unwritten(reply: Reply) -> bool:
+    """Whether an upload failed at the server's disk: what vsftpd, its kin and pure-ftpd say where no space is left.
+
+    BusyBox says it of a broken connection, too.
+    """
+    return reply.passing and bool(_UNWRITTEN.search(b" ".join(reply.lines)))
 
 
 def _told(reply: Reply, subject: str, encoding: str) -> str:

@@ -10,12 +10,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, LocalError, RemoteError, ServerFullError, TransferFailedError
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    LocalError,
+    RemoteError,
+    ServerFullError,
+    TransferFailedError,
+    UnwrittenError,
+)
 from ftpsyncd.remote.outgoing import Outgoing
 from ftpsyncd.remote.port import RESUMABLE
 from ftpsyncd.remote.pour import pour
 from ftpsyncd.remote.profile import reads_in_turn
-from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.replies import Reply, says_unwritten
 from ftpsyncd.remote.transfer import Offer, agree
 
 if TYPE_CHECKING:
@@ -170,7 +177,7 @@ class Sending:
         if failure is not None and not isinstance(failure, RemoteError):
             upload.error = failure
         elif not reply.good:
-            upload.error = session.error(reply, "STOR", upload.job.path)
+            upload.error = self._refused(reply)
             # pure-ftpd makes the file first, and says then that a quota does not allow it.
             upload.stored |= upload.is_hidden and isinstance(upload.error, ServerFullError)
             if session.blames_connection(first, reply):
@@ -178,6 +185,14 @@ class Sending:
         elif failure is not None:
             upload.error = failure
         return offer
+
+    def _refused(self, reply: Reply) -> RemoteError:
+        """What the server's last word means, which is not that it has the file."""
+        error = self._session.error(reply, "STOR", self._upload.job.path)
+        if self._failure is None and says_unwritten(reply):
+            # The line is well: it took all that there is.
+            return UnwrittenError(error.message, reply=error.reply)
+        return error
 
     def _offered(self, stored: Reply, timeout_s: float | None) -> tuple[Reply, Offer | None]:
         """Read the answer to the EPSV that followed STOR; returns the answer to STOR, and what was agreed on."""

@@ -43,9 +43,9 @@ def small(place: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def test_a_full_directory_delays_no_other_one(tmp_path: Path) -> None:
-    # Others call a full disk a transfer that failed (451), as they do any trouble with their disks.
-    with running("proftpd") as server, site(server, tmp_path, deletes="keep") as s:
+@pytest.mark.parametrize("name", ["vsftpd", "proftpd", "pure-ftpd"])
+def test_a_full_directory_delays_no_other_one(name: str, tmp_path: Path) -> None:
+    with running(name) as server, site(server, tmp_path, deletes="keep") as s:
         (s.published / "open").mkdir(parents=True)
         for directory in (s.published, s.published / "open"):
             directory.chmod(0o777)
@@ -76,6 +76,29 @@ def test_a_full_directory_delays_no_other_one(tmp_path: Path) -> None:
             until(lambda: contents(s.drop / "small") == contents(s.published / "small"), "all of it is there", 60)
             assert tries < 50 + 12, "not each of them was tried"
             until(lambda: s.status()["servers"][0]["state"] == "online", "nothing is full", 30)
+
+
+@pytest.mark.parametrize("name", ["vsftpd", "pure-ftpd"])
+def test_a_full_disk_is_known_by_whatever_words(name: str, tmp_path: Path) -> None:
+    """Not every file is sent five times, and then hourly until it is parked."""
+    with running(name) as server, site(server, tmp_path) as s:
+        s.published.mkdir(parents=True)
+        with small(tmp_path / "disk") as filler:
+            subprocess.run(["mount", "--bind", tmp_path / "disk", s.published], check=True)
+            try:
+                s.published.chmod(0o777)
+                s.foreign = "filler"
+                s.start()
+                for number in range(40):
+                    (s.drop / f"{number}.jpg").write_bytes(os.urandom(5000))
+                until(lambda: s.status()["servers"][0]["state"] == "full", "it is known to be full", 30)
+                assert s.mapping_status()["state"] == "offline"
+                filler.unlink()
+                s.command("retry")
+                s.until_equal()
+            finally:
+                s.kill()
+                subprocess.run(["umount", "--lazy", s.published], check=True)
 
 
 def test_a_pass_ends_and_says_what_waits_for_space(tmp_path: Path) -> None:

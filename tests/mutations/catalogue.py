@@ -122,8 +122,8 @@ MUTATIONS = (
         "G1",
         "a transfer that the server calls failed is believed",
         "remote/sending.py",
-        '        elif not reply.good:\n            upload.error = session.error(reply, "STOR"',
-        '        elif False:\n            upload.error = session.error(reply, "STOR"',
+        "        elif not reply.good:\n            upload.error = self._refused(reply)",
+        "        elif False:\n            upload.error = self._refused(reply)",
         f"{SCRIPTED}::TestTheDataConnection::test_the_reply_counts_after_a_whole_transfer",
     ),
     Mutation(

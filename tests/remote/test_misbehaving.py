@@ -41,6 +41,7 @@ from ftpsyncd.errors import (
     TlsError,
     TooManyConnectionsError,
     TransferFailedError,
+    UnwrittenError,
     VerificationError,
 )
 from ftpsyncd.model import Kind
@@ -734,6 +735,27 @@ class TestTheDataConnection:
             results = publish(session, job("/a", b"x" * LARGE), job("/b"))
             assert errors_of(results) == [kind, None]
             assert set(server.files) == {"/b"}
+
+    @pytest.mark.parametrize(
+        ("reply", "kind"),
+        [
+            ("451 Failure writing to local file.", UnwrittenError),
+            ("451-Error during write to file\r\n451 Transfer aborted", UnwrittenError),
+            ("451 Requested action aborted.", TransferFailedError),
+            ("426 Failure reading network stream.", TransferFailedError),
+        ],
+    )
+    def test_one_that_arrived_and_that_the_disk_of_the_server_did_not_take(self, reply, kind):
+        """A full disk, in the words of vsftpd and pure-ftpd."""
+
+        async def unwritten(connection: Connection, _path: str) -> None:
+            await connection.receive()
+            await connection.say(reply)
+
+        with Scripted(STOR=[unwritten]) as server, account(server)() as session:
+            failed, well = publish(session, job("/a"), job("/b"))
+            assert type(failed.error) is kind
+            assert well.error is None
 
     @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
     def test_a_small_file_of_which_a_part_was_kept_is_found_out(self, reset):
