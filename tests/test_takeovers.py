@@ -257,6 +257,20 @@ def test_where_it_is_asked_for_what_was_cut_off_what_was_there_before_is_in_doub
     assert {path: row.fingerprint for path, row in story.ledger.walk(story.other)} == {"a": A.doubted(), "b": A}
 
 
+def test_where_another_one_may_have_renamed_a_directory_all_below_is_in_doubt_for_that_one_too(story: Story):
+    story.had_published(HERE, "d/", "d/a", "e/a", "a")
+    story.ledger.begun.put(story.other, "e", Intent(Kind.DIR, source="d"))
+    site = story.site()
+    story.ledger.put(site.id, "d/a", Row(Kind.FILE, B, SHA, WALL))
+    Takeovers(site).take_leftovers(Intents(site))
+    rows = dict(story.ledger.walk(story.other))
+    assert {p for p, row in rows.items() if row.fingerprint.is_doubted or row.fingerprint == MISSING} == {
+        "d",
+        "d/a",
+        "e/a",
+    }
+
+
 def test_what_another_one_was_about_is_over_when_this_one_has_changed_it(story: Story):
     """Back again, it would take what it finds there for its own."""
     story.had_published(HERE, "b")
