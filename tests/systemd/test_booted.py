@@ -52,6 +52,13 @@ def readme_blocks(language):
     return [re.sub(r"^ {3}", "", block, flags=re.MULTILINE) for block in found]
 
 
+def operating(title):
+    """The commands of a section of docs/operating.md, `web` and `gallery` being what they are here, too."""
+    section = (CHECKOUT / "docs/operating.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    [commands] = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return commands
+
+
 class Site:
     """The machine with the service on it."""
 
@@ -323,3 +330,51 @@ def test_the_service_cannot_read_other_folders_nor_write_its_own(site):
     lease = f"{1 << 28:016x}"
     assert re.findall(r"^Cap(?:Prm|Eff|Bnd):\t(\w+)$", status, re.MULTILINE) == [lease] * 3
     assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+
+
+def test_a_new_password_is_taken_by_the_commands_of_the_page(site):
+    another = "battery staple"
+    site.run("chpasswd", text=f"publisher:{another}\n")
+    site.run("systemctl", "restart", "ftpsyncd")
+    site.put("by-the-new-password.jpg")
+    until(lambda: '"refused"' in site.run("ftpsyncd", "status", "--json"), "the login is refused", 60)
+    try:
+        site.run("sh", "-ec", operating("A new password"), text=f"{another}\n")
+        site.wait_for("by-the-new-password.jpg")
+    finally:
+        site.run("chpasswd", text=f"publisher:{PASSWORD}\n")
+        site.run("tee", "/etc/ftpsyncd/web-password", text=f"{PASSWORD}\n")
+        site.run("systemctl", "restart", "ftpsyncd")
+
+
+@pytest.fixture
+def leaving():
+    """A machine of its own for what is removed: the tests run in any order."""
+    with machines.machine() as machine:
+        prepare(machine)
+        install(machine)
+        yield Site(machine)
+
+
+def test_a_second_service_runs_beside_it_and_both_are_removed_without_a_trace(leaving):
+    site = leaving
+    before = (site.machine.tree / "etc/ftpsyncd/config.yaml").read_text()
+    mine = before.replace("/srv/drop/gallery", "/srv/drop/second").replace("/htdocs/gallery", "/htdocs/second")
+    mine = mine.replace("state_dir: /var/lib/ftpsyncd", "state_dir: /var/lib/ftpsyncd/second")
+    mine = mine.replace("/run/ftpsyncd/", "/run/ftpsyncd-second/")
+    site.run("install", "-m", "640", "-g", "ftpsyncd", "/dev/stdin", "/etc/ftpsyncd/second.yaml", text=mine)
+    site.run("install", "-d", "-o", "ftpsyncd", "/srv/drop/second")
+    site.run("sh", "-ec", operating("Several services side by side").replace("NAME", "second"))
+    site.run("tee", "/srv/drop/second/a.jpg", text="a picture")
+    shown = site.machine.tree / "home/publisher/htdocs/second/a.jpg"
+    until(shown.exists, "the second service's file at the server", 60)
+    assert site.is_up()
+    site.run("sh", "-ec", operating("Removing it"))
+    assert shown.exists(), "what was published stays"
+    assert "ftpsyncd" not in site.run("ps", "-e", "-o", "args")
+    left = site.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "ftpsyncd*").splitlines()
+    assert [unit for unit in left if " not-found " not in unit] == []
+    assert site.machine.call("id", "ftpsyncd").returncode != 0
+    assert "user:" not in site.run("getfacl", "-R", "--omit-header", "/srv/drop/gallery").replace("user::", "")
+    places = ("/etc", "/opt", "/run", "/usr/local", "/usr/lib", "/var/lib")
+    assert site.run("find", *places, "-xdev", "-name", "*ftpsyncd*", "-not", "-path", "/run/log/*") == ""
