@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.quoting import one_line
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -24,6 +26,13 @@ class Given:
     config: Path | None = None
     log_level: str | None = None
     log_format: str | None = None
+
+    @property
+    def option(self) -> str:
+        """What stands behind a command that is to be about the same configuration; empty where ``-c`` was not given."""
+        named = "" if self.config is None else os.fspath(self.config)
+        # What came through a pipe cannot be named again.
+        return f" -c {one_line(shlex.quote(named))}" if named and not named.startswith(("/dev/", "/proc/")) else ""
 
 
 class _Unseen(click.Path):

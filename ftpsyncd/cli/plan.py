@@ -45,7 +45,7 @@ def show(config: Config, mappings: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print_json(planned)
     else:
-        print_lines(planned)
+        print_lines(planned, given().option)
 
 
 def print_json(planned: Iterable[Planned]) -> None:
@@ -65,8 +65,8 @@ def print_json(planned: Iterable[Planned]) -> None:
     click.echo(f'\n], "totals": {json.dumps(totals)}, "bytes": {total_bytes}}}')
 
 
-def print_lines(planned: Iterable[Planned]) -> None:
-    """One line for each action, then the totals."""
+def print_lines(planned: Iterable[Planned], option: str = "") -> None:
+    """One line for each action, then the totals; ``option`` stands behind the commands that are named."""
     totals: Counter[str] = Counter()
     held: dict[str, Counter[str]] = {}
     paused: Counter[str] = Counter()
@@ -92,13 +92,14 @@ def print_lines(planned: Iterable[Planned]) -> None:
         why = style(f"({one_line(each.why)})", dim=True)
         say(f"{verb} {amount:>7}  {each.mapping}: {quote(each.path or '.')}  {why}")
     for name, verbs in held.items():
-        decides = f"`ftpsyncd approve {name}` or `ftpsyncd discard {name}` decides."
+        decides = f"`ftpsyncd approve {name}{option}` or `ftpsyncd discard {name}{option}` decides."
         click.echo(f"{name}: {_waiting(verbs)} for a person: {decides}")
     for name in +paused:
         waits = number(paused[name], "action waits", "actions wait")
-        click.echo(f"{name}: {waits} until it goes on: `ftpsyncd resume {name}`.")
+        click.echo(f"{name}: {waits} until it goes on: `ftpsyncd resume {name}{option}`.")
     if parked:
-        click.echo(f"{number(parked, 'path is', 'paths are')} parked: a person is needed, then `ftpsyncd retry`.")
+        paths = number(parked, "path is", "paths are")
+        click.echo(f"{paths} parked: a person is needed, then `ftpsyncd retry{option}`.")
     if not totals.total():
         left = parked or waiting or held or paused.total()
         click.echo("Nothing else to do." if left else "Nothing to do: the servers have everything.")

@@ -166,16 +166,16 @@ Line = tuple[tuple[str, str], ...]
 """Pieces of text, each with its style."""
 
 
-def summary(progress: Progress, status: Status, duration_s: float, signs: Marks) -> RenderableType:
+def summary(progress: Progress, status: Status, duration_s: float, signs: Marks, option: str = "") -> RenderableType:
     """What `summary_lines` says, for a screen. Pure."""
     from rich.console import Group  # noqa: PLC0415 - see above
     from rich.text import Text  # noqa: PLC0415 - see above
 
-    return Group(*(Text.assemble(*line) for line in summary_lines(progress, status, duration_s, signs)))
+    return Group(*(Text.assemble(*line) for line in summary_lines(progress, status, duration_s, signs, option)))
 
 
-def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks) -> list[Line]:
-    """What a pass has done, and what it could not do. Pure."""
+def summary_lines(progress: Progress, status: Status, duration_s: float, signs: Marks, option: str = "") -> list[Line]:
+    """What a pass has done, and what it could not do; ``option`` stands behind the commands that it names. Pure."""
     done = []
     if progress.files_done:
         done.append(f"{number(progress.files_done, 'file')} ({size(progress.bytes_done)}) published")
@@ -193,16 +193,16 @@ def summary_lines(progress: Progress, status: Status, duration_s: float, signs: 
         waits = number(waiting, "file waits", "files wait")
         lines.append(((f"{signs.call} {waits} for the server", "yellow"),))
     if progress.failed:
-        lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status", "red"),))
+        lines.append(((f"{signs.bad} {number(progress.failed, 'file')} failed: ftpsyncd status{option}", "red"),))
     if progress.held:
         held = number(progress.held, "delete is", "deletes are")
         names = [each.name for each in status.mappings if each.held]
-        commands = " or ".join(f"ftpsyncd approve {name}" for name in names)
+        commands = " or ".join(f"ftpsyncd approve {name}{option}" for name in names)
         lines.append(((f"{signs.call} {held} held{': ' if commands else ''}{commands}", "yellow"),))
     lines += [((one_line(f"{signs.call} {message}"), "yellow"),) for message in progress.messages[:MESSAGES_SHOWN]]
     more = len(progress.messages) - MESSAGES_SHOWN
     if more > 0:
         lines.append(((f"  {signs.dots} and {more:,} more messages", "bright_black"),))
     if progress.unavailable:
-        lines.append(((f"  {signs.arrow} ftpsyncd check", "cyan"), (" says what helps", "bright_black")))
+        lines.append(((f"  {signs.arrow} ftpsyncd check{option}", "cyan"), (" says what helps", "bright_black")))
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +46,8 @@ class Secrets:
 secrets = Secrets()
 
 
+SERVICES = Path("/etc/ftpsyncd")
+"""Where the configurations of the system's services are: `config.yaml`, and NAME.yaml of `ftpsyncd@NAME`."""
 _GLANCES = patience.Glances()
 """At the configuration's file, by a daemon that has one already."""
 
@@ -94,6 +97,19 @@ def place_of(given: Given) -> str:
     """Where the configuration is, as far as that was said."""
     named = given.config or os.environ.get("FTPSYNCD_CONFIG")
     return f"the configuration {one_line(os.fspath(named))}" if named else "the configuration"
+
+
+def starting(given: Given) -> str:
+    """How the daemon of this configuration is started: by the service that its place tells, if any, or by hand."""
+    path = patiently(given, lambda: configuration.find_config(given.config, os.environ))
+    by_hand = f"ftpsyncd run{given.option}"
+    home = Path(os.environ.get("HOME") or "~")
+    users = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+    if path == SERVICES / "config.yaml":
+        return f"systemctl start ftpsyncd, or {by_hand}"
+    if path.parent == SERVICES and path.suffix == ".yaml":
+        return f"systemctl start {one_line(shlex.quote(f'ftpsyncd@{path.stem}'))}, or {by_hand}"
+    return f"systemctl --user start ftpsyncd, or {by_hand}" if path == users / "ftpsyncd/config.yaml" else by_hand
 
 
 def require_answer(given: Given) -> None:

@@ -13,7 +13,7 @@ from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
 from ftpsyncd.cli.interrupts import ended_by_person
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import Fitted, console, emit, marks
-from ftpsyncd.cli.settings import check_name
+from ftpsyncd.cli.settings import check_name, starting
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
 from ftpsyncd.status import Status, only
@@ -68,9 +68,11 @@ def show(found: Status, *, as_json: bool) -> None:
 
 
 def _drawn(found: Status, screen: Console) -> RenderableType:
-    from ftpsyncd.cli.status_view import view  # noqa: PLC0415 - see above
+    from ftpsyncd.cli.status_view import Typed, view  # noqa: PLC0415 - see above
 
-    return view(found, datetime.now(UTC), marks(screen), screen.width)
+    asked = given()
+    typed = Typed("" if found.daemon.running else starting(asked), asked.option)
+    return view(found, datetime.now(UTC), marks(screen), screen.width, typed)
 
 
 def keep_showing(names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from textwrap import shorten
+from typing import NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -43,7 +44,15 @@ SERVER_LOOKS = {
 }
 
 
-def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableType:
+class Typed(NamedTuple):
+    """How commands are typed that are to be about the same daemon."""
+
+    start: str = "systemctl start ftpsyncd, or ftpsyncd run"
+    option: str = ""
+    """What stands behind each."""
+
+
+def view(status: Status, now: datetime, signs: Marks, width: int, typed: Typed = Typed()) -> RenderableType:  # noqa: B008
     """Everything about one moment.
 
     Args:
@@ -51,14 +60,15 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
         now: to say how long ago things were; with an offset.
         signs: what the terminal can show.
         width: of the terminal, columns.
+        typed: for the commands that are named.
     """
-    parts: list[RenderableType] = [headline(status, signs)]
+    parts: list[RenderableType] = [headline(status, signs, typed.start)]
     for title, body in (
         ("", _mappings(status, now, signs, width)),
         # What the last daemon, or a `sync`, found of them is no longer known.
-        ("Servers", _servers(status, signs) if status.daemon.running else None),
+        ("Servers", _servers(status, signs, typed) if status.daemon.running else None),
         ("On their way", _transfers(status.transfers, signs, width)),
-        ("Needs you", _calls(status, signs)),
+        ("Needs you", _calls(status, signs, typed)),
         ("Failed", _problems(status, now, signs)),
     ):
         if body is None:
@@ -70,7 +80,7 @@ def view(status: Status, now: datetime, signs: Marks, width: int) -> RenderableT
     return Group(*parts)
 
 
-def headline(status: Status, signs: Marks) -> Text:
+def headline(status: Status, signs: Marks, start: str) -> Text:
     """The verdict on the first line, the daemon itself on the second."""
     mappings = status.mappings
     calls = sum(1 for _ in calling(status))
@@ -94,7 +104,7 @@ def headline(status: Status, signs: Marks) -> Text:
     about = (
         f"ftpsyncd {daemon.version}, up {duration(daemon.uptime_s)}, pid {daemon.pid}"
         if daemon.running
-        else "start it: systemctl start ftpsyncd, or ftpsyncd run; the ledger says:"
+        else f"start it: {start}; the ledger says:"
     )
     text = Text.assemble((f"{sign} {verdict}", style), "\n  ", (about, "bright_black"), overflow="fold")
     if daemon.notice:
@@ -194,7 +204,7 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
     return line
 
 
-def _servers(status: Status, signs: Marks) -> RenderableType | None:
+def _servers(status: Status, signs: Marks, typed: Typed) -> RenderableType | None:
     if not status.servers:
         return None
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -208,18 +218,18 @@ def _servers(status: Status, signs: Marks) -> RenderableType | None:
             Text(getattr(signs, sign), style=style),
             words(each.name, "bold"),
             Text(word, style=style),
-            _server_details(each, signs),
+            _server_details(each, signs, typed),
         )
     return table
 
 
-def _server_details(each: ServerStatus, signs: Marks) -> Text:
+def _server_details(each: ServerStatus, signs: Marks, typed: Typed) -> Text:
     line = Text(number(each.connections, "connection") if each.connections else "", style="bright_black")
     if each.message:
         line.append_text(words(f"{'; ' if line.plain else ''}{each.message}"))
     if each.state is ServerState.OFFLINE:
         # One that refuses, or is full, is among what needs a person.
-        line.append("\n").append_text(_typed(_for_server(each), signs))
+        line.append("\n").append_text(_line(_for_server(each), signs, typed))
     return line
 
 
@@ -243,21 +253,21 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
     return Group(table, Text(f"and {more:,} more", style="bright_black")) if more > 0 else table
 
 
-def _calls(status: Status, signs: Marks) -> RenderableType | None:
+def _calls(status: Status, signs: Marks, typed: Typed) -> RenderableType | None:
     table = Table.grid(padding=(0, 1, 0, 0))
     for subject, what, commands in calling(status):
         said = words(subject, "bold").append(": ", style="not bold").append_text(words(what, "not bold"))
         table.add_row(Text(signs.call, style="bold yellow"), said)
         if commands:
-            table.add_row(Text(), _typed(commands, signs))
+            table.add_row(Text(), _line(commands, signs, typed))
     return table if table.row_count else None
 
 
-def _typed(commands: tuple[str, ...], signs: Marks) -> Text:
+def _line(commands: tuple[str, ...], signs: Marks, typed: Typed) -> Text:
     """What to type: one of these."""
     line = Text(f"{signs.arrow} ")
     for index, command in enumerate(commands):
-        line.append("  or  " if index else "", style="bright_black").append(command, style="cyan")
+        line.append("  or  " if index else "", style="bright_black").append(f"{command}{typed.option}", style="cyan")
     return line
 
 

@@ -60,9 +60,9 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
         emit({**facts(progress), "duration_s": round(time.monotonic() - started, 3), "exit_code": code})
     elif is_drawn(sys.stdout):
         screen = console()
-        screen.print(summary(progress, status, time.monotonic() - started, marks(screen)))
+        screen.print(summary(progress, status, time.monotonic() - started, marks(screen), given().option))
     else:
-        for line in summary_lines(progress, status, time.monotonic() - started, marks(sys.stdout)):
+        for line in summary_lines(progress, status, time.monotonic() - started, marks(sys.stdout), given().option):
             click.echo("".join(text for text, _style in line))
     ctx.exit(code)
 

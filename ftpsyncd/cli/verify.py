@@ -316,7 +316,7 @@ def print_lines(_config: Config, compared: Comparison, mender: Mender | None) ->
     if left is not None:
         click.echo(f"Published again and compared again: {told(left)}")
     elif mender is None and any(count for drift, count in checked.drift.items() if drift not in _NOT_MENDED):
-        click.echo(f"`ftpsyncd verify {one_line(compared.mapping)} --repair` publishes them again.")
+        click.echo(f"`ftpsyncd verify {one_line(compared.mapping)} --repair{given().option}` publishes them again.")
     return code_of(checked, left)
 
 

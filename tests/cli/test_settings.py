@@ -71,3 +71,38 @@ def test_a_password_that_comes_through_a_pipe_is_left_to_who_needs_it(
     use(tmp_path, f"{{file: {tmp_path}/password}}")
     logger.info("goes on")
     assert capsys.readouterr().err.endswith("goes on\n")
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("etc/config.yaml", "systemctl start ftpsyncd, or ftpsyncd run -c {}"),
+        ("etc/shop-2.yaml", "systemctl start ftpsyncd@shop-2, or ftpsyncd run -c {}"),
+        ("home/.config/ftpsyncd/config.yaml", "systemctl --user start ftpsyncd, or ftpsyncd run -c {}"),
+        ("home/own.yaml", "ftpsyncd run -c {}"),
+    ],
+)
+def test_what_starts_the_daemon_of_a_configuration_is_told_by_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, expected: str
+) -> None:
+    monkeypatch.setattr(settings, "SERVICES", tmp_path / "etc")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).touch()
+    assert settings.starting(Given(config=tmp_path / place)) == expected.format(tmp_path / place)
+    monkeypatch.setenv("FTPSYNCD_CONFIG", str(tmp_path / place))
+    assert settings.starting(Given()) == expected.removesuffix(" -c {}")
+
+
+@pytest.mark.parametrize(
+    ("named", "option"),
+    [
+        (None, ""),
+        ("a b.yaml", " -c 'a b.yaml'"),
+        ("/etc/ftpsyncd/shop.yaml", " -c /etc/ftpsyncd/shop.yaml"),
+        ("/dev/fd/63", ""),
+    ],
+)
+def test_a_command_that_is_named_is_about_the_same_configuration(named: str | None, option: str) -> None:
+    assert Given(config=None if named is None else Path(named)).option == option

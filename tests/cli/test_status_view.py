@@ -8,7 +8,7 @@ import pytest
 from rich.cells import cell_len
 
 from ftpsyncd.cli.output import ASCII, UNICODE, shortened
-from ftpsyncd.cli.status_view import calling, view
+from ftpsyncd.cli.status_view import Typed, calling, view
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.status import (
     DaemonStatus,
@@ -161,6 +161,13 @@ def test_everything_that_needs_a_person_names_a_command():
         "ftpsyncd check  or  ftpsyncd retry --server air",
     ):
         assert command in text
+
+
+def test_every_command_is_for_the_daemon_that_was_asked():
+    text = drawn(view(TROUBLE, NOW, UNICODE, 150, Typed(option=" -c shop.yaml")), 150)
+    named = [part.strip() for line in text.splitlines() if "→" in line for part in line.split("→")[1].split("  or  ")]
+    assert len(named) == 8
+    assert [each for each in named if not each.endswith(" -c shop.yaml")] == []
 
 
 @pytest.mark.parametrize(("held", "words"), [(1, "1 delete waits"), (2, "2 deletes wait")])

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -232,13 +233,14 @@ def test_why_tells_that_a_path_waits_for_a_server_that_is_away(s: Site) -> None:
     s.server.stop()
     path = drop(s, "a.jpg")
     s.until_state("offline")
+    s.environ["COLUMNS"] = "400"
     answer = why(s, path)
     assert answer["state"] == "pending"
     assert "refused" in answer["sentence"].lower()
     assert re.search(r"; the server is tried again in \d+ s, and `ftpsyncd check` says what helps$", answer["sentence"])
     shown = s.command("status").stdout
     assert "tried again by itself" in shown
-    assert "ftpsyncd check or ftpsyncd retry --server" in " ".join(shown.split())
+    assert re.search(r"ftpsyncd check -c \S+ or ftpsyncd retry --server \w+ -c ", " ".join(shown.split()))
 
 
 def test_why_tells_that_a_file_is_open_for_writing(s: Site) -> None:
@@ -250,6 +252,21 @@ def test_why_tells_that_a_file_is_open_for_writing(s: Site) -> None:
         assert contents(s.published) == {}
         file.write(b" and half")
     s.until_equal()
+
+
+def test_what_status_says_to_type_decides_about_what_it_has_told_of(s: Site, tmp_path: Path) -> None:
+    """Another service of this machine may have a mapping of the same name, and a hold of its own."""
+    s.write_config(max_deletes=0)
+    path = drop(s, "a.jpg")
+    s.start()
+    s.until_equal()
+    path.unlink()
+    s.until_state("held")
+    s.environ["COLUMNS"] = "400"
+    [discard] = re.findall(r"  or  ftpsyncd (discard \S+ -c \S+)$", s.command("status").stdout, re.MULTILINE)
+    subprocess.run([*s.program, *shlex.split(discard)], cwd=tmp_path, env=s.environment(), check=True, timeout=60)
+    until(lambda: not s.mapping_status()["held"], "the decision", 30)
+    assert len(contents(s.published)) == 1
 
 
 def test_why_tells_which_delete_is_held_and_what_releases_it(s: Site) -> None:

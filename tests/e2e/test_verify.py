@@ -102,7 +102,7 @@ def test_all_drift_is_found_and_nothing_is_changed(s: Site) -> None:
     assert "b.jpg  (7 bytes instead of 1,000)" in shown.stdout
     assert "theirs/" in shown.stdout
     assert "8 missing, 1 wrong size, 2 unknown" in shown.stdout
-    assert "`ftpsyncd verify drop --repair`" in shown.stdout
+    assert f"`ftpsyncd verify drop --repair -c {s.config}`" in shown.stdout
     assert drift(verify(s, "--ignore-unknown", code=1)).keys() == expected.keys() - {"foreign.jpg", "theirs"}
 
 
