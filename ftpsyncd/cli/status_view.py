@@ -167,6 +167,9 @@ def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> Render
         sign, style, word = MAPPING_LOOKS[each.state]
         if each.state is MappingState.PAUSED and each.message == STOPPED:
             sign, style, word = "wait", "bright_black", "stopped"
+        elif each.state is MappingState.IN_SYNC and (each.failed or each.parked):
+            # Nothing is under way; who sees a tick thinks that all is there.
+            sign, style, word = "bad", "yellow", "incomplete"
         table.add_row(
             Text(getattr(signs, sign), style=style),
             words(each.name, "bold"),

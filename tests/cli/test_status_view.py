@@ -139,6 +139,15 @@ def test_a_narrow_terminal_shows_names_states_and_commands(status, width):
             assert command in joined
 
 
+@pytest.mark.parametrize(
+    ("failed", "parked", "told"), [(2, 0, "2 failed"), (0, 1, "1 parked"), (2, 1, "2 failed, 1 parked")]
+)
+def test_a_mapping_of_which_something_failed_is_not_called_in_sync(failed, parked, told):
+    text = drawn(view(WELL._replace(mappings=(GOOD._replace(failed=failed, parked=parked),)), NOW, UNICODE, 80), 80)
+    assert "in sync" not in text
+    assert f"✗  gallery  incomplete  {told}\n" in text
+
+
 def test_only_some_mappings_can_be_shown():
     some = only(TROUBLE, ["shop", "press"])
     assert [each.name for each in some.mappings] == ["shop", "press"]
