@@ -17,7 +17,7 @@ from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
-from ftpsyncd.model import Failure, Fingerprint, Listing, basename
+from ftpsyncd.model import Failure, Fingerprint, Listing, basename, parent
 from ftpsyncd.site import Moment, Site
 
 LOOK_GAP_S = 0.01
