@@ -18,7 +18,8 @@ from ftpsyncd.errors import FileChangedError, FtpsyncdError, RemoteError, Server
 from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Done, Failed, Outcome, Upload, is_answer
-from ftpsyncd.publish import Progress, Publisher
+from ftpsyncd.planned import Progress
+from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.pool import Pool
 from ftpsyncd.remote.port import Connector, RemoteSession
 from ftpsyncd.remote.profile import LONGEST_SILENCE_S

@@ -16,7 +16,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.leftovers import Leftovers
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Delete, Kind, MakeDir, Probe, RemoveDir, Rename, RenameDir, Sweep, Upload
-from ftpsyncd.publish import Progress
+from ftpsyncd.planned import Progress
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import PublishMode

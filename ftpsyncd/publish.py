@@ -7,15 +7,11 @@ made from: an upload needs the planned file, a delete needs its absence below a 
 
 from __future__ import annotations
 
-import math
 import stat
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ftpsyncd.batches import Stream, more_deletes, more_directories, more_uploads
-from ftpsyncd.core import names
 from ftpsyncd.deleting import Remover
 from ftpsyncd.errors import (
     FileChangedError,
@@ -26,17 +22,8 @@ from ftpsyncd.errors import (
     NotSupportedError,
     TurnMissedError,
 )
-from ftpsyncd.existing import Existing, FreshDirectories, require_vacant, swept
-from ftpsyncd.lastlook import (
-    Folder,
-    exists,
-    open_planned,
-    planned_ctime_ns,
-    planned_stat,
-    require_gone,
-    require_planned,
-    require_same,
-)
+from ftpsyncd.existing import Existing, FreshDirectories, swept
+from ftpsyncd.lastlook import Folder, exists, planned_stat, require_gone, require_planned
 from ftpsyncd.model import (
     Action,
     Adopt,
@@ -58,24 +45,9 @@ from ftpsyncd.model import (
     parent,
     remote_join,
 )
+from ftpsyncd.planned import PlannedFile, Progress
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
 from ftpsyncd.specs import ExistingPolicy, PublishMode
-
-LOOK_EVERY_S = 2.0
-"""While a file is sent: one that was renamed, replaced or deleted meanwhile is not sent to its end."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """A file on its way; written by the worker, read by the engine."""
-
-    mapping: str
-    path: str
-    size_bytes: int
-    sent_bytes: int = 0
-    started: float = field(default_factory=time.monotonic)
-    kept_bytes: int = 0
-    """Of those that are sent: what an earlier try had sent, before ``started``."""
 
 
 class Publisher:
@@ -110,7 +82,7 @@ class Publisher:
         while session.usable and (action := stream.next()) is not None:
             match action:
                 case Upload() if self._is_plain(action):
-                    yield from self._send(session, self._plain_uploads(stream, action))
+                    yield from self._send(session, self._plain_uploads(stream, action), {})
                 case Upload():
                     yield from self._upload(session, more_uploads(stream, action))
                 case Delete(trash=""):
@@ -160,7 +132,7 @@ class Publisher:
 
     def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
         to_send: list[Upload] = []
-        free: set[Upload] = set()
+        vacant: dict[Upload, float] = {}
         looked_at = time.monotonic()
         for upload, there in zip(uploads, self._existing.look(session, uploads), strict=True):
             if isinstance(there, FtpsyncdError):
@@ -174,11 +146,11 @@ class Publisher:
             if did is None:
                 to_send.append(upload)
                 if there is None and self._existing.may_be_foreign(upload):
-                    free.add(upload)
+                    vacant[upload] = looked_at
             else:
                 yield did
         if to_send:
-            yield from self._send(session, to_send, free, looked_at=looked_at)
+            yield from self._send(session, to_send, vacant)
 
     def _is_plain(self, upload: Upload) -> bool:
         """Whether there is nothing to ask before an upload: it is simply sent."""
@@ -194,19 +166,20 @@ class Publisher:
             stream.put_back(action)
 
     def _send(
-        self,
-        session: RemoteSession,
-        uploads: Iterable[Upload],
-        free: Container[Upload] = (),
-        *,
-        looked_at: float = math.inf,
+        self, session: RemoteSession, uploads: Iterable[Upload], vacant: Mapping[Upload, float]
     ) -> Iterator[Outcome]:
-        """Send files; under the names of those in ``free`` the server was seen to have nothing, at that time."""
+        """Send files.
+
+        Args:
+            session: to the server.
+            uploads: the files.
+            vacant: those under whose names the server was seen to have nothing, and when (monotonic seconds).
+        """
         open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
 
         def jobs() -> Iterator[PublishJob]:
             for upload in uploads:
-                job = self._job(session, upload, free=upload in free, looked_at=looked_at)
+                job = self._job(session, upload, vacant.get(upload))
                 open_jobs[id(job)] = (job, upload)
                 yield job
 
@@ -219,14 +192,14 @@ class Publisher:
                 yield _uploaded(upload, result)
         self._show(None)
         for upload, gone in retry:
-            outcome = self._send_again(session, upload, free=upload in free, looked_at=looked_at)
+            outcome = self._send_again(session, upload, vacant.get(upload))
             yield outcome._replace(gone=gone or outcome.gone) if isinstance(outcome, Failed) else outcome
         for _, upload in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _send_again(self, session: RemoteSession, upload: Upload, *, free: bool, looked_at: float) -> Outcome:
+    def _send_again(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> Outcome:
         """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
-        job = self._job(session, upload, free=free, looked_at=looked_at)
+        job = self._job(session, upload, vacant_at)
         try:
             session.make_dirs(parent(job.path))
             for result in session.publish([job]):
@@ -237,69 +210,27 @@ class Publisher:
             self._show(None)
         return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
-    def _job(self, session: RemoteSession, upload: Upload, *, free: bool, looked_at: float) -> PublishJob:
-        spec = self._folder(upload.mapping).spec
+    def _job(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> PublishJob:
         # What was there, and is to be sent over all the same, is a part of ours.
-        keeps = free and self._existing.keeps(upload)
-        free = free or self._existing.is_free(upload)
-        remote = remote_join(spec.remote, upload.path)
-        direct = spec.publish is PublishMode.DIRECT
-        temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)
-        progress = Progress(upload.mapping, upload.path, upload.fingerprint.size)
-        # Content can change under the same fingerprint, where a program sets the date back; never under the same ctime.
-        resume = not direct and upload.resume != 0 and planned_ctime_ns(spec, upload) == upload.resume
-        ctime_ns = 0
-        look_at = math.inf
-
-        def is_old() -> bool:
-            """Whether something may have come since the look that must stay."""
-            return keeps and time.monotonic() - looked_at >= LOOK_EVERY_S
-
-        def confirm(file: BinaryIO, sha256: bytes) -> None:
-            # Of a part that is continued, the hash is that of this file, which may be another content than the part.
-            require_same(file, spec, upload, ctime_ns, b"" if resume else sha256)
-            if is_old() and not direct:
-                require_vacant(session, remote, temporary)
-
-        def open_file() -> BinaryIO:
-            nonlocal ctime_ns, look_at
-            self._show(progress)
-            progress.started = time.monotonic()
-            look_at = progress.started + LOOK_EVERY_S
-            if is_old() and (direct or not session.hides(remote)):
-                require_vacant(session, remote)
-            file, ctime_ns = open_planned(spec, upload)
-            if resume and ctime_ns != upload.resume:
-                file.close()
-                raise FileChangedError("It changed since it was planned.")
-            return file
-
-        def note(sent: int) -> None:
-            nonlocal look_at
-            if (now := time.monotonic()) >= look_at:
-                look_at = now + LOOK_EVERY_S
-                # The rest would be sent in vain.
-                require_planned(spec, upload.path, upload.fingerprint)
-            if resume and not progress.sent_bytes:
-                # How much of it was there already nobody tells; its hash was computed meanwhile, too.
-                progress.kept_bytes, progress.started = sent, time.monotonic()
-            progress.sent_bytes = sent
-
+        keeps = vacant_at is not None and self._existing.keeps(upload)
+        free = vacant_at is not None or self._existing.is_free(upload)
+        spec = self._folder(upload.mapping).spec
+        file = PlannedFile(session, spec, upload, self._show, vacant_at=vacant_at if keeps else None)
         return PublishJob(
-            path=remote,
-            temporary=temporary,
+            path=file.remote,
+            temporary=file.temporary,
             size=upload.fingerprint.size,
             mtime_s=upload.fingerprint.mtime_ns // 10**9,
-            open=open_file,
-            confirm=confirm,
-            progress=note,
+            open=file.open,
+            confirm=file.confirm,
+            progress=file.sent,
             # Under its final name a part is there for everybody, and nobody knows what they do to it.
-            resume=resume,
+            resume=file.resume,
             afresh=bool(upload.ours),
-            parts=upload.parts if resume else (),
-            left=upload.left if resume else (*upload.left, *upload.parts),
-            keep_part=not direct,
-            begun=lambda continuable: self._received(upload, ctime_ns if continuable else 0),
+            parts=upload.parts if file.resume else (),
+            left=upload.left if file.resume else (*upload.left, *upload.parts),
+            keep_part=not file.direct,
+            begun=lambda continuable: self._received(upload, file.ctime_ns if continuable else 0),
             exposed=lambda begun: self._exposed(upload) if free or begun else None,
         )
 

@@ -32,7 +32,8 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.local.unwatched import Unwatched
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Kind, Listing, Outcome, Upload, basename
-from ftpsyncd.publish import Progress, Publisher
+from ftpsyncd.planned import Progress
+from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteEntry, Sink
 from ftpsyncd.site import Clock
 from ftpsyncd.specs import MappingSpec, ServerSpec

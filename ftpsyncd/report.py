@@ -24,7 +24,7 @@ from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, S
 if TYPE_CHECKING:
     # `survey` does without what a daemon consists of.
     from ftpsyncd.mirror import Mirror
-    from ftpsyncd.publish import Progress
+    from ftpsyncd.planned import Progress
     from ftpsyncd.site import Moment
 
 PROBLEMS_SHOWN = 100

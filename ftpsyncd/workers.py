@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ftpsyncd.model import Action
-from ftpsyncd.publish import Progress
+from ftpsyncd.planned import Progress
 from ftpsyncd.remote.port import RemoteSession
 
 _WAITS_FOR_FUSE = "request_wait_answer"

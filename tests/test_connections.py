@@ -21,7 +21,7 @@ from ftpsyncd.errors import FtpsyncdError, LoginRefusedError, ServerUnavailableE
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
 from ftpsyncd.model import Did, Done, Failed, Probe
-from ftpsyncd.publish import Progress
+from ftpsyncd.planned import Progress
 from ftpsyncd.service import Service
 from tests.remote.scripted import Connection, Hangup, Scripted
 from tests.waiting import until

@@ -57,7 +57,7 @@ from ftpsyncd.model import (
     parent,
 )
 from ftpsyncd.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, Outcomes, apply_to_server, retry_after
-from ftpsyncd.publish import Progress
+from ftpsyncd.planned import Progress
 from ftpsyncd.report import RATE_OVER_S, mapping_status, server_status, transfer_of
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec

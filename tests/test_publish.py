@@ -142,7 +142,7 @@ def test_what_was_published_is_looked_at_again(worker: Worker, there: bytes | No
 def test_a_file_that_is_no_longer_there_is_not_sent_to_its_end(
     worker: Worker, monkeypatch, becomes: str, publish: PublishMode
 ):
-    monkeypatch.setattr("ftpsyncd.publish.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("ftpsyncd.planned.LOOK_EVERY_S", 0.0)
     worker.spec = worker.spec._replace(publish=publish)
     worker.server.block = len(LARGE) // 50
     (worker.local / "a").write_bytes(LARGE)

@@ -41,7 +41,7 @@ from ftpsyncd.model import (
     Upload,
     basename,
 )
-from ftpsyncd.publish import Progress
+from ftpsyncd.planned import Progress
 from ftpsyncd.report import mapping_status
 from ftpsyncd.site import QUEUE_ROOM, Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, MappingSpec

@@ -41,8 +41,8 @@ MUTATIONS = (
     Mutation(
         "G1",
         "the file is not looked at again after it was sent",
-        "publish.py",
-        '            require_same(file, spec, upload, ctime_ns, b"" if resume else sha256)\n',
+        "planned.py",
+        '        require_same(file, self._spec, self._upload, self.ctime_ns, b"" if self.resume else sha256)\n',
         "",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
     ),
@@ -113,7 +113,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "files are sent under their final names",
-        "publish.py",
+        "planned.py",
         "temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)\n",
         "temporary = remote\n",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
