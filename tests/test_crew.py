@@ -30,7 +30,8 @@ from ftpsyncd.errors import (
 from ftpsyncd.lastlook import Folder, open_planned
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, MakeDir, Outcome, Probe, RemoveDir, Upload
-from ftpsyncd.publish import Progress, Publisher
+from ftpsyncd.planned import Progress
+from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import RemoteSession
 from ftpsyncd.specs import MappingSpec, PublishMode
