@@ -9,6 +9,7 @@ import stat
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -44,6 +45,7 @@ from ftpsyncd.model import (
     Upload,
 )
 from ftpsyncd.publish import Publisher
+from ftpsyncd.remote import hashes
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
 from ftpsyncd.remote.port import PublishJob, RemoteEntry
@@ -76,10 +78,11 @@ class Worker:
         self.server = MemoryServer(dirs={"/", BASE})
         self.spec = MappingSpec(M, local, "web", BASE, include=("*",))
 
-    def does(self, *actions: Action) -> list[Outcome]:
+    def does(self, *actions: Action, fresh: FreshDirectories | None = None) -> list[Outcome]:
         folder = Folder(self.spec, root_identity(self.local))
+        publisher = Publisher(lambda _name: folder, FreshDirectories() if fresh is None else fresh)
         with self.server.connect() as session:
-            return list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Actions(*actions)))
+            return list(publisher.perform(session, Actions(*actions)))
 
     def sees(self, path: str) -> Fingerprint:
         return fingerprint_of((self.local / path).stat())
@@ -254,7 +257,34 @@ def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_ser
     worker.server.files[f"{BASE}/a"] = MemoryFile(there, 1)
     again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
     assert did(worker.does(again)) == [becomes]
+    assert worker.server.files[f"{BASE}/a"] == MemoryFile(CONTENT, worker.sees("a").mtime_ns // 10**9)
+
+
+def test_a_file_with_a_new_date_is_sent_if_it_has_another_content_of_the_same_size(worker: Worker):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[::-1], 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT[::-1]).digest(), replaces=True)
+    assert did(worker.does(again)) == [Did.PUBLISHED]
     assert worker.server.files[f"{BASE}/a"].content == CONTENT
+
+
+def test_a_file_that_changes_while_it_is_found_out_whether_only_its_date_did_is_looked_at_again(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
+    of_file = hashes.of_file
+
+    def hashed(algorithm: str, file: BinaryIO) -> str:
+        found = of_file(algorithm, file)
+        (worker.local / "a").write_bytes(CONTENT[::-1])
+        return found
+
+    monkeypatch.setattr(hashes, "of_file", hashed)
+    (outcome,) = worker.does(again)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, FileChangedError)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["whose date only changed", "that is there already"])
@@ -363,6 +393,27 @@ def test_a_foreign_file_is_kept_whatever_it_is_looked_at_with(worker: Worker, na
     assert did([first]) == [Did.KEPT]
     assert isinstance(second, Done if name == "b" else Failed)
     assert worker.server.files[f"{BASE}/a"].content == b"somebody else's"
+
+
+def test_what_we_published_is_no_foreign_file_though_those_are_kept(worker: Worker):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"the version before", 1)
+    assert did(worker.does(Upload(M, "a", worker.sees("a"), replaces=True))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/a"].content == CONTENT
+
+
+def test_a_foreign_file_is_kept_also_in_a_directory_that_we_have_made_empty(worker: Worker):
+    """Somebody may have put it there since."""
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    (worker.local / "d").mkdir()
+    (worker.local / "d/a").write_bytes(CONTENT)
+    fresh = FreshDirectories()
+    assert did(worker.does(MakeDir(M, "d", 0), fresh=fresh)) == [Did.MADE]
+    assert f"{BASE}/d" in fresh
+    worker.server.files[f"{BASE}/d/a"] = MemoryFile(b"somebody else's", 1)
+    assert did(worker.does(Upload(M, "d/a", worker.sees("d/a")), fresh=fresh)) == [Did.KEPT]
+    assert worker.server.files[f"{BASE}/d/a"].content == b"somebody else's"
 
 
 @pytest.mark.parametrize(
