@@ -235,6 +235,8 @@ class History:
 
         if query.mapping is not None:
             require("m.name=?", query.mapping)
+        if query.among:
+            require(f"m.name IN ({','.join('?' * len(query.among))})", *query.among)
         if query.kinds:
             require(f"h.kind IN ({','.join('?' * len(query.kinds))})", *query.kinds)
         if begun:

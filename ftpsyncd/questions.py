@@ -51,3 +51,5 @@ class Why(NamedTuple):
     """What the sentence says, for programs: the server's reply, the size, the time, the pattern."""
     receipt: Receipt | None = None
     """Of how a published file came to the server, or of the failed tries that the sentence tells of."""
+    also: tuple[Why, ...] = ()
+    """The same of the other mappings that publish this folder, to other places."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ftpsyncd import patience
@@ -36,7 +37,7 @@ from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.receipts import Receipt
 from ftpsyncd.report import iso
 from ftpsyncd.specs import MappingSpec, destination
-from ftpsyncd.survey import locate, open_ledger, receipt_if
+from ftpsyncd.survey import located, open_ledger, receipt_if
 
 READABLE = "let the user that runs ftpsyncd read it, and what is in it is published"
 SKIPPED = "with `symlinks: follow` those are published that lead to something in the mapping's folder"
@@ -44,20 +45,27 @@ SKIPPED = "with `symlinks: follow` those are published that lead to something in
 
 def why(config: Config, path: str) -> Why:
     """Why a path is, or is not, at the server, from disk and ledger alone."""
-    found = locate(config, path)
-    if found is None:
-        return unmanaged(config, path)
-    spec, relative = found
-    ledger = open_ledger(config)
+    found = located(config, path)
+    ledger = open_ledger(config) if found else None
     try:
-        mapping_id = None
-        if ledger is not None:
-            mapping_id = ledger.find_mapping(spec.name, destination(spec, config.servers[spec.server]))
-        known = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
-        return patience.answers({path: known.find}).get(path) or known.silent()
+        known = {}
+        for name, relative in found.items():
+            spec, mapping_id = config.mappings[name], None
+            if ledger is not None:
+                mapping_id = ledger.find_mapping(name, destination(spec, config.servers[spec.server]))
+            known[name] = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+        answers = patience.answers({name: each.find for name, each in known.items()})
+        return together(config, path, [answers.get(name) or each.silent() for name, each in known.items()])
     finally:
         if ledger is not None:
             ledger.close()
+
+
+def together(config: Config, path: str, reasons: Sequence[Why]) -> Why:
+    """What is said of a path, of which each mapping that publishes it has its own reason."""
+    if not reasons:
+        return unmanaged(config, path)
+    return reasons[0]._replace(also=tuple(reasons[1:]))
 
 
 def unmanaged(config: Config, path: str) -> Why:

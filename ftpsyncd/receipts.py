@@ -19,6 +19,8 @@ class HistoryQuery(NamedTuple):
     before: tuple[int, int] | None = None
     """Only those older than this one: its time and id."""
     limit: int = 50
+    among: tuple[str, ...] = ()
+    """Only of these mappings; of any if empty."""
 
 
 class Receipt(NamedTuple):

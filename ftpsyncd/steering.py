@@ -23,13 +23,13 @@ from ftpsyncd.mailbox import BegunError
 from ftpsyncd.mirror import Mirror
 from ftpsyncd.model import Action, Delete, MakeDir, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.questions import CommandName, Health, Why
-from ftpsyncd.reasons import Known, failed_lately, known_of, unmanaged
+from ftpsyncd.reasons import Known, failed_lately, known_of, together
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.report import no_space_message
 from ftpsyncd.site import Moment
-from ftpsyncd.specs import DeletePolicy
+from ftpsyncd.specs import DeletePolicy, MappingSpec
 from ftpsyncd.status import Status
-from ftpsyncd.survey import history, in_another_mapping, in_no_mapping, locate, unknown_mapping
+from ftpsyncd.survey import history, in_another_mapping, in_no_mapping, located, unknown_mapping
 
 _T = TypeVar("_T")
 
@@ -66,11 +66,12 @@ class Steering(Daemon):
 
     def why(self, path: str) -> Why:
         """Why a path is, or is not, at the server."""
-        config, engine = self.config, self._engine
-        found = locate(config, path)
-        if found is None:
-            return unmanaged(config, path)
-        spec, relative = found
+        config = self.config
+        found = located(config, path)
+        return together(config, path, [self._why(config.mappings[name], path, found[name]) for name in found])
+
+    def _why(self, spec: MappingSpec, path: str, relative: str) -> Why:
+        engine = self._engine
 
         def known(at: Moment) -> Why | Known:
             mirror = engine.mirrors.get(spec.name)
@@ -96,19 +97,19 @@ class Steering(Daemon):
         engine = self._engine
         if name is CommandName.RELOAD:
             return self._reloaded(mapping or server or path)
-        relative = None
+        found: dict[str, str] = {}
         if path is not None:
-            found = locate(self.config, path)
-            if found is None:
+            found = located(self.config, path)
+            if not found:
                 raise in_no_mapping(self.config, path)
             if name not in {CommandName.RETRY, CommandName.RESCAN}:
                 raise UsageError(f"{name.value} works on mappings and servers, not on single paths")
-            if mapping not in {None, found[0].name}:
-                raise in_another_mapping(path, found[0].name)
-            mapping, relative = found[0].name, found[1]
+            if mapping is not None and mapping not in found:
+                raise in_another_mapping(path, found)
 
         def act(at: Moment) -> str:
-            said = "; ".join(_command(mirror, name, relative, at) for mirror in self._chosen(mapping, server))
+            chosen = [each for each in self._chosen(mapping, server) if path is None or each.spec.name in found]
+            said = "; ".join(_command(each, name, found.get(each.spec.name), at) for each in chosen)
             said = said or "nothing matches"
             # What a person was told is done outlives whatever happens next.
             engine.ledger.commit()

@@ -49,24 +49,30 @@ def _closed(path: Path, error: OSError) -> LedgerError:
     return LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy)
 
 
-def locate(config: Config, path: str) -> tuple[MappingSpec, str] | None:
-    """The mapping that a local path belongs to, and the path relative to its root."""
+def located(config: Config, path: str) -> dict[str, str]:
+    """The mappings that a local path belongs to, each with the path relative to its root.
+
+    Of folders inside one another the inner one counts; one that is published to several places has several mappings.
+    """
     absolute = os.path.abspath(path)  # noqa: PTH100 - keeps symlinks as they are, unlike resolve()
-    best: tuple[MappingSpec, str] | None = None
+    found: dict[str, str] = {}
+    longest = ""
     for spec in config.mappings.values():
         root = str(spec.local)
         inside = absolute == root or absolute.startswith(root.rstrip("/") + "/")
-        if inside and (best is None or len(root) > len(str(best[0].local))):
-            best = spec, absolute[len(root) :].strip("/")
-    return best
+        if inside and len(root) > len(longest):
+            found, longest = {}, root
+        if inside and root == longest:
+            found[spec.name] = absolute[len(root) :].strip("/")
+    return found
 
 
 def name_in_mapping(config: Config, path: str) -> str | None:
-    """A path that `locate` does not find as the configuration writes it, where links lead to a mapping's folder.
+    """A path that `located` does not find as the configuration writes it, where links lead to a mapping's folder.
 
     Not for a daemon: a disk that does not answer would keep it waiting.
     """
-    if locate(config, path) is not None:
+    if located(config, path):
         return None
     folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - as above
     tops = {os.path.realpath(spec.local): spec.local for spec in config.mappings.values()}
@@ -79,14 +85,14 @@ def name_in_mapping(config: Config, path: str) -> str | None:
 
 
 def in_no_mapping(config: Config, path: str) -> UsageError:
-    """What is said of a path that `locate` does not find."""
+    """What is said of a path that `located` does not find."""
     folders = ", ".join(quote(str(spec.local)) for spec in config.mappings.values())
     return UsageError(f"{quote(path)} is in no mapping.", remedy=f"The folders are: {folders}.")
 
 
-def in_another_mapping(path: str, name: str) -> UsageError:
-    """What is said of a path that lies in the mapping ``name`` and was asked for in another one."""
-    return UsageError(f"{quote(path)} is in the mapping {name}.", remedy="Leave out one of the two.")
+def in_another_mapping(path: str, names: Collection[str]) -> UsageError:
+    """What is said of a path that lies in the mappings ``names`` and was asked for in another one."""
+    return UsageError(f"{quote(path)} is in the mapping {' and '.join(names)}.", remedy="Leave out one of the two.")
 
 
 # ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -110,12 +116,14 @@ def history(config: Config, query: HistoryQuery, path: str | None, cursor: str |
         at_ns, _, number = cursor.partition(".")
         query = query._replace(before=(int(at_ns), int(number)))
     if path is not None:
-        found = locate(config, path)
-        if found is None:
+        found = located(config, path)
+        if not found:
             raise in_no_mapping(config, path)
-        if query.mapping not in {None, found[0].name}:
-            raise in_another_mapping(path, found[0].name)
-        query = query._replace(mapping=found[0].name, path=found[1])
+        if query.mapping is not None and query.mapping not in found:
+            raise in_another_mapping(path, found)
+        query = query._replace(path=next(iter(found.values())))
+        if query.mapping is None:
+            query = query._replace(among=tuple(found))
     ledger = open_ledger(config)
     try:
         known = {*config.mappings, *(ledger.history.mappings() if ledger is not None else ())}

@@ -34,5 +34,8 @@ def why(path: str, *, as_json: bool) -> None:
     answer = ask_why(given(), absolute(path))
     if as_json:
         emit(shapes.why_to_json(answer))
-    else:
+    elif not answer.also:
         click.echo(one_line(in_local_time(answer.sentence)))
+    else:
+        for each in (answer, *answer.also):
+            click.echo(one_line(f"{each.mapping}: {in_local_time(each.sentence)}"))

@@ -70,6 +70,7 @@ def why_to_json(why: Why) -> dict[str, Any]:
         "sentence": why.sentence,
         "details": dict(why.details),
         "receipt": None if why.receipt is None else record_to_json(why.receipt),
+        "also": [why_to_json(other) for other in why.also],
     }
 
 
@@ -115,7 +116,12 @@ def why_from_json(data: object) -> Why:
     Raises:
         ControlError: ``data`` has another shape.
     """
-    return _record(Why, data, receipt=lambda item: None if item is None else _record(Receipt, item))
+    return _record(
+        Why,
+        data,
+        receipt=lambda item: None if item is None else _record(Receipt, item),
+        also=lambda items: tuple(map(why_from_json, items)),
+    )
 
 
 def _record(kind: Callable[..., _Made], data: object, **converters: Callable[[Any], object]) -> _Made:

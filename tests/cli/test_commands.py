@@ -25,7 +25,7 @@ from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.status import MappingState
-from ftpsyncd.survey import in_no_mapping, locate, offline_status
+from ftpsyncd.survey import in_no_mapping, located, offline_status
 from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import STATUS, FakeDaemon
@@ -249,7 +249,7 @@ def test_why_still_says_that_a_path_is_in_no_mapping(ftpsyncd, linked):
 def test_a_running_daemon_is_told_a_path_by_the_name_that_it_knows(ftpsyncd, linked, command):
     class Knowing(FakeDaemon):
         def command(self, name, *, mapping, server, path):
-            if locate(load(linked), path) is None:
+            if not located(load(linked), path):
                 raise in_no_mapping(load(linked), path)
             return super().command(name, mapping=mapping, server=server, path=path)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from ftpsyncd.control.client import ControlClient
 from tests.e2e.site import MAPPING, Site, contents, site
 from tests.servers import running
 from tests.waiting import until
@@ -241,6 +242,35 @@ def test_why_tells_that_a_path_waits_for_a_server_that_is_away(s: Site) -> None:
     shown = s.command("status").stdout
     assert "tried again by itself" in shown
     assert re.search(r"ftpsyncd check -c \S+ or ftpsyncd retry --server \w+ -c ", " ".join(shown.split()))
+
+
+def test_of_a_folder_that_goes_to_two_places_each_is_told_of_and_tried_again(s: Site) -> None:
+    config = json.loads(s.config.read_text())
+    [server] = config["servers"].values()
+    config["servers"]["away"] = {**server, "port": 1}
+    config["mappings"]["second"] = {**config["mappings"][MAPPING], "remote": "away:/second"}
+    s.config.write_text(json.dumps(config))
+    path = drop(s, "a.jpg")
+    s.start()
+    until(lambda: contents(s.published), "the file at the server that is there", 60)
+    until(lambda: any(each["state"] == "offline" for each in s.status()["servers"]), "the other one is away", 60)
+    until(lambda: why(s, path)["state"] == "published", "it is recorded", 60)
+    first, second = s.command("why", path).stdout.splitlines()
+    assert first.startswith(f"{MAPPING}: published ")
+    assert second.startswith("second: waits in the queue of away (new file): The connection was refused")
+    [also] = json.loads(s.command("why", "--json", path).stdout)["also"]
+    assert (also["mapping"], also["state"], also["also"]) == ("second", "pending", [])
+    said = s.command("retry", "--path", path).stdout
+    assert said.startswith(f"{MAPPING}: ")
+    assert "; second: " in said
+    told = ControlClient(s.base / "control.sock").command("rescan", mapping="second", path=str(path))
+    assert told.startswith("second: ")
+    assert "published" in s.command("history", "--path", path).stdout
+    assert "published" not in s.command("history", "second", "--path", path).stdout
+    assert s.stop() == 0
+    first, second = s.command("why", path).stdout.splitlines()
+    assert first.startswith(f"{MAPPING}: published ")
+    assert second.startswith("second: not published yet")
 
 
 def test_why_tells_that_a_file_is_open_for_writing(s: Site) -> None:
