@@ -12,7 +12,7 @@ server is asked a minute later what is there. As long as it stays, what is publi
 from __future__ import annotations
 
 from ftpsyncd.ledger import Ledger
-from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, Rename, Upload
+from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, Rename, Sweep, Upload
 from ftpsyncd.openintents import OpenIntents
 from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import PublishMode
@@ -94,7 +94,15 @@ class Exposures:
         intent = self._open.get(action.path)
         if intent is None or intent.exposed is None or action.path not in self._open.interrupted:
             return None
-        prints = (action.fingerprint,) if isinstance(action, Upload | Rename) else ()
+        prints: tuple[Fingerprint, ...] = ()
+        match action:
+            case Upload() | Rename():
+                prints = (action.fingerprint,)
+            case Sweep():
+                # What it found whole is no part the next time, though it may be smaller than what may come late.
+                prints = action.fingerprints
+            case _:
+                pass
         return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed)
 
     def let_go(self, path: str) -> None:

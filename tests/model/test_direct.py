@@ -33,6 +33,10 @@ class Direct(World):
     def check_ledger(self) -> None:
         """What is at the server may be a part."""
 
+    def remove(self, path: str) -> None:
+        """A file is deleted here."""
+        self.drop.delete(path)
+
 
 @pytest.mark.parametrize("kind", ["broken", "refused", "full"])
 def test_what_is_put_back_after_an_upload_failed_in_its_place_is_published_again(kind: str):
@@ -241,3 +245,23 @@ def test_where_deletes_are_kept_a_file_stays_and_a_part_does_not(size: int, trou
             assert not world._mirror.intents
     assert parts > 3
     assert kept > 3
+
+
+@pytest.mark.parametrize("waits_s", [0.0, 2.2, 2.5, 30.0])
+def test_a_file_that_is_left_out_while_another_content_may_come_late_stays(waits_s: float):
+    """What was published is smaller than what was to take its place: whole all the same, and no part of that."""
+    with direct() as world:
+        for op in (
+            ("fault", "CONNECT", "unavailable", 1),
+            ("fault", "STOR", "late", 1),
+            ("write", "d/old", 700),
+            ("go_on", waits_s),
+        ):
+            world.do(op)
+        there = world._published()["d/old"]
+        world.server.late.clear()
+        world.do(("exclude", ("d/",)))
+        for _ in range(4):
+            world.do(("go_on", 100.0))
+        assert world._published()["d/old"] == there
+        assert not world._mirror.intents
