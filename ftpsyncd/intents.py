@@ -201,12 +201,17 @@ class Intents:
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints = before.fingerprints if before is not None and not known and self._is_in_doubt(path) else ()
-        if temporary or prints:
-            exposed = before.exposed if before is not None and prints else None
-            self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
-        elif exposed_late is not None:
+        if exposed_late is not None and not prints:
             self._open.put(path, exposed_late)
             self._open.ask_again(path)
+            if temporary and temporary != late:
+                self._open.apart(temporary)
+        elif temporary or prints:
+            exposed = before.exposed if before is not None and prints else None
+            self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
+            if exposed_late is not None:
+                # What ends it has to await what may come late, too.
+                self.exposures.cut_off(path)
         if late:
             self._open.apart(late)
             self._open.ask_again(self._open.path_of(late))

@@ -247,6 +247,41 @@ def test_where_deletes_are_kept_a_file_stays_and_a_part_does_not(size: int, trou
     assert kept > 3
 
 
+def come_late(world: World) -> None:
+    """All that hangs on dead lines arrives, and everything that follows is done."""
+    for op in (("arrive",), *(("go_on", 100.0),) * 4):
+        world.do(op)
+    assert not world._mirror.intents
+
+
+def test_what_comes_late_over_a_file_that_was_looked_for_meanwhile_is_found():
+    """A second try ended because the file was gone for a moment; then the server was asked what the first had left."""
+    with direct() as world:
+        world.do(("fault", "STOR", "late", 1))
+        world.do(("upon", "DELE", ("remove", "old")))
+        for op in (("write", "old", 200), ("go_on", 2.1), ("write", "old", 200), ("go_on", 10.0)):
+            world.do(op)
+        come_late(world)
+        assert world._published() == world.drop.files()
+
+
+def test_what_comes_late_is_found_after_the_delete_of_a_file_that_was_to_be_sent_once_more():
+    """Its second try had not begun when the file went; then it was deleted at the server."""
+    with direct() as world:
+        for op in (
+            ("fault", "CONNECT", "unavailable", 1),
+            ("fault", "STOR", "late", 1),
+            ("write", "d/old", 20),
+            ("go_on", 2.5),
+            ("remove", "d/old"),
+            ("go_on", 30.0),
+        ):
+            world.do(op)
+        assert "d/old" not in world._published()
+        come_late(world)
+        assert world._published() == world.drop.files()
+
+
 @pytest.mark.parametrize("waits_s", [0.0, 2.2, 2.5, 30.0])
 def test_a_file_that_is_left_out_while_another_content_may_come_late_stays(waits_s: float):
     """What was published is smaller than what was to take its place: whole all the same, and no part of that."""
