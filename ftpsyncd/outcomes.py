@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ftpsyncd import done
-from ftpsyncd.core.extent import Key
+from ftpsyncd.core.extent import MAKES_ROOM, Key
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import BUSY_AGAIN_S
@@ -80,6 +80,8 @@ class Outcomes:
             if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
                 # There is space: what others lacked is theirs, a limit for one file, say.
                 mirror.queue.space.found(action.mapping, action.path)
+            elif outcome.did is Did.DELETED:
+                _made_room(mirror, action, at)
             done.apply(mirror, outcome, at, lost=lost)
             requeue = False
         else:
@@ -208,6 +210,9 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
         return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_clock=by_clock) else None
     if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
         return None
+    if queue.gate.state is Breaker.FULL and isinstance(outcome.action, MAKES_ROOM):
+        # It would be done at any full server.
+        return None
     return answered(queue, connections, now)
 
 
@@ -226,6 +231,15 @@ def answered(queue: Queue, connections: int, now: float) -> EventKind | None:
     if queue.gate.refuses_others:
         queue.gate.keep_to(connections, now)
     return EventKind.SERVER_ONLINE if queue.gate.answered() and was is not Breaker.UNKNOWN else None
+
+
+def _made_room(mirror: Mirror, action: Action, at: Moment) -> None:
+    """Something was deleted at the server: whether there is space again is tried when nothing more is to be."""
+    queue = mirror.queue
+    if not queue.makes_room:
+        queue.space.freed(action.mapping, action.path, at.now)
+        if queue.gate.state is Breaker.FULL:
+            queue.gate.retry_now()
 
 
 def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:

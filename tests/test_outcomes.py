@@ -921,6 +921,33 @@ def test_a_mapping_without_space_pauses_its_server_only_where_there_is_no_other(
     assert not story.queue.space.awaits("shop", "z", NOW)
 
 
+def test_deletes_go_on_at_a_full_server_and_when_the_last_is_done_one_file_is_tried(story: Story):
+    """Who has published too much makes room by deleting it here: that may not wait behind what has no room."""
+    story.apply(Failed(other_file("1"), FULL))
+    story.apply(Failed(other_file("2"), FULL))
+    queue = story.queue
+    for name in "abc":
+        queue.offer(other_file(f"new {name}"))
+    for name in "xy":
+        queue.offer(Delete(M, name))
+    assert [queue.take(NOW), queue.take(NOW), queue.take(NOW)] == [Delete(M, "x"), Delete(M, "y"), None]
+    queue.offer(Delete(M, "z"))
+    for name in "xy":
+        done = Done(Delete(M, name), Did.DELETED)
+        assert apply_to_server(queue, done, 1, NOW) is None
+        story.apply(done)
+        queue.finish(done.action)
+        assert queue.gate.state is Breaker.FULL
+    assert queue.take(NOW) == Delete(M, "z")
+    assert queue.take(NOW) is None
+    story.apply(Done(Delete(M, "z"), Did.DELETED))
+    queue.finish(Delete(M, "z"))
+    assert queue.take(NOW) == other_file("new a")
+    assert queue.take(NOW) is None
+    apply_to_server(queue, Done(other_file("new a"), Did.PUBLISHED, sha256=SHA), 1, NOW)
+    assert queue.gate.state is Breaker.CLOSED
+
+
 def test_retry_tries_a_full_directory_at_once(story: Story):
     story.apply(Failed(other_file("d/1"), FULL))
     story.apply(Failed(other_file("d/2"), FULL))

@@ -14,6 +14,8 @@ UNITS_PER_CONNECTION = 64
 """A connection is handed up to 64 deletes, 8 small files or 2 larger ones ahead of time."""
 MOVES = (Rename, RenameDir)
 REMOVALS = (RemoveDir, RenameDir, Delete)
+MAKES_ROOM = (Delete, RemoveDir)
+"""What a full server is glad of."""
 _STRUCTURAL = (MakeDir, *REMOVALS)
 
 

@@ -9,7 +9,7 @@
   different ways (`turn`), in the order of names.
 - Large uploads leave one connection free for small ones.
 - When the server fails, everything stays queued; one action is let through when the pause is over, whatever else may
-  still be under way.
+  still be under way. Deletes go on at a server that is only full.
 
 Times are monotonic seconds.
 """
@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core.below import Below
 from ftpsyncd.core.extent import (
+    MAKES_ROOM,
     MOVES,
     REMOVALS,
     UNITS_PER_CONNECTION,
@@ -34,7 +35,7 @@ from ftpsyncd.core.extent import (
     keys_of,
     units_of,
 )
-from ftpsyncd.core.gate import Gate
+from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
 from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, parent
@@ -90,6 +91,8 @@ class Queue:
         self._freed: dict[str, set[str]] = {}
         self._files = 0
         self._bytes = 0
+        self._removals = 0
+        """Of what waits, what makes room at the server."""
 
     def __repr__(self) -> str:
         return f"<Queue waiting={len(self._waiting)} running={self._in_flight} {self.gate!r}>"
@@ -237,7 +240,7 @@ class Queue:
         self._cut_short = False
         self.gate.grow(now)
         if not self.gate.lets_through(now, trying=self._is_trying):
-            return None
+            return self._take_removal() if self._removals and self.gate.state is Breaker.FULL else None
         for mapping in list(self._turns):
             self._turns.move_to_end(mapping)
             action = None if mapping in self._suspended else self._take_from(self._turns[mapping])
@@ -245,6 +248,21 @@ class Queue:
                 del self._turns[mapping]
             if action is not None:
                 return action
+        return None
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether anything waits that makes room at the server."""
+        return self._removals > 0
+
+    def _take_removal(self) -> Action | None:
+        """The first action that makes room and may start: all else waits for that."""
+        for key, action in self._waiting.items():
+            if not isinstance(action, MAKES_ROOM) or key[0] in self._suspended:
+                continue
+            if self.may_start(action) and self._room_for(action) and self._blocker(key, action) is None:
+                self._turn_of(key[0]).discard(key)
+                return self._start(key, action)
         return None
 
     def may_start(self, action: Action) -> bool:
@@ -320,13 +338,14 @@ class Queue:
         load = self._loads[action.mapping]
         load[0] -= 1
         load[1] += 1
+        self._removals -= isinstance(action, MAKES_ROOM)
         for own in keys:
             self._leave_waiting(own, structural=structural and not isinstance(action, RemoveDir))
         self._run(action, keys, structural=structural)
         return action
 
     def _run(self, action: Action, keys: tuple[Key, ...], *, structural: bool) -> None:
-        if self.gate.is_doubtful:
+        if self.gate.is_doubtful and not (self.gate.state is Breaker.FULL and isinstance(action, MAKES_ROOM)):
             self._trial = action, self.gate.outages
         self._in_flight += 1
         self._units += units_of(action)
@@ -417,6 +436,8 @@ class Queue:
 
     def _count_waiting(self, action: Action, step: int) -> None:
         self._count_load(action, waiting=step)
+        if isinstance(action, MAKES_ROOM):
+            self._removals += step
         structural = is_structural(action) and not isinstance(action, RemoveDir)
         for own in keys_of(action):
             if step < 0:

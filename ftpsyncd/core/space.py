@@ -113,6 +113,12 @@ class Space:
             if one.works is None or len(nearest) > len(one.works):
                 one.works = nearest
 
+    def freed(self, mapping: str, path: str, now: float) -> None:
+        """A file was deleted: what lacks space around it is tried now."""
+        lack = self.lack(mapping, path)
+        if lack is not None and now < lack.until:
+            lack.until = now
+
     def over(self, mapping: str, path: str) -> None:
         """What was done about a path has ended, and told nothing of space."""
         if self._lacks and (lack := self._around(parent(join(mapping, path)))) and lack.trial == join(mapping, path):

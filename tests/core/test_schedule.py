@@ -1024,7 +1024,8 @@ class QueueMachine(RuleBasedStateMachine):
                 assert not any(self._below(b, key) for b in theirs), f"{action} does not wait for {waiting}"
             elif isinstance(waiting, MakeDir):
                 assert not self._below(key, (waiting.mapping, waiting.path)), f"{action} does not wait for {waiting}"
-        if self.queue.gate.state not in {Breaker.CLOSED, Breaker.UNKNOWN}:
+        makes_room = self.queue.gate.state is Breaker.FULL and isinstance(action, RemoveDir | Delete)
+        if self.queue.gate.state not in {Breaker.CLOSED, Breaker.UNKNOWN} and not makes_room:
             self._tries(action)
         self.running.append(action)
 

@@ -198,3 +198,14 @@ def test_what_nobody_wants_to_send_any_more_is_forgotten():
     assert space.lacks(G) == [], "nothing waits for it"
     refused(space, "b/1", now=LATER + FORGOTTEN_S)
     assert not space._lacks
+
+
+def test_after_a_delete_in_a_full_directory_one_file_is_tried_at_once():
+    space = full("a/1", "a/2")
+    assert space.awaits(G, "a/3", NOW)
+    space.freed(G, "b/9", NOW + 1)
+    assert space.to_look_at(G, NOW + 1) == []
+    space.freed(G, "a/9", NOW + 1)
+    assert space.to_look_at(G, NOW + 1) == ["a"]
+    assert space.admits(G, "a/3", NOW + 1)
+    assert not space.admits(G, "a/1", NOW + 1)

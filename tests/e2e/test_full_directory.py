@@ -101,6 +101,23 @@ def test_a_full_disk_is_known_by_whatever_words(name: str, tmp_path: Path) -> No
                 subprocess.run(["umount", "--lazy", s.published], check=True)
 
 
+def test_what_is_deleted_to_make_room_is_deleted_and_makes_room(tmp_path: Path) -> None:
+    """Not behind all that waits for that room, of which two files are tried in five minutes (here: in an hour)."""
+    with running("pure-ftpd", home_bytes=1 << 20) as server, site(server, tmp_path) as s:
+        s.numbers = {**NUMBERS, "ftpsyncd.core.gate.FULL_PAUSE_S": 3600.0}
+        s.start()
+        for number in range(5):
+            (s.drop / f"old {number}.jpg").write_bytes(os.urandom(100_000))
+        s.until_equal()
+        for number in range(30):
+            (s.drop / f"new {number:02}.jpg").write_bytes(os.urandom(25_000))
+        until(lambda: s.status()["servers"][0]["state"] == "full", "it is full", 30)
+        assert len(contents(s.published)) < 35
+        for number in range(5):
+            (s.drop / f"old {number}.jpg").unlink()
+        s.until_equal(4 * RETRY_S)
+
+
 def test_a_pass_ends_and_says_what_waits_for_space(tmp_path: Path) -> None:
     with running("proftpd") as server, site(server, tmp_path, deletes="keep") as s:
         s.published.mkdir(parents=True)
