@@ -22,10 +22,11 @@ from ftpsyncd.errors import (
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
+    PlaceTakenError,
     RemoteError,
     ServerUnavailableError,
 )
-from ftpsyncd.existing import BEGINNING, FreshDirectories
+from ftpsyncd.existing import BEGINNING, FreshDirectories, require_vacant
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
@@ -34,6 +35,7 @@ from ftpsyncd.model import (
     Delete,
     Did,
     Done,
+    Exposure,
     Failed,
     Fingerprint,
     Kind,
@@ -416,6 +418,34 @@ def test_a_foreign_file_is_kept_also_in_a_directory_that_we_have_made_empty(work
     assert worker.server.files[f"{BASE}/d/a"].content == b"somebody else's"
 
 
+@pytest.mark.parametrize("mode", PublishMode)
+@pytest.mark.parametrize("comes", [False, True])
+def test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, mode: PublishMode, *, comes: bool
+):
+    monkeypatch.setattr("ftpsyncd.publish.LOOK_EVERY_S", 0.0)
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=mode)
+    (worker.local / "a").write_bytes(CONTENT)
+    look = MemorySession.stat_many
+
+    def look_too_soon(session: MemorySession, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        found = look(session, paths)
+        if comes:
+            worker.server.files[f"{BASE}/a"] = MemoryFile(b"somebody else's", 1)
+        return found
+
+    monkeypatch.setattr(MemorySession, "stat_many", look_too_soon)
+    (outcome,) = worker.does(Upload(M, "a", worker.sees("a")))
+    content = worker.server.files[f"{BASE}/a"].content
+    if comes:
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, PlaceTakenError)
+        assert content == b"somebody else's"
+    else:
+        assert did([outcome]) == [Did.PUBLISHED]
+        assert content == CONTENT
+
+
 @pytest.mark.parametrize(
     ("there", "ours", "mode", "becomes"),
     [
@@ -440,6 +470,50 @@ def test_only_how_a_file_begins_that_was_being_sent_under_its_final_name_is_no_f
     seen = worker.sees("a")
     assert did(worker.does(Upload(M, "a", seen, ours=(seen,) if ours else ()))) == [becomes]
     assert worker.server.files[f"{BASE}/a"].content == (CONTENT if becomes is Did.PUBLISHED else there)
+
+
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize(
+    ("size", "days", "own", "becomes"),
+    [
+        (3, 5, False, Did.PUBLISHED),
+        (5, 5, False, Did.PUBLISHED),
+        (6, 5, False, Did.KEPT),
+        (3, 1, False, Did.KEPT),
+        (3, 9, False, Did.KEPT),
+        (3, 5, True, Did.KEPT),
+    ],
+    ids=["a part", "all of it", "more", "older", "newer", "unlike what would be the part"],
+)
+def test_what_may_be_of_a_content_that_is_gone_here_and_was_sent_under_its_final_name_is_no_foreign_file(
+    worker: Worker,
+    size: int,
+    days: int,
+    own: bool,  # noqa: FBT001
+    becomes: Did,
+):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
+    (worker.local / "a").write_bytes(CONTENT)
+    there = worker.server.files[f"{BASE}/a"] = MemoryFile(b"x" * size, days * DAY_S)
+    seen = worker.sees("a")
+    ours = (Fingerprint(5, 1, 1), *([seen] if own else []))
+    exposed = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9)
+    assert did(worker.does(Upload(M, "a", seen, ours=ours, exposed=exposed))) == [becomes]
+    assert (worker.server.files[f"{BASE}/a"].content == there.content) is (becomes is Did.KEPT)
+
+
+def test_a_place_is_taken_by_what_is_not_what_was_sent():
+    """Where a server renames nothing, nothing is under the temporary name."""
+    server = MemoryServer(files={"/a": MemoryFile(), "/b": MemoryFile(), "/b.filepart": MemoryFile()})
+    with server.connect() as session:
+        require_vacant(session, "/a", "/a.filepart")
+        require_vacant(session, "/c", "/c.filepart")
+        require_vacant(session, "/c")
+        for path, temporary in (("/b", "/b.filepart"), ("/a", "")):
+            with pytest.raises(PlaceTakenError):
+                require_vacant(session, path, temporary)
 
 
 def test_a_part_that_nobody_may_read_is_kept(worker: Worker):
