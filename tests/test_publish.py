@@ -26,7 +26,7 @@ from ftpsyncd.errors import (
     RemoteError,
     ServerUnavailableError,
 )
-from ftpsyncd.existing import BEGINNING, FreshDirectories, require_vacant
+from ftpsyncd.existing import BEGINNING, FreshDirectories, require_vacant, swept
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
@@ -483,9 +483,20 @@ DAY_S = 86_400
         (6, 5, False, Did.KEPT),
         (3, 1, False, Did.KEPT),
         (3, 9, False, Did.KEPT),
+        (5, 1, False, Did.KEPT),
+        (5, 9, False, Did.KEPT),
         (3, 5, True, Did.KEPT),
     ],
-    ids=["a part", "all of it", "more", "older", "newer", "unlike what would be the part"],
+    ids=[
+        "a part",
+        "all of it",
+        "more",
+        "older",
+        "newer",
+        "as large and older",
+        "as large and newer",
+        "unlike what would be the part",
+    ],
 )
 def test_what_may_be_of_a_content_that_is_gone_here_and_was_sent_under_its_final_name_is_no_foreign_file(
     worker: Worker,
@@ -502,6 +513,53 @@ def test_what_may_be_of_a_content_that_is_gone_here_and_was_sent_under_its_final
     exposed = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9)
     assert did(worker.does(Upload(M, "a", seen, ours=ours, exposed=exposed))) == [becomes]
     assert (worker.server.files[f"{BASE}/a"].content == there.content) is (becomes is Did.KEPT)
+
+
+SENT = Fingerprint(5, 1000 * DAY_S * 10**9, 7)
+
+
+@pytest.mark.parametrize(
+    ("size", "days", "exposed", "hidden", "becomes"),
+    [
+        (5, 1000, False, True, SENT),
+        (5, 1000, True, False, SENT),
+        (5, 5, True, False, SENT),
+        (3, 5, True, False, Did.DELETED),
+        (6, 5, True, False, Did.SWEPT),
+        (3, 1, True, False, Did.KEPT),
+        (5, 1, True, False, Did.KEPT),
+        (6, 1, True, False, Did.SWEPT),
+        (None, 1, True, False, Did.KEPT),
+        (3, 5, False, True, Did.SWEPT),
+        (3, 5, False, False, Did.KEPT),
+        (6, 5, False, False, Did.SWEPT),
+    ],
+    ids=[
+        "it arrived",
+        "it arrived under its final name",
+        "it arrived and was not dated",
+        "a part",
+        "more than was sent",
+        "smaller and older",
+        "as large and older",
+        "larger and older",
+        "nobody tells how large",
+        "sent under another name",
+        "perhaps sent under its final name",
+        "larger than what was perhaps sent",
+    ],
+)
+def test_what_becomes_of_a_file_where_an_upload_was_interrupted(
+    size: int | None,
+    days: int,
+    exposed: bool,  # noqa: FBT001
+    hidden: bool,  # noqa: FBT001
+    becomes: Did | Fingerprint,
+):
+    """Only what is a part for certain is deleted: other clients have files, too."""
+    sent = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9) if exposed else None
+    sweep = Sweep(M, "a", "", fingerprints=(SENT,), exposed=sent)
+    assert swept(RemoteEntry("a", Kind.FILE, size, days * DAY_S), sweep, hidden=hidden) == becomes
 
 
 def test_a_place_is_taken_by_what_is_not_what_was_sent():
