@@ -19,6 +19,7 @@ from ftpsyncd.errors import (
     ChangedAtServerError,
     FileChangedError,
     LocalUnreadableError,
+    MountPointError,
     NameRefusedError,
     NotFoundError,
     NotSupportedError,
@@ -41,6 +42,7 @@ from ftpsyncd.model import (
     Kind,
     MakeDir,
     Outcome,
+    RemoveDir,
     Rename,
     RenameDir,
     Sweep,
@@ -57,6 +59,7 @@ from tests.waiting import until
 
 M, BASE = "gallery", "/site"
 CONTENT = b"content"
+DAY_S = 86_400
 
 
 class Actions:
@@ -321,6 +324,96 @@ def test_what_is_deleted_several_times_on_one_day_is_all_in_the_trash(worker: Wo
     assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.DELETED]
 
 
+def test_a_name_that_cannot_be_asked_for_keeps_no_other_file_from_being_deleted(worker: Worker):
+    names_ = ("a", "b\nb", "c")
+    for name in names_:
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(b"1", 1)
+    first, second, third = worker.does(*(Delete(M, name, sizes=(1,)) for name in names_))
+    assert {outcome.action.path for outcome in (first, second, third) if isinstance(outcome, Done)} == {"a", "c"}
+    assert list(worker.server.files) == [f"{BASE}/b\nb"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_earlier_tries_have_left_goes_with_a_file_and_decides_nothing_about_it(
+    worker: Worker,
+    refused: bool,  # noqa: FBT001
+):
+    for name in ("a", "a.filepart", "b"):
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(b"1", 1)
+    worker.server.fail("DELE", NameRefusedError("No."), path=f"{BASE}/{'a.filepart' if refused else 'b'}")
+    outcomes = worker.does(Delete(M, "a", sizes=(1,), left=(f"{BASE}/a.filepart",)), Delete(M, "b", sizes=(1,)))
+    assert [isinstance(outcome, Done) for outcome in outcomes] == [True, refused]
+    assert list(worker.server.files) == [f"{BASE}/{'a.filepart' if refused else 'b'}"]
+
+
+@pytest.mark.parametrize(("size", "days", "goes"), [(5, 1, True), (3, 5, True), (3, 1, False), (6, 5, False)])
+def test_a_part_of_what_was_sent_under_its_final_name_is_deleted_with_its_file(
+    worker: Worker,
+    size: int,
+    days: int,
+    goes: bool,  # noqa: FBT001
+):
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"x" * size, days * DAY_S)
+    exposed = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9)
+    (outcome,) = worker.does(Delete(M, "a", sizes=(5,), exposed=exposed))
+    assert isinstance(outcome, Done) is goes
+    assert (not worker.server.files) is goes
+    if isinstance(outcome, Failed):
+        assert isinstance(outcome.error, ChangedAtServerError)
+
+
+@pytest.mark.parametrize(
+    "action", [Delete(M, "d", sizes=(1,)), Delete(M, "d", names.trash(BASE, "2024-05-01", "d"), sizes=(1,))]
+)
+def test_a_directory_in_the_place_of_a_file_is_not_deleted_as_that(worker: Worker, action: Delete):
+    worker.server.dirs.add(f"{BASE}/d")
+    (outcome,) = worker.does(action)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, ChangedAtServerError)
+    assert "it is no file" in outcome.error.message
+
+
+@pytest.mark.parametrize(
+    "action",
+    [Delete(M, "a"), Delete(M, "a", names.trash(BASE, "2024-05-01", "a")), RemoveDir(M, "d")],
+    ids=["delete", "trash", "directory"],
+)
+def test_what_is_there_again_is_not_deleted(worker: Worker, action: Action):
+    (worker.local / "a").write_bytes(CONTENT)
+    (worker.local / "d").mkdir()
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    worker.server.dirs.add(f"{BASE}/d")
+    (outcome,) = worker.does(action)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, FileChangedError)
+    assert list(worker.server.files) == [f"{BASE}/a"]
+    assert f"{BASE}/d" in worker.server.dirs
+
+
+def test_a_part_that_comes_while_its_directory_is_removed_goes_with_it(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    worker.server.dirs.add(f"{BASE}/d")
+    part = f"{BASE}/d/a.filepart"
+    remove, tries = MemorySession.remove_dir, list[str]()
+
+    def remove_late(session: MemorySession, path: str) -> bool:
+        if not tries:
+            worker.server.files[part] = MemoryFile(b"late", 1)
+        tries.append(path)
+        return remove(session, path)
+
+    monkeypatch.setattr(MemorySession, "remove_dir", remove_late)
+    assert did(worker.does(RemoveDir(M, "d", left=(part,)))) == [Did.REMOVED]
+    assert (len(tries), worker.server.files) == (2, {})
+
+
+def test_a_directory_on_which_a_disk_is_mounted_at_the_server_stays(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_session: MemorySession, _path: str) -> bool:
+        raise MountPointError("Device or resource busy.")
+
+    monkeypatch.setattr(MemorySession, "remove_dir", refuse)
+    assert did(worker.does(RemoveDir(M, "d"))) == [Did.MOUNTED]
+
+
 def test_a_trash_that_is_said_to_hold_everything_is_not_searched_for_ever(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ):
@@ -470,9 +563,6 @@ def test_only_how_a_file_begins_that_was_being_sent_under_its_final_name_is_no_f
     seen = worker.sees("a")
     assert did(worker.does(Upload(M, "a", seen, ours=(seen,) if ours else ()))) == [becomes]
     assert worker.server.files[f"{BASE}/a"].content == (CONTENT if becomes is Did.PUBLISHED else there)
-
-
-DAY_S = 86_400
 
 
 @pytest.mark.parametrize(
