@@ -621,6 +621,22 @@ MUTATIONS = (
         "intent",
         "tests/test_exposures.py::test_what_had_been_published_is_no_part_of_what_is_let_go",
     ),
+    Mutation(
+        "G4",
+        "a foreign file that comes while ours is sent is replaced though those are kept",
+        "existing.py",
+        "    if there is not None and None not in sent:\n",
+        "    if there is None and None not in sent:\n",
+        "tests/test_publish.py::test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept[True-atomic]",
+    ),
+    Mutation(
+        "G4",
+        "what is as large as an upload that was interrupted counts as that, however old it is",
+        "existing.py",
+        "    if exposed is not None and exposed.dates(there.mtime_s):\n",
+        "    if exposed is not None:\n",
+        "tests/test_publish.py::test_what_becomes_of_a_file_where_an_upload_was_interrupted[as large and older]",
+    ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
