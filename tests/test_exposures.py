@@ -86,6 +86,15 @@ def test_after_a_try_that_was_cut_off_it_is_noted_what_arrived_and_when(story: S
     assert "a" not in intents.exposures, "what may come late is not waited for"
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_what_somebody_was_told_of_is_not_asked_for_again(story: Story, *, told: bool):
+    """That the server's file stays, whatever it is."""
+    intents = story.intents(("a", Intent(Kind.FILE, fingerprints=(A,), exposed=BEFORE)))
+    intents.begin(UPLOAD)
+    intents.end(UPLOAD, sent=False, told=told)
+    assert (story.noted() is None) is told
+
+
 def test_so_it_is_after_a_daemon_that_died_and_had_noted_nothing_but_that(story: Story):
     arrive(story.intents(("a", Intent(Kind.FILE, exposed=BEFORE))), UPLOAD, later(5))
     assert story.noted() == Intent(Kind.FILE, fingerprints=(A,), exposed=BEFORE._replace(until_ns=WALL + 5 * S))
@@ -140,6 +149,13 @@ def test_what_had_been_published_is_no_part_of_what_is_let_go(story: Story):
     assert noted is not None
     assert noted.fingerprints == (A, B)
     assert noted.exposed == BEFORE
+
+
+@pytest.mark.parametrize("whatever", [False, True])
+def test_what_a_person_wants_to_stay_stays_though_it_may_be_a_part(story: Story, *, whatever: bool):
+    intents = story.intents(("a", Intent(Kind.FILE, fingerprints=(B,), exposed=BEFORE)))
+    intents.forgotten("a", whatever=whatever)
+    assert (story.noted() is None) is whatever
 
 
 INHERITED = Intent(Kind.FILE, fingerprints=(A,), exposed=BEFORE)

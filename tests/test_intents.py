@@ -16,6 +16,7 @@ from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import (
     CLOCKS_DIFFER_S,
+    MISSING,
     Action,
     Delete,
     Exposure,
@@ -103,6 +104,31 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     story.ledger.forget(story.id, "d/a")
     story.intents.end(begun)
     assert not story.intents
+
+
+def test_what_is_not_ours_any_more_is_forgotten_when_nothing_about_it_runs(story: Story):
+    """What runs brings it to the server yet."""
+    upload = Upload(M, "a", A)
+    story.queue.offer(upload)
+    assert story.queue.take(NOW) == upload
+    story.intents.begin(upload)
+    for running, prints in ((True, (A,)), (False, ())):
+        story.intents.forgotten("a")
+        ((_, intent),) = story.ledger.begun.of(story.id)
+        assert intent.fingerprints == prints
+        if running:
+            story.queue.finish(upload)
+
+
+@pytest.mark.parametrize("empty_dirs", [False, True])
+def test_a_directory_whose_removal_was_cut_off_is_made_again_should_it_be_back(story: Story, *, empty_dirs: bool):
+    """Where empty ones are none of ours, it is made for what comes into it."""
+    story.spec = story.spec._replace(empty_dirs=empty_dirs)
+    story.crash()
+    story.directory("d")
+    story.intents.begin(RemoveDir(M, "d"))
+    story.crash()
+    assert (story.believes("d") == MISSING) is empty_dirs
 
 
 def test_what_was_sent_under_its_final_name_is_remembered_until_it_is_known_what_is_there(story: Story):
