@@ -404,6 +404,22 @@ MUTATIONS = (
     ),
     Mutation(
         "G3",
+        "what an earlier mapping left of a file may be renamed over that of another one",
+        "intents.py",
+        "        found = self._open.apart_of(usual)\n",
+        "        found: list[str] = []\n",
+        f"{RELOADS}::test_a_rename_of_an_earlier_mapping_that_comes_late_finds_nothing_to_rename",
+    ),
+    Mutation(
+        "G3",
+        "what had to make room for a file that never came counts as there for other mappings",
+        "takeovers.py",
+        "                self._doubt(action.path)\n",
+        "                pass\n",
+        f"{RELOADS}::test_what_had_to_make_room_for_a_file_that_never_came_is_published_again",
+    ),
+    Mutation(
+        "G3",
         "what was withheld is not looked at again when a person decides",
         "removals.py",
         "            for path in paths:\n                self._site.dirty.mark(path, 0.0)\n",
@@ -435,6 +451,30 @@ MUTATIONS = (
         "tests/remote/test_library_forked.py::test_a_child_has_a_connection_of_its_own[pyftpdlib-off-call]",
     ),
     # ── G4 nothing wrongly deleted ───────────────────────────────────────────────────────────────────────────
+    Mutation(
+        "G4",
+        "a sweep that a slow server holds up goes on where another mapping publishes by now",
+        "roster.py",
+        "        late |= self._leave_leftovers(",
+        "        self._leave_leftovers(",
+        f"{RELOADS}::test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_there[atomic]",
+    ),
+    Mutation(
+        "G4",
+        "a reload that connects anew begins a new minute for deletes",
+        "roster.py",
+        "        if before is not None and before.id == mirror.id:\n",
+        "        if before is not None and before is engine.mirrors.get(spec.name):\n",
+        f"{RELOADS}::test_a_reload_that_connects_anew_begins_no_new_minute_for_deletes",
+    ),
+    Mutation(
+        "G4",
+        "a decision about a folder that nobody has seen is taken",
+        "removals.py",
+        "        return not self._is_published_source() and self.places.root is None and not self.places.any_swapped\n",
+        "        return False\n",
+        "tests/test_removals.py::test_nobody_decides_about_a_folder_that_nobody_has_seen",
+    ),
     Mutation(
         "G4",
         "max_deletes is not asked",
