@@ -82,8 +82,8 @@ MUTATIONS = (
         "G1",
         "what was cut off is still there when its file is sent again",
         "intents.py",
-        "tuple(each for each in found if not self._open.is_late(self._open.path_of(each))), temporary",
-        "(), temporary",
+        "        found = self._open.apart_of(usual)\n",
+        "        found: list[str] = []\n",
         f"{ARRIVALS}::test_a_rename_that_comes_late_does_not_bring_back_what_is_over",
     ),
     Mutation(
