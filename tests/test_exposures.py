@@ -158,6 +158,17 @@ def test_what_a_person_wants_to_stay_stays_though_it_may_be_a_part(story: Story,
     assert (story.noted() is None) is whatever
 
 
+def test_what_may_come_late_is_asked_about_under_its_new_name(story: Story):
+    """The directory in which it is was renamed at the server: the line that hung may go into that."""
+    for path in ("d/a", "e/a"):
+        story.ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
+    intents = story.intents(("d/a", INHERITED))
+    assert "d/a" not in intents.exposures, "it is late"
+    intents.moved("d", "e")
+    assert (story.noted("d/a"), story.noted("e/a")) == (None, INHERITED)
+    assert "e/a" not in intents.exposures, "so it is there"
+
+
 INHERITED = Intent(Kind.FILE, fingerprints=(A,), exposed=BEFORE)
 
 

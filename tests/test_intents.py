@@ -120,6 +120,26 @@ def test_what_is_not_ours_any_more_is_forgotten_when_nothing_about_it_runs(story
             story.queue.finish(upload)
 
 
+def test_a_rename_that_was_cut_off_is_known_by_both_names_after_its_directory_got_another_one(story: Story):
+    story.intents.begin(Rename(M, "d/b", "d/a", A, SHA))
+    story.intents.moved("d", "e")
+    assert dict(story.ledger.begun.of(story.id))["e/b"].source == "e/a"
+
+
+def test_a_part_that_another_mapping_has_left_is_swept_twice(story: Story):
+    """What hung on its line may bring it back."""
+    part = Sweep(M, "a.filepart", "/site/a.filepart")
+    story.intents.inherit("/site/a.filepart")
+    assert story.asked() == [part]
+    story.queue.finish(part)
+    story.intents.end(part)
+    assert story.asked() == []
+    assert story.asked(LATE_S) == [part]
+    story.queue.finish(part)
+    story.intents.end(part)
+    assert not story.intents
+
+
 @pytest.mark.parametrize("empty_dirs", [False, True])
 def test_a_directory_whose_removal_was_cut_off_is_made_again_should_it_be_back(story: Story, *, empty_dirs: bool):
     """Where empty ones are none of ours, it is made for what comes into it."""
