@@ -230,7 +230,8 @@ class Intents:
     def forgotten(self, path: str, *, whatever: bool = False) -> None:
         """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more.
 
-        But a part of ours that may have taken its place is nobody's, and swept. The ledger has the rows still.
+        But a part of ours that may have taken its place, or may do so yet, is nobody's, and swept. The ledger has the
+        rows still.
 
         Args:
             path: it.
@@ -241,7 +242,7 @@ class Intents:
             about = each == path or each.startswith(prefix)
             if not about or not intent.fingerprints or queue.occupied(name, each):
                 continue
-            if not whatever and each in self.exposures:
+            if not whatever and intent.exposed is not None:
                 self.exposures.let_go(each)
             elif intent.temporary:
                 self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))

@@ -282,6 +282,17 @@ def test_what_comes_late_is_found_after_the_delete_of_a_file_that_was_to_be_sent
         assert world._published() == world.drop.files()
 
 
+@pytest.mark.parametrize("waits_s", [2.5, 30.0])
+def test_what_comes_late_over_a_file_that_is_left_out_by_now_is_taken_away(waits_s: float):
+    """It is no file of ours any more, but an empty one that we have left there is of no use to anybody."""
+    with direct() as world:
+        world.do(("fault", "STOR", "late", 1))
+        for op in (("write", "d/old", 200), ("go_on", waits_s), ("exclude", ("d/",))):
+            world.do(op)
+        come_late(world)
+        assert world._published().get("d/old") != b""
+
+
 @pytest.mark.parametrize("waits_s", [0.0, 2.2, 2.5, 30.0])
 def test_a_file_that_is_left_out_while_another_content_may_come_late_stays(waits_s: float):
     """What was published is smaller than what was to take its place: whole all the same, and no part of that."""
