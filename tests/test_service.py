@@ -19,7 +19,7 @@ from typing import BinaryIO
 import pytest
 from loguru import logger
 
-from ftpsyncd import crew, daemon, engine, journal, lastlook, looks, patience, publish, roster, service
+from ftpsyncd import crew, daemon, engine, journal, lastlook, looks, patience, planned, roster, service
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import Config, load, password, reading
 from ftpsyncd.core import schedule
@@ -461,7 +461,7 @@ def test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_wai
         return open_planned(spec, upload)
 
     monkeypatch.setattr(tree, "root_identity", look)
-    monkeypatch.setattr(publish, "open_planned", open_when_it_answers)
+    monkeypatch.setattr(planned, "open_planned", open_when_it_answers)
     monkeypatch.setattr(looks, "SILENT_S", 0.3)
     monkeypatch.setattr(disk, "ANSWER_S", 0.2)
     monkeypatch.setattr(crew, "HUNG_S", 0.3)
