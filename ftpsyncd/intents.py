@@ -33,9 +33,8 @@ from ftpsyncd.model import (
 )
 from ftpsyncd.openintents import OpenIntents, is_rename
 from ftpsyncd.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.temporaries import Temporaries
 
-PARTS_KEPT = 16
-"""Names under which a part may lie: one more for each try that was cut off before the server received anything."""
 _TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
 """What may be done or not when the connection has ended; a sweep only asks."""
 
@@ -52,8 +51,7 @@ class Intents:
         self._site = site
         self._open = OpenIntents(site)
         self.exposures = Exposures(site, self._open)
-        self._left: set[str] = set()
-        """Uploads that run, with a temporary file that an earlier one may have left."""
+        self._temporaries = Temporaries(site, self._open)
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
         self._sweep_twice = sweep_twice
@@ -90,10 +88,9 @@ class Intents:
                 if action.sizes:
                     sizes = (*action.sizes, *(each.size for each in prints))
                     action = action._replace(sizes=sizes, exposed=before.exposed)
-                if self._open.cut_off:
-                    usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
-                    own = (before.temporary,) if before.temporary else ()
-                    action = action._replace(left=(*self._apart(action.path, usual)[0], *own))
+                left = self._temporaries.of_earlier_tries(action.path)
+                if action.left != left:
+                    action = action._replace(left=left)
             case MakeDir():
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
             case RenameDir():
@@ -117,9 +114,7 @@ class Intents:
         before = self._open.get(action.path) or Intent(Kind.FILE)
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
-        usual = names.temporary(remote_join(self._site.spec.remote, action.path), self._site.spec.name)
-        temporary, left, parts = self._temporary_for(action.path, before, usual, going_on=received != 0)
-        unusual = "" if temporary == usual else temporary
+        temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)
         prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
         intent = Intent(Kind.FILE, temporary, source, prints, received, parts, before.exposed)
         if (action.ours, action.exposed) != (before.fingerprints, before.exposed):
@@ -135,42 +130,6 @@ class Intents:
                 # It may be tried with a small file first, and that be left.
                 self._open.apart(names.trial(temporary))
         return action, intent
-
-    def _temporary_for(
-        self, path: str, before: Intent, usual: str, *, going_on: bool
-    ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """The temporary name under which a file is sent now, and those of earlier tries, which have to go before.
-
-        Whoever sent it last may be gone and its session alive: the server may hold that file locked, still write what
-        it has of the old content, begin anew when a command arrives that hung on the line, or give it its final name.
-        Nothing of that may happen to what is sent now, so that this has another name until all those are swept. A part
-        that is continued gets that name, too: a server may cut it where a REST says that comes late.
-
-        Returns:
-            The name; those that have to go; those under which a part may lie that is continued.
-        """
-        parts = before.parts if going_on else ()
-        if before.temporary and path not in self._open.cut_off:
-            self._left.add(path)
-            free = before.temporary
-            left, _ = self._apart(path, usual)
-        else:
-            if before.temporary:
-                self._open.set_apart(path)
-                parts = (before.temporary, *parts)[:PARTS_KEPT] if going_on else ()
-            left, free = self._apart(path, usual)
-        return free, tuple(name for name in left if name not in parts), parts
-
-    def _apart(self, path: str, usual: str) -> tuple[tuple[str, ...], str]:
-        """The temporary names of a file's tries that were cut off and not swept yet, and one that none has.
-
-        A mapping that is not there any more may have had some of these tries.
-        """
-        remote, temporary = remote_join(self._site.spec.remote, path), usual
-        while self._open.path_of(temporary) in self._open:
-            temporary = names.temporary(remote, temporary)
-        found = self._open.apart_of(usual)
-        return tuple(each for each in found if not self._open.is_late(self._open.path_of(each))), temporary
 
     def received(self, upload: Upload, ctime_ns: int) -> None:
         """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else.
@@ -192,9 +151,9 @@ class Intents:
             told: somebody was told that what is there stays, whatever it is: it is not asked for again.
         """
         path, before = action.path, self._open.get(action.path)
-        replaced = sent or path not in self._left if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
+        reused = self._temporaries.over(path)
+        replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
-        self._left.discard(path)
         late = self._open.temporary_of(path) if path in self._open.cut_off and self._sweep_twice else ""
         exposed_late = None if told else self.exposures.later(action)
         self._open.drop(path)

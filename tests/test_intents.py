@@ -11,7 +11,7 @@ from ftpsyncd.core.names import temporary, trial
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
-from ftpsyncd.intents import PARTS_KEPT, Intents
+from ftpsyncd.intents import Intents
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import (
@@ -33,6 +33,7 @@ from ftpsyncd.model import (
 from ftpsyncd.openintents import LATE_S, PUT_OFF_S
 from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import MappingSpec
+from ftpsyncd.temporaries import PARTS_KEPT
 from tests.core.vocabulary import NOW, SHA, WALL, M
 
 A, B = Fingerprint(10, 1, 7), Fingerprint(10, 2, 7)

@@ -57,7 +57,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "what was cut off is sent again under the same temporary name",
-        "intents.py",
+        "temporaries.py",
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary:",
         f"{ARRIVALS}::test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives",
@@ -65,7 +65,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "a part is continued under the name that a command which comes late may know",
-        "intents.py",
+        "temporaries.py",
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary and (going_on or path not in self._open.cut_off):",
         f"{ARRIVALS}::test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives",
@@ -81,7 +81,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "what was cut off is still there when its file is sent again",
-        "intents.py",
+        "temporaries.py",
         "        found = self._open.apart_of(usual)\n",
         "        found: list[str] = []\n",
         f"{ARRIVALS}::test_a_rename_that_comes_late_does_not_bring_back_what_is_over",
