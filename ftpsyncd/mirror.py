@@ -103,7 +103,7 @@ class Mirror:
         self.paused = ledger.decisions.paused(mapping_id)
         self._going = False
         self.watcher = WatchReport("none", None, "", 0)
-        self.inherited = set(queue.running(spec.name))
+        self.inherited = set(queue.under_way.own_paths(spec.name))
         """Own paths of actions that run since before the settings changed: they are not tried again as they are."""
         self._suspend()
 

@@ -206,7 +206,7 @@ class Offers:
         Until then the ledger has what was there before. A file that is not on disk any more has no row yet by which it
         could be found gone; one that is as it was before seems to be published.
         """
-        for path, action in self._queue.under_way(self._name):
+        for path, action in self._queue.under_way.of(self._name):
             if self._differs(listing, path, action):
                 self.again.add(path)
 

@@ -52,7 +52,7 @@ class OtherCases:
 
     def _arriving_at(self, gone: str) -> set[str]:
         """What is on its way to such a path, or into such a directory: the ledger does not know it yet."""
-        same, arriving = folded(gone), self._site.queue.arriving(self._site.spec.name)
+        same, arriving = folded(gone), self._site.queue.under_way.arriving(self._site.spec.name)
         return {path for path in arriving if (each := folded(path)) == same or each.startswith(f"{same}/")}
 
     def look_at_them(self, at: Moment) -> None:

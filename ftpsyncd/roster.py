@@ -187,7 +187,7 @@ class Roster:
             return {
                 name
                 for name, server in self._engine.servers.items()
-                for path in server.queue.running("")
+                for path in server.queue.under_way.own_paths("")
                 if any(f"{server.account}{path}".startswith(f"{place.rstrip('/')}/") for place in coming)
             }
 

@@ -133,7 +133,9 @@ def test_what_waits_for_a_connection_when_the_settings_change_is_planned_anew(
             queue = service.engine.servers["web"].queue
             until(lambda: queue.in_flight, "the file waits for the greeting", 20)
             service.change(load(written(config, port, ", exclude: ['a.jpg']")))
-            begun = service.engine.ask(lambda _at: [queue.at_work("m", path) for path in queue.running("m")])
+            begun = service.engine.ask(
+                lambda _at: [queue.at_work("m", path) for path in queue.under_way.own_paths("m")]
+            )
             # Whether anything of it came to the server is asked about by now, at the latest in a moment.
             assert [action for action in begun if not isinstance(action, Sweep)] == []
         finally:

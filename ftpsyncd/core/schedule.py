@@ -29,15 +29,14 @@ from ftpsyncd.core.extent import (
     REMOVALS,
     UNITS_PER_CONNECTION,
     Key,
-    arrives,
     is_large,
     is_structural,
     keys_of,
-    units_of,
 )
 from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
+from ftpsyncd.core.underway import UnderWay
 from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, parent
 
 _ADDITIONS = (Upload, MakeDir, Probe)
@@ -67,21 +66,14 @@ class Queue:
         self.space = Space()
         self.only_additions = False
         """Start nothing but what adds to the server: uploads and directories."""
+        self.under_way = UnderWay(self._wake_removal)
         self._waiting: dict[Key, Action] = {}
         # Every waiting key is in its mapping's turn or parked behind what it waits for (where stale ones may stay).
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._places = Places()
         self._parked_behind: dict[Key, dict[Key, None]] = {}
-        self._running: dict[Key, Action] = {}
         self._structural_waiting: dict[Key, int] = {}
-        self._structural_running: dict[Key, int] = {}
-        self._below_running = Below(self._wake_removal)
         self._below_waiting = Below(self._wake_removal)
-        self._units = 0
-        self._large = 0
-        self._in_flight = 0
-        self._trial: tuple[Action, int] | None = None
-        """What was let through after the server had failed, and after which outage; until it has ended."""
         self._cut_short = False
         """Not all that waits was looked at."""
         self._suspended: set[str] = set()
@@ -95,19 +87,19 @@ class Queue:
         """Of what waits, what makes room at the server."""
 
     def __repr__(self) -> str:
-        return f"<Queue waiting={len(self._waiting)} running={self._in_flight} {self.gate!r}>"
+        return f"<Queue waiting={len(self._waiting)} running={len(self.under_way)} {self.gate!r}>"
 
     # ── what is in it ────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def idle(self) -> bool:
         """Nothing runs, and nothing waits but what is of suspended mappings."""
-        return not self._in_flight and len(self._waiting) == sum(self.load(name).waiting for name in self._suspended)
+        return not self.under_way and len(self._waiting) == sum(self.load(name).waiting for name in self._suspended)
 
     @property
     def in_flight(self) -> int:
         """Actions handed out and not finished."""
-        return self._in_flight
+        return len(self.under_way)
 
     def load(self, mapping: str) -> Load:
         """How much of one mapping waits and runs."""
@@ -123,11 +115,11 @@ class Queue:
 
     def occupied(self, mapping: str, path: str) -> bool:
         """Whether a running action has to do with this path."""
-        return (mapping, path) in self._running
+        return (mapping, path) in self.under_way
 
     def at_work(self, mapping: str, path: str) -> Action | None:
         """The running action that has to do with this path."""
-        return self._running.get((mapping, path))
+        return self.under_way.at((mapping, path))
 
     def files(self, mapping: str, path: str) -> Iterator[Fingerprint]:
         """Of the files that wait to be sent to this path, or are being sent."""
@@ -136,27 +128,16 @@ class Queue:
             if isinstance(action, Upload | Rename) and action.path == path:
                 yield action.fingerprint
 
-    def running(self, mapping: str) -> Iterator[str]:
-        """The paths of running actions, each under its own."""
-        return (own[1] for own, action in self._running.items() if own == (mapping, action.path))
-
     def makes(self, mapping: str, path: str) -> bool:
         """Whether a directory waits to be made under this path, or is being made."""
         key = (mapping, path)
-        return isinstance(self._waiting.get(key) or self._running.get(key), MakeDir)
-
-    def under_way(self, mapping: str) -> Iterator[tuple[str, Action]]:
-        """The paths of running actions, each of both if it has two."""
-        return ((own[1], action) for own, action in self._running.items() if own[0] == mapping)
-
-    def arriving(self, mapping: str) -> Iterator[str]:
-        """The paths at which running actions will leave something."""
-        return (own[1] for own, action in self._running.items() if own[0] == mapping and arrives(own, action))
+        return isinstance(self._waiting.get(key) or self.under_way.at(key), MakeDir)
 
     def busy_below(self, mapping: str, path: str) -> bool:
         """Whether anything below this path, or a removal of it, waits or runs."""
         key = (mapping, path)
-        return key in self._waiting or key in self._running or key in self._below_waiting or key in self._below_running
+        under_way = self.under_way
+        return key in self._waiting or key in under_way or key in self._below_waiting or key in under_way.below
 
     def moves_from(self, mapping: str, path: str) -> bool:
         """Whether a rename away from this path waits or runs."""
@@ -196,7 +177,7 @@ class Queue:
         action = self._waiting.pop((mapping, path), None)
         if action is not None:
             self._turn_of(mapping).discard((mapping, path))
-            running = self._running.get((mapping, path))
+            running = self.under_way.at((mapping, path))
             if running is None or running.path != path:
                 self._places.drop((mapping, path))
             self._count_waiting(action, -1)
@@ -260,7 +241,7 @@ class Queue:
         for key, action in self._waiting.items():
             if not isinstance(action, MAKES_ROOM) or key[0] in self._suspended:
                 continue
-            if self.may_start(action) and self._room_for(action) and self._blocker(key, action) is None:
+            if self.may_start(action) and self.under_way.has_room_for(action, self.gate.cap) and self._blocker(key, action) is None:
                 self._turn_of(key[0]).discard(key)
                 return self._start(key, action)
         return None
@@ -296,7 +277,7 @@ class Queue:
                     break
             elif not self.may_start(candidate):
                 skipped.append(place)
-            elif not self._room_for(candidate):
+            elif not self.under_way.has_room_for(candidate, self.gate.cap):
                 skipped.append(place)
                 large += 1
                 if not is_large(candidate) or large > UNITS_PER_CONNECTION:
@@ -305,28 +286,23 @@ class Queue:
                 return self._start(key, candidate)
         return None
 
-    def _room_for(self, action: Action) -> bool:
-        if is_large(action) and self._large >= max(1, self.gate.cap - 1):
-            return False
-        return self._units + units_of(action) <= self.gate.cap * UNITS_PER_CONNECTION
-
     def _blocker(self, key: Key, action: Action) -> Key | None:
         """A key whose end has to be awaited before this action may start."""
         mapping = key[0]
         for own in keys_of(action):
-            if own in self._running:
+            if own in self.under_way:
                 return own
             path = own[1]
             while path:
                 path = parent(path)
-                if self._structural_running.get((mapping, path)):
+                if self.under_way.holds_below((mapping, path)):
                     return (mapping, path)
                 # What leaves a directory goes before its rename: afterwards it would not be there.
                 if own == key and self._structural_waiting.get((mapping, path)):
                     return (mapping, path)
         if isinstance(action, REMOVALS):
             for own in keys_of(action):
-                if own in self._below_running:
+                if own in self.under_way.below:
                     return (mapping, f"{own[1]}/")
             if isinstance(action, RemoveDir) and key in self._below_waiting:
                 return (mapping, f"{key[1]}/")
@@ -341,37 +317,20 @@ class Queue:
         self._removals -= isinstance(action, MAKES_ROOM)
         for own in keys:
             self._leave_waiting(own, structural=structural and not isinstance(action, RemoveDir))
-        self._run(action, keys, structural=structural)
+        self._run(action)
         return action
 
-    def _run(self, action: Action, keys: tuple[Key, ...], *, structural: bool) -> None:
-        if self.gate.is_doubtful and not (self.gate.state is Breaker.FULL and isinstance(action, MAKES_ROOM)):
-            self._trial = action, self.gate.outages
-        self._in_flight += 1
-        self._units += units_of(action)
-        self._large += is_large(action)
-        for own in keys:
-            self._running[own] = action
-            self._below_running.add(own)
-            if structural:
-                self._structural_running[own] = self._structural_running.get(own, 0) + 1
+    def _run(self, action: Action) -> None:
+        only_makes_room = self.gate.state is Breaker.FULL and isinstance(action, MAKES_ROOM)
+        tries = self.gate.is_doubtful and not only_makes_room
+        self.under_way.begin(action, outage=self.gate.outages if tries else None)
 
     # ── what became of it ────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, action: Action, *, requeue: bool = False) -> None:
         """A running action ended; with ``requeue`` it is queued again, at its old place, unless a newer waits."""
-        if self._trial is not None and keys_of(self._trial[0])[0] == keys_of(action)[0]:
-            self._trial = None
-        self._in_flight -= 1
-        self._units -= units_of(action)
-        self._large -= is_large(action)
         self._count_load(action, running=-1)
-        keys, structural = keys_of(action), is_structural(action)
-        for own in keys:
-            self._running.pop(own, None)
-            self._below_running.discard(own)
-            if structural:
-                self._uncount(self._structural_running, own)
+        self.under_way.end(action)
         key = (action.mapping, action.path)
         if requeue and not isinstance(action, Probe) and key not in self._waiting:
             self._waiting[key] = action
@@ -379,8 +338,7 @@ class Queue:
             self._turn_of(action.mapping).add(self._places.of(key))
         elif key not in self._waiting:
             self._places.drop(key)
-        for own in keys:
-            self._wake(own)
+        self._wake_behind(action)
 
     def next_due(self, now: float) -> float | None:
         """When `take` should be called again although nothing else happens; None if only events can help."""
@@ -390,15 +348,7 @@ class Queue:
 
     @property
     def _is_trying(self) -> bool:
-        """Whether something is under way that will tell more of a server that failed.
-
-        What began before it did, or was let through after an earlier outage, may take hours, and tells nothing of this
-        one when it ends. (Of probes there is one at a time.)
-        """
-        if self._trial is None:
-            return False
-        action, outage = self._trial
-        return outage == self.gate.outages or isinstance(action, Probe)
+        return self.under_way.is_trying(self.gate.outages)
 
     def wants_probe(self, now: float) -> bool:
         """The pause is over and nothing that waits can be used to try the server (ask after `take`)."""
@@ -407,7 +357,7 @@ class Queue:
     def start_probe(self, probe: Probe) -> None:
         """Count a probe as running."""
         self._count_load(probe, running=1)
-        self._run(probe, keys_of(probe), structural=False)
+        self._run(probe)
 
     # ── counting ─────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1080,11 +1080,11 @@ class QueueMachine(RuleBasedStateMachine):
                 self._finish(0, requeue=False)
         assert not self.queued, f"never taken: {list(self.queued.values())}"
         self.counts_agree()
-        queue = self.queue
-        leftovers = (queue._units, queue._large, queue._running, queue._sources, queue._parked_behind)
+        queue, under_way = self.queue, self.queue.under_way
+        leftovers = (under_way._units, under_way._large, under_way._at, queue._sources, queue._parked_behind)
         assert not any(leftovers), leftovers
-        assert not any((queue._structural_waiting, queue._structural_running)), "a path seems occupied for ever"
-        assert not any((queue._below_running, queue._below_waiting)), "a directory seems in use for ever"
+        assert not queue._structural_waiting, "a path seems occupied for ever"
+        assert not any((under_way.below, queue._below_waiting)), "a directory seems in use for ever"
 
 
 TestQueueMachine = QueueMachine.TestCase

@@ -715,9 +715,9 @@ MUTATIONS = (
     Mutation(
         "G5",
         "large files take every connection",
-        "core/schedule.py",
-        "if is_large(action) and self._large >= max(1, self.gate.cap - 1):",
-        "if is_large(action) and self._large > self.gate.cap:",
+        "core/underway.py",
+        "if is_large(action) and self._large >= max(1, connections - 1):",
+        "if is_large(action) and self._large > connections:",
         "tests/core/test_schedule.py::test_large_files_leave_one_connection_to_small_ones",
     ),
     Mutation(
