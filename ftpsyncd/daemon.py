@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -81,6 +82,46 @@ class Herald:
         systemd.status(headline(self._service.status()))
 
 
+class Asking:
+    """Takes what is wanted of the daemon, by signals, people and the engine, for the main thread to grant."""
+
+    def __init__(self) -> None:
+        self.wishes: Wishes = SimpleQueue()
+        self.end_at: float | None = None
+        """When the end was asked for first (monotonic seconds)."""
+
+    def listen(self) -> None:
+        """Obey signals from now on; called by the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.for_end())
+        signal.signal(signal.SIGHUP, lambda *_: self.wishes.put((Wish.RELOAD, None)))
+        # The command line has it wait until here: the configuration may have been read before it came.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+    def for_end(self) -> None:
+        """The daemon is to end."""
+        self.end_at = self.end_at or time.monotonic()
+        self.wishes.put((Wish.STOP, None))
+
+    def for_look(self) -> None:
+        """The engine has ended: is that what was wanted?"""
+        self.wishes.put((Wish.LOOK, None))
+
+    def for_reload(self) -> str:
+        """Have the configuration read again, and await what came of it.
+
+        Returns:
+            A sentence.
+
+        Raises:
+            FtpsyncdError: it is wrong; everything stays as it is.
+            TimeoutError: that takes longer than anybody waits.
+        """
+        answer: Future[str] = Future()
+        self.wishes.put((Wish.RELOAD, answer))
+        return answer.result(min(RELOAD_ANSWER_S, left_s()))
+
+
 def run(
     config: Config,
     again: Callable[[], Config],
@@ -103,27 +144,10 @@ def run(
     """
     ignore_lease_signals()
     allow_files()
-    wishes: Wishes = SimpleQueue()
-    asked_at: float | None = None
-
-    def ask_for_end(*_: object) -> None:
-        nonlocal asked_at
-        asked_at = asked_at or time.monotonic()
-        wishes.put((Wish.STOP, None))
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_for_end)
-    signal.signal(signal.SIGHUP, lambda *_: wishes.put((Wish.RELOAD, None)))
-    # The command line has it wait until here: the configuration may have been read before it came.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-
-    def ask_for_reload() -> str:
-        answer: Future[str] = Future()
-        wishes.put((Wish.RELOAD, answer))
-        return answer.result(min(RELOAD_ANSWER_S, left_s()))
-
-    service = Service(config, reload=ask_for_reload, ended=lambda: wishes.put((Wish.LOOK, None)))
-    start = Start(service, wishes, waiting)
+    asking = Asking()
+    asking.listen()
+    service = Service(config, reload=asking.for_reload, ended=asking.for_look)
+    start = Start(service, asking.wishes, waiting)
     with start_told_of():
         started = start.carry_out()
     if not started:
@@ -134,14 +158,13 @@ def run(
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)
     try:
         with _told_of():
-            return _supervise(
-                service, wishes, lambda answers: _reload(service, again, adopted, answers), ready=start.ready
-            )
+            reload = partial(_reload, service, again, adopted)
+            return _supervise(service, asking.wishes, reload, ready=start.ready)
     finally:
         systemd.stopping()
         try:
             # From when it was asked for: a reload may have been under way.
-            service.stop(asked_at)
+            service.stop(asking.end_at)
         except LedgerError as error:
             # The end was wanted, and this is one; or there is another reason for it, which is passed on.
             logger.bind(event="ledger").warning(
