@@ -6,7 +6,8 @@ back. Used by `publish`.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from ftpsyncd.model import Action, Delete, MakeDir, Upload
 
@@ -14,6 +15,8 @@ DELETES_AT_ONCE = 64
 DIRECTORIES_AT_ONCE = 64
 UPLOADS_AT_ONCE = 8
 """Uploads whose existence at the server is asked for in one round trip, then sent in one run."""
+
+_A = TypeVar("_A", bound=Action)
 
 
 class Stream(Protocol):
@@ -28,31 +31,23 @@ class Stream(Protocol):
 
 def more_uploads(stream: Stream, first: Upload) -> list[Upload]:
     """``first`` and the uploads that follow it directly in the stream."""
-    group = [first]
-    while len(group) < UPLOADS_AT_ONCE and (action := stream.next()) is not None:
-        if not isinstance(action, Upload):
-            stream.put_back(action)
-            break
-        group.append(action)
-    return group
+    return _run_of(stream, first, UPLOADS_AT_ONCE)
 
 
 def more_deletes(stream: Stream, first: Delete) -> list[Delete]:
-    """``first`` and the deletes that follow it directly in the stream."""
-    group = [first]
-    while len(group) < DELETES_AT_ONCE and (action := stream.next()) is not None:
-        if not isinstance(action, Delete) or action.trash:
-            stream.put_back(action)
-            break
-        group.append(action)
-    return group
+    """``first`` and the deletes that follow it directly in the stream, but not into the trash."""
+    return _run_of(stream, first, DELETES_AT_ONCE, lambda delete: not delete.trash)
 
 
 def more_directories(stream: Stream, first: MakeDir) -> list[MakeDir]:
     """``first`` and the directories to be made that follow it directly in the stream; their parents exist."""
-    group = [first]
-    while len(group) < DIRECTORIES_AT_ONCE and (action := stream.next()) is not None:
-        if not isinstance(action, MakeDir) or not action.path:
+    return _run_of(stream, first, DIRECTORIES_AT_ONCE, lambda directory: directory.path != "")
+
+
+def _run_of(stream: Stream, first: _A, at_most: int, belongs: Callable[[_A], bool] = lambda _action: True) -> list[_A]:
+    kind, group = type(first), [first]
+    while len(group) < at_most and (action := stream.next()) is not None:
+        if not isinstance(action, kind) or not belongs(action):
             stream.put_back(action)
             break
         group.append(action)

@@ -386,7 +386,8 @@ class Ledger:
         )
         if row.kind is Kind.DIR:
             for table in ("entry", "failure"):
-                self._move_below(table, mapping, os.fsencode(source), os.fsencode(target))
+                for where, values in inside(source):
+                    self._move_where(table, mapping, source, target, where, values)
         self._rows.clear()
 
     def move_some(self, mapping: int, source: str, target: str) -> bool:
@@ -405,11 +406,7 @@ class Ledger:
             return False
         if (some := self._some_below(mapping, source)) is None:
             return False
-        where, values = some
-        self._write(
-            f"UPDATE OR REPLACE entry SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
-            (os.fsencode(target), len(os.fsencode(source)) + 1, mapping, *values),
-        )
+        self._move_where("entry", mapping, source, target, *some)
         self._rows.clear()
         return True
 
@@ -422,13 +419,14 @@ class Ledger:
                 return f"{where} AND ({keys})<=({','.join('?' * len(last))})", (*values, *last)
         return None
 
-    def _move_below(self, table: str, mapping: int, source: bytes, target: bytes) -> None:
-        for where, values in inside(os.fsdecode(source)):
-            # CAST keeps the result a BLOB: || yields text.
-            self._write(
-                f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
-                (target, len(source) + 1, mapping, *values),
-            )
+    def _move_where(
+        self, table: str, mapping: int, source: str, target: str, where: str, values: Sequence[object]
+    ) -> None:
+        # CAST keeps the result a BLOB: || yields text.
+        self._write(
+            f"UPDATE OR REPLACE {table} SET dir=CAST(?||substr(dir,?) AS BLOB) WHERE mapping=? AND {where}",  # noqa: S608 - constants
+            (os.fsencode(target), len(os.fsencode(source)) + 1, mapping, *values),
+        )
 
     # ── profiles ─────────────────────────────────────────────────────────────────────────────────────────────
 
