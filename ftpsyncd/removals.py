@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ftpsyncd.changedthere import ChangedThere
 from ftpsyncd.clearing import Clearing
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
@@ -18,7 +19,7 @@ from ftpsyncd.core.plan import Swapped, swapped_directory
 from ftpsyncd.discards import Discard
 from ftpsyncd.events import EventKind
 from ftpsyncd.logs import one_line
-from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, join, parent
+from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, parent
 from ftpsyncd.places import Places
 from ftpsyncd.site import Moment, Site
 from ftpsyncd.specs import DeletePolicy
@@ -61,8 +62,7 @@ class Removals:
         if self.hold is not None and self.hold.kind in _OTHER_SOURCE:
             self.places.cut_off(path for path, _ in site.ledger.begun.of(site.id))
         self._clearing = Clearing(site, self.absent, self._delete_action)
-        self._decided = {path for path, _, changed in approved if changed}
-        """Files that were changed at the server and that a person wants to be deleted all the same."""
+        self.changed_there = ChangedThere(site, (path for path, _, changed in approved if changed))
         self._unsure: list[str] = []
         """Where a person allowed something to be deleted, and it is to be asked whether that is ours still."""
         self._all_seen = False
@@ -203,8 +203,7 @@ class Removals:
         for path in ledger.in_bulk.unknown(mapping, self._unsure[-ASKED_AT_ONCE:]):
             self.absent.back(path)
         del self._unsure[-ASKED_AT_ONCE:]
-        for path in ledger.in_bulk.unknown(mapping, self._decided):
-            self._undecide(path)
+        self.changed_there.forget_unknown()
 
     def _is_published_source(self) -> bool:
         """Whether what is not in this folder is gone: no other folder or disk is in its place."""
@@ -354,7 +353,7 @@ class Removals:
             trash = names.trash(spec.remote, self._site.today(), path)
         row = self._site.ledger.row(self._site.id, path)
         # Of a row in doubt the open intent tells which others it may have after a crash (`Intents.begin`).
-        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()
+        sizes = (row.fingerprint.size,) if row is not None and path not in self.changed_there else ()
         return Delete(spec.name, path, trash, sizes)
 
     def go_on(self, at: Moment) -> None:
@@ -367,10 +366,7 @@ class Removals:
     def seen(self, listing: Listing) -> None:
         """What is on disk was not deleted: a decision about its deletion is over."""
         self.absent.there(listing.directory)
-        if self._decided:
-            files = (name for name, entry in listing.entries.items() if entry.kind is Kind.FILE)
-            for path in [join(listing.directory, name) for name in files]:
-                self._undecide(path)
+        self.changed_there.seen(listing)
 
     def spare(self, directory: str) -> None:
         """A directory that is gone was found under another name: nothing in it is deleted."""
@@ -399,15 +395,10 @@ class Removals:
         site = self._site
         if self._source_unseen:
             return self._undecided
-        changed = site.ledger.failures.changed_at_server(site.id)
-        if self.hold is None and not changed:
+        files = self.changed_there.approve()
+        if self.hold is None and not files:
             return f"{site.spec.name}: nothing is held"
-        files = len(changed)
         unseen = self.hold is not None and self._seen_in_part
-        self._decided.update(changed)
-        site.ledger.decisions.set_approved(site.id, [(path, 1) for path in changed], changed=True)
-        for path in changed:
-            site.ledger.failures.clear(site.id, path)
         if self.hold is not None:
             files += self.absent.approve()
             self._discard.overruled()
@@ -422,16 +413,14 @@ class Removals:
         site = self._site
         if self._source_unseen:
             return self._undecided
-        changed = site.ledger.failures.changed_at_server(site.id)
+        changed = self.changed_there.undecided
         if self.hold is None and not changed:
             return f"{site.spec.name}: nothing is held"
         files = len(changed)
         unseen = False
         for path in changed:
-            site.ledger.forget(site.id, path)
+            self.changed_there.discard(path)
             self.forgotten(path)
-            site.ledger.failures.clear(site.id, path)
-            site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
             self.emptied(parent(path))
         if self.hold is not None:
             files += self.absent.files
@@ -466,12 +455,7 @@ class Removals:
     def deleted(self, path: str) -> None:
         """A file is gone from the server."""
         self.absent.deleted(path)
-        self._undecide(path)
-
-    def _undecide(self, path: str) -> None:
-        if path in self._decided:
-            self._decided.discard(path)
-            self._site.ledger.decisions.set_approved(self._site.id, [(path, 0)], changed=True)
+        self.changed_there.over(path)
 
     def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
         # With names in it that may be no text for a database.

@@ -127,12 +127,12 @@ class _World(Racing):
 
     def _is_replaced(self, remote: str) -> bool:
         path = remote.removeprefix(f"{BASE}/")
-        return self.server.replacing == remote or self.drop.exists(path) or path in self._mirror.removals._decided
+        return self.server.replacing == remote or self.drop.exists(path) or path in self._mirror.removals.changed_there
 
     def _renamed(self, source: str, target: str) -> None:
         file = self.server.files.get(target)
         edited = file is not None and file.content in self._edited
-        decided = source.removeprefix(f"{BASE}/") in self._mirror.removals._decided
+        decided = source.removeprefix(f"{BASE}/") in self._mirror.removals.changed_there
         if f"/{TRASH}/" in target and edited and not decided:
             raise self._broken(f"G4: {source} is trashed although somebody has changed it at the server")
         super()._renamed(source, target)

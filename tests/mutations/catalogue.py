@@ -600,8 +600,8 @@ MUTATIONS = (
         "G4",
         "what a crash cut off is deleted whatever its size",
         "removals.py",
-        "        sizes = (row.fingerprint.size,) if row is not None and path not in self._decided else ()\n",
-        "        asked = row is not None and not row.fingerprint.is_doubted and path not in self._decided\n"
+        "        sizes = (row.fingerprint.size,) if row is not None and path not in self.changed_there else ()\n",
+        "        asked = row is not None and not row.fingerprint.is_doubted and path not in self.changed_there\n"
         "        sizes = (row.fingerprint.size,) if row is not None and asked else ()\n",
         f"{EPISODES}::test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off",
     ),
