@@ -241,7 +241,8 @@ class Queue:
         for key, action in self._waiting.items():
             if not isinstance(action, MAKES_ROOM) or key[0] in self._suspended:
                 continue
-            if self.may_start(action) and self.under_way.has_room_for(action, self.gate.cap) and self._blocker(key, action) is None:
+            has_room = self.under_way.has_room_for(action, self.gate.cap)
+            if has_room and self.may_start(action) and self._blocker(key, action) is None:
                 self._turn_of(key[0]).discard(key)
                 return self._start(key, action)
         return None
