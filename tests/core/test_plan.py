@@ -614,7 +614,10 @@ def test_the_same_facts_give_the_same_plan(scene: Scene):
 @given(SCENES)
 @QUICK
 def test_a_path_gets_at_most_one_decision_besides_its_entering(scene: Scene):
-    counts = Counter(d.path for d in scene.decisions() if not isinstance(d, Enter))
+    decisions = [d for d in scene.decisions() if not isinstance(d, Enter)]
+    # What had failed about a directory is over when another one is in its place.
+    anew = {d.path for d in decisions if isinstance(d, Adopt)}
+    counts = Counter(d.path for d in decisions if not (isinstance(d, Settled) and d.path in anew))
     assert all(count == 1 for count in counts.values())
 
 
