@@ -139,7 +139,9 @@ def test_deletes_that_a_person_approved_do_not_count(ftpsyncd, config_file, appr
 def test_a_ledger_that_knows_no_approvals_yet_is_read_all_the_same(ftpsyncd, config_file):
     publish(config_file, PATHS)
     db = sqlite3.connect(load(config_file).state_dir / LEDGER)
-    later = "DROP TABLE approved; DROP INDEX history_last; DROP INDEX failure_worst; ALTER TABLE intent DROP COLUMN exposed"
+    later = (
+        "DROP TABLE approved; DROP INDEX history_last; DROP INDEX failure_worst; ALTER TABLE intent DROP COLUMN exposed"
+    )
     db.executescript(f"{later}; PRAGMA user_version={APPROVED_SINCE - 1}")
     db.close()
     assert planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file)) == GONE
