@@ -227,8 +227,8 @@ MUTATIONS = (
         "G2",
         "the empty file by which a program keeps a name while it downloads is published",
         "core/downloads.py",
-        "    return frozenset(name for name in empty if name in kept)\n",
-        "    return frozenset(name for name in empty if name in kept and not name)\n",
+        "    return frozenset(empty).intersection(final",
+        "    return frozenset(empty) - frozenset(empty).union(final",
         "tests/core/test_downloads.py",
     ),
     # ── G3 nothing lost ──────────────────────────────────────────────────────────────────────────────────────
@@ -350,8 +350,8 @@ MUTATIONS = (
         "G3",
         "what came late under a final name is not looked for",
         "intents.py",
-        "        elif exposed_late is not None:\n",
-        "        elif exposed_late is not None and not path:\n",
+        "        exposed_late = None if told else self.exposures.later(action)\n",
+        "        exposed_late = None if told or path else self.exposures.later(action)\n",
         f"{DIRECT}::test_what_hung_on_a_dead_line_is_found_whenever_it_arrives[new-change0-a STOR]",
     ),
     Mutation(
@@ -405,7 +405,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what an earlier mapping left of a file may be renamed over that of another one",
-        "intents.py",
+        "temporaries.py",
         "        found = self._open.apart_of(usual)\n",
         "        found: list[str] = []\n",
         f"{RELOADS}::test_a_rename_of_an_earlier_mapping_that_comes_late_finds_nothing_to_rename",
