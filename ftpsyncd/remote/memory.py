@@ -187,7 +187,7 @@ class MemorySession:
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """See `port.RemoteSession.publish`."""
         source = iter(jobs)
-        while self._usable and self._server.online and (job := next(source, None)) is not None:
+        while self._usable and (job := next(source, None)) is not None:
             started, self._stored = time.monotonic(), False
             before = job.path in self._server.files
             try:
