@@ -781,7 +781,7 @@ def test_a_worker_that_was_given_up_tells_of_no_file_that_it_would_have_sent(
         assert answers.wait(60)
         return open_planned(spec, upload)
 
-    monkeypatch.setattr("ftpsyncd.publish.open_planned", open_slowly)
+    monkeypatch.setattr("ftpsyncd.planned.open_planned", open_slowly)
     monkeypatch.setattr(crew_module, "HUNG_S", 0.2)
     folder = Folder(MappingSpec("slow", tmp_path, "web", "/", publish=PublishMode.DIRECT))
     server, outcomes, exposed = MemoryServer(), list[Outcome](), list[Upload]()

@@ -516,7 +516,7 @@ def test_a_foreign_file_is_kept_also_in_a_directory_that_we_have_made_empty(work
 def test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, mode: PublishMode, *, comes: bool
 ):
-    monkeypatch.setattr("ftpsyncd.publish.LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr("ftpsyncd.planned.LOOK_EVERY_S", 0.0)
     worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=mode)
     (worker.local / "a").write_bytes(CONTENT)
     look = MemorySession.stat_many

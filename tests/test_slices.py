@@ -711,10 +711,8 @@ def test_what_many_refused_files_may_have_left_is_asked_about_some_at_a_time(
     assert all(map(two.mirror.intents._open.is_late, two.mirror.intents._open))
 
 
-def test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time(
-    two: Two, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None of them begins meanwhile, also where the disk is back before; and what is gone then is found again."""
+def let_very_many_deletes_wait(two: Two) -> None:
+    """All of a directory is gone, and the server away; then it is there again."""
     entries = many()
     two.engine.servers[A].queue.gate.failed(NOW, Breaker.OFFLINE, "it is down")
     two.mirror.removals._site = two.mirror.site._replace(
@@ -726,8 +724,15 @@ def test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time(
     two.turn()
     two.turns()
     assert two.waiting == SOME
+    two.engine.servers[A].queue.gate.answered()
+
+
+def test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them begins meanwhile, also where the disk is back before; and what is gone then is found again."""
+    let_very_many_deletes_wait(two)
     monkeypatch.setattr("ftpsyncd.core.schedule.WITHDRAWN_AT_ONCE", 100)
-    two.engine.servers[A].queue.gate.retry_now()
     two.engine.answered(A, WatchReport("native", None, "it is gone", 1))
     two.turn()
     assert SOME - 200 <= two.waiting < SOME
@@ -746,6 +751,22 @@ def test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time(
     two.turns()
     deletes = [action for action in two.handed(A) if isinstance(action, Delete)]
     assert two.waiting + len(deletes) == SOME
+
+
+def test_where_another_folder_has_come_none_of_very_many_deletes_begins_before_all_are_taken_back(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_very_many_deletes_wait(two)
+    monkeypatch.setattr("ftpsyncd.core.schedule.WITHDRAWN_AT_ONCE", 100)
+    two.engine.answered(A, REPORT._replace(root=RootIdentity(ROOT.inode + 1, ROOT.filesystem + 1)))
+    two.turn()
+    left = [two.waiting]
+    while two.mirror.removals.takes_back:
+        two.turn()
+        left.append(two.waiting)
+        assert not [action for action in two.handed(A) if isinstance(action, Delete)]
+    assert 0 < left[0] < SOME
+    assert left[-1] == 0
 
 
 def test_a_disk_that_goes_ends_an_approval_of_very_many_deletes_with_few_statements(

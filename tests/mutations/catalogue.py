@@ -267,14 +267,6 @@ MUTATIONS = (
         "tests/test_slices.py::test_too_many_deletes_are_held_also_where_no_slice_has_too_many",
     ),
     Mutation(
-        "G4",
-        "deletes that are still to be taken back since the disk was gone are begun",
-        "mirror.py",
-        "self.answers.comparing or self.removals.takes_back or bool(",
-        "self.answers.comparing or bool(",
-        "tests/test_slices.py::test_when_a_disk_goes_very_many_deletes_are_taken_back_some_at_a_time",
-    ),
-    Mutation(
         "G5",
         "a very large directory is compared in one go",
         "comparing.py",
