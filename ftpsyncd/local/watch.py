@@ -1,10 +1,8 @@
-"""Notices that something below a root may have changed, and that noticing itself broke down. Only import of watchdog.
+"""Notices that something below a root may have changed, and that noticing itself broke down.
 
 Comes in: a root. Goes out: `Changes`, through a callback, and a `WatchReport` when asked. Called by `disk.DiskThread`.
-
-The threads, the queue and their orderly end are watchdog's (its extension point: ``BaseObserver(emitter_class)``);
-the reading is ours (`sources`), because watchdog's own reader loses most of a burst and falls into a livelock after
-it. One event here carries a whole batch of paths.
+What changes is read by `sources`, in the threads of `observing`; which of them a root takes, and when they are started
+again, is decided here.
 """
 
 from __future__ import annotations
@@ -18,13 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
-
 from ftpsyncd.local import inotify, limits, mounts, tree
 from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.local.observing import Observation, observe, observe_foreign
 from ftpsyncd.local.sources import InotifySource, PollSource, Source
-from ftpsyncd.model import RootIdentity, parent
+from ftpsyncd.model import RootIdentity
 from ftpsyncd.specs import WatchMode
 
 RETRY_S = 60.0
@@ -33,115 +29,12 @@ RETRY_S = 60.0
 _NO_INSTANCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSYS})
 
 
-class _Batched(FileSystemEvent):
-    """A whole batch of changes as one event of watchdog's; equal only to itself, so the queue never merges two."""
-
-    def __init__(self, changes: Changes) -> None:
-        super().__init__("")
-        self.changes = changes
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-class _Emitter(EventEmitter):
-    """Watchdog's thread around one of our sources."""
-
-    def __init__(
-        self,
-        event_queue: EventQueue,
-        watch: ObservedWatch,
-        *,
-        timeout: float,
-        event_filter: list[type[FileSystemEvent]] | None = None,
-        source: Source,
-    ) -> None:
-        super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
-        self.name = source.name
-        self.source = source
-        self.failure = ""
-
-    def on_thread_start(self) -> None:
-        self.source.prepare()
-
-    def run(self) -> None:
-        try:
-            super().run()
-        except Exception as error:  # ends this thread: check() finds it dead, tells why, and starts another
-            self.failure = f"the watching thread ended ({type(error).__name__}: {error})"
-
-    def queue_events(self, timeout: float) -> None:  # noqa: ARG002 - a source knows itself how long to wait
-        self.source.turn(self._hand_on)
-
-    def _hand_on(self) -> None:
-        """Queue what was collected, unless the receiver still has the last batch: then let it grow, bounded."""
-        if self.source.batch and self._event_queue.empty():
-            self.queue_event(_Batched(self.source.batch.take()))
-
-    def on_thread_stop(self) -> None:
-        self.source.stop()
-
-
-class _Receiver(FileSystemEventHandler):
-    """Hands batches on, and remembers when that failed: those changes are lost until the next check."""
-
-    def __init__(self, root: str, deliver: Callable[[Changes], None]) -> None:
-        self._prefix = root.rstrip("/") + "/"
-        self._deliver = deliver
-        self.failure = ""
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        try:
-            self._deliver(event.changes if isinstance(event, _Batched) else self._translated(event))
-        except Exception as error:  # would end watchdog's thread with a traceback; check() starts anew and tells why
-            self.failure = f"changes could not be handed on ({type(error).__name__}: {error})"
-
-    def _translated(self, event: FileSystemEvent) -> Changes:
-        """An event of watchdog's own emitters, used where there is no inotify."""
-        both = (os.fsdecode(path) for path in (event.src_path, event.dest_path) if path)
-        paths = frozenset(path.removeprefix(self._prefix) for path in both if path.startswith(self._prefix))
-        folders = frozenset(parent(path) for path in paths)
-        return Changes(paths, paths if event.is_directory else frozenset(), folders=folders)
-
-
 class _Root(NamedTuple):
     """Which folder a root is at this moment, closer than RootIdentity: also its mount."""
 
     identity: RootIdentity
     mount_id: int | None
     numbered: RootIdentity | None
-
-
-class _Running(NamedTuple):
-    """One observer with its source."""
-
-    observer: BaseObserver
-    receiver: _Receiver
-    source: Source | None
-    """None for watchdog's own emitters."""
-
-    def trouble(self) -> str:
-        """Why this cannot be relied upon any more; empty if it can."""
-        if self.receiver.failure:
-            return self.receiver.failure
-        emitters = list(self.observer.emitters)
-        failures = [emitter.failure for emitter in emitters if isinstance(emitter, _Emitter) and emitter.failure]
-        if failures:
-            return failures[0]
-        if not emitters or not all(thread.is_alive() for thread in (self.observer, *emitters)):
-            return "a watching thread ended"
-        return ""
-
-    def stop(self) -> None:
-        """End its threads and give back its descriptors."""
-        self.observer.stop()
-        if self.observer.ident is not None:
-            self.observer.join()
-        if self.source is not None:
-            self.source.release()
 
 
 class RootWatcher:
@@ -180,8 +73,8 @@ class RootWatcher:
         self._using = threading.RLock()
         self._stopped = threading.Event()
         self._sources: list[Source] = []
-        self._main: _Running | None = None
-        self._filling: _Running | None = None
+        self._main: Observation | None = None
+        self._filling: Observation | None = None
         """The poller for what the kernel cannot watch."""
         self._native: InotifySource | None = None
         self._seen: _Root | None = None
@@ -288,7 +181,7 @@ class RootWatcher:
             self._retry_at = time.monotonic() + RETRY_S
             self._fill_gaps(self._native)
 
-    def _open_main(self, reason: str) -> _Running:
+    def _open_main(self, reason: str) -> Observation:
         if self._mode is WatchMode.NATIVE or (
             self._mode is WatchMode.AUTO and not mounts.is_network_filesystem(self._root)
         ):
@@ -305,30 +198,14 @@ class RootWatcher:
                 self._retry_at = time.monotonic() + RETRY_S
         return self._run(PollSource(self._path, self._descend, self._poll_every_s, reason=reason))
 
-    def _run(self, source: Source) -> _Running:
+    def _run(self, source: Source) -> Observation:
         self._sources.append(source)
-        observer = BaseObserver(_Emitter, source=source)
-        observer.name = f"deliver {self._name}"
-        receiver = _Receiver(self._path, self._hand)
-        observer.schedule(receiver, self._path, recursive=True)
-        running = _Running(observer, receiver, source)
-        try:
-            observer.start()
-        except BaseException:
-            running.stop()
-            raise
-        return running
+        return observe(source, self._path, self._hand, self._name)
 
-    def _open_foreign(self) -> _Running:
-        """Watchdog's own emitters, on systems without inotify."""
-        from watchdog.observers import Observer  # noqa: PLC0415 - loads what only other systems need
-
-        observer = Observer()
-        receiver = _Receiver(self._path, self._hand)
-        observer.schedule(receiver, self._path, recursive=True)
-        observer.start()
+    def _open_foreign(self) -> Observation:
+        running = observe_foreign(self._path, self._hand)
         self._hand(Changes(frozenset(), frozenset({""})))
-        return _Running(observer, receiver, None)
+        return running
 
     def _hand(self, changes: Changes) -> None:
         if not self._stopped.is_set():
