@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
@@ -22,10 +22,9 @@ from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
 from ftpsyncd.local.disk import STOP_WAIT_S
 from ftpsyncd.local.mounts import is_network_filesystem
+from ftpsyncd.onepass import Progress, paused_message, progress_of
 from ftpsyncd.recovery import Checkup, open_for_work
-from ftpsyncd.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.roster import Roster
-from ftpsyncd.site import Moment
 from ftpsyncd.status import MappingState, Status
 from ftpsyncd.together import Together
 
@@ -40,27 +39,6 @@ TURN_WAIT_S = 30.0
 """An engine that has not come to a reload by then does not get it."""
 LOOK_AGAIN_S = 0.25
 """Who waits for the end of a pass looks so often: each look keeps the engine from its work, and the end is told."""
-
-
-class Progress(NamedTuple):
-    """How far a `sync` is."""
-
-    files_done: int
-    files_total: int
-    bytes_done: int
-    bytes_total: int
-    deletes_done: int
-    failed: int
-    held: int
-    finished: bool
-    unavailable: bool
-    """A server could not be reached."""
-    messages: tuple[str, ...]
-    source_missing: bool = False
-    """A folder is not there: nothing of it was compared."""
-    paused: int = 0
-    """Changes that wait for mappings to go on which a person paused."""
-    renames_done: int = 0
 
 
 class Service:
@@ -325,70 +303,7 @@ class Service:
     def progress(self) -> Progress:
         """How far a `sync` is."""
         self.require_engine()
-        return self.engine.ask(self._progress)
-
-    def _progress(self, at: Moment) -> Progress:
-        engine = self.engine
-        waiting = [server.queue.backlog() for server in engine.servers.values()]
-        files, size = (sum(counts) for counts in zip(*waiting, strict=True)) if waiting else (0, 0)
-        down = [server for server in engine.servers.values() if server.queue.gate.is_doubtful]
-        unavailable = {server.name for server in down if not server.queue.in_flight}
-        finished = all(m.finished(at.now) or m.spec.server in unavailable for m in engine.mirrors.values())
-        paused = [(m.spec.name, m.queue.load(m.spec.name).waiting) for m in engine.mirrors.values() if m.paused]
-        later = [(m.spec.name, m.removals.absent.files) for m in engine.mirrors.values() if m.removals.hold is None]
-        counters = engine.counters
-        failures = [engine.ledger.failures.counts(mirror.id) for mirror in engine.mirrors.values()]
-        return Progress(
-            counters.files,
-            counters.files + files,
-            counters.bytes,
-            counters.bytes + size,
-            counters.deletes,
-            sum(count.retrying + count.parked for count in failures)
-            + sum(mirror.queue.space.waiting(mirror.spec.name) for mirror in engine.mirrors.values())
-            + sum(len(mirror.unreadable.problems) for mirror in engine.mirrors.values()),
-            sum(mirror.removals.held for mirror in engine.mirrors.values()) + sum(count.held for count in failures),
-            finished,
-            bool(unavailable),
-            tuple(
-                [f"{server.name}: {server.queue.gate.message}" for server in down]
-                + [
-                    f"{server.name}: {no_space_message(lack)}"
-                    for server in engine.servers.values()
-                    for lack in server.queue.space.lacks()
-                ]
-                + [f"{name}: {paused_message(name, waiting)}" for name, waiting in paused]
-                + [f"{name}: {later_message(waiting)}" for name, waiting in later if waiting]
-                # No ledger has them, so that `status` would not tell after the end.
-                + [f"{m.spec.name}: {unread}" for m in engine.mirrors.values() if (unread := unreadable_message(m))]
-                + [f"{m.spec.name}: {m.removals.missing}" for m in engine.mirrors.values() if m.removals.missing]
-                + [
-                    f"{m.spec.name}: {m.removals.hold.message}"
-                    for m in engine.mirrors.values()
-                    if m.removals.hold and m.removals.held
-                ]
-                + [
-                    f"{m.spec.name}: {changed_message(m.spec.name, count.held)}"
-                    for m, count in zip(engine.mirrors.values(), failures, strict=True)
-                    if count.held
-                ]
-            ),
-            any(m.removals.missing for m in engine.mirrors.values()),
-            sum(waiting for _, waiting in paused),
-            counters.renames,
-        )
-
-
-def paused_message(name: str, waiting: int) -> str:
-    """What to tell of a mapping that a `sync` finds paused."""
-    waits = (", 1 change waits" if waiting == 1 else f", {waiting:,} changes wait") if waiting else ""
-    return f"paused by a person{waits}; `ftpsyncd resume {name}`, while the daemon runs, goes on"
-
-
-def later_message(waiting: int) -> str:
-    """What to tell of deletes for which a `sync` does not wait."""
-    waits = "1 delete waits" if waiting == 1 else f"{waiting:,} deletes wait"
-    return f"{waits} for `delete_after`; a later `sync`, or the daemon, goes on"
+        return self.engine.ask(lambda at: progress_of(self.engine, at))
 
 
 def _outside(reload: Callable[[], str] | None) -> Outside:

@@ -11,7 +11,7 @@ import click
 
 from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, number, size
 from ftpsyncd.logs import one_line
-from ftpsyncd.service import Progress
+from ftpsyncd.onepass import Progress
 from ftpsyncd.status import Status, Transfer
 
 # rich is imported where a picture is drawn, as in `output`.

@@ -16,7 +16,8 @@ from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.counters import Counters
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.service import Progress, Service
+from ftpsyncd.onepass import Progress
+from ftpsyncd.service import Service
 from ftpsyncd.status import Status
 
 TURN_S = 0.25

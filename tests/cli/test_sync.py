@@ -17,7 +17,7 @@ from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.progress import Lines, Rate, summary, view
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import tree
-from ftpsyncd.service import Progress
+from ftpsyncd.onepass import Progress
 from ftpsyncd.site import QUEUE_ROOM
 from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, write_config

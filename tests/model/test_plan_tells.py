@@ -23,8 +23,9 @@ from ftpsyncd import outcomes, preview
 from ftpsyncd.cli.plan import print_json, print_lines
 from ftpsyncd.config import Config, load
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.onepass import Progress
 from ftpsyncd.preview import Planned
-from ftpsyncd.service import Progress, Service
+from ftpsyncd.service import Service
 from tests.figures import Figures
 from tests.servers import USER, Server, running
 
