@@ -125,10 +125,10 @@ class Mailbox:
                 time.sleep(GATHER_S)
         return self.mail()
 
-    def mail(self, most: int = TURN_MESSAGES) -> list[Message]:
+    def mail(self) -> list[Message]:
         """The messages that are there, without waiting; whoever turns the engine by hand passes them to its `turn`."""
-        messages, self._left = self._left[:most], self._left[most:]
-        while len(messages) < most:
+        messages, self._left = self._left[:TURN_MESSAGES], self._left[TURN_MESSAGES:]
+        while len(messages) < TURN_MESSAGES:
             try:
                 messages.append(self._messages.get_nowait())
             except queue.Empty:

@@ -325,13 +325,13 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
     # Who was told that a path is parked need not hear of each time that it is tried all the same (`mended`).
     known = wait_s is None and attempts > 1 and retry_after(error.retry, attempts - 1) is None
-    tell = mirror.site.note if known else mirror.site.tell
-    tell(
+    mirror.site.tell(
         kind,
         action.path,
         error.message,
         at_ns=at.wall_ns,
         again=before is not None,
+        quietly=known,
         reply=failure.reply,
         remedy=error.remedy,
         size=fingerprint.size if fingerprint else 0,

@@ -48,7 +48,7 @@ class Service:
         config: what to run.
         one_pass: end by itself when nothing is left to do (`sync`): no watching, no control socket.
         mappings: only these; all if None.
-        observe: is told every event besides the log (the demo's live view).
+        observe: is told every event besides the log.
         reload: has the configuration read again, and says what came of it; called by the control socket's threads.
         ended: is told when the engine has ended, by its thread.
     """
@@ -285,10 +285,6 @@ class Service:
         """Compare everything again; returns at once."""
         if self._engine is not None:
             self._engine.rescan()
-
-    def wait_watching(self, timeout_s: float) -> bool:
-        """Wait until every mapping's watcher is up (or its folder is known to be missing)."""
-        return self.engine.watching.wait(timeout_s) and self.engine.failure is None
 
     def await_end(self, timeout_s: float) -> Progress:
         """For one pass: how far it is when nothing is left to do, or else when the time is over."""

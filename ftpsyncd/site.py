@@ -69,6 +69,7 @@ class Site(NamedTuple):
         *,
         at_ns: int = 0,
         again: bool | None = None,
+        quietly: bool = False,
         **more: object,
     ) -> None:
         """Tell the log, and the history where it is something for it, about something in this mapping.
@@ -79,21 +80,10 @@ class Site(NamedTuple):
             message: one sentence.
             at_ns: wall clock; now if 0.
             again: see `history.History.record`.
+            quietly: tell the history only.
             more: further fields of the event.
         """
-        self.emit(self.note(kind, path, message, at_ns=at_ns, again=again, **more))
-
-    def note(
-        self,
-        kind: EventKind,
-        path: str = "",
-        message: str = "",
-        *,
-        at_ns: int = 0,
-        again: bool | None = None,
-        **more: object,
-    ) -> Event:
-        """Tell the history only; arguments as of `tell`."""
         event = Event(kind, self.spec.name, path, self.spec.server, message, **more)  # type: ignore[arg-type]
         self.ledger.history.record(self.id, event, at_ns or time.time_ns(), again=again)
-        return event
+        if not quietly:
+            self.emit(event)

@@ -83,7 +83,7 @@ def publishing(tmp_path: Path, server: Scripted) -> Iterator[tuple[Path, Service
     try:
         one.start()
         try:
-            assert one.wait_watching(30)
+            assert one.engine.watching.wait(30)
             yield tmp_path / "in", one, lines
         finally:
             one.stop()

@@ -251,9 +251,9 @@ def in_local_time(sentence: str) -> str:
     return _MOMENT.sub(lambda found: local_time(datetime.fromisoformat(found[0])), sentence)
 
 
-def bar(done: float, width: int, signs: Marks, style: str = "green") -> Text:
+def bar(done: float, width: int, signs: Marks) -> Text:
     """A bar that is filled to the share ``done`` of 1."""
     from rich.text import Text  # noqa: PLC0415 - see above
 
     filled = round(max(0.0, min(1.0, done)) * width)
-    return Text.assemble((signs.full * filled, style), (signs.empty * (width - filled), "bright_black"))
+    return Text.assemble((signs.full * filled, "green"), (signs.empty * (width - filled), "bright_black"))

@@ -24,6 +24,9 @@ from ftpsyncd.service import Service
 MAPPING = "demo"
 SETTLE_S = 0.3
 LOOK_AGAIN_S = 0.05
+SEED = 1
+"""Decides what is drawn: each demo shows the same pictures."""
+HAPPENINGS_SHOWN = 6
 
 CONFIG = """\
 servers:
@@ -104,14 +107,9 @@ class Verdict:
 
 
 class Demo:
-    """The demo from set-up to clearing away; use it with ``with``.
+    """The demo from set-up to clearing away; use it with ``with``."""
 
-    Args:
-        seed: decides what is drawn.
-    """
-
-    def __init__(self, seed: int = 1) -> None:
-        self._seed = seed
+    def __init__(self) -> None:
         self._clock = stopwatch()
         self._record = Record()
         self._closing = contextlib.ExitStack()
@@ -158,7 +156,7 @@ class Demo:
         self._witness = Witness(self._remote, self.drop, self._record, self._clock)
         stack.callback(self._witness.stop)
         self._witness.start()
-        self._story = Story(self.drop, self._record, self._clock, self._seed)
+        self._story = Story(self.drop, self._record, self._clock, SEED)
         stack.callback(self._story.stop)
         self._story.start()
 
@@ -167,8 +165,8 @@ class Demo:
         """Seconds since the demo began."""
         return self._clock()
 
-    def scene(self, happenings: int = 6) -> Scene:
-        """This moment, with the last so many happenings.
+    def scene(self) -> Scene:
+        """This moment, with the last happenings.
 
         Raises:
             FtpsyncdError: the daemon has failed.
@@ -182,7 +180,7 @@ class Demo:
             password=self._server.password,
             config=self.config,
             lines=tuple(self._lines()),
-            happenings=recent[-happenings:],
+            happenings=recent[-HAPPENINGS_SHOWN:],
             sighting=self._witness.sighting(),
             message=next((each.message for each in status.mappings if each.message), ""),
         )

@@ -263,11 +263,11 @@ class Session:
         forgotten = first.preliminary and reply.passing and self.control.is_forgotten
         return reply.code in {425, 522} or forgotten
 
-    def expect(self, verb: str, command: bytes, *codes: int, subject: str = "") -> Reply:
+    def expect(self, verb: str, command: bytes, *codes: int) -> Reply:
         """Send one command and insist on one of the codes."""
         reply = self.exchange([command])[0]
         if reply.code not in codes:
-            raise self.error(reply, verb, subject)
+            raise self.error(reply, verb)
         return reply
 
     # ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────
