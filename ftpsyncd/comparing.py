@@ -326,7 +326,7 @@ class Comparing:
             if not self._removals.absent.knows(path):
                 self._other_names.directory_gone(path)
             self._nothing_below(path)
-            if not self._intents.clear_below(path):
+            if not self._intents.inquiries.clear_below(path):
                 return
             if self._removals.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
                 # Dropped from the ledger, they would be sent again when the disk is back.

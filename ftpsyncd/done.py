@@ -137,7 +137,7 @@ def record_some(mirror: Mirror, done: Done) -> bool:
 
 def _swept(mirror: Mirror, action: Sweep, done: Done, at: Moment) -> None:
     if done.did is Did.ADOPTED:
-        mirror.intents.found(action, done.fingerprint, at)
+        mirror.intents.inquiries.found(action, done.fingerprint, at)
         mirror.offers.require_directories(action.path, at)
     elif done.did is Did.SPOILED:
         mirror.intents.doubt_row(action.path)

@@ -26,6 +26,12 @@ def doubt_row(ledger: Ledger, mapping: int, path: str, *, whole: bool = True) ->
     return True
 
 
+def is_in_doubt(ledger: Ledger, mapping: int, path: str) -> bool:
+    """Whether the server may have something else than the ledger says of a file."""
+    row = ledger.row(mapping, path)
+    return row is not None and row.kind is Kind.FILE and row.fingerprint.is_doubted
+
+
 def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
     """The server may have nothing of a directory and all below it. False: the ledger has nothing of it either."""
     below = [path for path, _ in ledger.in_bulk.below(mapping, directory)]

@@ -107,7 +107,7 @@ def _ask_what_is_left(server: Server, mirrors: Iterable[Mirror], at: Moment) -> 
         if mirror.queue is not server.queue or mirror.suspended or not mirror.intents:
             continue
         if mirror.looks.passes and not mirror.busy_looking(at.now):
-            mirror.intents.ask(mirror.waits.pending, at.now)
+            mirror.intents.inquiries.ask(mirror.waits.pending, at.now)
     if server.leftovers:
         server.leftovers.ask(at.now)
 

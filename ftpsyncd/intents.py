@@ -1,7 +1,8 @@
 """What was begun at a server and has no recorded outcome: after a crash or a lost connection it was done, or not.
 
 In: actions right before they are handed out, and their ends. Out: intents for the ledger; for those that stay open,
-rows put in doubt and questions for the server's queue. One per mapping, used by its `mirror` on the engine's thread.
+rows put in doubt. What the server is asked about these is the matter of `inquiries`. One per mapping, used by its
+`mirror` on the engine's thread.
 
 Without this, a rename that the server had done when the daemon died would leave a file there that nobody knows, and a
 delete a hole that nobody sees, should the disk have moved on meanwhile.
@@ -9,11 +10,12 @@ delete a hole that nobody sees, should the disk have moved on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 
 from ftpsyncd.core import names
-from ftpsyncd.doubts import doubt_row
+from ftpsyncd.doubts import doubt_row, is_in_doubt
 from ftpsyncd.exposures import PRINTS_KEPT, Exposures
+from ftpsyncd.inquiries import Inquiries
 from ftpsyncd.model import (
     MISSING,
     Action,
@@ -25,14 +27,12 @@ from ftpsyncd.model import (
     RemoveDir,
     Rename,
     RenameDir,
-    Row,
     Sweep,
     Upload,
-    parent,
     remote_join,
 )
 from ftpsyncd.openintents import OpenIntents, is_rename
-from ftpsyncd.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.site import Moment, Site
 from ftpsyncd.temporaries import Temporaries
 
 _TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
@@ -52,8 +52,7 @@ class Intents:
         self._open = OpenIntents(site)
         self.exposures = Exposures(site, self._open)
         self._temporaries = Temporaries(site, self._open)
-        self._to_remove: set[str] = set()
-        """Directories that are gone and not yet removed at the server, because something below them is open."""
+        self.inquiries = Inquiries(site, self._open, self.exposures, self.end)
         self._sweep_twice = sweep_twice
         for path in self._open:
             if self.exposures.stands(path) is None:
@@ -159,7 +158,9 @@ class Intents:
         self._open.drop(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
-        prints = before.fingerprints if before is not None and not known and self._is_in_doubt(path) else ()
+        prints: tuple[Fingerprint, ...] = ()
+        if before is not None and not known and is_in_doubt(self._site.ledger, self._site.id, path):
+            prints = before.fingerprints
         if exposed_late is not None and not prints:
             self._open.put(path, exposed_late)
             self._open.ask_again(path)
@@ -174,17 +175,7 @@ class Intents:
         if late:
             self._open.apart(late)
             self._open.ask_again(self._open.path_of(late))
-        self._go_on_removing()
-
-    def _is_in_doubt(self, path: str) -> bool:
-        """Whether the server may have something else than the ledger says of a file: one of the open intent's files."""
-        row = self._site.ledger.row(self._site.id, path)
-        return row is not None and row.kind is Kind.FILE and row.fingerprint.is_doubted
-
-    def _only_tells(self, path: str) -> bool:
-        """Whether an intent has nothing to be asked, and only tells which files of ours may be there."""
-        intent = self._open[path]
-        return bool(intent.fingerprints) and not intent.temporary and not intent.parts and self._is_in_doubt(path)
+        self.inquiries.ended()
 
     def forgotten(self, path: str, *, whatever: bool = False) -> None:
         """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more.
@@ -207,18 +198,6 @@ class Intents:
                 self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
                 self._open.drop(each)
-
-    def put_off(self, path: str) -> bool:
-        """The server refused to settle this; whether that is news."""
-        news = self._open.put_off(path)
-        self._go_on_removing()
-        return news
-
-    def _go_on_removing(self) -> None:
-        """Look again at directories whose removal had to wait for what was open below them."""
-        for directory in [d for d in self._to_remove if not self._open_below(d)]:
-            self._to_remove.discard(directory)
-            self._site.dirty.mark(directory, 0.0)
 
     def moved(self, source: str, target: str) -> None:
         """A directory was renamed at the server, with all that earlier actions may have left below it."""
@@ -268,52 +247,6 @@ class Intents:
             self._open.put(path, before._replace(fingerprints=all_prints[-PRINTS_KEPT - 1 :]))
         return True
 
-    def moves(self, path: str) -> bool:
-        """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
-        return path in self._open.renames.values()
-
-    def settles_first(self, action: Action) -> bool:
-        """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
-
-        A directory of ours may be there that the ledger does not know: one that was renamed, with all that is in it,
-        or one that was made. Begun without that, the action's own intent would take the place of the one that tells.
-        Or a file, or a part of one that was sent under its final name, where a directory is to be now.
-        """
-        path, intent = action.path, self._open.get(action.path)
-        tells = intent is not None and intent.kind is Kind.DIR
-        if tells and not isinstance(action, MakeDir) and self._have_asked(path):
-            return True
-        if isinstance(action, MakeDir | RenameDir) and self._may_have_come(path) and self._have_asked(path):
-            return True
-        while self._open and path:
-            if path in self._open.renames and self._have_asked(path):
-                return True
-            path = parent(path)
-            if self._may_have_come(path) and self._have_asked(path):
-                return True
-        return False
-
-    def _may_have_come(self, path: str) -> bool:
-        """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
-        if path in self.exposures:
-            return True
-        intent = self._open.get(path)
-        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints or self._open.is_late(path):
-            return False
-        site = self._site
-        return not site.queue.occupied(site.spec.name, path) and site.ledger.row(site.id, path) is None
-
-    def _have_asked(self, path: str) -> bool:
-        """Have the server asked about an open intent; False if nobody will, or it would not tell."""
-        queue, name = self._site.queue, self._site.spec.name
-        if self._open.is_put_off(path):
-            return False
-        if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
-            self._ask(path)
-        return path in self._open
-
-    # ── what is done about those that stay open ──────────────────────────────────────────────────────────────
-
     def doubt(self, action: Action, at: Moment) -> None:
         """The connection ended under an action."""
         if action.path in self._open and isinstance(action, _TRIED):
@@ -322,14 +255,14 @@ class Intents:
             self.exposures.cut_off(action.path)
             self._doubt(action.path)
             if isinstance(action, RenameDir) and action.ask_only:
-                self.ask_only(action)
+                self.inquiries.ask_only(action)
             self._site.dirty.mark(action.path, at.now)
 
     def _doubt(self, path: str) -> None:
         """What the ledger says about these paths may be wrong: what is on disk has to be published again."""
         intent = self._open[path]
         if is_rename(intent):
-            self._ask_for_rename(path, intent)
+            self.inquiries.about_rename(path, intent)
             return
         row = self._site.ledger.row(self._site.id, path)
         if intent.kind is Kind.DIR and row is not None and row.kind is Kind.DIR and self._site.spec.empty_dirs:
@@ -340,81 +273,6 @@ class Intents:
     def doubt_row(self, path: str, *, whole: bool = True) -> bool:
         """See `doubts.doubt_row`."""
         return doubt_row(self._site.ledger, self._site.id, path, whole=whole)
-
-    def ask(self, unsettled: Container[str], now: float) -> None:
-        """Have the server asked and cleaned up, once nothing waits that would settle it anyway: some of it at a time.
-
-        Args:
-            unsettled: paths that will be published soon.
-            now: monotonic seconds.
-        """
-        to_continue = {self._open.path_of(part) for _, intent in self._open.items() for part in intent.parts}
-        due = [p for p in self._open if p not in unsettled and p not in to_continue and self._open.is_due(p, now)]
-        for path in due:
-            if self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
-                return
-            if path in self._open:
-                self._ask(path)
-
-    def clear_below(self, directory: str) -> bool:
-        """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.
-
-        What was swept once is not waited for: what of it comes back meanwhile is deleted right before the directory.
-        """
-        for path in self._open_below(directory):
-            if not self._site.queue.occupied(self._site.spec.name, path):
-                self._ask(path)
-        clear = not self._open_below(directory)
-        if not clear:
-            self._to_remove.add(directory)
-        return clear
-
-    def _open_below(self, directory: str) -> list[str]:
-        prefix, asked = f"{directory}/", self._open.asked_before
-        below = [path for path in self._open if path.startswith(prefix) and path not in asked]
-        # What may have been renamed away from there is not there, and its rows tell what it took along.
-        left = [path for path, source in self._open.renames.items() if source.startswith(prefix) and path not in asked]
-        return [path for path in dict.fromkeys([*below, *left]) if not self._only_tells(path)]
-
-    def _ask(self, path: str) -> None:
-        if self._only_tells(path):
-            return
-        intent = self._open[path]
-        if is_rename(intent):
-            self._ask_for_rename(path, intent)
-            return
-        sweep = Sweep(self._site.spec.name, path, intent.temporary)
-        published = self.exposures.stands(path)
-        if published is not None:
-            why = "an earlier try was cut off and may have come late: is it still as it was published?"
-            self._site.queue.offer(sweep._replace(published=published, why=why))
-            return
-        if self._site.ledger.row(self._site.id, path) is None:
-            sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints, exposed=intent.exposed)
-        if sweep.temporary or sweep.fingerprints or sweep.exposed or sweep.kind is Kind.DIR:
-            self._site.queue.offer(sweep)
-        else:
-            self.end(sweep)
-
-    def ask_only(self, rename: RenameDir) -> None:
-        """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
-        if rename.path in self._open.renames:
-            self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
-
-    def _ask_for_rename(self, path: str, intent: Intent) -> None:
-        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True)
-        if self._site.ledger.row(self._site.id, intent.source) is not None:
-            self._site.queue.offer(action)
-        else:
-            self.end(action)
-
-    def found(self, sweep: Sweep, fingerprint: Fingerprint | None, at: Moment) -> None:
-        """The server has what an interrupted action was to bring: it is ours, and treated like anything published."""
-        ledger, mapping = self._site.ledger, self._site.id
-        if ledger.row(mapping, sweep.path) is None:
-            size = fingerprint.size if fingerprint is not None else 0
-            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
-            self._site.dirty.mark(sweep.path, at.now)
 
 
 def _under(path: str, source: str, target: str) -> str:

@@ -83,7 +83,7 @@ class Mirror:
         self.unreadable = Unreadable(self.site)
         self.mended = Mended(self.site)
         self.other_cases = OtherCases(self.site, self.intents, self.removals.absent)
-        self.offers = Offers(self.site, self.intents, self.removals.spare, selection)
+        self.offers = Offers(self.site, self.intents.inquiries, self.removals.spare, selection)
         self.other_names = OtherNames(self.site, self.waits.sighting_of, self.removals.absent.knows, self.waits.look_at)
         self.comparing = Comparing(
             self.site,

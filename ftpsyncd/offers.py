@@ -12,7 +12,7 @@ from ftpsyncd.core.extent import arrives, keys_of
 from ftpsyncd.core.plan import Selection
 from ftpsyncd.core.turn import Order
 from ftpsyncd.failures import CHANGED
-from ftpsyncd.intents import Intents
+from ftpsyncd.inquiries import Inquiries
 from ftpsyncd.kin import Kin
 from ftpsyncd.model import (
     Action,
@@ -39,12 +39,12 @@ class Offers:
 
     Args:
         site: the mapping.
-        intents: what was handed out.
+        inquiries: what has to be known of the server first.
         spare: is told of a directory that only got another name: nothing of it is gone.
         selection: which paths are published.
     """
 
-    def __init__(self, site: Site, intents: Intents, spare: Callable[[str], None], selection: Selection) -> None:
+    def __init__(self, site: Site, inquiries: Inquiries, spare: Callable[[str], None], selection: Selection) -> None:
         self.again: set[str] = set()
         """To be looked at when what runs about them has ended."""
         self.not_renamed: set[str] = set()
@@ -52,7 +52,7 @@ class Offers:
         self._site = site
         self._name = site.spec.name
         self._queue = site.queue
-        self._intents = intents
+        self._inquiries = inquiries
         self._spare = spare
         self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
@@ -65,7 +65,7 @@ class Offers:
             order: when it has its turn, and the directories that it needs.
             listing: of the directory that it was found in, if there is one.
         """
-        if self._queue.occupied(self._name, action.path) or self._intents.settles_first(action):
+        if self._queue.occupied(self._name, action.path) or self._inquiries.settles_first(action):
             path = action.path
             self.again.add(path)
             # What is asked first may be about one of those.
@@ -146,7 +146,7 @@ class Offers:
         return known and not self.moves_from(source) and not self.is_recorded(listing.directory)
 
     def _rename_directory(self, rename: RenameDir, order: Order) -> None:
-        if self._intents.settles_first(rename):
+        if self._inquiries.settles_first(rename):
             self.again.add(rename.path)
             return
         self._queue.withdraw(self._name, rename.source)
@@ -236,7 +236,7 @@ class Offers:
 
     def moves_from(self, path: str) -> bool:
         """Whether a rename away from this path waits, runs, or is still to be cleared up."""
-        return self._queue.moves_from(self._name, path) or self._intents.moves(path)
+        return self._queue.moves_from(self._name, path) or self._inquiries.moves(path)
 
 
 def _is_left_by(action: Action, path: str, entry: Entry | None) -> bool:

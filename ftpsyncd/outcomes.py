@@ -152,11 +152,11 @@ class Outcomes:
             # It may be done all the same; that is for the server to tell, unless it ends the connection then, too.
             if failed.action.ask_only:
                 mirror.queue.withdraw(mirror.spec.name, failed.action.path)
-                mirror.intents.put_off(failed.action.path)
+                mirror.intents.inquiries.put_off(failed.action.path)
                 look_at_source(mirror, failed.action, at)
                 _not_renamed(mirror, failed.action, at)
             else:
-                mirror.intents.ask_only(failed.action)
+                mirror.intents.inquiries.ask_only(failed.action)
             return False
         _record_failure(mirror, failed.action, failed.error, at)
         return False
@@ -244,7 +244,7 @@ def _made_room(mirror: Mirror, action: Action, at: Moment) -> None:
 
 def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:
     """Something of ours stays at the server: told once, and tried again in its time (`Intents.put_off`)."""
-    if mirror.intents.put_off(sweep.path):
+    if mirror.intents.inquiries.put_off(sweep.path):
         what = f"{quote(sweep.temporary)}, which" if sweep.temporary else "what"
         message = f"{what} an interrupted upload may have left, cannot be deleted at the server now: {error.message}"
         reply = error.reply if isinstance(error, RemoteError) else ""
@@ -262,7 +262,7 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
 def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
     """It was not done, and that is certain; a file may have left something under its temporary name."""
     if isinstance(action, Sweep):
-        mirror.intents.put_off(action.path)
+        mirror.intents.inquiries.put_off(action.path)
     elif not isinstance(action, Upload | Rename) or isinstance(error, NameNotSendableError):
         # What cannot be said was not sent: of this try nothing is left.
         mirror.intents.end(action, sent=False)

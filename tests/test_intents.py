@@ -71,7 +71,7 @@ class Story:
 
     def asked(self, after_s: float = 0.0) -> list[Action]:
         """What the server is asked when there is nothing else to do."""
-        self.intents.ask((), NOW + after_s)
+        self.intents.inquiries.ask((), NOW + after_s)
         found: list[Action] = []
         while (action := self.queue.take(NOW)) is not None:
             found.append(action)
@@ -98,7 +98,7 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     for _ in range(2):
         story.crash(one_pass=True)
         assert story.asked() == [], "there is nothing to be swept"
-        assert story.intents.clear_below("d"), "and nothing to be waited for"
+        assert story.intents.inquiries.clear_below("d"), "and nothing to be waited for"
         assert story.intents.begin(planned) == begun
     story.intents.end(begun)
     assert story.intents.begin(planned) == begun, "it had been refused"
@@ -192,10 +192,10 @@ def test_a_part_is_out_of_the_way_before_a_directory_takes_its_place(story: Stor
     story.intents.begin(Upload(M, "a", NEWER))
     story.intents.exposures.begun(Upload(M, "a", NEWER), AT)
     story.crash()
-    assert story.intents.settles_first(action)
+    assert story.intents.inquiries.settles_first(action)
     [sweep] = story.asked()
     story.intents.end(sweep)
-    assert not story.intents.settles_first(action)
+    assert not story.intents.inquiries.settles_first(action)
 
 
 def sent_again(story: Story, fingerprint: Fingerprint = NEWER) -> None:
@@ -229,7 +229,7 @@ def test_what_was_published_after_a_try_was_cut_off_is_looked_at_a_minute_later(
     row = story.ledger.row(story.id, "a")
     assert row is not None
     assert row.fingerprint == NEWER, "no matter of doubt"
-    assert not story.intents.settles_first(Upload(M, "a/b", B)), "nobody waits for it"
+    assert not story.intents.inquiries.settles_first(Upload(M, "a/b", B)), "nobody waits for it"
     assert looks(story.asked()) == []
     assert looks(story.asked(after_s=LATE_S - 0.1)) == []
     assert looks(story.asked(after_s=LATE_S)) == [("a", NEWER)]
@@ -354,7 +354,7 @@ def test_a_new_file_that_may_have_been_published_is_looked_for_by_all_it_may_be(
     assert first == Sweep(M, own("a"), partial("a"))
     assert sweep == Sweep(M, "a", partial("a", 2), fingerprints=(A, B))
     assert isinstance(sweep, Sweep)
-    story.intents.found(sweep, A, AT)
+    story.intents.inquiries.found(sweep, A, AT)
     assert story.believes("a") not in {A, B, None}
     row = story.ledger.row(story.id, "a")
     assert row is not None
@@ -368,7 +368,7 @@ def test_a_directory_that_may_have_been_made_is_looked_for(story: Story):
     [sweep] = story.asked()
     assert sweep == Sweep(M, "d", "", kind=Kind.DIR)
     assert isinstance(sweep, Sweep)
-    story.intents.found(sweep, None, AT)
+    story.intents.inquiries.found(sweep, None, AT)
     story.intents.end(sweep)
     row = story.ledger.row(story.id, "d")
     assert row is not None
@@ -380,7 +380,7 @@ def test_a_directory_that_may_have_been_renamed_is_asked_for_before_anything_bel
     story.directory("old")
     story.intents.begin(RenameDir(M, "new", "old", 5))
     story.crash()
-    assert story.intents.moves("old")
+    assert story.intents.inquiries.moves("old")
     story.queue.offer(Upload(M, "new/a", A))
     assert story.queue.take(NOW) == RenameDir(M, "new", "old", 0, interrupted=True)
     assert story.queue.take(NOW) is None
@@ -399,11 +399,11 @@ def test_nothing_takes_the_place_of_what_tells_of_an_interrupted_rename(story: S
     # As a rename of the directory above takes everything back.
     story.queue.withdraw(M, "new")
     for _ in range(2):
-        assert story.intents.settles_first(action)
+        assert story.intents.inquiries.settles_first(action)
         assert story.queue.waiting(M, "new") == RENAMED
-    assert not story.intents.settles_first(Upload(M, "newer/a", A))
+    assert not story.intents.inquiries.settles_first(Upload(M, "newer/a", A))
     story.intents.end(RENAMED)
-    assert not story.intents.settles_first(action)
+    assert not story.intents.inquiries.settles_first(action)
 
 
 @pytest.mark.parametrize(
@@ -421,15 +421,15 @@ def test_whether_a_directory_was_made_is_asked_before_something_else_takes_its_n
 ):
     story.intents.begin(MakeDir(M, "d", 5))
     story.crash()
-    assert story.intents.settles_first(action) is first
+    assert story.intents.inquiries.settles_first(action) is first
     assert (story.queue.waiting(M, "d") == Sweep(M, "d", "", kind=Kind.DIR)) is first
 
 
 def test_what_the_server_will_not_tell_keeps_nothing_waiting(story: Story):
     story.intents.begin(MakeDir(M, "d", 5))
     story.crash()
-    story.intents.put_off("d")
-    assert not story.intents.settles_first(Upload(M, "d", A))
+    story.intents.inquiries.put_off("d")
+    assert not story.intents.inquiries.settles_first(Upload(M, "d", A))
 
 
 def test_a_directory_is_not_removed_while_one_may_have_been_renamed_away_from_it(story: Story):
@@ -439,21 +439,21 @@ def test_a_directory_is_not_removed_while_one_may_have_been_renamed_away_from_it
     story.intents.begin(RenameDir(M, "new", "p/old", 5))
     story.crash()
     story.queue.withdraw(M, "new")
-    assert not story.intents.clear_below("p")
+    assert not story.intents.inquiries.clear_below("p")
     assert story.queue.take(NOW) == RENAMED
     story.dirty.clear()
     story.ledger.move(story.id, "p/old", "new")
     story.intents.moved("p/old", "new")
     story.intents.end(RENAMED)
     assert story.dirty.next_due() == 0.0, "p is looked at again"
-    assert story.intents.clear_below("p")
+    assert story.intents.inquiries.clear_below("p")
 
 
 def test_a_directory_whose_rename_is_recorded_is_not_asked_for_again(story: Story):
     story.directory("new")
     story.intents.begin(RenameDir(M, "new", "old", 5))
     story.crash()
-    assert not story.intents.moves("old")
+    assert not story.intents.inquiries.moves("old")
     assert story.asked() == []
 
 
@@ -489,13 +489,13 @@ def test_leftovers_move_with_their_directory_and_survive_what_follows_there(stor
 def test_leftovers_are_out_of_the_way_before_their_directory_is_removed(story: Story):
     story.intents.begin(Upload(M, "d/a", A))
     story.crash()
-    assert not story.intents.clear_below("d")
+    assert not story.intents.inquiries.clear_below("d")
     swept = story.queue.take(NOW)
     assert swept == Sweep(M, "d/a", partial("d/a"), fingerprints=(A,))
     assert story.dirty.next_due() is None
     story.intents.end(swept)
     assert story.dirty.next_due() is not None
-    assert story.intents.clear_below("d")
+    assert story.intents.inquiries.clear_below("d")
 
 
 def test_a_delete_does_not_make_a_leftover_forgotten(story: Story):
@@ -537,11 +537,11 @@ def test_a_leftover_that_the_server_will_not_delete_is_tried_again_at_the_next_s
     story.crash()
     [sweep] = story.asked()
     assert isinstance(sweep, Sweep)
-    assert not story.intents.clear_below("d")
+    assert not story.intents.inquiries.clear_below("d")
     story.queue.finish(sweep)
-    story.intents.put_off(sweep.path)
+    story.intents.inquiries.put_off(sweep.path)
     assert story.dirty.due_by(NOW), "the directory is not kept waiting"
-    assert story.intents.clear_below("d")
+    assert story.intents.inquiries.clear_below("d")
     assert story.asked() == []
     story.crash()
     assert story.asked() == [sweep]
@@ -554,7 +554,7 @@ def test_a_leftover_that_the_server_will_not_delete_is_tried_again_in_an_hour(st
         [sweep] = story.asked(hour * PUT_OFF_S)
         assert isinstance(sweep, Sweep)
         story.queue.finish(sweep)
-        story.intents.put_off(sweep.path)
+        story.intents.inquiries.put_off(sweep.path)
         assert story.asked(hour * PUT_OFF_S) == []
         assert story.asked((hour + 1) * PUT_OFF_S - 1.0) == []
 
@@ -633,12 +633,12 @@ def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
     begin(story, A, "d/a")
     story.crash()
     story.intents.end(begin(story, A, "d/a"))
-    assert not story.intents.clear_below("d")
+    assert not story.intents.inquiries.clear_below("d")
     [first] = story.asked()
     assert swept([first]) == [partial("d/a")]
     story.queue.finish(first)
     story.intents.end(first)
-    assert story.intents.clear_below("d")
+    assert story.intents.inquiries.clear_below("d")
     # It may be approved much later only, and what comes late has come by then.
     assert story.intents.begin(RemoveDir(M, "d")) == RemoveDir(M, "d", left=(partial("d/a"),))
     assert story.asked() == [], "the minute begins"

@@ -371,8 +371,8 @@ def test_a_directory_rename_that_ends_the_connection_each_time_is_only_asked_abo
         assert not story.apply(Failed(asked, DOWN))
     assert story.queue.waiting(M, "e") is None
     assert "e" in story.mirror.offers.not_renamed
-    assert story.mirror.intents.moves("d"), "it is still not known, and asked again later"
-    assert not story.mirror.intents.settles_first(Upload(M, "e/a", A)), "which keeps nothing waiting"
+    assert story.mirror.intents.inquiries.moves("d"), "it is still not known, and asked again later"
+    assert not story.mirror.intents.inquiries.settles_first(Upload(M, "e/a", A)), "which keeps nothing waiting"
 
 
 def test_a_directory_whose_rename_was_cut_off_is_asked_for_before_it_is_renamed_again(story: Story):

@@ -686,7 +686,7 @@ def test_what_many_refused_files_may_have_left_is_asked_about_some_at_a_time(
     two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that lets nobody write any more, and tens of thousands of files."""
-    monkeypatch.setattr("ftpsyncd.intents.QUEUE_ROOM", 100)
+    monkeypatch.setattr("ftpsyncd.inquiries.QUEUE_ROOM", 100)
     for number in range(450):
         two.ledger.begun.put(two.mirror.id, f"{number}", Intent(Kind.FILE, f"/{number}.filepart"))
     two.ledger.commit()

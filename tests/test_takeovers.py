@@ -63,7 +63,7 @@ class Story:
         site = self.site()
         intents = Intents(site)
         Takeovers(site).take_leftovers(intents)
-        intents.ask((), NOW)
+        intents.inquiries.ask((), NOW)
         asked = set()
         while (action := site.queue.take(NOW)) is not None:
             assert isinstance(action, Sweep)

@@ -73,7 +73,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a part that waits to be continued is swept",
-        "intents.py",
+        "inquiries.py",
         " and p not in to_continue and ",
         " and ",
         "tests/test_intents.py::test_a_part_waits_for_the_try_that_continues_it",
@@ -543,7 +543,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what tells of an interrupted rename or MKD is replaced by what comes next",
-        "intents.py",
+        "inquiries.py",
         "        path, intent = action.path, self._open.get(action.path)\n",
         "        path, intent = action.path, None\n",
         f"{STORIES}::test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name",
