@@ -132,7 +132,7 @@ class Comparing:
                 renamed, at = yield from self._offers.directory_rename(listing, order, at)
             if not renamed:
                 self._make(to_make, order)
-                self._removals.require_same_disk(listing, at)
+                self._removals.source.require_same_disk(listing, at)
                 yield from self._compare(listing, at, order, deep=deep)
 
     def _make(self, new: MakeDir | None, order: Order) -> None:
@@ -227,7 +227,7 @@ class Comparing:
                 self._waits.wait(path, due, why, sighting, at, gone=gone)
             case Swapped(path):
                 self._waits.present(path)
-                self._removals.swapped(decision, at)
+                self._removals.source.swapped(decision, at)
             case Forget() | Adopt():
                 self._record(decision)
 
@@ -298,7 +298,7 @@ class Comparing:
             # However many wait for space, the queue has room for others.
             self._site.queue.withdraw(self._site.spec.name, action.path)
             return
-        self._removals.offered(action.path, listing.root)
+        self._removals.source.offered(action.path, listing.root)
         if isinstance(action, Rename):
             self._site.queue.withdraw(self._site.spec.name, action.source)
             self._removals.absent.back(action.source)
@@ -328,7 +328,7 @@ class Comparing:
             self._nothing_below(path)
             if not self._intents.inquiries.clear_below(path):
                 return
-            if self._removals.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
+            if self._removals.source.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
                 # Dropped from the ledger, they would be sent again when the disk is back.
                 return
         if not self._removals.gone(path, kind, at, gone_s=gone_s):

@@ -111,7 +111,7 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
         case Probe():
             pass
     if done.did in _ARRIVED:
-        mirror.removals.arrived(path, at)
+        mirror.removals.source.arrived(path, at)
     mirror.takeovers.done(action, done.did)
     mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)
     # A swept leftover says nothing about the failure that left it; a file that was kept is recorded as one.

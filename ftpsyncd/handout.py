@@ -160,7 +160,7 @@ def _still_wanted(mirror: Mirror, action: Action) -> bool:
     """Whether the ledger still calls for an action that may have waited for long."""
     match action:
         case Delete() | RemoveDir():
-            if mirror.removals.hold is not None or mirror.removals.missing:
+            if mirror.removals.hold is not None or mirror.removals.source.missing:
                 return False
             row = mirror.ledger.row(mirror.id, action.path)
             return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)

@@ -172,7 +172,7 @@ class Mirror:
 
     def source_missing(self, why: str) -> None:
         """The root cannot be read: nothing can be concluded, nothing is deleted."""
-        self.removals.source_missing(why)
+        self.removals.source.lost(why)
         self.waits.clear()
         self.comparing.clear()
         self.other_names.clear()
@@ -183,7 +183,7 @@ class Mirror:
         self._suspend()
 
     def _source_present(self, root: RootIdentity, at: Moment, numbered: RootIdentity | None = None) -> None:
-        self.removals.source_present(root, at, numbered)
+        self.removals.source.found(root, at, numbered)
         self._suspend()
 
     def check_source(self, now: float) -> bool:
@@ -226,7 +226,7 @@ class Mirror:
 
     def _sees(self) -> bool:
         """Whether there is a folder to look at."""
-        return self.looks.disk is not None and not self.removals.missing
+        return self.looks.disk is not None and not self.removals.source.missing
 
     def next_due(self) -> float | None:
         """When `pump` will have something to do although nothing happens; None if only an event can help."""
@@ -242,7 +242,7 @@ class Mirror:
     def finished(self, now: float) -> bool:
         """For one pass: everything that could be done without a person or a long wait has been done."""
         load = self.queue.load(self.spec.name)
-        if self.removals.missing or (self.paused and load.waiting >= QUEUE_ROOM):
+        if self.removals.source.missing or (self.paused and load.waiting >= QUEUE_ROOM):
             # Marks wait for the folder to come back, or for room in the queue; a pass does not.
             return not load.running
         return (
@@ -265,7 +265,7 @@ class Mirror:
         deep, order = (work.deep, work.order) if work is not None else (False, Order(since=at.now))
         if listing.presence is Presence.ROOT_MISSING:
             self.source_missing(listing.problem or f"the folder {self.spec.local} is not there")
-        if self.removals.missing:
+        if self.removals.source.missing:
             return
         if listing.root is not None and listing.root != self.site.folder.root:
             self._source_present(listing.root, at)
@@ -284,7 +284,7 @@ class Mirror:
     @property
     def suspended(self) -> bool:
         """Whether nothing may be begun: a person wants it so, the disk is not there, or is being compared at length."""
-        held_up = self.answers.comparing or self.removals.takes_back or bool(self.removals.missing)
+        held_up = self.answers.comparing or self.removals.takes_back or bool(self.removals.source.missing)
         return self.paused or self._going or held_up
 
     def leave(self) -> None:

@@ -63,7 +63,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
             *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := _later_message(mirror))),
             # No ledger has them, so that `status` would not tell after the end.
             *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := unreadable_message(mirror))),
-            *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := mirror.removals.missing)),
+            *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := mirror.removals.source.missing)),
             *(
                 f"{mirror.spec.name}: {hold.message}"
                 for mirror in mirrors
@@ -75,7 +75,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
                 if count.held
             ),
         ),
-        source_missing=any(mirror.removals.missing for mirror in mirrors),
+        source_missing=any(mirror.removals.source.missing for mirror in mirrors),
         paused=sum(waits for _, waits in paused),
         renames_done=counters.renames,
     )

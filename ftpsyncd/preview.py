@@ -164,7 +164,7 @@ class _Plan:
     def _left(self, rehearsal: Rehearsal) -> Iterator[Planned]:
         mirror = rehearsal.mirror
         removals = mirror.removals
-        if removals.missing:
+        if removals.source.missing:
             yield self._nothing("", f"{self._spec.local} is not there; nothing is deleted at the server meanwhile")
             return
         for path, problem in sorted(mirror.unreadable.problems.items()):

@@ -1,10 +1,10 @@
 """What may be deleted at the server, and what is withheld: everything that guards against a wrong delete.
 
-In: paths that are gone, the identity of the source, decisions of people. Out: deletes for the server's queue, holds for
-the ledger and for people. One per mapping, used by its `mirror` on the engine's thread. A delete goes out only for a
-path that the ledger knows, that stayed gone for ``delete_after`` below a source that is provably the same folder, and
-within ``max_deletes``; the worker looks once more before it acts. What is in a directory that is gone follows with it
-(`clearing`).
+In: paths that are gone, the ends of passes, decisions of people. Out: deletes for the server's queue. One per mapping,
+used by its `mirror` on the engine's thread. A delete goes out only for a path that the ledger knows, that stayed gone
+for ``delete_after`` below a source that is provably the same folder (`source`), and within ``max_deletes`` (`toomany`);
+the worker looks once more before it acts. Otherwise it is withheld (`holding`). What is in a directory that is gone
+follows with it (`clearing`).
 """
 
 from __future__ import annotations
@@ -15,27 +15,22 @@ from ftpsyncd.changedthere import ChangedThere
 from ftpsyncd.clearing import Clearing
 from ftpsyncd.core import names
 from ftpsyncd.core.deletes import Deletes
-from ftpsyncd.core.plan import Swapped, swapped_directory
 from ftpsyncd.discards import Discard
-from ftpsyncd.events import EventKind
-from ftpsyncd.logs import one_line
-from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, RootIdentity, parent
-from ftpsyncd.places import Places
+from ftpsyncd.holding import MARKED_AT_ONCE, Holding
+from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, parent
 from ftpsyncd.site import Moment, Site
+from ftpsyncd.source import Source
 from ftpsyncd.specs import DeletePolicy
-from ftpsyncd.toomany import TooMany
+from ftpsyncd.toomany import Limit
 
-_OTHER_SOURCE = frozenset({HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE})
 LOOK_AGAIN_S = 1.0
 """A directory whose deletion goes on is not asked about more often than this."""
 ASKED_AT_ONCE = 5000
 """Decisions that are looked through in one turn of the engine: some ten milliseconds."""
-MARKED_AT_ONCE = 1000
-"""More than so many paths are not looked at one by one: their directories are, or everything is."""
 
 
 class Removals:
-    """The absences, holds and deletes of one mapping."""
+    """The absences and deletes of one mapping, and what withholds them."""
 
     def __init__(self, site: Site) -> None:
         approved = site.ledger.decisions.approved(site.id)
@@ -52,15 +47,10 @@ class Removals:
         """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
         self.takes_back = False
         """Not all deletes are taken back that were: until then nothing begins, and nothing is concluded."""
-        self.hold = site.ledger.decisions.hold(site.id)
-        self._too_many: TooMany | None = None
-        """What a mass delete is that is held; None after a start, until it is known what is gone."""
-        self.missing = ""
-        """Why the source cannot be read; empty if it can."""
+        self.holding = Holding(site, self.absent)
+        self._limit = Limit(site, self.absent, self.holding)
+        self.source = Source(site, self.holding, self._stop)
         self._site = site
-        self.places = Places(site.spec, site.id, site.ledger)
-        if self.hold is not None and self.hold.kind in _OTHER_SOURCE:
-            self.places.cut_off(path for path, _ in site.ledger.begun.of(site.id))
         self._clearing = Clearing(site, self.absent, self._delete_action)
         self.changed_there = ChangedThere(site, (path for path, _, changed in approved if changed))
         self._unsure: list[str] = []
@@ -70,13 +60,18 @@ class Removals:
         self._discard = Discard(site, self.absent)
 
     def __repr__(self) -> str:
-        return f"<Removals {self.absent!r} hold={self.hold and self.hold.kind.value} missing={self.missing!r}>"
+        return f"<Removals {self.absent!r} {self.holding!r} {self.source!r}>"
 
     def go_on_from(self, before: Removals) -> None:
         """Stand in for what guarded the same place under settings that are over."""
         self.absent.go_on_from(before.absent)
-        self.places.go_on_from(before.places)
-        self._too_many = before._too_many
+        self.source.go_on_from(before.source)
+        self._limit.go_on_from(before._limit)
+
+    @property
+    def hold(self) -> Hold | None:
+        """Why deletes are withheld; None if they are not."""
+        return self.holding.hold
 
     @property
     def held(self) -> int:
@@ -93,99 +88,18 @@ class Removals:
         """Whether `go_on` has something to do though nothing happens."""
         return bool(self._unsure)
 
-    # ── the source ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def source_missing(self, why: str) -> None:
-        """The root cannot be read: nothing can be concluded, nothing is deleted."""
-        if not self.missing:
-            self._site.tell(EventKind.SOURCE_MISSING, message=f"{why}; nothing is deleted at the server")
-        self.missing = why
-        self._site.folder.root = None
-        self._stop()
-
-    def source_present(self, root: RootIdentity, at: Moment, numbered: RootIdentity | None = None) -> None:
-        """The root can be read: is it the folder that was published before?
-
-        Args:
-            root: which folder it is.
-            at: now.
-            numbered: the same by the number of its device, as an older ledger may know it.
-        """
-        site = self._site
-        before, self.places.root = self.places.root, root
-        if self.missing:
-            self.missing = ""
-            site.tell(EventKind.SOURCE_BACK, message=f"the folder {site.spec.local} is there")
-            site.dirty.mark_deep("", at.now)
-        elif before not in {None, root}:
-            # What was asked of this folder was answered by the other one, for as long as that was in its place.
-            site.dirty.mark_deep("", at.now)
-        if self.places.root_is_published(numbered):
-            site.folder.root = root
-            if self._has_two_sources:
-                self._hold_source(at)
-        else:
-            site.folder.root = None
-            self._hold_source(at)
-
-    def swapped(self, swapped: Swapped, at: Moment) -> None:
-        """Another file system is where a directory was."""
-        if self.places.is_news(swapped) and not self._has_two_sources:
-            name = self._site.spec.name
-            self._put_on_hold(
-                HoldKind.REPLACED_SOURCE,
-                f"{swapped.why}: nothing is deleted at the server; `ftpsyncd approve {name}` accepts the folder as it"
-                " is",
-                at,
-            )
-
-    def offered(self, path: str, root: RootIdentity | None) -> None:
-        """Something is to be published here, as it was seen in a folder (`Places.offered`)."""
-        runs = self._site.queue.occupied(self._site.spec.name, path)
-        self.places.offered(path, root, two=self._has_two_sources, runs=runs)
-
-    def arrived(self, path: str, at: Moment) -> None:
-        """Something is published here (`Places.arrived`)."""
-        if self.places.arrived(path):
-            self._hold_source(at, two=True)
-
-    def require_same_disk(self, listing: Listing, at: Moment) -> None:
-        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
-        row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
-        if row is None or row.kind is not Kind.DIR:
-            return
-        swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
-        if swapped is None:
-            # `pass_ended` draws the conclusion.
-            self.places.back(listing.directory)
-        else:
-            self.swapped(swapped, at)
-
-    def took_disks_away(self, directory: str, at: Moment) -> bool:
-        """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
-        disks = self.places.disks_of(directory)
-        for disk in disks:
-            self.swapped(disk, at)
-        return bool(disks)
-
     def pass_ended(self, at: Moment) -> None:
         """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
         self._look_again_after_pass(at)
         self._all_seen = True
-        if self._is_published_source():
+        if self.source.is_published:
             self._discard.all_seen()
         self._unsure = self.absent.allowed_paths
         self._forget_decisions()
-        self.places.keep_recorded()
-        if self.hold is None:
-            return
         keeps = self._site.spec.deletes is DeletePolicy.KEEP
-        if self.hold.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
-            self._release("nothing is left to delete", at)
-        elif self.hold.kind in _OTHER_SOURCE and self.places.are_as_published:
-            self._release("the folder that was published before is back", at)
-            # What an earlier decision is about is known when all has been seen of this folder.
-            self._site.dirty.mark_deep("", at.now)
+        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
+            self.holding.release("nothing is left to delete", at)
+        self.source.pass_ended(at)
 
     def _look_again_after_pass(self, at: Moment) -> None:
         """What is gone was not found under another name: now it is dealt with like anything that is gone."""
@@ -204,31 +118,6 @@ class Removals:
             self.absent.back(path)
         del self._unsure[-ASKED_AT_ONCE:]
         self.changed_there.forget_unknown()
-
-    def _is_published_source(self) -> bool:
-        """Whether what is not in this folder is gone: no other folder or disk is in its place."""
-        return self.hold is None or self.hold.kind is HoldKind.MASS_DELETE
-
-    @property
-    def unmounted(self) -> bool:
-        """Whether it is held because the disk of the root is most likely not there."""
-        if self._has_two_sources:
-            return self.places.on_another_disk
-        return self.hold is not None and self.hold.kind is HoldKind.UNMOUNTED_SOURCE
-
-    @property
-    def _has_two_sources(self) -> bool:
-        return self.hold is not None and self.hold.kind is HoldKind.TWO_SOURCES
-
-    def _hold_source(self, at: Moment, *, two: bool = False) -> None:
-        kind, message = self.places.why_held(two=two or self._has_two_sources)
-        if self.hold is not None and (self.hold.kind, self.hold.message) == (kind, message):
-            return
-        if not two or self._is_published_source():
-            # Not where something arrived of a folder whose absences are withheld already: they are what they were.
-            self._stop()
-            self._site.dirty.mark_deep("", at.now)
-        self._put_on_hold(kind, message, at)
 
     def _stop(self) -> None:
         """Take back every delete that has not begun."""
@@ -276,7 +165,7 @@ class Removals:
             since = self.absent.note(path, 1, at.now - gone_s)
         else:
             since = self.absent.note_directory(path, self._files_to_go(path), at.now - gone_s)
-        if self._discard.is_about(path, since, known_source=self._is_published_source()):
+        if self._discard.is_about(path, since, known_source=self.source.is_published):
             return False
         due = since + site.spec.delete_after_s
         if due > at.now:
@@ -312,33 +201,10 @@ class Removals:
         if self._site.spec.deletes is DeletePolicy.KEEP:
             self.absent.back(path)
             return False
-        if self._within_limit(at):
+        if self._limit.allows(at):
             self.absent.admit(path, at.now)
             self._delete(path, kind)
         return True
-
-    def _within_limit(self, at: Moment) -> bool:
-        if self.absent.allowed(self._limit, at.now):
-            return True
-        self._too_many = TooMany(self._limit, self.absent.recent)
-        message = self._too_many.message(self._site.spec.name, self.absent, at.now)
-        self._put_on_hold(HoldKind.MASS_DELETE, message, at)
-        return False
-
-    @property
-    def _limit(self) -> int:
-        return self._site.spec.max_deletes.of(self._site.ledger.totals(self._site.id).files)
-
-    def _tell_how_many(self, at: Moment) -> None:
-        """Have the hold of a mass delete tell of what was found gone since, too: a decision is about all of it."""
-        if self.hold is None or self.hold.kind is not HoldKind.MASS_DELETE:
-            return
-        if self._too_many is None and self._all_seen and self.absent.files > self._limit:
-            # What was deleted in the minute before is not known any more.
-            self._too_many = TooMany(self._limit, 0)
-        if self._too_many is not None and self._too_many.is_news(self.absent, at.now):
-            self.hold = self.hold._replace(message=self._too_many.message(self._site.spec.name, self.absent, at.now))
-            self._site.ledger.decisions.set_hold(self._site.id, self.hold)
 
     def _delete(self, path: str, kind: Kind) -> None:
         if kind is Kind.FILE:
@@ -358,7 +224,7 @@ class Removals:
 
     def go_on(self, at: Moment) -> None:
         """Go on deleting directories that are gone, as far as the queue has room."""
-        self._tell_how_many(at)
+        self._limit.tell(at.now, all_seen=self._all_seen)
         if self._unsure:
             self._forget_decisions()
         self._clearing.go_on(at)
@@ -388,12 +254,12 @@ class Removals:
         Returns:
             Whether there is more.
         """
-        return self.hold is not None and not self._source_unseen and self.absent.approve_some()
+        return self.hold is not None and not self.source.unseen and self.absent.approve_some()
 
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
-        if self._source_unseen:
+        if self.source.unseen:
             return self._undecided
         files = self.changed_there.approve()
         if self.hold is None and not files:
@@ -402,8 +268,8 @@ class Removals:
         if self.hold is not None:
             files += self.absent.approve()
             self._discard.overruled()
-            self._accept_source()
-            self._release("approved", at)
+            self.source.accept()
+            self.holding.release("approved", at)
         site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: other deletes follow the usual rules" if unseen else ""
         return f"{site.spec.name}: {_decided(files, 'approved')}{later}"
@@ -411,7 +277,7 @@ class Removals:
     def discard(self, at: Moment) -> str:
         """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
         site = self._site
-        if self._source_unseen:
+        if self.source.unseen:
             return self._undecided
         changed = self.changed_there.undecided
         if self.hold is None and not changed:
@@ -426,55 +292,26 @@ class Removals:
             files += self.absent.files
             unseen = self._seen_in_part
             self._discard.begin(at.now, unseen=unseen)
-            self._accept_source()
-            self._release("discarded", at)
+            self.source.accept()
+            self.holding.release("discarded", at)
             site.dirty.mark_deep("", at.now)
         later = "; not everything was looked at yet: what else is found to be gone stays there, too" if unseen else ""
         return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
 
     @property
-    def _source_unseen(self) -> bool:
-        """Whether a decision would be about a folder of which it is not known yet which it is."""
-        return not self._is_published_source() and self.places.root is None and not self.places.any_swapped
-
-    @property
     def _undecided(self) -> str:
-        why = self.missing or "its folder is still being looked at; say it again in a moment"
+        why = self.source.missing or "its folder is still being looked at; say it again in a moment"
         return f"{self._site.spec.name}: nothing was decided: {why}"
 
     @property
     def _seen_in_part(self) -> bool:
         """Whether more may be gone than is known; below a directory on another disk, nothing was looked for."""
-        return not self._all_seen or self.comparing() or self.places.any_swapped
-
-    def _accept_source(self) -> None:
-        self.places.accept()
-        if self.places.root is not None:
-            self._site.folder.root = self.places.root
+        return not self._all_seen or self.comparing() or self.source.places.any_swapped
 
     def deleted(self, path: str) -> None:
         """A file is gone from the server."""
         self.absent.deleted(path)
         self.changed_there.over(path)
-
-    def _put_on_hold(self, kind: HoldKind, message: str, at: Moment) -> None:
-        # With names in it that may be no text for a database.
-        message = one_line(message)
-        self.hold = Hold(kind, at.wall_ns, message)
-        self._site.ledger.decisions.set_hold(self._site.id, self.hold)
-        self._site.tell(EventKind.HELD, message=message, at_ns=at.wall_ns)
-
-    def _release(self, why: str, at: Moment) -> None:
-        self.hold = None
-        # What was withheld is looked at again: nobody else would before the next scan.
-        paths = self.absent.paths
-        if len(paths) > MARKED_AT_ONCE:
-            self._site.dirty.mark_deep("", at.now)
-        else:
-            for path in paths:
-                self._site.dirty.mark(path, 0.0)
-        self._site.ledger.decisions.set_hold(self._site.id, None)
-        self._site.tell(EventKind.RELEASED, message=why)
 
 
 def _decided(files: int, done: str) -> str:

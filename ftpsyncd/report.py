@@ -86,11 +86,11 @@ def changed_message(name: str, files: int) -> str:
 
 def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]:
     """The first of these that is true, worst first, and the sentence that goes with it."""
-    load, hold = mirror.queue.load(mirror.spec.name), mirror.removals.hold
+    load, hold, source = mirror.queue.load(mirror.spec.name), mirror.removals.hold, mirror.removals.source
     queued = load.waiting + load.running > 0
-    if mirror.removals.missing:
-        state = MappingState.SOURCE_MISSING, f"{mirror.removals.missing}; nothing is deleted at the server meanwhile"
-    elif hold is not None and mirror.removals.unmounted:
+    if source.missing:
+        state = MappingState.SOURCE_MISSING, f"{source.missing}; nothing is deleted at the server meanwhile"
+    elif hold is not None and source.unmounted:
         state = MappingState.SOURCE_MISSING, hold.message
     elif mirror.paused:
         state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"

@@ -259,8 +259,8 @@ def _live_reason(mirror: Mirror, path: str, relative: str, at: Moment) -> Why | 
     pending = mirror.waits.pending.get(relative)
     since = mirror.removals.absent.since(relative)
     details: dict[str, str | int | float | bool | None] = {}
-    if mirror.removals.missing:
-        sentence = f"{mirror.removals.missing}; nothing changes at the server until it can be read"
+    if mirror.removals.source.missing:
+        sentence = f"{mirror.removals.source.missing}; nothing changes at the server until it can be read"
         return Why(path, name, "source_missing", sentence)
     last, receipt = failed_lately(mirror.ledger, mirror.id, relative)
     last = last and f"; the last try failed: {last}"

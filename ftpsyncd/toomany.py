@@ -1,7 +1,8 @@
-"""More files deleted at once than is allowed: what people are told about it.
+"""More files deleted at once than is allowed: whether that is so, and what people are told about it.
 
-In: the paths that are gone and not deleted at the server. Out: the message of the hold, of the moment that it began and
-of those at which more was found gone: a person decides about all of it.
+In: the paths that are gone and not deleted at the server. Out: whether all of them may be. If not, a hold, whose
+message is of the moment that it began and of those at which more was found gone: a person decides about all of it. One
+per mapping, part of its `removals`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,67 @@ from __future__ import annotations
 import heapq
 
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.holding import Holding
 from ftpsyncd.logs import one_line, quote
+from ftpsyncd.model import HoldKind
+from ftpsyncd.site import Moment, Site
 
 NAMES_SHOWN = 5
 """Of what is held, in the message about it."""
 RENEW_S = 1.0
 """A message is not made anew more often than this: it goes through all that is gone."""
+
+
+class Limit:
+    """How many files of one mapping may be deleted at once.
+
+    Args:
+        site: the mapping.
+        absent: what is gone from it.
+        holding: where a mass delete is put on hold.
+    """
+
+    def __init__(self, site: Site, absent: Deletes, holding: Holding) -> None:
+        self._site = site
+        self._absent = absent
+        self._holding = holding
+        self._too_many: TooMany | None = None
+        """What is held; None after a start, until it is known what is gone."""
+
+    def __repr__(self) -> str:
+        return f"<Limit {self._files} {self._too_many!r}>"
+
+    def go_on_from(self, before: Limit) -> None:
+        """Stand in for the limit of settings that are over."""
+        self._too_many = before._too_many
+
+    @property
+    def _files(self) -> int:
+        return self._site.spec.max_deletes.of(self._site.ledger.totals(self._site.id).files)
+
+    def allows(self, at: Moment) -> bool:
+        """Whether all that is gone may be deleted without a person; else it is put on hold."""
+        if self._absent.allowed(self._files, at.now):
+            return True
+        self._too_many = TooMany(self._files, self._absent.recent)
+        message = self._too_many.message(self._site.spec.name, self._absent, at.now)
+        self._holding.put(HoldKind.MASS_DELETE, message, at)
+        return False
+
+    def tell(self, now: float, *, all_seen: bool) -> None:
+        """Have the hold of a mass delete tell of what was found gone since, too: a decision is about all of it.
+
+        Args:
+            now: monotonic seconds.
+            all_seen: what is gone is known, but for what went just now.
+        """
+        if self._holding.kind is not HoldKind.MASS_DELETE:
+            return
+        if self._too_many is None and all_seen and self._absent.files > self._files:
+            # What was deleted in the minute before is not known any more.
+            self._too_many = TooMany(self._files, 0)
+        if self._too_many is not None and self._too_many.is_news(self._absent, now):
+            self._holding.reword(self._too_many.message(self._site.spec.name, self._absent, now))
 
 
 class TooMany:

@@ -103,7 +103,7 @@ def test_renames_and_deletes_say_what_was_there(story: Story):
 
 
 def test_a_hold_and_its_release_have_receipts(story: Story):
-    story.mirror.removals._put_on_hold(HoldKind.MASS_DELETE, "60 files were deleted at once", AT)
+    story.mirror.removals.holding.put(HoldKind.MASS_DELETE, "60 files were deleted at once", AT)
     story.mirror.removals.approve(AT)
     held, released = receipts(story.ledger)
     assert (held.kind, held.message, held.at_ns) == ("held", "60 files were deleted at once", WALL)
@@ -111,7 +111,7 @@ def test_a_hold_and_its_release_have_receipts(story: Story):
 
 
 def test_names_that_are_no_text_do_not_stop_a_hold(story: Story):
-    story.mirror.removals._put_on_hold(HoldKind.REPLACED_SOURCE, "d\udcff was mounted\n", AT)
+    story.mirror.removals.holding.put(HoldKind.REPLACED_SOURCE, "d\udcff was mounted\n", AT)
     hold = story.ledger.decisions.hold(story.id)
     assert hold is not None
     assert hold.message == r"d\xff was mounted\n"

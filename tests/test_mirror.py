@@ -463,7 +463,7 @@ class TestADiskThatTookItsMountPointWithIt:
         assert story.queue.take(NOW) is None
 
     def test_the_hold_ends_when_it_is_back(self, story: Story, gone: str):
-        story.mirror.removals.places.published = story.mirror.removals.places.root = RootIdentity(1, 1)
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
         story.mirror.removals.pass_ended(AT)
         assert [event.kind for event in story.events] == [EventKind.HELD]
         back = Listing(gone, Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True)
@@ -478,7 +478,7 @@ class TestADiskOverWhatIsPublished:
     @pytest.fixture
     def story(self, ledger: Ledger) -> Story:
         story = Story(ledger)
-        story.mirror.removals.places.published = story.mirror.removals.places.root = RootIdentity(1, 1)
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
         ledger.put(story.id, "disk", made(50))
         story.sees("", disk=mounted(50))
         return story
@@ -495,8 +495,8 @@ class TestADiskOverWhatIsPublished:
         assert self.unmounted(story) is None
 
     def publishes(self, story: Story, path: str) -> None:
-        story.mirror.removals.offered(path, RootIdentity(1, 1))
-        story.mirror.removals.arrived(path, AT)
+        story.mirror.removals.source.offered(path, RootIdentity(1, 1))
+        story.mirror.removals.source.arrived(path, AT)
 
     @pytest.mark.parametrize("path", ["disk2/a", "disk", "a"])
     def test_what_is_published_elsewhere_does_not_matter(self, story: Story, path: str):
@@ -504,7 +504,7 @@ class TestADiskOverWhatIsPublished:
         assert self.unmounted(story) is None
 
     def test_nor_does_what_was_seen_before_it_came(self, story: Story):
-        story.mirror.removals.arrived("disk/a", AT)
+        story.mirror.removals.source.arrived("disk/a", AT)
         assert self.unmounted(story) is None
 
     def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, story: Story):
@@ -514,9 +514,9 @@ class TestADiskOverWhatIsPublished:
         assert self.unmounted(story) is None
 
     def test_nor_what_arrives_when_it_has_gone(self, story: Story):
-        story.mirror.removals.offered("disk/below/a", RootIdentity(1, 1))
+        story.mirror.removals.source.offered("disk/below/a", RootIdentity(1, 1))
         assert self.unmounted(story) is None
-        story.mirror.removals.arrived("disk/below/a", AT)
+        story.mirror.removals.source.arrived("disk/below/a", AT)
         assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
 
     def test_a_person_may_accept_it_while_it_is_there(self, story: Story):
@@ -542,7 +542,7 @@ class TestAnotherFolderInTheRootsPlace:
         return None if hold is None else hold.kind
 
     def comes(self, story: Story, root: RootIdentity) -> None:
-        story.mirror.removals.source_present(root, AT)
+        story.mirror.removals.source.found(root, AT)
         story.mirror.removals.pass_ended(AT)
 
     def test_nothing_is_left_of_it_when_it_goes_if_nothing_of_it_was_published(self, story: Story):
@@ -550,22 +550,22 @@ class TestAnotherFolderInTheRootsPlace:
         assert self.hold(story) is HoldKind.REPLACED_SOURCE
         self.comes(story, self.OTHER_DISKS)
         assert self.hold(story) is HoldKind.UNMOUNTED_SOURCE
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.arrived("b", AT)
         self.comes(story, self.OURS)
         assert self.hold(story) is None
 
     @pytest.mark.parametrize("other", [OTHER, OTHER_DISKS])
     def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, ledger: Ledger, story: Story, other):
         self.comes(story, other)
-        story.mirror.removals.offered("b", other)
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.offered("b", other)
+        story.mirror.removals.source.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
-        assert story.mirror.removals.unmounted == (other == self.OTHER_DISKS)
+        assert story.mirror.removals.source.unmounted == (other == self.OTHER_DISKS)
         self.comes(story, other)
         assert self.hold(story) is HoldKind.TWO_SOURCES
         self.comes(story, self.OURS)
         assert self.hold(story) is HoldKind.TWO_SOURCES
-        assert not story.mirror.removals.unmounted
+        assert not story.mirror.removals.source.unmounted
         told = story.mirror.removals.hold
         assert told is not None
         assert "files were published from another one in its place" in told.message
@@ -578,55 +578,55 @@ class TestAnotherFolderInTheRootsPlace:
 
     def test_nor_what_arrives_when_it_has_gone(self, story: Story):
         self.comes(story, self.OTHER)
-        story.mirror.removals.offered("b", self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
         self.comes(story, self.OURS)
         assert self.hold(story) is None
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
 
     def test_what_is_sent_of_the_right_one_in_the_end_is_no_second_source(self, story: Story):
         self.comes(story, self.OTHER)
-        story.mirror.removals.offered("b", self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
         self.comes(story, self.OURS)
-        story.mirror.removals.offered("b", self.OURS)
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.offered("b", self.OURS)
+        story.mirror.removals.source.arrived("b", AT)
         assert self.hold(story) is None
 
     def test_but_what_is_sent_of_the_other_one_already_is(self, story: Story):
         self.comes(story, self.OTHER)
-        story.mirror.removals.offered("b", self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
         story.mirror.queue.offer(Upload(M, "b", PICTURE.fingerprint))
         assert story.mirror.queue.take(AT.now) is not None
         self.comes(story, self.OURS)
-        story.mirror.removals.offered("b", self.OURS)
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.offered("b", self.OURS)
+        story.mirror.removals.source.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
 
     def test_what_is_gone_from_it_stays_held_when_something_of_it_arrives(self, story: Story):
         """Nobody would look for it again before the next rescan."""
         self.comes(story, self.OTHER_DISKS)
-        story.mirror.removals.offered("b", self.OTHER_DISKS)
+        story.mirror.removals.source.offered("b", self.OTHER_DISKS)
         story.mirror.removals.gone("a", PICTURE.kind, AT)
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.arrived("b", AT)
         assert self.hold(story) is HoldKind.TWO_SOURCES
         assert story.mirror.removals.held == 1
         assert story.mirror.removals.approve(AT) == f"{M}: 1 delete approved"
 
     def test_where_it_is_held_again_everything_is_looked_at_again(self, story: Story):
         self.comes(story, self.OTHER)
-        story.mirror.removals.offered("b", self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
         self.comes(story, self.OURS)
         story.mirror.removals.gone("a", PICTURE.kind, AT)
         story.mirror.dirty.clear()
         story.mirror.dirty._deep_due = None
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.arrived("b", AT)
         assert story.mirror.removals.held == 0, "what is gone was noted when it could still be deleted"
         assert story.mirror.dirty.scanning_deep(AT.now)
 
     def test_a_disk_that_goes_besides_does_not_hide_it(self, story: Story):
         self.comes(story, self.OTHER)
-        story.mirror.removals.offered("b", self.OTHER)
-        story.mirror.removals.arrived("b", AT)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        story.mirror.removals.source.arrived("b", AT)
         story.ledger.put(story.id, "disk", made(mount_point=True))
         story.sees("", disk=folder())
         assert self.hold(story) is HoldKind.TWO_SOURCES
@@ -1144,7 +1144,7 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     assert isinstance(story.queue.waiting(M, "old/a"), Delete)
     disk.hangs = True
     asked_for(story, 12)
-    assert (story.mirror.removals.missing, story.events) == ("", [])
+    assert (story.mirror.removals.source.missing, story.events) == ("", [])
     assert disk.checks == 5
     at = asked_for(story, 90)
     assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING]
@@ -1162,7 +1162,7 @@ def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_i
     story.mirror.pump(at)
     assert "" in story.disk.whole + disk.whole
     story.mirror.check_source(at.now + 3)
-    assert story.mirror.removals.missing == ""
+    assert story.mirror.removals.source.missing == ""
 
 
 def test_that_watches_are_short_is_told_once_and_not_with_each_number_of_folders(story: Story):
@@ -1193,7 +1193,7 @@ def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(s
             story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
     if told is None:
         asked_for(story, 900)
-    assert (story.mirror.removals.missing, story.events) == ("", [])
+    assert (story.mirror.removals.source.missing, story.events) == ("", [])
     assert SILENT_S == 15
 
 
@@ -1203,7 +1203,7 @@ def test_a_mapping_that_is_going_asks_nothing_more(story: Story):
     asked_for(story, 3)
     story.mirror.looks.detach()
     asked_for(story, 90)
-    assert (disk.checks, story.mirror.removals.missing) == (2, "")
+    assert (disk.checks, story.mirror.removals.source.missing) == (2, "")
 
 
 # ── Files that are not at rest ───────────────────────────────────────────────────────────────────────────────────

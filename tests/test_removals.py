@@ -114,7 +114,7 @@ def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting
 def limited(story: Deleting, files: int) -> None:
     """Let so many files be deleted at once."""
     story.mirror.spec = story.mirror.spec._replace(max_deletes=DeleteLimit(files))
-    story.mirror.removals._site = story.mirror.site._replace(spec=story.mirror.spec)
+    story.mirror.removals._limit._site = story.mirror.site._replace(spec=story.mirror.spec)
 
 
 def gone(story: Deleting, removals: Removals, name: str, now: float) -> None:
@@ -150,9 +150,9 @@ def test_so_does_one_that_outlived_a_restart_when_all_was_looked_at(story: Delet
     """Not if what is gone would not be too much by itself: what went before is not known any more."""
     limited(story, 1)
     assert story.look(LATER) == []
-    again = Removals(story.mirror.removals._site)
+    again = Removals(story.mirror.site)
     limited(story, files)
-    again._site = story.mirror.removals._site
+    again._limit._site = story.mirror.removals._limit._site
     again.gone("d", Kind.DIR, at(LATER))
     gone(story, again, "c", LATER)
     again.go_on(at(LATER + 2))
@@ -187,10 +187,10 @@ def test_nobody_decides_about_a_folder_that_nobody_has_seen(
     """Right after a start, or a reload, the decision was taken, and was about nothing: all was held again."""
     removals, hold = story.mirror.removals, Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
     story.ledger.set_root(story.id, RootIdentity(1, 1))
-    removals.hold, removals.missing = hold, missing
+    removals.holding.hold, removals.source.missing = hold, missing
     assert why in getattr(removals, decide)(at(LATER))
     assert removals.hold == hold
-    removals.source_present(RootIdentity(2, 1), at(LATER))
+    removals.source.found(RootIdentity(2, 1), at(LATER))
     assert why not in getattr(removals, decide)(at(LATER))
     assert story.ledger.decisions.hold(story.id) is None
     assert story.ledger.root(story.id) == RootIdentity(2, 1)
@@ -198,9 +198,9 @@ def test_nobody_decides_about_a_folder_that_nobody_has_seen(
 
 @pytest.mark.parametrize("decide", ["approve", "discard"])
 def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide: str) -> None:
-    story.mirror.removals.places.root = RootIdentity(2, 1)
+    story.mirror.removals.source.places.root = RootIdentity(2, 1)
     story.mirror.removals.absent.clear()
-    story.mirror.removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    story.mirror.removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
     story.mirror.removals._all_seen = True
     said = getattr(story.mirror.removals, decide)(at(LATER))
     assert said == f"{M}: the folder is accepted as it is; no delete was held"
@@ -218,12 +218,12 @@ def test_a_person_who_decides_before_everything_was_looked_at_is_told_so(
     story: Deleting, decide: str, later: str
 ) -> None:
     removals = story.mirror.removals
-    removals.places.root = RootIdentity(2, 1)
-    removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    removals.source.places.root = RootIdentity(2, 1)
+    removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
     removals._all_seen = False
     assert getattr(removals, decide)(at(LATER)).endswith(f"; not everything was looked at yet: {later}")
     removals.pass_ended(at(LATER))
-    removals.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
     assert "not everything" not in getattr(removals, decide)(at(LATER))
 
 
@@ -233,7 +233,7 @@ def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> N
     for local, inode in (("/second", 2), ("/third", 3)):
         removals = Removals(site._replace(spec=site.spec._replace(local=Path(local))))
         for _ in range(2):
-            removals.source_present(RootIdentity(inode, 1), at(NOW))
+            removals.source.found(RootIdentity(inode, 1), at(NOW))
         assert removals.hold == story.ledger.decisions.hold(story.id)
         assert removals.hold is not None
         assert removals.hold.message.startswith(f"{local} is not the folder that was published before")
@@ -245,7 +245,7 @@ def test_a_folder_that_the_ledger_knows_by_the_number_of_its_device_is_the_same(
     for numbered, same in ((RootIdentity(1, 8), True), (RootIdentity(1, 9), False), (RootIdentity(2, 8), False)):
         story.ledger.set_root(story.id, RootIdentity(1, 8))
         removals = Removals(site)
-        removals.source_present(now, at(NOW), numbered)
+        removals.source.found(now, at(NOW), numbered)
         assert (removals.hold is None) is same
         assert (story.ledger.root(story.id) == now) is same
         assert site.folder.root == (now if same else None)

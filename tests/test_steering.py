@@ -118,7 +118,7 @@ def test_what_a_command_did_is_recorded_before_it_is_answered(config: Config, mo
     with Ledger(config.state_dir / "ledger.db") as ledger:
         engine = Engine(ledger, lambda _event: None)
         mirror = mirror_of(config, engine)
-        mirror.removals._put_on_hold(HoldKind.MASS_DELETE, "60 files were deleted at once", Moment(0.0, 1))
+        mirror.removals.holding.put(HoldKind.MASS_DELETE, "60 files were deleted at once", Moment(0.0, 1))
         ledger.commit()
         let_go = threading.Event()
         # The rest of that turn, with its own commit.
@@ -145,7 +145,7 @@ def test_an_approval_of_very_many_deletes_lets_others_have_their_turns(config: C
         removals, between = mirror.removals, list[bool]()
         for number in range(35):
             removals.absent.note(f"{number}", 1, 0.0)
-        removals._put_on_hold(HoldKind.MASS_DELETE, "35 files were deleted at once", Moment(0.0, 1))
+        removals.holding.put(HoldKind.MASS_DELETE, "35 files were deleted at once", Moment(0.0, 1))
         approve_some = removals.approve_some
 
         def some() -> bool:
@@ -314,7 +314,7 @@ def test_why_a_path_is_where_the_disk_does_not_answer_does_not_keep_the_engine_w
 def test_what_the_daemon_knows_of_a_path_is_told_without_its_disk(config: Config, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Scanner, "probe", lambda *_: pytest.fail("looked at"))
     with engine_of(config) as engine:
-        mirror_of(config, engine).removals.missing = "the folder is not there"
+        mirror_of(config, engine).removals.source.missing = "the folder is not there"
         engine.start()
         said = Steering(config, engine).why(str(config.mappings["gallery"].local / "a.jpg"))
         assert said.state == "source_missing"

@@ -84,7 +84,7 @@ def outcome(
     )
     mirror.looks.attach(Nobody())
     at = Moment(NOW, WALL)
-    mirror.removals.source_present(ROOT, at)
+    mirror.removals.source.found(ROOT, at)
     ledger.put(mapping, "", Row(Kind.DIR, Fingerprint(0, 0, 1), b"", WALL))
     if directory:
         ledger.put(mapping, directory, Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))

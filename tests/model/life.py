@@ -160,7 +160,7 @@ class Life(Stage):
         dues = [mirror.next_due() for mirror in engine.mirrors.values()]
         dues += [server.queue.next_due(now) for server in engine.servers.values()]
         for name, mirror in engine.mirrors.items():
-            if mirror.removals.missing or tree.root_identity(mirror.spec.local) != mirror.watcher.root:
+            if mirror.removals.source.missing or tree.root_identity(mirror.spec.local) != mirror.watcher.root:
                 dues.append(engine._check_at.get(name, now))
         return min((due for due in dues if due is not None), default=now + NO_RESCAN_S)
 

@@ -277,7 +277,7 @@ def test_a_disk_that_hangs_while_deletes_wait_deletes_nothing_and_says_so(monkey
                 for _ in range(20):
                     world.do(("pass_time", 3.0))
                     world.do(("go_on", 0.1))
-                assert world._mirror.removals.missing.startswith(f"the disk of {M} has not answered for ")
+                assert world._mirror.removals.source.missing.startswith(f"the disk of {M} has not answered for ")
                 assert world.why("1").state == "source_missing"
                 after = dict(world.server.files)
                 world.do(("go_on", 4000.0))

@@ -252,8 +252,8 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what is gone from another folder in the source's place is forgotten when something of it arrives",
-        "removals.py",
-        "        if not two or self._is_published_source():\n",
+        "source.py",
+        "        if not two or self.is_published:\n",
         "        if True:\n",
         "tests/test_mirror.py::TestAnotherFolderInTheRootsPlace"
         "::test_what_is_gone_from_it_stays_held_when_something_of_it_arrives",
@@ -413,7 +413,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what was withheld is not looked at again when a person decides",
-        "removals.py",
+        "holding.py",
         "            for path in paths:\n                self._site.dirty.mark(path, 0.0)\n",
         "            pass\n",
         f"{TROUBLES}::test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold",
@@ -462,8 +462,8 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a decision about a folder that nobody has seen is taken",
-        "removals.py",
-        "        return not self._is_published_source() and self.places.root is None and not self.places.any_swapped\n",
+        "source.py",
+        "        return not self.is_published and self.places.root is None and not self.places.any_swapped\n",
         "        return False\n",
         "tests/test_removals.py::test_nobody_decides_about_a_folder_that_nobody_has_seen",
     ),
@@ -600,7 +600,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what was published of another folder is deleted when the published one is back",
-        "removals.py",
+        "source.py",
         "        if self.places.arrived(path):\n",
         "        if self.places.arrived(path) and not path:\n",
         "tests/test_mirror.py::TestAnotherFolderInTheRootsPlace",
