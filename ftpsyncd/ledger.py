@@ -2,7 +2,7 @@
 
 The engine is the only writer; it collects changes and commits them in batches (`commit`). Reading commands open the
 same file read-only. A power failure may lose the last commits: work done twice, never work skipped. The file itself is
-`database`'s matter.
+`database`'s matter; what is recorded besides those rows is that of the parts that the ledger puts together.
 
 Paths are stored as the bytes the file system gives (BLOB), so every name that can be on disk can be in the ledger.
 """
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from ftpsyncd.alike import Alike
 from ftpsyncd.begun import Begun
@@ -25,8 +24,8 @@ from ftpsyncd.failures import Failures
 from ftpsyncd.history import History
 from ftpsyncd.inbulk import InBulk
 from ftpsyncd.inodes import Inodes
-from ftpsyncd.model import Kind, RootIdentity, Row, join
-from ftpsyncd.specs import Overlap, overlap
+from ftpsyncd.mappings import Mappings
+from ftpsyncd.model import Kind, Row, join
 from ftpsyncd.tables import (
     APPROVED_SINCE,
     HISTORY_SINCE,
@@ -36,8 +35,6 @@ from ftpsyncd.tables import (
     key_of,
     row_of,
     row_values,
-    signed,
-    unsigned,
 )
 
 LEDGER = "ledger.db"
@@ -46,21 +43,6 @@ LEDGER = "ledger.db"
 _REMEMBERED = 10_000
 MOVED_AT_ONCE = 10_000
 """Rows below a directory that get their new paths, or are dropped, in one go: some forty milliseconds."""
-
-
-class Totals(NamedTuple):
-    """What a mapping has published."""
-
-    files: int
-    bytes: int
-    last_publish_ns: int | None
-
-
-@dataclass(slots=True)
-class _Sums:
-    files: int = 0
-    bytes: int = 0
-    last_publish_ns: int = 0
 
 
 class Ledger:
@@ -90,6 +72,7 @@ class Ledger:
     ) -> None:
         self.path = path
         self._db = Database(path, MIGRATIONS, read_only=read_only, scratch=scratch, claim=claim)
+        self.mappings = Mappings(self._write, self._read, self.commit)
         self.history = History(
             self._write,
             self._write_many,
@@ -111,8 +94,6 @@ class Ledger:
         """Rows that were read or written lately: an action asks for the same one several times."""
         self._new: dict[tuple[int, str], Row] = {}
         """Rows to be written before the next statement: in one go they cost a third."""
-        self._sums: dict[int, _Sums] = {}
-        """What the totals of mappings change by at the next commit."""
         if not read_only:
             try:
                 self.failures.load()
@@ -195,63 +176,9 @@ class Ledger:
         """Write what is collected in memory because it is cheaper at once."""
         if self._new:
             self._write_rows()
-        sums, self._sums = self._sums, {}
-        for mapping, change in sums.items():
-            self._write(
-                "UPDATE mapping SET files=files+?, bytes=bytes+?,"
-                " last_publish_ns=nullif(max(ifnull(last_publish_ns,0),?),0) WHERE id=?",
-                (change.files, change.bytes, change.last_publish_ns, mapping),
-            )
+        self.mappings.flush()
         self.begun.flush()
         self.history.flush()
-
-    def all_mappings(self) -> list[tuple[str, str, int, int]]:
-        """Name, destination, files and bytes of everything that was ever published, configured or not."""
-        return list(self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ()))
-
-    # ── mappings ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    def find_mapping(self, name: str, destination: str) -> int | None:
-        """The id of a mapping that is known already."""
-        found = self._read("SELECT id FROM mapping WHERE name=? AND destination=?", (name, destination)).fetchone()
-        return found[0] if found else None
-
-    def mapping(self, name: str, destination: str) -> int:
-        """The id of a mapping, made if it is new; paused if it is under another destination."""
-        found = self.find_mapping(name, destination)
-        if found is not None:
-            return found
-        self._write(
-            "INSERT INTO mapping(name, destination, paused)"
-            " SELECT ?, ?, ifnull(max(paused), 0) FROM mapping WHERE name=?",
-            (name, destination, name),
-        )
-        self.commit()
-        return self.mapping(name, destination)
-
-    def overlaps(self, mapping: int) -> list[tuple[int, Overlap]]:
-        """The mappings of other times, or names, that published to the same place, to one in it or around it."""
-        places = dict(self._read("SELECT id, destination FROM mapping", ()))
-        found = ((other, overlap(places[mapping], place)) for other, place in places.items() if other != mapping)
-        return [(other, each) for other, each in found if each is not None]
-
-    def totals(self, mapping: int) -> Totals:
-        """Files and bytes published."""
-        self._flush()
-        row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
-        return Totals(*row)
-
-    def root(self, mapping: int) -> RootIdentity | None:
-        """The folder this mapping was published from."""
-        row = self._read("SELECT root_inode, root_filesystem FROM mapping WHERE id=?", (mapping,)).fetchone()
-        return None if row[0] is None else RootIdentity(unsigned(row[0]), unsigned(row[1]))
-
-    def set_root(self, mapping: int, root: RootIdentity) -> None:
-        """Remember the folder this mapping is published from."""
-        self._write(
-            "UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?",
-            (signed(root.inode), signed(root.filesystem), mapping),
-        )
 
     # ── entries ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -322,7 +249,7 @@ class Ledger:
         self._new[mapping, path] = row
         self._remember((mapping, path), row)
         if row.kind is Kind.FILE:
-            self._count(mapping, 1, row.fingerprint.size, row.published_ns)
+            self.mappings.count(mapping, 1, row.fingerprint.size, row.published_ns)
 
     def forget(self, mapping: int, path: str) -> None:
         """Drop the row of one path."""
@@ -348,7 +275,7 @@ class Ledger:
         """Drop some rows; how many those are."""
         sql = f"SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0 AND {where}"  # noqa: S608 - constants
         files, size = self._read(sql, (mapping, *values)).fetchone()
-        self._count(mapping, -files, -size)
+        self.mappings.count(mapping, -files, -size)
         dropped = self._write(f"DELETE FROM entry WHERE mapping=? AND {where}", (mapping, *values))  # noqa: S608 - constants
         self._rows.clear()
         return dropped.rowcount
@@ -356,13 +283,7 @@ class Ledger:
     def _count_out(self, mapping: int, path: str) -> None:
         old = self.row(mapping, path)
         if old is not None and old.kind is Kind.FILE:
-            self._count(mapping, -1, -old.fingerprint.size)
-
-    def _count(self, mapping: int, files: int, size: int, published_ns: int = 0) -> None:
-        sums = self._sums.setdefault(mapping, _Sums())
-        sums.files += files
-        sums.bytes += size
-        sums.last_publish_ns = max(sums.last_publish_ns, published_ns)
+            self.mappings.count(mapping, -1, -old.fingerprint.size)
 
     def move(self, mapping: int, source: str, target: str, *, begun: bool = False) -> None:
         """Record that the server renamed a file or a directory with everything below it; what was there is gone.

@@ -31,7 +31,7 @@ class Places:
     def __init__(self, spec: MappingSpec, mapping: int, ledger: Ledger) -> None:
         self.root: RootIdentity | None = None
         """Which folder is there now, as far as is known."""
-        self.published = ledger.root(mapping)
+        self.published = ledger.mappings.root(mapping)
         self._spec = spec
         self._mapping = mapping
         self._ledger = ledger
@@ -187,5 +187,5 @@ class Places:
 
     def _accept_root(self) -> None:
         if self.root is not None:
-            self._ledger.set_root(self._mapping, self.root)
+            self._ledger.mappings.set_root(self._mapping, self.root)
             self.published = self.root

@@ -70,7 +70,7 @@ def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
         for name in mappings or config.mappings:
             spec = config.mappings[name]
             account = config.servers[spec.server]
-            mapping_id = ledger.mapping(name, destination(spec, account))
+            mapping_id = ledger.mappings.number(name, destination(spec, account))
             yield from _Plan(spec, ledger, mapping_id).lines(account)
         yield from _unmanaged(config, ledger, mappings)
 
@@ -78,7 +78,7 @@ def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
 def _unmanaged(config: Config, ledger: Ledger, mappings: Sequence[str]) -> Iterator[Planned]:
     """What was published once and belongs to no mapping any more: it stays where it is."""
     managed = {(name, destination(spec, config.servers[spec.server])) for name, spec in config.mappings.items()}
-    for name, place, files, size in ledger.all_mappings():
+    for name, place, files, size in ledger.mappings.all():
         asked = name in mappings or not mappings or set(mappings) == config.mappings.keys()
         if (name, place) in managed or not files or not asked:
             continue
@@ -127,7 +127,7 @@ class _Plan:
         hold = rehearsal.mirror.removals.hold
         if event.kind is EventKind.HELD and hold is not None and hold.kind is HoldKind.MASS_DELETE:
             files = rehearsal.mirror.removals.absent.files
-            limit = self._spec.max_deletes.of(self._ledger.totals(self._id).files)
+            limit = self._spec.max_deletes.of(self._ledger.mappings.totals(self._id).files)
             self._beyond = f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows"
 
     # ── what is done ─────────────────────────────────────────────────────────────────────────────────────────

@@ -52,7 +52,7 @@ def why(config: Config, path: str) -> Why:
         for name, relative in found.items():
             spec, mapping_id = config.mappings[name], None
             if ledger is not None:
-                mapping_id = ledger.find_mapping(name, destination(spec, config.servers[spec.server]))
+                mapping_id = ledger.mappings.find(name, destination(spec, config.servers[spec.server]))
             known[name] = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
         answers = patience.answers({name: each.find for name, each in known.items()})
         return together(config, path, [answers.get(name) or each.silent() for name, each in known.items()])

@@ -54,7 +54,7 @@ def open_for_work(
         kept = set_aside(path, now)
         ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
         for name, destination in _paused_in(kept):
-            ledger.decisions.set_paused(ledger.mapping(name, destination), paused=True)
+            ledger.decisions.set_paused(ledger.mappings.number(name, destination), paused=True)
         ledger.commit()
         return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}"
 

@@ -50,7 +50,7 @@ def iso(wall_ns: int) -> str:
 def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
     """One mapping now."""
     load = mirror.queue.load(mirror.spec.name)
-    totals = mirror.ledger.totals(mirror.id)
+    totals = mirror.ledger.mappings.totals(mirror.id)
     failures = mirror.ledger.failures.counts(mirror.id)
     state, message = _state(mirror, failures.held, at)
     oldest = mirror.waits.oldest(at.now)

@@ -160,7 +160,7 @@ class Roster:
         """See to what mappings that are not configured left half sent at the servers there are (engine's thread)."""
         ledger, accounts = self._engine.ledger, config.servers
         places = [(spec.name, destination(spec, accounts[spec.server])) for spec in config.mappings.values()]
-        configured = {ledger.find_mapping(name, place) for name, place in places}
+        configured = {ledger.mappings.find(name, place) for name, place in places}
         left = left_behind(ledger, {each for each in configured if each is not None})
         for server in self._engine.servers.values():
             mine = [each for each in left if each.is_of(server.account)]
@@ -323,7 +323,7 @@ class Roster:
         mirror = Mirror(
             spec,
             Filter(spec.include, spec.exclude),
-            engine.ledger.mapping(spec.name, destination(spec, config.servers[spec.server])),
+            engine.ledger.mappings.number(spec.name, destination(spec, config.servers[spec.server])),
             engine.ledger,
             engine.servers[spec.server].queue,
             folder,

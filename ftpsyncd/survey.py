@@ -183,7 +183,7 @@ def offline_status(config: Config) -> Status:
         ids: dict[str, int] = {}
         if ledger is not None:
             for spec in config.mappings.values():
-                found = ledger.find_mapping(spec.name, destination(spec, config.servers[spec.server]))
+                found = ledger.mappings.find(spec.name, destination(spec, config.servers[spec.server]))
                 if found is not None:
                     ids[spec.name] = found
         there = patience.answers({spec.name: partial(_is_folder, spec.local) for spec in config.mappings.values()})
@@ -223,7 +223,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
     if missing:
         state, message = MappingState.SOURCE_MISSING, missing
     if ledger is not None and mapping_id is not None:
-        files, size, last = ledger.totals(mapping_id)
+        files, size, last = ledger.mappings.totals(mapping_id)
         retrying, parked, changed = ledger.failures.counts(mapping_id)
         hold = ledger.decisions.hold(mapping_id)
         if not missing and ledger.decisions.paused(mapping_id):

@@ -27,7 +27,7 @@ class Takeovers:
 
     def __init__(self, site: Site) -> None:
         self._ledger = site.ledger
-        self._others = site.ledger.overlaps(site.id)
+        self._others = site.ledger.mappings.overlaps(site.id)
         self._place = f"{site.spec.remote.rstrip('/')}/"
         self._id = site.id
         self._left: dict[tuple[int, str], Intent] = {}

@@ -46,7 +46,7 @@ class Limit:
 
     @property
     def _files(self) -> int:
-        return self._site.spec.max_deletes.of(self._site.ledger.totals(self._site.id).files)
+        return self._site.spec.max_deletes.of(self._site.ledger.mappings.totals(self._site.id).files)
 
     def allows(self, at: Moment) -> bool:
         """Whether all that is gone may be deleted without a person; else it is put on hold."""

@@ -82,7 +82,7 @@ class Verification:
         self.account = Account(config.servers[self.spec.server])
         self._id = None
         if ledger is not None:
-            self._id = ledger.find_mapping(name, destination(self.spec, config.servers[self.spec.server]))
+            self._id = ledger.mappings.find(name, destination(self.spec, config.servers[self.spec.server]))
             # Remembered, it need not be tried again; nothing is kept from here.
             Keeper(self.account.profile, ledger.profile(self.account.key), time.time())
         self._ledger = ledger

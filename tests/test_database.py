@@ -47,8 +47,8 @@ def path(tmp_path: Path) -> Path:
 def filled(path: Path) -> Path:
     """A ledger of some pages, closed in order."""
     with Ledger(path) as ledger:
-        fill(ledger, ledger.mapping("gallery", "here"), 2000)
-        ledger.decisions.set_paused(ledger.mapping("shop", "there"), paused=True)
+        fill(ledger, ledger.mappings.number("gallery", "here"), 2000)
+        ledger.decisions.set_paused(ledger.mappings.number("shop", "there"), paused=True)
     return path
 
 
@@ -121,7 +121,7 @@ def test_damage_is_found_after_a_crash(filled: Path):
 def test_damage_that_is_met_at_work_is_found_at_the_next_start(filled: Path):
     damage(filled, pages=slice(30, None))
     ledger = Ledger(filled)  # closed in order: not checked
-    mapping = ledger.find_mapping("gallery", "here")
+    mapping = ledger.mappings.find("gallery", "here")
     assert mapping is not None
     with pytest.raises(LedgerDamagedError):
         list(ledger.walk(mapping))
@@ -146,8 +146,8 @@ def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
         assert str(kept) in notice
         assert "nothing is deleted" in notice
         assert kept.read_bytes() == before
-        assert ledger.find_mapping("gallery", "here") is None
-        shop = ledger.find_mapping("shop", "there")
+        assert ledger.mappings.find("gallery", "here") is None
+        shop = ledger.mappings.find("shop", "there")
         if how == "noise":
             assert shop is not None, "what a person paused stays paused, where that can still be read"
             assert ledger.decisions.paused(shop)
@@ -242,7 +242,7 @@ def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
     """A tenth of them, since a test must be short; the time is that of pages, so it grows in proportion."""
     path, rows = tmp_path / "ledger.db", 100_000
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         ledger._write_many(
             "INSERT INTO entry VALUES(?,?,?,0,?,?,?,?,?,0)",
             (
@@ -289,7 +289,7 @@ def test_on_a_full_disk_nothing_is_lost_and_nothing_is_recorded_half(small: Path
     monkeypatch.setattr(database, "RETRY_S", 0.0)
     path = small / "ledger.db"
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         fill(ledger, mapping, 100, "before")
         ledger.commit()
         ballast = eat(small)
@@ -298,16 +298,16 @@ def test_on_a_full_disk_nothing_is_lost_and_nothing_is_recorded_half(small: Path
             ledger.commit()
         assert "no space is left" in ledger.trouble
         assert str(path) in ledger.trouble
-        assert ledger.totals(mapping).files == 6100, "whoever works with it sees everything"
+        assert ledger.mappings.totals(mapping).files == 6100, "whoever works with it sees everything"
         with Ledger(path, read_only=True) as reader:
-            seen = reader.totals(mapping).files
+            seen = reader.mappings.totals(mapping).files
             assert 100 <= seen < 6100
             assert seen == len([1 for _ in reader.walk(mapping)]), "nothing is half there"
         ballast.unlink()
         ledger.commit()
         assert not ledger.trouble
         with Ledger(path, read_only=True) as reader:
-            assert reader.totals(mapping).files == 6100
+            assert reader.mappings.totals(mapping).files == 6100
             assert len([1 for _ in reader.walk(mapping)]) == 6100
     assert sqlitefile.check(path) == ""
 
@@ -317,7 +317,7 @@ def test_on_a_full_disk_nothing_is_lost_and_nothing_is_recorded_half(small: Path
 def test_a_ledger_closed_on_a_full_disk_says_so_and_is_what_it_was(small: Path):
     path = small / "ledger.db"
     ledger = Ledger(path)
-    mapping = ledger.mapping("gallery", "here")
+    mapping = ledger.mappings.number("gallery", "here")
     fill(ledger, mapping, 100, "before")
     ledger.commit()
     ballast = eat(small)
@@ -330,7 +330,7 @@ def test_a_ledger_closed_on_a_full_disk_says_so_and_is_what_it_was(small: Path):
     with Ledger(path) as again:
         assert not again.in_order
         assert again.row(mapping, "before99") == file()
-        assert again.totals(mapping).files == len([1 for _ in again.walk(mapping)])
+        assert again.mappings.totals(mapping).files == len([1 for _ in again.walk(mapping)])
 
 
 @pytest.mark.root
@@ -343,7 +343,7 @@ def test_a_ledger_is_opened_on_a_full_disk_and_written_when_there_is_space(
     monkeypatch.setattr(database, "RETRY_S", 0.0)
     path = small / "ledger.db"
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         fill(ledger, mapping, 100, "before")
         ledger.commit()
         if not in_order:
@@ -358,14 +358,14 @@ def test_a_ledger_is_opened_on_a_full_disk_and_written_when_there_is_space(
         fill(ledger, mapping, 100, "during")
         ledger.commit()
         assert ledger.trouble
-        assert ledger.totals(mapping).files == 200
+        assert ledger.mappings.totals(mapping).files == 200
         with pytest.raises(LedgerError, match="no space is left on its disk"):
             Ledger(path, read_only=True)
         ballast.unlink()
         ledger.commit()
         assert not ledger.trouble
         with Ledger(path, read_only=True) as reader:
-            assert reader.totals(mapping).files == 200
+            assert reader.mappings.totals(mapping).files == 200
         fill(ledger, mapping, 100, "after")
         ledger.commit()
     assert sqlitefile.check(path) == ""
@@ -405,7 +405,7 @@ def test_too_much_that_waits_for_space_is_told(small: Path, monkeypatch: pytest.
     monkeypatch.setattr(database, "STATEMENTS_MAX", 500)
     path = small / "ledger.db"
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         ballast = eat(small)
         fill(ledger, mapping, 100)
         before = ledger.overfull
@@ -418,7 +418,7 @@ def test_too_much_that_waits_for_space_is_told(small: Path, monkeypatch: pytest.
 
 def test_without_trouble_nothing_is_kept(path: Path):
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         fill(ledger, mapping, 100)
         ledger.commit()
         assert ledger._db._statements == []
@@ -460,7 +460,7 @@ def test_who_may_only_read_reads_a_ledger_that_nobody_uses(
     filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
     with as_nobody(), Ledger(filled, read_only=True) as ledger:
-        assert ledger.find_mapping("gallery", "here") is not None
+        assert ledger.mappings.find("gallery", "here") is not None
     assert list(filled.parent.iterdir()) == [filled]
 
 
@@ -504,11 +504,11 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 database.COPY_IN_MEMORY = int(sys.argv[2])
 try:
     with Ledger(path, scratch=True, keep_history_s=0) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         for number in range(20_000):
             ledger.put(mapping, f"new{number}", Row(Kind.FILE, Fingerprint(1, 1, 7), b"s" * 32, 1))
         ledger.commit()
-        print(ledger.totals(mapping).files)
+        print(ledger.mappings.totals(mapping).files)
 except LedgerError as error:
     print(error.exit_code, error.message, error.remedy)
 """
@@ -518,7 +518,7 @@ except LedgerError as error:
 def large(path: Path) -> Path:
     """A ledger of more than SQLite keeps in its cache of itself."""
     with Ledger(path) as ledger:
-        fill(ledger, ledger.mapping("gallery", "here"), 30_000)
+        fill(ledger, ledger.mappings.number("gallery", "here"), 30_000)
     assert path.stat().st_size > 2 << 20
     return path
 
@@ -547,14 +547,14 @@ def test_where_the_place_ends_while_something_is_tried_that_is_told(path: Path):
 def test_what_is_written_to_a_copy_is_read_there_and_nowhere_else(filled: Path):
     before = filled.read_bytes()
     with Ledger(filled, scratch=True) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         ledger.forget(mapping, "file0")
         ledger.begun.put(mapping, "file1", Intent(Kind.FILE, "/file1.0.filepart"))
         ledger.commit()
         ledger.begun.put(mapping, "file2", Intent(Kind.FILE, "/file2.0.filepart"))
         ledger.begun.clear(mapping, "file1")
         ledger.commit()
-        assert ledger.totals(mapping).files == 1999
+        assert ledger.mappings.totals(mapping).files == 1999
         assert [path for path, _ in ledger.begun.of(mapping)] == ["file2"]
         assert not ledger.trouble
     assert filled.read_bytes() == before

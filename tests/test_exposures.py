@@ -34,7 +34,10 @@ class Story:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        spec, self.id = MappingSpec(M, Path("/drop"), "web", "/", publish=PublishMode.DIRECT), ledger.mapping(M, "u@h/")
+        spec, self.id = (
+            MappingSpec(M, Path("/drop"), "web", "/", publish=PublishMode.DIRECT),
+            ledger.mappings.number(M, "u@h/"),
+        )
         self.queue = Queue(4)
         self.site = Site(
             spec, self.id, ledger, self.queue, Folder(spec), Dirty(), lambda _event: None, lambda: "2024-05-01"

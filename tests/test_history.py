@@ -328,7 +328,7 @@ def test_a_page_comes_from_the_index(filled: Ledger):
 
 
 def test_what_is_asked_of_one_path_comes_from_an_index(filled: Ledger):
-    mapping = filled.find_mapping(M, "there")
+    mapping = filled.mappings.find(M, "there")
     assert mapping is not None
     filled.history.flush()
     statements: list[str] = []
@@ -523,7 +523,7 @@ def test_a_ledger_of_version_1_gets_a_history_and_keeps_everything(old: Path):
             assert (row.fingerprint, row.sha256) == (Fingerprint(10, 1, 7), b"\x01\x02")
             assert failure is not None
             assert failure.parked
-            assert ledger.totals(1).files == 1
+            assert ledger.mappings.totals(1).files == 1
             story.mirror.site.tell(EventKind.PUBLISHED, "a", at_ns=WALL)
     with Ledger(old, read_only=True) as ledger:
         assert len(receipts(ledger)) == 2

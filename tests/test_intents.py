@@ -45,7 +45,7 @@ class Story:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.id = ledger.mapping(M, "here")
+        self.id = ledger.mappings.number(M, "here")
         self.spec = MappingSpec(M, Path("/drop"), "web", "/site")
         self.crash()
 
@@ -334,7 +334,7 @@ def test_a_file_that_may_have_been_replaced_or_deleted_is_published_anew(story: 
     story.intents.begin(action)
     story.crash()
     assert story.believes("a") not in {A, B, None}
-    assert story.ledger.totals(story.id).files == 1
+    assert story.ledger.mappings.totals(story.id).files == 1
 
 
 def test_a_file_that_may_have_been_renamed_is_doubted_under_both_names(story: Story):

@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ftpsyncd.errors import ExitCode, LedgerDamagedError, LedgerError
 from ftpsyncd.failures import FailureCounts
-from ftpsyncd.ledger import Ledger, Totals
+from ftpsyncd.ledger import Ledger
+from ftpsyncd.mappings import Totals
 from ftpsyncd.model import (
     Entry,
     Exposure,
@@ -70,7 +71,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def mapping(ledger: Ledger) -> int:
-    return ledger.mapping("gallery", "ftp://web/htdocs")
+    return ledger.mappings.number("gallery", "ftp://web/htdocs")
 
 
 def fill(ledger: Ledger, mapping: int, *paths: str) -> None:
@@ -144,7 +145,7 @@ def test_any_bytes_that_can_be_a_name_come_back(first: bytes, second: bytes):
     names = [os.fsdecode(raw.replace(b"/", b"_").replace(b"\0", b"_")) for raw in (first, second)]
     one, target = "/".join(names), f"{names[1]}/moved/here"
     with Ledger(Path(":memory:")) as ledger:
-        mapping = ledger.mapping("m", "d")
+        mapping = ledger.mappings.number("m", "d")
         ledger.put(mapping, names[0], folder())
         ledger.put(mapping, one, file())
         assert dict(ledger.walk(mapping)) == {names[0]: folder(), one: file()}
@@ -159,12 +160,12 @@ def test_inodes_use_all_64_bits(ledger: Ledger, mapping: int, inode: int):
     ledger.put(mapping, "a", file(inode=inode))
     ledger.put(mapping, "d", folder(inode))
     ledger.failures.put(mapping, "a", failure(Fingerprint(1, 2, inode)))
-    ledger.set_root(mapping, RootIdentity(inode, inode))
+    ledger.mappings.set_root(mapping, RootIdentity(inode, inode))
     assert ledger.row(mapping, "a") == file(inode=inode)
     assert ledger.inodes.files(mapping, file(inode=inode).fingerprint) == [("a", file(inode=inode))]
     assert ledger.inodes.directories(mapping, inode) == ["d"]
     assert ledger.failures.of(mapping, "a") == failure(Fingerprint(1, 2, inode))
-    assert ledger.root(mapping) == RootIdentity(inode, inode)
+    assert ledger.mappings.root(mapping) == RootIdentity(inode, inode)
 
 
 @pytest.mark.parametrize("mtime_ns", [0, -1, -(10**18), 2**63 - 1, 2**63, 10**20, -(10**20)])
@@ -181,7 +182,7 @@ def test_dates_may_be_as_far_away_as_file_systems_allow(ledger: Ledger, mapping:
 def test_large_files_are_counted(ledger: Ledger, mapping: int):
     ledger.put(mapping, "a", file(size=2**40))
     ledger.put(mapping, "b", file(size=2**40))
-    assert ledger.totals(mapping) == Totals(2, 2**41, NS)
+    assert ledger.mappings.totals(mapping) == Totals(2, 2**41, NS)
 
 
 def test_a_directory_keeps_whether_it_was_a_mount_point(ledger: Ledger, mapping: int):
@@ -201,20 +202,20 @@ def test_the_root_has_a_row_of_its_own_that_is_in_no_directory(ledger: Ledger, m
 
 
 def test_a_mapping_is_known_by_name_and_destination(ledger: Ledger):
-    first = ledger.mapping("gallery", "here")
-    assert ledger.mapping("gallery", "here") == first
-    assert ledger.mapping("gallery", "there") != first
-    assert ledger.find_mapping("gallery", "here") == first
-    assert ledger.find_mapping("shop", "here") is None
+    first = ledger.mappings.number("gallery", "here")
+    assert ledger.mappings.number("gallery", "here") == first
+    assert ledger.mappings.number("gallery", "there") != first
+    assert ledger.mappings.find("gallery", "here") == first
+    assert ledger.mappings.find("shop", "here") is None
 
 
 def test_mappings_do_not_see_each_other(ledger: Ledger, mapping: int):
-    other = ledger.mapping("shop", "ftp://web/shop")
+    other = ledger.mappings.number("shop", "ftp://web/shop")
     fill(ledger, mapping, "d/a")
     ledger.failures.put(mapping, "d/a", failure())
     ledger.begun.put(mapping, "d/a", Intent(Kind.FILE, "/x"))
     assert ledger.is_empty(other)
-    assert ledger.totals(other) == Totals(0, 0, None)
+    assert ledger.mappings.totals(other) == Totals(0, 0, None)
     assert ledger.rows(other, "d") == {}
     assert ledger.in_bulk.files_below(other, "") == 0
     assert ledger.inodes.files(other, file().fingerprint) == []
@@ -246,9 +247,9 @@ def test_a_pause_is_kept(ledger: Ledger, mapping: int):
 
 
 def test_a_pause_is_that_of_the_name_wherever_it_publishes_to(ledger: Ledger):
-    here, other = ledger.mapping("gallery", "here"), ledger.mapping("shop", "here")
+    here, other = ledger.mappings.number("gallery", "here"), ledger.mappings.number("shop", "here")
     ledger.decisions.set_paused(here, paused=True)
-    there = ledger.mapping("gallery", "there")
+    there = ledger.mappings.number("gallery", "there")
     assert ledger.decisions.paused(there)
     assert not ledger.decisions.paused(other)
     ledger.decisions.set_paused(there, paused=False)
@@ -256,25 +257,25 @@ def test_a_pause_is_that_of_the_name_wherever_it_publishes_to(ledger: Ledger):
 
 
 def test_the_root_is_unknown_at_first(ledger: Ledger, mapping: int):
-    assert ledger.root(mapping) is None
+    assert ledger.mappings.root(mapping) is None
 
 
 def test_everything_is_there_after_reopening(path: Path):
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         fill(ledger, mapping, "d/a")
         ledger.failures.put(mapping, "b", failure())
         ledger.begun.put(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
-        ledger.set_root(mapping, RootIdentity(2, UNSIGNED))
+        ledger.mappings.set_root(mapping, RootIdentity(2, UNSIGNED))
         ledger.decisions.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
         ledger.decisions.set_paused(mapping, paused=True)
     with Ledger(path) as ledger:
-        assert ledger.find_mapping("gallery", "here") == mapping
+        assert ledger.mappings.find("gallery", "here") == mapping
         assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
-        assert ledger.totals(mapping) == Totals(1, 10, NS)
+        assert ledger.mappings.totals(mapping) == Totals(1, 10, NS)
         assert ledger.failures.of(mapping, "b") == failure()
         assert ledger.begun.of(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
-        assert ledger.root(mapping) == RootIdentity(2, UNSIGNED)
+        assert ledger.mappings.root(mapping) == RootIdentity(2, UNSIGNED)
         assert ledger.decisions.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
         assert ledger.decisions.paused(mapping)
 
@@ -288,7 +289,7 @@ def test_what_was_never_put_is_not_there(ledger: Ledger, mapping: int):
     ledger.forget(mapping, "a")
     ledger.forget_tree(mapping, "d")
     ledger.move(mapping, "a", "b")
-    assert ledger.totals(mapping) == Totals(0, 0, None)
+    assert ledger.mappings.totals(mapping) == Totals(0, 0, None)
 
 
 def test_a_directory_holds_what_is_directly_in_it(ledger: Ledger, mapping: int):
@@ -303,15 +304,15 @@ def test_a_directory_holds_what_is_directly_in_it(ledger: Ledger, mapping: int):
 def test_putting_again_replaces_the_row_and_counts_once(ledger: Ledger, mapping: int):
     ledger.put(mapping, "a", file(size=10))
     ledger.put(mapping, "a", file(size=3, published_ns=NS + 5))
-    assert ledger.totals(mapping) == Totals(1, 3, NS + 5)
+    assert ledger.mappings.totals(mapping) == Totals(1, 3, NS + 5)
     ledger.put(mapping, "a", folder())
-    assert ledger.totals(mapping) == Totals(0, 0, NS + 5)
+    assert ledger.mappings.totals(mapping) == Totals(0, 0, NS + 5)
 
 
 def test_the_last_publish_does_not_go_back(ledger: Ledger, mapping: int):
     ledger.put(mapping, "a", file(published_ns=NS + 5))
     ledger.put(mapping, "b", file(published_ns=NS))
-    assert ledger.totals(mapping).last_publish_ns == NS + 5
+    assert ledger.mappings.totals(mapping).last_publish_ns == NS + 5
 
 
 def test_only_the_very_same_content_is_the_same_file(ledger: Ledger, mapping: int):
@@ -349,7 +350,7 @@ def test_names_outside_a_directory_are_those_of_files_that_have_one_inside_it(
     ledger.put(mapping, "f", Row(Kind.DIR, Fingerprint(10, 1, 7), b"", NS))
     ledger.put(mapping, "d/doubted", file(10, 0, 0))
     ledger.put(mapping, "doubted", file(10, 0, 0))
-    other = ledger.mapping("other", "there")
+    other = ledger.mappings.number("other", "there")
     ledger.put(other, "elsewhere", file(10, 1, 7))
     for most in (1, 2, 3, 100):
         monkeypatch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", most)
@@ -375,7 +376,7 @@ def test_below_a_directory_is_only_what_is_below_it(ledger: Ledger, mapping: int
     ledger.forget_tree(mapping, directory)
     left = [trap for trap in TRAPS if trap not in {*below, directory}]
     assert sorted(paths_of(ledger, mapping)) == sorted(left)
-    assert ledger.totals(mapping).files == len(left)
+    assert ledger.mappings.totals(mapping).files == len(left)
 
 
 @pytest.mark.parametrize("name", ["\udcff" * 8, "\udcff" * 9 + "x", "\udcff" * 255, "\x01"], ids=ascii)
@@ -384,7 +385,7 @@ def test_the_root_holds_directories_of_every_name(ledger: Ledger, mapping: int, 
     assert ledger.in_bulk.files_below(mapping, "") == 1
     ledger.forget_tree(mapping, "")
     assert ledger.is_empty(mapping)
-    assert ledger.totals(mapping).files == 0
+    assert ledger.mappings.totals(mapping).files == 0
 
 
 def test_names_that_differ_in_case_only_are_found_whatever_is_beside_them(ledger: Ledger, mapping: int):
@@ -418,18 +419,18 @@ def test_moving_a_file_keeps_its_row(ledger: Ledger, mapping: int):
     ledger.put(mapping, "b", file(size=99))
     ledger.move(mapping, "a", "b")
     assert dict(ledger.walk(mapping)) == {"b": file()}
-    assert ledger.totals(mapping) == Totals(1, 10, NS)
+    assert ledger.mappings.totals(mapping) == Totals(1, 10, NS)
 
 
 def test_moving_a_directory_moves_all_below_it_and_nothing_else(ledger: Ledger, mapping: int):
     fill(ledger, mapping, "a/b/c", "a/d", "a-b/c", "ab/c", "a%/c")
     ledger.failures.put(mapping, "a/b/f", failure())
     ledger.failures.put(mapping, "a-b/f", failure())
-    before = ledger.totals(mapping)
+    before = ledger.mappings.totals(mapping)
     ledger.move(mapping, "a", "x/y")
     moved, others = {"x/y", "x/y/b", "x/y/b/c", "x/y/d"}, {"a-b", "a-b/c", "ab", "ab/c", "a%", "a%/c"}
     assert set(paths_of(ledger, mapping)) == moved | others
-    assert ledger.totals(mapping) == before
+    assert ledger.mappings.totals(mapping) == before
     assert [p for p, _ in ledger.failures.worst(mapping, 9)] == ["a-b/f", "x/y/b/f"]
 
 
@@ -437,7 +438,7 @@ def test_moving_a_directory_over_another_forgets_the_other(ledger: Ledger, mappi
     fill(ledger, mapping, "a/x", "b/x", "b/y/z")
     ledger.move(mapping, "a", "b")
     assert set(paths_of(ledger, mapping)) == {"b", "b/x"}
-    assert ledger.totals(mapping).files == 1
+    assert ledger.mappings.totals(mapping).files == 1
 
 
 def test_moving_to_the_same_path_changes_nothing(ledger: Ledger, mapping: int):
@@ -445,7 +446,7 @@ def test_moving_to_the_same_path_changes_nothing(ledger: Ledger, mapping: int):
     ledger.move(mapping, "a", "a")
     ledger.move(mapping, "a/x", "a/x")
     assert paths_of(ledger, mapping) == ["a", "a/x"]
-    assert ledger.totals(mapping).files == 1
+    assert ledger.mappings.totals(mapping).files == 1
 
 
 # ── Failures and intents ─────────────────────────────────────────────────────────────────────────────────────────
@@ -463,7 +464,7 @@ def test_a_failure_is_kept_until_it_is_cleared(ledger: Ledger, mapping: int):
 
 
 def test_the_failures_below_a_directory_are_cleared_at_any_depth_and_no_others(ledger: Ledger, mapping: int):
-    other = ledger.mapping("shop", "ftp://web/shop")
+    other = ledger.mappings.number("shop", "ftp://web/shop")
     kept = ["d", "d.jpg", "d0/a", "e/d/a"]
     for path in [*kept, "d/a", "d/deeper/still/b"]:
         ledger.failures.put(mapping, path, failure())
@@ -511,10 +512,10 @@ def test_nothing_is_seen_before_the_commit_and_all_after_it(ledger: Ledger, mapp
     with reader(path) as other:
         fill(ledger, mapping, "d/a")
         assert paths_of(other, mapping) == []
-        assert other.totals(mapping) == Totals(0, 0, None)
+        assert other.mappings.totals(mapping) == Totals(0, 0, None)
         ledger.commit()
         assert paths_of(other, mapping) == ["d", "d/a"]
-        assert other.totals(mapping).files == 1
+        assert other.mappings.totals(mapping).files == 1
 
 
 def test_it_is_dirty_from_the_first_change_to_the_commit(ledger: Ledger, mapping: int):
@@ -547,7 +548,7 @@ def test_a_reader_does_not_hold_up_the_writer(ledger: Ledger, mapping: int, path
         for n in range(50):
             ledger.put(mapping, str(n), file())
             ledger.commit()
-    assert ledger.totals(mapping).files == 51
+    assert ledger.mappings.totals(mapping).files == 51
 
 
 def test_a_reader_cannot_write(ledger: Ledger, mapping: int, path: Path):
@@ -558,7 +559,7 @@ def test_a_reader_cannot_write(ledger: Ledger, mapping: int, path: Path):
 
 def test_closing_commits(path: Path):
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         ledger.put(mapping, "a", file())
     with reader(path) as other:
         assert paths_of(other, mapping) == ["a"]
@@ -571,7 +572,7 @@ from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Fingerprint, Kind, Row
 
 ledger = Ledger(Path(sys.argv[1]))
-mapping = ledger.mapping("gallery", "here")
+mapping = ledger.mappings.number("gallery", "here")
 row = Row(Kind.FILE, Fingerprint(10, 1, 7), b"", 1)
 for n in range(100):
     ledger.put(mapping, f"committed{n}", row)
@@ -587,8 +588,8 @@ def test_killed_before_the_commit_nothing_of_it_remains(path: Path):
     killed = subprocess.run([sys.executable, "-c", KILLED, path], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
-        assert ledger.totals(mapping) == Totals(100, 1000, 1)
+        mapping = ledger.mappings.number("gallery", "here")
+        assert ledger.mappings.totals(mapping) == Totals(100, 1000, 1)
         assert set(paths_of(ledger, mapping)) == {f"committed{n}" for n in range(100)}
         ledger.put(mapping, "and on it goes", file())
 
@@ -628,12 +629,12 @@ def test_a_ledger_of_the_first_version_is_migrated_with_all_that_is_in_it(path: 
     as_version_1(path)
     for _ in range(2):
         with Ledger(path) as ledger:
-            mapping = ledger.find_mapping("gallery", "here")
+            mapping = ledger.mappings.find("gallery", "here")
             assert mapping is not None
             assert ledger.begun.of(mapping) == [("a", Intent(Kind.FILE, "/a.filepart", "", (Fingerprint(10, 1, 7),)))]
             assert ledger.profile("u@host:21") == ""
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
         ledger.put_profile("u@host:21", "{}")
         ledger.begun.put(mapping, "a", Intent(Kind.FILE, received=2**70))
     with Ledger(path) as ledger:
@@ -686,7 +687,7 @@ def test_a_refused_ledger_is_left_as_it_is(path: Path):
         Ledger(path)
     set_version(path, SCHEMA_VERSION)
     with Ledger(path) as ledger:
-        assert ledger.find_mapping("gallery", "here") is None
+        assert ledger.mappings.find("gallery", "here") is None
 
 
 @pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
@@ -716,9 +717,9 @@ def test_a_name_with_a_question_mark_can_be_the_state_directory(tmp_path: Path):
     (tmp_path / "a?b#c%20").mkdir()
     path = tmp_path / "a?b#c%20" / "ledger.db"
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "here")
+        mapping = ledger.mappings.number("gallery", "here")
     with reader(path) as other:
-        assert other.find_mapping("gallery", "here") == mapping
+        assert other.mappings.find("gallery", "here") == mapping
 
 
 # ── A model: whatever happens, a dict would hold the same ────────────────────────────────────────────────────────
@@ -743,9 +744,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = Ledger(Path(":memory:"))
-        self.other = self.ledger.mapping("other", "place")
+        self.other = self.ledger.mappings.number("other", "place")
         self.ledger.put(self.other, "a", file())
-        self.mapping = self.ledger.mapping("gallery", "here")
+        self.mapping = self.ledger.mappings.number("gallery", "here")
         self.rows: dict[str, Row] = {}
         self.failures: dict[str, Failure] = {}
 
@@ -802,7 +803,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def totals_agree(self) -> None:
         sizes = [row.fingerprint.size for row in self.rows.values() if row.kind is Kind.FILE]
-        totals = self.ledger.totals(self.mapping)
+        totals = self.ledger.mappings.totals(self.mapping)
         assert (totals.files, totals.bytes) == (len(sizes), sum(sizes))
 
     @invariant()
@@ -824,7 +825,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         assert dict(self.ledger.walk(self.other)) == {"a": file()}
-        assert self.ledger.totals(self.other).files == 1
+        assert self.ledger.mappings.totals(self.other).files == 1
         self.ledger.close()
 
 
@@ -876,7 +877,7 @@ def test_a_directory_is_moved_some_rows_at_a_time(path: Path, monkeypatch: pytes
     """Wherever it is broken off, the directory itself has its old path, and what is left of it goes on later."""
     monkeypatch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", most)
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "there")
+        mapping = ledger.mappings.number("gallery", "there")
         fill(ledger, mapping, *TREE)
         ledger.failures.put(mapping, "d/e/a", failure())
         ledger.failures.put(mapping, "new/of-others", failure())
@@ -889,7 +890,7 @@ def test_a_directory_is_moved_some_rows_at_a_time(path: Path, monkeypatch: pytes
         assert moved == rows
         assert ledger.row(mapping, "d") is not None
         assert ledger.row(mapping, "new") is None
-        assert ledger.totals(mapping).files == 13
+        assert ledger.mappings.totals(mapping).files == 13
         if crash:
             ledger.commit()
             ledger._db._db.close()
@@ -916,13 +917,13 @@ def test_a_directory_is_forgotten_some_rows_at_a_time(
         assert len(left) == before - most
         before = len(left)
         assert ledger.row(mapping, "d") is not None
-        assert ledger.totals(mapping).files == sum(row.kind is Kind.FILE for _, row in ledger.walk(mapping))
+        assert ledger.mappings.totals(mapping).files == sum(row.kind is Kind.FILE for _, row in ledger.walk(mapping))
     assert steps == {1: 11, 2: 5, 3: 3, 100: 0}[most]
     ledger.forget_tree(mapping, "d")
     assert paths_of(ledger, mapping) == sorted(
         ["a", "c", "c/a", "d-", "d-/a", "d0", "d0/a", "dd", "dd/a"], key=in_order
     )
-    assert ledger.totals(mapping).files == 6
+    assert ledger.mappings.totals(mapping).files == 6
 
 
 def in_order(path: str) -> tuple[str, str]:
@@ -986,7 +987,7 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(
     while ledger.forget_some(mapping, "g"):
         pass
     ledger.forget_tree(mapping, "g")
-    ledger.totals(mapping)
+    ledger.mappings.totals(mapping)
     ledger.commit()
     ledger._db._db.set_trace_callback(None)
     statements = [sql for sql in said if sql.split()[0] in {"SELECT", "INSERT", "UPDATE", "DELETE"}]
@@ -1001,7 +1002,7 @@ def test_nothing_that_concerns_a_path_reads_all_rows_of_a_mapping(
 def test_what_a_status_asks_of_failures_comes_from_an_index():
     """Four times a second while anything happens, of perhaps very many, each with its words."""
     with Ledger(Path(":memory:")) as ledger:
-        mapping, said = ledger.mapping("gallery", "there"), list[str]()
+        mapping, said = ledger.mappings.number("gallery", "there"), list[str]()
         for number in range(10):
             parked = failure()._replace(parked=number % 2 == 0, failed_ns=number)
             ledger.failures.put(mapping, f"{number}", parked)
@@ -1018,7 +1019,7 @@ def test_what_a_status_asks_of_failures_comes_from_an_index():
 @pytest.mark.parametrize("count", [1, 2, 3, 500, 501, 1300])
 def test_many_paths_are_asked_for_at_once(count: int):
     with Ledger(Path(":memory:")) as ledger:
-        mapping = ledger.mapping("gallery", "there")
+        mapping = ledger.mappings.number("gallery", "there")
         paths = [join("d" if number % 3 else "", f"{number}\udcff") for number in range(count)]
         for path in paths[::2]:
             ledger.put(mapping, path, file())
@@ -1042,7 +1043,7 @@ _FOUND = st.builds(
 @given(st.dictionaries(_NAMES, _KNOWN), st.dictionaries(_NAMES, _FOUND), st.sampled_from(["", "dir"]))
 def test_beside_tells_the_same_as_comparing_row_by_row(known: dict[str, Row], found: dict[str, Entry], directory: str):
     with Ledger(Path(":memory:")) as ledger:
-        mapping = ledger.mapping("gallery", "there")
+        mapping = ledger.mappings.number("gallery", "there")
         ledger.put(mapping, "", folder())
         for name, row in known.items():
             ledger.put(mapping, join(directory, name), row)

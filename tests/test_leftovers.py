@@ -26,8 +26,8 @@ class Story:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.here = ledger.mapping("here", f"{ACCOUNT}/here")
-        self.gone = ledger.mapping("gone", f"{ACCOUNT}/gone")
+        self.here = ledger.mappings.number("here", f"{ACCOUNT}/here")
+        self.gone = ledger.mappings.number("gone", f"{ACCOUNT}/gone")
         self.events: list[Event] = []
         self.queue = Queue(4)
 
@@ -132,7 +132,7 @@ def test_what_nobody_reaches_is_told_by_mapping(story: Story):
 
 
 def test_an_account_is_told_from_one_with_a_longer_port(story: Story):
-    other = story.ledger.mapping("other", "u@host:2121/gone")
+    other = story.ledger.mappings.number("other", "u@host:2121/gone")
     story.ledger.begun.put(other, "a", Intent(Kind.FILE, "/gone/a.filepart"))
     [left] = left_behind(story.ledger, {story.here})
     assert left.is_of("u@host:2121")

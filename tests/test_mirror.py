@@ -102,7 +102,7 @@ class Story:
         self.disk = Asked()
         spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s, deletes=deletes)
         self.ledger = ledger
-        self.id = ledger.mapping(M, "there")
+        self.id = ledger.mappings.number(M, "there")
         self.mirror = Mirror(
             spec,
             Without(),
@@ -140,8 +140,8 @@ class Story:
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
     with Ledger(Path(":memory:")) as ledger:
-        ledger.put(ledger.mapping(M, "there"), "old", made())
-        ledger.put(ledger.mapping(M, "there"), "old/a", published(PICTURE))
+        ledger.put(ledger.mappings.number(M, "there"), "old", made())
+        ledger.put(ledger.mappings.number(M, "there"), "old/a", published(PICTURE))
         yield ledger
 
 
@@ -436,8 +436,8 @@ class TestADiskThatTookItsMountPointWithIt:
     @pytest.fixture
     def story(self, ledger: Ledger, gone: str) -> Story:
         for path in ("disk", "disk/below"):
-            ledger.put(ledger.mapping(M, "there"), path, made(mount_point=path == gone))
-        ledger.put(ledger.mapping(M, "there"), "disk/below/a", published(PICTURE))
+            ledger.put(ledger.mappings.number(M, "there"), path, made(mount_point=path == gone))
+        ledger.put(ledger.mappings.number(M, "there"), "disk/below/a", published(PICTURE))
         story = Story(ledger)
         story.sees("", disk=None)
         story.mirror.pump(AT)
@@ -533,8 +533,8 @@ class TestAnotherFolderInTheRootsPlace:
 
     @pytest.fixture
     def story(self, ledger: Ledger) -> Story:
-        ledger.put(ledger.mapping(M, "there"), "a", published(PICTURE))
-        ledger.set_root(ledger.mapping(M, "there"), self.OURS)
+        ledger.put(ledger.mappings.number(M, "there"), "a", published(PICTURE))
+        ledger.mappings.set_root(ledger.mappings.number(M, "there"), self.OURS)
         return Story(ledger)
 
     def hold(self, story: Story) -> HoldKind | None:

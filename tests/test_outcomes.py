@@ -251,7 +251,7 @@ class Story:
         self.queue = queue or queue_in(Breaker.CLOSED)
         self.outcomes = Outcomes()
         self._spec = MappingSpec(name, Path("/srv/gallery"), "web", "/htdocs", follow_symlinks=follow_symlinks)
-        self.id = ledger.mapping(name, "there")
+        self.id = ledger.mappings.number(name, "there")
         self.mirror = self._mirror()
 
     def _mirror(self) -> Mirror:
@@ -562,7 +562,7 @@ def test_what_was_published_where_a_file_did_not_arrive_is_in_doubt_for_all(
 ):
     """Also for a mapping that is not there now, and had published to the same place."""
     place = "u@host:21/htdocs"
-    other, mapping = story.ledger.mapping("other", place), story.ledger.mapping("this", place)
+    other, mapping = story.ledger.mappings.number("other", place), story.ledger.mappings.number("this", place)
     for each in (other, mapping):
         story.ledger.put(each, "d/a", Row(Kind.FILE, A, SHA, WALL))
     spec = MappingSpec("this", Path("/srv/gallery"), "web", "/htdocs")

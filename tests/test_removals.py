@@ -186,14 +186,14 @@ def test_nobody_decides_about_a_folder_that_nobody_has_seen(
 ) -> None:
     """Right after a start, or a reload, the decision was taken, and was about nothing: all was held again."""
     removals, hold = story.mirror.removals, Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
-    story.ledger.set_root(story.id, RootIdentity(1, 1))
+    story.ledger.mappings.set_root(story.id, RootIdentity(1, 1))
     removals.holding.hold, removals.source.missing = hold, missing
     assert why in getattr(removals, decide)(at(LATER))
     assert removals.hold == hold
     removals.source.found(RootIdentity(2, 1), at(LATER))
     assert why not in getattr(removals, decide)(at(LATER))
     assert story.ledger.decisions.hold(story.id) is None
-    assert story.ledger.root(story.id) == RootIdentity(2, 1)
+    assert story.ledger.mappings.root(story.id) == RootIdentity(2, 1)
 
 
 @pytest.mark.parametrize("decide", ["approve", "discard"])
@@ -229,7 +229,7 @@ def test_a_person_who_decides_before_everything_was_looked_at_is_told_so(
 
 def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> None:
     site = story.mirror.site
-    story.ledger.set_root(story.id, RootIdentity(1, 1))
+    story.ledger.mappings.set_root(story.id, RootIdentity(1, 1))
     for local, inode in (("/second", 2), ("/third", 3)):
         removals = Removals(site._replace(spec=site.spec._replace(local=Path(local))))
         for _ in range(2):
@@ -243,11 +243,11 @@ def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> N
 def test_a_folder_that_the_ledger_knows_by_the_number_of_its_device_is_the_same(story: Deleting) -> None:
     site, now = story.mirror.site, RootIdentity(1, 2**60)
     for numbered, same in ((RootIdentity(1, 8), True), (RootIdentity(1, 9), False), (RootIdentity(2, 8), False)):
-        story.ledger.set_root(story.id, RootIdentity(1, 8))
+        story.ledger.mappings.set_root(story.id, RootIdentity(1, 8))
         removals = Removals(site)
         removals.source.found(now, at(NOW), numbered)
         assert (removals.hold is None) is same
-        assert (story.ledger.root(story.id) == now) is same
+        assert (story.ledger.mappings.root(story.id) == now) is same
         assert site.folder.root == (now if same else None)
 
 

@@ -107,7 +107,7 @@ class Two:
             mirror = Mirror(
                 spec,
                 Without(),
-                ledger.mapping(name, name),
+                ledger.mappings.number(name, name),
                 ledger,
                 queue,
                 Folder(spec),
@@ -405,7 +405,7 @@ def test_a_large_directory_that_is_not_to_be_published_any_more_is_forgotten_som
     assert two.ledger.row(two.mirror.id, "old") is not None, "who dies now finds it again, and goes on"
     two.turns()
     assert two.ledger.row(two.mirror.id, "old") is None
-    assert two.ledger.totals(two.mirror.id).files == 0
+    assert two.ledger.mappings.totals(two.mirror.id).files == 0
     assert [event.path for event in two.events if event.kind is EventKind.FORGOTTEN] == ["old"]
 
 
@@ -422,14 +422,14 @@ def test_many_directories_that_are_not_to_be_published_any_more_are_forgotten_so
     two.ledger.put(two.mirror.id, "stays", made(49))
     publish(two, {"stays/a": file()})
     two.lists(A, {name: folder(50 + number) for number, name in enumerate(names)} | {"stays": folder(49)})
-    left = [two.ledger.totals(two.mirror.id).files]
+    left = [two.ledger.mappings.totals(two.mirror.id).files]
     two.turn()
     two.lists(B, {"small": file()}, frozenset({"small"}))
     while two.mirror.answers:
-        left.append(two.ledger.totals(two.mirror.id).files)
+        left.append(two.ledger.mappings.totals(two.mirror.id).files)
         two.turn()
     assert [action.path for action in two.handed(B)] == ["small"]
-    left.append(two.ledger.totals(two.mirror.id).files)
+    left.append(two.ledger.mappings.totals(two.mirror.id).files)
     assert (left[0], left[-1]) == (5001, 1)
     assert max(before - after for before, after in itertools.pairwise(left)) <= 2 * 500, (
         "one slice for the message, and one more"
@@ -456,7 +456,7 @@ def test_a_discard_is_not_over_before_all_that_it_is_about_is_forgotten(
         assert two.ledger.row(two.mirror.id, "old") is not None
         two.turn()
     assert not two.ledger.decisions.discarding(two.mirror.id)
-    assert two.ledger.totals(two.mirror.id).files == 0
+    assert two.ledger.mappings.totals(two.mirror.id).files == 0
     assert [action for action in two.handed(A) if isinstance(action, Delete)] == []
 
 
@@ -861,7 +861,7 @@ def test_what_was_published_between_the_listing_and_its_comparison_is_not_forgot
     two.turns()
     assert two.ledger.row(two.mirror.id, first) == published(entries[first])
     assert two.mirror.queue.waiting(A, first) is None
-    assert two.ledger.totals(two.mirror.id).files == 1
+    assert two.ledger.mappings.totals(two.mirror.id).files == 1
     assert two.waiting + len(two.handed(A)) == SOME - 1
 
 

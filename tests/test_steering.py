@@ -59,7 +59,7 @@ def engine_of(config: Config) -> Iterator[Engine]:
 def mirror_of(config: Config, engine: Engine) -> Mirror:
     """The mapping, known to the engine; nobody looks at its disk."""
     spec, ledger = config.mappings["gallery"], engine.ledger
-    mapping = ledger.mapping("gallery", "there")
+    mapping = ledger.mappings.number("gallery", "there")
     folder, queue = Folder(spec), Queue(1)
     mirror = Mirror(spec, Without(), mapping, ledger, queue, folder, lambda _event: None, today=lambda: "today")
     engine.mirrors["gallery"] = mirror
@@ -93,7 +93,7 @@ def test_an_engine_that_hangs_is_not_healthy_and_one_that_goes_on_is(config: Con
 def test_history_is_read_beside_an_engine_that_hangs(config: Config):
     let_go, entered = threading.Event(), threading.Event()
     with Ledger(config.state_dir / "ledger.db") as ledger:
-        mapping = ledger.mapping("gallery", "there")
+        mapping = ledger.mappings.number("gallery", "there")
         now_ns = time.time_ns()
         ledger.history.record(mapping, Event(EventKind.PUBLISHED, "gallery", "a.jpg", "web"), now_ns)
         ledger.commit()
@@ -187,7 +187,7 @@ def test_a_rescan_says_what_is_compared(config: Config, name: str | None, compar
     with Ledger(config.state_dir / "ledger.db") as ledger:
         engine = Engine(ledger, lambda _event: None)
         spec = config.mappings["gallery"]
-        mapping = ledger.mapping("gallery", "there")
+        mapping = ledger.mappings.number("gallery", "there")
         mirror = Mirror(
             spec, Without(), mapping, ledger, Queue(1), Folder(spec), lambda _event: None, today=lambda: "today"
         )
@@ -236,7 +236,7 @@ def test_a_path_and_another_mapping_are_refused(config: Config, name: CommandNam
 
 def test_what_is_asked_of_the_history_is_checked(config: Config):
     with Ledger(config.state_dir / "ledger.db") as ledger:
-        ledger.mapping("old", "there")
+        ledger.mappings.number("old", "there")
         daemon = Steering(config, Engine(ledger, lambda _event: None))
         assert daemon.history(HistoryQuery("gallery"), None) == HistoryPage(())
         assert daemon.history(HistoryQuery("old"), None) == HistoryPage(())

@@ -46,13 +46,13 @@ class Story:
         self.other = 0
 
     def had_published(self, destination: str, *paths: str) -> None:
-        self.other = self.ledger.mapping("other", destination)
+        self.other = self.ledger.mappings.number("other", destination)
         for path in paths:
             kind = Kind.DIR if path.endswith("/") else Kind.FILE
             self.ledger.put(self.other, path.rstrip("/"), Row(kind, A, SHA, WALL))
 
     def site(self) -> Site:
-        spec, mapping = MappingSpec(M, Path("/drop"), "web", "/site"), self.ledger.mapping(M, HERE)
+        spec, mapping = MappingSpec(M, Path("/drop"), "web", "/site"), self.ledger.mappings.number(M, HERE)
         return Site(spec, mapping, self.ledger, Queue(4), Folder(spec), Dirty(), lambda _event: None, lambda: "2024")
 
     def done(self, action: Action, did: Did) -> None:
@@ -155,7 +155,7 @@ def test_what_another_one_left_half_sent_is_swept(story: Story):
     assert story.swept() == {"/site/a.filepart", "/site/b.filepart", "/site/c.filepart"}
     # Whether the file had arrived is still for that one to find out.
     assert story.ledger.begun.of(story.other) == [("a", Intent(Kind.FILE, fingerprints=(print_,)))]
-    assert len(story.ledger.begun.of(story.ledger.mapping(M, HERE))) == 3
+    assert len(story.ledger.begun.of(story.ledger.mappings.number(M, HERE))) == 3
 
 
 def test_what_another_one_left_of_a_file_is_deleted_before_that_is_sent(story: Story):

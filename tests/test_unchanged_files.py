@@ -77,7 +77,7 @@ def outcome(
 ) -> Any:
     """Everything that a listing leaves behind."""
     spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", exclude=("draft*",))
-    mapping, queue = ledger.mapping(M, kind.__name__), Queue(4, jitter=0.5)
+    mapping, queue = ledger.mappings.number(M, kind.__name__), Queue(4, jitter=0.5)
     events: list[Event] = []
     mirror = kind(
         spec, Filter(spec.include, spec.exclude), mapping, ledger, queue, Folder(spec), events.append, today=lambda: ""

@@ -70,8 +70,8 @@ def fill_ledger(config: Path, database: Path, mapping: str) -> int:
     database.parent.mkdir(parents=True, exist_ok=True)
     files = 0
     with Ledger(database) as ledger:
-        known = ledger.mapping(mapping, destination(spec, loaded.servers[spec.server]))
-        ledger.set_root(known, identity)
+        known = ledger.mappings.number(mapping, destination(spec, loaded.servers[spec.server]))
+        ledger.mappings.set_root(known, identity)
         for count, (path, row) in enumerate(_rows(root)):
             ledger.put(known, path, row)
             files += row.kind is Kind.FILE

@@ -70,7 +70,9 @@ def park(config_file: Path, path: str, error: FtpsyncdError) -> None:
     )
     config.state_dir.mkdir(exist_ok=True)
     with Ledger(config.state_dir / LEDGER) as ledger:
-        ledger.failures.put(ledger.mapping(spec.name, destination(spec, config.servers[spec.server])), path, failure)
+        ledger.failures.put(
+            ledger.mappings.number(spec.name, destination(spec, config.servers[spec.server])), path, failure
+        )
 
 
 def drawn(picture: RenderableType, width: int) -> str:

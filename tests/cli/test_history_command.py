@@ -52,13 +52,13 @@ def ledger(config_file) -> Path:
     path: Path = config_file.parent / "state" / "ledger.db"
     path.parent.mkdir()
     with Ledger(path) as ledger:
-        mapping = ledger.mapping("gallery", "somewhere")
+        mapping = ledger.mappings.number("gallery", "somewhere")
         for number in range(30):
             event = Event(
                 EventKind.PUBLISHED, "gallery", f"d/{number}\udcff.jpg", "web", size=number, sha256=b"\x01" * 32
             )
             ledger.history.record(mapping, event, NOON - number * 60 * S)
-        old = ledger.mapping("old", "elsewhere")
+        old = ledger.mappings.number("old", "elsewhere")
         ledger.history.record(old, Event(EventKind.DELETED, "old", "x", "web", reply="250 Gone."), NOON - 3600 * S)
     return path
 

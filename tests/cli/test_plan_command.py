@@ -84,7 +84,7 @@ def publish(
     spec = config.mappings["gallery"]
     config.state_dir.mkdir(exist_ok=True)
     with Ledger(config.state_dir / LEDGER) as ledger:
-        mapping = ledger.mapping(spec.name, destination(spec, config.servers[spec.server]))
+        mapping = ledger.mappings.number(spec.name, destination(spec, config.servers[spec.server]))
         for directory in {path.rpartition("/")[0] for path in paths}:
             ledger.put(mapping, directory, Row(Kind.DIR, Fingerprint(0, 0, 1), b"", 1))
         for path in paths:
@@ -92,7 +92,7 @@ def publish(
         if held:
             ledger.decisions.set_hold(mapping, Hold(HoldKind.MASS_DELETE, 1, "Too many."))
         if root:
-            ledger.set_root(mapping, RootIdentity(root, root))
+            ledger.mappings.set_root(mapping, RootIdentity(root, root))
         ledger.decisions.set_paused(mapping, paused=paused)
         ledger.decisions.set_approved(mapping, (approved or {}).items())
 
@@ -238,7 +238,7 @@ def test_a_file_that_got_two_names_is_renamed_to_one_of_them(ftpsyncd, config_fi
     (gallery / "b.jpg").hardlink_to(gallery / "a.jpg")
     facts = (gallery / "a.jpg").stat()
     with Ledger(config.state_dir / LEDGER) as ledger:
-        mapping = ledger.mapping("gallery", destination(config.mappings["gallery"], config.servers["web"]))
+        mapping = ledger.mappings.number("gallery", destination(config.mappings["gallery"], config.servers["web"]))
         row = Row(Kind.FILE, Fingerprint(facts.st_size, facts.st_mtime_ns, facts.st_ino), b"", 1)
         ledger.put(mapping, "old.jpg", row)
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
@@ -268,7 +268,7 @@ def test_what_was_cut_off_is_swept_unless_its_name_cannot_be_sent(ftpsyncd, conf
     config = load(config_file)
     with Ledger(config.state_dir / LEDGER) as ledger:
         spec = config.mappings["gallery"]
-        mapping = ledger.mapping(spec.name, destination(spec, config.servers["web"]))
+        mapping = ledger.mappings.number(spec.name, destination(spec, config.servers["web"]))
         for name in ("a.jpg", "b\nc.jpg"):
             ledger.begun.put(mapping, name, Intent(Kind.FILE, f"/gallery/{name}.01234567.filepart"))
     found = planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file))
@@ -283,7 +283,7 @@ def test_a_directory_that_got_another_name_is_one_line(ftpsyncd, config_file):
     publish(config_file, [])
     spec = config.mappings["gallery"]
     with Ledger(config.state_dir / LEDGER) as ledger:
-        mapping = ledger.mapping(spec.name, destination(spec, config.servers["web"]))
+        mapping = ledger.mappings.number(spec.name, destination(spec, config.servers["web"]))
         ledger.put(mapping, "old", Row(Kind.DIR, fingerprint_of((gallery / "new").stat()), b"", 1))
         for name in ("a.jpg", "b.jpg", "c.jpg"):
             (gallery / "new" / name).write_text("x")

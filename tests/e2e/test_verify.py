@@ -193,7 +193,7 @@ def test_what_is_recorded_while_it_is_judged_is_no_finding(s: Site, moment: int,
     config = load(s.config, environ=s.environment())
     path = config.state_dir / LEDGER
     with Ledger(path) as daemon:
-        mapping = daemon.find_mapping("drop", destination(config.mappings["drop"], config.servers["web"]))
+        mapping = daemon.mappings.find("drop", destination(config.mappings["drop"], config.servers["web"]))
         assert mapping is not None
         row = daemon.row(mapping, "a.jpg")
         assert row is not None
@@ -222,7 +222,7 @@ def test_a_temporary_file_that_gets_its_name_while_it_is_judged_is_no_finding(s:
     config = load(s.config, environ=s.environment())
     path = config.state_dir / LEDGER
     with Ledger(path) as daemon:
-        mapping = daemon.find_mapping("drop", destination(config.mappings["drop"], config.servers["web"]))
+        mapping = daemon.mappings.find("drop", destination(config.mappings["drop"], config.servers["web"]))
         assert mapping is not None
         row = daemon.row(mapping, "a.jpg")
         assert row is not None

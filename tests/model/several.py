@@ -300,7 +300,7 @@ class Several(Life):
         path = remote.removeprefix(f"{mirror.spec.remote}/")
         if shift.there.get(join(self._relative(mirror.spec), path)) is folder:
             raise self._broken(f"G4: {path} of {mirror.spec.name} was taken from the server while it is here")
-        root = engine.ledger.root(mirror.id)
+        root = engine.ledger.mappings.root(mirror.id)
         if not renamed and not shift.root_moved and tree.root_identity(mirror.spec.local) != root:
             raise self._broken(f"G4: {path} of {mirror.spec.name} was deleted while another folder is in its place")
         self.count("renamed at the server" if renamed else "deleted at the server")
@@ -400,7 +400,7 @@ class Several(Life):
         if status.state is not MappingState.IN_SYNC or any(counts):
             yield "G8: the status", status
         yield from left_over(mirror)
-        totals = ledger.totals(mirror.id)
+        totals = ledger.mappings.totals(mirror.id)
         yield "the totals", totals.files != len(files) and totals
 
 

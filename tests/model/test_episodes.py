@@ -342,7 +342,7 @@ def test_a_folder_that_is_not_the_one_it_was_makes_nothing_forgotten_that_is_kep
         world.do(("pass_time", 10.0))
         world.do(("turn",))
         world.do(("go_on", 400.0))
-        assert world._ledger.totals(world._mirror.id).files == 4
+        assert world._ledger.mappings.totals(world._mirror.id).files == 4
         world.come_to_rest()
     finally:
         world.close()
@@ -376,7 +376,7 @@ def test_a_directory_that_was_forgotten_and_is_made_again_is_recorded_again(dele
         world.drop.delete("a")
         for op in (("go_on", 30.0), ("discard",), ("go_on", 30.0)):
             world.do(op)
-        assert world._ledger.totals(world._mirror.id).files == 2
+        assert world._ledger.mappings.totals(world._mirror.id).files == 2
         world.make_folder("a")
         world.write("a/3", 20)
         world.do(("go_on", 30.0))
@@ -398,7 +398,7 @@ def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
         world.do(("restart",))
         world.do(("go_on", 30.0))
         assert world._ledger.decisions.hold(world._mirror.id) is None
-        assert world._ledger.totals(world._mirror.id).files == 0
+        assert world._ledger.mappings.totals(world._mirror.id).files == 0
         assert len(world._published()) == 4
     finally:
         world.close()
@@ -666,7 +666,7 @@ def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
         world.do(("pass_time", 1.0))
         world.do(("go_on", 400.0))
         assert len(world._published()) == 4
-        assert world._ledger.totals(world._mirror.id).files == 0
+        assert world._ledger.mappings.totals(world._mirror.id).files == 0
     finally:
         world.close()
 
@@ -699,7 +699,7 @@ def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: s
             assert set(world._published()) == {"1", "a/1", "a/2", "b/1"}, steps
             assert EventKind.HELD not in {event.kind for event in world.events[told:]}
             assert world._ledger.decisions.hold(world._mirror.id) is None
-            assert world._ledger.totals(world._mirror.id).files == (home == "another")
+            assert world._ledger.mappings.totals(world._mirror.id).files == (home == "another")
             # It is over: what is deleted now is deleted at the server.
             world.write("2", 20)
             world.do(("go_on", 30.0))
@@ -906,10 +906,10 @@ def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mo
         world.do(("vanish", "disk"))
         world.do(("start",))
         world.do(("go_on", 400.0))
-        assert world._ledger.totals(world._mirror.id).files == 5
+        assert world._ledger.mappings.totals(world._mirror.id).files == 5
         world.do(("come_back",))
         world.do(("go_on", 400.0))
-        assert world._ledger.totals(world._mirror.id).files == 1
+        assert world._ledger.mappings.totals(world._mirror.id).files == 1
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1", "2"}
     finally:
         world.close()
@@ -928,7 +928,7 @@ def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
         world.do(("come_back",))
         world.do(("go_on", 400.0))
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
-        assert world._ledger.totals(world._mirror.id).files == 0
+        assert world._ledger.mappings.totals(world._mirror.id).files == 0
     finally:
         world.close()
 

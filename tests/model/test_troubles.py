@@ -221,7 +221,7 @@ class _World(Racing):
         recorded = {path for path, row in rows.items() if row.kind is Kind.DIR}
         if recorded != folders - blocked:
             raise self._broken(f"G3: the ledger has the directories {recorded}, and here are {folders}; {self._state}")
-        totals, size = ledger.totals(mirror.id), sum(fingerprint.size for fingerprint in files.values())
+        totals, size = ledger.mappings.totals(mirror.id), sum(fingerprint.size for fingerprint in files.values())
         if (totals.files, totals.bytes) != (len(files), size):
             raise self._broken(f"G8: the ledger counts {totals}, and has {len(files)} files of {size} bytes")
 

@@ -235,7 +235,7 @@ class World(Life):
         mirror = Mirror(
             self.spec,
             self._selection,
-            engine.ledger.mapping(M, "there"),
+            engine.ledger.mappings.number(M, "there"),
             engine.ledger,
             engine.servers[SERVER].queue,
             self._folder,
@@ -277,7 +277,7 @@ class World(Life):
             return False
         empty = self._ledger.is_empty(self._mirror.id)
         told = super().turn()
-        root = self._ledger.root(self._mirror.id)
+        root = self._ledger.mappings.root(self._mirror.id)
         if root != self._known_root:
             if not (empty or self._may_accept or self._ledger.is_empty(self._mirror.id)):
                 raise self._broken(
@@ -405,7 +405,7 @@ class World(Life):
             raise self._broken(f"G4: {path} was taken from the server while it is here")
         if renamed:
             return
-        root = self._ledger.root(self._mirror.id)
+        root = self._ledger.mappings.root(self._mirror.id)
         if not shift.root_moved and tree.root_identity(self.drop.root) != root:
             raise self._broken(f"G4: {path} was deleted while another folder, or none, is in the root's place")
         self.count("trashed at the server" if to_trash else "deleted at the server")
