@@ -32,6 +32,7 @@ from ftpsyncd.site import Clock, Moment
 from ftpsyncd.status import DaemonStatus, Status
 from ftpsyncd.threads import begin
 from ftpsyncd.together import Together
+from ftpsyncd.upkeep import Upkeep
 from ftpsyncd.wallclock import WallClock
 
 CHECK_EVERY_S = 3.0
@@ -41,11 +42,6 @@ ENGINE_STUCK_S = 60.0
 TURN_S = 0.1
 """A turn that has taken so long handles no further message, and goes on with no further mapping, before the next one:
 what is to be handed out, and who asks, does not wait for all of them."""
-PRUNE_ROWS = 1000
-"""Old receipts dropped in one turn of the loop: some milliseconds."""
-PRUNE_EVERY_S = 600.0
-PRUNE_AGAIN_S = 1.0
-"""Until the next step while there are more."""
 
 _T = TypeVar("_T")
 
@@ -101,11 +97,8 @@ class Engine:
         """Not all mappings have had their turn."""
         self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
         self._status_at = 0.0
-        self._prune_at = 0.0
-        self._remembered_at = 0.0
         self._wall = WallClock(clock, ledger.history.newest_ns())
-        self._unrecorded = ""
-        """Why the ledger could not be written at the last turn."""
+        self._upkeep = Upkeep(ledger, self._wall, emit)
         self._unheard = ""
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
@@ -244,8 +237,7 @@ class Engine:
         try:
             while not self._stopping:
                 self.turn(self._wait())
-            self._remembered_at = 0.0
-            self._remember(self._moment())
+            self._upkeep.remember(self.servers.values(), self._moment(), at_once=True)
             self.ledger.commit()
         except BaseException as error:
             self.failure = error
@@ -281,15 +273,15 @@ class Engine:
         self.last_woken = at.now
         self._handle(messages, at)
         self._look(at)
-        self._remember(at)
         servers = list(self.servers.values())
+        self._upkeep.remember(servers, at)
         handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in servers]
         if self._together is not None:
             self._together.tend(at.now, wanted=many_small_files(servers))
-        self._prune(at)
+        self._upkeep.prune(at)
         # Committed before anything is handed out: a temporary file is known before it can exist.
         self.ledger.commit()
-        self._tell_trouble()
+        self._upkeep.tell_trouble(servers)
         for server, (actions, afresh) in handed:
             hand(server, actions, afresh=afresh)
         if messages or any(actions for _, (actions, _) in handed):
@@ -334,46 +326,6 @@ class Engine:
                 self._first = (self._first + number + 1) % len(mirrors)
                 self._cut_short = True
                 return
-
-    def _tell_trouble(self) -> None:
-        """Say that the ledger cannot be written, or that it can be again.
-
-        Meanwhile nothing but additions is begun: a crash would cost them no more than another look at the server,
-        where a rename or a delete that no record tells of could not be told from somebody else's.
-        """
-        trouble, before = self.ledger.trouble, self._unrecorded
-        self._unrecorded = trouble
-        for server in self.servers.values():
-            server.queue.only_additions = bool(trouble)
-        if trouble and not before:
-            message = f"{trouble}; files are published and recorded later, renames and deletes wait"
-            remedy = "Free space on the disk of the state directory."
-            self.emit(Event(EventKind.LEDGER, message=message, remedy=remedy))
-        elif before and not trouble:
-            self.emit(Event(EventKind.LEDGER_BACK, message="the ledger can be written again; what waited is recorded"))
-
-    def _prune(self, at: Moment) -> None:
-        """Drop receipts that are too old, a few at a time; not by a clock that is years ahead after a start."""
-        if at.now < self._prune_at or not at.wall_trusted:
-            return
-        history = self.ledger.history
-        # Without a history all that there is goes, whatever time it is.
-        today_ns = self._wall.surely_ns(at) if history.keep_s else at.wall_ns
-        more = history.prune(today_ns, PRUNE_ROWS) == PRUNE_ROWS
-        self._prune_at = at.now + (PRUNE_AGAIN_S if more else PRUNE_EVERY_S)
-
-    def _remember(self, at: Moment) -> None:
-        """Have the ledger keep what was learned of the servers."""
-        if at.now < self._remembered_at + STATUS_EVERY_S:
-            return
-        self._remembered_at = at.now
-        for server in self.servers.values():
-            if server.keeper is not None:
-                server.keeper.profile.cap = server.queue.gate.lowered_to
-                text = server.keeper.tend(at.wall_ns / 1e9)
-                if text is not None:
-                    self.ledger.put_profile(server.account, text)
-                answering.learned(server, self.emit)
 
     def _moment(self) -> Moment:
         steps = self._wall.steps

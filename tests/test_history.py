@@ -10,7 +10,7 @@ import pytest
 
 from ftpsyncd import again
 from ftpsyncd import ledger as ledger_module
-from ftpsyncd.engine import PRUNE_AGAIN_S, PRUNE_EVERY_S, PRUNE_ROWS, Engine
+from ftpsyncd.engine import Engine
 from ftpsyncd.errors import (
     LedgerError,
     LocalUnreadableError,
@@ -26,6 +26,7 @@ from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.receipts import HistoryQuery
 from ftpsyncd.site import Clock, Moment
 from ftpsyncd.tables import MIGRATIONS, SCHEMA_VERSION
+from ftpsyncd.upkeep import PRUNE_AGAIN_S, PRUNE_EVERY_S, PRUNE_ROWS
 from ftpsyncd.wallclock import PROVEN_S
 from tests.core.vocabulary import NOW, SHA, WALL, M, S
 from tests.test_outcomes import Story

@@ -100,7 +100,7 @@ class Life(Stage):
     def restart(self) -> None:
         """The daemon ends in order and is started again."""
         if self._engine is not None and not self._depth:
-            self._engine._remember(self._engine._moment())
+            self._engine._upkeep.remember(self._engine.servers.values(), self._engine._moment(), at_once=True)
             self._engine.ledger.commit()
             self._die()
         self.start()

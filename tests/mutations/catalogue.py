@@ -286,8 +286,8 @@ MUTATIONS = (
         "G3",
         "the ledger is committed after work is handed out, not before",
         "engine.py",
-        "        self.ledger.commit()\n        self._tell_trouble()\n        for server, (actions, afresh) in handed:\n",
-        "        self._tell_trouble()\n        for server, (actions, afresh) in handed:\n",
+        "        self.ledger.commit()\n        self._upkeep.tell_trouble(servers)\n        for server, (actions, afresh) in handed:\n",
+        "        self._upkeep.tell_trouble(servers)\n        for server, (actions, afresh) in handed:\n",
         _trouble("a file is renamed", "the daemon is killed"),
     ),
     Mutation(
