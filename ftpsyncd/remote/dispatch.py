@@ -23,11 +23,11 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.model import remote_join
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import localfile, trees
+from ftpsyncd.remote import localfile
 from ftpsyncd.remote.arguments import LocalPath, local_path, pair, remote_file
 from ftpsyncd.remote.line import Line
 from ftpsyncd.remote.port import PublishJob, PublishResult
-from ftpsyncd.remote.trees import Moved, Step, TreeResult
+from ftpsyncd.remote.trees import DEEPEST, Moved, Step, TreeResult
 
 
 def one(line: Line, path: Path, remote: str, *, overwrite: bool, progress: Callable[[int], None]) -> PublishResult:
@@ -59,9 +59,9 @@ class Sending:
     def tree(self, local: Path, remote: str, depth: int = 0) -> Generator[TreeResult, None, None]:
         """See `library.Ftp.upload_tree`."""
         self.line.ready()
-        if depth > trees.DEEPEST:
-            raise NameRefusedError(f"{named(local)} is more than {trees.DEEPEST} directories deep.", remedy="")
-        found = trees.folder(local)
+        if depth > DEEPEST:
+            raise NameRefusedError(f"{named(local)} is more than {DEEPEST} directories deep.", remedy="")
+        found = _folder(local)
         if remote.strip("/"):
             self.line.told(lambda session: session.make_dir(remote))
         for name in found.others:
@@ -178,3 +178,36 @@ def _clear_up(line: Line, begun: set[str], process: int) -> None:
     if begun and os.getpid() == process:
         line.session.close()
         line.clear_up(sorted(begun))
+
+
+@dataclass(slots=True)
+class _Folder:
+    """What is in a local directory, for sending."""
+
+    files: list[str]
+    dirs: list[str]
+    others: list[str]
+    """Symlinks and special files, which are not sent."""
+
+
+def _folder(local: Path) -> _Folder:
+    """Look at a local directory.
+
+    Raises:
+        LocalUnreadableError: it cannot be listed.
+    """
+    found = _Folder([], [], [])
+    try:
+        with os.scandir(local) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    found.dirs.append(entry.name)
+                elif entry.is_file(follow_symlinks=False):
+                    found.files.append(entry.name)
+                else:
+                    found.others.append(entry.name)
+    except OSError as error:
+        raise LocalUnreadableError(f"{named(local)} cannot be read: {error.strerror}.") from error
+    for part in (found.files, found.dirs, found.others):
+        part.sort()
+    return found

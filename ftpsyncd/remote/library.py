@@ -25,6 +25,8 @@ from ftpsyncd.quoting import named
 from ftpsyncd.remote import arguments, dispatch, landing, trees
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arguments import LocalPath, local_path, remote_file, remote_path
+from ftpsyncd.remote.deletetree import Deleting
+from ftpsyncd.remote.fetchtree import Fetching
 from ftpsyncd.remote.folders import Directory
 from ftpsyncd.remote.landing import Fetched
 from ftpsyncd.remote.line import Line, Results
@@ -243,7 +245,7 @@ class Ftp:
             LocalUnwritableError: ``local`` cannot be made.
         """
         replace, tell = arguments.flag("overwrite", overwrite), arguments.teller("progress", progress)
-        fetching = trees.Fetching(self._line.ready, self._origin, replace, tell)
+        fetching = Fetching(self._line.ready, self._origin, replace, tell)
         source, target = remote_path(remote), local_path(local, LocalUnwritableError)
         return Results(self._line, fetching.run(source, target))
 
@@ -305,7 +307,7 @@ class Ftp:
         Raises:
             NotFoundError: there is nothing of this name.
         """
-        return Results(self._line, trees.Deleting(self._line.ready).run(remote_path(remote)))
+        return Results(self._line, Deleting(self._line.ready).run(remote_path(remote)))
 
     def list(self, remote: str = "/", *, dated: bool = True) -> list[RemoteEntry]:
         """The entries of a directory by name, each as `stat` has it.

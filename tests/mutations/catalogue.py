@@ -903,7 +903,7 @@ MUTATIONS = (
     Mutation(
         "G7",
         "a name of a server that is a path leads out of the folder",
-        "remote/trees.py",
+        "remote/fetchtree.py",
         '    if "/" in name or os.sep in name or',
         "    if",
         "tests/remote/test_hostile_listing.py::test_a_name_that_is_none_is_refused_and_the_others_come",

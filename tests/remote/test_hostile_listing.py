@@ -22,8 +22,9 @@ from ftpsyncd.errors import (
 from ftpsyncd.remote import Ftp, Step, transfer
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.arrival import REPEATED
+from ftpsyncd.remote.fetchtree import unfit
 from ftpsyncd.remote.folders import Directory
-from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX, unfit
+from ftpsyncd.remote.trees import DEEPEST, TOO_DEEP_MAX
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
 

@@ -1,0 +1,88 @@
+"""Deleting a whole directory at a server: files before directories, and nothing through a link.
+
+In: a directory, or a file, at the server. Out: what became of each name. What the server does not clearly show as a
+directory is left alone, and so is one that is listed within itself. Called by `library`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, NameRefusedError, NotFoundError
+from ftpsyncd.model import Kind, basename, parent, remote_join
+from ftpsyncd.quoting import named
+from ftpsyncd.remote.port import RemoteSession
+from ftpsyncd.remote.trees import Depth, Ready, Step, TreeResult, Walk
+
+
+@dataclass(slots=True)
+class Deleting(Walk):
+    """Delete a directory with all that is in it, files before directories; a link is deleted and not followed."""
+
+    ready: Ready
+    depth: Depth = field(default_factory=Depth)
+    session: RemoteSession = field(init=False)
+
+    def run(self, remote: str) -> Generator[TreeResult, None, None]:
+        """Delete ``remote``: a file, a link, or a directory with its content.
+
+        Raises:
+            NotFoundError: there is nothing of this name.
+            NameRefusedError: it is the root, or the server does not say what it is.
+        """
+        if not remote.strip("/"):
+            raise NameRefusedError("The root of a server is not deleted.", remedy="Name what is to go.")
+        self.session = self.ready()
+        entry = self.once_more(lambda: self.session.stat(remote))
+        kinds = self.session.list_kinds(parent(remote) or "/")
+        kind = kinds.get(basename(remote), None if entry is None else entry.kind)
+        if kind is None:
+            raise NotFoundError(f"{named(remote)} is not at the server.", remedy="")
+        if kind is Kind.DIR:
+            yield from self._tree(remote, kinds, 0)
+        else:
+            yield from self._files([remote])
+
+    def _files(self, paths: list[str]) -> Generator[TreeResult, None, bool]:
+        errors = self.once_more(lambda: self.session.delete_many(paths))
+        for path, error in zip(paths, errors, strict=True):
+            yield TreeResult(path, Step.REMOVED if error is None else Step.FAILED, error=error)
+        return not any(errors)
+
+    def _tree(self, remote: str, siblings: dict[str, Kind], depth: int) -> Generator[TreeResult, None, bool]:
+        """Delete a directory that its parent's LIST shows as one; returns whether all of it is gone."""
+        try:
+            if siblings.get(basename(remote)) is not Kind.DIR:
+                raise NameRefusedError(
+                    f"{named(remote)} is left alone: it may be a directory or a link to one, the server does not say.",
+                    remedy="",
+                )
+            self.depth.check(remote, depth)
+            self.session = self.ready()
+            kinds = self.session.list_kinds(remote)
+            # LIST shows links that lead nowhere, which MLSD may keep to itself; MLSD shows names that LIST garbles.
+            found = {entry.name: entry.kind for entry in self.session.list_dir(remote, dated=False)} | kinds
+            wrong = next((name for name in found if name in {"", ".", ".."} or "/" in name), None)
+            if wrong is not None:
+                raise NameRefusedError(
+                    f"{named(remote)} is left alone: the server lists {named(wrong)} in it.", remedy=""
+                )
+            files = [remote_join(remote, name) for name, kind in sorted(found.items()) if kind is not Kind.DIR]
+            empty = yield from self._files(files)
+            for name in sorted(name for name, kind in found.items() if kind is Kind.DIR):
+                if self.depth.given_up:
+                    return False
+                gone = yield from self._tree(remote_join(remote, name), kinds, depth + 1)
+                empty = empty and gone
+            if not empty:
+                return False  # what stays was told
+            if not self.once_more(lambda: self.session.remove_dir(remote)):
+                raise AlreadyExistsError(f"{named(remote)} is not empty.", remedy="")
+        except FtpsyncdError as error:
+            if not self.session.usable:
+                raise
+            yield TreeResult(remote, Step.FAILED, error=error)
+            return False
+        yield TreeResult(remote, Step.REMOVED)
+        return True
