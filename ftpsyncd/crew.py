@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from ftpsyncd.door import Door, NoSessionError, counts_for_all, internal
-from ftpsyncd.errors import FileChangedError, FtpsyncdError, RemoteError, ServerUnavailableError
+from ftpsyncd.errors import FileChangedError, FtpsyncdError, RemoteError, Retry, ServerUnavailableError
 from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Done, Failed, Outcome, Upload, is_answer
@@ -96,6 +96,10 @@ class Crew:
     def look_anew(self) -> None:
         """Take no directory for empty any more because it was made from here."""
         self._fresh.clear()
+
+    def spare(self) -> None:
+        """Close the connections that nobody uses now; does not wait."""
+        self._pool.spare()
 
     def transfers(self) -> list[Progress]:
         """The files on their way."""
@@ -325,7 +329,7 @@ class Crew:
         if isinstance(outcome, Done) or is_answer(outcome):
             self.door.answered()
             return outcome
-        if session.usable or not isinstance(outcome.error, RemoteError):
+        if session.usable or not isinstance(outcome.error, RemoteError) or outcome.error.retry is Retry.MACHINE:
             return outcome
         if not ended:
             self.door.ended(outcome.error)

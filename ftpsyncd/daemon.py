@@ -18,10 +18,10 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from ftpsyncd import systemd
+from ftpsyncd import descriptors, systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
-from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError
+from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, NoDescriptorError
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import for_machines, logger, one_line
 from ftpsyncd.service import Service, require_secrets
@@ -154,6 +154,8 @@ def run(
         systemd.stopping()
         logger.bind(event="stopped").info("stopped before the start was over")
         return ExitCode.DONE
+    if few := descriptors.too_few(config.mappings, config.servers):
+        logger.bind(event="shortage").warning("{} {}", few, NoDescriptorError.remedy)
     for problem in service.unalerted:
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)
     try:

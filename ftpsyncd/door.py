@@ -134,7 +134,7 @@ class Door:
 
 def counts_for_all(error: FtpsyncdError) -> bool:
     """Whether what prevented one connection would prevent every other one; it cannot be the fault of a file."""
-    return error.retry is not Retry.CAP
+    return error.retry not in {Retry.CAP, Retry.MACHINE}
 
 
 def internal(bug: Exception) -> InternalError:

@@ -18,16 +18,17 @@ from ftpsyncd import __version__, answering
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.counters import Counters
 from ftpsyncd.done import record_some
-from ftpsyncd.errors import LedgerDamagedError, LedgerLostError
+from ftpsyncd.errors import FtpsyncdError, LedgerDamagedError, LedgerLostError, NoDescriptorError, Retry
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server, busy, go_on_without, hand, many_small_files, take
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.mailbox import Mailbox, Message
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Done, Listing, Outcome, Upload
+from ftpsyncd.model import Done, Failed, Listing, Outcome, Upload
 from ftpsyncd.outcomes import Outcomes
 from ftpsyncd.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.shortage import Shortage
 from ftpsyncd.site import Clock, Moment
 from ftpsyncd.status import DaemonStatus, Status
 from ftpsyncd.threads import begin
@@ -100,6 +101,7 @@ class Engine:
         self._wall = WallClock(clock, ledger.history.newest_ns())
         self._upkeep = Upkeep(ledger, self._wall, emit)
         self._unheard = ""
+        self._shortage = Shortage()
         self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
 
     def __repr__(self) -> str:
@@ -132,8 +134,8 @@ class Engine:
         """A watcher noticed something."""
         self.mailbox.put(lambda at: self._on_changes(mapping, changes, at))
 
-    def answered(self, mapping: str, answer: Listing | WatchReport) -> None:
-        """A disk answered."""
+    def answered(self, mapping: str, answer: Listing | WatchReport | NoDescriptorError) -> None:
+        """A disk answered, or could not be asked yet."""
         self.mailbox.put(lambda at: self._on_answer(mapping, answer, at))
 
     def damaged(self, problem: str) -> None:
@@ -262,7 +264,10 @@ class Engine:
         if self._cut_short:
             dues.append(now)
         dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
-        dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
+        if (due := self._shortage.next_due(now)) is not None:
+            dues.append(due)
+        if not self._shortage.holds(now):
+            dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
         if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
             dues.append(self._status_at + STATUS_EVERY_S)
         return min(dues)
@@ -275,7 +280,10 @@ class Engine:
         self._look(at)
         servers = list(self.servers.values())
         self._upkeep.remember(servers, at)
-        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in servers]
+        if (event := self._shortage.over(at.now)) is not None:
+            self.emit(event)
+        able = [] if self._shortage.holds(at.now) else servers
+        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in able]
         if self._together is not None:
             self._together.tend(at.now, wanted=many_small_files(servers))
         self._upkeep.prune(at)
@@ -342,9 +350,13 @@ class Engine:
         if mirror is not None:
             mirror.on_changes(changes, at)
 
-    def _on_answer(self, mapping: str, answer: Listing | WatchReport, at: Moment) -> None:
+    def _on_answer(self, mapping: str, answer: Listing | WatchReport | NoDescriptorError, at: Moment) -> None:
         mirror = self.mirrors.get(mapping)
         if mirror is None:
+            return
+        if isinstance(answer, NoDescriptorError):
+            mirror.looks.heard()
+            self._lacks(answer, at)
             return
         mirror.on_answer(answer, at)
         if isinstance(answer, Listing):
@@ -363,6 +375,8 @@ class Engine:
             # As if it had ended later: others have their turns between.
             self.performed(server_name, outcome)
             return
+        if isinstance(outcome, Failed) and outcome.error.retry is Retry.MACHINE:
+            self._lacks(outcome.error, at)
         answering.performed(server, outcome, at.now, self.emit)
         requeue = False
         if mirror is not None:
@@ -371,6 +385,18 @@ class Engine:
         elif server.leftovers:
             server.leftovers.over(outcome, at.now)
         server.queue.finish(action, requeue=requeue)
+
+    def _lacks(self, error: FtpsyncdError, at: Moment) -> None:
+        """This process could not open something: for a moment nothing is begun, and then over one connection less."""
+        known = bool(self._shortage)
+        if not self._shortage.noted(error, at.now):
+            return
+        for server in self.servers.values():
+            server.queue.gate.lower_cap(at.now)
+            server.crew.spare()
+        if not known:
+            message = f"{error.message} Nothing is lost: what is to be done waits until that is possible."
+            self.emit(Event(EventKind.SHORTAGE, message=message, remedy=error.remedy))
 
     def _is_alone(self, mirror: Mirror) -> bool:
         """Whether no other mapping publishes to the same server."""
@@ -392,7 +418,7 @@ class Engine:
 
     def _snapshot(self, at: Moment) -> Status:
         uptime_s = round(at.now - self.started, 1)
-        troubles = (self.ledger.trouble, self._notice, self._unheard)
+        troubles = (self.ledger.trouble, self._notice, self._unheard, self._shortage.message)
         daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, *troubles)  # noqa: FBT003
         return Status(
             daemon,

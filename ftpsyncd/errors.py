@@ -27,11 +27,13 @@ engine, and the remedy shown to people.
     │   ├── TurnMissedError           its connection ended before its turn came
     │   ├── FileBusyError             somebody has it open for writing
     │   ├── LocalUnreadableError      the file cannot be read
+    │   ├── NoDescriptorError         this process may open no further file
     │   ├── LocalUnwritableError      a download cannot be written
     │   └── NameNotSendableError      the name cannot be expressed in an FTP command
     └── RemoteError                   something about the server; keeps the server's own words
         ├── ServerUnavailableError    no connection, a timeout, a dropped connection, 421
         │   ├── DataUnreachableError  commands are answered, and no data connection comes about
+        │   ├── NoSocketError         this process may open no further connection
         │   └── ProtocolError         the server talks nonsense; the connection is finished
         ├── TooManyConnectionsError   the server's connection cap is reached
         ├── LoginRefusedError         wrong user or password
@@ -59,6 +61,11 @@ from typing import ClassVar
 
 from ftpsyncd.quoting import one_line
 
+_FEW_FILES = (
+    "Raise the limit: `LimitNOFILE` with `systemctl edit ftpsyncd`, or `ulimit -n`; `ftpsyncd check` tells how many are"
+    " needed."
+)
+
 
 class ExitCode:
     """Exit codes of every command (docs/architecture.md; EX_* are those of sysexits.h)."""
@@ -83,6 +90,8 @@ class Retry(Enum):
     """Two tries, then parked until the file changes or a person says ``retry``."""
     SPACE = "space"
     """This file waits; a second one with the same verdict, and none published in between, pauses the server."""
+    MACHINE = "machine"
+    """This machine lacks something for the moment: nothing is wrong with the file, nor with the server."""
     SERVER = "server"
     """Nothing is wrong with the file: pause the whole server with backoff."""
     CAP = "cap"
@@ -91,6 +100,10 @@ class Retry(Enum):
     """Pause the server for a long time and call a person: never hammer a login."""
     NEVER = "never"
     """No retry can mend it: parked at once."""
+
+
+NO_ANSWER = frozenset({Retry.SERVER, Retry.CAP, Retry.LOGIN, Retry.MACHINE})
+"""Verdicts by which a server has said nothing about what was to be done."""
 
 
 class FtpsyncdError(Exception):
@@ -279,6 +292,14 @@ class LocalUnreadableError(LocalError):
     remedy = "Let the service's user read the file; it is published when that changes."
 
 
+class NoDescriptorError(LocalError):
+    """This process may open no further file, or the whole system has no room for one; no path is to blame."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.MACHINE
+    remedy = _FEW_FILES
+
+
 class LocalUnwritableError(LocalError):
     """A download cannot be written: permission, space, a directory in its place, a name that does not fit."""
 
@@ -318,6 +339,13 @@ class ServerUnavailableError(RemoteError):
 
 class DataUnreachableError(ServerUnavailableError):
     """The control line is well, and no data connection comes about: a firewall, or NAT. No file is to blame."""
+
+
+class NoSocketError(ServerUnavailableError):
+    """As `NoDescriptorError`, of a connection: the server is not to blame."""
+
+    retry = Retry.MACHINE
+    remedy = _FEW_FILES
 
 
 class ProtocolError(ServerUnavailableError):

@@ -35,6 +35,8 @@ class EventKind(StrEnum):
     RESCAN = "rescan"
     LEDGER = "ledger"
     LEDGER_BACK = "ledger_back"
+    SHORTAGE = "shortage"
+    SHORTAGE_OVER = "shortage_over"
 
 
 class Event(NamedTuple):

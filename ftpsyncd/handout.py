@@ -43,6 +43,9 @@ class Hands(Protocol):
     def give_up(self, mapping: str) -> None:
         """The disk of a mapping does not answer: wait for nobody who waits for it."""
 
+    def spare(self) -> None:
+        """Close what connections nobody uses now."""
+
     def transfers(self) -> list[Progress]:
         """Files on their way."""
 

@@ -42,6 +42,8 @@ _LEVELS = {
     EventKind.RESCAN: "WARNING",
     EventKind.LEDGER: "ERROR",
     EventKind.LEDGER_BACK: "INFO",
+    EventKind.SHORTAGE: "ERROR",
+    EventKind.SHORTAGE_OVER: "INFO",
 }
 
 _SENT = {EventKind.PUBLISHED, EventKind.UNCHANGED, EventKind.ADOPTED, EventKind.RENAMED, EventKind.KEPT}

@@ -15,7 +15,7 @@ from typing import BinaryIO, TypeVar
 from ftpsyncd.errors import FileBusyError, FileChangedError, LocalUnreadableError, SourceMissingError
 from ftpsyncd.local.quiet import open_quietly, writer_present
 from ftpsyncd.local.scan import fingerprint_of
-from ftpsyncd.local.tree import is_spelled_so, look_through, root_identity
+from ftpsyncd.local.tree import is_spelled_so, look_through, require_descriptors, root_identity
 from ftpsyncd.model import Fingerprint, RootIdentity, Upload, parent
 from ftpsyncd.remote import hashes
 from ftpsyncd.specs import MappingSpec
@@ -188,4 +188,5 @@ def _look_at(look: Callable[[str], _T | None], path: str) -> _T | None:
         if error.errno == errno.ELOOP:
             # A link on the way leads in circles.
             return None
+        require_descriptors(error)
         raise LocalUnreadableError(f"It cannot be looked at: {error.strerror}.") from error

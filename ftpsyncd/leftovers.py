@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.errors import Retry
+from ftpsyncd.errors import NO_ANSWER
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.exposures import stands
 from ftpsyncd.ledger import Ledger
@@ -152,7 +152,7 @@ class Leftovers:
             self._settle(task.left)
 
     def _failed(self, task: _Task, failed: Failed, now: float) -> None:
-        if failed.connecting or failed.error.retry in {Retry.SERVER, Retry.CAP, Retry.LOGIN}:
+        if failed.connecting or failed.error.retry in NO_ANSWER:
             task.due = now + LATE_S
             return
         task.due = now + PUT_OFF_S

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from ftpsyncd import patience, room
+from ftpsyncd import descriptors, patience, room
 from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
@@ -47,6 +47,7 @@ def machine(config: Config) -> Iterator[Finding]:
     seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
     for mapping in config.mappings.values():
         yield seen.get(mapping.name) or _silent(mapping)
+    yield from _files(config)
     yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
 
 
@@ -224,6 +225,17 @@ def _silent(mapping: MappingSpec) -> Finding:
         f"The disk of {mapping.local} has not answered for {patience.ANSWER_S:g} s.",
         "Check the mount, and the file server behind it; publishing goes on by itself when it answers.",
     )
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    if few := descriptors.too_few(config.mappings, config.servers):
+        yield Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            "open files",
+            f"{few} What finds none left waits.",
+            "Allow more: `LimitNOFILE` with `systemctl edit ftpsyncd`, or `ulimit -Hn`; or set fewer `connections`.",
+        )
 
 
 def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:

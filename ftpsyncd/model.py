@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
-from ftpsyncd.errors import FtpsyncdError, RemoteError, Retry
+from ftpsyncd.errors import NO_ANSWER, FtpsyncdError, RemoteError
 
 # ── Paths ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -454,4 +454,4 @@ def is_answer(outcome: Outcome) -> bool:
     """Whether the server has done something, or refused to."""
     if isinstance(outcome, Done):
         return True
-    return isinstance(outcome.error, RemoteError) and outcome.error.retry not in {Retry.SERVER, Retry.CAP, Retry.LOGIN}
+    return isinstance(outcome.error, RemoteError) and outcome.error.retry not in NO_ANSWER

@@ -101,6 +101,8 @@ class Outcomes:
         action, error = failed.action, failed.error
         if failed.connecting or error.retry is Retry.AGAIN:
             return True
+        if error.retry is Retry.MACHINE:
+            return _put_off(mirror, action, error, at)
         if isinstance(action, Upload | Rename):
             if failed.in_place:
                 mirror.intents.exposures.begun(action, at)
@@ -203,6 +205,8 @@ def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float
     """
     if isinstance(outcome, Failed) and outcome.connecting:
         error = outcome.error
+        if error.retry is Retry.MACHINE:
+            return None
         if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
             return None
         state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
@@ -257,6 +261,16 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
             remedy=error.remedy,
             error=type(error).__name__,
         )
+
+
+def _put_off(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> bool:
+    """This machine could not, and may in a moment (`shortage`); True if it has to be queued again as it is."""
+    if not isinstance(error, RemoteError):
+        # It is opened before anything is said to the server.
+        return True
+    mirror.intents.doubt(action, at)
+    # As after a connection that ended, a rename of a directory is in the queue again.
+    return not isinstance(action, RenameDir)
 
 
 def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:

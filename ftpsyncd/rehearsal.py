@@ -198,6 +198,9 @@ class _Handed:
     def give_up(self, _mapping: str) -> None:
         pass
 
+    def spare(self) -> None:
+        pass
+
     def transfers(self) -> list[Progress]:
         return []
 

@@ -51,6 +51,8 @@ class DaemonStatus(NamedTuple):
     """That this daemon had to begin a new ledger, and why; empty if it did not."""
     alerts: str = ""
     """Why the last message of `alerts` could not be delivered; empty if it was, or there was none."""
+    shortage: str = ""
+    """What this machine lacks, so that nothing, or less at a time, can be begun; empty when all is well."""
 
 
 class MappingStatus(NamedTuple):

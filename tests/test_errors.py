@@ -48,6 +48,7 @@ VERDICTS = {
         "MountPointError",
     ],
     Retry.SPACE: ["ServerFullError", "UnwrittenError"],
+    Retry.MACHINE: ["NoDescriptorError", "NoSocketError"],
     Retry.SERVER: ["ServerUnavailableError", "DataUnreachableError", "ProtocolError"],
     Retry.CAP: ["TooManyConnectionsError"],
     Retry.LOGIN: ["LoginRefusedError", "TlsError", "TlsFileError"],
@@ -68,6 +69,6 @@ def test_each_that_an_action_can_fail_with_has_its_verdict(kind: type[FtpsyncdEr
 @pytest.mark.parametrize("kind", [getattr(errors, name) for name in ["RemoteError", *dict(defined(RemoteError))]])
 def test_a_server_that_may_be_back_soon_is_told_from_a_failure(kind: type[RemoteError]):
     """Exit code 75 (EX_TEMPFAIL) is about the server as a whole, 1 about one file, 78 about the configuration."""
-    code = {Retry.SERVER: 75, Retry.CAP: 75, Retry.LOGIN: 75}.get(kind.retry, 1)
+    code = {Retry.SERVER: 75, Retry.CAP: 75, Retry.LOGIN: 75, Retry.MACHINE: 75}.get(kind.retry, 1)
     assert kind.exit_code == (78 if kind is errors.TlsFileError else code)
     assert kind("said", reply="550 No.").reply == "550 No."

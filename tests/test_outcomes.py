@@ -105,7 +105,7 @@ def test_a_full_server_is_asked_again_for_ever():
     assert waits(Retry.SPACE, 1000) == [SPACE_RETRY_S] * 1000
 
 
-@pytest.mark.parametrize("retry", [Retry.SERVER, Retry.LOGIN, Retry.CAP, Retry.REPLAN])
+@pytest.mark.parametrize("retry", [Retry.SERVER, Retry.LOGIN, Retry.CAP, Retry.REPLAN, Retry.MACHINE])
 def test_what_is_no_fault_of_the_file_counts_as_its_own_only_if_it_stays_so(retry: Retry):
     assert waits(retry) == waits(Retry.FILE)
 

@@ -89,6 +89,7 @@ class Handed:
         return []
 
     def give_up(self, mapping: str) -> None: ...
+    def spare(self) -> None: ...
     def transfers(self) -> list[Progress]:
         return []
 

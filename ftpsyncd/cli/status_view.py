@@ -15,7 +15,17 @@ from rich.text import Text
 from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, number, size, until, words
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
-from ftpsyncd.status import STOPPED, MappingState, MappingStatus, Problem, ServerState, ServerStatus, Status, Transfer
+from ftpsyncd.status import (
+    STOPPED,
+    DaemonStatus,
+    MappingState,
+    MappingStatus,
+    Problem,
+    ServerState,
+    ServerStatus,
+    Status,
+    Transfer,
+)
 
 NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""
@@ -114,12 +124,7 @@ def headline(status: Status, signs: Marks, start: str) -> Text:
 
 def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What wants a person: (about what, what is wrong, the commands that settle it)."""
-    if status.daemon.message:
-        yield "ledger", f"{status.daemon.message}; renames and deletes wait until it can be", ()
-    if status.daemon.alerts:
-        # A command that fails may say much.
-        why = shorten(status.daemon.alerts, _WHY_CHARACTERS, placeholder=" …")
-        yield "alerts", f"the last message was not delivered: {why}; what it was is in the log", ()
+    yield from _calling_itself(status.daemon)
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
             yield f"server {server.name}", server.message or server.state.value, _for_server(server)
@@ -148,6 +153,18 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 f"{number(each.parked, 'file is', 'files are')} parked{helps}",
                 () if hopeless else (f"ftpsyncd retry {each.name}",),
             )
+
+
+def _calling_itself(daemon: DaemonStatus) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """What of that is about the daemon, and not about what it publishes."""
+    if daemon.message:
+        yield "ledger", f"{daemon.message}; renames and deletes wait until it can be", ()
+    if daemon.shortage:
+        yield "this machine", f"{daemon.shortage} It goes on when it can.", ("ftpsyncd check",)
+    if daemon.alerts:
+        # A command that fails may say much.
+        why = shorten(daemon.alerts, _WHY_CHARACTERS, placeholder=" …")
+        yield "alerts", f"the last message was not delivered: {why}; what it was is in the log", ()
 
 
 def _for_server(server: ServerStatus) -> tuple[str, ...]:

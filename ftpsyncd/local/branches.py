@@ -17,9 +17,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ftpsyncd import descriptors
 from ftpsyncd.local import inotify
 from ftpsyncd.local.changes import Batch
 from ftpsyncd.local.inotify import Kernel
+from ftpsyncd.local.limits import Shortage
 from ftpsyncd.model import join
 
 # MODIFY is needed for truncate(2), which closes nothing; ATTRIB for utime and for a chmod that makes a file readable.
@@ -109,8 +111,8 @@ class Branches:
         self._resync_allowed = 0.0
         self.lost = ""
         """In words, once the root's own watch is gone; the table is then of no more use."""
-        self.exhausted = False
-        """Whether the kernel refused a watch for want of watches."""
+        self.shortage = Shortage.REFUSED
+        """Why folders are not watched, as far as it was seen last."""
         self.overflows = 0
 
     # ── What the emitter asks ──────────────────────────────────────────────────────────────────────────────────
@@ -155,7 +157,7 @@ class Branches:
 
     def retry(self) -> None:
         """Try again to watch what is not watched, if the kernel takes one of the first few now."""
-        self.exhausted = False
+        self.shortage = Shortage.REFUSED
         for node in list(self._unwatched)[:RETRIED]:
             path = self._path(node)
             if path is not None and self._watch(node, self._absolute(path)) and node not in self._unwatched:
@@ -309,7 +311,9 @@ class Branches:
         try:
             with os.scandir(absolute) as found:
                 names = {item.name for item in found if item.is_dir(follow_symlinks=False)}
-        except OSError:
+        except OSError as error:
+            if descriptors.lack(error):
+                self.shortage = Shortage.FILES
             if node.wd >= 0:
                 self._unwatched.add(node)  # what is below it is not known, so not watched: the poller tells of it
             return []
@@ -329,7 +333,8 @@ class Branches:
         try:
             wd = self._kernel.add(absolute, _BRANCH_MASK if node.parent else _ROOT_MASK)
         except OSError as error:
-            self.exhausted |= error.errno in _EXHAUSTED
+            if error.errno in _EXHAUSTED:
+                self.shortage = Shortage.WATCHES
             gone = error.errno in _VANISHED
             if not gone:
                 self._unwatched.add(node)

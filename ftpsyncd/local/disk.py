@@ -1,6 +1,7 @@
 """One thread per mapping for everything that waits on its disk, so that a hung disk blocks nobody else.
 
-Comes in: requests from the engine, none of which waits. Goes out: `Listing` and `WatchReport`, through one callback.
+Comes in: requests from the engine, none of which waits. Goes out: `Listing` and `WatchReport`, through one callback;
+`NoDescriptorError` where nothing can be opened now, and the answer when it can.
 A mount that does not answer holds up this thread only; requests for it merge while it hangs. Who asks in between and
 waits (`why`) has a thread of its own (`patience.Glances`).
 """
@@ -14,17 +15,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local.changes import WatchReport
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Listing, Presence
 from ftpsyncd.patience import ANSWER_S
 
-Delivery = Listing | WatchReport
+Delivery = Listing | WatchReport | NoDescriptorError
 
 STILL_S = 15.0
 """A look that has been in one system call for so long, of a disk that has not told anything for longer, hangs."""
 TOGETHER_S = 0.005
 """Listings of directories that follow one another within this time are delivered together."""
+AGAIN_S = 1.0
+"""After which it is tried again to open something."""
 STOP_WAIT_S = 5.0
 """How long `stop` waits for a disk that does not answer."""
 
@@ -124,7 +128,7 @@ class DiskThread(threading.Thread):
         return now - self._moved_at >= STILL_S
 
     def _look_at_root(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError, NoDescriptorError):
             self._scanner.root_identity()
 
     def stop(self, timeout_s: float = STOP_WAIT_S) -> bool:
@@ -173,6 +177,13 @@ class DiskThread(threading.Thread):
     def _list(self, directory: str, names: frozenset[str] | None) -> None:
         try:
             listing = self._scanner.list_dir(directory) if names is None else self._scanner.probe(directory, names)
+        except NoDescriptorError as error:
+            self._put_off(error)
+            if names is None:
+                self.list_dir(directory)
+            else:
+                self.probe(directory, names)
+            return
         except Exception as error:  # a fault of ours must not end the thread: the engine would wait for ever
             words = f"looking at {directory!r} failed: {type(error).__name__}: {error}"
             listing = Listing(directory, Presence.UNREADABLE, {}, names, problem=words, taken_wall_ns=time.time_ns())
@@ -198,11 +209,22 @@ class DiskThread(threading.Thread):
         for listing in seen:
             self._deliver(listing)
 
+    def _put_off(self, error: NoDescriptorError) -> None:
+        """Nothing can be opened now: say so, and let some time pass before it is tried again."""
+        self._deliver_seen()
+        self._deliver(error)
+        with self._asked:
+            self._asked.wait_for(lambda: self._stopping, AGAIN_S)
+
     def _report(self, ask: Callable[[], WatchReport]) -> None:
         # What was seen before is told before.
         self._deliver_seen()
         try:
             report = ask()
+        except NoDescriptorError as error:
+            self._put_off(error)
+            self.check()
+            return
         except Exception as error:  # as above; the next check tries again
             report = WatchReport("none", None, f"watching failed: {type(error).__name__}: {error}", 0)
         self._deliver(report)

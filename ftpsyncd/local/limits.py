@@ -14,6 +14,7 @@ class Shortage(StrEnum):
 
     INSTANCES = "instances"
     WATCHES = "watches"
+    FILES = "files"
     REFUSED = "refused"
 
 
@@ -32,7 +33,13 @@ def _rounded_up(number: int) -> int:
 
 def words(shortage: Shortage, unwatched: int, every_s: float) -> str:
     """What keeps so many folders from being watched, and what helps."""
-    return (words_for_watches if shortage is Shortage.WATCHES else words_for_refused)(unwatched, every_s)
+    match shortage:
+        case Shortage.WATCHES:
+            return words_for_watches(unwatched, every_s)
+        case Shortage.FILES:
+            return f"no further file could be opened: {_folders(unwatched)} looked at every {every_s:g} s, not watched"
+        case _:
+            return words_for_refused(unwatched, every_s)
 
 
 def words_for_watches(unwatched: int, every_s: float) -> str:

@@ -91,14 +91,17 @@ def open_quietly(root: Path, path: str, *, follow_symlinks: bool = False) -> Bin
         FileChangedError: the file is gone, or something else than a regular file is in its place.
         FileBusyError: a process holds a write lease on it.
         LocalUnreadableError: it is there but cannot be opened.
+        NoDescriptorError: nothing can be opened now.
     """
     try:
         root_fd = tree.open_root(root)
     except OSError as error:
+        tree.require_descriptors(error)
         raise SourceMissingError(f"The folder {root} cannot be opened: {error.strerror}.") from error
     try:
         descriptor = _open_below(root, root_fd, path, follow_symlinks=follow_symlinks)
     except OSError as error:
+        tree.require_descriptors(error)
         if error.errno in tree.GONE | {errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EXDEV, errno.ESTALE}:
             raise FileChangedError(f"{path!r} is not the file it was: {error.strerror}.") from error
         if error.errno == errno.EAGAIN:

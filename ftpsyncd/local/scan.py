@@ -1,8 +1,9 @@
 """What is on disk: one directory at a time, problems as data.
 
 Comes in: a relative directory, perhaps some names in it. Goes out: a `Listing`; nothing is raised for anything a disk
-can do. Called by `disk.DiskThread`. Memory is bounded by the largest directory. The cost per file is one stat and
-three tuples: no path objects, no sorting.
+can do. That this process may open no further file says nothing about a disk, and is raised. Called by
+`disk.DiskThread`. Memory is bounded by the largest directory. The cost per file is one stat and three tuples: no path
+objects, no sorting.
 """
 
 from __future__ import annotations
@@ -78,15 +79,27 @@ class Scanner:
         """Inside the root, according to ``_mounts``."""
 
     def root_identity(self) -> RootIdentity | None:
-        """Which folder is at the root now; None if it is absent, unreadable or not a directory."""
+        """Which folder is at the root now; None if it is absent, unreadable or not a directory.
+
+        Raises:
+            NoDescriptorError: nothing can be opened now.
+        """
         return tree.root_identity(self.root)
 
     def list_dir(self, directory: str) -> Listing:
-        """List a whole directory."""
+        """List a whole directory.
+
+        Raises:
+            NoDescriptorError: nothing can be opened now.
+        """
         return self._listing(directory, None, self._all_entries)
 
     def probe(self, directory: str, names: Collection[str]) -> Listing:
-        """Look at some names of a directory only; tells which of the files somebody is writing."""
+        """Look at some names of a directory only; tells which of the files somebody is writing.
+
+        Raises:
+            NoDescriptorError: nothing can be opened now.
+        """
         wanted = frozenset(names)
         return self._listing(directory, wanted, lambda opened: self._some_entries(opened, wanted))
 
@@ -98,6 +111,7 @@ class Scanner:
                 failed = failed._replace(root=identity)
                 listing = self._below(root_fd, failed, look)
         except OSError as error:
+            tree.require_descriptors(error)
             words = f"the folder {self.root} cannot be opened: {_words(error)}"
             return failed._replace(presence=Presence.ROOT_MISSING, problem=words)
         if self.root_identity() != identity:
@@ -122,6 +136,7 @@ class Scanner:
         except tree.LinkError as error:
             return failed._replace(problem=f"{directory!r} leads through {error.strerror}")
         except OSError as error:
+            tree.require_descriptors(error)
             presence = Presence.ABSENT if error.errno in tree.GONE and directory else Presence.UNREADABLE
             if _is_no_name(directory, error):
                 presence = Presence.ABSENT
@@ -134,6 +149,7 @@ class Scanner:
             changed = os.fstat(descriptor).st_ctime_ns
             mounted, elsewhere = self._mounted(_Opened(descriptor, directory, real, root_fd), seen, failed.root)
         except OSError as error:
+            tree.require_descriptors(error)
             if directory and error.errno in tree.GONE and self._is_gone(root_fd, directory):
                 # An open directory that is removed lists as empty, but not everywhere (FUSE).
                 return failed._replace(presence=Presence.ABSENT, problem=f"{directory!r}: {_words(error)}")
@@ -276,6 +292,7 @@ class Scanner:
         try:
             circle = tree.places_on_the_way(self.root, opened.root_fd, opened.directory)
         except OSError as error:
+            tree.require_descriptors(error)
             for name in links:
                 del entries[name]
                 unreadable[name] = _words(error)
@@ -294,6 +311,7 @@ class Scanner:
                 finally:
                     os.close(fd)
             except OSError as error:
+                tree.require_descriptors(error)
                 if error.errno in tree.LEADS_NOWHERE:
                     entries[name] = entries[name]._replace(note=_words(error))
                 else:
@@ -331,6 +349,7 @@ def _is_busy(name: str, directory_fd: int) -> bool:
     try:
         descriptor = quiet.open_regular(name, directory_fd)
     except OSError as error:
+        tree.require_descriptors(error)
         return error.errno == errno.EAGAIN
     try:
         return quiet.writer_present(descriptor) is True

@@ -15,6 +15,7 @@ from typing import Protocol
 from ftpsyncd.local import inotify
 from ftpsyncd.local.branches import Branches
 from ftpsyncd.local.changes import Batch
+from ftpsyncd.local.limits import Shortage
 from ftpsyncd.local.poller import Poller
 
 SLICE_S = 0.02
@@ -137,9 +138,9 @@ class InotifySource:
         return self._branches.lost
 
     @property
-    def exhausted(self) -> bool:
-        """Whether the kernel was short of watches."""
-        return self._branches.exhausted
+    def shortage(self) -> Shortage:
+        """Why folders are not watched."""
+        return self._branches.shortage
 
     @property
     def unwatched_count(self) -> int:

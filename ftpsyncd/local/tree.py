@@ -15,6 +15,8 @@ import string
 from collections.abc import Collection
 from pathlib import Path
 
+from ftpsyncd import descriptors
+from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local import mounts, uuids
 from ftpsyncd.model import RootIdentity, join
 
@@ -42,6 +44,16 @@ def fold(number: int) -> int:
     return number & _LEDGER_INTEGER
 
 
+def require_descriptors(error: OSError) -> None:
+    """What could not be opened was refused for its own sake.
+
+    Raises:
+        NoDescriptorError: this process, or the system, has too many files open: it says nothing about a path.
+    """
+    if lack := descriptors.lack(error):
+        raise NoDescriptorError(f"{lack}.") from error
+
+
 def open_root(root: Path) -> int:
     """Open the root for reading; a root that is itself a symbolic link is followed. The caller closes it.
 
@@ -65,14 +77,20 @@ def identity_of(descriptor: int) -> RootIdentity:
 
 
 def root_identity(root: Path) -> RootIdentity | None:
-    """The identity of what is at ``root`` now; None if no readable directory is there."""
+    """The identity of what is at ``root`` now; None if no readable directory is there.
+
+    Raises:
+        NoDescriptorError: that cannot be told.
+    """
     try:
         descriptor = open_root(root)
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return None
     try:
         return identity_of(descriptor)
-    except OSError:
+    except OSError as error:
+        require_descriptors(error)
         return None
     finally:
         os.close(descriptor)

@@ -268,7 +268,7 @@ class RootWatcher:
         elif self._filling is not None:
             kind = "native+poll"
             if count := self._native.unwatched_count:
-                shortage = limits.Shortage.WATCHES if self._native.exhausted else limits.Shortage.REFUSED
+                shortage = self._native.shortage
                 problem = limits.words(shortage, count, self._poll_every_s)
         if self._seen is None:
             return WatchReport(kind, None, problem, self._restarted)

@@ -18,7 +18,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ftpsyncd.errors import DataUnreachableError, RemoteError, ServerUnavailableError, TransferFailedError
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    NoSocketError,
+    RemoteError,
+    ServerUnavailableError,
+    TransferFailedError,
+)
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.sockets import FAILURES, end_by_reset, hasten, keep_alive, translate, undelivered
@@ -376,4 +382,5 @@ def _failure(error: Exception, doing: str) -> RemoteError:
 def _unreachable(error: Exception, doing: str, remedy: str) -> RemoteError:
     """No data connection came about; what the control line says of itself stays what it is."""
     failure = translate(error, doing)
-    return failure if failure is error else DataUnreachableError(failure.message, remedy=remedy)
+    ours = failure is error or isinstance(failure, NoSocketError)
+    return failure if ours else DataUnreachableError(failure.message, remedy=remedy)

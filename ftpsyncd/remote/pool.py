@@ -152,6 +152,11 @@ class Pool:
                     return self._idle.pop(place)
         return None
 
+    def spare(self) -> None:
+        """Close what is idle now, without waiting for the server's last words."""
+        for entry in self._take_idle():
+            entry.session.close(patient=False)
+
     def close(self, *, patient: bool = True) -> None:
         """Close what is idle; what is leased is closed when it comes back.
 
@@ -159,14 +164,17 @@ class Pool:
         """
         with self._lock:
             self._closed = True
-            idle, self._idle = self._idle, []
-        if idle and patient:
+        if not patient:
+            self.spare()
+        elif idle := self._take_idle():
             # Together: each says QUIT and waits a round trip for the answer.
             with ThreadPoolExecutor(len(idle)) as closers:
                 list(closers.map(lambda entry: entry.session.close(), idle))
-            return
-        for entry in idle:
-            entry.session.close(patient=False)
+
+    def _take_idle(self) -> list[_Idle]:
+        with self._lock:
+            idle, self._idle = self._idle, []
+            return idle
 
 
 def _answers(session: RemoteSession) -> bool:

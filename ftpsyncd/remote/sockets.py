@@ -12,7 +12,8 @@ import ssl
 import struct
 import termios
 
-from ftpsyncd.errors import RemoteError, ServerUnavailableError, TlsError
+from ftpsyncd import descriptors
+from ftpsyncd.errors import NoSocketError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.remote.tls import CERTIFICATES
 
 FAILURES = (OSError, EOFError, ValueError)
@@ -50,9 +51,15 @@ def translate(error: Exception, doing: str) -> RemoteError:
         case ConnectionRefusedError():
             return ServerUnavailableError(f"The connection was refused while {doing}.")
         case OSError():
-            return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
+            return _of_the_system(error, doing)
         case _:
             return ServerUnavailableError(f"{type(error).__name__} while {doing}.")
+
+
+def _of_the_system(error: OSError, doing: str) -> RemoteError:
+    if lack := descriptors.lack(error):
+        return NoSocketError(f"{lack}.")
+    return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
 
 
 def connected(host: str, port: int, timeout_s: float, first: socket.AddressFamily | None = None) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.local import disk
+from ftpsyncd.errors import NoDescriptorError
+from ftpsyncd.local import disk, tree
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.disk import Delivery, DiskThread
 from ftpsyncd.local.scan import Scanner
@@ -35,6 +37,8 @@ class _SlowScanner(Scanner):
             self.goes_on.wait(20)
         if directory == "bug":
             raise ValueError("a bug")
+        if directory == "few" and self.asked.count("list few") < 3:
+            raise NoDescriptorError("None is left.")
         return super().list_dir(directory)
 
     def probe(self, directory, names):
@@ -170,6 +174,37 @@ def test_a_bug_is_an_answer_and_not_the_end(setup: _Setup) -> None:
     assert "ValueError: a bug" in answer.problem
     setup.thread.list_dir("")
     until(lambda: len(setup.got) == 3)
+
+
+def test_where_nothing_can_be_opened_that_is_said_and_it_is_looked_again(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "AGAIN_S", 0.01)
+    setup.got.clear()
+    setup.thread.list_dir("few")
+    until(lambda: len(setup.got) == 3)
+    assert [type(each) for each in setup.got] == [NoDescriptorError, NoDescriptorError, Listing]
+
+
+def test_that_nothing_can_be_opened_does_not_make_the_folder_missing(
+    setup: _Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "AGAIN_S", 0.01)
+    setup.got.clear()
+
+    def none_left(_root: Path) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tree, "open_root", none_left)
+        setup.thread.check()
+        setup.thread.probe("", ["a"])
+        setup.thread.list_dir("")
+        until(lambda: len(setup.got) > 5)
+        assert {type(each) for each in setup.got} == {NoDescriptorError}
+    until(lambda: isinstance(setup.got[-1], Listing) and setup.got[-1].names is None)
+    assert [each.presence for each in setup.got if isinstance(each, Listing)] == [Presence.PRESENT] * 2
+    assert [each.root for each in setup.got if isinstance(each, WatchReport)] == [setup.scanner.root_identity()]
 
 
 def test_a_check_that_fails_is_a_report(setup: _Setup, monkeypatch: pytest.MonkeyPatch) -> None:

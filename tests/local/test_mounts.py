@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local import mounts, tree, uuids
 from ftpsyncd.model import RootIdentity
 
@@ -103,7 +104,8 @@ def test_a_file_system_whose_source_cannot_be_read_now_is_no_other_one(
     monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=0))
     assert tree.root_identity(tmp_path) is not None
     no_descriptor_left(monkeypatch, unread)
-    assert tree.root_identity(tmp_path) is None
+    with pytest.raises(NoDescriptorError):
+        tree.root_identity(tmp_path)
 
 
 def no_descriptor_left(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
@@ -168,7 +170,8 @@ class TestADiskThatIsKnownByANumberOnly:
         monkeypatch.setattr(uuids, "_known", uuids._Known())
         with monkeypatch.context() as patched:
             no_descriptor_left(patched, "/udev/")
-            assert tree.root_identity(tmp_path) is None
+            with pytest.raises(NoDescriptorError):
+                tree.root_identity(tmp_path)
         assert self._number(tmp_path) == number
 
     def test_what_udev_says_is_read_again_when_something_was_mounted(

@@ -32,6 +32,7 @@ from ftpsyncd.errors import (
     LocalUnreadableError,
     NameNotSendableError,
     NameRefusedError,
+    NoSocketError,
     NotFoundError,
     NotSupportedError,
     ProtocolError,
@@ -568,7 +569,7 @@ class TestTheDataConnection:
 
         with Scripted() as server, account(server)() as session:
             monkeypatch.setattr(data, "socket", SimpleNamespace(**{**vars(socket), "socket": none_left}))
-            assert errors_of(publish(session, job("/a"))) == [ServerUnavailableError]
+            assert errors_of(publish(session, job("/a"))) == [NoSocketError]
 
     def test_it_is_opened_before_the_server_has_answered(self):
         """Many servers say 150 when it is there; and it saves a round trip."""

@@ -1,0 +1,53 @@
+"""Open files: how many this process may have, how many a configuration needs, and who is refused one more.
+
+In: an error of the system, or what is configured. Out: words. Called by `local` and `remote`,
+where something is opened, by `daemon` at its start, and by `machine` for `check`.
+
+Sources: open(2), socket(2), getrlimit(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Mapping
+
+from ftpsyncd.specs import MappingSpec, ServerSpec
+
+ALWAYS = 32
+"""Without any mapping: 18 at rest (ledger, lock, control socket, table of mounts, standard streams), those who ask, and
+what Python opens for a moment when it loads a module."""
+FOR_MAPPING = 8
+"""Two for watching, and those of a look: the root, the way down, one file."""
+FOR_CONNECTION = 4
+"""Control line, data connection, the file, and the way to it."""
+
+
+def needed(mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec]) -> int:
+    """How many open files are enough for what is configured."""
+    connections = sum(servers[name].connections for name in {each.server for each in mappings.values()})
+    return ALWAYS + FOR_MAPPING * len(mappings) + FOR_CONNECTION * connections
+
+
+def too_few(mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec]) -> str:
+    """That fewer files may be open than what is configured needs, in a sentence; empty if there are enough."""
+    may, need = allowed(), needed(mappings, servers)
+    return "" if may >= need else f"This process may have {may} files open; this configuration needs up to {need}."
+
+
+def allowed() -> int:
+    """How many files this process may have open: as many as it may allow itself."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 1 << 30 if hard == resource.RLIM_INFINITY else hard
+
+
+def lack(error: BaseException) -> str:
+    """What is said of an error that means that no file, or connection, can be opened now; empty for any other."""
+    match getattr(error, "errno", None):
+        case errno.EMFILE:
+            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            return f"This process may have {soft} files open, and has them"
+        case errno.ENFILE:
+            return "No further file can be opened on this machine (fs.file-max)"
+        case _:
+            return ""

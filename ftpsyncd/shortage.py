@@ -1,0 +1,56 @@
+"""That this process may open no further file: told once, and borne until it may again.
+
+In: what looks and actions were refused for it, and the passing of time. Out: whether anything is begun now, a sentence
+for people, an event when it is over. Used by the engine on its own thread. It is a matter of this machine: no file,
+folder or server is blamed for it, and what was refused is done again as it is.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.errors import FtpsyncdError
+from ftpsyncd.events import Event, EventKind
+
+AGAIN_S = 3.0
+"""Nothing is begun for so long after something was refused."""
+CALM_S = 60.0
+"""It is over when nothing was refused for so long."""
+
+
+class Shortage:
+    """Whether files can be opened; true while they cannot, as far as is known."""
+
+    def __init__(self) -> None:
+        self.message = ""
+        """What is lacking, in a sentence; empty when nothing is."""
+        self._until = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.message)
+
+    def holds(self, now: float) -> bool:
+        """Whether nothing is to be begun now."""
+        return bool(self.message) and now < self._until
+
+    def noted(self, error: FtpsyncdError, now: float) -> bool:
+        """Something was refused.
+
+        Returns:
+            Whether it was for the first time since something was begun.
+        """
+        if self.holds(now):
+            return False
+        self.message, self._until = error.message, now + AGAIN_S
+        return True
+
+    def over(self, now: float) -> Event | None:
+        """An event if nothing was refused for long enough."""
+        if not self.message or now < self._until + CALM_S:
+            return None
+        self.message = ""
+        return Event(EventKind.SHORTAGE_OVER, message="files can be opened again")
+
+    def next_due(self, now: float) -> float | None:
+        """When that will be another answer."""
+        if not self.message:
+            return None
+        return self._until if now < self._until else self._until + CALM_S
