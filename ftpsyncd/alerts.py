@@ -30,6 +30,7 @@ from ftpsyncd.logs import logger, one_line
 from ftpsyncd.specs import AlertSpec
 from ftpsyncd.status import Status
 from ftpsyncd.threads import begin
+from ftpsyncd.typed import Typed
 
 LOOK_EVERY_S = 2.0
 COMMAND_S = 30.0
@@ -48,6 +49,7 @@ class Alerter:
         spec: whom to tell, and when.
         status: reads the latest status.
         unheard: is told why a message could not be delivered, and with nothing that one was again.
+        typed: how the commands that messages name are typed for this service.
         look_every_s: seconds between two looks.
         first_pause_s: seconds before the second try of a delivery.
     """
@@ -58,12 +60,14 @@ class Alerter:
         status: Callable[[], Status],
         unheard: Callable[[str], None] = lambda _trouble: None,
         *,
+        typed: Typed = Typed(),  # noqa: B008 - immutable
         look_every_s: float = LOOK_EVERY_S,
         first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._spec = spec
         self._status = status
         self._unheard = unheard
+        self._typed = typed
         self._look_every_s = look_every_s
         self._alarms = Alarms(spec.limits)
         self._ended = threading.Event()
@@ -103,7 +107,7 @@ class Alerter:
         while not self._ended.wait(self._look_every_s):
             limits = self._alarms.limits = self._spec.limits
             notices = self._alarms.judge(conditions(self._status(), limits), time.monotonic())
-            for notice in notices:
+            for notice in map(self._typed.record, notices):
                 logger.bind(event="alert", kind=notice.kind.value, subject=notice.subject).warning(
                     "alert {}: {}", notice.step.value, notice.message
                 )

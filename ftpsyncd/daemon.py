@@ -27,6 +27,7 @@ from ftpsyncd.logs import for_machines, logger, one_line
 from ftpsyncd.service import Service, require_secrets
 from ftpsyncd.starting import DISKS_S, Start, Waiting, Wish, Wishes
 from ftpsyncd.status import ServerState, Status
+from ftpsyncd.typed import Typed, typed_for
 
 EXTEND_EVERY_S = 15.0
 FILES = 65_536
@@ -61,10 +62,19 @@ class Herald:
         service: what is told about.
         now: monotonic seconds, of the start.
         ready: that it is up was said already.
+        typed: how commands are typed for it.
     """
 
-    def __init__(self, service: Watched, now: float, *, ready: bool = False) -> None:
+    def __init__(
+        self,
+        service: Watched,
+        now: float,
+        *,
+        ready: bool = False,
+        typed: Typed = Typed(),  # noqa: B008 - immutable
+    ) -> None:
         self.ready = ready
+        self._typed = typed
         self._service = service
         self._extended_at = self._began_at = now
 
@@ -79,7 +89,7 @@ class Herald:
                 # A first look at a large tree takes its time; while the engine turns, that is no failure.
                 self._extended_at = now
                 systemd.extend_timeout(4 * EXTEND_EVERY_S)
-        systemd.status(headline(self._service.status()))
+        systemd.status(self._typed.text(headline(self._service.status())))
 
 
 class Asking:
@@ -230,7 +240,8 @@ def _supervise(
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)
     _remind(service)
     began_at = time.monotonic()
-    herald = Herald(service, began_at, ready=ready)
+    typed = typed_for(service.config.path, os.environ)
+    herald = Herald(service, began_at, ready=ready, typed=typed)
     interval_s = min(3.0, (systemd.watchdog_interval_s() or 6.0) / 2)
     while True:
         # A start is soon over, or takes long.
@@ -308,7 +319,7 @@ def headline(status: Status) -> str:
     offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
     text = f"{files} files published, {pending} pending"
     if trouble:
-        text += f", {trouble} need a person (ftpsyncd status)"
+        text += f", {trouble} need a person (`ftpsyncd status`)"
     if offline:
         text += f", offline: {', '.join(offline)}"
     return text

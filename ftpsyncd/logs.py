@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 from ftpsyncd.logstream import LogStream, is_journal
 from ftpsyncd.quoting import one_line, quote, quoted
+from ftpsyncd.typed import Typed
 
 __all__ = ["configure", "for_machines", "logger", "one_line", "quote", "reset", "wanted"]
 
@@ -74,6 +75,7 @@ def configure(
     journald: bool | None = None,
     journal: Callable[[Mapping[str, str]], bool] = lambda _fields: False,
     secrets: Callable[[], Iterable[str]] = tuple,
+    typed: Typed = Typed(),  # noqa: B008 - immutable
 ) -> None:
     """Sends all records to ``stream``, in place of any earlier set-up.
 
@@ -85,6 +87,7 @@ def configure(
         journal: hands a record with its facts as fields to the journal; is asked for text of ``journald`` only, and
             if it returns False, the line goes to ``stream`` with its priority before it.
         secrets: what must not appear in any record; asked for every record, since a reload may change it.
+        typed: how the commands that records name are typed for the service that logs.
 
     Raises:
         ValueError: ``level`` or ``format`` is none of those.
@@ -103,7 +106,7 @@ def configure(
     else:
         render = _Text(redact, colour=not prefixed and _is_colourful(target), times=not prefixed)
     fields = _Fields(redact, journal) if prefixed and format == "text" else None
-    _when_loaded(lambda: _add(_Sink(target, render, prefixed=prefixed, fields=fields), number))
+    _when_loaded(lambda: _add(_Sink(target, render, typed, prefixed=prefixed, fields=fields), number))
     _least[0] = number
     _for_machines[0] = prefixed or format == "json"
     _remove_intercepts()
@@ -356,19 +359,21 @@ class _Sink:
         self,
         stream: TextIO,
         render: Callable[[Mapping[str, Any]], str],
+        typed: Typed,
         *,
         prefixed: bool,
         fields: _Fields | None = None,
     ) -> None:
         self._stream = LogStream(stream)
         self._render = render
+        self._typed = typed
         self._prefixed = prefixed
         self._fields = fields
         self._lost = 0
         """Lines that could not be written since the last that could."""
 
     def __call__(self, message: Any) -> None:
-        record = message.record
+        record = self._for_this_service(message.record)
         try:
             line = self._render(record)
         except Exception:  # loguru would print the record as it is, secrets and all
@@ -383,6 +388,13 @@ class _Sink:
                 self._lost = 0
         if self._lost or not self._write(line, _priority(record)):
             self._lost += 1
+
+    def _for_this_service(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The record, with its sentences' commands typed for the service that logs."""
+        extra, remedy = record["extra"], record["extra"].get("remedy")
+        if isinstance(remedy, str):
+            extra = {**extra, "remedy": self._typed.text(remedy)}
+        return {**record, "message": self._typed.text(record["message"]), "extra": extra}
 
     def _write(self, line: str, priority: int) -> bool:
         return self._stream.write(f"<{priority}>{line}" if self._prefixed else line)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from ftpsyncd.config import Config
 from ftpsyncd.control.feed import Feed
 from ftpsyncd.control.meter import Meter
+from ftpsyncd.control.spoken import Spoken
 from ftpsyncd.engine import Engine
 from ftpsyncd.events import Event
 from ftpsyncd.status import Status
 from ftpsyncd.steering import Steering
+from ftpsyncd.typed import Typed
 
 if TYPE_CHECKING:
     from ftpsyncd.alerts import Alerter
@@ -28,12 +30,14 @@ class Outside:
 
     Args:
         reload: has the configuration read again, and says what came of it; called by the control socket's threads.
+        typed: how the commands that are named are typed for this service.
     """
 
-    def __init__(self, reload: Callable[[], str] | None) -> None:
+    def __init__(self, reload: Callable[[], str] | None, typed: Typed) -> None:
         self._reload = reload
+        self._typed = typed
         self._meter = Meter()
-        self._feed = Feed()
+        self._feed = Feed(typed=typed)
         self._steering: Steering | None = None
         self._server: ControlServer | None = None
         self._alerter: Alerter | None = None
@@ -58,7 +62,7 @@ class Outside:
 
             self._steering = Steering(config, engine, self._reload)
             server = ControlServer(
-                self._steering,
+                Spoken(self._steering, self._typed),
                 config.control.socket,
                 feed=self._feed,
                 meter=self._meter,
@@ -113,7 +117,7 @@ class Outside:
         if config.alerts is not None:
             from ftpsyncd.alerts import Alerter  # noqa: PLC0415 - an HTTP client, and there may be no alerts
 
-            self._alerter = Alerter(config.alerts, lambda: engine.status, engine.unheard)
+            self._alerter = Alerter(config.alerts, lambda: engine.status, engine.unheard, typed=self._typed)
             self._alerter.start()
 
     def _stop_alerts(self) -> None:

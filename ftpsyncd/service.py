@@ -7,6 +7,7 @@ ledger, lock. Nothing below this module knows the configuration's classes.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from ftpsyncd.recovery import Checkup, open_for_work
 from ftpsyncd.roster import Roster
 from ftpsyncd.status import MappingState, Status
 from ftpsyncd.together import Together
+from ftpsyncd.typed import Typed, typed_for
 
 if TYPE_CHECKING:
     from ftpsyncd.outside import Outside
@@ -75,7 +77,7 @@ class Service:
         self._observe = observe
         self._ended = ended
         self._journal = Journal()
-        self._outside = None if one_pass else _outside(reload)
+        self._outside = None if one_pass else _outside(reload, typed_for(config.path, os.environ))
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._roster: Roster | None = None
@@ -302,10 +304,10 @@ class Service:
         return self.engine.ask(lambda at: progress_of(self.engine, at))
 
 
-def _outside(reload: Callable[[], str] | None) -> Outside:
+def _outside(reload: Callable[[], str] | None, typed: Typed) -> Outside:
     from ftpsyncd.outside import Outside  # noqa: PLC0415 - a `sync`, which nobody asks, need not load what answers
 
-    return Outside(reload)
+    return Outside(reload, typed)
 
 
 def require_secrets(config: Config) -> None:

@@ -43,6 +43,8 @@ class Limit:
     def go_on_from(self, before: Limit) -> None:
         """Stand in for the limit of settings that are over."""
         self._too_many = before._too_many
+        if self._too_many is not None and self._site.spec.max_deletes != before._site.spec.max_deletes:
+            self._too_many.set_anew()
 
     @property
     def _files(self) -> int:
@@ -53,7 +55,7 @@ class Limit:
         if self._absent.allowed(self._files, at.now):
             return True
         self._too_many = TooMany(self._files, self._absent.recent)
-        message = self._too_many.message(self._site.spec.name, self._absent, at.now)
+        message = self._too_many.message(self._site.spec.name, self._absent, self._files, at.now)
         self._holding.put(HoldKind.MASS_DELETE, message, at)
         return False
 
@@ -70,7 +72,8 @@ class Limit:
             # What was deleted in the minute before is not known any more.
             self._too_many = TooMany(self._files, 0)
         if self._too_many is not None and self._too_many.is_news(self._absent, now):
-            self._holding.reword(self._too_many.message(self._site.spec.name, self._absent, now))
+            message = self._too_many.message(self._site.spec.name, self._absent, self._files, now)
+            self._holding.reword(message)
 
 
 class TooMany:
@@ -93,8 +96,19 @@ class TooMany:
         """Whether more is gone than was told, a moment ago or longer."""
         return absent.files > self._told and now >= self._told_at + RENEW_S
 
-    def message(self, name: str, absent: Deletes, now: float) -> str:
-        """How many files are gone from a mapping by now, and what can be done."""
+    def set_anew(self) -> None:
+        """Another limit was set: it is told, and what is held waits for a person all the same."""
+        self._told = 0
+
+    def message(self, name: str, absent: Deletes, limit: int, now: float) -> str:
+        """How many files are gone from a mapping by now, and what can be done.
+
+        Args:
+            name: of the mapping.
+            absent: what is gone.
+            limit: how many may be deleted at once now.
+            now: monotonic seconds.
+        """
         self._told, self._told_at = absent.files, now
         paths = absent.paths
         some = ", ".join(quote(path) for path in heapq.nsmallest(NAMES_SHOWN, paths))
@@ -102,8 +116,12 @@ class TooMany:
             some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
         what = "1 file was" if self._told == 1 else f"{self._told} files were"
         before = f", and {self._before} in the minute before" if self._before else ""
+        # In the past: the ledger keeps it, and another limit may be set while no daemon runs.
+        why = f"more than max_deletes ({limit}) allowed"
+        if self._told + self._before <= limit:
+            why = f"more than max_deletes ({self._limit}) allowed then; it is {limit} now, and these still wait for you"
         # With names in it that may be no text for a database.
         return one_line(
-            f"{what} deleted at once{before} ({some}), more than max_deletes ({self._limit}) allows:"
+            f"{what} deleted at once{before} ({some}), {why}:"
             f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there"
         )

@@ -33,6 +33,7 @@ from ftpsyncd.errors import ConfigError
 from ftpsyncd.outside import Outside
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
+from ftpsyncd.typed import Typed
 from tests.waiting import until
 
 HELD = MappingStatus("gallery", "/a", "web:/a", MappingState.HELD, 0, 0, 0, 0, 7, 9, 9, None, "7 files are gone")
@@ -309,7 +310,7 @@ def test_other_limits_do_not_forget_what_has_been_told(tmp_path: Path, monkeypat
     monkeypatch.setattr("ftpsyncd.core.alarms.CALM_S", 0.0)
     command, out = noting(tmp_path)
     config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(command))
-    engine, outside = Shown(), Outside(None)
+    engine, outside = Shown(), Outside(None, Typed())
     outside.start(config, cast("Engine", engine))
     try:
         until(lambda: len(lines(out)) == 1, "it is told")
@@ -324,7 +325,7 @@ def test_other_limits_do_not_forget_what_has_been_told(tmp_path: Path, monkeypat
 def test_who_is_told_from_now_on_hears_of_what_lasts(tmp_path: Path) -> None:
     command, out = noting(tmp_path)
     config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(("false",)))
-    engine, outside = cast("Engine", Shown()), Outside(None)
+    engine, outside = cast("Engine", Shown()), Outside(None, Typed())
     outside.start(config, engine)
     try:
         outside.change(config._replace(alerts=None), engine)
@@ -332,6 +333,20 @@ def test_who_is_told_from_now_on_hears_of_what_lasts(tmp_path: Path) -> None:
         until(lambda: lines(out), "it is told")
     finally:
         outside.stop()
+
+
+def test_a_message_names_commands_for_the_service_that_tells_it(tmp_path: Path) -> None:
+    command, out = noting(tmp_path)
+    config = Config(tmp_path / "config.yaml", {}, {}, tmp_path, ControlSpec(None), alerts=AlertSpec(command))
+    outside = Outside(None, Typed(" -c own.yaml"))
+    outside.start(config, cast("Engine", Shown()))
+    try:
+        until(lambda: lines(out), "it is told")
+    finally:
+        outside.stop()
+    told = json.loads(lines(out)[0].partition("\t")[0])
+    assert told["remedy"] == "Decide: `ftpsyncd approve gallery -c own.yaml` or `ftpsyncd discard gallery -c own.yaml`."
+    assert told["remedy"] in told["text"]
 
 
 def test_two_mappings_are_two_messages(tmp_path: Path, alerter: Callable[..., Alerter]) -> None:

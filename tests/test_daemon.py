@@ -52,7 +52,7 @@ class Fake:
 class Up(Fake):
     """A service that runs."""
 
-    config = SimpleNamespace(mappings={})
+    config = SimpleNamespace(mappings={}, path=Path("/etc/ftpsyncd/config.yaml"))
 
     def require_engine(self) -> None:
         pass

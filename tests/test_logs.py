@@ -23,6 +23,7 @@ from ftpsyncd import logs, logstream, systemd
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import REPEATS_IN_FULL, Journal
 from ftpsyncd.quoting import named
+from ftpsyncd.typed import Typed
 
 NASTY = "a\nb\r\tc\x1b[31m\x85\u2028\u202ed\u200b\udcff{}{x}<red>%s\\\"'"
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -49,6 +50,18 @@ def logged(act, *args, **kwargs):
     act()
     logs.reset()
     return stream.getvalue().split("\n")[:-1]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_commands_are_told_for_the_service_that_logs(form):
+    def act():
+        logs.logger.bind(remedy="Run `ftpsyncd retry`.", path="`ftpsyncd retry`").warning("{}", "see `ftpsyncd status`")
+
+    (line,) = logged(act, format=form, typed=Typed(" -c own.yaml"))
+    assert "see `ftpsyncd status -c own.yaml`" in line
+    if form == "json":
+        told = json.loads(line)
+        assert (told["remedy"], told["path"]) == ("Run `ftpsyncd retry -c own.yaml`.", "`ftpsyncd retry`")
 
 
 def fail(problem):

@@ -107,7 +107,7 @@ def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting
     hold = story.mirror.removals.hold
     assert hold is not None
     assert hold.message.startswith(
-        "1 file was deleted at once, and 2 in the minute before (c), more than max_deletes (2) allows:"
+        "1 file was deleted at once, and 2 in the minute before (c), more than max_deletes (2) allowed:"
     )
 
 
@@ -143,6 +143,28 @@ def test_a_hold_tells_of_what_is_found_gone_later_too_since_a_decision_is_about_
     removals.go_on(at(LATER + 4))
     assert held_in_ledger(story) == "4 files were deleted at once (c", "so many were"
     assert removals.approve(at(LATER + 5)).startswith(f"{M}: 3 deletes approved;")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (1, "more than max_deletes (1) allowed: `ftpsyncd approve"),
+        (0, "more than max_deletes (0) allowed: `ftpsyncd approve"),
+        (9, "more than max_deletes (1) allowed then; it is 9 now, and these still wait for you: `ftpsyncd approve"),
+    ],
+)
+def test_a_hold_tells_of_another_limit_that_a_reload_has_set(story: Deleting, files: int, told: str) -> None:
+    limited(story, 1)
+    assert story.look(LATER) == []
+    before = story.mirror.removals
+    removals = Removals(before._site._replace(spec=before._site.spec._replace(max_deletes=DeleteLimit(files))))
+    removals.go_on_from(before)
+    removals.gone("d", Kind.DIR, at(LATER))
+    removals.go_on(at(LATER + 2))
+    hold = story.ledger.decisions.hold(story.id)
+    assert hold == removals.hold
+    assert hold is not None, "it is a person's to decide"
+    assert f"(d), {told}" in hold.message
 
 
 @pytest.mark.parametrize("files", [1, 9])

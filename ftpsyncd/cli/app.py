@@ -15,17 +15,19 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
 from ftpsyncd import __version__
 from ftpsyncd.cli.interrupts import release
-from ftpsyncd.cli.options import common_options
+from ftpsyncd.cli.options import Given, common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
-from ftpsyncd.errors import ExitCode, FtpsyncdError, UsageError
+from ftpsyncd.errors import DaemonNotRunningError, ExitCode, FtpsyncdError, UsageError
 from ftpsyncd.logstream import is_journal
 from ftpsyncd.quoting import one_line
+from ftpsyncd.typed import Typed, unit_for
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
 """The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
@@ -223,12 +225,28 @@ def perform(arguments: list[str]) -> int:
         )
     with cli.make_context("ftpsyncd", arguments) as ctx:
         ctx.color = colour()
-        cli.invoke(ctx)
+        try:
+            cli.invoke(ctx)
+        except FtpsyncdError as error:
+            # Here it is known yet which configuration was meant.
+            tell(error, _typed(ctx, error))
+            return error.exit_code
     return ExitCode.DONE
 
 
-def tell(error: FtpsyncdError) -> None:
-    """Say what went wrong and what helps, on stderr."""
+def _typed(ctx: click.Context, error: FtpsyncdError) -> Typed:
+    """How the commands that help against an error are typed."""
+    given = ctx.ensure_object(Given)
+    if given.config is None and isinstance(error, DaemonNotRunningError):
+        from ftpsyncd.config import find_config  # noqa: PLC0415 - loaded already: it said where the daemon listens
+
+        with suppress(FtpsyncdError):
+            return Typed(unit=unit_for(find_config(None, os.environ), os.environ))
+    return given.typed
+
+
+def tell(error: FtpsyncdError, typed: Typed = Typed()) -> None:  # noqa: B008 - immutable
+    """Say what went wrong and what helps, on stderr; ``typed``: how the commands are that it names."""
     if debugging():
         traceback.print_exc()
     prefix = click.style("ftpsyncd: error: ", fg="red", bold=True)
@@ -238,9 +256,9 @@ def tell(error: FtpsyncdError) -> None:
         complain(f"{prefix}{len(problems)} problems")
         prefix = ""
     for problem in problems:
-        complain(prefix + one_line(problem))
+        complain(prefix + typed.text(one_line(problem)))
     if error.remedy:
-        complain(one_line(error.remedy))
+        complain(typed.text(one_line(error.remedy)))
 
 
 def tell_bug(error: Exception) -> None:

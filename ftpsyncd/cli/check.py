@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import click
 from rich.padding import Padding
@@ -38,7 +39,7 @@ def check(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
     start_log(given(), level="error")
     config = load_config(given())
     with tidy_end():
-        found = checks.check(config, offline=offline)
+        found = map(_typed, checks.check(config, offline=offline))
         if as_json:
             findings = list(found)
             code = exit_code(findings)
@@ -46,6 +47,12 @@ def check(ctx: click.Context, *, offline: bool, as_json: bool) -> None:
         else:
             code = exit_code(show(found))
     ctx.exit(code)
+
+
+def _typed(finding: Finding) -> Finding:
+    """A finding, its commands typed for the configuration that is checked."""
+    typed = given().typed
+    return replace(finding, message=typed.text(finding.message), remedy=typed.text(finding.remedy))
 
 
 def show(found: Iterable[Finding]) -> list[Finding]:

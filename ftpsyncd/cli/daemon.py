@@ -132,7 +132,7 @@ def ask_status(given: Given) -> Status:
         from ftpsyncd import survey  # noqa: PLC0415 - loads what a daemon consists of, to ask the ledger in its place
 
         start_log(given, level="warning")
-        return survey.offline_status(way.config)
+        return given.typed.record(survey.offline_status(way.config))
 
 
 def edited_wrongly(given: Given, uptime_s: float) -> bool:
@@ -205,7 +205,7 @@ def _ask_why(given: Given, path: str) -> Why:
     except DaemonNotRunningError:
         from ftpsyncd import reasons  # noqa: PLC0415 - as above
 
-        return reasons.why(way.config, path)
+        return given.typed.record(reasons.why(way.config, path))
 
 
 def ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: str | None) -> HistoryPage:
@@ -231,5 +231,5 @@ def _ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: st
     except DaemonNotRunningError:
         from ftpsyncd import survey  # noqa: PLC0415 - as above
 
-        return survey.history(way.config, query, path, cursor)
+        return given.typed.record(survey.history(way.config, query, path, cursor))
     return shapes.history_from_json(answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from ftpsyncd.errors import FtpsyncdError
-from ftpsyncd.quoting import one_line
+from ftpsyncd.typed import Typed, option_for, unit_for
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -30,9 +29,14 @@ class Given:
     @property
     def option(self) -> str:
         """What stands behind a command that is to be about the same configuration; empty where ``-c`` was not given."""
-        named = "" if self.config is None else os.fspath(self.config)
-        # What came through a pipe cannot be named again.
-        return f" -c {one_line(shlex.quote(named))}" if named and not named.startswith(("/dev/", "/proc/")) else ""
+        return "" if self.config is None else option_for(os.fspath(self.config))
+
+    @property
+    def typed(self) -> Typed:
+        """How commands are typed here that are to be about the same configuration."""
+        if self.config is None:
+            return Typed()
+        return Typed(self.option, unit_for(Path(absolute(os.fspath(self.config))), os.environ))
 
 
 class _Unseen(click.Path):

@@ -41,7 +41,7 @@ def plan(mappings: Sequence[str], *, as_json: bool) -> None:
 
 def show(config: Config, mappings: Sequence[str], *, as_json: bool) -> None:
     """Print the plan as it is found: however long it is, it is not held in memory."""
-    planned = preview.plan(config, mappings)
+    planned = map(given().typed.record, preview.plan(config, mappings))
     if as_json:
         print_json(planned)
     else:

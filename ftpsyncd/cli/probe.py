@@ -65,7 +65,7 @@ def probe(ctx: click.Context, server: str, *, directory: str | None, as_json: bo
     except RemoteError as error:
         refused = isinstance(error, NameRefusedError)
         error.remedy = "Name a directory that this account may write to with --directory." if refused else remedy(error)
-        tell(error)
+        tell(error, given().typed)
         ctx.exit(ExitCode.CONFIG if error.exit_code == ExitCode.CONFIG else ExitCode.TEMPFAIL)
     stored, message = _keep(config, account)
     if as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from ftpsyncd import daemon
@@ -11,6 +13,7 @@ from ftpsyncd.config import Config
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.logs import for_machines
 from ftpsyncd.starting import Waiting
+from ftpsyncd.typed import typed_for
 
 
 @click.command(
@@ -40,7 +43,8 @@ def _run(given_here: Given) -> int:
     waiting = Waiting()
     with daemon.start_told_of():
         config = load_config(given_here, lambda waited_s: waiting.tell(place_of(given_here), waited_s))
-    start_log(given_here, level=config.log.level, log_format=config.log.format)
+    typed = typed_for(config.path, os.environ)
+    start_log(given_here, level=config.log.level, log_format=config.log.format, typed=typed)
 
     def again() -> Config:
         # The main thread: systemd and signals wait for it.
@@ -53,7 +57,7 @@ def _run(given_here: Given) -> int:
     def adopted(fresh: Config) -> None:
         nonlocal config
         if fresh.log != config.log:
-            start_log(given_here, level=fresh.log.level, log_format=fresh.log.format)
+            start_log(given_here, level=fresh.log.level, log_format=fresh.log.format, typed=typed)
         config = fresh
 
     return daemon.run(config, again, adopted, waiting)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from ftpsyncd.cli.options import Given
 from ftpsyncd.config import Config
 from ftpsyncd.errors import UsageError
 from ftpsyncd.quoting import one_line
+from ftpsyncd.typed import Typed, systemctl, unit_for
 
 _Answer = TypeVar("_Answer")
 
@@ -46,8 +46,6 @@ class Secrets:
 secrets = Secrets()
 
 
-SERVICES = Path("/etc/ftpsyncd")
-"""Where the configurations of the system's services are: `config.yaml`, and NAME.yaml of `ftpsyncd@NAME`."""
 _GLANCES = patience.Glances()
 """At the configuration's file, by a daemon that has one already."""
 
@@ -102,14 +100,8 @@ def place_of(given: Given) -> str:
 def starting(given: Given) -> str:
     """How the daemon of this configuration is started: by the service that its place tells, if any, or by hand."""
     path = patiently(given, lambda: configuration.find_config(given.config, os.environ))
-    by_hand = f"ftpsyncd run{given.option}"
-    home = Path(os.environ.get("HOME") or "~")
-    users = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
-    if path == SERVICES / "config.yaml":
-        return f"systemctl start ftpsyncd, or {by_hand}"
-    if path.parent == SERVICES and path.suffix == ".yaml":
-        return f"systemctl start {one_line(shlex.quote(f'ftpsyncd@{path.stem}'))}, or {by_hand}"
-    return f"systemctl --user start ftpsyncd, or {by_hand}" if path == users / "ftpsyncd/config.yaml" else by_hand
+    by_hand, unit = f"ftpsyncd run{given.option}", unit_for(path, os.environ)
+    return f"{systemctl('start', unit)}, or {by_hand}" if unit else by_hand
 
 
 def require_answer(given: Given) -> None:
@@ -134,17 +126,24 @@ def require_answer(given: Given) -> None:
         raise configuration.UnansweredError.of(place_of(given), remedy=again) from None
 
 
-def start_log(given: Given, *, level: str, log_format: str = "text") -> None:
+def start_log(given: Given, *, level: str, log_format: str = "text", typed: Typed | None = None) -> None:
     """Log to stderr; where that is the journal, with fields.
 
     Args:
         given: what was asked for; it wins.
         level: otherwise.
         log_format: otherwise.
+        typed: how the commands that are named are typed; by default as here.
     """
     from ftpsyncd import logs  # noqa: PLC0415 - `status` need not wait for it while a daemon answers
 
-    logs.configure(given.log_level or level, given.log_format or log_format, journal=systemd.journal, secrets=secrets)
+    logs.configure(
+        given.log_level or level,
+        given.log_format or log_format,
+        journal=systemd.journal,
+        secrets=secrets,
+        typed=typed or given.typed,
+    )
 
 
 def chosen(config: Config, names: Sequence[str]) -> list[str]:

@@ -56,6 +56,7 @@ def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json:
     ignore_lease_signals()
     with tidy_end():
         progress, status = follow(service, show_for(as_json=as_json))
+    progress = given().typed.record(progress)
     code = exit_code(progress)
     if as_json:
         emit({**facts(progress), "duration_s": round(time.monotonic() - started, 3), "exit_code": code})

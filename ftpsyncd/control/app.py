@@ -84,7 +84,7 @@ class _Reader:
         error = f"The engine has not turned for {health.engine_turn_age_s:.0f} s."
         if not health.engine_running:
             error = "The engine has ended."
-        remedy = "Restart the daemon: `systemctl restart ftpsyncd`; its log may say why."
+        remedy = "Restart the daemon; its log may say why."
         return answer({**found, "error": error, "remedy": remedy}, 503)
 
     async def metrics(self, _request: Request) -> Response:

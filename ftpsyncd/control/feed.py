@@ -21,6 +21,7 @@ from ftpsyncd.control.shapes import record_to_json
 from ftpsyncd.events import Event
 from ftpsyncd.report import iso
 from ftpsyncd.status import MappingState, MappingStatus, ServerState, ServerStatus, Status, Transfer
+from ftpsyncd.typed import Typed
 
 ROOM = 2000
 """Events that can be read again after a lost connection."""
@@ -62,9 +63,15 @@ class _Item:
 
 
 class Feed:
-    """The ring of events and the state that the next ones are compared with."""
+    """The ring of events and the state that the next ones are compared with.
 
-    def __init__(self, room: int = ROOM) -> None:
+    Args:
+        room: how many events it holds.
+        typed: how the commands that are named are typed for this service.
+    """
+
+    def __init__(self, room: int = ROOM, typed: Typed = Typed()) -> None:  # noqa: B008 - immutable
+        self._typed = typed
         self._lock = threading.Lock()
         self._ring: deque[_Item] = deque(maxlen=room)
         self._run = f"{time.time_ns():x}"
@@ -81,7 +88,8 @@ class Feed:
 
     def tell(self, event: Event) -> None:
         """Something happened."""
-        self._add(event.kind.value, partial(event_to_json, event, time.time_ns()))
+        at_ns = time.time_ns()
+        self._add(event.kind.value, lambda: event_to_json(self._typed.record(event), at_ns))
 
     def show(self, status: Status) -> None:
         """How it is now: changes of state become events, transfers are passed on as they are."""
@@ -89,11 +97,11 @@ class Feed:
         for mapping in status.mappings:
             if self._mappings.get(mapping.name) is not mapping.state:
                 self._mappings[mapping.name] = mapping.state
-                self._add("mapping_state", partial(_state_to_json, mapping, at_ns))
+                self._add("mapping_state", partial(_state_to_json, self._typed.record(mapping), at_ns))
         for server in status.servers:
             if self._servers.get(server.name) is not server.state:
                 self._servers[server.name] = server.state
-                self._add("server_state", partial(_state_to_json, server, at_ns))
+                self._add("server_state", partial(_state_to_json, self._typed.record(server), at_ns))
         if status.transfers or self._transfers:
             with self._lock:
                 self._transfers = status.transfers

@@ -283,7 +283,7 @@ def test_why_names_the_key_that_a_link_depends_on(ftpsyncd, config_file):
 def test_why_does_not_claim_that_a_file_that_is_gone_was_never_published(ftpsyncd, config_file):
     told = ftpsyncd("why", config_file.parent / "gallery" / "gone.jpg", "-c", config_file).out
     assert "none was published" not in told
-    assert f"`ftpsyncd history --path {config_file.parent}/gallery/gone.jpg`" in told
+    assert f"`ftpsyncd history --path {config_file.parent}/gallery/gone.jpg -c {config_file}`" in told
 
 
 @pytest.mark.parametrize("path", ["x" * 300, f"{'x' * 300}/a.jpg"])
@@ -523,7 +523,18 @@ def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_
     with Claim(load(config_file).state_dir):
         ended = ftpsyncd("sync", "-c", config_file)
     assert ended.code == 75
-    assert "`ftpsyncd rescan`" in ended.err
+    assert f"`ftpsyncd rescan -c {config_file}`" in ended.err
+
+
+def test_nobody_is_told_to_start_the_service_of_another_configuration(ftpsyncd, config_file, monkeypatch):
+    by_hand = f"Start it with `ftpsyncd run -c {config_file}`, or name its configuration with -c."
+    assert by_hand in ftpsyncd("retry", "-c", config_file).err
+    monkeypatch.setattr("ftpsyncd.typed.SERVICES", config_file.parent)
+    monkeypatch.setenv("FTPSYNCD_CONFIG", str(config_file))
+    assert "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`" in ftpsyncd("retry").err
+    named = config_file.rename(config_file.with_name("shop.yaml"))
+    monkeypatch.setenv("FTPSYNCD_CONFIG", str(named))
+    assert "Start it with `systemctl start ftpsyncd@shop` or `ftpsyncd run`" in ftpsyncd("retry").err
 
 
 def test_why_proposes_no_retry_for_a_name_that_cannot_be_sent(ftpsyncd, config_file):

@@ -150,7 +150,7 @@ def test_a_ledger_that_knows_no_approvals_yet_is_read_all_the_same(ftpsyncd, con
 @pytest.mark.parametrize(
     ("how", "limit", "why"),
     [
-        ({"held": True}, 100, "held for `ftpsyncd approve gallery`"),
+        ({"held": True}, 100, "held for `ftpsyncd approve gallery -c {}`"),
         ({}, 2, "held: 3 files at once are more than max_deletes (2) allows"),
         ({"root": 7}, 100, "held: this is another folder"),
     ],
@@ -161,7 +161,7 @@ def test_held_deletes_are_listed_and_no_actions(ftpsyncd, config_file, how, limi
     document = json.loads(ftpsyncd("plan", "gallery", "--json", "-c", config_file).out)
     found = [each for each in document["planned"] if each["verb"] != "wait"]
     assert [(each["verb"], each["path"]) for each in found] == GONE
-    assert all(each["held"] and each["why"].endswith(why) for each in found)
+    assert all(each["held"] and each["why"].endswith(why.format(config_file)) for each in found)
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
     # Files, as `status`, `approve` and the reasons count them.
     approve, discard = (f"`ftpsyncd {command} gallery -c {config_file}`" for command in ("approve", "discard"))

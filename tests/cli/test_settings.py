@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd import logs
+from ftpsyncd import logs, typed
 from ftpsyncd.cli import settings
 from ftpsyncd.cli.options import Given
 from ftpsyncd.logs import logger
@@ -85,7 +85,7 @@ def test_a_password_that_comes_through_a_pipe_is_left_to_who_needs_it(
 def test_what_starts_the_daemon_of_a_configuration_is_told_by_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, expected: str
 ) -> None:
-    monkeypatch.setattr(settings, "SERVICES", tmp_path / "etc")
+    monkeypatch.setattr(typed, "SERVICES", tmp_path / "etc")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     (tmp_path / place).parent.mkdir(parents=True)

@@ -223,7 +223,7 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_and_says_so(ftpsyncd, config_
     (config_of_real.parent / "shop/b.jpg").touch()
     ended = ftpsyncd("sync", "-c", config_of_real)
     assert ended.code == 1
-    assert f"gallery: paused by a person, {waits}; `ftpsyncd resume gallery`" in ended.out
+    assert f"gallery: paused by a person, {waits}; `ftpsyncd resume gallery -c {config_of_real}`" in ended.out
     assert {path.name for path in real.home.rglob("*.jpg")} == {"a.jpg", "b.jpg"}
 
 

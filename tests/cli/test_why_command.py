@@ -43,7 +43,7 @@ def test_nothing_of_a_paused_mapping_is_told_to_be_published_by_a_sync(ftpsyncd,
     (config_file.parent / "gallery" / "a.jpg").write_text("x")
     said = sentence(ftpsyncd, config_file, "a.jpg")
     assert ("ftpsyncd sync gallery" in said) is not paused
-    assert ("gallery is paused, `ftpsyncd resume gallery`" in said) is paused
+    assert (f"gallery is paused, `ftpsyncd resume gallery -c {config_file}`" in said) is paused
 
 
 def test_a_status_without_a_daemon_tells_that_a_person_paused_a_mapping(ftpsyncd, config_file):

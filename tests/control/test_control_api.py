@@ -125,7 +125,7 @@ def test_health_is_the_engines(client, raw, daemon):
     status, _, answer = raw(request("GET", "/healthz"))
     assert status == 503
     assert answer.pop("error") == "The engine has not turned for 100 s."
-    assert "systemctl restart" in answer.pop("remedy")
+    assert "Restart the daemon" in answer.pop("remedy")
     assert answer == {"healthy": False, "engine_running": True, "engine_turn_age_s": 99.5, "limit_s": 60.0}
 
 

@@ -656,6 +656,8 @@ def test_a_mass_delete_is_held_also_over_a_restart_and_approve_deletes(server: S
         message = s.mapping_status()["message"]
         assert "11 files were deleted at once" in message
         assert "max_deletes (5)" in message
+        assert f"`ftpsyncd approve drop -c {s.config}`" in message, "of this service, not of the machine's"
+        assert f"`ftpsyncd discard drop -c {s.config}`" in s.log()
         s.stop()
         assert '"held"' in s.command("status", "--json").stdout
         told = len(s.log())
