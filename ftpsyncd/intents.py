@@ -160,7 +160,8 @@ class Intents:
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints: tuple[Fingerprint, ...] = ()
         if before is not None and not known and is_in_doubt(self._site.ledger, self._site.id, path):
-            prints = before.fingerprints
+            # Of an upload that was not sent, those of the tries before.
+            prints = action.ours if isinstance(action, Upload | Rename) else before.fingerprints
         if exposed_late is not None and not prints:
             self._open.put(path, exposed_late)
             self._open.ask_again(path)
@@ -176,6 +177,14 @@ class Intents:
             self._open.apart(late)
             self._open.ask_again(self._open.path_of(late))
         self.inquiries.ended()
+
+    def refused(self, upload: Upload) -> None:
+        """The server would not begin to receive an upload: nothing is to be asked about, unless by an earlier try.
+
+        Else a server that refuses all files would have one intent kept for each until it has nothing else to do.
+        """
+        if not upload.ours and upload.exposed is None:
+            self.end(upload, sent=False)
 
     def forgotten(self, path: str, *, whatever: bool = False) -> None:
         """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more.

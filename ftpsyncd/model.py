@@ -445,6 +445,8 @@ class Failed(NamedTuple):
     """The connection ended, as the last ones did, each before the server had answered anything over it."""
     gone: bool = False
     """What was published there was deleted to make room for it."""
+    refused: bool = False
+    """The server took nothing of an upload, and has nothing of this try."""
 
 
 Outcome = Done | Failed

@@ -110,6 +110,8 @@ class Outcomes:
                 mirror.intents.doubt_row(action.path)
                 mirror.takeovers.spoiled(action.path)
             mirror.intents.exposures.over(action.path, at)
+        if failed.refused and isinstance(action, Upload):
+            mirror.intents.refused(action)
         key = (action.mapping, action.path)
         if failed.kept > self._kept.get(key, 0):
             # The last try brought a large file forward: nothing that happened before counts against it.

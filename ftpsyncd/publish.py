@@ -183,17 +183,20 @@ class Publisher:
                 open_jobs[id(job)] = (job, upload)
                 yield job
 
-        retry: list[tuple[Upload, bool]] = []
+        retry: list[tuple[Upload, PublishResult]] = []
         for result in session.publish(jobs()):
             upload = open_jobs.pop(id(result.job))[1]
             if _directory_may_be_missing(result.error):
-                retry.append((upload, result.gone))
+                retry.append((upload, result))
             else:
                 yield _uploaded(upload, result)
         self._show(None)
-        for upload, gone in retry:
+        for upload, first in retry:
             outcome = self._send_again(session, upload, vacant.get(upload))
-            yield outcome._replace(gone=gone or outcome.gone) if isinstance(outcome, Failed) else outcome
+            if isinstance(outcome, Failed):
+                gone, refused = first.gone or outcome.gone, first.refused and outcome.refused
+                outcome = outcome._replace(gone=gone, refused=refused)
+            yield outcome
         for _, upload in open_jobs.values():
             yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
 
@@ -348,7 +351,14 @@ class Publisher:
 
 def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
     if result.error is not None:
-        return Failed(upload, result.error, kept=result.kept, in_place=result.in_place, gone=result.gone)
+        return Failed(
+            upload,
+            result.error,
+            kept=result.kept,
+            in_place=result.in_place,
+            gone=result.gone,
+            refused=result.refused,
+        )
     return Done(
         upload,
         Did.PUBLISHED,

@@ -21,6 +21,7 @@ from ftpsyncd.model import (
     Delete,
     Exposure,
     Fingerprint,
+    Intent,
     Kind,
     MakeDir,
     RemoveDir,
@@ -105,6 +106,38 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     story.ledger.forget(story.id, "d/a")
     story.intents.end(begun)
     assert not story.intents
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_of_a_file_that_the_server_refused_nothing_is_kept(story: Story, *, published: bool):
+    if published:
+        story.published("a", MISSING)
+    for _ in range(2):
+        begun = story.intents.begin(Upload(M, "a", NEWER))
+        assert isinstance(begun, Upload)
+        story.intents.refused(begun)
+        assert not story.intents
+        assert story.ledger.begun.of(story.id) == []
+
+
+def test_what_an_earlier_try_may_have_left_is_asked_for_though_the_next_one_is_refused(story: Story):
+    story.intents.begin(Upload(M, "a", A))
+    story.intents.doubt(Upload(M, "a", A), AT)
+    begun = story.intents.begin(Upload(M, "a", NEWER))
+    assert isinstance(begun, Upload)
+    story.intents.refused(begun)
+    [sweep] = [each for each in story.asked() if each.path == "a"]
+    assert isinstance(sweep, Sweep)
+    assert sweep.fingerprints == (A, NEWER)
+
+
+def test_a_part_under_a_final_name_is_asked_for_though_the_next_try_is_refused(story: Story):
+    """By a mapping that has gone, for instance: of the file itself nothing of ours is there."""
+    story.intents.inherit_exposed("a", Intent(Kind.FILE, exposed=Exposure(60, WALL)))
+    begun = story.intents.begin(Upload(M, "a", NEWER))
+    assert isinstance(begun, Upload)
+    story.intents.refused(begun)
+    assert [each.path for each in for_parts(story.asked())] == ["a"]
 
 
 def test_what_is_not_ours_any_more_is_forgotten_when_nothing_about_it_runs(story: Story):

@@ -284,6 +284,20 @@ def story() -> Iterator[Story]:
         yield Story(ledger)
 
 
+@pytest.mark.parametrize(("refused", "asked"), [(True, []), (False, ["d/a"])])
+def test_only_what_may_be_at_the_server_of_a_file_that_failed_is_asked_for(
+    story: Story,
+    refused: bool,  # noqa: FBT001 - a case
+    asked: list[str],
+):
+    """At a server that refuses a folder of 50,000 files, each would be remembered, and swept in the end."""
+    begun = story.mirror.intents.begin(UPLOAD)
+    story.apply(Failed(begun, REFUSED, refused=refused))
+    assert [path for path, _ in story.ledger.begun.of(story.id)] == asked
+    story.mirror.intents.ask((), NOW)
+    assert [path for path in ("d/a",) if story.queue.waiting(M, path) is not None] == asked
+
+
 def test_a_published_file_is_recorded_with_what_was_planned(story: Story):
     story.ledger.failures.put(story.id, "d/a", _any_failure())
     assert not story.apply(Done(UPLOAD, Did.PUBLISHED, sha256=SHA, duration_s=2.5, reply="226 Done."))

@@ -237,6 +237,19 @@ def test_a_directory_is_made_though_the_one_above_has_been_removed_meanwhile(wor
     assert worker.server.dirs == {"/", BASE, *(f"{BASE}/{path}" for path in ("a", "gone", "gone/in", "b"))}
 
 
+@pytest.mark.parametrize("began", [0, 1, 2])
+def test_a_file_is_refused_if_nothing_of_it_was_sent_in_either_try(worker: Worker, began: int):
+    (worker.local / "a").write_bytes(CONTENT)
+    refusal = NameRefusedError("Permission denied.", reply="553 Could not create file.")
+    worker.server.fail("STOR", refusal, after=began == 1)
+    # Each fault counts the commands that none before it has struck.
+    worker.server.fail("STOR", refusal, nth=2 if began == 1 else 1, after=began == 2)
+    [outcome] = worker.does(Upload(M, "a", worker.sees("a")))
+    assert isinstance(outcome, Failed)
+    assert outcome.error is refusal
+    assert outcome.refused is (began == 0)
+
+
 def test_a_directory_that_may_not_be_made_fails_and_no_other_one(worker: Worker):
     worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 0)
     outcomes = worker.does(MakeDir(M, "a", 0), MakeDir(M, "a/in", 0), MakeDir(M, "b", 0))

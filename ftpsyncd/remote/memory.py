@@ -195,8 +195,9 @@ class MemorySession:
             except FtpsyncdError as error:
                 in_place = self._stored and job.temporary == job.path
                 gone = before and not in_place and job.path not in self._server.files
+                refused = isinstance(error, NameRefusedError) and not self._stored
                 took_s = time.monotonic() - started
-                yield PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone)
+                yield PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
             else:
                 took_s = time.monotonic() - started
                 yield PublishResult(job, None, digest, took_s, "226 Transfer complete.", dated, kept)

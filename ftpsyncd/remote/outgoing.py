@@ -59,6 +59,8 @@ class Outgoing:
     error: FtpsyncdError | None = None
     stored: bool = False
     """Something may be at the server under the temporary name."""
+    refused: bool = False
+    """Nothing can be: the server refused that name, and said nothing before."""
     removed_in_place: bool = False
     """It failed, and what was stored of it under the final name was removed."""
     dated: bool = False
@@ -122,6 +124,7 @@ class Outgoing:
             self.kept.size,
             in_place=self.removed_in_place or (self.error is not None and self.stored and not self.is_hidden),
             gone=self.error is not None and self.alone,
+            refused=self.refused,
         )
 
 

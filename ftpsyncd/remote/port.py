@@ -122,6 +122,8 @@ class PublishResult(NamedTuple):
     """It failed, and may have cost what was under the final name, where it was sent to."""
     gone: bool = False
     """It failed, and what was under the final name was deleted before, to make room for it."""
+    refused: bool = False
+    """The server refused its name before it received anything: of this try nothing is there, under any name."""
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import (
     FtpsyncdError,
     LocalError,
+    NameRefusedError,
     RemoteError,
     ServerFullError,
     TransferFailedError,
@@ -178,6 +179,8 @@ class Sending:
             upload.error = failure
         elif not reply.good:
             upload.error = self._refused(reply)
+            # Not with another answer: vsftpd has made the file when it says 425 for want of a data connection.
+            upload.refused = not first.preliminary and isinstance(upload.error, NameRefusedError)
             # pure-ftpd makes the file first, and says then that a quota does not allow it.
             upload.stored |= upload.is_hidden and isinstance(upload.error, ServerFullError)
             if session.blames_connection(first, reply):

@@ -883,6 +883,30 @@ class TestTheDataConnection:
             results = publish(session, job("/a", b"x" * size), job("/b"))
             assert errors_of(results) == [NameRefusedError, None]
             assert set(server.files) == {"/b"}
+            assert [result.refused for result in results] == [True, False]
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            "150 Go on.\n550 Not this one.",
+            "425 Failed to establish connection.",
+            "452 No space left.",
+            "552 Quota exceeded.",
+            "226 Done.",
+        ],
+    )
+    def test_of_a_file_that_is_not_simply_refused_something_may_be_there(self, answer):
+        """vsftpd makes it before it misses the data connection, pure-ftpd before it asks for the quota."""
+
+        async def make(connection: Connection, path: str) -> None:
+            connection.server.files[path] = b""
+            for line in answer.splitlines():
+                await connection.say(line)
+
+        with Scripted(STOR=[make], DELE="550 Permission denied.") as server, account(server)() as session:
+            [result] = publish(session, job("/a"))
+            assert result.error is not None
+            assert not result.refused
 
 
 class Unreadable(io.BytesIO):
