@@ -52,7 +52,7 @@ from ftpsyncd.publish import Publisher
 from ftpsyncd.remote import hashes
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from ftpsyncd.remote.port import PublishJob, RemoteEntry
+from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
 from tests.servers import KINDS, running
 from tests.waiting import until
@@ -700,13 +700,14 @@ class Disturbed(Worker):
 
     def __init__(self, local: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
         super().__init__(local)
-        size = MemorySession._size
+        do = MemorySession.do
 
-        def asked(session: MemorySession, job: PublishJob) -> None:
-            act()
-            size(session, job)
+        def disturbed(session: MemorySession, verb: str, path: str, effect: Callable[[], RemoteError | None]) -> None:
+            if verb == "SIZE":
+                act()
+            do(session, verb, path, effect)
 
-        monkeypatch.setattr(MemorySession, "_size", asked)
+        monkeypatch.setattr(MemorySession, "do", disturbed)
 
 
 @pytest.mark.parametrize(("code", "verdict"), [(errno.ESTALE, FileChangedError), (errno.EIO, LocalUnreadableError)])

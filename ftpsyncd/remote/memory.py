@@ -12,33 +12,27 @@ DELE, MKD, RMD, MFMT, MLST, MLSD, RETR, NOOP, and CONNECT for the opening of a s
 
 ``observer`` is called after every change that a visitor of the server could see, with the verb and the path: a test
 looks at `files` there and finds no torn file under a final name, or fails. What is there, and what of its changes is
-refused, is `memorytree`'s matter.
+refused, is `memorytree`'s matter; how files are published, `memoryupload`'s.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 from ftpsyncd.errors import (
-    FileChangedError,
     FtpsyncdError,
     NameNotSendableError,
-    NameRefusedError,
     NotFoundError,
     RemoteError,
     ServerUnavailableError,
     TooManyConnectionsError,
-    TransferFailedError,
-    VerificationError,
 )
 from ftpsyncd.model import Kind
+from ftpsyncd.remote import memoryupload
 from ftpsyncd.remote.memorytree import MemoryFile, MemoryTree
 from ftpsyncd.remote.port import RESUMABLE, PublishJob, PublishResult, RemoteEntry, Sink
 
@@ -129,11 +123,9 @@ class MemorySession:
     """One connection to a `MemoryServer`; made by its `connect`."""
 
     def __init__(self, server: MemoryServer) -> None:
-        self._server = server
+        self.server = server
         self._usable = True
         self._closed = False
-        self._stored = False
-        """Something of the file that is being published is there."""
 
     @property
     def usable(self) -> bool:
@@ -147,60 +139,54 @@ class MemorySession:
 
     # ── The wire ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _do(self, verb: str, path: str, act: Callable[[], RemoteError | None]) -> None:
-        """One command: faults before, effect, observer, faults after."""
+    @staticmethod
+    def require_sendable(path: str) -> None:
+        """Raises what a name is refused with that no command can carry."""
         if any(c in path for c in "\r\n\0"):
             raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
-        self._begin(verb, path)
-        with self._server.lock:
+
+    def do(self, verb: str, path: str, act: Callable[[], RemoteError | None]) -> None:
+        """One command: faults before, effect, observer, faults after."""
+        self.require_sendable(path)
+        self.begin(verb, path)
+        with self.server.lock:
             error = act()
         if error is not None:
             raise error
-        self._end(verb, path)
+        self.end(verb, path)
 
-    def _begin(self, verb: str, path: str) -> None:
-        with self._server.lock:
-            self._server.log.append((verb, path))
-            self._alive()
+    def begin(self, verb: str, path: str) -> None:
+        """A command is said: whoever lets it fail before it does anything raises."""
+        with self.server.lock:
+            self.server.log.append((verb, path))
+            self.alive()
             try:
-                self._server.strike(verb, path, after=False)
+                self.server.strike(verb, path, after=False)
             except ServerUnavailableError:
                 self._usable = False
                 raise
 
-    def _end(self, verb: str, path: str) -> None:
-        with self._server.lock:
-            self._alive()
+    def end(self, verb: str, path: str) -> None:
+        """A command was carried out: whoever loses its reply raises."""
+        with self.server.lock:
+            self.alive()
             try:
-                self._server.strike(verb, path, after=True)
+                self.server.strike(verb, path, after=True)
             except ServerUnavailableError:
                 self._usable = False
                 raise
 
-    def _alive(self) -> None:
-        if not self._usable or not self._server.online:
+    def alive(self) -> None:
+        """Raises, as what comes over a line that has ended does."""
+        if not self._usable or not self.server.online:
             self._usable = False
             raise ServerUnavailableError("The connection to the server is finished.")
 
-    # ── Publishing ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Transfers ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
         """See `port.RemoteSession.publish`."""
-        source = iter(jobs)
-        while self._usable and (job := next(source, None)) is not None:
-            started, self._stored = time.monotonic(), False
-            before = job.path in self._server.files
-            try:
-                digest, dated, kept = self._publish(job)
-            except FtpsyncdError as error:
-                in_place = self._stored and job.temporary == job.path
-                gone = before and not in_place and job.path not in self._server.files
-                refused = isinstance(error, NameRefusedError) and not self._stored
-                took_s = time.monotonic() - started
-                yield PublishResult(job, error, duration_s=took_s, in_place=in_place, gone=gone, refused=refused)
-            else:
-                took_s = time.monotonic() - started
-                yield PublishResult(job, None, digest, took_s, "226 Transfer complete.", dated, kept)
+        return memoryupload.publish(self, jobs)
 
     def hides(self, _path: str) -> bool:
         """See `port.RemoteSession.hides`."""
@@ -209,99 +195,18 @@ class MemorySession:
     def assure(self, _path: str) -> None:
         """See `port.RemoteSession.assure`."""
 
-    def _publish(self, job: PublishJob) -> tuple[bytes, bool, int]:
-        for path in (job.path, job.temporary):
-            if any(c in path for c in "\r\n\0"):
-                raise NameNotSendableError(f"The name {path!r} holds a line break or NUL, which FTP cannot carry.")
-        if job.left:
-            self.delete_many(job.left)
-        with job.open() as file:
-            if job.afresh and job.temporary == job.path:
-                self.delete_many([job.path])
-            try:
-                digest, kept = self._store(job, file)
-                self._size(job)
-                dated = self.set_time(job.temporary, job.mtime_s)
-                job.confirm(file, digest)
-                if job.temporary != job.path:
-                    self.rename(job.temporary, job.path)
-            except FtpsyncdError as error:
-                if not (job.keep_part and job.size >= self._server.resumable and type(error) is TransferFailedError):
-                    self._discard(job.temporary)
-                raise
-        return digest, dated, kept
-
-    def _store(self, job: PublishJob, file: BinaryIO) -> tuple[bytes, int]:
-        """Send the content block by block; others see the file grow."""
-        digest = hashlib.sha256()
-        path = job.temporary
-        part = self._take_over(job) if job.resume else None
-        if path == job.path:
-            job.exposed(False)  # noqa: FBT003 - the port's
-        self._begin("STOR", path)
-        sent = kept = len(part.content) if part is not None and len(part.content) <= job.size else 0
-        if kept:
-            digest.update(file.read(kept))
-        else:
-            self._write(path, b"", 0, new=True)
-        if sent < job.size >= self._server.resumable:
-            (job.exposed if path == job.path else job.begun)(True)  # noqa: FBT003 - the port's
-        while sent < job.size:
-            block = file.read(min(self._server.block, job.size - sent))
-            if not block:
-                raise FileChangedError(f"The file ended after {sent} of {job.size} bytes.")
-            digest.update(block)
-            self._write(path, block, sent)
-            sent += len(block)
-            job.progress(sent)
-        self._end("STOR", path)
-        return digest.digest(), kept
-
-    def _take_over(self, job: PublishJob) -> MemoryFile | None:
-        """The part of an earlier try, under the name of this one."""
-        entries = zip(job.parts, self.stat_many(job.parts), strict=True)
-        there = [part for part, entry in entries if entry is not None and 0 < (entry.size or 0) <= job.size]
-        if there:
-            with contextlib.suppress(NameRefusedError):  # somebody was faster
-                self.rename(there[0], job.temporary)
-        self.delete_many(job.parts)
-        return self._server.files.get(job.temporary)
-
-    def _write(self, path: str, block: bytes, offset: int, *, new: bool = False) -> None:
-        server = self._server
-        with server.lock:
-            self._alive()
-            if (refusal := server.unwritable(path)) is not None:
-                raise refusal
-            self._stored = True
-            if (refusal := server.write(path, block, offset, new=new)) is not None:
-                raise refusal
-
-    def _size(self, job: PublishJob) -> None:
-        def act() -> RemoteError | None:
-            file = self._server.files.get(job.temporary)
-            if file is None or len(file.content) != job.size:
-                return VerificationError(f"The server does not hold the {job.size} bytes of {job.path!r}.")
-            return None
-
-        self._do("SIZE", job.temporary, act)
-
-    def _discard(self, path: str) -> None:
-        if self._usable and path in self._server.files:
-            self.delete_many([path])
-
     def fetch(self, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None) -> int:
         """See `port.RemoteSession.fetch`."""
         content = b""
 
         def act() -> RemoteError | None:
             nonlocal content
-            if path not in self._server.files:
+            if path not in self.server.files:
                 return NotFoundError(f"No such file: {path!r}", reply="550 No such file or directory.")
-            content = self._server.files[path].content[offset:]
+            content = self.server.files[path].content[offset:]
             return None
 
-        self._do("RETR", path, act)
+        self.do("RETR", path, act)
         into.write(content)
         progress(offset + len(content))
         return len(content)
@@ -310,8 +215,8 @@ class MemorySession:
 
     def stat(self, path: str) -> RemoteEntry | None:
         """See `port.RemoteSession.stat`."""
-        self._do("MLST", path, lambda: None)
-        return self._server.entry(path)
+        self.do("MLST", path, lambda: None)
+        return self.server.entry(path)
 
     def stat_many(self, paths: Sequence[str]) -> list[RemoteEntry | None]:
         """See `port.RemoteSession.stat_many`."""
@@ -319,9 +224,9 @@ class MemorySession:
 
     def list_dir(self, path: str, *, dated: bool = True) -> list[RemoteEntry]:  # noqa: ARG002 - part of the port
         """See `port.RemoteSession.list_dir`."""
-        self._do("MLSD", path, lambda: self._server.lacks_dir(path))
-        with self._server.lock:
-            return self._server.entries(path)
+        self.do("MLSD", path, lambda: self.server.lacks_dir(path))
+        with self.server.lock:
+            return self.server.entries(path)
 
     def list_kinds(self, path: str) -> dict[str, Kind]:
         """See `port.RemoteSession.list_kinds`."""
@@ -331,7 +236,7 @@ class MemorySession:
 
     def make_dir(self, path: str) -> bool:
         """See `port.RemoteSession.make_dir`."""
-        return self._told("MKD", path, lambda: self._server.make_dir(path))
+        return self._told("MKD", path, lambda: self.server.make_dir(path))
 
     def _told(self, verb: str, path: str, act: Callable[[], bool | RemoteError]) -> bool:
         """One command that tells something besides that it was done."""
@@ -345,7 +250,7 @@ class MemorySession:
             said = answer
             return None
 
-        self._do(verb, path, noted)
+        self.do(verb, path, noted)
         return said
 
     def make_dir_many(self, paths: Sequence[str]) -> Iterator[tuple[int, bool | FtpsyncdError]]:
@@ -370,25 +275,25 @@ class MemorySession:
 
     def remove_dir(self, path: str) -> bool:
         """See `port.RemoteSession.remove_dir`."""
-        return self._told("RMD", path, lambda: self._server.remove_dir(path))
+        return self._told("RMD", path, lambda: self.server.remove_dir(path))
 
     def rename(self, source: str, target: str) -> None:
         """See `port.RemoteSession.rename`."""
-        server = self._server
-        self._do("RNFR", source, lambda: server.lacks(source))
+        server = self.server
+        self.do("RNFR", source, lambda: server.lacks(source))
         if source in server.files and target in server.files and not server.replaces:
             for verdict in self.delete_many([target]):
                 if verdict is not None:
                     raise verdict
         # Whether it is there is asked again then: somebody may have been faster.
-        self._do("RNTO", target, lambda: server.rename(source, target))
+        self.do("RNTO", target, lambda: server.rename(source, target))
 
     def delete_many(self, paths: Sequence[str]) -> list[FtpsyncdError | None]:
         """See `port.RemoteSession.delete_many`."""
         verdicts: list[FtpsyncdError | None] = []
         for path in paths:
             try:
-                self._do("DELE", path, lambda path=path: self._server.delete(path))  # type: ignore[misc]
+                self.do("DELE", path, lambda path=path: self.server.delete(path))  # type: ignore[misc]
                 verdicts.append(None)
             except ServerUnavailableError:
                 raise
@@ -398,11 +303,11 @@ class MemorySession:
 
     def set_time(self, path: str, mtime_s: int) -> bool:
         """See `port.RemoteSession.set_time`."""
-        return self._told("MFMT", path, lambda: self._server.set_time(path, mtime_s))
+        return self._told("MFMT", path, lambda: self.server.set_time(path, mtime_s))
 
     def noop(self) -> None:
         """See `port.RemoteSession.noop`."""
-        self._do("NOOP", "", lambda: None)
+        self.do("NOOP", "", lambda: None)
 
     # ── End ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -412,10 +317,10 @@ class MemorySession:
     def close(self, *, patient: bool = True) -> None:  # noqa: ARG002 - part of the port
         """See `port.RemoteSession.close`."""
         self._usable = False
-        with self._server.lock:
+        with self.server.lock:
             if not self._closed:
                 self._closed = True
-                self._server.sessions -= 1
+                self.server.sessions -= 1
 
     def leave(self) -> None:
         """See `port.RemoteSession.leave`."""

@@ -116,7 +116,7 @@ class _Session(MemorySession):
     """Tells which files a rename took away, and which delete was half of a rename."""
 
     def rename(self, source: str, target: str) -> None:
-        server = self._server
+        server = self.server
         assert isinstance(server, Server)
         before, server.replacing, server.renaming = server.replacing, target, source
         try:
