@@ -7,7 +7,7 @@ come and go); what happens to it is that of `stage`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Self
 
 from ftpsyncd import again
 from ftpsyncd.engine import Engine
@@ -39,6 +39,12 @@ class Life(Stage):
         self._engine: Engine | None = None
         """Of the daemon that lives."""
         self._patches: Collection[Any] = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         if self._engine is not None:

@@ -47,9 +47,8 @@ def put_foreign(world: World, path: str) -> str:
 
 
 def tell(story: tuple[Op, ...], later: tuple[tuple[int, Op], ...] = ()) -> World:
-    """Tell a story to its end, and compare; the caller closes the world."""
-    world = begun()
-    try:
+    """Tell a story to its end, and compare."""
+    with begun() as world:
         before = world.steps
         for steps, op in later:
             world.later(steps, op)
@@ -57,6 +56,4 @@ def tell(story: tuple[Op, ...], later: tuple[tuple[int, Op], ...] = ()) -> World
             world.do(op)
         world.steps_of_story = world.steps - before
         world.come_to_rest()
-    finally:
-        world.close()
     return world

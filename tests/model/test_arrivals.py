@@ -28,8 +28,7 @@ def test_what_comes_late_into_a_directory_that_waits_to_be_removed_goes_with_it(
 
 @pytest.mark.parametrize("waits_s", [5.0, 45.0])
 def test_what_comes_late_into_a_new_directory_of_an_old_name_is_swept_there(waits_s: float):
-    world = begun()
-    try:
+    with begun() as world:
         for op in (
             ("fault", "STOR", "late", 1),
             ("write", "a/3", 20),
@@ -42,8 +41,6 @@ def test_what_comes_late_into_a_new_directory_of_an_old_name_is_swept_there(wait
         for op in (("write", "a/4", 5), ("go_on", waits_s)):
             world.do(op)
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("hangs", [("fault", "STOR", "late", 1), ("fault", "RNTO", "late", 1)])
@@ -63,8 +60,7 @@ def test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arri
 def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, deletes: DeletePolicy):
     """The server holds the old content, complete under its temporary name, until somebody can reach it."""
     for steps in range(2 * STEPS):
-        world = begun(deletes=deletes)
-        try:
+        with begun(deletes=deletes) as world:
             for op in (("fault", "RNTO", "late", 1), ("fault", "CONNECT", "unavailable", 1), ("write", "a/1", 100)):
                 world.do(op)
             # This one waits all the time, so that there is none for sweeping.
@@ -73,5 +69,3 @@ def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, d
             world.do(change)
             world.later(steps, ("arrive",))
             world.come_to_rest(arrived=False)
-        finally:
-            world.close()

@@ -41,8 +41,7 @@ class Direct(World):
 @pytest.mark.parametrize("kind", ["broken", "refused", "full"])
 def test_what_is_put_back_after_an_upload_failed_in_its_place_is_published_again(kind: str):
     """The failed one has cost what was there, and the file is the very one that was published."""
-    world = Direct()
-    try:
+    with Direct() as world:
         world.spec = world.spec._replace(publish=PublishMode.DIRECT)
         world.do(("restart",))
         world.write("1", 20)
@@ -57,15 +56,12 @@ def test_what_is_put_back_after_an_upload_failed_in_its_place_is_published_again
         world.do(("move_in", 0, "1"))
         world.do(("go_on", 3000.0))
         assert world._published() == {"1": before}
-    finally:
-        world.close()
 
 
 @contextmanager
 def direct(**settings: object) -> Iterator[World]:
     """Files are sent under their final names; some are published already."""
-    world = Direct(**settings)  # type: ignore[arg-type]
-    try:
+    with Direct(**settings) as world:  # type: ignore[arg-type]
         world.spec = world.spec._replace(publish=PublishMode.DIRECT)
         world.do(("restart",))
         world.make_folder("d")
@@ -73,8 +69,6 @@ def direct(**settings: object) -> Iterator[World]:
         world.write("d/old", 500)
         world.do(("go_on", 30.0))
         yield world
-    finally:
-        world.close()
 
 
 def told(world: World) -> list[str]:

@@ -33,8 +33,7 @@ def test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfe
 
 
 def test_a_link_whose_target_cannot_be_read_is_not_deleted():
-    world = World(follow_symlinks=True)
-    try:
+    with World(follow_symlinks=True) as world:
         world.make_folder("a")
         world.write("a/1", 20)
         Path(world.drop.local("link")).symlink_to("a/1")
@@ -45,14 +44,11 @@ def test_a_link_whose_target_cannot_be_read_is_not_deleted():
         world.do(("go_on", 60.0))
         assert f"{BASE}/link" in world.server.files
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_what_could_not_be_read_is_looked_at_again_though_nobody_tells():
     """A disk that failed to answer once, a directory that was closed: what changed below it has had no event."""
-    world = begun()
-    try:
+    with begun() as world:
         world.drop.lock("a")
         world.do(("go_on", 10.0))
         world.drop.locked.clear()
@@ -62,8 +58,6 @@ def test_what_could_not_be_read_is_looked_at_again_though_nobody_tells():
         world.do(("go_on", LONGEST_AGAIN_S))
         assert {f"{BASE}/a/3", f"{BASE}/a/b/4"} <= world.server.files.keys()
         assert not world._mirror.unreadable.problems
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("closed_s", [5.0, 60.0, 100_000.0], ids=["tried again", "tried hourly", "parked"])
@@ -77,8 +71,7 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
         return open_quietly(root, path, follow_symlinks=follow_symlinks)
 
     monkeypatch.setattr("ftpsyncd.lastlook.open_quietly", opened)
-    world = begun()
-    try:
+    with begun() as world:
         world.write("new", 20)
         world.drop.chmod("new", 0)
         world.do(("go_on", closed_s))
@@ -88,15 +81,12 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
             world.lose_events()
         world.do(("go_on", 5.0))
         assert f"{BASE}/new" in world.server.files
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("how", ["write", "swap"])
 def test_what_is_published_under_a_link_as_well_changes_under_both_names(how: str):
     """A link to a file, and one to a directory; nobody tells of what is seen through them."""
-    world = World(follow_symlinks=True)
-    try:
+    with World(follow_symlinks=True) as world:
         for path in ("a", "a/b"):
             world.make_folder(path)
         for path in ("a/1", "a/b/2"):
@@ -112,16 +102,13 @@ def test_what_is_published_under_a_link_as_well_changes_under_both_names(how: st
         published = world._published()
         for path, other in {"file": "a/1", **{f"folder/{p}": f"a/{p}" for p in ("1", "b/2", "b/3", "c/4")}}.items():
             assert published.get(path) == published[other] == Path(world.drop.local(other)).read_bytes(), path
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("removed", [False, True])
 @pytest.mark.parametrize(("stops", "goes_on"), [("offline", "online"), ("pause", "resume")])
 def test_a_link_to_a_directory_takes_no_upload_away_from_it(stops: str, goes_on: str, *, removed: bool):
     """It looks like that directory under a new name, until the last look before the rename."""
-    world = World(follow_symlinks=True)
-    try:
+    with World(follow_symlinks=True) as world:
         for path in ("a", "a/b"):
             world.make_folder(path)
         for path in ("a/1", "a/b/2"):
@@ -144,14 +131,11 @@ def test_a_link_to_a_directory_takes_no_upload_away_from_it(stops: str, goes_on:
         published = world._published()
         assert published["a/b/2"] == Path(world.drop.local("a/b/2")).read_bytes()
         assert published.get("link/b/2") == (None if removed else published["a/b/2"])
-    finally:
-        world.close()
 
 
 def test_what_waits_to_be_made_in_a_directory_that_is_gone_is_not_made():
     """While the server was away, `b/a` was made, and then `b` took the place of `a`."""
-    world = begun(empty_dirs=True)
-    try:
+    with begun(empty_dirs=True) as world:
         story: tuple[Op, ...] = (
             ("offline",),
             ("make_folder", "c"),
@@ -166,16 +150,13 @@ def test_what_waits_to_be_made_in_a_directory_that_is_gone_is_not_made():
         world.drop.rename("b", "a")
         world.come_to_rest()
         assert f"{BASE}/b" not in world.server.dirs
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("patterns", [("b/*",), ("b/a/",), ("b/a/b/", "b/a/2")])
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_directory_that_moves_to_where_not_all_is_published(patterns: tuple[str, ...], replaced: bool):  # noqa: FBT001 - a case
     """Renamed at the server, it would be seen there for ever under a name that is excluded."""
-    world = begun()
-    try:
+    with begun() as world:
         world.write("a/b/1", 20)
         world.do(("go_on", 30.0))
         world.do(("exclude", patterns))
@@ -189,8 +170,6 @@ def test_a_directory_that_moves_to_where_not_all_is_published(patterns: tuple[st
         wanted = {path for path in world.drop.files() if world._selection.includes(path)}
         assert {path for path in world.server.files if "/a/" in path} == {f"{BASE}/{p}" for p in wanted if "a/" in p}
         assert ("b/a/1" in wanted) == (len(patterns) == 2)
-    finally:
-        world.close()
 
 
 def test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten():
@@ -221,8 +200,7 @@ def test_a_file_that_is_written_while_it_is_sent_is_not_published_before_its_end
 @pytest.mark.parametrize("steps", range(8))
 def test_a_directory_that_left_one_which_was_renamed_itself(unseen: Op, steps: int):
     """When the outer one is renamed at the server, the inner one's rename has lost its source."""
-    world = begun()
-    try:
+    with begun() as world:
         for path in ("a/b/1", "a/b/2"):
             world.write(path, 20)
         world.do(("go_on", 30.0))
@@ -236,8 +214,6 @@ def test_a_directory_that_left_one_which_was_renamed_itself(unseen: Op, steps: i
         if steps >= 4:
             world.do(("go_on", 30.0))
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_a_folder_that_is_replaced_while_deletes_wait_keeps_them():
@@ -247,8 +223,7 @@ def test_a_folder_that_is_replaced_while_deletes_wait_keeps_them():
 
 @pytest.mark.parametrize("where", ["nowhere", "beside", "disk"])
 def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
-    world = begun()
-    try:
+    with begun() as world:
         before = dict(world.server.files)
         world.do(("vanish", where))
         world.do(("go_on", 400.0))
@@ -258,14 +233,11 @@ def test_a_folder_that_is_not_the_one_it_was_deletes_nothing(where: str):
         assert world.server.files == before
         world.come_to_rest()
         assert world.server.files == before
-    finally:
-        world.close()
 
 
 def test_a_disk_that_hangs_while_deletes_wait_deletes_nothing_and_says_so(monkeypatch: pytest.MonkeyPatch):
     for steps in range(0, STEPS, 7):
-        world = begun()
-        try:
+        with begun() as world:
             world.do(("delete", 0))
             for _ in range(steps):
                 if not (world.deliver() or world.turn() or world.look()):
@@ -284,8 +256,6 @@ def test_a_disk_that_hangs_while_deletes_wait_deletes_nothing_and_says_so(monkey
             assert world.server.files == after
             assert after in (before, {path: file for path, file in before.items() if path != f"{BASE}/1"})
             world.come_to_rest()
-        finally:
-            world.close()
 
 
 def _note(seen: list[tuple[str, str]], verb: str, path: str) -> None:
@@ -321,22 +291,18 @@ def test_what_was_being_published_of_another_folder_is_not_deleted_when_that_has
 
 
 def test_what_was_asked_of_the_folder_while_another_was_in_its_place_is_asked_again():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("lock", 1))
         world.do(("write", "2", 20))
         world.later(3, ("vanish", "beside"))
         world.do(("go_on", 0.1))
         world.come_to_rest()
         assert "2" in world._published()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("where", ["nowhere", "beside", "disk"])
 def test_a_folder_that_is_not_the_one_it_was_makes_nothing_forgotten_that_is_kept(where: str):
-    world = begun(deletes=DeletePolicy.KEEP)
-    try:
+    with begun(deletes=DeletePolicy.KEEP) as world:
         world.do(("vanish", where))
         world.do(("go_on", 400.0))
         world.do(("pass_time", 10.0))
@@ -344,14 +310,11 @@ def test_a_folder_that_is_not_the_one_it_was_makes_nothing_forgotten_that_is_kep
         world.do(("go_on", 400.0))
         assert world._ledger.mappings.totals(world._mirror.id).files == 4
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_where_deletes_are_kept_a_file_that_is_back_in_time_was_never_forgotten():
     """Some programs save a file by deleting it first."""
-    world = begun(deletes=DeletePolicy.KEEP)
-    try:
+    with begun(deletes=DeletePolicy.KEEP) as world:
         world.do(("delete", 0))
         world.do(("go_on", 4.0))
         assert "kept at the server in" in world.why("1").sentence
@@ -362,14 +325,11 @@ def test_where_deletes_are_kept_a_file_that_is_back_in_time_was_never_forgotten(
         world.do(("go_on", 30.0))
         assert [event.path for event in world.events if event.kind is EventKind.FORGOTTEN] == ["1"]
         assert f"{BASE}/1" in world.server.files
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("deletes", [DeletePolicy.KEEP, DeletePolicy.MIRROR])
 def test_a_directory_that_was_forgotten_and_is_made_again_is_recorded_again(deletes: DeletePolicy):
-    world = begun(deletes=deletes)
-    try:
+    with begun(deletes=deletes) as world:
         world.write("a/b/1", 20)
         world.write("a/b/2", 20)
         world.do(("go_on", 30.0))
@@ -384,13 +344,10 @@ def test_a_directory_that_was_forgotten_and_is_made_again_is_recorded_again(dele
         world.drop.delete("a")
         world.do(("go_on", 30.0))
         assert (f"{BASE}/a/3" in world.server.files) == (deletes is DeletePolicy.KEEP)
-    finally:
-        world.close()
 
 
 def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.do(("go_on", 30.0))
         assert world._mirror.removals.held == 4
@@ -400,14 +357,11 @@ def test_a_hold_of_deletes_ends_when_they_are_to_be_kept():
         assert world._ledger.decisions.hold(world._mirror.id) is None
         assert world._ledger.mappings.totals(world._mirror.id).files == 0
         assert len(world._published()) == 4
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("first", ["directory", "file"])
 def test_a_file_and_a_directory_of_one_name_find_room_in_the_trash_of_one_day(first: str):
-    world = World(deletes=DeletePolicy.TRASH)
-    try:
+    with World(deletes=DeletePolicy.TRASH) as world:
         if first == "directory":
             world.make_folder("a")
         world.write("a/1" if first == "directory" else "a", 20)
@@ -422,26 +376,20 @@ def test_a_file_and_a_directory_of_one_name_find_room_in_the_trash_of_one_day(fi
         world.go_on(30.0)
         assert sum(f"/{TRASH}/" in path for path in world.server.files) == 2
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_a_directory_that_cannot_be_read_deletes_nothing():
-    world = begun()
-    try:
+    with begun() as world:
         before = dict(world.server.files)
         world.do(("lock", 1))
         world.do(("lose_events",))
         world.do(("go_on", 400.0))
         assert world.server.files == before
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_more_deletes_than_allowed_wait_for_a_person():
-    world = begun()
-    try:
+    with begun() as world:
         before = dict(world.server.files)
         world.do(("delete_all",))
         world.do(("go_on", 400.0))
@@ -449,8 +397,6 @@ def test_more_deletes_than_allowed_wait_for_a_person():
         world.do(("approve",))
         world.do(("go_on", 30.0))
         assert world.server.files == {}
-    finally:
-        world.close()
 
 
 def live_reason(world: World, path: str) -> str:
@@ -462,16 +408,13 @@ def live_reason(world: World, path: str) -> str:
 
 
 def test_what_a_paused_mapping_waits_for_is_told_with_that():
-    world = begun()
-    try:
+    with begun() as world:
         world._mirror.pause(paused=True)
         world.do(("delete", 0))
         world.do(("write", "late", 20))
         world.do(("go_on", 1.0))
         for path in ("1", "late"):
             assert "gallery is paused, `ftpsyncd resume gallery` goes on" in live_reason(world, path)
-    finally:
-        world.close()
 
 
 def test_what_is_done_to_a_path_right_now_is_called_that(monkeypatch):
@@ -513,8 +456,7 @@ def sorted_apart(*, deletes: DeletePolicy = DeletePolicy.MIRROR, empty_dirs: boo
 @pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.KEEP])
 @pytest.mark.parametrize("empty_dirs", [False, True])
 def test_what_got_other_names_while_nothing_ran_is_no_delete(deletes: DeletePolicy, empty_dirs: bool):  # noqa: FBT001
-    world = sorted_apart(deletes=deletes, empty_dirs=empty_dirs)
-    try:
+    with sorted_apart(deletes=deletes, empty_dirs=empty_dirs) as world:
         world.do(("offline",))
         world.do(("start",))
         world.do(("go_on", 30.0))
@@ -527,13 +469,10 @@ def test_what_got_other_names_while_nothing_ran_is_no_delete(deletes: DeletePoli
         assert len(moved) == 3 * MAX_DELETES
         assert world._published().keys() == world.drop.files().keys()
         assert f"{BASE}/old" not in world.server.dirs or deletes is DeletePolicy.KEEP
-    finally:
-        world.close()
 
 
 def test_what_is_gone_counts_beside_what_only_got_other_names():
-    world = sorted_apart()
-    try:
+    with sorted_apart() as world:
         for number in range(MAX_DELETES + 1):
             delete(world, f"new{number % 3}/{number}")
         world.do(("offline",))
@@ -544,15 +483,12 @@ def test_what_is_gone_counts_beside_what_only_got_other_names():
         world.do(("go_on", 400.0))
         assert world._mirror.removals.held == MAX_DELETES + 1
         assert len(world.server.files) == 3 * MAX_DELETES
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("trouble", [("crash",), ("offline",), ("lose_connections", "MLST", LOST_CONNECTIONS)])
 def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(trouble: Op):
     for steps in range(STEPS):
-        world = begun()
-        try:
+        with begun() as world:
             world.do(("edit_there", "1"))
             world.do(("delete", 0))
             # Just before its deletion.
@@ -563,8 +499,6 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
             world.start()
             assert f"{BASE}/1" in world.server.files
             assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"]
-        finally:
-            world.close()
 
 
 @pytest.mark.parametrize("edited", [True, False])
@@ -572,8 +506,7 @@ def test_what_was_changed_at_the_server_is_not_deleted_whatever_goes_wrong(troub
 def test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_cut_off(again: int, *, edited: bool):
     """Of one that nobody edited the server has what was published first or what was sent last: it is deleted."""
     for steps in range(0, 30, 2):
-        world = begun()
-        try:
+        with begun() as world:
             world.write("1", 60)
             world.later(steps, ("crash",))
             world.do(("go_on", 30.0))
@@ -600,14 +533,11 @@ def test_the_size_is_asked_also_of_a_file_whose_upload_and_whose_delete_a_crash_
                     assert f"{BASE}/1" in world.server.files
                     assert world._ledger.row(world._mirror.id, "1") is None
                 assert not world._mirror.intents
-        finally:
-            world.close()
 
 
 @pytest.mark.parametrize("back", [("write", "1", 40), ("move_in", 0, "1")], ids=["another", "the same"])
 def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_file_is_back(back: Op):
-    world = begun()
-    try:
+    with begun() as world:
         approved: tuple[Op, ...] = (("move_out", 0), ("go_on", 60.0), ("pause",), ("approve",), ("go_on", 30.0))
         for op in (("edit_there", "1"), *approved, back, ("go_on", 60.0), ("resume",), ("go_on", 60.0)):
             world.do(op)
@@ -615,8 +545,6 @@ def test_an_approved_delete_of_what_was_changed_at_the_server_is_over_when_the_f
             world.do(op)
         assert f"{BASE}/1" in world.server.files
         assert world._ledger.failures.changed_at_server(world._mirror.id) == ["1"]
-    finally:
-        world.close()
 
 
 def test_what_is_deleted_after_a_discard_is_not_discarded():
@@ -655,8 +583,7 @@ def test_what_is_deleted_after_a_discard_is_not_discarded():
 
 
 def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.do(("go_on", 30.0))
         # The hold is in the ledger; what it is about is found again by the pass, and no clock tells since when.
@@ -667,8 +594,6 @@ def test_a_discard_is_also_about_what_nobody_has_looked_for_yet():
         world.do(("go_on", 400.0))
         assert len(world._published()) == 4
         assert world._ledger.mappings.totals(world._mirror.id).files == 0
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("home", ["the same", "another"])
@@ -676,8 +601,7 @@ def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: s
     """What is left of it is few enough by then to be deleted without a person."""
     died = 0
     for steps in range(30):
-        world = begun()
-        try:
+        with begun() as world:
             if home == "another":
                 world.do(("vanish", "beside"))
                 world.do(("go_on", 10.0))
@@ -708,16 +632,13 @@ def test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer(home: s
             world.drop.delete("2")
             world.do(("go_on", 30.0))
             assert "2" not in world._published()
-        finally:
-            world.close()
     assert died > 5
 
 
 def test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer():
     died = 0
     for steps in range(40):
-        world = begun()
-        try:
+        with begun() as world:
             world.do(("delete_all",))
             world.do(("go_on", 30.0))
             world.do(("approve",))
@@ -740,15 +661,12 @@ def test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer():
             world.do(("restart",))
             world.do(("go_on", 30.0))
             assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
-        finally:
-            world.close()
     assert died > 10
 
 
 @pytest.mark.parametrize("ending", ["crash", "restart"])
 def test_an_approval_is_over_when_the_files_are_back(ending: str):
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.do(("go_on", 30.0))
         world.do(("offline",))
@@ -763,8 +681,6 @@ def test_an_approval_is_over_when_the_files_are_back(ending: str):
         world.do(("go_on", 400.0))
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
         assert world._ledger.decisions.hold(world._mirror.id) is not None
-    finally:
-        world.close()
 
 
 def delete(world: World, *paths: str) -> None:
@@ -774,22 +690,18 @@ def delete(world: World, *paths: str) -> None:
 
 def test_a_discard_is_over_though_another_folder_came_and_went_before_all_was_looked_at():
     """Until the next rescan, everything that was deleted here stayed at the server."""
-    world = begun()
-    try:
+    with begun() as world:
         for op in (("vanish", "beside"), ("go_on", 10.0), ("discard",), ("come_back",), ("go_on", 10.0)):
             world.do(op)
         for op in (("vanish", "beside"), ("go_on", 30.0)):
             world.do(op)
         assert world._ledger.decisions.hold(world._mirror.id) is None
         assert not world._ledger.decisions.discarding(world._mirror.id)
-    finally:
-        world.close()
 
 
 def test_a_reload_begins_no_new_minute_for_deletes():
     """Two go out, and two more after a reload: together more than are allowed at once."""
-    world = begun()
-    try:
+    with begun() as world:
         delete(world, "1", "a/1")
         world.do(("go_on", 15.0))
         assert world._published().keys() == {"a/2", "b/1"}
@@ -803,26 +715,20 @@ def test_a_reload_begins_no_new_minute_for_deletes():
         world.do(("approve",))
         world.come_to_rest()
         assert not world._published()
-    finally:
-        world.close()
 
 
 def test_deletes_that_a_reload_takes_back_are_not_counted_twice():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("offline",))
         delete(world, "1", "a/1")
         for op in (("go_on", 15.0), ("exclude", ("nothing",)), ("go_on", 15.0), ("online",), ("go_on", 60.0)):
             world.do(op)
         assert world._published().keys() == {"a/2", "b/1"}
         assert world._ledger.decisions.hold(world._mirror.id) is None
-    finally:
-        world.close()
 
 
 def test_an_approval_that_a_crash_cut_off_is_not_about_what_was_deleted_since():
-    world = begun()
-    try:
+    with begun() as world:
         for path in ("c/1", "c/2", "c/3", "c/4"):
             world.drop.make_folder("c")
             world.write(path, 20)
@@ -839,13 +745,10 @@ def test_an_approval_that_a_crash_cut_off_is_not_about_what_was_deleted_since():
         world.do(("go_on", 400.0))
         assert world._mirror.removals.held >= 4
         assert {"c/1", "c/2", "c/3", "c/4"} <= world._published().keys()
-    finally:
-        world.close()
 
 
 def test_an_approval_of_what_is_no_longer_ours_is_over():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("edit_there", "a/1"))
         for path in ("1", "a/1", "a/2", "b/1"):
             world.drop.delete(path)
@@ -856,13 +759,10 @@ def test_an_approval_of_what_is_no_longer_ours_is_over():
         world.do(("exclude", ("a/",)))
         world.do(("go_on", 30.0))
         assert {path for path, _, _ in world._ledger.decisions.approved(world._mirror.id)} == {"1", "b/1"}
-    finally:
-        world.close()
 
 
 def test_an_approval_outlives_deletes_that_the_server_refused_for_a_while():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.do(("go_on", 30.0))
         for path in world._published():
@@ -872,13 +772,10 @@ def test_an_approval_outlives_deletes_that_the_server_refused_for_a_while():
         world.do(("go_on", 400.0))
         assert not world._published()
         assert EventKind.HELD not in {event.kind for event in world.events[told:]}
-    finally:
-        world.close()
 
 
 def test_an_approved_delete_of_a_changed_file_outlives_a_crash():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("edit_there", "1"))
         world.drop.delete("1")
         world.do(("go_on", 30.0))
@@ -891,13 +788,10 @@ def test_an_approved_delete_of_a_changed_file_outlives_a_crash():
         world.do(("go_on", 400.0))
         assert "1" not in world._published()
         assert not world._ledger.decisions.approved(world._mirror.id)
-    finally:
-        world.close()
 
 
 def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mounted():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.write("2", 20)
         world.do(("go_on", 30.0))
@@ -911,13 +805,10 @@ def test_a_discard_that_a_crash_cut_off_forgets_nothing_while_the_disk_is_not_mo
         world.do(("go_on", 400.0))
         assert world._ledger.mappings.totals(world._mirror.id).files == 1
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1", "2"}
-    finally:
-        world.close()
 
 
 def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.do(("go_on", 30.0))
         world.do(("discard",))
@@ -929,26 +820,20 @@ def test_a_discard_is_also_about_what_is_looked_for_after_the_folder_was_away():
         world.do(("go_on", 400.0))
         assert world._published().keys() == {"1", "a/1", "a/2", "b/1"}
         assert world._ledger.mappings.totals(world._mirror.id).files == 0
-    finally:
-        world.close()
 
 
 def test_deletes_that_are_refused_and_tried_again_do_not_make_a_mass_delete():
-    world = begun()
-    try:
+    with begun() as world:
         for path in ("1", "a/1", "a/2"):
             world.server.fail("DELE", FAULTS["broken"](), path=f"{BASE}/{path}", times=3)
             world.drop.delete(path)
         world.do(("go_on", 400.0))
         assert world._published().keys() == {"b/1"}
         assert EventKind.HELD not in {event.kind for event in world.events}
-    finally:
-        world.close()
 
 
 def test_files_that_are_deleted_twice_in_a_minute_count_twice():
-    world = begun()
-    try:
+    with begun() as world:
         for _ in range(2):
             for path in ("1", "a/1", "a/2"):
                 world.write(path, 20)
@@ -958,8 +843,6 @@ def test_files_that_are_deleted_twice_in_a_minute_count_twice():
             world.do(("go_on", 10.0))
         assert world._mirror.removals.held == 3
         assert world.counts["deleted at the server"] == 3
-    finally:
-        world.close()
 
 
 def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end():
@@ -968,8 +851,7 @@ def test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end()
 
 def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
     """Another content is sent, that breaks off and its part cannot be deleted; then the old content is back."""
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("move_out", 0))
         world.do(("write", "1", 20))
         world.do(("fault_after", "STOR", "broken", 1))
@@ -982,8 +864,6 @@ def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
         world.do(("touch", 0))
         world.come_to_rest()
         assert EventKind.UNCHANGED in {event.kind for event in world.events}
-    finally:
-        world.close()
 
 
 def test_what_others_put_into_our_directories_stays():
@@ -993,8 +873,7 @@ def test_what_others_put_into_our_directories_stays():
 
 @pytest.mark.parametrize("replaces", [True, False])
 def test_a_directory_that_is_renamed_takes_no_foreign_files_place(replaces: bool):  # noqa: FBT001 - a case
-    world = begun(replaces=replaces)
-    try:
+    with begun(replaces=replaces) as world:
         foreign = put_foreign(world, "c")
         world.do(("rename", 1, "c"))
         world.do(("go_on", 400.0))
@@ -1003,14 +882,11 @@ def test_a_directory_that_is_renamed_takes_no_foreign_files_place(replaces: bool
         del world.server.files[foreign]
         world.come_to_rest()
         assert f"{BASE}/c/1" in world.server.files
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("op", [("write", "2", 20), ("rename", 0, "2")])
 def test_a_foreign_file_that_is_to_be_kept_is_replaced_by_nothing(op: Op):
-    world = begun(existing=ExistingPolicy.KEEP)
-    try:
+    with begun(existing=ExistingPolicy.KEEP) as world:
         foreign = put_foreign(world, "2")
         world.do(op)
         world.do(("go_on", 400.0))
@@ -1018,14 +894,11 @@ def test_a_foreign_file_that_is_to_be_kept_is_replaced_by_nothing(op: Op):
         del world.server.files[foreign]
         world.foreign.clear()
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_a_foreign_file_that_was_to_be_kept_is_replaced_when_the_policy_is_another_one():
     """As the failure advises; nobody says `retry`."""
-    world = begun(existing=ExistingPolicy.KEEP)
-    try:
+    with begun(existing=ExistingPolicy.KEEP) as world:
         foreign = put_foreign(world, "2")
         world.do(("write", "2", 20))
         world.do(("go_on", 400.0))
@@ -1035,16 +908,13 @@ def test_a_foreign_file_that_was_to_be_kept_is_replaced_when_the_policy_is_anoth
         world.do(("go_on", 10.0))
         assert world.server.files[foreign].content == world.drop.files()["2"]
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("op", [("write", "2", 20), ("rename", 0, "2")])
 @pytest.mark.parametrize("trouble", [("crash",), ("fault_after", "*", "unavailable", 1)])
 def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, trouble: Op):
     for steps in range(STEPS):
-        world = begun(existing=ExistingPolicy.KEEP)
-        try:
+        with begun(existing=ExistingPolicy.KEEP) as world:
             world.later(steps, trouble)
             world.do(op)
             world.do(("go_on", 30.0))
@@ -1053,14 +923,11 @@ def test_what_arrived_without_our_hearing_of_it_is_no_foreign_file(op: Op, troub
             world.do(("write", "2", 40))
             world.come_to_rest()
             assert EventKind.KEPT not in {event.kind for event in world.events}
-        finally:
-            world.close()
 
 
 def test_the_old_version_of_a_file_is_published_again_when_its_place_was_made_free_in_vain():
     """The server had deleted it, and refused the new one its name; then it was put back."""
-    world = begun(replaces=False)
-    try:
+    with begun(replaces=False) as world:
         before = world._published()["1"]
         world.do(("move_out", 0))
         world.do(("write", "1", 20))
@@ -1072,15 +939,12 @@ def test_the_old_version_of_a_file_is_published_again_when_its_place_was_made_fr
         world.do(("go_on", 100.0))
         assert world._published()["1"] == before
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("touched", [False, True])
 def test_an_empty_directory_that_was_refused_is_made_at_its_next_try(*, touched: bool):
     """Whoever looked at it meanwhile, or a moment too early, had it forgotten until the next rescan."""
-    world = begun(empty_dirs=True)
-    try:
+    with begun(empty_dirs=True) as world:
         # Each try is two commands: perhaps the one above was missing.
         world.do(("fault", "MKD", "refused", 1))
         world.do(("fault", "MKD", "refused", 1))
@@ -1092,8 +956,6 @@ def test_an_empty_directory_that_was_refused_is_made_at_its_next_try(*, touched:
         world.do(("go_on", 10.0))
         assert f"{BASE}/new" in world.server.dirs
         assert not world._ledger.failures.worst(world._mirror.id, 1)
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("within", [("online",), ("write", "d/1", 20)], ids=["empty", "with a file"])
@@ -1101,8 +963,7 @@ def test_an_empty_directory_that_was_refused_is_made_at_its_next_try(*, touched:
 def test_a_directory_takes_the_place_of_a_file_that_arrived_without_our_hearing_of_it(op: Op, within: Op):
     """The server refused it for ever: what was known of the file was forgotten when the directory was begun."""
     for steps in range(0, STEPS, 3):
-        world = begun(empty_dirs=True)
-        try:
+        with begun(empty_dirs=True) as world:
             world.do(("fault_after", "RNTO", "unavailable", 1))
             world.do(op)
             for later in (("delete", world._paths().index("d")), ("make_folder", "d"), within):
@@ -1110,13 +971,10 @@ def test_a_directory_takes_the_place_of_a_file_that_arrived_without_our_hearing_
             world.do(("go_on", 30.0))
             world.come_to_rest()
             assert f"{BASE}/d" in world.server.dirs or not world.drop.is_folder("d")
-        finally:
-            world.close()
 
 
 def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("delete_all",))
         world.do(("make_folder", "1"))
         world.do(("write", "1/1", 20))
@@ -1124,13 +982,10 @@ def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
         before = world.counts.get("looks", 0)
         world.do(("go_on", 400.0))
         assert world.counts.get("looks", 0) - before < 10
-    finally:
-        world.close()
 
 
 def test_a_file_that_is_back_in_time_is_not_deleted():
-    world = begun()
-    try:
+    with begun() as world:
         world.do(("move_out", 6))
         world.do(("go_on", 4.0))
         world.do(("move_in", 0, "b/1"))
@@ -1138,14 +993,11 @@ def test_a_file_that_is_back_in_time_is_not_deleted():
         assert "deleted at the server" not in world.counts
         world.come_to_rest()
         assert f"{BASE}/b/1" in world.server.files
-    finally:
-        world.close()
 
 
 def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_that_is_gone():
     """It was prepared an hour ago, and the published one was there until a moment ago."""
-    world = begun()
-    try:
+    with begun() as world:
         world.spec = world.spec._replace(delete_after_s=600.0, exclude=("/new/",))
         world.do(("restart",))
         world.make_folder("new")
@@ -1161,13 +1013,10 @@ def test_what_a_directory_lacks_that_takes_the_place_of_another_waits_as_all_tha
         world.do(("go_on", 200.0))
         assert "a/b/2" not in world._published()
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 def test_what_is_excluded_while_it_is_sent_is_not_sent_again():
-    world = begun()
-    try:
+    with begun() as world:
         world.upon("STOR", ("exclude", ("2",)))
         world.do(("fault", "STOR", "unavailable", 1))
         world.do(("write", "2", 20))
@@ -1175,14 +1024,11 @@ def test_what_is_excluded_while_it_is_sent_is_not_sent_again():
         assert f"{BASE}/2" not in world.server.files
         world.come_to_rest()
         assert f"{BASE}/2" not in world.server.files
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("verb", ["MLST", "DELE"])
 def test_what_is_to_be_kept_while_it_is_being_deleted_is_not_tried_again(verb: str):
-    world = begun()
-    try:
+    with begun() as world:
         world.upon(verb, ("keep",))
         world.do(("fault", verb, "unavailable", 1))
         world.do(("delete", 0))
@@ -1190,8 +1036,6 @@ def test_what_is_to_be_kept_while_it_is_being_deleted_is_not_tried_again(verb: s
         assert "keep" in world.counts
         world.come_to_rest()
         assert f"{BASE}/1" in world.server.files
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize(
@@ -1204,8 +1048,7 @@ def test_what_is_to_be_kept_while_it_is_being_deleted_is_not_tried_again(verb: s
 )
 def test_a_change_to_what_failed_is_not_left_until_its_next_try(verb: str, failing: Op, change: Op):
     """Also when something had it looked at since, as a start does."""
-    world = begun()
-    try:
+    with begun() as world:
         world.server.fail(verb, FAULTS["full"](), path=f"{BASE}/1")
         world.do(failing)
         world.do(("go_on", 10.0))
@@ -1215,13 +1058,10 @@ def test_a_change_to_what_failed_is_not_left_until_its_next_try(verb: str, faili
         world.do(change)
         world.do(("go_on", 30.0))
         assert world._published().get("1") == world.drop.files().get("1")
-    finally:
-        world.close()
 
 
 def test_a_leftover_is_swept_beside_a_mapping_that_is_paused():
-    world = begun()
-    try:
+    with begun() as world:
         world.upon("RNTO", ("crash",))
         world.do(("write", "2", 200))
         world.do(("go_on", 30.0))
@@ -1233,13 +1073,10 @@ def test_a_leftover_is_swept_beside_a_mapping_that_is_paused():
         assert any(path.endswith(SUFFIX) for path in world.server.files)
         world.do(("go_on", 300.0))
         assert not any(path.endswith(SUFFIX) for path in world.server.files)
-    finally:
-        world.close()
 
 
 def test_a_leftover_of_a_mapping_that_is_paused_waits_for_its_end():
-    world = begun()
-    try:
+    with begun() as world:
         world.upon("RNTO", ("crash",))
         world.do(("write", "2", 200))
         world.do(("go_on", 30.0))
@@ -1249,8 +1086,6 @@ def test_a_leftover_of_a_mapping_that_is_paused_waits_for_its_end():
         world.do(("go_on", 300.0))
         assert world._mirror.queue.idle
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize(
@@ -1259,8 +1094,7 @@ def test_a_leftover_of_a_mapping_that_is_paused_waits_for_its_end():
 def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays(content: bytes):
     killed = 0
     for steps in range(STEPS):
-        world = begun()
-        try:
+        with begun() as world:
             world.later(steps, ("crash",))
             world.do(("write", "2", 20))
             world.do(("go_on", 5.0))
@@ -1272,14 +1106,11 @@ def test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays(content: 
                 world.do(("start",))
                 world.do(("go_on", 400.0))
                 assert world.server.files[f"{BASE}/2"].content == content
-        finally:
-            world.close()
     assert killed > 5
 
 
 def test_of_what_was_published_there_is_the_receipt_and_of_what_failed_the_servers_words():
-    world = begun()
-    try:
+    with begun() as world:
         said = world.why("1")
         assert said.receipt is not None
         size = len(world.server.files[f"{BASE}/1"].content)
@@ -1327,13 +1158,10 @@ def test_of_what_was_published_there_is_the_receipt_and_of_what_failed_the_serve
         said = world.why("2")
         assert said.state == "settling"
         assert "(the server said: 426 Aborted.)" in said.sentence
-    finally:
-        world.close()
 
 
 def test_for_every_delay_there_is_a_sentence():
-    world = begun()
-    try:
+    with begun() as world:
         assert world.why("1").state == "published"
         world.do(("write", "1", 20))
         world.do(("go_on", 0.5))
@@ -1355,15 +1183,12 @@ def test_for_every_delay_there_is_a_sentence():
         world.do(("vanish", "nowhere"))
         world.do(("go_on", 60.0))
         assert "until it can be read" in world.why("1").sentence
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.TRASH])
 def test_a_directory_whose_place_a_link_takes_is_gone(deletes: DeletePolicy):
     """What is behind a link that is not followed is not what was published, whatever a look at its path finds."""
-    world = begun(deletes=deletes)
-    try:
+    with begun(deletes=deletes) as world:
         world.drop.rename("a", "c")
         Path(world.drop.local("a")).symlink_to("c")
         world.lose_events()
@@ -1379,13 +1204,10 @@ def test_a_directory_whose_place_a_link_takes_is_gone(deletes: DeletePolicy):
         world.do(("go_on", 300.0))
         assert world._published().keys() == {"1"}
         assert world.server.dirs & {f"{BASE}/{name}" for name in "abc"} == set()
-    finally:
-        world.close()
 
 
 def test_what_was_published_through_links_goes_when_they_are_not_followed_any_more():
-    world = World(follow_symlinks=True)
-    try:
+    with World(follow_symlinks=True) as world:
         world.make_folder("a")
         world.write("a/1", 20)
         Path(world.drop.local("link")).symlink_to("a")
@@ -1396,15 +1218,12 @@ def test_what_was_published_through_links_goes_when_they_are_not_followed_any_mo
         world.lose_events()
         world.do(("go_on", 300.0))
         assert world._published().keys() == {"a/1"}
-    finally:
-        world.close()
 
 
 def test_a_rename_that_waits_takes_along_only_what_was_planned():
     """What was published comes back under another name while another file is sent under the old one, and deleted."""
     for steps in range(20, 2 * STEPS):
-        world = begun()
-        try:
+        with begun() as world:
             world.do(("move_out", 0))
             world.do(("write", "1", 1000))
             for op in (("move_in", 0, "c"), ("deliver",), ("turn",), ("look",), ("turn",)):
@@ -1412,13 +1231,10 @@ def test_a_rename_that_waits_takes_along_only_what_was_planned():
             world.later(steps, ("delete", 0))
             world.do(("go_on", 30.0))
             world.come_to_rest()
-        finally:
-            world.close()
 
 
 def test_two_files_that_change_names_while_programs_have_them_open_keep_nobody_busy():
-    world = begun()
-    try:
+    with begun() as world:
         one, other, spare = (Path(world.drop.local(path)) for path in ("a/1", "a/2", "a/x"))
         with one.open("r+b"), other.open("r+b"):
             one.rename(spare)
@@ -1429,14 +1245,11 @@ def test_two_files_that_change_names_while_programs_have_them_open_keep_nobody_b
             world.do(("go_on", 60.0))
             assert world.counts["looks"] - looks < 100
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("kind", ["refused", "broken"])
 def test_an_approval_outlives_the_refused_deletes_of_single_files(kind: str):
-    world = begun()
-    try:
+    with begun() as world:
         files = [f"f{number}" for number in range(MAX_DELETES + 2)]
         for path in files:
             world.write(path, 20)
@@ -1454,8 +1267,6 @@ def test_an_approval_outlives_the_refused_deletes_of_single_files(kind: str):
         assert EventKind.FAILED in kinds
         assert EventKind.HELD not in kinds
         assert not set(files) & world._published().keys()
-    finally:
-        world.close()
 
 
 NAME_USED: dict[str, tuple[Op, ...]] = {
@@ -1477,8 +1288,7 @@ NAME_USED: dict[str, tuple[Op, ...]] = {
 def test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_written_by(
     afterwards: tuple[Op, ...], seen: str
 ):
-    world = begun()
-    try:
+    with begun() as world:
         world.drop.link("1", "b/2")
         if seen != "never":
             world.do(("go_on", 30.0 if seen == "published" else 0.0))
@@ -1492,14 +1302,11 @@ def test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_wri
         world.do(("go_on", 30.0))
         assert world._published()["1"] == written
         world.come_to_rest()
-    finally:
-        world.close()
 
 
 @pytest.mark.parametrize("name_used", ["refused by the server", "excluded"])
 def test_a_file_of_two_names_is_published_although_the_one_it_was_written_by_is_not(name_used: str):
-    world = begun()
-    try:
+    with begun() as world:
         world.drop.link("1", "b/2")
         world.do(("go_on", 30.0))
         if name_used == "excluded":
@@ -1511,13 +1318,10 @@ def test_a_file_of_two_names_is_published_although_the_one_it_was_written_by_is_
         world.drop.write("b/2", 100)
         world.do(("go_on", 30.0))
         assert world._published()["1"] == world.drop.files()["1"]
-    finally:
-        world.close()
 
 
 def test_two_names_of_a_file_do_not_have_each_other_looked_at_in_circles():
-    world = begun()
-    try:
+    with begun() as world:
         world.drop.link("1", "b/2")
         world.do(("go_on", 30.0))
         world.server.online = False
@@ -1529,20 +1333,15 @@ def test_two_names_of_a_file_do_not_have_each_other_looked_at_in_circles():
             world.drop.end(0)
             world.do(("go_on", 20.0))
         assert world.counts["looks"] - looks < 150
-    finally:
-        world.close()
 
 
 def test_a_name_that_is_written_by_and_replaced_while_it_is_published_leads_to_the_other_at_every_step():
-    world = begun()
-    try:
+    with begun() as world:
         before = world.steps
         world.do(("link", 0, "2"))
         while not any(world._mirror.queue.files(M, "2")):
             assert world.deliver() | world.turn() | world.look()
         seen = world.steps - before
-    finally:
-        world.close()
     story: tuple[Op, ...] = (("link", 0, "2"), ("go_on", 30.0))
     places = tell(story).steps_of_story
     assert places - seen > 15, "nothing happened in this story"

@@ -71,8 +71,7 @@ class _Race(Chance):
 
 def race(ops: list[Op], settle_s: float) -> None:
     """Let all this happen; in the end, both sides are equal."""
-    world = _World(settle_s=settle_s, empty_dirs=True)
-    try:
+    with _World(settle_s=settle_s, empty_dirs=True) as world:
         for path in ("a", "b"):
             world.make_folder(path)
         for path in ("1", "a/1", "b/1"):
@@ -80,8 +79,6 @@ def race(ops: list[Op], settle_s: float) -> None:
         world.go_on(10.0)
         for op in (*ops, BE_EQUAL):
             world.do(op)
-    finally:
-        world.close()
 
 
 def drawn(seed: int) -> tuple[list[Op], float]:

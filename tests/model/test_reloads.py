@@ -167,8 +167,7 @@ class _Reloader(Named, Several):
 
 def change(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = True) -> None:
     """Let all this happen; in the end, each mapping and its place are equal."""
-    world = _Reloader(configuration(Path("/"), _servers()), replaces=replaces)
-    try:
+    with _Reloader(configuration(Path("/"), _servers()), replaces=replaces) as world:
         world.reload(begin)
         for path in ("p", "q", "p/n"):
             world.make_folder(path)
@@ -178,8 +177,6 @@ def change(begin: tuple[MappingSpec, ...], ops: list[Op], *, replaces: bool = Tr
         world.go_on(10.0)
         for op in (*ops, BE_EQUAL):
             world.do(op)
-    finally:
-        world.close()
 
 
 def drawn(seed: int) -> tuple[tuple[MappingSpec, ...], list[Op], bool]:

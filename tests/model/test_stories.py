@@ -50,8 +50,7 @@ def test_trouble_at_every_step(story: tuple[Op, ...], trouble: Op, figures: Figu
 def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name(first: int):
     """The daemon dies twice: after it made the directory, and after the rename was refused as the name is taken."""
     for second in range(12, 44):
-        world = begun()
-        try:
+        with begun() as world:
             world.do(("make_folder", "c"))
             world.do(("write", "c/1", 20))
             world.later(first, ("crash",))
@@ -63,8 +62,6 @@ def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name
             world.do(("go_on", 10.0))
             world.drop.rename("c", "d")
             world.come_to_rest()
-        finally:
-            world.close()
 
 
 @pytest.mark.parametrize("trouble", [("crash",), ("fault_after", "RMD", "unavailable", 1)], ids=["killed", "lost"])
@@ -72,13 +69,10 @@ def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name
 def test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off(trouble: Op, which: int):
     """The new one may have the inode of the old one, which most file systems use again at once."""
     for steps in range(STEPS):
-        world = begun(empty_dirs=True)
-        try:
+        with begun(empty_dirs=True) as world:
             path = world._paths()[which]
             world.do(("delete", which))
             world.later(steps, trouble)
             world.do(("go_on", 7.0))
             world.do(("make_folder", path))
             world.come_to_rest()
-        finally:
-            world.close()

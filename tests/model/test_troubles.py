@@ -330,8 +330,7 @@ class _Troubles(Chance):
 
 def trouble(ops: list[Op], sort: Sort) -> None:
     """Let all this happen; in the end, both sides are equal."""
-    world = _World(sort)
-    try:
+    with _World(sort) as world:
         for path in ("a", "b"):
             world.make_folder(path)
         for path in ("x", "a/x", "b/x", "b/y"):
@@ -339,8 +338,6 @@ def trouble(ops: list[Op], sort: Sort) -> None:
         world.go_on(10.0)
         for op in (*ops, BE_EQUAL):
             world.do(op)
-    finally:
-        world.close()
 
 
 def drawn(seed: int) -> tuple[list[Op], Sort]:

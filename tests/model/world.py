@@ -505,8 +505,5 @@ class World(Life):
 
 @contextmanager
 def world(**settings: object) -> Iterator[World]:
-    made = World(**settings)  # type: ignore[arg-type]
-    try:
+    with World(**settings) as made:  # type: ignore[arg-type]
         yield made
-    finally:
-        made.close()
