@@ -23,6 +23,7 @@ from ftpsyncd.errors import LedgerDamagedError, LedgerError
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.model import Fingerprint, Intent, Kind, Row
 from ftpsyncd.recovery import Checkup, open_for_work, set_aside
+from tests.smalldisk import eat, small_disk
 from tests.waiting import until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
@@ -263,24 +264,8 @@ def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of 1.5 MB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", place], check=True)
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def eat(place: Path) -> Path:
-    """Fill a disk to the last byte."""
-    ballast = place / "ballast"
-    with ballast.open("wb", buffering=0) as out:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    out.write(b"x" * size)
-            except OSError:
-                continue
-    return ballast
+    with small_disk(tmp_path / "small", "size=1500k") as place:
+        yield place
 
 
 @pytest.mark.root
@@ -386,8 +371,7 @@ def test_a_new_ledger_on_a_full_disk_is_refused(small: Path):
 @pytest.mark.root
 @as_root
 def test_a_disk_without_inodes_is_told_as_that_and_not_as_one_that_is_full(tmp_path: Path):
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=8", "tmpfs", tmp_path], check=True)
-    try:
+    with small_disk(tmp_path, "nr_inodes=8"):
         Ledger(tmp_path / "ledger.db").close()
         with suppress(OSError):
             for number in range(8):
@@ -395,8 +379,6 @@ def test_a_disk_without_inodes_is_told_as_that_and_not_as_one_that_is_full(tmp_p
         with pytest.raises(LedgerError, match="no further file can be made on its disk") as caught:
             Ledger(tmp_path / "ledger.db")
         assert "df -i" in caught.value.remedy
-    finally:
-        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 @pytest.mark.root

@@ -24,6 +24,7 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import REPEATS_IN_FULL, Journal
 from ftpsyncd.quoting import named
 from ftpsyncd.typed import Typed
+from tests.smalldisk import eat, small_disk
 
 NASTY = "a\nb\r\tc\x1b[31m\x85\u2028\u202ed\u200b\udcff{}{x}<red>%s\\\"'"
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -307,35 +308,23 @@ def test_a_full_disk_under_the_log_harms_nobody(capfd):
 
 @pytest.fixture
 def small(tmp_path):
-    """A disk of 64 KiB, and how to fill it to the last byte."""
-    place = tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
-    ballast = place / "ballast"
-
-    def eat():
-        with suppress(OSError), ballast.open("wb", buffering=0) as out:
-            while True:
-                out.write(b"x" * 4096)
-        return ballast
-
-    yield place, eat
-    subprocess.run(["umount", "--lazy", place], check=True)
+    """A disk of 64 KiB."""
+    with small_disk(tmp_path / "small", "size=64k") as place:
+        yield place
 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_what_a_full_disk_did_not_take_is_counted_and_no_line_is_torn(small):
-    place, eat = small
-    with (place / "log").open("a") as stream:
+    with (small / "log").open("a") as stream:
         logs.configure(stream=stream)
         logger.info("number 0")
-        ballast = eat()
+        ballast = eat(small)
         for n in range(1, 1000):
             logger.info(f"number {n}")
         ballast.unlink()
         logger.info("there is space")
-    *lines, gap, last = (place / "log").read_text().splitlines()
+    *lines, gap, last = (small / "log").read_text().splitlines()
     whole = [line for line in lines if re.fullmatch(r"[-:0-9 ]{19} INFO     number [0-9]+", line)]
     assert len(lines) - len(whole) <= 1, "the last one for which there was space is there in part"
     assert f"could not be written: {1000 - len(whole)} lines" in gap

@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.site import contents, site
 from tests.servers import running
+from tests.smalldisk import eat, small_disk
 from tests.waiting import until
 
 pytestmark = [
@@ -31,16 +32,8 @@ NUMBERS = {"ftpsyncd.core.space.SPACE_RETRY_S": RETRY_S}
 @contextlib.contextmanager
 def small(place: Path) -> Iterator[Path]:
     """A disk of half a MiB, without a free byte; yields the file that fills it."""
-    place.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k,mode=777", "tmpfs", place], check=True)
-    try:
-        filler = place / "filler"
-        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while file.write(bytes(4096)):
-                pass
-        yield filler
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
+    with small_disk(place, "size=512k,mode=777"):
+        yield eat(place)
 
 
 @pytest.mark.parametrize("name", ["vsftpd", "proftpd", "pure-ftpd"])

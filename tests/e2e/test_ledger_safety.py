@@ -9,8 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.e2e.site import Site, site
 from tests.e2e.test_source import copies, fill, some_checks_later, watchful
 from tests.figures import Figures
 from tests.servers import running
+from tests.smalldisk import eat, small_disk
 from tests.waiting import until
 
 pytestmark = pytest.mark.lasting(140)
@@ -370,29 +370,6 @@ def test_what_is_on_its_way_when_the_ledger_is_taken_away_is_cut_off(tmp_path: P
 # ── A disk that is full, or read-only ────────────────────────────────────────────────────────────────────────────
 
 
-@contextmanager
-def small_disk(place: Path, size: str) -> Iterator[None]:
-    place.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=False)
-
-
-def eat(place: Path) -> Path:
-    """Fill a disk to the last byte."""
-    ballast = place / "ballast"
-    with ballast.open("ab", buffering=0) as out:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    out.write(b"x" * size)
-            except OSError:
-                continue
-    return ballast
-
-
 def fill_up_while_publishing(s: Site) -> Path:
     """Drop files until the ledger cannot be written any more; returns the ballast."""
     ballast = eat(s.base / "state")
@@ -410,7 +387,7 @@ def fill_up_while_publishing(s: Site) -> Path:
 @pytest.mark.root
 @as_root
 def test_a_full_disk_under_the_ledger_is_told_and_publishing_goes_on(tmp_path: Path, figures: Figures) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), watchful(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "size=2m"), watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -446,7 +423,7 @@ def test_a_full_disk_under_the_ledger_is_told_and_publishing_goes_on(tmp_path: P
 @as_root
 def test_a_stop_on_a_full_disk_is_no_failure_and_says_what_is_not_recorded(tmp_path: Path) -> None:
     """With another code, systemd would start again what somebody has just ended by a signal."""
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "size=2m"), site(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -467,7 +444,7 @@ def test_a_stop_on_a_full_disk_is_no_failure_and_says_what_is_not_recorded(tmp_p
 @pytest.mark.root
 @as_root
 def test_killed_on_a_full_disk_it_is_started_there_and_nothing_is_recorded_that_is_not_so(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), watchful(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "size=2m"), watchful(server, tmp_path) as s:
         fill(s.drop)
         s.start()
         s.until_equal()
@@ -497,7 +474,7 @@ def test_killed_on_a_full_disk_it_is_started_there_and_nothing_is_recorded_that_
 @pytest.mark.root
 @as_root
 def test_a_pass_on_a_full_disk_publishes_and_says_what_is_not_recorded(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "size=2m"), site(server, tmp_path) as s:
         fill(s.drop)
         s.command("sync")
         eat(s.base / "state")
@@ -511,7 +488,7 @@ def test_a_pass_on_a_full_disk_publishes_and_says_what_is_not_recorded(tmp_path:
 @pytest.mark.root
 @as_root
 def test_a_full_disk_under_the_log_makes_no_failure_of_the_end(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "small", "64k"), site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "small", "size=64k"), site(server, tmp_path) as s:
         s.log_path.symlink_to(tmp_path / "small/log")
         fill(s.drop)
         s.start()
@@ -526,7 +503,7 @@ def test_a_full_disk_under_the_log_makes_no_failure_of_the_end(tmp_path: Path) -
 @pytest.mark.root
 @as_root
 def test_a_state_directory_that_cannot_be_written_is_named_and_ends_with_75(tmp_path: Path) -> None:
-    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "2m"), site(server, tmp_path) as s:
+    with running("pyftpdlib") as server, small_disk(tmp_path / "state", "size=2m"), site(server, tmp_path) as s:
         fill(s.drop)
         s.command("sync")
         before = copies(s.published)
