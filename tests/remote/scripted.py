@@ -5,7 +5,7 @@
         await connection.say("452 No space left.")
 
     with Scripted(STOR=full) as server:
-        session = Account(server.spec(), timeouts=QUICK)()
+        session = account(server)()
 
 Each keyword replaces what a command does: a string is said instead, a coroutine function is called with the
 `Connection` and the argument, a list is used up one element per command, after which the default behaviour is back.
@@ -30,7 +30,13 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import ServerSpec, TlsMode
+
+QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
+"""A server on this machine that says nothing for so long will not say anything."""
 
 Act = Callable[["Connection", str], Awaitable[None]]
 Behaviour = str | Act | Sequence[str | Act | None]
@@ -380,3 +386,33 @@ class Scripted:
 
     async def do_pwd(self, c: Connection, _a: str) -> str:
         return f'257 "{c.directory}" is where you are.'
+
+
+def account(
+    server: Scripted, profile: Profile | None = None, timeouts: Timeouts = QUICK, /, **changes: object
+) -> Account:
+    """An account at a server; one that was seen to rename files, if nothing else is known of it: none is asked for under
+    its old name.
+    """
+    return Account(server.spec(**changes), profile=profile or Profile(renamed=True), timeouts=timeouts)
+
+
+async def silence(connection: Connection, _argument: str) -> None:
+    """What a command does: it is never answered."""
+    await connection.silence()
+
+
+async def hang_up(connection: Connection, _argument: str) -> None:
+    """What a command does: it ends the connection."""
+    await connection.hang_up()
+
+
+def choking(verb: str) -> Act:
+    """What a command does that ends the connection if others came with it in one write."""
+
+    async def choke(connection: Connection, argument: str) -> None:
+        if connection.server.batches[-1] > 1:
+            await connection.hang_up()
+        await connection.server.default(connection, f"{verb} {argument}")
+
+    return choke

@@ -10,28 +10,13 @@ import pytest
 
 from ftpsyncd.errors import ServerUnavailableError
 from ftpsyncd.remote import renaming
-from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
-from ftpsyncd.remote.profile import Profile, Resuming
+from ftpsyncd.remote.profile import Resuming
 from ftpsyncd.remote.trials import learn_resuming
-from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import Connection, Scripted, account, choking, hang_up, silence
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 IN_USE = "550 The process cannot access the file because it is being used by another process."
-
-
-def account(server: Scripted) -> Account:
-    return Account(server.spec(), profile=Profile(renamed=True), timeouts=QUICK)
-
-
-async def hang_up(connection: Connection, _argument: str) -> None:
-    await connection.hang_up()
-
-
-async def silence(connection: Connection, _argument: str) -> None:
-    await connection.silence()
 
 
 def direct(path: str):
@@ -54,12 +39,7 @@ class TestBatches:
             assert acc.profile.doubts <= 1
 
     def test_a_server_that_takes_no_renames_in_batches_is_found_out_beside_files_without_a_rename(self):
-        async def choke(connection: Connection, path: str) -> None:
-            if connection.server.batches[-1] > 1:
-                await connection.hang_up()
-            await connection.server.default(connection, f"RNFR {path}")
-
-        with Scripted(RNFR=choke) as server:
+        with Scripted(RNFR=choking("RNFR")) as server:
             acc = account(server)
             for number in range(3):
                 with acc() as session:
@@ -70,12 +50,7 @@ class TestBatches:
             assert "/hidden2" in server.files
 
     def test_so_is_one_that_takes_none_at_all_and_no_renames(self):
-        async def choke(connection: Connection, path: str) -> None:
-            if connection.server.batches[-1] > 1:
-                await connection.hang_up()
-            await connection.server.default(connection, f"SIZE {path}")
-
-        with Scripted(SIZE=choke) as server:
+        with Scripted(SIZE=choking("SIZE")) as server:
             acc = account(server)
             for number in range(3):
                 with acc() as session:

@@ -22,12 +22,10 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper
 from ftpsyncd.remote.profile import Dating, Hashing, Paths, Profile, Resuming
 from ftpsyncd.remote.trials import MOST_TRIALS
-from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, make_many, publish, put
-from tests.remote.scripted import Behaviour, Connection, Scripted
+from tests.remote.scripted import QUICK, Behaviour, Connection, Scripted
 from tests.servers import running
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 REFUSED = "553 Requested action not taken: file name not allowed."
 TAIL = ".0123abcd.filepart"
 

@@ -12,10 +12,9 @@ from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import QUICK, Connection, Scripted
 from tests.servers import KINDS, running
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 LIMIT = 1500
 
 

@@ -25,12 +25,9 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import Ftp, connect
 from ftpsyncd.remote.account import Account
-from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import TlsMode
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import QUICK, Connection, Scripted
 from tests.servers import running
-
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 
 
 @pytest.fixture

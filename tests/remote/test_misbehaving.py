@@ -57,20 +57,14 @@ from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Control, Timeouts
 from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import QUICK, Connection, Scripted, account, choking, hang_up, silence
 from tests.servers import certificates
 from tests.waiting import until
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 CLOSED = "229 Here (|||1|)"
 """A port that nobody listens on."""
 LARGE = 20_000_000
 """More than any socket buffer takes."""
-
-
-def account(server: Scripted, **changes) -> Account:
-    """An account at a server that was seen to rename files: none is asked for under its old name."""
-    return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=QUICK)
 
 
 def from_disk(folder: Path, size: int = LARGE) -> PublishJob:
@@ -88,14 +82,6 @@ def say(text: str):
         await connection.say(text)
 
     return act
-
-
-async def silence(connection: Connection, _argument: str) -> None:
-    await connection.silence()
-
-
-async def hang_up(connection: Connection, _argument: str) -> None:
-    await connection.hang_up()
 
 
 async def farewell(connection: Connection, _argument: str) -> None:
@@ -2353,12 +2339,7 @@ class TestPipelining:
             assert set(server.files) == {"/a", "/b", "/c"}
 
     def test_found_out_by_sessions_that_end(self):
-        async def choke(connection: Connection, path: str) -> None:
-            if connection.server.batches[-1] > 1:
-                await connection.hang_up()
-            await connection.server.default(connection, f"RNFR {path}")
-
-        with Scripted(RNFR=choke) as server:
+        with Scripted(RNFR=choking("RNFR")) as server:
             acc = account(server)
             left = ["/a", "/b", "/c"]
             for _ in range(3):

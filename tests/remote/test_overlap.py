@@ -11,19 +11,13 @@ from ftpsyncd.errors import ServerUnavailableError, VerificationError
 from ftpsyncd.remote import sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
-from ftpsyncd.remote.profile import Paths, Profile, reads_in_turn
-from ftpsyncd.remote.wire import Timeouts
+from ftpsyncd.remote.profile import Paths, reads_in_turn
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import QUICK, Connection, Scripted, account
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 KNOWN = "220 ProFTPD Server ready."
 TAIL = ".0123abcd.filepart"
-
-
-def account(server: Scripted, profile: Profile | None = None, **changes) -> Account:
-    return Account(server.spec(**changes), profile=profile or Profile(renamed=True), timeouts=QUICK)
 
 
 def paths(*names: str):

@@ -14,15 +14,12 @@ import pytest
 
 from ftpsyncd.errors import ProtocolError, ServerUnavailableError, TransferFailedError
 from ftpsyncd.remote import parting, sending
-from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, refusals
 from ftpsyncd.remote.parting import part
 from ftpsyncd.remote.profile import Paths, Profile, lingers
-from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import ends_in_haste, job, publish, raiser
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import Connection, Scripted, account
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 KNOWN = "220 (vsFTPd 3.0.3)"
 TAIL = ".0123abcd.filepart"
 CREDIT = Profile().parting_credit
@@ -271,10 +268,6 @@ def test_that_it_does_not_work_is_remembered_for_a_week():
 def hasty(monkeypatch):
     """Data connections end in haste if they may; whether each did."""
     return ends_in_haste(monkeypatch)
-
-
-def account(server: Scripted, **changes) -> Account:
-    return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=QUICK)
 
 
 async def broken(connection: Connection, path: str) -> None:

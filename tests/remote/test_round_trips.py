@@ -13,22 +13,16 @@ from ftpsyncd.errors import NameRefusedError
 from ftpsyncd.remote import account as accounts
 from ftpsyncd.remote import sending
 from ftpsyncd.remote import session as sessions
-from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.pool import Pool
-from ftpsyncd.remote.profile import Dating, Paths, Profile
+from ftpsyncd.remote.profile import Dating, Paths
 from ftpsyncd.remote.wire import Timeouts
 from ftpsyncd.specs import DataMode
 from tests.contract.remotes import job, make_many, publish
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import Connection, Scripted, account
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 PATIENT = Timeouts(connect_s=60, reply_s=60, stall_s=60, final_s=60, close_s=60)
 LOGIN = ["USER", "PASS", "FEAT", "TYPE", "OPTS"]
 TAIL = ".0123abcd.filepart"
-
-
-def account(server: Scripted, timeouts: Timeouts = QUICK, **changes) -> Account:
-    return Account(server.spec(**changes), profile=Profile(renamed=True), timeouts=timeouts)
 
 
 class TestFeatures:
@@ -287,7 +281,7 @@ class TestTheEnd:
             await connection.silence()
 
         with Scripted(QUIT=farewell) as server:
-            pool = Pool(account(server, PATIENT))
+            pool = Pool(account(server, None, PATIENT))
             with pool.lease():
                 pass
             # Waiting for the answer would take a minute, and there is none.
@@ -303,7 +297,7 @@ class TestTheEnd:
             await connection.say("221 Bye.")
 
         with Scripted(QUIT=farewell) as server:
-            pool = Pool(account(server, PATIENT))
+            pool = Pool(account(server, None, PATIENT))
             with pool.lease():
                 pass
             pool.close()

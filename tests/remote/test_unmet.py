@@ -16,11 +16,9 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import hope, refusals
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.session import Session
-from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Connection, Scripted
+from tests.remote.scripted import QUICK, Connection, Scripted
 
-QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=0.5, close_s=0.3)
 PATIENT_S = 3.0
 """After that the server gives up on the data connection, and says 550."""
 TAIL = ".0123abcd.filepart"
