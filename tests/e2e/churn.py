@@ -6,11 +6,10 @@ import contextlib
 import os
 import random
 import shutil
-import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
+from tests.e2e.beside import Beside
 from tests.e2e.site import Spy, digest, wait_a_moment
 
 LARGE = 3_000_000
@@ -21,7 +20,7 @@ MOST_FILES = 400
 QUICK = (0.0, 0.005, 0.03)
 
 
-class Changer:
+class Changer(Beside):
     """A person and some programs: creates, overwrites, renames and deletes files and directories until told to stop.
 
     Every content is closed before it counts, and remembered in ``ever`` under each path where it may be seen: what the
@@ -35,6 +34,7 @@ class Changer:
     """
 
     def __init__(self, root: Path, seed: int, *, pauses_s: Sequence[float] = QUICK, resumable: bool = False) -> None:
+        super().__init__("changer")
         self.ever: dict[str, set[bytes]] = {}
         self.changes = 0
         self._root = root
@@ -42,30 +42,20 @@ class Changer:
         self._pauses_s = pauses_s
         self._resumable = resumable
         self._next = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="changer")
         self._failure: BaseException | None = None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Return when it has stopped; a change that failed is raised here."""
-        self._stop.set()
-        self._thread.join()
+        super().stop()
         if self._failure is not None:
             raise self._failure
 
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
-            while not self._stop.is_set():
+            while not self.over.is_set():
                 self._change()
                 self.changes += 1
-                self._stop.wait(self._random.choice(self._pauses_s))
+                self.over.wait(self._random.choice(self._pauses_s))
         except OSError as error:
             self._failure = error
 
@@ -159,7 +149,7 @@ class Changer:
                 shutil.rmtree(directory)
 
 
-class Foreigner:
+class Foreigner(Beside):
     """Somebody else who puts files into the published directories, at the server; all of them must stay.
 
     Some look like the daemon's temporary files. A name tells the content. A file may move with its directory when that
@@ -173,23 +163,14 @@ class Foreigner:
     PREFIX = "foreign"
 
     def __init__(self, root: Path, seed: int) -> None:
+        super().__init__("foreigner")
         self.placed: set[str] = set()
         self._root = root
         self._random = random.Random(seed)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="foreigner")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
+    def run(self) -> None:
         number = 0
-        while not self._stop.wait(self._random.uniform(0.1, 1.0)):
+        while not self.over.wait(self._random.uniform(0.1, 1.0)):
             number += 1
             ending = self._random.choice([".jpg", f".jpg.{self._random.randrange(1 << 32):08x}.filepart"])
             # Gone by now is what it may be: directories come and go there.

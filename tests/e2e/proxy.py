@@ -29,6 +29,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Self
 
+from tests.e2e.beside import Beside
+
 _BLOCK = 64 * 1024
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: a close sends RST and no FIN."""
@@ -293,7 +295,7 @@ class Proxy:
             self.cut()
 
 
-class Faults:
+class Faults(Beside):
     """A bad line: at random moments connections of a proxy are cut, reset, or stalled for a while.
 
     Args:
@@ -304,36 +306,27 @@ class Faults:
     """
 
     def __init__(self, proxy: Proxy, seed: int, *, every_s: float = 0.5, longest_stall_s: float = 3.0) -> None:
+        super().__init__("faults")
         self.done: Counter[str] = Counter()
         """How often each fault hit a connection: "data reset", "control stalled"."""
         self._proxy = proxy
         self._random = random.Random(seed)
         self._every_s = every_s
         self._longest_stall_s = longest_stall_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="faults")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
     def count(self, what: str) -> int:
         """How many connections were "cut", "reset" or "stalled"."""
         return sum(count for fault, count in self.done.items() if fault.endswith(what))
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._random.expovariate(1 / self._every_s)):
+    def run(self) -> None:
+        while not self.over.wait(self._random.expovariate(1 / self._every_s)):
             kind = self._random.choice(["data", "data", "control", "all"])
             # Data connections come and go in milliseconds.
             links = self._proxy.links() if kind == "all" else self._proxy.next_links(kind, 2 * self._every_s)
             if kind != "all" and links:
                 links = [self._random.choice(links)]
             fault = self._random.choice(["cut", "reset", "stalled"])
-            self._stop.wait(self._random.choice([0.0, 0.0, 0.001, 0.01]))
+            self.over.wait(self._random.choice([0.0, 0.0, 0.001, 0.01]))
             for link in links:
                 self._do(fault, link)
 

@@ -20,16 +20,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.errors import ControlError
+from tests.e2e.beside import Beside
 from tests.servers import PASSWORD, USER, Server
 from tests.waiting import until
 
@@ -284,7 +284,7 @@ def sizes(root: Path) -> dict[bytes, int]:
     return found
 
 
-class Spy:
+class Spy(Beside):
     """Looks at the server's folder about once a millisecond; keeps every content seen under a final name.
 
     Args:
@@ -293,26 +293,17 @@ class Spy:
     """
 
     def __init__(self, root: Path, *, rest_s: float = 0.001) -> None:
+        super().__init__("spy")
         self._root = root
         self._rest_s = rest_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="spy")
         self._sizes: dict[str, tuple[int, int, int]] = {}
         self.seen: dict[str, set[bytes]] = {}
         self.looks = 0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
+    def run(self) -> None:
+        while not self.over.is_set():
             self._look()
-            self._stop.wait(self._rest_s)
+            self.over.wait(self._rest_s)
 
     def _look(self) -> None:
         self.looks += 1
