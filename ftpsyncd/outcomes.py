@@ -103,15 +103,7 @@ class Outcomes:
             return True
         if error.retry is Retry.MACHINE:
             return _put_off(mirror, action, error, at)
-        if isinstance(action, Upload | Rename):
-            if failed.in_place:
-                mirror.intents.exposures.begun(action, at)
-            if failed.in_place or failed.gone:
-                mirror.intents.doubt_row(action.path)
-                mirror.takeovers.spoiled(action.path)
-            mirror.intents.exposures.over(action.path, at)
-        if failed.refused and isinstance(action, Upload):
-            mirror.intents.refused(action)
+        _note_what_is_left(mirror, failed, at)
         key = (action.mapping, action.path)
         if failed.kept > self._kept.get(key, 0):
             # The last try brought a large file forward: nothing that happened before counts against it.
@@ -263,6 +255,21 @@ def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -
             remedy=error.remedy,
             error=type(error).__name__,
         )
+
+
+def _note_what_is_left(mirror: Mirror, failed: Failed, at: Moment) -> None:
+    """What a try that failed changed at the server, and whether it can have left anything there."""
+    action = failed.action
+    if not isinstance(action, Upload | Rename):
+        return
+    if failed.in_place:
+        mirror.intents.exposures.begun(action, at)
+    if failed.in_place or failed.gone:
+        mirror.intents.doubt_row(action.path)
+        mirror.takeovers.spoiled(action.path)
+    mirror.intents.exposures.over(action.path, at)
+    if failed.refused and isinstance(action, Upload):
+        mirror.intents.refused(action)
 
 
 def _put_off(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> bool:
