@@ -32,7 +32,8 @@ def tell(
     """Pass a command to the daemon and print what it did."""
     start_log(given(), level="warning")
     named = [option for option, value in (("MAPPING", mapping), ("--server", server), ("--path", path)) if value]
-    if len(named) > 1:
+    # A mapping has one server; a path may be published by several mappings.
+    if server and len(named) > 1:
         raise UsageError(
             f"{' and '.join(named)} exclude each other.", remedy="Give one of them, or none for everything."
         )
@@ -71,7 +72,9 @@ def _scope(command: Decorated) -> Decorated:
     return mapping(server(command))
 
 
-_path = click.option("--path", metavar="PATH", help="Only this file or folder.")
+_path = click.option(
+    "--path", metavar="PATH", help="Only this file or folder; of all mappings that publish it, or of MAPPING."
+)
 _decided = click.argument("mapping", shell_complete=complete_mapping)
 
 

@@ -375,10 +375,21 @@ def test_deciding_needs_a_mapping(ftpsyncd, config_file):
     assert ftpsyncd("approve", "-c", config_file).code == 2
 
 
-def test_a_mapping_and_a_server_exclude_each_other(ftpsyncd, config_file):
-    ended = ftpsyncd("pause", "gallery", "--server", "web", "-c", config_file)
+@pytest.mark.parametrize(
+    "words", [("pause", "gallery"), ("retry", "--path", "/a"), ("rescan", "gallery", "--path", "/a")]
+)
+def test_a_server_excludes_everything_else(ftpsyncd, config_file, words):
+    ended = ftpsyncd(*words, "--server", "web", "-c", config_file)
     assert ended.code == 2
+    assert "--server" in ended.err
     assert "exclude each other" in ended.err
+
+
+@pytest.mark.parametrize("command", ["retry", "rescan"])
+def test_of_a_path_that_several_mappings_publish_one_can_be_meant(ftpsyncd, config_file, daemon, command):
+    path = str(config_file.parent / "gallery/a.jpg")
+    assert ftpsyncd(command, "gallery", "--path", path, "-c", config_file).code == 0
+    assert daemon.commands == [(command, "gallery", None, path)]
 
 
 def test_what_the_daemon_refuses_is_said(ftpsyncd, config_file, daemon):
