@@ -77,7 +77,7 @@ def publish(mirror: Mirror, files: Collection[str], directories: Collection[str]
             known += 1
     if known:
         what = "1 path is" if known == 1 else f"{known} paths are"
-        mirror.site.tell(EventKind.RESCAN, message=f"{what} not at the server as published, and published again")
+        mirror.site.tell(EventKind.REPAIR, message=f"{what} not at the server as published, and published again")
         # A pass, not a look at each: whoever asked can see from the state when it is over.
         mirror.dirty.mark_deep("", at.now)
     return known

@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     SOURCE_BACK = "source_back"
     WATCHER = "watcher"
     RESCAN = "rescan"
+    REPAIR = "repair"
     LEDGER = "ledger"
     LEDGER_BACK = "ledger_back"
     SHORTAGE = "shortage"

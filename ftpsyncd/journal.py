@@ -40,6 +40,7 @@ _LEVELS = {
     EventKind.SOURCE_BACK: "INFO",
     EventKind.WATCHER: "WARNING",
     EventKind.RESCAN: "WARNING",
+    EventKind.REPAIR: "WARNING",
     EventKind.LEDGER: "ERROR",
     EventKind.LEDGER_BACK: "INFO",
     EventKind.SHORTAGE: "ERROR",
@@ -55,6 +56,7 @@ _BOUNDED = {
     EventKind.KEPT,
     EventKind.FORGOTTEN,
     EventKind.RESCAN,
+    EventKind.REPAIR,
     EventKind.WATCHER,
 }
 

@@ -132,7 +132,7 @@ def test_what_is_nobodys_business_later_has_none(story: Story):
         story.mirror.site.tell(kind, "a", at_ns=WALL)
     assert {r.kind for r in receipts(story.ledger)} == {kind.value for kind in RECORDED}
     assert {kind.value for kind in EventKind} - {kind.value for kind in RECORDED} == {
-        "made", "server_offline", "server_online", "no_renames", "source_missing", "source_back", "watcher", "rescan", "ledger",
+        "made", "server_offline", "server_online", "no_renames", "source_missing", "source_back", "watcher", "rescan", "repair", "ledger",
         "ledger_back", "shortage", "shortage_over",
     }  # fmt: skip
 

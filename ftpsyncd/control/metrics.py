@@ -96,13 +96,13 @@ def _counters(counts: Counts, places: list[Place], servers: list[str]) -> Iterat
         ("published_bytes", "Bytes of these files.", counts.bytes),
         ("files_parked", "Times a file was parked: it waits for a change or for `ftpsyncd retry`.", counts.parked),
         ("holds", "Times deletes were held for a person to decide.", counts.holds),
-        ("rescans", "Full comparisons because changes may have been missed.", counts.rescans),
+        ("rescans", "Comparisons of everything because changes may have been missed.", counts.rescans),
     ):
         yield _counter(name, text, _PLACE, {**dict.fromkeys(places, 0), **found})
     kinds = sorted(kind.value for kind in DONE)
     nothing = {(*place, kind): 0 for place in places for kind in kinds}
     yield _counter("actions", "Actions that succeeded.", (*_PLACE, "kind"), {**nothing, **counts.actions})
-    text = "Tries that failed, by the kind of the error; tries without a connection count as outages."
+    text = "Tries that failed, by the kind of the error, until the path is parked; without a connection: see outages."
     yield _counter("failures", text, (*_PLACE, "error"), counts.failures)
     text = "Times a server was found not to work."
     yield _counter("server_outages", text, ("server",), {(name,): counts.outages[name] for name in servers})
@@ -128,15 +128,19 @@ def _buckets(durations: Durations) -> Iterator[tuple[str, float]]:
 
 def _mappings(status: Status, places: dict[str, Place]) -> Iterator[Metric]:
     gauges: tuple[tuple[str, str, Callable[[MappingStatus], float | None]], ...] = (
-        ("queue_depth", "Changes that wait for their turn.", lambda m: m.pending),
+        ("queue_depth", "Changes that wait: to come to rest, for their turn, or for the server.", lambda m: m.pending),
         ("actions_in_flight", "Actions that are being performed.", lambda m: m.in_flight),
         ("oldest_pending_age_seconds", "How long the oldest pending file has been waiting.", _oldest),
-        ("files_failing", "Files whose last try failed and that are tried again.", lambda m: m.failed),
+        ("files_failing", "Files that failed, or cannot be read, and are tried again.", lambda m: m.failed),
         ("parked_files", "Files that wait for a change or for `ftpsyncd retry`.", lambda m: m.parked),
         ("held_deletes", "Deletes that wait for `ftpsyncd approve` or `discard`.", lambda m: m.held),
         ("files", "Files that the server is known to have.", lambda m: m.published_files),
         ("size_bytes", "Bytes of these files.", lambda m: m.published_bytes),
-        ("last_publish_timestamp_seconds", "When a file was published last; absent before the first one.", _last),
+        (
+            "last_publish_timestamp_seconds",
+            "When a file was published or renamed last; absent before the first one.",
+            _last,
+        ),
     )
     for name, text, value in gauges:
         family = GaugeMetricFamily(f"ftpsyncd_{name}", text, labels=_PLACE)

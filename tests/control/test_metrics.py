@@ -91,6 +91,18 @@ def test_failures_are_counted_by_their_kind():
     assert value(found, "server_outages_total", server="web") == 1
 
 
+def test_what_a_person_has_repaired_is_no_sign_of_changes_that_were_missed():
+    found = samples(told(event(EventKind.RESCAN), event(EventKind.REPAIR), event(EventKind.REPAIR)))
+    assert value(found, "rescans_total", **PLACE) == 1
+
+
+def test_a_delete_that_waits_for_a_decision_is_held_and_not_parked():
+    found = samples(told(event(EventKind.HELD), event(EventKind.PARKED, error="ChangedAtServerError")))
+    assert value(found, "holds_total", **PLACE) == 2
+    assert value(found, "files_parked_total", **PLACE) == 0
+    assert value(found, "failures_total", error="ChangedAtServerError", **PLACE) == 1
+
+
 def test_what_has_not_happened_yet_is_zero():
     found = samples()
     for name in (

@@ -132,7 +132,7 @@ def test_repair_by_a_running_daemon(s: Site) -> None:
     assert (s.published / "empty").is_dir()
     assert (s.published / "theirs/file").exists()
     assert s.mapping_status()["published_files"] == 10
-    assert "9 paths are not at the server as published, and published again" in s.log()
+    assert "drop: repair - 9 paths are not at the server as published, and published again" in s.log()
     assert s.stop() == 0
 
 
