@@ -22,6 +22,8 @@ from ftpsyncd.local.quiet import ignore_lease_signals
 
 FRAME_S = 0.125
 SETTLED_WITHIN_S = 60.0
+LONGEST_S = 86_400
+"""Who wants it for longer leaves the end out."""
 
 
 @click.command(
@@ -31,7 +33,9 @@ SETTLED_WITHIN_S = 60.0
         "ftpsyncd demo | cat           plain lines instead of the live view",
     )
 )
-@click.option("--seconds", type=Seconds(min=1), metavar="N", help="End after N seconds and compare both sides.")
+@click.option(
+    "--seconds", type=Seconds(min=1, max=LONGEST_S), metavar="N", help="End after N seconds and compare both sides."
+)
 @common_options
 @click.pass_context
 def demo(ctx: click.Context, *, seconds: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +58,13 @@ class Seconds(click.FloatRange):
     """Seconds within bounds, called that where it is no number."""
 
     name = "number of seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As its parent, which finds no bound that `nan` would be beyond."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+        return seconds
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
