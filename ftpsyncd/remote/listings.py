@@ -86,7 +86,7 @@ def parse_mlst(reply: Reply, encoding: str = "utf-8") -> RemoteEntry | None:
 
 
 _LS = re.compile(
-    rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>-?\d+)[ ]+"
+    rb"(?P<type>[-dlbcps])[-rwxsStTl]{9}[+@.]?[ ]+\d+[ ]+\S+[ ]+\S+[ ]+(?P<size>-?\d{1,19})[ ]+"
     rb"[A-Za-z]{3}[ ]+\d{1,2}[ ]+(?:\d{1,2}:\d\d|\d{4})[ ](?P<name>.+)",
     re.DOTALL,
 )
@@ -102,7 +102,7 @@ _LS_ODD = re.compile(
 the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
 _DOS = re.compile(
     rb"(?:\d\d-\d\d-\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[AP]M)?[ ]+"
-    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d+))[ ](?P<name>.+)",
+    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d{1,19}))[ ](?P<name>.+)",
     re.DOTALL,
 )
 _TAG_WIDTH = 14

@@ -582,6 +582,8 @@ class TestList:
             b"-rw-r--r-- 1 a b 5 2024-05-06  a",
             b"-rw-r--r-- " + b"1 " * 100_000,
             b"-rw-r--r-- 1 a" + b" " * 10_000_000,
+            b"-rw-r--r-- 1 a b " + b"9" * 5_000 + b" Feb 29 2024 c",
+            b"02-29-24  10:15AM " + b"9" * 5_000 + b" c",
         ],
     )
     def test_what_is_not_understood_is_an_error_that_quotes_it(self, line):
