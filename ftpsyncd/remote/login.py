@@ -16,6 +16,7 @@ from ftpsyncd.errors import NameNotSendableError, RemoteError, TlsError
 from ftpsyncd.remote import described, facts, transfer
 from ftpsyncd.remote.profile import reads_in_turn
 from ftpsyncd.remote.replies import Reply
+from ftpsyncd.remote.saying import BEGIN_TLS
 from ftpsyncd.remote.tls import TlsContext
 from ftpsyncd.specs import TlsMode
 
@@ -69,7 +70,7 @@ def _begin(session: Session) -> None:
     if spec.tls is TlsMode.EXPLICIT and context is not None:
         # The user's name is a secret, too: refused TLS ends here (RFC 4217 §4.2, no silent downgrade).
         # 334 wants something more in RFC 2228, and nothing with TLS; VxWorks says 200.
-        session.expect("AUTH", b"AUTH TLS", 234, 334, 200)
+        session.expect("AUTH", BEGIN_TLS, 234, 334, 200)
         _protect(session, context)
     account.greeted()
     reply = session.exchange([_secret("USER", spec.user)])[0]

@@ -21,16 +21,25 @@ from ftpsyncd.errors import (
 from ftpsyncd.model import Kind, parent
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import listings, looking, reaching, replies
+from ftpsyncd.remote.replies import Reply
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
+
+
+_TRANSFERRED = 226
+"""Of a transfer that was given up, it may come late, and is no word about what was said after that."""
+
+
+def _done(reply: Reply) -> bool:
+    return reply.good and reply.code != _TRANSFERRED
 
 
 def directory(session: Session, path: str) -> bool:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.remove_dir`."""
     session.account.moves += 1
     reply = session.exchange([session.command("RMD", path)])[0]
-    if reply.good:
+    if _done(reply):
         return True
     error = session.error(reply, "RMD", path)
     # aioftp says 451 for whatever its disk refuses. What is busy on Linux, with something in it, is where a disk is
@@ -71,8 +80,10 @@ def files(session: Session, paths: Sequence[str]) -> list[FtpsyncdError | None]:
             verdicts[i] = error
     refused: list[int] = []
     for (i, _), reply in zip(commands, session.exchange([c for _, c in commands]), strict=True):
-        if not reply.good:
+        if not _done(reply):
             verdicts[i] = refusal = session.error(reply, "DELE", paths[i])
+            if reply.code < 400:
+                raise refusal  # the other answers are of other commands, too
             if isinstance(refusal, NameRefusedError):
                 refused.append(i)
     # vsftpd says "Delete operation failed." for every reason: look which of them are there.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ftpsyncd.errors import FtpsyncdError, ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, ProtocolError, ServerUnavailableError
 from ftpsyncd.remote import lengths
 from ftpsyncd.remote.replies import Reply
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Commands in one write at most: their replies fit any socket buffer."""
+BEGIN_TLS = b"AUTH TLS"
 
 
 def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = None) -> Generator[Reply, None, None]:
@@ -49,6 +50,25 @@ def said(session: Session, commands: Sequence[bytes], timeout_s: float | None = 
                 session.abandon()
             raise
         session.batching = False
+        if part != [BEGIN_TLS]:  # what comes before TLS begins is looked at there
+            _expect_no_more(session, part)
+
+
+def _expect_no_more(session: Session, part: Sequence[bytes]) -> None:
+    """Believe none of the answers where there is one too many: nobody knows which of them was not asked for.
+
+    Raises:
+        ProtocolError: there is; the session is finished.
+    """
+    try:
+        session.control.expect_no_more()
+    except ProtocolError:
+        session.doubt(renames=_renames(part))
+        raise
+
+
+def _renames(part: Sequence[bytes]) -> bool:
+    return any(each.startswith(b"RNFR ") for each in part)
 
 
 def _look_into(session: Session, part: Sequence[bytes], answered: int, error: ServerUnavailableError) -> None:
@@ -67,7 +87,7 @@ def _look_into(session: Session, part: Sequence[bytes], answered: int, error: Se
             if session.profile.stats_missed == session.missed:
                 session.profile.misses_stats()
         elif session.batching:
-            session.doubt(renames=any(each.startswith(b"RNFR ") for each in part))
+            session.doubt(renames=_renames(part))
 
 
 def _writes(session: Session, commands: Sequence[bytes]) -> Iterator[list[bytes]]:

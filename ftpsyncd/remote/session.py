@@ -24,6 +24,7 @@ from ftpsyncd.errors import (
     LoginRefusedError,
     ProtocolError,
     RemoteError,
+    ServerUnavailableError,
 )
 from ftpsyncd.model import Kind
 from ftpsyncd.remote import (
@@ -217,9 +218,7 @@ class Session:
 
     def final(self, timeout_s: float | None = None) -> Reply:
         """The next reply that is not preliminary."""
-        while (reply := self.first(timeout_s)).preliminary:
-            pass
-        return reply
+        return self.check(self.first(timeout_s), timeout_s)
 
     def first(self, timeout_s: float | None = None) -> Reply:
         """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""
@@ -231,9 +230,21 @@ class Session:
         return reply
 
     def check(self, reply: Reply, timeout_s: float | None = None) -> Reply:
-        """The final reply that follows a preliminary one."""
-        while reply.preliminary:
-            reply = self.first(timeout_s)
+        """The final reply that follows preliminary ones, all of which together have that time.
+
+        Raises:
+            ServerUnavailableError: none came, however many announced it; or the session ended otherwise.
+        """
+        if reply.preliminary:
+            deadline = time.monotonic() + (self.control.timeouts.reply_s if timeout_s is None else timeout_s)
+            while reply.preliminary:
+                if (left_s := deadline - time.monotonic()) <= 0.0:
+                    self.abandon()
+                    raise ServerUnavailableError(
+                        f"The server announces its answer again and again, and gives none: {reply.text}",
+                        reply=reply.text,
+                    )
+                reply = self.first(left_s)
         return reply
 
     def error(self, reply: Reply, verb: str, subject: str = "") -> RemoteError:

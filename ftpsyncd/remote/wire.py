@@ -262,6 +262,17 @@ class Control:
             raise ProtocolError(f"The server says what it was not asked for: {unasked.text}", reply=unasked.text)
         return True
 
+    def expect_no_more(self) -> None:
+        """All that was said is answered: what came besides may be the true answer, and what was taken for it not.
+
+        A farewell is left for who says the next words.
+
+        Raises:
+            ProtocolError: there is something.
+        """
+        if self.queued and self.queued[0].code != 421:
+            self._said_farewell()
+
     def hide(self, secret: bytes) -> None:
         """From now on, no words of the server that people read hold this, should it repeat what it was told."""
         self._reader.secret = pattern_of(secret)

@@ -623,6 +623,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "one answer too many shifts the verdicts of the deletes",
+        "remote/wire.py",
+        "        if self.queued and self.queued[0].code != 421:\n            self._said_farewell()\n",
+        "",
+        "tests/remote/test_out_of_step.py::TestOneTooMany::test_none_of_the_answers_is_believed",
+    ),
+    Mutation(
+        "G4",
         "a name that cannot be said shifts the verdicts of the deletes behind it",
         "remote/removing.py",
         'commands.append((i, session.command("DELE", path)))',
@@ -839,8 +847,8 @@ MUTATIONS = (
         "G7",
         "where TLS is refused the password goes in clear text",
         "remote/login.py",
-        '        session.expect("AUTH", b"AUTH TLS", 234, 334, 200)\n        _protect(session, context)\n',
-        '        if session.exchange([b"AUTH TLS"])[0].code in {234, 334, 200}:\n'
+        '        session.expect("AUTH", BEGIN_TLS, 234, 334, 200)\n        _protect(session, context)\n',
+        "        if session.exchange([BEGIN_TLS])[0].code in {234, 334, 200}:\n"
         "            _protect(session, context)\n",
         f"{SCRIPTED}::TestTls::test_refused_tls_ends_before_the_user_name",
     ),

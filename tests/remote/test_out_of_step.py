@@ -1,0 +1,142 @@
+"""Servers whose answers do not keep step with what they are asked: one too many, one too late, or announced for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ftpsyncd.errors import ProtocolError, ServerUnavailableError
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.session import Session
+from tests.contract.remotes import job, publish
+from tests.remote.scripted import Act, Connection, Scripted
+from tests.remote.test_misbehaving import QUICK, account
+
+
+async def swallow(_connection: Connection, _argument: str) -> None:
+    pass
+
+
+class TestOneTooMany:
+    @pytest.fixture
+    def server(self):
+        """The answer that nobody asked for comes first; the last file may not be deleted."""
+        script: dict[str, list[str | Act | None]] = {
+            "DELE": ["250 Done.\n250 Deleted.\n550 Permission denied.", swallow]
+        }
+        with Scripted(script) as server:
+            server.files.update({"/a": b"a", "/b": b"b"})
+            yield server
+
+    def test_none_of_the_answers_is_believed(self, server):
+        with account(server)() as session:
+            with pytest.raises(ProtocolError, match="not asked for: 550 Permission"):
+                session.delete_many(["/a", "/b"])
+            assert not session.usable
+
+    def test_the_batch_may_be_to_blame(self, server):
+        with account(server)() as session:
+            with pytest.raises(ProtocolError):
+                session.delete_many(["/a", "/b"])
+            assert session.profile.doubts == 1
+
+    def test_a_farewell_is_not_one(self):
+        with Scripted(DELE="250 Done.\n421 Time for bed.") as server, account(server)() as session:
+            assert session.delete_many(["/a"]) == [None]
+            with pytest.raises(ServerUnavailableError, match="bed"):
+                session.noop()
+
+
+class TestALateWordAboutATransfer:
+    """It was given up (426), and the server says in the end all the same that it is complete."""
+
+    @pytest.mark.parametrize(
+        ("verb", "remove"),
+        [
+            ("DELE", lambda session: session.delete_many(["/a"])),
+            ("RMD", lambda session: session.remove_dir("/a")),
+        ],
+        ids=["DELE", "RMD"],
+    )
+    def test_it_does_not_mean_that_something_is_removed(self, verb: str, remove: Callable[[Session], object]):
+        with Scripted({verb: "226 Transfer complete."}) as server, account(server)() as session:
+            with pytest.raises(ProtocolError, match="226 Transfer complete"):
+                remove(session)
+            assert not session.usable
+
+    def test_nor_anything_about_what_was_removed_with_it(self):
+        script: dict[str, list[str | Act | None]] = {
+            "DELE": ["226 Transfer complete.\n550 Permission denied.", swallow]
+        }
+        with Scripted(script) as server, account(server)() as session, pytest.raises(ProtocolError):
+            session.delete_many(["/a", "/b"])
+
+
+async def announced(connection: Connection, pause_s: float) -> None:
+    """Announce an answer for four times as long as is borne, and give it then."""
+    until = time.monotonic() + 4 * QUICK.reply_s
+    while time.monotonic() < until:
+        await connection.send(b"150 Still at it.\r\n")
+        await asyncio.sleep(pause_s)
+
+
+async def fetched(connection: Connection) -> None:
+    await connection.say("150 Here it comes.")
+    await connection.data()
+    await connection.end_data()
+
+
+async def stored(connection: Connection) -> None:
+    await connection.receive()
+    await connection.end_data()
+
+
+@pytest.mark.parametrize("pause_s", [0.2, 0.0], ids=["at a pace", "in a flood"])
+@pytest.mark.parametrize(
+    ("verb", "begin", "answer", "call"),
+    [
+        ("GREETING", None, "220 Hello.", lambda _session: None),
+        ("PASS", None, "230 Welcome.", lambda _session: None),
+        ("NOOP", None, "200 Yes.", lambda session: session.noop()),
+        ("DELE", None, "250 Deleted.", lambda session: session.delete_many(["/a"])),
+        ("RETR", fetched, "226 Sent.", lambda session: session.fetch("/a", io.BytesIO())),
+    ],
+    ids=["GREETING", "PASS", "NOOP", "DELE", "RETR"],
+)
+def test_an_answer_that_is_announced_again_and_again_is_not_awaited_for_ever(verb, begin, answer, call, pause_s):
+    async def act(connection: Connection, _argument: str) -> None:
+        if begin is not None:
+            await begin(connection)
+        await announced(connection, pause_s)
+        await connection.say(answer)
+
+    with Scripted({verb: act}) as server, pytest.raises(ServerUnavailableError), account(server)() as session:
+        call(session)
+
+
+@pytest.mark.parametrize("begin", [swallow, lambda connection, _: stored(connection)], ids=["before", "after"])
+def test_nor_is_one_to_an_upload(begin):
+    async def act(connection: Connection, path: str) -> None:
+        await begin(connection, path)
+        await announced(connection, 0.2)
+        connection.server.files[path] = b"content"
+        await connection.say("226 Stored.")
+
+    with Scripted(STOR=act) as server, account(server)() as session:
+        (result,) = publish(session, job("/a"))
+        assert type(result.error) is ServerUnavailableError
+        assert not session.usable
+
+
+def test_a_few_announcements_are_waited_out():
+    async def act(connection: Connection, _argument: str) -> None:
+        for _ in range(5):
+            await connection.say("150 Still at it.")
+        await connection.say("250 Deleted.")
+
+    with Scripted(DELE=act) as server, Account(server.spec())() as session:
+        assert session.delete_many(["/a"]) == [None]
