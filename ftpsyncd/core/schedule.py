@@ -83,8 +83,8 @@ class Queue:
         self._freed: dict[str, set[str]] = {}
         self._files = 0
         self._bytes = 0
-        self._removals = 0
-        """Of what waits, what makes room at the server."""
+        self._makes_room: dict[Key, None] = {}
+        """Of what waits, what makes room at the server: at a full one, nothing else has to be looked through."""
 
     def __repr__(self) -> str:
         return f"<Queue waiting={len(self._waiting)} running={len(self.under_way)} {self.gate!r}>"
@@ -221,7 +221,7 @@ class Queue:
         self._cut_short = False
         self.gate.grow(now)
         if not self.gate.lets_through(now, trying=self._is_trying):
-            return self._take_removal() if self._removals and self.gate.state is Breaker.FULL else None
+            return self._take_removal() if self.makes_room and self.gate.state is Breaker.FULL else None
         for mapping in list(self._turns):
             self._turns.move_to_end(mapping)
             action = None if mapping in self._suspended else self._take_from(self._turns[mapping])
@@ -234,17 +234,24 @@ class Queue:
     @property
     def makes_room(self) -> bool:
         """Whether anything waits that makes room at the server."""
-        return self._removals > 0
+        return bool(self._makes_room)
 
     def _take_removal(self) -> Action | None:
         """The first action that makes room and may start: all else waits for that."""
-        for key, action in self._waiting.items():
-            if not isinstance(action, MAKES_ROOM) or key[0] in self._suspended:
+        passed: list[Key] = []
+        for key in self._makes_room:
+            action = self._waiting[key]
+            if not self.under_way.has_room_for(action, self.gate.cap):
+                # Nor for any other: they all take the same.
+                return None
+            if key[0] in self._suspended or not self.may_start(action) or self._blocker(key, action) is not None:
+                passed.append(key)
                 continue
-            has_room = self.under_way.has_room_for(action, self.gate.cap)
-            if has_room and self.may_start(action) and self._blocker(key, action) is None:
-                self._turn_of(key[0]).discard(key)
-                return self._start(key, action)
+            for each in passed:
+                # Behind the others, so that it is not passed again for each of these.
+                self._makes_room[each] = self._makes_room.pop(each)
+            self._turn_of(key[0]).discard(key)
+            return self._start(key, action)
         return None
 
     def may_start(self, action: Action) -> bool:
@@ -315,7 +322,7 @@ class Queue:
         load = self._loads[action.mapping]
         load[0] -= 1
         load[1] += 1
-        self._removals -= isinstance(action, MAKES_ROOM)
+        self._makes_room.pop(key, None)
         for own in keys:
             self._leave_waiting(own, structural=structural and not isinstance(action, RemoveDir))
         self._run(action)
@@ -387,8 +394,10 @@ class Queue:
 
     def _count_waiting(self, action: Action, step: int) -> None:
         self._count_load(action, waiting=step)
-        if isinstance(action, MAKES_ROOM):
-            self._removals += step
+        if step < 0:
+            self._makes_room.pop(keys_of(action)[0], None)
+        elif isinstance(action, MAKES_ROOM):
+            self._makes_room[keys_of(action)[0]] = None
         structural = is_structural(action) and not isinstance(action, RemoveDir)
         for own in keys_of(action):
             if step < 0:
