@@ -294,7 +294,7 @@ def test_only_what_may_be_at_the_server_of_a_file_that_failed_is_asked_for(
     begun = story.mirror.intents.begin(UPLOAD)
     story.apply(Failed(begun, REFUSED, refused=refused))
     assert [path for path, _ in story.ledger.begun.of(story.id)] == asked
-    story.mirror.intents.ask((), NOW)
+    story.mirror.intents.inquiries.ask((), NOW)
     assert [path for path in ("d/a",) if story.queue.waiting(M, path) is not None] == asked
 
 

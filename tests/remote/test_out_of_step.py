@@ -13,8 +13,7 @@ from ftpsyncd.errors import ProtocolError, ServerUnavailableError
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.session import Session
 from tests.contract.remotes import job, publish
-from tests.remote.scripted import Act, Connection, Scripted
-from tests.remote.test_misbehaving import QUICK, account
+from tests.remote.scripted import QUICK, Act, Connection, Scripted, account
 
 
 async def swallow(_connection: Connection, _argument: str) -> None:
