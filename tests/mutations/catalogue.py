@@ -430,8 +430,8 @@ MUTATIONS = (
         "G3",
         "what broke off in the place of a published file leaves another mapping's record of that",
         "outcomes.py",
-        "                mirror.takeovers.spoiled(action.path)\n",
-        "                pass\n",
+        "        mirror.takeovers.spoiled(action.path)\n",
+        "        pass\n",
         "tests/test_outcomes.py::test_what_was_published_where_a_file_did_not_arrive_is_in_doubt_for_all[in its place]",
     ),
     Mutation(
