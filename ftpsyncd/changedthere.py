@@ -8,10 +8,15 @@ mapping, used by its `removals` on the engine's thread.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from ftpsyncd.events import EventKind
 from ftpsyncd.model import Kind, Listing, join
 from ftpsyncd.site import Site
+
+Decision = Literal["approved", "discarded"]
+DECIDED_AT_ONCE = 500
+"""Files about which a decision is carried out in one turn of the engine: some fifty milliseconds."""
 
 
 class ChangedThere:
@@ -25,6 +30,8 @@ class ChangedThere:
     def __init__(self, site: Site, wanted: Iterable[str]) -> None:
         self._site = site
         self._wanted = set(wanted)
+        self._decided: dict[Decision, int] = {"approved": 0, "discarded": 0}
+        """About so many there has been a decision that is not answered yet."""
 
     def __repr__(self) -> str:
         return f"<ChangedThere wanted={len(self._wanted)}>"
@@ -33,25 +40,34 @@ class ChangedThere:
         """Whether a person wants it to be deleted, whatever the server has of it."""
         return path in self._wanted
 
-    @property
-    def undecided(self) -> list[str]:
-        """Those about which a person is to decide."""
-        return self._site.ledger.failures.changed_at_server(self._site.id)
-
-    def approve(self) -> int:
-        """A person wants all of them to be deleted; how many that are."""
-        ledger, mapping, paths = self._site.ledger, self._site.id, self.undecided
+    def approve_some(self) -> list[str]:
+        """A person wants all of them to be deleted: carry that out for some more, and return these."""
+        ledger, mapping, paths = self._site.ledger, self._site.id, self._some("approved")
         self._wanted.update(paths)
         ledger.decisions.set_approved(mapping, [(path, 1) for path in paths], changed=True)
         for path in paths:
             ledger.failures.clear(mapping, path)
-        return len(paths)
+        return paths
 
-    def discard(self, path: str) -> None:
-        """A person wants this one to stay at the server: it is ours no longer."""
-        self._site.ledger.forget(self._site.id, path)
-        self._site.ledger.failures.clear(self._site.id, path)
-        self._site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
+    def discard_some(self) -> list[str]:
+        """A person wants all of them to stay at the server, and to be ours no longer: carry that out for some more."""
+        ledger, mapping, paths = self._site.ledger, self._site.id, self._some("discarded")
+        for path in paths:
+            ledger.forget(mapping, path)
+            ledger.failures.clear(mapping, path)
+            self._site.tell(EventKind.FORGOTTEN, path, "it was changed at the server, and stays there")
+        return paths
+
+    def answered(self, decision: Decision) -> int:
+        """A decision has been carried out and is answered: about how many files it was."""
+        files, self._decided[decision] = self._decided[decision], 0
+        return files
+
+    def _some(self, decision: Decision) -> list[str]:
+        """Some of those about which there is no decision yet; that is carried out at once."""
+        paths = self._site.ledger.failures.changed_at_server(self._site.id, DECIDED_AT_ONCE)
+        self._decided[decision] += len(paths)
+        return paths
 
     def over(self, path: str) -> None:
         """It was deleted, or need not be: what was decided about it is over."""

@@ -148,10 +148,10 @@ class Failures:
         sql = f"UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND {_MENDABLE}"  # noqa: S608 - constants
         self._write(sql, (mapping, os.fsencode(directory), *FOR_GOOD))
 
-    def changed_at_server(self, mapping: int) -> list[str]:
-        """Files that are to be deleted and were changed at the server: they wait for a person."""
-        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=?"
-        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED))]
+    def changed_at_server(self, mapping: int, limit: int = -1) -> list[str]:
+        """Files that are to be deleted and were changed at the server: they wait for a person. All, or some of them."""
+        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=? LIMIT ?"
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED, limit))]
 
     def any_changed_below(self, mapping: int, directory: str) -> bool:
         """Whether a file below a directory is among those (`changed_at_server`)."""

@@ -249,19 +249,36 @@ class Removals:
     def approve_some(self) -> bool:
         """Right before `approve`: note some of what it is about, at each call in a turn of its own.
 
-        Nothing of it is done before: the hold is there still.
+        Of what a hold is about nothing is done before: that is there still. Files that were changed at the server are
+        held each on its own, and so decided.
 
         Returns:
             Whether there is more.
         """
-        return self.hold is not None and not self.source.unseen and self.absent.approve_some()
+        if self.source.unseen:
+            return False
+        return bool(self.changed_there.approve_some()) or (self.hold is not None and self.absent.approve_some())
+
+    def discard_some(self) -> bool:
+        """Right before `discard`: carry it out for some of the files that were changed at the server.
+
+        Returns:
+            Whether there may be more.
+        """
+        paths = [] if self.source.unseen else self.changed_there.discard_some()
+        for path in paths:
+            self.forgotten(path)
+            self.emptied(parent(path))
+        return bool(paths)
 
     def approve(self, at: Moment) -> str:
         """A person wants what is withheld to be done."""
         site = self._site
         if self.source.unseen:
             return self._undecided
-        files = self.changed_there.approve()
+        while self.changed_there.approve_some():
+            pass
+        files = self.changed_there.answered("approved")
         if self.hold is None and not files:
             return f"{site.spec.name}: nothing is held"
         unseen = self.hold is not None and self._seen_in_part
@@ -279,15 +296,12 @@ class Removals:
         site = self._site
         if self.source.unseen:
             return self._undecided
-        changed = self.changed_there.undecided
-        if self.hold is None and not changed:
+        while self.discard_some():
+            pass
+        files = self.changed_there.answered("discarded")
+        if self.hold is None and not files:
             return f"{site.spec.name}: nothing is held"
-        files = len(changed)
         unseen = False
-        for path in changed:
-            self.changed_there.discard(path)
-            self.forgotten(path)
-            self.emptied(parent(path))
         if self.hold is not None:
             files += self.absent.files
             unseen = self._seen_in_part

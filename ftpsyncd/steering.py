@@ -118,11 +118,15 @@ class Steering(Daemon):
             trouble = engine.ledger.trouble
             return f"{said}; not recorded yet, because {trouble}" if trouble else said
 
-        if name is CommandName.APPROVE:
-            # Of a mass delete there may be hundreds of thousands: others have their turns between them.
-            while self._told(lambda _at: any(m.removals.approve_some() for m in self._chosen(mapping, server))):
-                pass
-        return self._told(act)
+        def some(_at: Moment) -> bool:
+            return any(_some(each, name) for each in self._chosen(mapping, server))
+
+        begun = False
+        if name in {CommandName.APPROVE, CommandName.DISCARD}:
+            # What is held may be hundreds of thousands of files: others have their turns between them.
+            while self._told(some, begun=begun):
+                begun = True
+        return self._told(act, begun=begun)
 
     def repair(self, mapping: str, files: Sequence[str], directories: Sequence[str]) -> str:
         """Publish again what the server does not have as it was published."""
@@ -186,8 +190,12 @@ class Steering(Daemon):
         except TimeoutError as problem:
             raise ControlError(f"{_no_answer(spare_s)}.") from problem
 
-    def _told(self, act: Callable[[Moment], _T]) -> _T:
+    def _told(self, act: Callable[[Moment], _T], *, begun: bool = False) -> _T:
         """What came of something that the engine was told to do.
+
+        Args:
+            act: it.
+            begun: it is the rest of something that was begun.
 
         Raises:
             ControlError: the engine did not answer in time; says whether it will be done.
@@ -198,7 +206,9 @@ class Steering(Daemon):
             later = "what it was told has begun, and is done when it answers again"
             raise ControlError(f"{_no_answer()}; {later}.") from problem
         except TimeoutError as problem:
-            raise ControlError(f"{_no_answer()}; nothing was done, and nothing will be.") from problem
+            nothing = "nothing was done, and nothing will be"
+            done = "some of it was decided, say it again for the rest" if begun else nothing
+            raise ControlError(f"{_no_answer()}; {done}.") from problem
 
     def _reloaded(self, scope: str | None) -> str:
         if scope is not None:
@@ -230,6 +240,16 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
         case CommandName.DISCARD:
             said = mirror.removals.discard(at)
     return said
+
+
+def _some(mirror: Mirror, name: CommandName) -> bool:
+    """Before a decision is carried out and answered: some of what it is about, if that may be very much.
+
+    Returns:
+        Whether there may be more.
+    """
+    removals = mirror.removals
+    return removals.approve_some() if name is CommandName.APPROVE else removals.discard_some()
 
 
 _WORK: Mapping[type[Action], str] = MappingProxyType(

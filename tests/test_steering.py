@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -22,12 +23,13 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.engine import Engine
 from ftpsyncd.errors import ControlError, UnknownNameError, UsageError
 from ftpsyncd.events import Event, EventKind
+from ftpsyncd.failures import CHANGED
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.local import disk
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import HoldKind
+from ftpsyncd.model import Failure, Fingerprint, HoldKind, Kind, Row
 from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.receipts import HistoryPage, HistoryQuery
 from ftpsyncd.report import iso
@@ -160,6 +162,67 @@ def test_an_approval_of_very_many_deletes_lets_others_have_their_turns(config: C
         assert removals.hold is None
         with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
             assert len(recorded.decisions.approved(mirror.id)) == 35
+
+
+def changed_at_server(mirror: Mirror, count: int) -> list[str]:
+    """Files that are gone, of which the server has other versions now."""
+    paths = [f"d/{number:03}" for number in range(count)]
+    for path in paths:
+        mirror.ledger.put(mirror.id, path, Row(Kind.FILE, Fingerprint(1, 1, 1), b"", 1))
+        mirror.ledger.failures.put(mirror.id, path, Failure(None, 1, True, 0, CHANGED, "Changed.", "", "", 1))  # noqa: FBT003
+    mirror.ledger.commit()
+    return paths
+
+
+def undecided(mirror: Mirror) -> list[str]:
+    return mirror.ledger.failures.changed_at_server(mirror.id)
+
+
+@pytest.mark.parametrize("name", [CommandName.APPROVE, CommandName.DISCARD])
+def test_a_decision_about_very_many_changed_files_lets_others_have_their_turns(
+    config: Config, monkeypatch: pytest.MonkeyPatch, name: CommandName
+):
+    monkeypatch.setattr("ftpsyncd.changedthere.DECIDED_AT_ONCE", 10)
+    with engine_of(config) as engine:
+        mirror = mirror_of(config, engine)
+        paths = changed_at_server(mirror, 35)
+        between, ask = list[int](), engine.ask
+
+        def tell_before(*asked: Any) -> Any:
+            engine.mailbox.put(lambda _at: between.append(len(undecided(mirror))))
+            return ask(*asked)
+
+        monkeypatch.setattr(engine, "ask", tell_before)
+        daemon = Steering(config, engine)
+        engine.start()
+        said = daemon.command(name, mapping=None, server=None, path=None)
+        assert said.startswith(f"gallery: 35 deletes {name.value.rstrip('e')}")
+        assert between == [35, 25, 15, 5, 0, 0], "the last two find nothing more, and answer"
+        with Ledger(config.state_dir / "ledger.db", read_only=True) as recorded:
+            assert undecided(mirror) == []
+            approved = [path for path, _, changed in recorded.decisions.approved(mirror.id) if changed]
+            assert approved == (paths if name is CommandName.APPROVE else [])
+            kept = [path for path in paths if recorded.row(mirror.id, path) is not None]
+            assert kept == approved
+        said = daemon.command(name, mapping=None, server=None, path=None)
+        assert said == "gallery: nothing is held", "it was counted once"
+
+
+def test_who_hears_nothing_in_the_middle_of_a_decision_is_told_that_some_of_it_was_done(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ftpsyncd.changedthere.DECIDED_AT_ONCE", 10)
+    with engine_of(config) as engine:
+        changed_at_server(mirror_of(config, engine), 35)
+        left = iter([30.0, 30.0, 0.0])
+        monkeypatch.setattr(steering, "left_s", lambda: next(left, 30.0))
+        engine.start()
+        daemon = Steering(config, engine)
+        with pytest.raises(ControlError, match="some of it was decided, say it again for the rest"):
+            daemon.command(CommandName.DISCARD, mapping=None, server=None, path=None)
+        assert engine.ask(lambda _at: len(undecided(engine.mirrors["gallery"]))) == 15
+        said = daemon.command(CommandName.DISCARD, mapping=None, server=None, path=None)
+        assert said.startswith("gallery: 35 deletes discarded"), "of both"
 
 
 def test_who_asks_after_a_command_hears_of_what_it_did(config: Config, monkeypatch: pytest.MonkeyPatch):
