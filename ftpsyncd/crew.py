@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from ftpsyncd.door import Door, NoSessionError, counts_for_all, internal
-from ftpsyncd.errors import FileChangedError, FtpsyncdError, RemoteError, Retry, ServerUnavailableError
+from ftpsyncd.errors import FtpsyncdError, RemoteError, Retry, ServerUnavailableError, TurnMissedError
 from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Done, Failed, Outcome, Upload, is_answer
@@ -309,11 +309,16 @@ class Crew:
                 # While this one connected, another may have taken what was handed over.
                 self._make_ready(session)
                 ended: list[FtpsyncdError] = []
+                told = False
                 for outcome in publisher.perform(session, _Taking(self, worker)):
+                    told = told or isinstance(outcome, Done) or not isinstance(outcome.error, TurnMissedError)
                     if worker.leaves(outcome.action):
                         worker.sign()
                         self._deliver(self._noted(outcome, session, ended))
-            error = FileChangedError("The connection ended before its turn.")
+                if not (told or session.usable or worker.given_up):
+                    # Else another one would be opened at once for the same, and for ever.
+                    self.door.ended(ServerUnavailableError("The connection ended before anything was done over it."))
+            error = TurnMissedError("The connection ended before its turn.")
         except NoSessionError as none:
             self._without_session(none.error)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -28,12 +28,13 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
 )
 from ftpsyncd.lastlook import Folder, open_planned
+from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.local.tree import root_identity
 from ftpsyncd.model import Delete, Did, Done, Failed, Fingerprint, MakeDir, Outcome, Probe, RemoveDir, Upload
 from ftpsyncd.planned import Progress
 from ftpsyncd.publish import Publisher
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from ftpsyncd.remote.port import RemoteSession
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
 from ftpsyncd.specs import MappingSpec, PublishMode
 from ftpsyncd.workers import Worker
 from tests.hungdisk import hung
@@ -485,6 +486,55 @@ def test_what_is_no_silence_of_the_server_does_not_count_as_such(error: Ftpsyncd
         for outcome in outcomes:
             assert isinstance(outcome, Failed)
             assert (outcome.error, outcome.mute, outcome.connecting) == (error, False, False)
+    finally:
+        assert crew.stop(10)
+
+
+class Vanishing(MemorySession):
+    """It ends, and tells nothing of what it was to send."""
+
+    def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
+        next(iter(jobs), None)
+        self.cut()
+        return iter(())
+
+
+class Stillborn(MemorySession):
+    """It has ended when it was just opened."""
+
+    @property
+    def usable(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("kind", [Vanishing, Stillborn])
+def test_a_server_whose_connections_end_without_any_outcome_is_left_alone(
+    tmp_path: Path, kind: type[MemorySession]
+) -> None:
+    """What was to be done would be looked at, and begun again, at once and for ever."""
+
+    class Server(MemoryServer):
+        def session(self) -> MemorySession:
+            return kind(self)
+
+    (tmp_path / "a").write_bytes(b"content")
+    upload = Upload("m", "a", fingerprint_of((tmp_path / "a").stat()))
+    folder = Folder(MappingSpec("m", tmp_path, "web", "/", include=("*",)), root_identity(tmp_path))
+    server, outcomes = Server(), list[Outcome]()
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append)
+
+    def is_down() -> bool:
+        failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+        return bool(failed) and failed[-1].connecting
+
+    try:
+        for tries in range(1, 6):
+            crew.hand([upload])
+            until(lambda tries=tries: len(outcomes) == tries, "it is answered")  # type: ignore[misc]
+            if is_down():
+                break
+        assert is_down()
+        assert [verb for verb, _ in server.log].count("CONNECT") <= 4
     finally:
         assert crew.stop(10)
 
