@@ -99,6 +99,14 @@ class Mappings:
 
     # ── how much they have published ─────────────────────────────────────────────────────────────────────────
 
+    def encoding(self, mapping: int) -> str:
+        """In which encoding the paths of a mapping were told to its server; empty: not known."""
+        return str(self._read("SELECT encoding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_encoding(self, mapping: int, encoding: str) -> None:
+        """Remember in which encoding the paths of a mapping are told to its server."""
+        self._write("UPDATE mapping SET encoding=? WHERE id=?", (encoding, mapping))
+
     def totals(self, mapping: int) -> Totals:
         """Files and bytes published."""
         self.flush()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ftpsyncd import patience
+from ftpsyncd import patience, spelling
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError, UsageError
@@ -71,6 +71,7 @@ def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
             spec = config.mappings[name]
             account = config.servers[spec.server]
             mapping_id = ledger.mappings.number(name, destination(spec, account))
+            spelling.take_over(ledger, mapping_id, spec, account)
             yield from _Plan(spec, ledger, mapping_id).lines(account)
         yield from _unmanaged(config, ledger, mappings)
 

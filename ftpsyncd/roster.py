@@ -16,12 +16,13 @@ from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TypeVar
 
+from ftpsyncd import spelling
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.crew import Crew
 from ftpsyncd.engine import Engine
-from ftpsyncd.events import Event
+from ftpsyncd.events import Event, EventKind
 from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.leftovers import Leftovers, left_behind, unreachable
@@ -319,11 +320,15 @@ class Roster:
 
     def _add_mapping(self, config: Config, spec: MappingSpec, root: RootIdentity | None, before: Mirror | None) -> None:
         engine = self._engine
+        account = config.servers[spec.server]
+        number = engine.ledger.mappings.number(spec.name, destination(spec, account))
+        if respelled := spelling.take_over(engine.ledger, number, spec, account):
+            self._emit(Event(EventKind.RESCAN, spec.name, message=respelled))
         folder = self._folders[spec.name] = Folder(spec, root)
         mirror = Mirror(
             spec,
             Filter(spec.include, spec.exclude),
-            engine.ledger.mappings.number(spec.name, destination(spec, config.servers[spec.server])),
+            number,
             engine.ledger,
             engine.servers[spec.server].queue,
             folder,

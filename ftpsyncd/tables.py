@@ -104,6 +104,10 @@ _WORST = """
 CREATE INDEX failure_worst ON failure(mapping, parked DESC, failed_ns, kind);   -- all that counts and lists ask for
 """
 
+_SPELLING = """
+ALTER TABLE mapping ADD COLUMN encoding TEXT NOT NULL DEFAULT '';  -- of the names at the server; empty: not known
+"""
+
 MIGRATIONS = (
     _FIRST,
     _PROFILES,
@@ -114,6 +118,7 @@ MIGRATIONS = (
     history.INDEX_OF_LAST,
     _EXPOSED,
     _WORST,
+    _SPELLING,
 )
 """The script at index n turns a ledger of schema n into one of schema n + 1. Published ones are never edited."""
 SCHEMA_VERSION = len(MIGRATIONS)
