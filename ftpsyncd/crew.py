@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 
 from ftpsyncd.door import Door, NoSessionError, counts_for_all, internal
-from ftpsyncd.errors import FtpsyncdError, RemoteError, Retry, ServerUnavailableError, TurnMissedError
+from ftpsyncd.errors import (
+    FtpsyncdError,
+    RemoteError,
+    Retry,
+    ServerUnavailableError,
+    ThreadLimitError,
+    TurnMissedError,
+)
 from ftpsyncd.existing import FreshDirectories
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.model import Action, Done, Failed, Outcome, Upload, is_answer
@@ -125,7 +132,8 @@ class Crew:
                 self._ready.notify(len(actions))
             nobody = not self._workers
         if nobody:
-            self._without_session(ServerUnavailableError("The system lets no thread begin that could connect."))
+            none = "The system lets no thread begin that could connect."
+            self._without_session(ServerUnavailableError(none, remedy=ThreadLimitError.remedy))
 
     def _start(self, count: int) -> None:
         """Start so many workers more, as far as there may be; `_ready` is held."""

@@ -232,6 +232,7 @@ def test_a_thread_that_cannot_begin_is_not_waited_for(monkeypatch: pytest.Monkey
         assert isinstance(outcome, Failed)
         assert outcome.connecting
         assert outcome.error.retry is Retry.SERVER
+        assert "TasksMax" in outcome.error.remedy
         outcomes.clear()
         crew.hand([Probe("web")], afresh=True)
         until(lambda: outcomes, "it works again")
