@@ -17,6 +17,8 @@ from ftpsyncd.specs import MappingSpec, ServerSpec
 ALWAYS = 32
 """Without any mapping: 18 at rest (ledger, lock, control socket, table of mounts, standard streams), those who ask, and
 what Python opens for a moment when it loads a module."""
+LEAST = 24
+"""With fewer it starts, if at all, and then looks at nothing, or sends nothing."""
 FOR_MAPPING = 8
 """Two for watching, and those of a look: the root, the way down, one file."""
 FOR_CONNECTION = 4

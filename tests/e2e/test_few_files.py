@@ -73,13 +73,26 @@ def test_with_few_files_it_makes_do_with_fewer_connections(s: Site) -> None:
     nobody_is_blamed(s)
 
 
+def allowing(files: int) -> tuple[str, ...]:
+    """What runs a command with so many open files at most."""
+    script = f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files})); os.execv(sys.argv[1], sys.argv[1:])"
+    return (sys.executable, "-c", script)
+
+
 def test_a_configuration_that_needs_more_files_than_there_may_be_is_told_at_the_start(s: Site) -> None:
-    few = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)); os.execv(sys.argv[1], sys.argv[1:])"
-    s.under = (sys.executable, "-c", few)
+    s.under = allowing(40)
     s.start()
     told = "This process may have 40 files open; this configuration needs up to 56."
     until(lambda: told in s.log(), "the log says so")
     command = [*s.under, *s.program, "check", "--offline", "-c", os.fspath(s.config)]
     done = subprocess.run(command, capture_output=True, text=True, env=s.environment(), check=False)
     assert told in " ".join(done.stdout.split())
-    assert told not in s.command("check", "--offline").stdout
+    assert "open files" not in s.command("check", "--offline").stdout
+
+
+def test_with_too_few_files_for_anything_it_does_not_start(s: Site) -> None:
+    command = [*allowing(20), *s.program, "run", "-c", os.fspath(s.config)]
+    done = subprocess.run(command, capture_output=True, text=True, env=s.environment(), check=False, timeout=60)
+    assert done.returncode == 75
+    assert "This process may have 20 files open; this configuration needs up to 56." in " ".join(done.stderr.split())
+    assert "LimitNOFILE" in done.stderr
