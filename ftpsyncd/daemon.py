@@ -154,10 +154,6 @@ def run(
     """
     ignore_lease_signals()
     allow_files()
-    few = descriptors.too_few(config.mappings, config.servers)
-    if descriptors.allowed() < descriptors.LEAST:
-        with start_told_of():
-            raise NoDescriptorError(few)
     asking = Asking()
     asking.listen()
     service = Service(config, reload=asking.for_reload, ended=asking.for_look)
@@ -168,7 +164,7 @@ def run(
         systemd.stopping()
         logger.bind(event="stopped").info("stopped before the start was over")
         return ExitCode.DONE
-    if few:
+    if few := descriptors.too_few(config.mappings, config.servers):
         logger.bind(event="shortage").warning("{} {}", few, NoDescriptorError.remedy)
     for problem in service.unalerted:
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)

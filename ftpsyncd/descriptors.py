@@ -1,7 +1,7 @@
 """Open files: how many this process may have, how many a configuration needs, and who is refused one more.
 
 In: an error of the system, or what is configured. Out: words. Called by `local` and `remote`,
-where something is opened, by `daemon` at its start, and by `machine` for `check`.
+where something is opened, by `service` and `daemon` at the start, and by `machine` for `check`.
 
 Sources: open(2), socket(2), getrlimit(2).
 """
@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import errno
 import resource
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from ftpsyncd.specs import MappingSpec, ServerSpec
+if TYPE_CHECKING:
+    # Every command imports this, and not all of them a configuration.
+    from collections.abc import Mapping
+
+    from ftpsyncd.specs import MappingSpec, ServerSpec
 
 ALWAYS = 32
 """Without any mapping: 18 at rest (ledger, lock, control socket, table of mounts, standard streams), those who ask, and
 what Python opens for a moment when it loads a module."""
 LEAST = 24
-"""With fewer it starts, if at all, and then looks at nothing, or sends nothing."""
+"""With fewer, a daemon or a pass looks at nothing, or sends nothing, if it starts at all."""
 FOR_MAPPING = 8
 """Two for watching, and those of a look: the root, the way down, one file."""
 FOR_CONNECTION = 4

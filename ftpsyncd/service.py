@@ -14,10 +14,11 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ftpsyncd import descriptors
 from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.engine import ENGINE_STUCK_S, Engine
-from ftpsyncd.errors import CommandRefusedError, ConfigError, LedgerLostError, UsageError
+from ftpsyncd.errors import CommandRefusedError, ConfigError, LedgerLostError, NoDescriptorError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.journal import Journal
 from ftpsyncd.ledger import LEDGER
@@ -101,10 +102,13 @@ class Service:
 
         Raises:
             LockHeldError: another ftpsyncd works on the same state directory.
+            NoDescriptorError: fewer files may be open than anything needs.
             LedgerError: the ledger cannot be opened.
             ConfigError: a password is missing at every server that is needed, and not because of a disk.
             ControlError: the control socket cannot be made.
         """
+        if descriptors.allowed() < descriptors.LEAST:
+            raise NoDescriptorError(descriptors.too_few(self.config.mappings, self.config.servers))
         missing = self._missing_secrets()
         with ExitStack() as stack:
             self._stack = stack

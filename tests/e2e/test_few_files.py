@@ -90,9 +90,10 @@ def test_a_configuration_that_needs_more_files_than_there_may_be_is_told_at_the_
     assert "open files" not in s.command("check", "--offline").stdout
 
 
-def test_with_too_few_files_for_anything_it_does_not_start(s: Site) -> None:
-    command = [*allowing(20), *s.program, "run", "-c", os.fspath(s.config)]
-    done = subprocess.run(command, capture_output=True, text=True, env=s.environment(), check=False, timeout=60)
+@pytest.mark.parametrize("command", ["run", "sync"])
+def test_with_too_few_files_for_anything_it_does_not_start(s: Site, command: str) -> None:
+    words = [*allowing(20), *s.program, command, "-c", os.fspath(s.config)]
+    done = subprocess.run(words, capture_output=True, text=True, env=s.environment(), check=False, timeout=60)
     assert done.returncode == 75
     assert "This process may have 20 files open; this configuration needs up to 56." in " ".join(done.stderr.split())
     assert "LimitNOFILE" in done.stderr
