@@ -14,7 +14,7 @@ from rich.live import Live
 from ftpsyncd.cli.demo_view import farewell, happening_line, verdict_view, view, welcome
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import Seconds, common_options, examples, given
-from ftpsyncd.cli.output import Fitted, console, marks
+from ftpsyncd.cli.output import Fitted, console, marks, redraws
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
 from ftpsyncd.errors import ExitCode
@@ -111,7 +111,7 @@ class Lines:
 @contextlib.contextmanager
 def _shown(stage: Demo, screen: Console) -> Iterator[Show]:
     """The live view on a terminal, else lines."""
-    if screen.is_terminal:
+    if redraws(screen):
         with Live(console=screen, screen=True, auto_refresh=False) as live:
             yield Picture(stage, screen, live)
         return

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ftpsyncd.cli.options import complete_server, given
-from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, number, size
+from ftpsyncd.cli.output import Marks, Name, bar, console, duration, marks, number, redraws, size
 from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config, placed
@@ -132,7 +132,7 @@ class Moving:
 
     def __init__(self, screen: Console, *, files: int = 0, total: int = 0) -> None:
         self._screen = screen
-        self._live = Live(console=screen, auto_refresh=False, transient=True) if screen.is_terminal else None
+        self._live = Live(console=screen, auto_refresh=False, transient=True) if redraws(screen) else None
         self._files = files
         self._total = total
         self._rate = Rate()
@@ -241,7 +241,8 @@ class Tally:
         said = remedy(error)
         # The server's words may have no full stop.
         end = f"{'' if error.message.endswith(('.', '!', '?')) else '.'} {said}" if said else ""
-        self._show.say(f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{end}", "red")
+        sentence = f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{end}"
+        self._show.say(given().typed.text(sentence), "red")
 
     @property
     def failed(self) -> int:

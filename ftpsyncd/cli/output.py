@@ -25,6 +25,8 @@ _MOMENT = re.compile(
     r"""(?<![\w"'/.+-])[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}\+00:00(?![\w"'/+-]|\.\w)"""
 )
 """A moment in a sentence (`report.iso`), and not a part of a name."""
+MOST_COLUMNS = 10_000
+"""A terminal that is said to be wider than that is not."""
 FEW = 24
 """Columns that are too few for both ends of a name."""
 
@@ -81,7 +83,20 @@ def console(*, stderr: bool = False) -> Console:
             # Rich would end the process with 1; `app.outcome` knows better.
             raise BrokenPipeError
 
-    return Screen(stderr=stderr, markup=False, highlight=False, emoji=False)
+    # A shell in a container may have 0 there, and nothing would be seen; with too many, memory is filled with blanks.
+    odd = [name for name in ("COLUMNS", "LINES") if not 0 < _whole(os.environ.get(name, "1")) <= MOST_COLUMNS]
+    environ = {name: value for name, value in os.environ.items() if name not in odd}
+    return Screen(stderr=stderr, markup=False, highlight=False, emoji=False, _environ=environ)
+
+
+def _whole(text: str) -> int:
+    """The number that a variable holds; 0 if it is none."""
+    return int(text) if text.isdecimal() and len(text) <= len(str(MOST_COLUMNS)) else 0
+
+
+def redraws(screen: Console) -> bool:
+    """Whether a picture can be drawn over: on a terminal that is not too simple for that."""
+    return screen.is_terminal and not screen.is_dumb_terminal
 
 
 def is_drawn(stream: TextIO) -> bool:

@@ -12,7 +12,7 @@ import click
 from ftpsyncd.cli.daemon import ask_status, edited_wrongly, refuse_unloaded
 from ftpsyncd.cli.interrupts import ended_by_person
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import Fitted, console, emit, marks
+from ftpsyncd.cli.output import Fitted, console, emit, marks, redraws
 from ftpsyncd.cli.settings import check_name, starting
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import UsageError
@@ -34,7 +34,7 @@ REFRESH_S = 0.5
     )
 )
 @click.argument("mappings", nargs=-1, metavar="[MAPPING]...", shell_complete=complete_mapping)
-@click.option("--watch", is_flag=True, help="Keep showing it until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Keep showing it until Ctrl-C; once where nothing can be drawn over.")
 @json_option
 @common_options
 def status(mappings: Sequence[str], *, watch: bool, as_json: bool) -> None:
@@ -84,7 +84,7 @@ def keep_showing(names: Sequence[str]) -> None:
     def picture() -> RenderableType:
         return Fitted(_drawn(only(ask_status(asked), names), screen), marks(screen), "ftpsyncd status")
 
-    if not screen.is_terminal:
+    if not redraws(screen):
         show(only(ask_status(asked), names), as_json=False)
         return
     with ended_by_person():

@@ -10,7 +10,7 @@ import click
 
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import console, emit, is_drawn, marks, number, size
+from ftpsyncd.cli.output import console, emit, is_drawn, marks, number, redraws, size
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.counters import Counters
@@ -76,7 +76,7 @@ def show_for(*, as_json: bool) -> Show:
     if not is_drawn(sys.stderr):
         return Lines()
     screen = console(stderr=True)
-    return Picture(screen) if screen.is_terminal else Lines()
+    return Picture(screen) if redraws(screen) else Lines()
 
 
 def follow(service: Service, show: Show) -> tuple[Progress, Status]:

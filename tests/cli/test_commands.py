@@ -192,6 +192,22 @@ def test_watching_without_a_terminal_shows_the_status_once(ftpsyncd, config_file
     assert "gallery" in ended.out
 
 
+def test_a_terminal_that_cannot_be_drawn_over_shows_the_status_once(config_file, daemon):
+    written = on_a_terminal("status", "--watch", config_file, TERM="dumb")
+    assert written.count("gallery") == on_a_terminal("status", config_file, TERM="dumb").count("gallery") > 0
+    assert "\x1b" not in written
+
+
+@pytest.mark.parametrize("columns", ["0", "99999999999", "9" * 5000, "-1", "²", "nan", ""])
+def test_a_width_that_no_terminal_has_is_passed_over(ftpsyncd, config_file, daemon, monkeypatch, columns):
+    monkeypatch.setenv("LINES", columns)
+    monkeypatch.setenv("COLUMNS", columns)
+    found = ftpsyncd("status", "-c", config_file)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert found == ftpsyncd("status", "-c", config_file)
+    assert "gallery" in found.out
+
+
 def test_why_asks_the_daemon_about_the_absolute_path(ftpsyncd, config_file, daemon, monkeypatch):
     monkeypatch.chdir(config_file.parent)
     ended = ftpsyncd("why", "gallery/../gallery/a.jpg", "-c", config_file)
