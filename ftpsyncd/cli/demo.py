@@ -13,7 +13,7 @@ from rich.live import Live
 
 from ftpsyncd.cli.demo_view import farewell, happening_line, verdict_view, view, welcome
 from ftpsyncd.cli.interrupts import tidy_end
-from ftpsyncd.cli.options import Seconds, common_options, examples, given
+from ftpsyncd.cli.options import Seconds, examples, given, log_options
 from ftpsyncd.cli.output import Fitted, console, marks, redraws
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
@@ -36,7 +36,7 @@ LONGEST_S = 86_400
 @click.option(
     "--seconds", type=Seconds(min=1, max=LONGEST_S), metavar="N", help="End after N seconds and compare both sides."
 )
-@common_options
+@log_options
 @click.pass_context
 def demo(ctx: click.Context, *, seconds: float | None) -> None:
     """See it work: an FTP server, a drop folder and a live view; nothing to set up, no network.

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from ftpsyncd import install
-from ftpsyncd.cli.options import common_options, examples
+from ftpsyncd.cli.options import examples, log_options
 from ftpsyncd.cli.output import console, marks, words
 from ftpsyncd.errors import ExitCode, UsageError
 
@@ -39,7 +39,7 @@ _LOOKS = {
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Install into this tree and run nothing (for packages and images).",
 )
-@common_options
+@log_options
 @click.pass_context
 def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: Path | None) -> None:
     """Write the systemd unit, its snippets and a configuration to begin with.

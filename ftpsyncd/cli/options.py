@@ -88,6 +88,11 @@ def common_options(command: Decorated) -> Decorated:
         expose_value=False,
         help="The configuration file.",
     )
+    return config(log_options(command))
+
+
+def log_options(command: Decorated) -> Decorated:
+    """Add ``--log-level`` and ``--log-format`` only, for who has no use for a configuration."""
     level = click.option(
         "--log-level",
         type=click.Choice(LOG_LEVELS),
@@ -102,7 +107,7 @@ def common_options(command: Decorated) -> Decorated:
         expose_value=False,
         help="Log lines for people, or one JSON object per line.",
     )
-    return config(level(form(command)))
+    return level(form(command))
 
 
 def json_option(command: Decorated) -> Decorated:

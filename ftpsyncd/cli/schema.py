@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ftpsyncd import config as configuration
-from ftpsyncd.cli.options import common_options, examples
+from ftpsyncd.cli.options import examples, log_options
 from ftpsyncd.cli.output import emit
 
 
@@ -17,7 +17,7 @@ from ftpsyncd.cli.output import emit
     )
 )
 @click.option("--json", "_as_json", is_flag=True, help="Accepted for symmetry: a schema is JSON anyway.")
-@common_options
+@log_options
 def schema(*, _as_json: bool) -> None:
     """Print the JSON Schema of the configuration."""
     emit(configuration.schema())
