@@ -137,4 +137,7 @@ def sentence(event: Event) -> str:
         line += f" - {event.message}"
     if event.reply and event.reply not in event.message and event.kind in {EventKind.FAILED, EventKind.PARKED}:
         line += f" (server: {event.reply})"
+    if event.remedy and event.kind is EventKind.PARKED:
+        # It waits for a person, who may read nothing else.
+        line += f"{'' if line.endswith(('.', ')')) else '.'} {event.remedy}"
     return line

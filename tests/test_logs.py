@@ -556,6 +556,22 @@ class Minutes:
         return self._stream.getvalue().splitlines()
 
 
+@pytest.mark.parametrize(
+    ("message", "reply", "said"),
+    [
+        ("No such name.", "", "gallery: parked a.jpg - No such name. Rename the file."),
+        ("Refused", "550 no", "gallery: parked a.jpg - Refused (server: 550 no) Rename the file."),
+        ("Refused", "", "gallery: parked a.jpg - Refused. Rename the file."),
+    ],
+)
+def test_what_waits_for_a_person_is_told_with_what_helps(message, reply, said):
+    day = Minutes()
+    day.journal(Event(EventKind.PARKED, "gallery", "a.jpg", message=message, reply=reply, remedy="Rename the file."))
+    day.journal(Event(EventKind.FAILED, "gallery", "a.jpg", message="Busy.", remedy="It is tried again."))
+    assert day.lines[0].endswith(said)
+    assert day.lines[1].endswith("a.jpg - Busy.")
+
+
 def test_what_was_only_counted_is_told_when_the_minute_is_over():
     day = Minutes()
     day.happens(30)

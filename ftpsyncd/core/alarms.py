@@ -79,15 +79,21 @@ class Notice(NamedTuple):
     """How long it has been over."""
 
 
+_REMEDIES = {
+    ServerState.OFFLINE: "Everything for it waits and is published when it is back; {} tries it now.",
+    ServerState.REFUSED: "`ftpsyncd check` says what to correct; {} tries it then. Everything for it waits.",
+    ServerState.FULL: "Free space there, or raise the quota; what waits is tried again by itself, or now by {}.",
+}
+
+
 def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
     """What is not as it should be."""
     found = _of_the_ledger(status.daemon)
     for server in status.servers:
-        if server.state in {ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL}:
+        if server.state in _REMEDIES:
             found[AlertKind.SERVER_OFFLINE, server.name] = Condition(
                 f"server {server.name} is {server.state.value}: {server.message}",
-                "Everything for it waits and is published when it is back; `ftpsyncd retry --server "
-                f"{server.name}` tries it now.",
+                _REMEDIES[server.state].format(f"`ftpsyncd retry --server {server.name}`"),
                 limits.server_offline_s,
             )
     for mapping in status.mappings:

@@ -43,6 +43,20 @@ def test_a_server_that_is_away(state: ServerState):
 
 
 @pytest.mark.parametrize(
+    ("state", "helps"),
+    [
+        (ServerState.OFFLINE, "published when it is back"),
+        (ServerState.REFUSED, "`ftpsyncd check` says what to correct"),
+        (ServerState.FULL, "Free space there"),
+    ],
+)
+def test_what_helps_depends_on_what_is_wrong_with_a_server(state: ServerState, helps: str):
+    remedy = conditions(status(server=state), LIMITS)[AWAY].remedy
+    assert helps in remedy
+    assert "`ftpsyncd retry --server web`" in remedy
+
+
+@pytest.mark.parametrize(
     ("change", "kind"),
     [
         ({"held": 3, "state": MappingState.HELD}, AlertKind.HELD),
