@@ -81,7 +81,7 @@ CODES = """\b
 Exit codes:
   0 done   1 some files failed or are held      2 wrong usage
   75 server, daemon or lock not available now   78 bad configuration
-  130 Ctrl-C
+  130 Ctrl-C   143 SIGTERM
 """
 
 
