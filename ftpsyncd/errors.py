@@ -230,13 +230,13 @@ class ControlError(FtpsyncdError):
     """The running daemon cannot be talked to: no permission, no answer in time, or words that make no sense."""
 
     exit_code = ExitCode.TEMPFAIL
-    remedy = "Check `control.socket`, and that the daemon is well: `systemctl status ftpsyncd`."
+    remedy = "Check `control.socket`, and how the daemon is: `systemctl status ftpsyncd` or its log tells."
 
 
 class DaemonNotRunningError(ControlError):
     """Nobody answers on the control socket, or the daemon ended while it was asked."""
 
-    remedy = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name its configuration with -c."
+    remedy = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name with -c a configuration that runs."
 
 
 class ControlSocketError(ControlError):

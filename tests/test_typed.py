@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.cli.app import COMMANDS
+from ftpsyncd.errors import ControlError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.questions import Why
 from ftpsyncd.receipts import HistoryPage
@@ -41,14 +42,19 @@ def test_a_sentence_names_commands_for_this_service(sentence: str, told: str) ->
 
 
 def test_nobody_is_told_to_start_another_service() -> None:
-    sentence = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name its configuration with -c."
+    sentence = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name with -c a configuration that runs."
     assert Typed(" -c own.yaml", "").text(sentence) == (
-        "Start it with `ftpsyncd run -c own.yaml`, or name its configuration with -c."
+        "Start it with `ftpsyncd run -c own.yaml`, or name with -c a configuration that runs."
     )
 
 
 def test_the_service_of_a_user_is_told_to_his_own_manager() -> None:
     assert Typed("", USERS).text("`systemctl restart ftpsyncd` and") == "`systemctl --user restart ftpsyncd` and"
+
+
+def test_who_has_no_service_is_sent_to_his_log() -> None:
+    assert Typed(" -c own.yaml", "").text(ControlError.remedy).endswith("how the daemon is: its log tells.")
+    assert "`systemctl status ftpsyncd@shop` or its log tells." in SHOP.text(ControlError.remedy)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def print_lines(planned: Iterable[Planned], option: str = "") -> None:
         left = parked or waiting or held or paused.total()
         click.echo("Nothing else to do." if left else "Nothing to do: the servers have everything.")
         return
-    counted = ", ".join(f"{count:,} {verb}" for verb, count in totals.most_common() if count)
+    counted = ", ".join(f"{count:,} {verb.replace('_', ' ')}" for verb, count in totals.most_common() if count)
     tail = f"; {size(total_bytes)} to send" if total_bytes else ""
     click.echo(click.style(f"{number(totals.total(), 'action')}: {counted}{tail}", bold=True))
 

@@ -554,7 +554,7 @@ def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_
 
 
 def test_nobody_is_told_to_start_the_service_of_another_configuration(ftpsyncd, config_file, monkeypatch):
-    by_hand = f"Start it with `ftpsyncd run -c {config_file}`, or name its configuration with -c."
+    by_hand = f"Start it with `ftpsyncd run -c {config_file}`, or name with -c a configuration that runs."
     assert by_hand in ftpsyncd("retry", "-c", config_file).err
     monkeypatch.setattr("ftpsyncd.typed.SERVICES", config_file.parent)
     monkeypatch.setenv("FTPSYNCD_CONFIG", str(config_file))

@@ -111,7 +111,7 @@ def test_deletes_that_may_go_are_actions(ftpsyncd, config_file):
     limit_deletes(config_file, 3)
     assert planned(ftpsyncd("plan", "gallery", "--json", "-c", config_file)) == GONE
     told = ftpsyncd("plan", "gallery", "-c", config_file).out
-    assert "4 actions: 3 delete, 1 remove_dir" in told
+    assert "4 actions: 3 delete, 1 remove dir" in told
     assert "approve" not in told
 
 
@@ -193,7 +193,7 @@ def test_what_waits_is_no_action(ftpsyncd, config_file):
     with (config_file.parent / "gallery" / "a.jpg").open("a"):
         told = ftpsyncd("plan", "gallery", "-c", config_file).out
     # A pass finds out when it is about to send the file.
-    assert told.endswith("1 action: 1 make_dir\n")
+    assert told.endswith("1 action: 1 make dir\n")
 
 
 def without_the_first_look(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
