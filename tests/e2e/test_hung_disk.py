@@ -87,7 +87,7 @@ def test_a_reload_from_a_disk_that_hangs_is_refused_and_nothing_else_waits(s: Si
         until(lambda: f"was not reloaded, the old one stays in force: {said}" in s.log(), "it is refused", 20)
         with pytest.raises(ControlError, match=said) as refused:
             ControlClient(s.base / "control.sock").command("reload")
-        assert refused.value.remedy == "Run `ftpsyncd reload` when it does."
+        assert refused.value.remedy == f"Run `ftpsyncd reload -c {s.config}` when it does."
         (s.drop / "a.jpg").write_bytes(b"x")
         s.until_equal()
         began = time.monotonic()

@@ -52,8 +52,8 @@ def test_what_was_changed_at_the_server_is_held_also_over_a_restart_and_approve_
     assert s.mapping_status()["state"] == "held"
     message = s.mapping_status()["message"]
     assert "2 files were deleted here and changed at the server" in message
-    assert "`ftpsyncd approve drop`" in message
-    assert "`ftpsyncd discard drop`" in message
+    assert f"`ftpsyncd approve drop -c {s.config}`" in message
+    assert f"`ftpsyncd discard drop -c {s.config}`" in message
     told = s.command("why", s.drop / "a.jpg").stdout
     assert "20 bytes instead of 1,000" in told
     assert "ftpsyncd approve drop" in told
@@ -126,11 +126,11 @@ def test_neither_a_new_folder_nor_a_marker_nor_a_restart_releases_a_hold(tmp_pat
     with running("pyftpdlib") as server, watchful(server, tmp_path, max_deletes=5) as s:
         before = delete_too_many(s)
         message = s.mapping_status()["message"]
-        assert "b.jpg, c.jpg, d.jpg, e.jpg, f.jpg and 1 more; `ftpsyncd plan drop` lists all" in message
+        assert f"e.jpg, f.jpg and 1 more; `ftpsyncd plan drop -c {s.config}` lists all" in message
         planned = json.loads(s.command("plan", "--json").stdout)["planned"]
         gone = [p for p in planned if p["verb"] == "delete"]
         assert len(gone) == 11, "what would go, one by one"
-        assert {p["why"] for p in gone} == {"deleted locally; held for `ftpsyncd approve drop`"}
+        assert {p["why"] for p in gone} == {f"deleted locally; held for `ftpsyncd approve drop -c {s.config}`"}
         (s.drop / "sub").mkdir()
         (s.drop / ".released").touch()
         (s.drop / "sub/.keep").touch()

@@ -209,7 +209,7 @@ def test_why_does_not_deny_what_is_kept_at_the_server(s: Site) -> None:
     told = why(s, kept)
     assert told["state"] == "absent"
     assert "is at the server from here" not in told["sentence"]
-    assert f"`ftpsyncd history --path {kept}` says whether one was published and kept there" in told["sentence"]
+    assert f"`ftpsyncd history --path {kept} -c {s.config}` says whether one was published and kept there" in told["sentence"]
 
 
 def test_why_answers_without_a_daemon_too(s: Site) -> None:
@@ -238,7 +238,8 @@ def test_why_tells_that_a_path_waits_for_a_server_that_is_away(s: Site) -> None:
     answer = why(s, path)
     assert answer["state"] == "pending"
     assert "refused" in answer["sentence"].lower()
-    assert re.search(r"; the server is tried again in \d+ s, and `ftpsyncd check` says what helps$", answer["sentence"])
+    helps = re.escape(f"`ftpsyncd check -c {s.config}` says what helps")
+    assert re.search(rf"; the server is tried again in \d+ s, and {helps}$", answer["sentence"])
     shown = s.command("status").stdout
     assert "tried again by itself" in shown
     assert re.search(r"ftpsyncd check -c \S+ or ftpsyncd retry --server \w+ -c ", " ".join(shown.split()))

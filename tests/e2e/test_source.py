@@ -394,8 +394,8 @@ def test_an_empty_folder_in_place_of_the_source_is_held_and_deletes_nothing(serv
         until((s.published / "new.jpg").exists, "a new file is published")
         message = s.mapping_status()["message"]
         assert "is not the folder that was published before" in message
-        assert "`ftpsyncd approve drop`" in message
-        assert "`ftpsyncd discard drop`" in message
+        assert f"`ftpsyncd approve drop -c {s.config}`" in message
+        assert f"`ftpsyncd discard drop -c {s.config}`" in message
         until(lambda: s.mapping_status()["held"] == 10, "the files below count as held")
         s.stop()
         s.start()
