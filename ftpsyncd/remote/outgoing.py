@@ -197,11 +197,10 @@ def _found(session: Session, upload: Outgoing) -> None:
 
 
 def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
-    size = upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
-    unseen = not reply.good and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
-    if unseen and not upload.parted and not session.waited_in_vain:
-        reply = _patiently(session, upload.temporary, reply)
-        size = upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
+    size = _size_told(upload, reply)
+    if not upload.parted and not session.waited_in_vain and _may_be_late(session, upload, reply, size):
+        reply = _patiently(session, upload)
+        size = _size_told(upload, reply)
     if size == upload.job.size:
         if upload.parted:
             session.profile.parted(well=True)
@@ -232,15 +231,31 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     )
 
 
-def _patiently(session: Session, path: str, refusal: Reply) -> Reply:
-    """Ask again for the size of what has just arrived: a gateway to a cloud shows it only when it has it there."""
+def _size_told(upload: Outgoing, reply: Reply) -> int | None:
+    """The size that the server tells, as that of the file where it means that."""
+    return upload.job.size if facts.tells_size(reply, upload.job.size) else facts.parse_size(reply)
+
+
+def _may_be_late(session: Session, upload: Outgoing, reply: Reply, size: int | None) -> bool:
+    """Whether all of what has just arrived may be shown in a moment: of a file that is there, or a part of it."""
+    if size is not None:
+        return size < upload.job.size
+    return not reply.good and isinstance(session.error(reply, "SIZE", upload.temporary), NotFoundError)
+
+
+def _patiently(session: Session, upload: Outgoing) -> Reply:
+    """Ask again for the size of what has just arrived, until it is all there or no more is to be expected.
+
+    A gateway to a cloud shows a file when it has it there; what is written behind the last word is shown bit by bit.
+    """
     for wait_s in renaming.WAITS_S:
         time.sleep(wait_s)
-        refusal = session.exchange([session.command("SIZE", path)])[0]
-        if refusal.good:
+        reply = session.exchange([session.command("SIZE", upload.temporary)])[0]
+        if _size_told(upload, reply) == upload.job.size:
             break
-    session.waited_in_vain = not refusal.good
-    return refusal
+    else:
+        session.waited_in_vain = True
+    return reply
 
 
 # ── Its final name ───────────────────────────────────────────────────────────────────────────────────────────────

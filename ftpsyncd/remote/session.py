@@ -218,7 +218,8 @@ class Session:
 
     def final(self, timeout_s: float | None = None) -> Reply:
         """The next reply that is not preliminary."""
-        return self.check(self.first(timeout_s), timeout_s)
+        reply = self.first(timeout_s)
+        return self.check(reply, timeout_s) if reply.preliminary else reply
 
     def first(self, timeout_s: float | None = None) -> Reply:
         """The next reply, whatever it is; 421 finishes the session (RFC 959 §4.2)."""

@@ -745,7 +745,9 @@ class TestTheDataConnection:
             assert well.error is None
 
     @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-    def test_a_small_file_of_which_a_part_was_kept_is_found_out(self, reset):
+    def test_a_small_file_of_which_a_part_was_kept_is_found_out(self, reset, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
+
         async def part(connection: Connection, path: str) -> None:
             connection.server.files[path] = (await connection.receive(3))[:3]
             await connection.end_data(reset=reset)
@@ -776,6 +778,15 @@ class TestTheDataConnection:
             assert errors_of(publish(session, job("/a"))) == [None]
             assert server.files == {"/a": b"content"}
             assert server.verbs().count("STOR") == 1
+
+    @pytest.mark.parametrize("shown", [["213 0"], ["213 3", "213 3", "213 5"], ["550 No such file.", "213 0"]], ids=str)
+    def test_nor_is_what_it_writes_behind_its_last_word(self, monkeypatch, shown):
+        """Its size grows for a moment."""
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,) * 3)
+        with Scripted(SIZE=shown) as server, account(server)() as session:
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None, None]
+            assert server.files == {"/a": b"content", "/b": b"content"}
+            assert server.verbs().count("STOR") == 2
 
     def test_what_it_never_shows_is_not_taken_for_stored(self, monkeypatch):
         monkeypatch.setattr(renaming, "WAITS_S", (0.01, 0.01))
@@ -848,7 +859,9 @@ class TestTheDataConnection:
         with Scripted() as server:
             assert Account(server.spec(timeout_s=timeout_s)).timeouts.final_s == final_s
 
-    def test_a_226_before_the_data_is_verified(self):
+    def test_a_226_before_the_data_is_verified(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
+
         async def early(connection: Connection, path: str) -> None:
             connection.server.files[path] = b""
             await connection.say("150 Go on.\n226 Stored.")
@@ -1859,7 +1872,8 @@ class TestSizesOf32Bits:
             assert upload.error is None
             assert session.usable
 
-    def test_one_that_is_not_is_found_out(self):
+    def test_one_that_is_not_is_found_out(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
         with Scripted() as server, account(server)() as session:
             upload = Outgoing(job("/a", size=3_000_000_000), "/a.tmp", io.BytesIO(), 0.0)
             checked(session, upload, ["SIZE"], [Reply(213, (b"213 1294967296",))])
