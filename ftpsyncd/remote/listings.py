@@ -25,8 +25,8 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
 
     None for the directory itself, its parent, and lines that are no facts.
     """
-    facts_part, space, name = line.partition(b" ")
-    if not space or not name or (facts_part and b"=" not in facts_part):
+    facts_part, name = _halves(line)
+    if not name or (facts_part and b"=" not in facts_part):
         return None
     facts = {}
     for fact in facts_part.decode("latin-1").split(";"):
@@ -42,6 +42,23 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
         int(size) if kind is Kind.FILE and re.fullmatch(r"[0-9]{1,19}", size) else None,
         parse_time(facts.get("modify", "").encode("latin-1")),
     )
+
+
+_NAMING = re.compile(rb"(?i)(?:[a-z.]*(?:owner|group|user)[a-z.]*|type=os\.unix)=")
+"""Facts that are names: of somebody, as of Windows' groups (``UNIX.groupname=domain users``), or where a link leads to
+(``type=OS.unix=slink:``)."""
+
+
+def _halves(line: bytes) -> tuple[bytes, bytes]:
+    """Facts, and the name behind the space that ends them.
+
+    In facts there is none (RFC 3659 §7.2), but proftpd before 1.3.8 tells names that hold one (proftpd#1367). Some
+    servers leave the last semicolon away.
+    """
+    end = line.find(b" ")
+    if end > 0 and line[end - 1 : end] != b";" and _NAMING.match(line, line.rfind(b";", 0, end) + 1, end):
+        end = line.find(b"; ", end) + 1 or end
+    return (line[:end], line[end + 1 :]) if end >= 0 else (line, b"")
 
 
 _OPEN_TO_ALL = re.compile(rb"(?i)[; ]unix\.mode=0*777;")
