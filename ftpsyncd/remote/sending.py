@@ -7,6 +7,7 @@ Sources: RFC 959 §4.1.3.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,14 @@ PARTING_S = 0.002
 SLOW_S = 1.0
 SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
+_FILTERED = re.compile(
+    r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
+)
+"""How proftpd (PathAllowFilter), pure-ftpd and IIS (request filtering) refuse a name for what it looks like."""
+_FILTERED_REMEDY = (
+    "If the server takes only names with certain endings, have it take `.filepart`, with which files are sent, too; or"
+    " set `publish: direct`. Then run `ftpsyncd retry`."
+)
 
 
 class Sending:
@@ -192,6 +201,9 @@ class Sending:
     def _refused(self, reply: Reply) -> RemoteError:
         """What the server's last word means, which is not that it has the file."""
         error = self._session.error(reply, "STOR", self._upload.job.path)
+        if self._upload.is_hidden and type(error) is NameRefusedError and _FILTERED.search(error.reply):
+            # Perhaps only the temporary one.
+            error.remedy = _FILTERED_REMEDY
         if self._failure is None and says_unwritten(reply):
             # The line is well: it took all that there is.
             return UnwrittenError(error.message, reply=error.reply)

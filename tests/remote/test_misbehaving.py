@@ -1785,6 +1785,33 @@ class Short(Scripted):
         return len(path.rpartition("/")[2]) > 143  # of Latin-1: bytes
 
 
+class TestNamesThatLookWrong:
+    """A server takes only those with certain endings, and the temporary ones have another."""
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            "550 /a.jpg.0123abcd.filepart: Forbidden filename",
+            "553 Prohibited file name: /a.jpg.0123abcd.filepart",
+            "550-The file extension is denied.\n550 End",
+        ],
+    )
+    def test_it_is_told_what_helps(self, reply):
+        with Scripted(STOR=reply) as server, account(server)() as session:
+            (hidden,) = publish(session, job("/a.jpg"))
+            (direct,) = publish(session, job("/a.jpg", temporary="/a.jpg"))
+        assert isinstance(hidden.error, NameRefusedError)
+        assert "publish: direct" in hidden.error.remedy
+        assert isinstance(direct.error, NameRefusedError)
+        assert direct.error.remedy == NameRefusedError.remedy
+
+    def test_a_lack_of_rights_is_none_of_it(self):
+        with Scripted(STOR="550 /a.jpg.0123abcd.filepart: Permission denied") as server, account(server)() as session:
+            (result,) = publish(session, job("/a.jpg"))
+        assert result.error is not None
+        assert result.error.remedy == NameRefusedError.remedy
+
+
 class TestOddNames:
     """What is said of an odd name comes from having seen one."""
 
