@@ -26,7 +26,7 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
     None for the directory itself, its parent, and lines that are no facts.
     """
     facts_part, name = _halves(line)
-    if not name or (facts_part and b"=" not in facts_part):
+    if not _are_facts(facts_part, name):
         return None
     facts = {}
     for fact in facts_part.decode("latin-1").split(";"):
@@ -42,6 +42,15 @@ def parse_facts(line: bytes, encoding: str = "utf-8") -> RemoteEntry | None:
         int(size) if kind is Kind.FILE and re.fullmatch(r"[0-9]{1,19}", size) else None,
         parse_time(facts.get("modify", "").encode("latin-1")),
     )
+
+
+def has_facts(line: bytes) -> bool:
+    """Whether a line may be one of MLSD, be it about the directory itself (RFC 3659 §7.2)."""
+    return _are_facts(*_halves(line))
+
+
+def _are_facts(facts_part: bytes, name: bytes) -> bool:
+    return bool(name) and (not facts_part or b"=" in facts_part)
 
 
 _NAMING = re.compile(rb"(?i)(?:[a-z.]*(?:owner|group|user)[a-z.]*|type=os\.unix)=")

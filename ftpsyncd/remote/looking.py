@@ -184,8 +184,14 @@ def list_dir(session: Session, path: str, *, dated: bool = True) -> list[RemoteE
         there = _list_dir(session, path, dated=dated)
         session.profile.listings = False
         return there
+    lines = [line for line in _lines(text) if line.strip()]
+    if lines and not any(map(listings.has_facts, lines)):
+        # As of small devices, which send anything: all that it tells of would be taken for absent.
+        there = _list_dir(session, path, dated=dated)
+        session.profile.listings = False
+        return there
     encoding = session.account.spec.encoding
-    facts = [listings.parse_facts(line, encoding) for line in _lines(text) if line]
+    facts = [listings.parse_facts(line, encoding) for line in lines]
     return [entry for entry in facts if entry is not None and entry.name not in {".", ".."}]
 
 

@@ -2195,6 +2195,33 @@ class TestMachineListings:
             assert directory == RemoteEntry("d", Kind.DIR, None, None)
             assert session.usable
 
+    @pytest.mark.parametrize(
+        ("sent", "found", "asks"),
+        [
+            ("5 a\r\n", ["a"], True),
+            ("x\r\ntype=dir; d\r\n", ["d"], False),
+            ("type=cdir; .\r\n", [], False),
+            ("\r\n", [], False),
+        ],
+    )
+    def test_what_has_no_facts_at_all_is_no_empty_directory(self, sent, found, asks):
+        """Small devices send size and name; the half of a name with a line break is no reason to ask otherwise."""
+
+        async def tells(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            writer.write(sent.encode())
+            await writer.drain()
+            await connection.end_data()
+            await connection.say("226 Done.")
+
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLSD=tells, LIST=lists) as server:
+            server.files["/a"] = b"12345"
+            with account(server)() as session:
+                assert [entry.name for entry in session.list_dir("/", dated=False)] == found
+                assert session.profile.listings is not asks
+            assert ("LIST" in server.verbs()) is asks
+
     def test_a_path_that_is_too_long_says_nothing_about_the_others(self):
         async def short(connection: Connection, path: str) -> None:
             await connection.say("500 Too long." if len(path) > 200 else f"250-\n type=dir; {path}\n250 End")
