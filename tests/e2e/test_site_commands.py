@@ -209,7 +209,10 @@ def test_why_does_not_deny_what_is_kept_at_the_server(s: Site) -> None:
     told = why(s, kept)
     assert told["state"] == "absent"
     assert "is at the server from here" not in told["sentence"]
-    assert f"`ftpsyncd history --path {kept} -c {s.config}` says whether one was published and kept there" in told["sentence"]
+    assert (
+        f"`ftpsyncd history --path {kept} -c {s.config}` says whether one was published and kept there"
+        in told["sentence"]
+    )
 
 
 def test_why_answers_without_a_daemon_too(s: Site) -> None:
