@@ -113,6 +113,10 @@ class Asking:
         self.end_at = self.end_at or time.monotonic()
         self.wishes.put((Wish.STOP, None))
 
+    def is_for_end(self) -> bool:
+        """Whether the daemon is to end."""
+        return self.end_at is not None
+
     def for_look(self) -> None:
         """The engine has ended: is that what was wanted?"""
         self.wishes.put((Wish.LOOK, None))
@@ -156,7 +160,7 @@ def run(
     allow_files()
     asking = Asking()
     asking.listen()
-    service = Service(config, reload=asking.for_reload, ended=asking.for_look)
+    service = Service(config, reload=asking.for_reload, ended=asking.for_look, ending=asking.is_for_end)
     start = Start(service, asking.wishes, waiting)
     with start_told_of():
         started = start.carry_out()
@@ -234,7 +238,8 @@ def _supervise(
 ) -> int:
     """Tell systemd how it is and grant wishes, until the end is wanted or the engine fails.
 
-    Whatever came before it, the end is not kept waiting; and one reload is enough for all who want one by now.
+    Whatever came before it, the end is not kept waiting, and a reload that is under way awaits nothing more; one reload
+    is enough for all who want one by now.
     """
     names = ", ".join(f"{spec.name} → {spec.server}:{spec.remote}" for spec in service.config.mappings.values())
     logger.bind(event="started", pid=os.getpid()).info("started: {}", names)

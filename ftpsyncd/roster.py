@@ -40,6 +40,8 @@ from ftpsyncd.remote.throttle import Throttle
 from ftpsyncd.specs import MappingSpec, ServerSpec, destination
 from ftpsyncd.threads import begin, side_by_side
 
+LOOK_AGAIN_S = 0.1
+"""While something is awaited: whether it still has to be."""
 RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
 
@@ -53,12 +55,21 @@ class Roster:
         engine: where they are registered.
         emit: takes the mirrors' events.
         one_pass: for a `sync`: no watching.
+        ending: whether the end is wanted: then a reload that is under way waits for nothing any more.
     """
 
-    def __init__(self, engine: Engine, emit: Callable[[Event], None], *, one_pass: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        emit: Callable[[Event], None],
+        *,
+        one_pass: bool = False,
+        ending: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._engine = engine
         self._emit = emit
         self._one_pass = one_pass
+        self._ending = ending
         self._crews: dict[str, Crew] = {}
         self._accounts: dict[str, ServerSpec] = {}
         self._throttles: dict[str, Throttle] = {}
@@ -127,7 +138,7 @@ class Roster:
         closing = {*found.servers, *(name for name in self._accounts if name not in wanted)}
         leaving = {*found.removed, *found.moved, *(name for name, spec in specs.items() if spec.server in closing)}
         adjusted = [name for name in found.adjusted if name not in leaving]
-        _stop_disks([self._disks.pop(name) for name in (*leaving, *adjusted)], STOP_WAIT_S)
+        self._take_out_disks([*leaving, *adjusted])
         for name in adjusted:
             # At once: what the others are waited for is nothing to it.
             self._adjust(config, name)
@@ -139,7 +150,7 @@ class Roster:
             # What they do there cannot be told from what others do on the same connections, once it is not awaited.
             closing |= late
             dragged = {name for name, spec in specs.items() if spec.server in closing} - leaving
-            _stop_disks([self._disks.pop(name) for name in dragged if name in self._disks], STOP_WAIT_S)
+            self._take_out_disks([name for name in dragged if name in self._disks])
             self._retire(dragged, patience_s=0.0)
             leaving |= dragged
         left = {name: self._drop(name) for name in leaving}
@@ -156,6 +167,9 @@ class Roster:
         self._on_engine(lambda: self._take_leftovers(config))
         self._engine.renew_status()
         return found
+
+    def _take_out_disks(self, names: Iterable[str]) -> None:
+        _stop_disks([self._disks.pop(name) for name in names], STOP_WAIT_S, self._ending)
 
     def _take_leftovers(self, config: Config) -> None:
         """See to what mappings that are not configured left half sent at the servers there are (engine's thread)."""
@@ -225,9 +239,9 @@ class Roster:
         deadline = time.monotonic() + patience_s
         while still := self._on_engine(running):
             self._engine.turned.clear()
-            if time.monotonic() >= deadline:
+            if self._ending() or time.monotonic() >= deadline:
                 return still
-            self._engine.turned.wait(0.1)
+            self._engine.turned.wait(LOOK_AGAIN_S)
         return set()
 
     def _leave(self, name: str) -> None:
@@ -370,13 +384,21 @@ class Roster:
         engine.mirrors[spec.name] = mirror
 
 
-def _stop_disks(disks: Collection[DiskThread], timeout_s: float) -> None:
-    """End watching and looking of all at the same time: those that do not answer are awaited together."""
+def _stop_disks(disks: Collection[DiskThread], timeout_s: float, enough: Callable[[], bool] = lambda: False) -> None:
+    """End watching and looking of all at the same time: those that do not answer are awaited together.
+
+    Args:
+        disks: of mappings.
+        timeout_s: how long they are awaited.
+        enough: whether they need not be awaited any longer.
+    """
     for disk in disks:
         disk.stop(0.0)
     deadline = time.monotonic() + timeout_s
     for disk in disks:
-        disk.stop(max(0.0, deadline - time.monotonic()))
+        while not disk.stop(max(0.0, min(LOOK_AGAIN_S, deadline - time.monotonic()))):
+            if enough() or time.monotonic() >= deadline:
+                return
 
 
 def _stop(crew: Crew, timeout_s: float, consequence: str, *, patient: bool = True) -> None:

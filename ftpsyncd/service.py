@@ -54,6 +54,7 @@ class Service:
         observe: is told every event besides the log.
         reload: has the configuration read again, and says what came of it; called by the control socket's threads.
         ended: is told when the engine has ended, by its thread.
+        ending: whether the end is wanted: a reload that is under way does not keep it waiting.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Service:
         observe: Callable[[Event], None] = lambda _event: None,
         reload: Callable[[], str] | None = None,
         ended: Callable[[], None] = lambda: None,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self.config = config
         self.one_pass = one_pass
@@ -77,6 +79,7 @@ class Service:
         self._socket = config.control.socket
         self._observe = observe
         self._ended = ended
+        self._ending = ending
         self._journal = Journal()
         self._outside = None if one_pass else _outside(reload, typed_for(config.path, os.environ))
         self._stack = ExitStack()
@@ -129,7 +132,7 @@ class Service:
             engine = self._engine = Engine(
                 ledger, self._emit, self._show, together=Together(), ended=self._ended, notice=notice
             )
-            roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass)
+            roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass, ending=self._ending)
             roster.build(self.config, self._names)
             if self._outside is not None:
                 stack.callback(self._outside.stop)

@@ -34,6 +34,7 @@ from ftpsyncd.service import Service
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
 from ftpsyncd.status import MappingState
+from tests.remote.scripted import Connection, Scripted
 from tests.servers import PASSWORD, USER, running
 from tests.waiting import until
 
@@ -162,6 +163,51 @@ def test_a_reload_does_not_wait_for_what_only_waits_for_a_connection(
         finally:
             silent.close()
             service.stop()
+
+
+@pytest.mark.parametrize("waits_for", ["a transfer", "a disk"])
+def test_a_reload_that_is_under_way_waits_for_nothing_when_the_end_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits_for: str
+) -> None:
+    """What it may wait for, one after the other, is longer than systemd waits for the end."""
+    monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
+    monkeypatch.setattr(roster, "RETIRE_S", 60.0)
+    monkeypatch.setattr(roster, "STOP_WAIT_S", 60.0)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(b"picture")
+    ends, answers, changed = threading.Event(), threading.Event(), list[str]()
+
+    async def never_ends(connection: Connection, _path: str) -> None:
+        await connection.receive()
+        await connection.silence()
+
+    with Scripted(STOR=never_ends) as server:
+        config = written(tmp_path / "config.yaml", server.port)
+        one = Service(load(config), ending=ends.is_set)
+        one.start()
+        try:
+            until(lambda: any(said.startswith("STOR") for said in server.log), "the file is on its way", 20)
+            assert one._roster is not None
+            disks = one._roster._disks
+            if waits_for == "a disk":
+                monkeypatch.setattr(disks["m"], "_list", lambda *_asked: answers.wait(60))
+                disks["m"].list_dir("")
+                until(lambda: not disks["m"]._listings, "it is looked at")
+            config.write_text(config.read_text().replace("'web:/m'", "'web:/n'"))
+            wanted = load(config)
+            reload = threading.Thread(target=lambda: changed.append(one.change(wanted)))
+            reload.start()
+            if waits_for == "a disk":
+                until(lambda: not disks, "its disk is awaited")
+            else:
+                until(lambda: one.engine.mirrors["m"].suspended, "its transfer is awaited")
+            ends.set()
+            reload.join(10)
+            assert changed == ["moved m"]
+        finally:
+            ends.set()
+            answers.set()
+            one.stop(time.monotonic() - service.STOP_S)
 
 
 @pytest.mark.parametrize(
