@@ -1,6 +1,7 @@
 """What people decided about a mapping, or are to decide: holds, discards, approvals, pauses.
 
-In: decisions, from `removals` and `mirror`. Out: the same, after a restart. Used through `ledger.Ledger.decisions`.
+In: decisions, from `removals` with its parts, and from `mirror`. Out: the same, after a restart. Used through
+`ledger.Ledger.decisions`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rows that may not be true any more: what a server has there is found out by publishing it anew.
 
-In: paths of one mapping in the ledger. Out: rows that say so. Used by `intents`, for what was begun and has no outcome,
-and by `takeovers`, for what another mapping may have done.
+In: paths of one mapping in the ledger. Out: rows that say so. Used by `intents` and `inquiries`, for what was begun and
+has no outcome, and by `takeovers`, for what another mapping may have done.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: what looks at the disk tell, and what is published. Out: whether what is not there can be taken for deleted, and in
 words why not. What was published of another folder, or with a disk there that is not there otherwise, is out of sight
-when everything is as it was; the ledger keeps that it was so. One per mapping, used by its `removals`.
+when everything is as it was; the ledger keeps that it was so. One per mapping, part of its `source`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which watch descriptor is which folder: the table behind inotify, kept right through moves, losses and races.
 
-Comes in: events of the kernel. Goes out: paths, into a `Batch`. Called by `watch` from one thread.
+Comes in: events of the kernel. Goes out: paths, into a `Batch`. Called by `sources` from one thread.
 
 Folders are nodes with a pointer to their parent, so a renamed folder costs one pointer, however much is below it.
 The rule that closes all races: a new, moved or doubtful folder is first watched and read, recursively, and only then

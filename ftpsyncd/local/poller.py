@@ -1,6 +1,6 @@
 """Noticing changes by looking: for file systems that inotify cannot see, and for what it has no watches left for.
 
-Comes in: folders to look at. Goes out: folders that differ from the last look, into a `Batch`. Called by `watch`.
+Comes in: folders to look at. Goes out: folders that differ from the last look, into a `Batch`. Called by `sources`.
 Remembered is one number per folder, not per file: memory grows with folders, not with their content.
 """
 

@@ -1,6 +1,7 @@
 """The two ways of noticing changes, each as turns of a loop: reading the kernel's queue, and looking again and again.
 
-Comes in: a root. Goes out: a `Batch` that grows until it can be handed on. Called by `watch`, which owns the threads.
+Comes in: a root. Goes out: a `Batch` that grows until it can be handed on. Made by `watch`,
+run on the threads of `observing`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ LOOK_SHARE = 20
 
 
 class Source(Protocol):
-    """What `watch` runs on a thread."""
+    """What `observing` runs on a thread."""
 
     name: str
     batch: Batch

@@ -11,8 +11,8 @@
 
 docs/library.md has an example of each call. Read on in `port` (what a session can do), `session` (commands), `upload`
 (the publishing cycle), `transfer` (fetching), `dispatch`, `landing` and `trees` (many files sent; where downloads land;
-whole directories), `wire` and `data` (sockets and TLS), `replies` (what servers say), `profile` (what they can do),
-`keeping` (what of that is kept), `pool`, `memory` (a server for tests).
+whole directories, with `fetchtree` and `deletetree`), `wire` and `data` (sockets and TLS), `replies` (what servers
+say), `profile` (what they can do), `keeping` (what of that is kept), `pool`, `memory` (a server for tests).
 """
 
 from __future__ import annotations

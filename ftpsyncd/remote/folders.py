@@ -1,7 +1,7 @@
 """Local directories that are held open: nothing here follows a symlink or leaves a directory.
 
 Names are single components, opened relative to a descriptor with O_NOFOLLOW, so that a link that is put in the way
-while we work leads nowhere either. `landing` and `trees` write into them.
+while we work leads nowhere either. `landing` and `fetchtree` write into them.
 """
 
 from __future__ import annotations
