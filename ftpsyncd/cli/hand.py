@@ -241,8 +241,7 @@ class Tally:
         said = remedy(error)
         # The server's words may have no full stop.
         end = f"{'' if error.message.endswith(('.', '!', '?')) else '.'} {said}" if said else ""
-        sentence = f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{end}"
-        self._show.say(given().typed.text(sentence), "red")
+        self._show.say(f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{end}", "red")
 
     @property
     def failed(self) -> int:
