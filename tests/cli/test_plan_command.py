@@ -140,7 +140,8 @@ def test_a_ledger_that_knows_no_approvals_yet_is_read_all_the_same(ftpsyncd, con
     publish(config_file, PATHS)
     db = sqlite3.connect(load(config_file).state_dir / LEDGER)
     later = (
-        "DROP TABLE approved; DROP INDEX history_last; DROP INDEX failure_worst; ALTER TABLE intent DROP COLUMN exposed"
+        "DROP TABLE approved; DROP INDEX history_last; DROP INDEX failure_worst; ALTER TABLE intent DROP COLUMN exposed;"
+        " ALTER TABLE mapping DROP COLUMN encoding"
     )
     db.executescript(f"{later}; PRAGMA user_version={APPROVED_SINCE - 1}")
     db.close()
