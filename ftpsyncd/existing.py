@@ -173,9 +173,10 @@ class Existing:
     def is_still_published(self, session: RemoteSession, path: str, sweep: Sweep) -> bool:
         """Whether the server has what was published after an earlier try had been cut off, as far as that can be told.
 
-        By size and date; where it cannot set dates, another one says nothing, and counts all the same: the file is sent
-        once too often. And by its beginning: what empties the file while the later try is sent leaves a hole there,
-        behind which that one goes on, and gives it size and date. For a large file this ends the session.
+        By size and date; where it cannot set dates, another one says nothing, and the beginning decides. What was sent
+        under its final name is known by all three: what empties the file while the later try is sent leaves a hole at
+        its beginning, behind which that one goes on, and gives it size and date. There another date counts in any
+        case: the file is sent once too often. For a large file a look at the beginning ends the session.
 
         Args:
             session: to ask with.
@@ -186,8 +187,11 @@ class Existing:
         there = session.stat(path)
         if published is None or there is None or there.kind is not Kind.FILE:
             return False
-        if not sizes.fits(there.size, published.size) or there.mtime_s not in {None, published.mtime_ns // 10**9}:
+        if not sizes.fits(there.size, published.size):
             return False
+        dated = there.mtime_s in {None, published.mtime_ns // 10**9}
+        if dated is (sweep.exposed is None):
+            return dated
         beginning = _Beginning()
         try:
             with open_planned(self._folder(sweep.mapping).spec, Upload(sweep.mapping, sweep.path, published))[

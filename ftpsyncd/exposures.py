@@ -7,6 +7,9 @@ of it in the open intent of the path (`model.Exposure`), by which a part is know
 A try that was cut off may hang on a line, and get to the server when another one has published the file: vsftpd,
 proftpd and pyftpdlib were seen to empty it, pure-ftpd to put the old content there. So the note stays then, and the
 server is asked a minute later what is there. As long as it stays, what is published is no matter of doubt (`stands`).
+
+So it is with whatever was cut off, sent under its final name or not: a DELE or RNTO that nobody answered may take away
+what was published since, or bring another file there.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ class Exposures:
     def __init__(self, site: Site, open_: OpenIntents) -> None:
         self._site = site
         self._open = open_
-        self._expected: dict[str, Exposure] = {}
-        """Where another mapping had published a file, and an earlier try of it may come late."""
+        self._expected: dict[str, Exposure | None] = {}
+        """Where what another mapping had begun may come late, and what it had exposed there."""
 
     def __repr__(self) -> str:
         return f"<Exposures {len(self._open.exposed)}>"
@@ -61,24 +64,29 @@ class Exposures:
         if intent is not None and intent.exposed is not None and not intent.exposed.until_ns:
             self._open.put(path, intent._replace(exposed=intent.exposed._replace(until_ns=at.wall_ns)))
 
-    def expect(self, path: str, exposed: Exposure) -> None:
-        """A mapping that is not there any more has published a file here, and an earlier try of it may come late.
+    def expect(self, path: str, exposed: Exposure | None) -> None:
+        """What a mapping that is not there any more has begun here may come late.
 
-        Its file is none of ours, so that nothing is asked about it; but it may come over one that we publish there.
+        What it has here is none of ours, so that nothing is asked about it; but it may happen to what we publish there.
         """
         self._expected[path] = exposed
 
     def take_expected(self, path: str) -> None:
         """A file is about to be published: what may come late there is awaited from now on."""
-        exposed = self._expected.pop(path, None)
-        if exposed is not None and self.inherit(path, Intent(Kind.FILE, exposed=exposed)):
+        if path in self._expected and self.inherit(path, Intent(Kind.FILE, exposed=self._expected.pop(path))):
             self.cut_off(path)
 
     def cut_off(self, path: str) -> None:
-        """The connection ended under a try, or the daemon: what hung on the line may come to the server yet."""
+        """The connection ended under a try, or the daemon: what hung on the line may come to the server yet.
+
+        It may bring a file, or take one away, or give it another name.
+        """
         intent = self._open[path]
-        if intent.kind is Kind.FILE and (intent.fingerprints or intent.exposed is not None):
-            self._open.interrupted.add(path)
+        if intent.kind is not Kind.FILE or self._open.is_apart(path):
+            return
+        self._open.interrupted.add(path)
+        if intent.source:
+            self._open.await_late(intent.source)
 
     def arrived(self, action: Upload | Rename, at: Moment) -> None:
         """The server has a file, before its intent ends; an earlier try may come after it."""
@@ -92,7 +100,7 @@ class Exposures:
     def later(self, action: Action) -> Intent | None:
         """What stays noted although an action has ended, since what hung on a line may come to the final name yet."""
         intent = self._open.get(action.path)
-        if intent is None or intent.exposed is None or action.path not in self._open.interrupted:
+        if intent is None or intent.kind is not Kind.FILE or action.path not in self._open.interrupted:
             return None
         prints: tuple[Fingerprint, ...] = ()
         match action:
@@ -129,9 +137,11 @@ class Exposures:
             Whether that is noted: what is there is in doubt.
         """
         before, exposed = self._open.get(path) or Intent(Kind.FILE), intent.exposed
-        if exposed is None or before.kind is not Kind.FILE:
+        if before.kind is not Kind.FILE:
             return False
-        if before.exposed is not None:
+        if exposed is None:
+            exposed = before.exposed
+        elif before.exposed is not None:
             size, since_ns = max(exposed.size, before.exposed.size), min(exposed.since_ns, before.exposed.since_ns)
             exposed = Exposure(size, since_ns)
         prints = (*intent.fingerprints, *before.fingerprints)[-PRINTS_KEPT - 1 :]
@@ -150,7 +160,7 @@ def stands(ledger: Ledger, mapping: int, path: str, intent: Intent) -> Fingerpri
         path: of the file.
         intent: the open one about it.
     """
-    if intent.exposed is None or intent.temporary or not intent.fingerprints:
+    if intent.temporary or not intent.fingerprints:
         return None
     row = ledger.row(mapping, path)
     if row is None or row.kind is not Kind.FILE or row.fingerprint != intent.fingerprints[-1]:

@@ -144,7 +144,7 @@ class Inquiries:
         published = self._exposures.stands(path)
         if published is not None:
             why = "an earlier try was cut off and may have come late: is it still as it was published?"
-            self._site.queue.offer(sweep._replace(published=published, why=why))
+            self._site.queue.offer(sweep._replace(published=published, exposed=intent.exposed, why=why))
             return
         if self._site.ledger.row(self._site.id, path) is None:
             sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints, exposed=intent.exposed)

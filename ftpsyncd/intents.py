@@ -54,8 +54,10 @@ class Intents:
         self._temporaries = Temporaries(site, self._open)
         self.inquiries = Inquiries(site, self._open, self.exposures, self.end)
         self._sweep_twice = sweep_twice
-        for path in self._open:
-            if self.exposures.stands(path) is None:
+        for path, intent in self._open.items():
+            # Nothing is in doubt, and something may come late.
+            only_awaits = intent == Intent(Kind.FILE) and site.ledger.row(site.id, path) is None
+            if self.exposures.stands(path) is None and not only_awaits:
                 self.exposures.cut_off(path)
                 self._doubt(path)
             elif sweep_twice:
@@ -154,7 +156,9 @@ class Intents:
         replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
         late = self._open.temporary_of(path) if path in self._open.cut_off and self._sweep_twice else ""
-        exposed_late = None if told else self.exposures.later(action)
+        # What one pass was told of by the server is not asked again by every other one.
+        for_good = told or (isinstance(action, Sweep) and not self._sweep_twice)
+        exposed_late = None if for_good else self.exposures.later(action)
         self._open.drop(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
@@ -165,8 +169,12 @@ class Intents:
         if exposed_late is not None and not prints:
             self._open.put(path, exposed_late)
             self._open.ask_again(path)
-            if temporary and temporary != late:
+            if temporary:
                 self._open.apart(temporary)
+                if late:
+                    # It is swept now, and once more then.
+                    self._open.cut_off.add(self._open.path_of(temporary))
+                    late = ""
         elif temporary or prints:
             exposed = before.exposed if before is not None and prints else None
             self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
@@ -221,8 +229,13 @@ class Intents:
             path_after = _under(path, source, target)
             if (path_after, after) != (path, intent):
                 late = path in self._open.interrupted or self._open.is_late(path)
+                apart = self._open.is_apart(path)
                 self._open.move(path, path_after, after, sweep_twice=self._sweep_twice)
-                if late and self.exposures.stands(path_after) is not None:
+                if not late:
+                    continue
+                if not apart and path != path_after:
+                    self._open.await_late(path)
+                if self.exposures.stands(path_after) is not None:
                     self._open.ask_again(path_after)
 
     def inherit(self, temporary: str) -> None:

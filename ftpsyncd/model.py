@@ -375,7 +375,8 @@ class Sweep(NamedTuple):
     exposed: Exposure | None = None
     """Of an upload under the final name that may have left a part there: that is deleted."""
     published: Fingerprint | None = None
-    """What was published there after an upload under the final name had been cut off: is it still so?"""
+    """What was published there after something had been cut off: is it still so? Then ``exposed`` says whether that was
+    sent under the final name; nothing is deleted."""
 
 
 class Probe(NamedTuple):

@@ -41,8 +41,7 @@ class OpenIntents:
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
         gone."""
         self.interrupted: set[str] = set()
-        """Files of which a try was cut off: what hung on its line may come yet, and to the final name, if that is where
-        it was sent."""
+        """Files of which a try was cut off: what hung on its line may come yet, and to the final name."""
         self._put_off: dict[str, float | None] = {}
         """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
         self._told: set[str] = set()
@@ -126,13 +125,18 @@ class OpenIntents:
             self._apart.setdefault(names.final(intent.temporary), {})[intent.temporary] = None
 
     def _forget_if_apart(self, path: str) -> None:
-        intent = self._open.get(path)
-        if intent is None or not intent.temporary or self.path_of(intent.temporary) != path:
+        if path not in self._open or not self.is_apart(path):
             return
-        file = names.final(intent.temporary)
-        del self._apart[file][intent.temporary]
+        temporary = self._open[path].temporary
+        file = names.final(temporary)
+        del self._apart[file][temporary]
         if not self._apart[file]:
             del self._apart[file]
+
+    def is_apart(self, path: str) -> bool:
+        """Whether what is noted there is a temporary file under its own path."""
+        intent = self._open[path]
+        return bool(intent.temporary) and self.path_of(intent.temporary) == path
 
     def set_apart(self, path: str) -> None:
         """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
@@ -198,6 +202,14 @@ class OpenIntents:
     def ask_again(self, path: str) -> None:
         """It was settled; what hung on the line may come when it is `LATE_S` late."""
         self._late[path] = None
+
+    def await_late(self, path: str) -> None:
+        """What hung on the line may happen to a file of this name, should one be published until then."""
+        if path not in self._open:
+            self.put(path, Intent(Kind.FILE))
+            self.ask_again(path)
+        elif self._open[path].kind is Kind.FILE:
+            self.interrupted.add(path)
 
     def is_due(self, path: str, now: float) -> bool:
         """Whether it may be asked about now (monotonic seconds)."""

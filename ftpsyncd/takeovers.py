@@ -44,11 +44,14 @@ class Takeovers:
         """
         for other, overlap in self._others:
             for path, intent in self._ledger.begun.of(other):
-                if stands(self._ledger, other, path, intent) is not None:
+                stood = stands(self._ledger, other, path, intent) is not None
+                for each in (path, intent.source) if intent.kind is Kind.FILE else ():
+                    mine = overlap.back(each) if each else None
+                    if mine is not None:
+                        intents.exposures.expect(mine, intent.exposed if stood else None)
+                if stood:
                     # It was published whole after that: it is theirs, until this one publishes there.
-                    mine = overlap.back(path)
-                    if mine is not None and intent.exposed is not None:
-                        intents.exposures.expect(mine, intent.exposed)
+                    if overlap.back(path) is not None:
                         self._left[other, path] = intent
                     continue
                 rest = self._take_parts(overlap, path, intent, intents)
@@ -92,7 +95,7 @@ class Takeovers:
         if not self._others:
             return
         match action:
-            case Sweep() if did is Did.ADOPTED or action.exposed is not None:
+            case Sweep(published=None) if did is Did.ADOPTED or action.exposed is not None:
                 # What an interrupted action was to bring is there, or was.
                 self._changed(action.path)
             case Sweep(kind=Kind.FILE) if action.fingerprints:

@@ -78,6 +78,12 @@ class Story:
             found.append(action)
         return found
 
+    def over(self, *asked: Action) -> None:
+        """The server has told."""
+        for action in asked:
+            self.queue.finish(action)
+            self.intents.end(action)
+
 
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Story]:
@@ -105,7 +111,7 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     assert story.intents.begin(planned) == begun, "it had been refused"
     story.ledger.forget(story.id, "d/a")
     story.intents.end(begun)
-    assert not story.intents
+    assert dict(story.ledger.begun.of(story.id)) == {"d/a": Intent(Kind.FILE)}, "what of it may come late is awaited"
 
 
 @pytest.mark.parametrize("published", [False, True])
@@ -613,7 +619,8 @@ def test_what_a_crash_cut_off_is_swept_once_more_a_minute_later(story: Story, ag
     story.intents.end(first)
     assert story.asked() == []
     assert story.asked(after_s=LATE_S - 0.1) == []
-    [second] = story.asked(after_s=LATE_S)
+    *about_file, second = sorted(story.asked(after_s=LATE_S), key=lambda sweep: swept([sweep]))
+    story.over(*about_file)
     assert swept([second]) == [part]
     story.queue.finish(second)
     story.intents.end(second)
@@ -626,11 +633,10 @@ def test_what_a_lost_connection_cut_off_is_swept_when_it_has_been_sent_again(sto
     upload = begin(story, A)
     story.intents.doubt(upload, AT)
     story.intents.end(begin(story, A))
-    for after_s in (0.0, LATE_S):
-        [sweep] = story.asked(after_s)
-        assert swept([sweep]) == [partial("a")]
-        story.queue.finish(sweep)
-        story.intents.end(sweep)
+    for after_s, parts in ((0.0, [partial("a")]), (LATE_S, ["", partial("a")])):
+        sweeps = story.asked(after_s)
+        assert sorted(swept(sweeps)) == parts
+        story.over(*sweeps)
         assert story.asked(after_s) == []
     assert not story.intents
 
@@ -675,9 +681,9 @@ def test_a_directory_that_is_to_be_removed_does_not_wait_for_it(story: Story):
     # It may be approved much later only, and what comes late has come by then.
     assert story.intents.begin(RemoveDir(M, "d")) == RemoveDir(M, "d", left=(partial("d/a"),))
     assert story.asked() == [], "the minute begins"
-    [second] = story.asked(LATE_S)
-    assert swept([second]) == [partial("d/a")]
-    story.intents.end(second)
+    sweeps = story.asked(LATE_S)
+    assert sorted(swept(sweeps)) == ["", partial("d/a")]
+    story.over(*sweeps)
     assert story.intents.begin(RemoveDir(M, "d")) == RemoveDir(M, "d")
     assert not story.intents
 
@@ -695,12 +701,10 @@ def test_what_is_sent_again_has_another_name_until_the_old_one_is_swept_for_good
     story.intents.end(third)
     for after_s in (0.0, LATE_S):
         sweeps = story.asked(after_s)
-        assert sorted(swept(sweeps)) == sorted([partial("a"), partial("a", 2)])
+        assert sorted(filter(None, swept(sweeps))) == sorted([partial("a"), partial("a", 2)])
         assert begin(story, A).temporary == partial("a", 3)
         story.intents.end(Upload(M, "a", A))
-        for sweep in sweeps:
-            story.queue.finish(sweep)
-            story.intents.end(sweep)
+        story.over(*sweeps)
         assert story.asked(after_s) == [], "the minute begins"
     assert begin(story, A).temporary == ""
 
@@ -727,9 +731,7 @@ def test_what_waits_from_an_earlier_try_is_given_the_name_that_holds_now(story: 
     again = begin(story, A)
     story.intents.end(again)
     for after_s in (0.0, LATE_S):
-        [sweep] = story.asked(after_s)
-        story.queue.finish(sweep)
-        story.intents.end(sweep)
+        story.over(*story.asked(after_s))
         assert story.asked(after_s) == [], "the minute begins"
     handed = story.intents.begin(again)
     assert isinstance(handed, Upload)
@@ -758,12 +760,13 @@ def test_a_second_crash_begins_the_minute_again(story: Story):
     story.queue.finish(first)
     story.intents.end(first)
     assert story.asked() == []
+    story.published("a")
     story.crash()
     [second] = story.asked()
-    story.queue.finish(second)
-    story.intents.end(second)
+    assert swept([second]) == [partial("a")]
+    story.over(second)
     assert story.asked() == []
-    assert swept(story.asked(after_s=LATE_S)) == [partial("a")]
+    assert sorted(swept(story.asked(after_s=LATE_S))) == ["", partial("a")]
 
 
 def test_one_pass_does_not_wait_for_it(story: Story):
@@ -771,8 +774,13 @@ def test_one_pass_does_not_wait_for_it(story: Story):
     story.crash(one_pass=True)
     story.intents.end(begin(story, A))
     [sweep] = story.asked()
-    story.queue.finish(sweep)
-    story.intents.end(sweep)
+    story.over(sweep)
+    story.published("a")
+    assert story.asked() == []
+    story.crash(one_pass=True)
+    [look] = story.asked()
+    assert look == Sweep(M, "a", "", published=A, why=look.why), "but the next one asks whether the file is still there"
+    story.over(look)
     assert not story.intents
 
 

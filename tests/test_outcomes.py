@@ -824,8 +824,9 @@ def test_of_a_name_that_cannot_be_sent_nothing_is_left_to_be_swept(story: Story,
     story.mirror.intents.doubt(action, Moment(NOW, WALL))
     story.mirror.intents.begin(action)
     story.apply(Failed(action, NameNotSendableError("The encoding lacks it.")))
-    [(_, left)] = story.ledger.begun.of(story.id)
-    assert left.temporary, "an earlier try may have left something, when it could be sent"
+    assert any(left.temporary for _, left in story.ledger.begun.of(story.id)), (
+        "an earlier try may have left something, when it could be sent"
+    )
 
 
 def test_a_swept_leftover_does_not_clear_the_failure_that_left_it(story: Story):

@@ -125,6 +125,30 @@ def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker
 LARGE = bytes(range(1, 256)) * (2 * BEGINNING // 255 + 1)
 
 
+EXPOSED = Exposure(len(LARGE), 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "dated", "found"),
+    [
+        (LARGE, 0, Did.SWEPT),
+        (b"", 0, Did.SPOILED),
+        (None, 0, Did.SPOILED),
+        (LARGE, 1, Did.SWEPT),
+        (b"\0" * 9 + LARGE[9:], 1, Did.SPOILED),
+    ],
+    ids=["as it was", "emptied", "gone", "another date", "another content of the same size"],
+)
+def test_what_was_published_whole_is_looked_at_again(worker: Worker, there: bytes | None, dated: int, found: Did):
+    """Where dates cannot be set, the beginning tells."""
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    if there is not None:
+        worker.server.files[f"{BASE}/a"] = MemoryFile(there, seen.mtime_ns // 10**9 + dated)
+    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [found]
+    assert any(verb == "RETR" for verb, _ in worker.server.log) is bool(dated), "an intact one costs no data connection"
+
+
 @pytest.mark.parametrize(
     ("there", "dated", "found"),
     [
@@ -141,7 +165,7 @@ def test_what_was_published_is_looked_at_again(worker: Worker, there: bytes | No
     seen = worker.sees("a")
     if there is not None:
         worker.server.files[f"{BASE}/a"] = MemoryFile(there, seen.mtime_ns // 10**9 + dated)
-    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [found]
+    assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [found]
     assert f"{BASE}/a" in worker.server.files or there is None, "nothing is deleted"
 
 
@@ -186,7 +210,7 @@ def test_what_has_changed_here_meanwhile_is_not_compared(worker: Worker):
     seen = worker.sees("a")
     worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
     (worker.local / "a").unlink()
-    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [Did.SWEPT]
+    assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [Did.SWEPT]
 
 
 def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
@@ -194,9 +218,9 @@ def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
     seen = worker.sees("a")
     worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
     worker.server.fail("RETR", NameRefusedError("Permission denied."))
-    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [Did.SWEPT]
+    assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [Did.SWEPT]
     worker.server.fail("RETR", ServerUnavailableError("Nothing passes any more."))
-    [outcome] = worker.does(Sweep(M, "a", "", published=seen))
+    [outcome] = worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))
     assert isinstance(outcome, Failed), "it is asked again"
 
 
@@ -211,7 +235,7 @@ def test_a_server_that_counts_sizes_in_32_bits_is_believed_about_what_it_has(
     for told, found in ((2**30, Did.SWEPT), (2**30 + 1, Did.SPOILED)):
         entry = RemoteEntry("a", Kind.FILE, told, seen.mtime_ns // 10**9)
         monkeypatch.setattr(MemorySession, "stat", lambda _self, _path, entry=entry: entry)
-        assert did(worker.does(Sweep(M, "a", "", published=seen))) == [found]
+        assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [found]
 
 
 @pytest.mark.real_server
@@ -226,7 +250,7 @@ def test_the_beginning_of_a_file_is_enough(worker: Worker, kind: str, size: int)
             (server.home / "a").write_bytes(there)
             os.utime(server.home / "a", (worker.sees("a").mtime_ns // 10**9,) * 2)
             with Account(server.spec())() as session:
-                sweep = Sweep(M, "a", "", published=worker.sees("a"))
+                sweep = Sweep(M, "a", "", exposed=EXPOSED, published=worker.sees("a"))
                 outcomes = list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Actions(sweep)))
             assert did(outcomes) == [found]
 

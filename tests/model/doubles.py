@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.crew import Crew
 from ftpsyncd.errors import (
     LoginRefusedError,
@@ -101,12 +100,17 @@ class Server(MemoryServer):
             self.observer("LATE", path)
 
         def rename() -> None:
-            # Only what we sent: a late rename of the user's own files can only be kept from being sent.
-            if source.endswith(SUFFIX) and source in self.files and parent(path) in self.dirs and path not in self.dirs:
+            # No directory: what is in it is looked at only when all is compared.
+            if source in self.files and parent(path) in self.dirs and path not in self.dirs:
                 self.files[path] = self.files.pop(source)
             self.observer("LATE", path)
 
-        return {("STOR", False): store, ("STOR", True): write, ("RNTO", False): rename}.get((verb, after), lambda: None)
+        def delete() -> None:
+            self.files.pop(path, None)
+            self.observer("LATE", path)
+
+        effects = {("STOR", False): store, ("STOR", True): write, ("RNTO", False): rename, ("DELE", False): delete}
+        return effects.get((verb, after), lambda: None)
 
     def session(self) -> MemorySession:
         return _Session(self)

@@ -32,6 +32,7 @@ ACCOUNTS = {"web": "web", "www": "web", "alt": "alt"}
 FILES = ("p/n/1", "p/1", "q/1", "q/n/1", "p/2", "q/2")
 FOLDERS = ("p/n", "q/n", "q", "p/m")
 VERBS = ("STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT")
+LATE = ("STOR", "RNTO", "DELE")
 BE_EQUAL: Op = ("be_equal",)
 
 
@@ -107,7 +108,7 @@ class _Turmoil(Chance):
         troubles: list[Op] = [
             ("fault", verb, "unavailable", nth),
             ("fault_after", verb, "unavailable", nth),
-            ("fault", chance.choice(("STOR", "RNTO")), "late", nth),
+            ("fault", chance.choice(LATE), "late", nth),
             ("fault_after", "STOR", "late", nth),
             ("fault", chance.choice(("STOR", "RNFR", "RNTO", "DELE", "MKD", "RMD")), "refused", nth),
             ("offline",),

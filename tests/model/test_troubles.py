@@ -38,6 +38,7 @@ FILES = ("x", "X", "a/x", "a/X", "b/x", "b/y", "c/x")
 """Some differ in case only: for some servers those are one."""
 FOLDERS = ("a", "A", "b", "c")
 VERBS = ("STOR", "STOR", "SIZE", "MFMT", "RNFR", "RNTO", "RNTO", "DELE", "MKD", "RMD", "MLST", "CONNECT", "NOOP")
+LATE = ("STOR", "RNTO", "DELE")
 REFUSABLE = ("STOR", "RNFR", "RNTO", "DELE", "MKD", "RMD")
 EXCLUDED = ((), ("a/",), ("x",), ("b/*",), ("A/", "X"))
 NOTHING: Op = ("all",)
@@ -159,6 +160,9 @@ class _World(Racing):
         self._upon.clear()
         self.go_on(self.spec.settle_s + SOON_S)
         if self._engine is None or self._meddled or self.server.late or self._direct or not self.drop.is_at_home():
+            return
+        if self._mirror.intents._open.asked_before:
+            # What came late is looked for in its time.
             return
         status, hold = self._status(), self._mirror.removals.hold
         if status.state is MappingState.IN_SYNC:
@@ -295,7 +299,7 @@ class _Troubles(Chance):
             (1, ("all", *(2 * (("fault", chance.choice(REFUSABLE), "refused", 1),))), retry),
             (2, ("fault", "STOR", chance.choice(("broken", "full")), nth), retry),
             (1, ("fault_after", "STOR", "broken", nth), NOTHING),
-            (2, ("fault", chance.choice(("STOR", "RNTO")), "late", nth), arrive),
+            (2, ("fault", chance.choice(LATE), "late", nth), arrive),
             (1, ("fault_after", "STOR", "late", nth), arrive),
             (1, ("fault", "CONNECT", chance.choice(("crowded", "login")), nth), retry),
             (2, ("offline",), ("online",)),

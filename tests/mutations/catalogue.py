@@ -342,8 +342,8 @@ MUTATIONS = (
         "G3",
         "what came late under a final name is not looked for",
         "intents.py",
-        "        exposed_late = None if told else self.exposures.later(action)\n",
-        "        exposed_late = None if told or path else self.exposures.later(action)\n",
+        "        exposed_late = None if for_good else self.exposures.later(action)\n",
+        "        exposed_late = None if for_good or path else self.exposures.later(action)\n",
         f"{DIRECT}::test_what_hung_on_a_dead_line_is_found_whenever_it_arrives[new-change0-a STOR]",
     ),
     Mutation(
