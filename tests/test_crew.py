@@ -854,6 +854,59 @@ def test_a_worker_that_was_given_up_tells_of_no_file_that_it_would_have_sent(
         assert crew.stop(10)
 
 
+class Receiving(MemorySession):
+    """It has begun to receive a file when nothing goes on for a while."""
+
+    def _write(self, path: str, block: bytes, offset: int, *, new: bool = False) -> None:
+        super()._write(path, block, offset, new=new)
+        server = self._server
+        assert isinstance(server, ReceivingServer)
+        if new:
+            server.begun.set()
+            assert server.goes_on.wait(60)
+
+
+class ReceivingServer(MemoryServer):
+    begun: threading.Event
+    goes_on: threading.Event
+
+    def session(self) -> MemorySession:
+        return Receiving(self)
+
+
+def test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one may be sending it by then, under another name: nothing of it is there to be continued."""
+    (tmp_path / "a").write_bytes(b"a")
+    status = (tmp_path / "a").stat()
+    upload = Upload("slow", "a", Fingerprint(1, status.st_mtime_ns, status.st_ino), replaces=True)
+    monkeypatch.setattr(crew_module, "HUNG_S", 0.2)
+    folder = Folder(MappingSpec("slow", tmp_path, "web", "/"))
+    server, outcomes, received = ReceivingServer(resumable=1), list[Outcome](), list[tuple[Upload, int]]()
+    server.begun, server.goes_on = threading.Event(), threading.Event()
+
+    def tell(upload: Upload, ctime_ns: int) -> None:
+        received.append((upload, ctime_ns))
+
+    crew = Crew("web", server.connect, 1, lambda _name: folder, outcomes.append, tell)
+    try:
+        crew.hand([upload])
+        assert server.begun.wait(10)
+        (worker,) = crew._workers
+        until(lambda: given_up(crew) and outcomes, "it is given up")
+        server.goes_on.set()
+        worker.thread.join(10)
+        assert not worker.thread.is_alive()
+        assert not received
+        crew.hand([upload])
+        until(lambda: len(outcomes) == 2, "another one sends it")
+        assert received == [(upload, status.st_ctime_ns)]
+    finally:
+        server.goes_on.set()
+        assert crew.stop(10)
+
+
 def test_what_runs_still_when_a_crew_ends_does_nothing_more_at_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -963,6 +963,23 @@ def test_deletes_go_on_at_a_full_server_and_when_the_last_is_done_one_file_is_tr
     assert queue.gate.state is Breaker.CLOSED
 
 
+def test_what_is_deleted_in_a_full_directory_has_one_file_of_it_tried_at_once(story: Story):
+    """When nothing more is to be deleted; else there may soon be more room."""
+    for name in ("d/1", "d/2"):
+        story.apply(Failed(other_file(name), FULL))
+    for name in ("d/x", "d/y"):
+        story.queue.offer(Delete(M, name))
+    for name in ("d/x", "d/y"):
+        delete = story.queue.take(NOW)
+        assert delete == Delete(M, name)
+        assert story.queue.space.awaits(M, "d/3", NOW)
+        story.apply(Done(delete, Did.DELETED))
+        story.queue.finish(delete)
+    assert not story.queue.space.awaits(M, "d/3", NOW)
+    assert story.queue.space.admits(M, "d/3", NOW)
+    assert not story.queue.space.admits(M, "d/4", NOW)
+
+
 def test_retry_tries_a_full_directory_at_once(story: Story):
     story.apply(Failed(other_file("d/1"), FULL))
     story.apply(Failed(other_file("d/2"), FULL))

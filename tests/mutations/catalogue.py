@@ -30,6 +30,7 @@ DIRECT = "tests/model/test_direct.py"
 RELOADS = "tests/model/test_reloads.py"
 TROUBLES = "tests/model/test_troubles.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
+HANDOUT = "tests/test_handout.py"
 
 
 def _trouble(story: str, trouble: str) -> str:
@@ -61,6 +62,14 @@ MUTATIONS = (
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary:",
         f"{ARRIVALS}::test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives",
+    ),
+    Mutation(
+        "G1",
+        "the hash of a file that is sent whole after all begins with what was to be kept of a part",
+        "remote/upload.py",
+        "                upload.digest, upload.kept = hashlib.sha256(), NOTHING\n",
+        "                upload.kept = NOTHING\n",
+        "tests/remote/test_resume.py::test_a_rest_that_is_refused_all_of_a_sudden_starts_anew",
     ),
     Mutation(
         "G1",
@@ -165,6 +174,14 @@ MUTATIONS = (
         "    if ended.good and began_well:",
         "    if ended.good:",
         f"{SCRIPTED}::TestRenaming::test_a_refused_rnfr_makes_no_rename_of_another_file_a_success",
+    ),
+    Mutation(
+        "G3",
+        "a strange answer to a rename counts as done where a file has the final name already",
+        "remote/renaming.py",
+        "    if old is None and new is not None and sizes.fits(new.size, size):\n",
+        "    if new is not None and sizes.fits(new.size, size):\n",
+        f"{SCRIPTED}::TestYesToARename::test_a_strange_yes_is_not_the_word_that_a_published_file_was_replaced",
     ),
     Mutation(
         "G1",
@@ -281,6 +298,54 @@ MUTATIONS = (
         "taken.append(_begun(mirror, action, at))",
         "taken.append(action)",
         _trouble("a file is renamed", "the daemon is killed"),
+    ),
+    Mutation(
+        "G3",
+        "a rename that waits takes along another file that has come to the old path meanwhile",
+        "handout.py",
+        "            return isinstance(action, Upload) or (source is not None and source.fingerprint == action.fingerprint)\n",
+        "            return isinstance(action, Upload) or source is not None\n",
+        f"{HANDOUT}::test_what_the_ledger_does_not_call_for_any_more_is_not",
+    ),
+    Mutation(
+        "G3",
+        "what changes while it is published is not looked at again when that is over",
+        "comparing.py",
+        "        self._offers.doubt_under_way(listing)\n",
+        "",
+        "tests/test_mirror.py::test_a_file_that_went_while_it_was_published_is_looked_at_again",
+    ),
+    Mutation(
+        "G3",
+        "what a rename was to take away and does not is not looked at again",
+        "offers.py",
+        "        for path in self._queue.freed(self._name):\n",
+        "        for path in set[str]():\n",
+        "tests/test_mirror.py::test_a_directory_that_left_is_looked_at_again_when_its_rename_is_taken_back",
+    ),
+    Mutation(
+        "G3",
+        "what a worker says that was given up is taken for what its successor has sent",
+        "crew.py",
+        "        def received(upload: Upload, ctime_ns: int) -> None:\n            if not worker.given_up:\n",
+        "        def received(upload: Upload, ctime_ns: int) -> None:\n            if worker is not None:\n",
+        "tests/test_crew.py::test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_file",
+    ),
+    Mutation(
+        "G3",
+        "what is deleted where there is no space tells nobody that there may be some",
+        "outcomes.py",
+        "        queue.space.freed(action.mapping, action.path, at.now)\n",
+        "",
+        "tests/test_outcomes.py::test_what_is_deleted_in_a_full_directory_has_one_file_of_it_tried_at_once",
+    ),
+    Mutation(
+        "G3",
+        "the properties of a directory's name do not count for what is in it",
+        "remote/profile.py",
+        '        Oddity.TRAILING_SPACE: any(part.endswith(" ") for part in parts),\n',
+        '        Oddity.TRAILING_SPACE: path.endswith(" "),\n',
+        "tests/remote/test_profile.py::test_what_is_odd_about_a_directory_is_odd_about_all_that_is_in_it",
     ),
     Mutation(
         "G3",
@@ -647,6 +712,31 @@ MUTATIONS = (
     ),
     Mutation(
         "G4",
+        "what nobody may look at counts as absent",
+        "remote/looking.py",
+        "    if isinstance(error, NameRefusedError) and not replies.says_denied(reply, path, session.account.spec.encoding):\n"
+        "        return\n",
+        "    if isinstance(error, NameRefusedError):\n        return\n",
+        f"{SCRIPTED}::TestMachineListings::test_what_nobody_may_look_at_is_not_taken_for_absent",
+    ),
+    Mutation(
+        "G4",
+        "a delete that waits goes out although its file is no longer ours",
+        "handout.py",
+        "            return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)\n",
+        "            return True\n",
+        f"{HANDOUT}::test_what_the_ledger_does_not_call_for_any_more_is_not",
+    ),
+    Mutation(
+        "G4",
+        "a delete that waits goes out although the folder is not there any more",
+        "handout.py",
+        "            if mirror.removals.hold is not None or mirror.removals.missing:\n",
+        "            if mirror.removals.hold is not None:\n",
+        f"{HANDOUT}::test_nothing_is_deleted_that_is_withheld_by_now",
+    ),
+    Mutation(
+        "G4",
         "overwrite=False replaces what was made while the file was on its way",
         "remote/localfile.py",
         "            if there is not None and ours is not None:\n",
@@ -719,6 +809,14 @@ MUTATIONS = (
         "if is_large(action) and self._large >= max(1, connections - 1):",
         "if is_large(action) and self._large > connections:",
         "tests/core/test_schedule.py::test_large_files_leave_one_connection_to_small_ones",
+    ),
+    Mutation(
+        "G5",
+        "another bandwidth waits for the turns that were taken at the one before",
+        "remote/throttle.py",
+        "            self._free_at = self._clock()\n",
+        "",
+        "tests/remote/test_throttle.py::test_another_limit_does_not_wait_for_the_turns_of_the_one_before",
     ),
     Mutation(
         "G5",

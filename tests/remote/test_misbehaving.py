@@ -1494,6 +1494,13 @@ class TestYesToARename:
             for name in ("b", "c"):
                 assert server.log.count(f"SIZE /{name}{tail}") == 1
 
+    def test_a_strange_yes_is_not_the_word_that_a_published_file_was_replaced(self):
+        """What has the final name has the size of the file by chance: it is the one that was there before."""
+        with Scripted(RNTO="200 Fine.") as server, account(server)() as session:
+            server.files["/a"] = b"earlier"
+            assert errors_of(publish(session, job("/a"))) == [ProtocolError]
+            assert server.files == {"/a": b"earlier"}
+
     def test_nor_is_a_rename_believed_that_somebody_asks_for(self):
         with Scripted(RNTO=["250 Renamed."]) as server:
             server.files["/a"] = b"content"
@@ -2145,6 +2152,15 @@ class TestMachineListings:
                     "MLSD /",
                 ]
             assert refusals(acc.profile) == {"stats", "listings"}
+
+    def test_what_nobody_may_look_at_is_not_taken_for_absent(self):
+        """Where foreign files are kept, it would be replaced."""
+        with Scripted(FEAT="211-F\n MLST type*;\n211 End", MLST="550 /a: Permission denied.") as server:
+            server.files["/a"] = b"12345"
+            with account(server)() as session:
+                with pytest.raises(NameRefusedError, match="denied"):
+                    session.stat_many(["/a"])
+                session.noop()
 
     def test_they_are_found_behind_codes(self):
         feat = "211-F\n211-MLST type*;size*;\n211-SIZE\n211 End"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ftpsyncd.remote.keeping import refusals
-from ftpsyncd.remote.profile import Profile
+from ftpsyncd.remote.profile import Oddity, Profile, oddities
 from tests.remote.profiles import FEATURES, hopeless
 
 
@@ -75,3 +75,19 @@ class TestAnotherServer:
 @pytest.mark.parametrize(("told", "silence_s"), [(0, 30.0), (300, 30.0), (60, 30.0), (20, 10.0)])
 def test_a_session_is_silent_for_half_of_what_the_server_bears(told, silence_s):
     assert Profile(idle_s=told).silence_s == silence_s
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/a b/c.jpg", []),
+        ("/a /b", [Oddity.TRAILING_SPACE]),
+        ("/a/b ", [Oddity.TRAILING_SPACE]),
+        ("/ a/b", [Oddity.LEADING_SPACE]),
+        ("/a\\b/c", [Oddity.BACKSLASH]),
+        ('/a"/ b', [Oddity.LEADING_SPACE, Oddity.QUOTE]),
+    ],
+)
+def test_what_is_odd_about_a_directory_is_odd_about_all_that_is_in_it(path, found):
+    """A server that changes its name would have the file in another directory."""
+    assert oddities(path) == found

@@ -354,6 +354,7 @@ def test_a_rest_that_is_refused_all_of_a_sudden_starts_anew():
         s.files[TEMPORARY] = CONTENT[:BREAK]
         (result,) = publish(session, again())
         assert result.error is None
+        assert result.sha256 == hashlib.sha256(CONTENT).digest(), "of what was sent, and nothing read before"
         assert nothing_else(s)
 
 

@@ -84,6 +84,19 @@ def test_no_limit_waits_for_nothing():
         throttle.take(10**9)
 
 
+def test_another_limit_does_not_wait_for_the_turns_of_the_one_before():
+    """Those who have taken them wait for them; whoever comes after that is not one of these."""
+    waited = list[float]()
+    throttle = Throttle(1000, clock=Clock(), sleep=waited.append)
+    for _ in range(10):
+        throttle.take(1000)
+    assert waited[-1] == pytest.approx(9, abs=0.1)
+    throttle.limit(1_000_000)
+    waited.clear()
+    throttle.take(1000)
+    assert sum(waited) < 0.1
+
+
 def test_connections_share_it():
     rate = 4_000_000
     with Scripted() as server:
