@@ -322,6 +322,14 @@ def test_a_file_that_is_replaced_keeps_its_rights(ftp, remote, picture, tmp_path
     assert (tmp_path / "p").read_bytes() == picture.read_bytes()
 
 
+def test_but_a_server_gives_nobody_a_program_that_runs_with_the_rights_of_its_owner(ftp, remote, picture, tmp_path):
+    ftp.upload(picture, f"{remote.base}/p")
+    (tmp_path / "p").write_bytes(b"before")
+    (tmp_path / "p").chmod(0o6755)
+    ftp.download(f"{remote.base}/p", tmp_path / "p")
+    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == 0o755
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_nor_does_it_become_somebody_elses(ftp, remote, picture, tmp_path):

@@ -121,6 +121,15 @@ MUTATIONS = (
     ),
     Mutation(
         "G1",
+        "a file that changed while it was sent gets its name where its confirmation has cost the next data connection",
+        "remote/outgoing.py",
+        '    if upload.error is not None:\n        return [session.command("DELE", upload.temporary)]\n',
+        "",
+        f"{SCRIPTED}::TestDates"
+        "::test_a_file_that_is_not_to_be_published_is_not_although_its_confirmation_used_the_data_connection",
+    ),
+    Mutation(
+        "G1",
         "files are sent under their final names",
         "planned.py",
         "temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)\n",
@@ -1005,6 +1014,15 @@ MUTATIONS = (
         "_WRITE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW |",
         "_WRITE = os.O_RDWR | os.O_CREAT |",
         "tests/contract/test_library.py::TestContinuedDownloads::test_a_link_to_nothing_in_its_place_makes_nothing[memory]",
+    ),
+    Mutation(
+        "G7",
+        "what a server sends runs with the rights of the owner of what it replaces",
+        "remote/arrival.py",
+        "            os.fchmod(descriptor, stat.S_IMODE(there.st_mode) & 0o777)\n",
+        "            os.fchmod(descriptor, stat.S_IMODE(there.st_mode))\n",
+        "tests/contract/test_library.py"
+        "::test_but_a_server_gives_nobody_a_program_that_runs_with_the_rights_of_its_owner",
     ),
     Mutation(
         "G7",

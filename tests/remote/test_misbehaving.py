@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 import trustme
@@ -2054,6 +2055,19 @@ class TestDates:
             results = publish(session, changed, job("/b"))
             assert errors_of(results) == [FileChangedError, None]
             assert set(server.files) == {"/b"}
+
+    def test_a_file_that_is_not_to_be_published_is_not_although_its_confirmation_used_the_data_connection(self):
+        """The next file has to agree on another one then, and what ends the file before travels with that."""
+        with Scripted(LIST=lists) as server, account(server)() as session:
+
+            def look_and_refuse(_file: BinaryIO, _sha256: bytes) -> None:
+                session.list_dir("/")
+                raise FileChangedError("It changed.")
+
+            results = publish(session, job("/a", confirm=look_and_refuse), job("/b"))
+            assert errors_of(results) == [FileChangedError, None]
+            assert set(server.files) == {"/b"}
+            assert "RNTO /a" not in server.log
 
     def test_what_another_session_learns_meanwhile_does_not_leave_a_file_undated(self):
         async def learn(connection: Connection, path: str) -> None:
