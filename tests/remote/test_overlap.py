@@ -8,7 +8,7 @@ import io
 import pytest
 
 from ftpsyncd.errors import ServerUnavailableError, VerificationError
-from ftpsyncd.remote import sending
+from ftpsyncd.remote import renaming, sending
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import refusals
 from ftpsyncd.remote.profile import Paths, reads_in_turn
@@ -120,8 +120,9 @@ class TestTheCycle:
         with Scripted(GREETING=KNOWN) as server, account(server, mode=DataMode.ACTIVE)() as session:
             assert not session.overlaps
 
-    def test_no_rename_before_the_size_was_judged(self):
-        sizes = [None, "213 3", None, None]
+    def test_no_rename_before_the_size_was_judged(self, monkeypatch):
+        monkeypatch.setattr(renaming, "WAITS_S", (0.01,))
+        sizes = [None, "213 3", "213 3", None, None]
         with Scripted(GREETING=KNOWN, SIZE=sizes) as server, account(server)() as session:
             results = publish(session, *paths("a", "b", "c", "d"))
             errors = {r.job.path: type(r.error) for r in results if r.error}
