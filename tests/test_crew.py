@@ -855,13 +855,13 @@ def test_a_worker_that_was_given_up_tells_of_no_file_that_it_would_have_sent(
 
 
 class Receiving(MemorySession):
-    """It has begun to receive a file when nothing goes on for a while."""
+    """It is to receive a file when nothing goes on for a while."""
 
-    def _write(self, path: str, block: bytes, offset: int, *, new: bool = False) -> None:
-        super()._write(path, block, offset, new=new)
-        server = self._server
+    def begin(self, verb: str, path: str) -> None:
+        super().begin(verb, path)
+        server = self.server
         assert isinstance(server, ReceivingServer)
-        if new:
+        if verb == "STOR":
             server.begun.set()
             assert server.goes_on.wait(60)
 

@@ -17,7 +17,7 @@ from ftpsyncd.handout import Server
 from ftpsyncd.lastlook import Folder
 from ftpsyncd.ledger import Ledger
 from ftpsyncd.mirror import Mirror
-from ftpsyncd.model import Action, Delete, Hold, HoldKind, MakeDir, RemoveDir, Rename, RenameDir, Row, Upload
+from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, RemoveDir, Rename, RenameDir, Row, Upload
 from ftpsyncd.planned import Progress
 from ftpsyncd.site import Moment
 from ftpsyncd.specs import MappingSpec
@@ -40,6 +40,8 @@ class Nobody:
 
     def give_up(self, mapping: str) -> None: ...
 
+    def spare(self) -> None: ...
+
     def transfers(self) -> list[Progress]:
         return []
 
@@ -48,7 +50,7 @@ class Waiting:
     """A mapping with one published file in a directory, and a queue in which something waits."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self.ledger, self.id = ledger, ledger.mapping(M, "there")
+        self.ledger, self.id = ledger, ledger.mappings.number(M, "there")
         ledger.put(self.id, "d", made())
         ledger.put(self.id, "d/a", published(PICTURE))
         self.queue = Queue(4)
@@ -116,8 +118,8 @@ def test_what_the_ledger_does_not_call_for_any_more_is_not(waiting: Waiting, act
 @pytest.mark.parametrize("why", ["held", "no source"])
 def test_nothing_is_deleted_that_is_withheld_by_now(waiting: Waiting, action: Action, why: str):
     if why == "held":
-        waiting.mirror.removals.hold = Hold(HoldKind.MASS_DELETE, WALL, "too many")
+        waiting.mirror.removals.holding.put(HoldKind.MASS_DELETE, "too many", AT)
     else:
-        waiting.mirror.removals.missing = "the folder is not there"
+        waiting.mirror.removals.source.missing = "the folder is not there"
     assert waiting.taken(action) == []
     assert waiting.queue.idle
