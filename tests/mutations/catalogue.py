@@ -121,6 +121,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G1",
+        "what is published is deleted before its successor is sent under another name",
+        "remote/upload.py",
+        "        if job.afresh and not upload.is_hidden:\n",
+        "        if job.afresh:\n",
+        f"{SCRIPTED}::TestRenaming::test_what_is_published_stays_while_a_file_is_sent_afresh_under_another_name",
+    ),
+    Mutation(
+        "G1",
         "a file that changed while it was sent gets its name where its confirmation has cost the next data connection",
         "remote/outgoing.py",
         '    if upload.error is not None:\n        return [session.command("DELE", upload.temporary)]\n',

@@ -1265,6 +1265,13 @@ class TestRenaming:
             assert acc.profile.rename_over is None
             assert "DELE" not in server.verbs()
 
+    def test_what_is_published_stays_while_a_file_is_sent_afresh_under_another_name(self):
+        """What an earlier try may still write goes to that name, and not to the published file."""
+        with Scripted(STOR="452 No space left.") as server, account(server)() as session:
+            server.files["/a"] = b"before"
+            assert errors_of(publish(session, job("/a", afresh=True))) == [ServerFullError]
+            assert server.files == {"/a": b"before"}
+
     def test_a_refused_rename_keeps_the_old_file(self):
         async def careful(connection: Connection, path: str) -> None:
             if connection.server.files.get(path) == b"old":
