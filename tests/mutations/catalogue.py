@@ -748,7 +748,7 @@ MUTATIONS = (
         "G4",
         "a delete that waits goes out although the folder is not there any more",
         "handout.py",
-        "            if mirror.removals.hold is not None or mirror.removals.missing:\n",
+        "            if mirror.removals.hold is not None or mirror.removals.source.missing:\n",
         "            if mirror.removals.hold is not None:\n",
         f"{HANDOUT}::test_nothing_is_deleted_that_is_withheld_by_now",
     ),
