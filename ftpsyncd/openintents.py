@@ -6,6 +6,7 @@ only place that writes them for a mapping that is there; used on the engine's th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ftpsyncd.core import names
@@ -33,8 +34,11 @@ class OpenIntents:
         """Directories that may have been renamed at the server: new path and old."""
         self._apart: dict[str, dict[str, None]] = {}
         """Temporary files that are noted under their own paths, by the file whose name they bear."""
+        self._uses: Counter[str] = Counter()
+        """How many intents name a temporary file: each is looked for in all of them else, when it is asked about."""
         for path, intent in self._open.items():
             self._note_if_apart(path, intent)
+            self._uses[intent.temporary] += 1
         self.exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
         """Files that were sent under their final names and may not have arrived."""
         self.cut_off = {path for path, intent in self._open.items() if intent.temporary}
@@ -75,7 +79,9 @@ class OpenIntents:
     def put(self, path: str, intent: Intent) -> None:
         """Note an intent, in the place of one about the same path; the engine commits."""
         self._forget_if_apart(path)
+        self._count_out(path)
         self._open[path] = intent
+        self._uses[intent.temporary] += 1
         self._note_if_apart(path, intent)
         if is_rename(intent):
             self.renames[path] = intent.source
@@ -95,8 +101,16 @@ class OpenIntents:
         self.renames.pop(path, None)
         self.exposed.discard(path)
         self._forget_if_apart(path)
+        self._count_out(path)
         if self._open.pop(path, None) is not None:
             self._site.ledger.begun.clear(self._site.id, path)
+
+    def _count_out(self, path: str) -> None:
+        before = self._open.get(path)
+        if before is not None:
+            self._uses[before.temporary] -= 1
+            if not self._uses[before.temporary]:
+                del self._uses[before.temporary]
 
     # ── temporary names ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,7 +232,7 @@ class OpenIntents:
         if path in self._late:
             # Not while another upload may be using it.
             temporary = self._open[path].temporary
-            if temporary and any(other.temporary == temporary for at, other in self._open.items() if at != path):
+            if temporary and self._uses[temporary] > 1:
                 return False
         self._put_off.pop(path, None)
         return True
