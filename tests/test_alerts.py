@@ -28,9 +28,9 @@ from ftpsyncd.alerts import Alerter
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
 from ftpsyncd.courier import TRIES
-from ftpsyncd.engine import Engine
+from ftpsyncd.daemon.outside import Outside
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import ConfigError
-from ftpsyncd.outside import Outside
 from ftpsyncd.specs import AlertLimits, AlertSpec
 from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
 from ftpsyncd.typed import Typed

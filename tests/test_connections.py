@@ -12,17 +12,18 @@ from typing import Any, cast
 import pytest
 from loguru import logger
 
-from ftpsyncd import answering, logs
+from ftpsyncd import logs
 from ftpsyncd.config import load
 from ftpsyncd.core import gate
 from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
+from ftpsyncd.daemon.service import Service
+from ftpsyncd.engine import answering
+from ftpsyncd.engine.handout import Server
 from ftpsyncd.errors import FtpsyncdError, LoginRefusedError, ServerUnavailableError
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.handout import Server
 from ftpsyncd.model import Did, Done, Failed, Probe
-from ftpsyncd.planned import Progress
-from ftpsyncd.service import Service
+from ftpsyncd.publishing.planned import Progress
 from tests.remote.scripted import Connection, Hangup, Scripted
 from tests.waiting import until
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd import handout
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.handout import Server
-from ftpsyncd.lastlook import Folder
-from ftpsyncd.ledger import Ledger
-from ftpsyncd.mirror import Mirror
+from ftpsyncd.engine import handout
+from ftpsyncd.engine.handout import Server
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import Action, Delete, HoldKind, MakeDir, RemoveDir, Rename, RenameDir, Row, Upload
-from ftpsyncd.planned import Progress
-from ftpsyncd.site import Moment
+from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.specs import MappingSpec
 from tests.core.vocabulary import NOW, SHA, WALL, M, Without, file, made, published
 

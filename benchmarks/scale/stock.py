@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ftpsyncd.config import load
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Fingerprint, Kind, Row

@@ -9,12 +9,12 @@ import click
 from rich.padding import Padding
 from rich.text import Text
 
-from ftpsyncd import check as checks
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import Marks, console, emit, marks, number, words
 from ftpsyncd.cli.settings import load_config, start_log
-from ftpsyncd.findings import Finding, Level, exit_code
+from ftpsyncd.inspection import check as checks
+from ftpsyncd.inspection.findings import Finding, Level, exit_code
 
 LOOKS = {Level.OK: ("good", "green"), Level.WARNING: ("call", "yellow"), Level.ERROR: ("bad", "bold red")}
 

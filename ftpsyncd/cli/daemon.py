@@ -129,7 +129,7 @@ def ask_status(given: Given) -> Status:
     try:
         return shapes.status_from_json(way.client().status())
     except DaemonNotRunningError:
-        from ftpsyncd import survey  # noqa: PLC0415 - loads what a daemon consists of, to ask the ledger in its place
+        from ftpsyncd.inspection import survey  # noqa: PLC0415 - loads what a daemon consists of, to ask the ledger in its place
 
         start_log(given, level="warning")
         return given.typed.record(survey.offline_status(way.config))
@@ -168,7 +168,7 @@ def refuse_unloaded(given: Given, mapping: str | None) -> None:
 
 def named_as_configured(given: Given, path: str) -> str | None:
     """The absolute path below the folder of a mapping, if links lead there and it is not that already."""
-    from ftpsyncd import survey  # noqa: PLC0415 - as above
+    from ftpsyncd.inspection import survey  # noqa: PLC0415 - as above
 
     try:
         return survey.name_in_mapping(load_config(given), path)
@@ -203,7 +203,7 @@ def _ask_why(given: Given, path: str) -> Why:
     try:
         return shapes.why_from_json(way.client().why(path))
     except DaemonNotRunningError:
-        from ftpsyncd import reasons  # noqa: PLC0415 - as above
+        from ftpsyncd.inspection import reasons  # noqa: PLC0415 - as above
 
         return given.typed.record(reasons.why(way.config, path))
 
@@ -229,7 +229,7 @@ def _ask_history(given: Given, query: HistoryQuery, path: str | None, cursor: st
         refuse_unloaded(given, query.mapping)
         raise
     except DaemonNotRunningError:
-        from ftpsyncd import survey  # noqa: PLC0415 - as above
+        from ftpsyncd.inspection import survey  # noqa: PLC0415 - as above
 
         return given.typed.record(survey.history(way.config, query, path, cursor))
     return shapes.history_from_json(answer)

@@ -23,13 +23,13 @@ from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config, placed
 from ftpsyncd.errors import FtpsyncdError, LedgerError, UsageError
+from ftpsyncd.inspection.survey import open_ledger
 from ftpsyncd.quoting import named, one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.remedies import remedy
-from ftpsyncd.survey import open_ledger
 
 FRAME_S = 0.1
 _BLOCK = 256 * 1024

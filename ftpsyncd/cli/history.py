@@ -18,7 +18,7 @@ from ftpsyncd.cli.output import begun, duration, local_time, number, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import UsageError
-from ftpsyncd.history import RECORDED
+from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.quoting import one_line, quote
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from ftpsyncd import preview
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
 from ftpsyncd.cli.output import begun, number, printer, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
-from ftpsyncd.preview import Planned
+from ftpsyncd.inspection import preview
+from ftpsyncd.inspection.preview import Planned
 from ftpsyncd.quoting import one_line, quote
 
 

@@ -24,8 +24,8 @@ from ftpsyncd.errors import (
     RemoteError,
     UsageError,
 )
-from ftpsyncd.ledger import LEDGER, Ledger
-from ftpsyncd.probe import Measure, Probing
+from ftpsyncd.inspection.probe import Measure, Probing
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.quoting import address, one_line, quote
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import kept, learned

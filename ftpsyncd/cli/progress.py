@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 import click
 
 from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, number, size
+from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
-from ftpsyncd.onepass import Progress
 from ftpsyncd.status import Status, Transfer
 
 # rich is imported where a picture is drawn, as in `output`.

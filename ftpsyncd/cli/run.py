@@ -6,13 +6,13 @@ import os
 
 import click
 
-from ftpsyncd import daemon
 from ftpsyncd.cli.options import Given, common_options, examples, given
 from ftpsyncd.cli.settings import load_config, place_of, require_answer, secrets, start_log
 from ftpsyncd.config import Config
+from ftpsyncd.daemon import process as daemon
+from ftpsyncd.daemon.starting import Waiting
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.logs import for_machines
-from ftpsyncd.starting import Waiting
 from ftpsyncd.typed import typed_for
 
 

@@ -13,11 +13,11 @@ from ftpsyncd.cli.options import common_options, complete_mapping, examples, giv
 from ftpsyncd.cli.output import console, emit, is_drawn, marks, number, redraws, size
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log
-from ftpsyncd.counters import Counters
+from ftpsyncd.daemon.onepass import Progress
+from ftpsyncd.daemon.service import Service
+from ftpsyncd.engine.counters import Counters
 from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
-from ftpsyncd.onepass import Progress
-from ftpsyncd.service import Service
 from ftpsyncd.status import Status
 
 TURN_S = 0.25

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import click
 
-from ftpsyncd import again
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
@@ -20,15 +19,16 @@ from ftpsyncd.config import Config, placed
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
+from ftpsyncd.daemon.service import Service
+from ftpsyncd.engine import again
 from ftpsyncd.errors import ControlError, DaemonNotRunningError, ExitCode, FtpsyncdError, LedgerError
+from ftpsyncd.inspection.survey import open_ledger
+from ftpsyncd.inspection.verify import Checked, Finding, Verification
 from ftpsyncd.local.quiet import ignore_lease_signals
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.model import Kind
 from ftpsyncd.remote.remedies import remedy
-from ftpsyncd.service import Service
 from ftpsyncd.status import MappingState
-from ftpsyncd.survey import open_ledger
-from ftpsyncd.verify import Checked, Finding, Verification
 
 BATCH_BYTES = 32_000
 """Of names, as JSON, in one request to the daemon."""

@@ -18,8 +18,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ftpsyncd.control.shapes import record_to_json
+from ftpsyncd.engine.report import iso
 from ftpsyncd.events import Event
-from ftpsyncd.report import iso
 from ftpsyncd.status import MappingState, MappingStatus, ServerState, ServerStatus, Status, Transfer
 from ftpsyncd.typed import Typed
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from ftpsyncd.control.moments import parse_moment
 from ftpsyncd.errors import FtpsyncdError
-from ftpsyncd.history import RECORDED
+from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.logs import quote
 from ftpsyncd.receipts import HistoryQuery
 

@@ -15,11 +15,11 @@ from typing import Self
 from ftpsyncd import config as configuration
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
+from ftpsyncd.daemon.service import Service
 from ftpsyncd.demo.record import Happening, Record
 from ftpsyncd.demo.server import LoopbackServer
 from ftpsyncd.demo.story import Story, stopwatch
 from ftpsyncd.demo.witness import Look, Sighting, Witness, files, visible
-from ftpsyncd.service import Service
 
 MAPPING = "demo"
 SETTLE_S = 0.3

@@ -1,6 +1,6 @@
 """Sending by hand: one file, several, a whole directory, with nothing left at the server of what is broken off.
 
-Called by `library`; the daemon's files go through `ftpsyncd.publish`.
+Called by `library`; the daemon's files go through `ftpsyncd.publishing.publish`.
 """
 
 from __future__ import annotations

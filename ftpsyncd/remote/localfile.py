@@ -1,6 +1,7 @@
 """A local file as a job: opened late, and confirmed to be the same file when all of it is sent.
 
-Called by the library for each file that is sent by hand; the daemon's own jobs come from its plan (`ftpsyncd.publish`).
+Called by the library for each file that is sent by hand; the daemon's own jobs come from its plan
+(`ftpsyncd.publishing.publish`).
 """
 
 from __future__ import annotations

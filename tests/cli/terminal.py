@@ -19,7 +19,7 @@ from rich.console import Console, RenderableType
 
 from ftpsyncd.config import load
 from ftpsyncd.errors import FtpsyncdError
-from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Failure
 from ftpsyncd.specs import destination

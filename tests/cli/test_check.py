@@ -14,12 +14,12 @@ from typing import IO
 import pytest
 
 from ftpsyncd import patience
-from ftpsyncd.check import check
 from ftpsyncd.cli.probe import _show
 from ftpsyncd.config import Config, ControlSpec, load
 from ftpsyncd.control import whereabouts
 from ftpsyncd.errors import LoginRefusedError, NameRefusedError, ServerFullError, ServerUnavailableError
-from ftpsyncd.findings import Area, Finding, Level, exit_code
+from ftpsyncd.inspection.check import check
+from ftpsyncd.inspection.findings import Area, Finding, Level, exit_code
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.memory import MemoryServer
 from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
@@ -573,7 +573,7 @@ def test_what_a_server_lacks_here_is_one_error_and_the_server_is_left_alone(
 
 def test_too_many_folders_are_a_warning_with_the_command_that_helps(config, tmp_path, monkeypatch):
     (tmp_path / "max_user_watches").write_text("2\n")
-    monkeypatch.setattr("ftpsyncd.machine.INOTIFY", tmp_path)
+    monkeypatch.setattr("ftpsyncd.inspection.machine.INOTIFY", tmp_path)
     (finding,) = [each for each in check(config, offline=True) if each.subject == "inotify"]
     assert finding.level is Level.WARNING
     assert "sysctl fs.inotify.max_user_watches=" in finding.remedy
@@ -586,7 +586,7 @@ def test_what_is_excluded_or_polled_is_not_counted_among_the_folders_to_watch(co
     config = config._replace(mappings={mapping.name: mapping._replace(exclude=("drafts/",))})
     [told] = [each.message for each in check(config, offline=True) if each.subject == "inotify"]
     assert told.startswith("2 folders to watch; ")
-    monkeypatch.setattr("ftpsyncd.machine.is_network_filesystem", lambda _path: True)
+    monkeypatch.setattr("ftpsyncd.inspection.machine.is_network_filesystem", lambda _path: True)
     assert "inotify" not in [each.subject for each in check(config, offline=True)]
 
 

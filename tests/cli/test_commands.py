@@ -21,12 +21,12 @@ from ftpsyncd.config import load
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.core.compare import Drift
 from ftpsyncd.errors import CommandRefusedError, NameNotSendableError, ServerUnavailableError
+from ftpsyncd.inspection.survey import in_no_mapping, located, offline_status
+from ftpsyncd.inspection.verify import Finding
 from ftpsyncd.local.scan import Scanner
 from ftpsyncd.model import Kind
 from ftpsyncd.questions import CommandName, Why
 from ftpsyncd.status import MappingState
-from ftpsyncd.survey import in_no_mapping, located, offline_status
-from ftpsyncd.verify import Finding
 from tests.cli.terminal import on_a_terminal, park
 from tests.control.fakes import STATUS, FakeDaemon
 from tests.control.test_control_docs import example

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.claim import Claim
-from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.systemd import JOURNAL
 
 unserved = pytest.mark.skipif(Path(JOURNAL).exists(), reason="the records would go to this machine's journal")

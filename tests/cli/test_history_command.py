@@ -19,7 +19,7 @@ from ftpsyncd.control.moments import iso_utc, parse_moment
 from ftpsyncd.control.server import ControlServer
 from ftpsyncd.errors import UsageError
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
 from tests.cli.terminal import on_a_terminal
 from tests.control.fakes import PAGE, FakeDaemon

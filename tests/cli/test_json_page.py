@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ftpsyncd.cli import plan
-from ftpsyncd.findings import Area, Level
-from ftpsyncd.preview import Planned
+from ftpsyncd.inspection.findings import Area, Level
+from ftpsyncd.inspection.preview import Planned
 from tests.control.test_control_docs import SECTIONS, example, keys
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd import lastlook
 from ftpsyncd.cli import plan
 from ftpsyncd.config import load
 from ftpsyncd.errors import NameNotSendableError, NameRefusedError
-from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.inspection.preview import Planned
+from ftpsyncd.ledger.book import LEDGER, Ledger
+from ftpsyncd.ledger.tables import APPROVED_SINCE
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import Fingerprint, Hold, HoldKind, Intent, Kind, RootIdentity, Row
-from ftpsyncd.preview import Planned
+from ftpsyncd.publishing import lastlook
 from ftpsyncd.specs import destination
-from ftpsyncd.tables import APPROVED_SINCE
 from tests.cli.terminal import park
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from ftpsyncd.claim import Claim
 from ftpsyncd.config import load
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.daemon.service import Service
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.remote.profile import Resuming
-from ftpsyncd.service import Service
 from tests.cli.terminal import write_config
 from tests.servers import PASSWORD, USER, Server, running
 

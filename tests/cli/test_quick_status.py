@@ -28,8 +28,8 @@ SLOW = [
     "pathspec",
     "sqlite3",
     "starlette",
-    "ftpsyncd.engine",
-    "ftpsyncd.survey",
+    "ftpsyncd.engine.loop",
+    "ftpsyncd.inspection.survey",
 ]
 _RUN = """
 import sys

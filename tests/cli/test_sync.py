@@ -15,21 +15,21 @@ import pytest
 
 from ftpsyncd.cli.output import UNICODE
 from ftpsyncd.cli.progress import Lines, Rate, summary, view
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.daemon.onepass import Progress
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
-from ftpsyncd.onepass import Progress
-from ftpsyncd.site import QUEUE_ROOM
+from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.status import DaemonStatus, Status, Transfer
 from tests.cli.terminal import check_snapshot, drawn, longest, write_config
 from tests.servers import running
 from tests.waiting import until
 
 NOT_FOR_A_SYNC = [
-    "ftpsyncd.outside",
-    "ftpsyncd.steering",
-    "ftpsyncd.preview",
-    "ftpsyncd.reasons",
-    "ftpsyncd.survey",
+    "ftpsyncd.daemon.outside",
+    "ftpsyncd.daemon.steering",
+    "ftpsyncd.inspection.preview",
+    "ftpsyncd.inspection.reasons",
+    "ftpsyncd.inspection.survey",
     "ftpsyncd.receipts",
     "ftpsyncd.questions",
     "ftpsyncd.control",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.errors import NameRefusedError, ServerUnavailableError
-from ftpsyncd.probe import Probing
+from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.profile import Dating, Hashing, Oddity, Profile, Resuming

@@ -16,7 +16,7 @@ from ftpsyncd.control.protocol import CONNECTIONS_MAX, REQUEST_S, TCP_MAX
 from ftpsyncd.control.requests import PAGE_MAX
 from ftpsyncd.control.sse import HEARTBEAT_S, SUBSCRIBERS_MAX, Broadcast
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.history import RECORDED
+from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.status import MappingState, ServerState
 from tests.control.fakes import PAGE, STATUS, FakeDaemon
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.outcomes import LOST_CONNECTIONS
+from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import REMOTE, Site, Spy, contents, digest, site
 from tests.figures import Figures

@@ -17,7 +17,7 @@ import pytest
 
 from ftpsyncd.control.client import ControlClient, _UnixConnection
 from ftpsyncd.errors import ControlError
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.model import Kind
 from ftpsyncd.receipts import HistoryQuery
 from tests.e2e.site import MAPPING, Site, site

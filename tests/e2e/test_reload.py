@@ -279,7 +279,7 @@ cli.main()
 """The program, which gets a signal when it begins to load a module: the first word."""
 
 
-@pytest.mark.parametrize("module", ["ftpsyncd.cli.app", "ftpsyncd.daemon", "ftpsyncd.outside"])
+@pytest.mark.parametrize("module", ["ftpsyncd.cli.app", "ftpsyncd.daemon.process", "ftpsyncd.daemon.outside"])
 def test_a_wish_for_a_reload_during_the_start_is_granted_after_it(server: Server, tmp_path: Path, module: str) -> None:
     """It ended the process."""
     with site(server, tmp_path) as s:

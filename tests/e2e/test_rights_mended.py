@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="the server has users of its own"),
 ]
-SOON = {"ftpsyncd.mended.FIRST_AGAIN_S": 1.0}
+SOON = {"ftpsyncd.mapping.mended.FIRST_AGAIN_S": 1.0}
 """In the place of a quarter of an hour."""
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from ftpsyncd.config import load
 from ftpsyncd.core.names import temporary
-from ftpsyncd.ledger import LEDGER, Ledger
+from ftpsyncd.inspection.verify import Verification
+from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.model import Intent, Kind, Row
 from ftpsyncd.remote.session import Session
 from ftpsyncd.specs import destination
-from ftpsyncd.verify import Verification
 from tests.e2e.site import REMOTE, Site, contents, site
 from tests.e2e.test_source import copies, fill
 from tests.figures import Figures

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.cli.put import amount
+from ftpsyncd.inspection.machine import _folders
 from ftpsyncd.local.walking import walk
-from ftpsyncd.machine import _folders
 from ftpsyncd.specs import MappingSpec
 
 

@@ -11,12 +11,12 @@ import pytest
 def _directories_are_large() -> Iterator[None]:
     """More than two names are compared in several turns, as hundreds are outside: what happens in between is tried."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ftpsyncd.comparing.NAMES_AT_ONCE", 2)
-        patch.setattr("ftpsyncd.recorded.ROWS_AT_ONCE", 2)
-        patch.setattr("ftpsyncd.kin.ROWS_AT_ONCE", 2)
-        patch.setattr("ftpsyncd.kin.NAMES_AT_ONCE", 1)
-        patch.setattr("ftpsyncd.clearing.ROWS_AT_ONCE", 2)
-        patch.setattr("ftpsyncd.ledger.MOVED_AT_ONCE", 2)
-        patch.setattr("ftpsyncd.inodes.ROWS_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.mapping.comparing.NAMES_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.mapping.recorded.ROWS_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.mapping.kin.ROWS_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.mapping.kin.NAMES_AT_ONCE", 1)
+        patch.setattr("ftpsyncd.mapping.clearing.ROWS_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.ledger.book.MOVED_AT_ONCE", 2)
+        patch.setattr("ftpsyncd.ledger.inodes.ROWS_AT_ONCE", 2)
         patch.setattr("ftpsyncd.core.schedule.PARKED_AT_ONCE", 2)
         yield

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ftpsyncd.crew import Crew
 from ftpsyncd.errors import (
     LoginRefusedError,
     NameRefusedError,
@@ -21,14 +20,15 @@ from ftpsyncd.errors import (
     TooManyConnectionsError,
     TransferFailedError,
 )
-from ftpsyncd.ledger import Ledger
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.local import tree
 from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.scan import Scanner
+from ftpsyncd.mapping.openintents import LATE_S
 from ftpsyncd.model import Action, Kind, Listing, RootIdentity, parent
-from ftpsyncd.openintents import LATE_S
+from ftpsyncd.publishing.crew import Crew
+from ftpsyncd.publishing.workers import Worker
 from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
-from ftpsyncd.workers import Worker
 from tests.model.drop import Heard
 
 if TYPE_CHECKING:

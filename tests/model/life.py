@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, Self
 
-from ftpsyncd import again
-from ftpsyncd.engine import Engine
+from ftpsyncd.engine import again
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.local import tree
-from ftpsyncd.mirror import Mirror
+from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.model import Kind
 from tests.model.doubles import MortalLedger
 from tests.model.stage import NO_RESCAN_S, Crash, Stage

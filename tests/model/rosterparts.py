@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ftpsyncd.engine import Engine
+from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import FtpsyncdError
 from ftpsyncd.local.disk import DiskThread
+from ftpsyncd.mapping.site import Moment
 from ftpsyncd.remote.memory import MemorySession
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.throttle import Throttle
-from ftpsyncd.site import Moment
 from ftpsyncd.specs import ServerSpec
 
 if TYPE_CHECKING:

@@ -14,18 +14,18 @@ from types import SimpleNamespace
 from typing import TypeVar
 from unittest import mock
 
-from ftpsyncd import roster
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
+from ftpsyncd.daemon import roster
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.local import tree, watch
 from ftpsyncd.local.changes import Changes
 from ftpsyncd.local.scan import Scanner, fingerprint_of
-from ftpsyncd.mirror import Mirror
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Clock, Moment
 from ftpsyncd.model import Kind, Outcome, join, parent
 from ftpsyncd.remote.port import Connector
-from ftpsyncd.report import mapping_status
-from ftpsyncd.site import Clock, Moment
 from ftpsyncd.specs import MappingSpec, PublishMode, ServerSpec
 from ftpsyncd.status import MappingState
 from tests.model.doubles import Hands, Looker, MortalLedger, Server, Watcher

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ftpsyncd.done import PERHAPS_A_PART
+from ftpsyncd.engine.done import PERHAPS_A_PART
 from ftpsyncd.events import EventKind
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode

@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 import pytest
 
-from ftpsyncd import steering
 from ftpsyncd.core.names import SUFFIX, TRASH
+from ftpsyncd.daemon import steering
+from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
 from ftpsyncd.local.quiet import open_quietly
+from ftpsyncd.mapping.site import QUEUE_ROOM
+from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.model import Action, MakeDir, RenameDir, parent
-from ftpsyncd.outcomes import LOST_CONNECTIONS
 from ftpsyncd.remote.memory import MemoryFile
-from ftpsyncd.site import QUEUE_ROOM
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
-from ftpsyncd.unreadable import LONGEST_AGAIN_S
 from tests.model.doubles import FAULTS
 from tests.model.stage import MAX_DELETES, Op
 from tests.model.stories import STEPS, begun, put_foreign, tell
@@ -70,7 +70,7 @@ def test_a_file_that_could_not_be_read_is_published_when_its_rights_change(
             raise LocalUnreadableError(f"{path!r} cannot be read: Permission denied.")
         return open_quietly(root, path, follow_symlinks=follow_symlinks)
 
-    monkeypatch.setattr("ftpsyncd.lastlook.open_quietly", opened)
+    monkeypatch.setattr("ftpsyncd.publishing.lastlook.open_quietly", opened)
     with begun() as world:
         world.write("new", 20)
         world.drop.chmod("new", 0)

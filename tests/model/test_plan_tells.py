@@ -19,13 +19,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ftpsyncd import outcomes, preview
 from ftpsyncd.cli.plan import print_json, print_lines
 from ftpsyncd.config import Config, load
+from ftpsyncd.daemon.onepass import Progress
+from ftpsyncd.daemon.service import Service
+from ftpsyncd.engine import outcomes
 from ftpsyncd.events import Event, EventKind
-from ftpsyncd.onepass import Progress
-from ftpsyncd.preview import Planned
-from ftpsyncd.service import Service
+from ftpsyncd.inspection import preview
+from ftpsyncd.inspection.preview import Planned
 from tests.figures import Figures
 from tests.servers import USER, Server, running
 

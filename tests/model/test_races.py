@@ -12,8 +12,8 @@ import random
 
 import pytest
 
-from ftpsyncd.engine import CHECK_EVERY_S
-from ftpsyncd.report import mapping_status
+from ftpsyncd.engine.loop import CHECK_EVERY_S
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.status import MappingState
 from tests.figures import Figures
 from tests.model import stage

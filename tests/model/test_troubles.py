@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import pytest
 
-from ftpsyncd import again
 from ftpsyncd.core.names import TRASH
+from ftpsyncd.engine import again
+from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.local.scan import fingerprint_of
 from ftpsyncd.model import HoldKind, Kind, parent
-from ftpsyncd.report import mapping_status
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy, PublishMode
 from ftpsyncd.status import MappingState, MappingStatus
 from tests.figures import Figures

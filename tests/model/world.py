@@ -16,19 +16,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest import mock
 
-from ftpsyncd import again, lastlook, reasons, steering
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX, TRASH
 from ftpsyncd.core.schedule import Queue
-from ftpsyncd.engine import Engine
-from ftpsyncd.handout import Server
-from ftpsyncd.lastlook import Folder
+from ftpsyncd.daemon import steering
+from ftpsyncd.engine import again
+from ftpsyncd.engine.handout import Server
+from ftpsyncd.engine.loop import Engine
+from ftpsyncd.inspection import reasons
 from ftpsyncd.local import tree
 from ftpsyncd.local.disk import DiskThread
-from ftpsyncd.mirror import Mirror
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Clock
 from ftpsyncd.model import Kind, Outcome, RootIdentity, parent
+from ftpsyncd.publishing import lastlook
+from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.questions import Why
-from ftpsyncd.site import Clock
 from ftpsyncd.specs import DeleteLimit, DeletePolicy, ExistingPolicy, MappingSpec
 from tests.model import stage
 from tests.model.doubles import Hands, Looker, MortalLedger, Watcher

@@ -42,7 +42,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "the file is not looked at again after it was sent",
-        "planned.py",
+        "publishing/planned.py",
         '        require_same(file, self._spec, self._upload, self.ctime_ns, b"" if self.resume else sha256)\n',
         "",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
@@ -58,7 +58,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "what was cut off is sent again under the same temporary name",
-        "temporaries.py",
+        "mapping/temporaries.py",
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary:",
         f"{ARRIVALS}::test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives",
@@ -74,7 +74,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "a part is continued under the name that a command which comes late may know",
-        "temporaries.py",
+        "mapping/temporaries.py",
         "if before.temporary and path not in self._open.cut_off:",
         "if before.temporary and (going_on or path not in self._open.cut_off):",
         f"{ARRIVALS}::test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives",
@@ -82,15 +82,15 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a part that waits to be continued is swept",
-        "inquiries.py",
+        "mapping/inquiries.py",
         " and p not in to_continue and ",
         " and ",
-        "tests/test_intents.py::test_a_part_waits_for_the_try_that_continues_it",
+        "tests/mapping/test_intents.py::test_a_part_waits_for_the_try_that_continues_it",
     ),
     Mutation(
         "G1",
         "what was cut off is still there when its file is sent again",
-        "temporaries.py",
+        "mapping/temporaries.py",
         "        found = self._open.apart_of(usual)\n",
         "        found: list[str] = []\n",
         f"{ARRIVALS}::test_a_rename_that_comes_late_does_not_bring_back_what_is_over",
@@ -139,7 +139,7 @@ MUTATIONS = (
     Mutation(
         "G1",
         "files are sent under their final names",
-        "planned.py",
+        "publishing/planned.py",
         "temporary = remote if direct else upload.temporary or names.temporary(remote, spec.name)\n",
         "temporary = remote\n",
         f"{EPISODES}::test_a_file_that_changes_while_it_is_sent_is_not_published_from_that_transfer",
@@ -269,49 +269,49 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a file that is made again while it is looked for is not looked at once more",
-        "waits.py",
+        "mapping/waits.py",
         "        elif not self._site.dirty.awaits(path):\n",
         "        elif False:\n",
-        "tests/test_mirror.py"
+        "tests/mapping/test_mirror.py"
         "::test_a_file_that_is_deleted_and_made_again_while_it_is_looked_for_is_looked_at_once_more",
     ),
     Mutation(
         "G3",
         "a file that is put back while its successor is published is taken for published",
-        "offers.py",
+        "mapping/offers.py",
         "        return not _is_left_by(action, path, listing.entries.get(name))\n",
         "        return False\n",
-        "tests/test_mirror.py::test_a_file_that_is_as_it_was_while_its_successor_is_published_is_looked_at_again",
+        "tests/mapping/test_mirror.py::test_a_file_that_is_as_it_was_while_its_successor_is_published_is_looked_at_again",
     ),
     Mutation(
         "G4",
         "what is gone from another folder in the source's place is forgotten when something of it arrives",
-        "source.py",
+        "mapping/source.py",
         "        if not two or self.is_published:\n",
         "        if True:\n",
-        "tests/test_mirror.py::TestAnotherFolderInTheRootsPlace"
+        "tests/mapping/test_mirror.py::TestAnotherFolderInTheRootsPlace"
         "::test_what_is_gone_from_it_stays_held_when_something_of_it_arrives",
     ),
     Mutation(
         "G4",
         "deletes are begun while a very large directory is still being compared",
-        "mirror.py",
+        "mapping/mirror.py",
         "held_up = self.answers.comparing or ",
         "held_up = ",
-        "tests/test_slices.py::test_too_many_deletes_are_held_also_where_no_slice_has_too_many",
+        "tests/mapping/test_slices.py::test_too_many_deletes_are_held_also_where_no_slice_has_too_many",
     ),
     Mutation(
         "G5",
         "a very large directory is compared in one go",
-        "comparing.py",
+        "mapping/comparing.py",
         "comparison.some(NAMES_AT_ONCE, at_once=at_once)",
         "comparison.some(1 << 30, at_once=at_once)",
-        "tests/test_slices.py::test_a_turn_decides_about_some_names_and_another_mapping_goes_on_in_between",
+        "tests/mapping/test_slices.py::test_a_turn_decides_about_some_names_and_another_mapping_goes_on_in_between",
     ),
     Mutation(
         "G3",
         "what is handed out is not noted in the ledger before",
-        "handout.py",
+        "engine/handout.py",
         "taken.append(_begun(mirror, action, at))",
         "taken.append(action)",
         _trouble("a file is renamed", "the daemon is killed"),
@@ -319,7 +319,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a rename that waits takes along another file that has come to the old path meanwhile",
-        "handout.py",
+        "engine/handout.py",
         "            return isinstance(action, Upload) or (source is not None and source.fingerprint == action.fingerprint)\n",
         "            return isinstance(action, Upload) or source is not None\n",
         f"{HANDOUT}::test_what_the_ledger_does_not_call_for_any_more_is_not",
@@ -327,34 +327,34 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what changes while it is published is not looked at again when that is over",
-        "comparing.py",
+        "mapping/comparing.py",
         "        self._offers.doubt_under_way(listing)\n",
         "",
-        "tests/test_mirror.py::test_a_file_that_went_while_it_was_published_is_looked_at_again",
+        "tests/mapping/test_mirror.py::test_a_file_that_went_while_it_was_published_is_looked_at_again",
     ),
     Mutation(
         "G3",
         "what a rename was to take away and does not is not looked at again",
-        "offers.py",
+        "mapping/offers.py",
         "        for path in self._queue.freed(self._name):\n",
         "        for path in set[str]():\n",
-        "tests/test_mirror.py::test_a_directory_that_left_is_looked_at_again_when_its_rename_is_taken_back",
+        "tests/mapping/test_mirror.py::test_a_directory_that_left_is_looked_at_again_when_its_rename_is_taken_back",
     ),
     Mutation(
         "G3",
         "what a worker says that was given up is taken for what its successor has sent",
-        "crew.py",
+        "publishing/crew.py",
         "        def received(upload: Upload, ctime_ns: int) -> None:\n            if not worker.given_up:\n",
         "        def received(upload: Upload, ctime_ns: int) -> None:\n            if worker is not None:\n",
-        "tests/test_crew.py::test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_file",
+        "tests/publishing/test_crew.py::test_a_worker_that_was_given_up_does_not_tell_that_the_server_receives_its_file",
     ),
     Mutation(
         "G3",
         "what is deleted where there is no space tells nobody that there may be some",
-        "outcomes.py",
+        "engine/outcomes.py",
         "        queue.space.freed(action.mapping, action.path, at.now)\n",
         "",
-        "tests/test_outcomes.py::test_what_is_deleted_in_a_full_directory_has_one_file_of_it_tried_at_once",
+        "tests/engine/test_outcomes.py::test_what_is_deleted_in_a_full_directory_has_one_file_of_it_tried_at_once",
     ),
     Mutation(
         "G3",
@@ -367,7 +367,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "the ledger is committed after work is handed out, not before",
-        "engine.py",
+        "engine/loop.py",
         "        self.ledger.commit()\n        self._upkeep.tell_trouble(servers)\n        for server, (actions, afresh) in handed:\n",
         "        self._upkeep.tell_trouble(servers)\n        for server, (actions, afresh) in handed:\n",
         _trouble("a file is renamed", "the daemon is killed"),
@@ -375,7 +375,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a change that comes while its path is being published is forgotten",
-        "outcomes.py",
+        "engine/outcomes.py",
         "        mirror.offers.look_again(action, at)\n",
         "",
         f"{EPISODES}::test_a_change_that_is_noticed_while_its_path_is_being_published_is_not_forgotten",
@@ -383,15 +383,15 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a rename that was taken back is not told to what waited for it",
-        "offers.py",
+        "mapping/offers.py",
         "        for path in self._queue.freed(self._name):\n",
         "        for path in ():\n",
-        "tests/test_mirror.py",
+        "tests/mapping/test_mirror.py",
     ),
     Mutation(
         "G3",
         "rows are not doubted when the connection ends under an action",
-        "outcomes.py",
+        "engine/outcomes.py",
         "        mirror.intents.doubt(failed.action, at)\n",
         "",
         _trouble("a file is renamed", "a reply is lost"),
@@ -399,7 +399,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "the other names of a file that changed are not looked at",
-        "othernames.py",
+        "mapping/othernames.py",
         "            if entry.linked:\n",
         "            if False:\n",
         _trouble("a file is written through a second name", "the connection ends"),
@@ -407,7 +407,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "the other names of a file are not looked at when another has taken the place of the one it was written by",
-        "othernames.py",
+        "mapping/othernames.py",
         "        inodes = {print_.inode for print_ in known}\n",
         "        inodes = set()\n",
         f"{EPISODES}::test_a_file_of_two_names_is_published_whatever_becomes_of_the_one_it_was_written_by",
@@ -415,7 +415,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a part is forgotten when its file came without being sent",
-        "done.py",
+        "engine/done.py",
         "mirror.intents.end(action, sent=done.did is Did.PUBLISHED, told=done.did is Did.KEPT)",
         "mirror.intents.end(action)",
         f"{EPISODES}::test_a_part_is_removed_when_the_file_turns_out_to_be_there_already",
@@ -423,7 +423,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what came late under a final name is not looked for",
-        "intents.py",
+        "mapping/intents.py",
         "        exposed_late = None if for_good else self.exposures.later(action)\n",
         "        exposed_late = None if for_good or path else self.exposures.later(action)\n",
         f"{DIRECT}::test_what_hung_on_a_dead_line_is_found_whenever_it_arrives[new-change0-a STOR]",
@@ -431,10 +431,10 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what a mapping that is gone published after a try was cut off is taken for a part",
-        "leftovers.py",
+        "mapping/leftovers.py",
         "        and stands(ledger, mapping, path, intent) is None\n",
         "",
-        "tests/test_leftovers.py::test_what_was_published_after_a_try_was_cut_off_is_not_left_over",
+        "tests/mapping/test_leftovers.py::test_what_was_published_after_a_try_was_cut_off_is_not_left_over",
     ),
     Mutation(
         "G3",
@@ -447,23 +447,23 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what had no row when a large directory was listed is taken for having none when it is compared",
-        "recorded.py",
+        "mapping/recorded.py",
         "if self._known is not None and at_once else names",
         "if self._known is not None and not self._done else names",
-        "tests/test_slices.py::test_what_was_published_between_the_listing_and_its_comparison_is_not_forgotten",
+        "tests/mapping/test_slices.py::test_what_was_published_between_the_listing_and_its_comparison_is_not_forgotten",
     ),
     Mutation(
         "G3",
         "what another mapping may have done where this one publishes is not in doubt",
-        "takeovers.py",
+        "mapping/takeovers.py",
         "doubted = self._take_doubts(other, overlap, path, intent, intents)",
         "doubted = False",
-        "tests/test_takeovers.py::test_what_another_one_may_have_done_is_in_doubt_for_both[upload]",
+        "tests/mapping/test_takeovers.py::test_what_another_one_may_have_done_is_in_doubt_for_both[upload]",
     ),
     Mutation(
         "G3",
         "the folder that was published before is renamed into itself",
-        "offers.py",
+        "mapping/offers.py",
         "if not source or source == path",
         "if source == path",
         f"{RELOADS}::test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end",
@@ -471,7 +471,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what another mapping had published here counts as there when it is back",
-        "takeovers.py",
+        "mapping/takeovers.py",
         "                self._ledger.forget(other, theirs)\n",
         "                self._ledger.row(other, theirs)\n",
         f"{RELOADS}::test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end",
@@ -479,7 +479,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what an earlier mapping left of a file may be renamed over that of another one",
-        "temporaries.py",
+        "mapping/temporaries.py",
         "        found = self._open.apart_of(usual)\n",
         "        found: list[str] = []\n",
         f"{RELOADS}::test_a_rename_of_an_earlier_mapping_that_comes_late_finds_nothing_to_rename",
@@ -487,7 +487,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what had to make room for a file that never came counts as there for other mappings",
-        "takeovers.py",
+        "mapping/takeovers.py",
         "                self._doubt(action.path)\n",
         "                pass\n",
         f"{RELOADS}::test_what_had_to_make_room_for_a_file_that_never_came_is_published_again",
@@ -495,7 +495,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what was withheld is not looked at again when a person decides",
-        "holding.py",
+        "mapping/holding.py",
         "            for path in paths:\n                self._site.dirty.mark(path, 0.0)\n",
         "            pass\n",
         f"{TROUBLES}::test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold",
@@ -503,18 +503,18 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what was published after a try that was cut off is not looked at again when that may have come late",
-        "exposures.py",
+        "mapping/exposures.py",
         "if intent is None or path not in self._open.interrupted:",
         "if intent is None or path in self._open.interrupted:",
-        "tests/test_exposures.py::test_after_a_try_that_was_cut_off_it_is_noted_what_arrived_and_when[upload]",
+        "tests/mapping/test_exposures.py::test_after_a_try_that_was_cut_off_it_is_noted_what_arrived_and_when[upload]",
     ),
     Mutation(
         "G3",
         "what broke off in the place of a published file leaves another mapping's record of that",
-        "outcomes.py",
+        "engine/outcomes.py",
         "        mirror.takeovers.spoiled(action.path)\n",
         "        pass\n",
-        "tests/test_outcomes.py::test_what_was_published_where_a_file_did_not_arrive_is_in_doubt_for_all[in its place]",
+        "tests/engine/test_outcomes.py::test_what_was_published_where_a_file_did_not_arrive_is_in_doubt_for_all[in its place]",
     ),
     Mutation(
         "G3",
@@ -528,7 +528,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a sweep that a slow server holds up goes on where another mapping publishes by now",
-        "roster.py",
+        "daemon/roster.py",
         "        late |= self._leave_leftovers(",
         "        self._leave_leftovers(",
         f"{RELOADS}::test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_there[atomic]",
@@ -536,7 +536,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a reload that connects anew begins a new minute for deletes",
-        "roster.py",
+        "daemon/roster.py",
         "        if before is not None and before.id == mirror.id:\n",
         "        if before is not None and before is engine.mirrors.get(spec.name):\n",
         f"{RELOADS}::test_a_reload_that_connects_anew_begins_no_new_minute_for_deletes",
@@ -544,10 +544,10 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a decision about a folder that nobody has seen is taken",
-        "source.py",
+        "mapping/source.py",
         "        return not self.is_published and self.places.root is None and not self.places.any_swapped\n",
         "        return False\n",
-        "tests/test_removals.py::test_nobody_decides_about_a_folder_that_nobody_has_seen",
+        "tests/mapping/test_removals.py::test_nobody_decides_about_a_folder_that_nobody_has_seen",
     ),
     Mutation(
         "G4",
@@ -577,7 +577,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "the last look before a delete is left out",
-        "lastlook.py",
+        "publishing/lastlook.py",
         "    if status is not None and still_there(status.st_mode) and _is_spelled_so(folder.spec, path):\n",
         "    if status is None and still_there(0):\n",
         _trouble("a directory is deleted", "everything comes back"),
@@ -585,7 +585,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "the last look before a delete does not ask which folder it looks at",
-        "lastlook.py",
+        "publishing/lastlook.py",
         "    if folder.root is None or root_identity(folder.spec.local) != folder.root:\n",
         "    if folder.root is None and root_identity(folder.spec.local) is None:\n",
         f"{EPISODES}::test_a_folder_that_is_replaced_while_deletes_wait_keeps_them",
@@ -593,7 +593,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "any folder at the root's place is the published one",
-        "places.py",
+        "mapping/places.py",
         "        if self.published in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
         "        if self.published not in {None, numbered} or self._ledger.is_empty(self._mapping):\n",
         f"{EPISODES}::test_a_folder_that_is_not_the_one_it_was_deletes_nothing",
@@ -601,7 +601,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what is gone is deleted at once, not after delete_after",
-        "removals.py",
+        "mapping/removals.py",
         "        if due > at.now:\n            site.dirty.mark(path, due)\n",
         "        if due < since:\n            site.dirty.mark(path, due)\n",
         f"{EPISODES}::test_a_file_that_is_back_in_time_is_not_deleted",
@@ -609,7 +609,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "of a directory that could not be deleted as a whole, the rest is forgotten",
-        "removals.py",
+        "mapping/removals.py",
         "            self.absent.spare(path)\n",
         "            return True\n",
         f"{EPISODES}::test_a_directory_of_which_one_file_could_not_be_deleted_is_gone_in_the_end",
@@ -617,15 +617,15 @@ MUTATIONS = (
     Mutation(
         "G3",
         "the directory of what is published is recorded only when somebody makes it",
-        "offers.py",
+        "mapping/offers.py",
         '            ledger.put(mapping, path, Row(Kind.DIR, Fingerprint(0, 0, 0), b"", at.wall_ns))\n',
         "            self.offer(MakeDir(self._name, path, 0))\n",
-        "tests/test_outcomes.py::test_the_directories_of_what_the_server_has_are_recorded_with_it",
+        "tests/engine/test_outcomes.py::test_the_directories_of_what_the_server_has_are_recorded_with_it",
     ),
     Mutation(
         "G3",
         "what tells of an interrupted rename or MKD is replaced by what comes next",
-        "inquiries.py",
+        "mapping/inquiries.py",
         "        path, intent = action.path, self._open.get(action.path)\n",
         "        path, intent = action.path, None\n",
         f"{STORIES}::test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name",
@@ -633,7 +633,7 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a directory counts as there although its removal was cut off, and another one is in its place",
-        "intents.py",
+        "mapping/intents.py",
         "            self._site.ledger.put(self._site.id, path, row._replace(fingerprint=MISSING))\n",
         "            pass\n",
         f"{STORIES}::test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off",
@@ -641,7 +641,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
-        "existing.py",
+        "publishing/existing.py",
         "    return next((each for each in brought if _is(there, each)), None)",
         "    return next(iter(brought), None)",
         f"{EPISODES}::test_a_foreign_file_under_the_name_of_one_that_never_arrived_stays",
@@ -649,7 +649,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a discard is forgotten when the daemon dies",
-        "discards.py",
+        "mapping/discards.py",
         "        self._keep(is_open=True)\n",
         "        self._open = True\n",
         f"{EPISODES}::test_a_discard_is_for_good_wherever_the_daemon_dies_after_its_answer",
@@ -657,7 +657,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "an approval is forgotten when the daemon dies",
-        "removals.py",
+        "mapping/removals.py",
         "            lambda changes: site.ledger.decisions.set_approved(site.id, changes),\n",
         "",
         f"{EPISODES}::test_an_approval_is_for_good_wherever_the_daemon_dies_after_its_answer",
@@ -673,7 +673,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what a crash cut off is deleted whatever its size",
-        "removals.py",
+        "mapping/removals.py",
         "        sizes = (row.fingerprint.size,) if row is not None and path not in self.changed_there else ()\n",
         "        asked = row is not None and not row.fingerprint.is_doubted and path not in self.changed_there\n"
         "        sizes = (row.fingerprint.size,) if row is not None and asked else ()\n",
@@ -682,18 +682,18 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what was published of another folder is deleted when the published one is back",
-        "source.py",
+        "mapping/source.py",
         "        if self.places.arrived(path):\n",
         "        if self.places.arrived(path) and not path:\n",
-        "tests/test_mirror.py::TestAnotherFolderInTheRootsPlace",
+        "tests/mapping/test_mirror.py::TestAnotherFolderInTheRootsPlace",
     ),
     Mutation(
         "G4",
         "what was published of a disk is deleted when that goes from over what was published before",
-        "places.py",
+        "mapping/places.py",
         "                self._ledger.put(self._mapping, where, row._replace(device=MIXED))\n",
         "                pass\n",
-        "tests/test_mirror.py::TestADiskOverWhatIsPublished",
+        "tests/mapping/test_mirror.py::TestADiskOverWhatIsPublished",
     ),
     Mutation(
         "G4",
@@ -739,7 +739,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a delete that waits goes out although its file is no longer ours",
-        "handout.py",
+        "engine/handout.py",
         "            return row is not None and (row.kind is Kind.FILE) == isinstance(action, Delete)\n",
         "            return True\n",
         f"{HANDOUT}::test_what_the_ledger_does_not_call_for_any_more_is_not",
@@ -747,7 +747,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a delete that waits goes out although the folder is not there any more",
-        "handout.py",
+        "engine/handout.py",
         "            if mirror.removals.hold is not None or mirror.removals.source.missing:\n",
         "            if mirror.removals.hold is not None:\n",
         f"{HANDOUT}::test_nothing_is_deleted_that_is_withheld_by_now",
@@ -763,32 +763,32 @@ MUTATIONS = (
     Mutation(
         "G4",
         "what had been published counts as a part when its file is no longer ours",
-        "exposures.py",
+        "mapping/exposures.py",
         "intent._replace(fingerprints=(row.fingerprint, *intent.fingerprints))",
         "intent",
-        "tests/test_exposures.py::test_what_had_been_published_is_no_part_of_what_is_let_go",
+        "tests/mapping/test_exposures.py::test_what_had_been_published_is_no_part_of_what_is_let_go",
     ),
     Mutation(
         "G4",
         "a foreign file that comes while ours is sent is replaced though those are kept",
-        "existing.py",
+        "publishing/existing.py",
         "    if there is not None and None not in sent:\n",
         "    if there is None and None not in sent:\n",
-        "tests/test_publish.py::test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept[True-atomic]",
+        "tests/publishing/test_publish.py::test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept[True-atomic]",
     ),
     Mutation(
         "G4",
         "what is as large as an upload that was interrupted counts as that, however old it is",
-        "existing.py",
+        "publishing/existing.py",
         "    if exposed is not None and exposed.dates(there.mtime_s):\n",
         "    if exposed is not None:\n",
-        "tests/test_publish.py::test_what_becomes_of_a_file_where_an_upload_was_interrupted[as large and older]",
+        "tests/publishing/test_publish.py::test_what_becomes_of_a_file_where_an_upload_was_interrupted[as large and older]",
     ),
     # ── G5 isolation ─────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
         "G4",
         "what only got another name counts as deleted with its directory",
-        "removals.py",
+        "mapping/removals.py",
         "        return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)\n",
         "        return site.ledger.in_bulk.files_below(site.id, directory)\n",
         "tests/model/test_episodes.py::test_what_got_other_names_while_nothing_ran_is_no_delete",
@@ -796,7 +796,7 @@ MUTATIONS = (
     Mutation(
         "G5",
         "one dead server stops all",
-        "engine.py",
+        "engine/loop.py",
         "        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in able]\n",
         "        dead = any(server.queue.gate.state is Breaker.OFFLINE for server in servers)\n"
         "        mirrors = {} if dead else self.mirrors\n"
@@ -838,10 +838,10 @@ MUTATIONS = (
     Mutation(
         "G5",
         "workers that a hung disk keeps waiting are waited for",
-        "handout.py",
+        "engine/handout.py",
         "    server.crew.give_up(mirror.spec.name)\n",
         "",
-        "tests/test_service.py::test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting[off]",
+        "tests/daemon/test_service.py::test_a_disk_that_hangs_while_its_files_are_opened_keeps_no_other_mapping_waiting[off]",
     ),
     Mutation(
         "G5",
@@ -854,10 +854,10 @@ MUTATIONS = (
     Mutation(
         "G5",
         "a connection that ends under many actions counts as many that ended without an answer",
-        "crew.py",
+        "publishing/crew.py",
         "        if not ended:\n            self.door.ended(",
         "        if outcome:\n            self.door.ended(",
-        "tests/test_crew.py::test_a_connection_that_ends_under_many_actions_has_ended_once",
+        "tests/publishing/test_crew.py::test_a_connection_that_ends_under_many_actions_has_ended_once",
     ),
     Mutation(
         "G5",
@@ -865,7 +865,7 @@ MUTATIONS = (
         "core/gate.py",
         "        return self.state is Breaker.OFFLINE and not self._connects\n",
         "        return self.state is Breaker.OFFLINE and self._connects\n",
-        "tests/test_outcomes.py::test_where_other_connections_work_the_further_ones_are_refused_and_no_server_is_down",
+        "tests/engine/test_outcomes.py::test_where_other_connections_work_the_further_ones_are_refused_and_no_server_is_down",
     ),
     # ── G6 bounded ───────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
@@ -887,7 +887,7 @@ MUTATIONS = (
     Mutation(
         "G6",
         "a directory is read again and again while a file in its place may not go",
-        "comparing.py",
+        "mapping/comparing.py",
         "            if rows[name].kind is Kind.DIR or self._site.ledger.row(self._site.id, path) is None:\n",
         "            if rows:\n",
         f"{EPISODES}::test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go",
@@ -898,31 +898,31 @@ MUTATIONS = (
         "errors.py",
         '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.LOGIN\n    remedy = "Correct `user`',
         '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.SERVER\n    remedy = "Correct `user`',
-        "tests/test_outcomes.py::test_verdict_on_the_server[a refused login: refused]",
+        "tests/engine/test_outcomes.py::test_verdict_on_the_server[a refused login: refused]",
     ),
     Mutation(
         "G6",
         "each worker tries a dead server for itself",
-        "door.py",
+        "publishing/door.py",
         "self._turn.wait_for(lambda: self._greeted_at >= wanted or self._trying is None)",
         "self._turn.wait_for(lambda: self._greeted_at >= wanted or wanted > 0)",
-        "tests/test_crew.py::test_nobody_connects_beside_one_who_was_not_greeted",
+        "tests/publishing/test_crew.py::test_nobody_connects_beside_one_who_was_not_greeted",
     ),
     Mutation(
         "G6",
         "a server that lets us in and answers nothing is logged in to for each file",
-        "door.py",
+        "publishing/door.py",
         "return self._unanswered > 2 * self._connections",
         "return self._unanswered > 2000 * self._connections",
-        "tests/test_crew.py::test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_ended_twice",
+        "tests/publishing/test_crew.py::test_a_server_that_answers_nothing_is_left_alone_when_all_connections_have_ended_twice",
     ),
     Mutation(
         "G6",
         "the last thread to go leaves connections open",
-        "crew.py",
+        "publishing/crew.py",
         "            over = time.monotonic() >= until\n            self._pool.tend()\n",
         "            self._pool.tend()\n            over = time.monotonic() >= until\n",
-        "tests/test_crew.py::test_no_connection_outlives_the_last_thread",
+        "tests/publishing/test_crew.py::test_no_connection_outlives_the_last_thread",
     ),
     # ── G7 closed ────────────────────────────────────────────────────────────────────────────────────────────
     Mutation(
@@ -1059,10 +1059,10 @@ MUTATIONS = (
     Mutation(
         "G7",
         "a refused password is told once more by who was greeted meanwhile",
-        "door.py",
+        "publishing/door.py",
         "        if self.down is not None and self.down.retry is Retry.LOGIN:\n",
         "        if self.down is not None and self.down.retry is Retry.CAP:\n",
-        "tests/test_crew.py::test_no_password_is_told_while_the_one_who_was_refused_is_on_its_way_back",
+        "tests/publishing/test_crew.py::test_no_password_is_told_while_the_one_who_was_refused_is_on_its_way_back",
     ),
     Mutation(
         "G7",
@@ -1076,7 +1076,7 @@ MUTATIONS = (
     Mutation(
         "G8",
         "`why` has no word for what waits for its delete",
-        "steering.py",
+        "daemon/steering.py",
         "    if since is not None:\n",
         "    if since is None and not relative:\n",
         f"{EPISODES}::test_for_every_delay_there_is_a_sentence",
@@ -1084,7 +1084,7 @@ MUTATIONS = (
     Mutation(
         "G8",
         "`why` does not say that the server is down",
-        "steering.py",
+        "daemon/steering.py",
         "        if queue.gate.message:\n",
         "        if not queue:\n",
         f"{EPISODES}::test_for_every_delay_there_is_a_sentence",

@@ -15,8 +15,8 @@ from ftpsyncd.errors import (
     PathsRefusedError,
     ServerUnavailableError,
 )
+from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.model import Kind
-from ftpsyncd.probe import Probing
 from ftpsyncd.remote import Ftp, connect, hashes, standing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import REFUSALS_LAST_S, Keeper

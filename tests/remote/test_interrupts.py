@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.check import check
 from ftpsyncd.config import load
 from ftpsyncd.errors import NotFoundError
-from ftpsyncd.probe import Probing
+from ftpsyncd.inspection.check import check
+from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote import Ftp
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.wire import Control, Timeouts

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from ftpsyncd.errors import NotFoundError, ServerUnavailableError
-from ftpsyncd.probe import Probing
+from ftpsyncd.inspection.probe import Probing
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import hope, refusals
 from ftpsyncd.remote.profile import Profile

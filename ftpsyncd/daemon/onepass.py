@@ -1,0 +1,96 @@
+"""One pass to the end (`sync`): how far it is, and what it leaves to somebody else.
+
+In: the engine's state, on its thread. Out: `Progress`, whose messages are all that a person hears of what was not done:
+no daemon goes on with it. Called by `service`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ftpsyncd.engine.loop import Engine
+from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Moment
+
+
+class Progress(NamedTuple):
+    """How far a `sync` is."""
+
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+    deletes_done: int
+    failed: int
+    held: int
+    finished: bool
+    unavailable: bool
+    """A server could not be reached."""
+    messages: tuple[str, ...]
+    source_missing: bool = False
+    """A folder is not there: nothing of it was compared."""
+    paused: int = 0
+    """Changes that wait for mappings to go on which a person paused."""
+    renames_done: int = 0
+
+
+def progress_of(engine: Engine, at: Moment) -> Progress:
+    """How far a pass is; on the engine's thread."""
+    mirrors, servers, counters = engine.mirrors.values(), engine.servers.values(), engine.counters
+    waiting = [server.queue.backlog() for server in servers]
+    files, size = (sum(counts) for counts in zip(*waiting, strict=True)) if waiting else (0, 0)
+    down = [server for server in servers if server.queue.gate.is_doubtful]
+    unavailable = {server.name for server in down if not server.queue.in_flight}
+    failures = [(mirror, engine.ledger.failures.counts(mirror.id)) for mirror in mirrors]
+    paused = [(mirror.spec.name, mirror.queue.load(mirror.spec.name).waiting) for mirror in mirrors if mirror.paused]
+    return Progress(
+        files_done=counters.files,
+        files_total=counters.files + files,
+        bytes_done=counters.bytes,
+        bytes_total=counters.bytes + size,
+        deletes_done=counters.deletes,
+        failed=sum(count.retrying + count.parked for _, count in failures)
+        + sum(mirror.queue.space.waiting(mirror.spec.name) for mirror in mirrors)
+        + sum(len(mirror.unreadable.problems) for mirror in mirrors),
+        held=sum(mirror.removals.held + count.held for mirror, count in failures),
+        finished=all(mirror.finished(at.now) or mirror.spec.server in unavailable for mirror in mirrors),
+        unavailable=bool(unavailable),
+        messages=(
+            *(f"{server.name}: {server.queue.gate.message}" for server in down),
+            *(f"{server.name}: {no_space_message(lack)}" for server in servers for lack in server.queue.space.lacks()),
+            *(f"{name}: {paused_message(name, waits)}" for name, waits in paused),
+            *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := _later_message(mirror))),
+            # No ledger has them, so that `status` would not tell after the end.
+            *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := unreadable_message(mirror))),
+            *(f"{mirror.spec.name}: {words}" for mirror in mirrors if (words := mirror.removals.source.missing)),
+            *(
+                f"{mirror.spec.name}: {hold.message}"
+                for mirror in mirrors
+                if (hold := mirror.removals.hold) and mirror.removals.held
+            ),
+            *(
+                f"{mirror.spec.name}: {changed_message(mirror.spec.name, count.held)}"
+                for mirror, count in failures
+                if count.held
+            ),
+        ),
+        source_missing=any(mirror.removals.source.missing for mirror in mirrors),
+        paused=sum(waits for _, waits in paused),
+        renames_done=counters.renames,
+    )
+
+
+def paused_message(name: str, waiting: int) -> str:
+    """What to tell of a mapping that a `sync` finds paused."""
+    waits = (", 1 change waits" if waiting == 1 else f", {waiting:,} changes wait") if waiting else ""
+    return f"paused by a person{waits}; `ftpsyncd resume {name}`, while the daemon runs, goes on"
+
+
+def _later_message(mirror: Mirror) -> str:
+    """What to tell of deletes for which a `sync` does not wait; empty if there are none."""
+    waiting = mirror.removals.absent.files
+    if mirror.removals.hold is not None or not waiting:
+        return ""
+    waits = "1 delete waits" if waiting == 1 else f"{waiting:,} deletes wait"
+    return f"{waits} for `delete_after`; a later `sync`, or the daemon, goes on"

@@ -1,0 +1,433 @@
+"""The engine: one thread that owns all state and turns messages into work, and work into rows.
+
+In: a mailbox of messages (changes and listings from the disks, outcomes from the workers, requests from people). Out:
+actions handed to the crews, one commit per turn, a Status anybody may read. It waits on the mailbox until the next
+deadline; nothing polls. Because it alone writes, there are no locks around the state and no order of events to fear:
+every message only says what to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from ftpsyncd import __version__
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.engine import answering
+from ftpsyncd.engine.counters import Counters
+from ftpsyncd.engine.done import record_some
+from ftpsyncd.engine.handout import Server, busy, go_on_without, hand, many_small_files, take
+from ftpsyncd.engine.mailbox import Mailbox, Message
+from ftpsyncd.engine.outcomes import Outcomes
+from ftpsyncd.engine.report import mapping_status, problems_of, server_status, transfer_of, unreadable_of
+from ftpsyncd.engine.shortage import Shortage
+from ftpsyncd.engine.upkeep import Upkeep
+from ftpsyncd.engine.wallclock import WallClock
+from ftpsyncd.errors import FtpsyncdError, LedgerDamagedError, LedgerLostError, NoDescriptorError, Retry
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Clock, Moment
+from ftpsyncd.model import Done, Failed, Listing, Outcome, Upload
+from ftpsyncd.status import DaemonStatus, Status
+from ftpsyncd.threads import begin
+from ftpsyncd.together import Together
+
+CHECK_EVERY_S = 3.0
+STATUS_EVERY_S = 0.25
+ENGINE_STUCK_S = 60.0
+"""An engine whose loop has not turned for so long is not alive."""
+TURN_S = 0.1
+"""A turn that has taken so long handles no further message, and goes on with no further mapping, before the next one:
+what is to be handed out, and who asks, does not wait for all of them."""
+
+_T = TypeVar("_T")
+
+
+class Engine:
+    """The owner of all mirrors, queues and the ledger.
+
+    Args:
+        ledger: opened for writing; closed by the caller after the engine has stopped.
+        emit: takes events for the log; called on the engine's thread, must not block.
+        show: takes each new status, likewise.
+        clock: what time it is.
+        together: where the threads run while there are many small files; None: where the kernel puts them.
+        ended: is told, by the engine's thread, when it has ended.
+        notice: that the ledger is a new one in place of another, for the status.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        emit: Callable[[Event], None],
+        show: Callable[[Status], None] = lambda _status: None,
+        clock: Clock = Clock(),  # noqa: B008 - immutable
+        together: Together | None = None,
+        ended: Callable[[], None] = lambda: None,
+        notice: str = "",
+    ) -> None:
+        self.ledger = ledger
+        self._ended = ended
+        self._notice = notice
+        self._clock = clock
+        self._show = show
+        self.emit = emit
+        self.mirrors: dict[str, Mirror] = {}
+        self.servers: dict[str, Server] = {}
+        self.counters = Counters()
+        self.started = clock.monotonic()
+        self.last_turn = self.started
+        self.failure: BaseException | None = None
+        self.last_woken = self.started
+        self.watching = threading.Event()
+        self.turned = threading.Event()
+        self.mailbox = Mailbox()
+        self._outcomes = Outcomes(self._is_alone)
+        self._together = together
+        self._stopping = False
+        self._idle, self._finished = True, False
+        self._reported: set[str] = set()
+        self._check_at: dict[str, float] = {}
+        self._first = 0
+        """Which mapping is gone on with first."""
+        self._cut_short = False
+        """Not all mappings have had their turn."""
+        self._status = Status(DaemonStatus(True, os.getpid(), __version__, 0.0), (), (), ())  # noqa: FBT003
+        self._status_at = 0.0
+        self._wall = WallClock(clock, ledger.history.newest_ns())
+        self._upkeep = Upkeep(ledger, self._wall, emit)
+        self._unheard = ""
+        self._shortage = Shortage()
+        self._thread = threading.Thread(target=self._run, name="ftpsyncd-engine", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Engine mappings={len(self.mirrors)} servers={len(self.servers)}>"
+
+    # ── from other threads ───────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Start the engine's thread."""
+        # Who asks before the first turn is over hears of what there is, too.
+        self._status = self._snapshot(self._moment())
+        begin(self._thread)
+
+    def without(self, server: str, message: str) -> None:
+        """Before the start: something is known to be missing, without which a server cannot be used yet."""
+        if self.servers[server].queue.gate.failed(self._clock.monotonic(), Breaker.OFFLINE, message):
+            self.emit(Event(EventKind.SERVER_OFFLINE, server=server, message=message))
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """End the loop after the turn that runs; what workers still deliver is dropped."""
+
+        def end(_at: Moment) -> None:
+            self._stopping = True
+
+        self.mailbox.put(end)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def changed(self, mapping: str, changes: Changes) -> None:
+        """A watcher noticed something."""
+        self.mailbox.put(lambda at: self._on_changes(mapping, changes, at))
+
+    def answered(self, mapping: str, answer: Listing | WatchReport | NoDescriptorError) -> None:
+        """A disk answered, or could not be asked yet."""
+        self.mailbox.put(lambda at: self._on_answer(mapping, answer, at))
+
+    def damaged(self, problem: str) -> None:
+        """Somebody found that the ledger is damaged: the next start does without it."""
+
+        def end(_at: Moment) -> None:
+            self.ledger.distrust()
+            raise LedgerDamagedError(f"the ledger {self.ledger.path} is damaged: {problem}")
+
+        self.mailbox.put(end)
+
+    def lost(self, error: LedgerLostError) -> None:
+        """Somebody found that the ledger is not where it was: nothing more may be done with it."""
+
+        def end(_at: Moment) -> None:
+            raise error
+
+        self.mailbox.put(end)
+
+    def performed(self, server: str, outcome: Outcome) -> None:
+        """A worker has an outcome."""
+        self.mailbox.put(lambda at: self._on_outcome(server, outcome, at))
+
+    def received(self, upload: Upload, ctime_ns: int) -> None:
+        """A worker says that the server has begun to receive a large file."""
+        self.mailbox.put(lambda at: self._on_received(upload, ctime_ns, at))
+
+    def exposed(self, upload: Upload) -> None:
+        """A worker is about to send a file under its final name."""
+        self.mailbox.put(lambda at: self._on_exposed(upload, at))
+
+    def connected(self, server: str) -> None:
+        """A worker has a connection to a server again."""
+
+        def note(_at: Moment) -> None:
+            if server in self.servers:
+                answering.connected(self.servers[server], self.emit)
+
+        self.mailbox.put(note)
+
+    def unheard(self, trouble: str) -> None:
+        """Why people cannot be told of what needs them; nothing: they can."""
+
+        def note(_at: Moment) -> None:
+            self._unheard = trouble
+
+        self.mailbox.put(note)
+
+    def rescan(self) -> None:
+        """Compare everything again."""
+
+        def mark(at: Moment) -> None:
+            for mirror in self.mirrors.values():
+                mirror.dirty.mark_deep("", at.now)
+
+        self.mailbox.put(mark)
+
+    def remove(self, mapping: str) -> Mirror:
+        """Have nothing more to do with a mapping (engine's thread)."""
+        # A check that nobody carries out would be due for ever, and the loop never rest.
+        self._check_at.pop(mapping, None)
+        self._reported.discard(mapping)
+        return self.mirrors.pop(mapping)
+
+    def ask(
+        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+    ) -> _T:
+        """Run something on the engine's thread and return its result (`Mailbox.ask`).
+
+        Raises:
+            BegunError: the engine has begun with it and does not turn; it will be done.
+            TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
+        """
+        return self.mailbox.ask(question, timeout_s, wanted)
+
+    def renew_status(self, timeout_s: float = 30.0) -> None:
+        """Have `status` tell of this moment.
+
+        Raises:
+            TimeoutError: the engine does not turn.
+        """
+        self.ask(self.tell_of, timeout_s)
+
+    def tell_of(self, at: Moment) -> None:
+        """On the engine's thread: have `status` tell of this moment."""
+        self._status = self._snapshot(at)
+
+    @property
+    def status(self) -> Status:
+        """The latest status; at most a quarter of a second old while things happen."""
+        return self._status
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's thread runs."""
+        return self._thread.is_alive()
+
+    # ── the loop ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self.turn(self._wait())
+            self._upkeep.remember(self.servers.values(), self._moment(), at_once=True)
+            self.ledger.commit()
+        except BaseException as error:
+            self.failure = error
+        finally:
+            if self._together is not None:
+                self._together.part()
+            self.watching.set()
+            self.mailbox.close()
+            self._ended()
+
+    def _wait(self) -> list[Message]:
+        """Messages, waiting for the first one until the next deadline."""
+        now = self._clock.monotonic()
+        # While the workers have much to do, what they say is handled together.
+        return self.mailbox.wait(self.next_due(now) - now, gather=lambda: busy(self.servers.values()))
+
+    def next_due(self, now: float) -> float:
+        """When there will be something to do although no message comes; in monotonic seconds, perhaps past."""
+        dues = [now + CHECK_EVERY_S, *self._check_at.values()]
+        if self.ledger.overfull:
+            return min(dues)
+        if self._cut_short:
+            dues.append(now)
+        dues.extend(due for mirror in self.mirrors.values() if (due := mirror.next_due()) is not None)
+        if (due := self._shortage.next_due(now)) is not None:
+            dues.append(due)
+        if not self._shortage.holds(now):
+            dues.extend(due for server in self.servers.values() if (due := server.queue.next_due(now)) is not None)
+        if self._status_at < self.last_turn or any(server.queue.in_flight for server in self.servers.values()):
+            dues.append(self._status_at + STATUS_EVERY_S)
+        return min(dues)
+
+    def turn(self, messages: list[Message]) -> None:
+        """Handle messages, ask for looks, hand out work, commit, publish the status."""
+        at = self._moment()
+        self.last_woken = at.now
+        self._handle(messages, at)
+        self._look(at)
+        servers = list(self.servers.values())
+        self._upkeep.remember(servers, at)
+        if (event := self._shortage.over(at.now)) is not None:
+            self.emit(event)
+        able = [] if self._shortage.holds(at.now) else servers
+        handed = [(server, take(server, self.mirrors, self.ledger, at)) for server in able]
+        if self._together is not None:
+            self._together.tend(at.now, wanted=many_small_files(servers))
+        self._upkeep.prune(at)
+        # Committed before anything is handed out: a temporary file is known before it can exist.
+        self.ledger.commit()
+        self._upkeep.tell_trouble(servers)
+        for server, (actions, afresh) in handed:
+            hand(server, actions, afresh=afresh)
+        if messages or any(actions for _, (actions, _) in handed):
+            self.last_turn = at.now
+        idle = all(server.queue.idle for server in servers)
+        finished = idle and not self._cut_short and all(mirror.finished(at.now) for mirror in self.mirrors.values())
+        if at.now >= self._status_at + STATUS_EVERY_S:
+            self._status_at = at.now
+            self._status = self._snapshot(at)
+            self._show(self._status)
+            self.turned.set()
+        elif (idle and not self._idle) or (finished and not self._finished):
+            # Who waits for this need not wait for the next status.
+            self.turned.set()
+        self._idle, self._finished = idle, finished
+
+    def _handle(self, messages: list[Message], at: Moment) -> None:
+        for number, message in enumerate(messages):
+            if number and self._is_long(at):
+                self.mailbox.put_back(messages[number:])
+                return
+            message(at)
+
+    def _is_long(self, at: Moment) -> bool:
+        """Whether this turn has taken long enough."""
+        return self._clock.monotonic() - at.now > TURN_S
+
+    def _look(self, at: Moment) -> None:
+        """Ask the disks for what is due, and go on with what they answered."""
+        for name, mirror in self.mirrors.items():
+            if self._check_at.get(name, 0.0) <= at.now:
+                self._check_at[name] = at.now + CHECK_EVERY_S * random.uniform(0.9, 1.1)  # noqa: S311
+                if not mirror.check_source(at.now):
+                    go_on_without(self.servers[mirror.spec.server], mirror)
+        if self.ledger.overfull:
+            return
+        mirrors, self._cut_short = list(self.mirrors.values()), False
+        for number in range(len(mirrors)):
+            mirrors[(self._first + number) % len(mirrors)].pump(at)
+            if number + 1 < len(mirrors) and self._is_long(at):
+                # Those behind it come first in the next turn.
+                self._first = (self._first + number + 1) % len(mirrors)
+                self._cut_short = True
+                return
+
+    def _moment(self) -> Moment:
+        steps = self._wall.steps
+        at = self._wall.moment(max((m.spec.settle_s for m in self.mirrors.values()), default=0.0))
+        if self._wall.steps != steps:
+            for server in self.servers.values():
+                server.queue.gate.clock_was_set()
+        return at
+
+    # ── messages ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_changes(self, mapping: str, changes: Changes, at: Moment) -> None:
+        mirror = self.mirrors.get(mapping)
+        if mirror is not None:
+            mirror.on_changes(changes, at)
+
+    def _on_answer(self, mapping: str, answer: Listing | WatchReport | NoDescriptorError, at: Moment) -> None:
+        mirror = self.mirrors.get(mapping)
+        if mirror is None:
+            return
+        if isinstance(answer, NoDescriptorError):
+            mirror.looks.heard()
+            self._lacks(answer, at)
+            return
+        mirror.on_answer(answer, at)
+        if isinstance(answer, Listing):
+            return
+        self._reported.add(mapping)
+        if self._reported >= self.mirrors.keys():
+            self.watching.set()
+
+    def _on_outcome(self, server_name: str, outcome: Outcome, at: Moment) -> None:
+        server = self.servers.get(server_name)
+        if server is None:
+            return
+        action = outcome.action
+        mirror = self.mirrors.get(action.mapping)
+        if mirror is not None and isinstance(outcome, Done) and record_some(mirror, outcome):
+            # As if it had ended later: others have their turns between.
+            self.performed(server_name, outcome)
+            return
+        if isinstance(outcome, Failed) and outcome.error.retry is Retry.MACHINE:
+            self._lacks(outcome.error, at)
+        answering.performed(server, outcome, at.now, self.emit)
+        requeue = False
+        if mirror is not None:
+            requeue = self._outcomes.apply(mirror, outcome, at)
+            self.counters.count(outcome, requeue=requeue)
+        elif server.leftovers:
+            server.leftovers.over(outcome, at.now)
+        server.queue.finish(action, requeue=requeue)
+
+    def _lacks(self, error: FtpsyncdError, at: Moment) -> None:
+        """This process could not open something: for a moment nothing is begun, and then over one connection less."""
+        known = bool(self._shortage)
+        if not self._shortage.noted(error, at.now):
+            return
+        for server in self.servers.values():
+            server.queue.gate.lower_cap(at.now)
+            server.crew.spare()
+        if not known:
+            message = f"{error.message} Nothing is lost: what is to be done waits until that is possible."
+            self.emit(Event(EventKind.SHORTAGE, message=message, remedy=error.remedy))
+
+    def _is_alone(self, mirror: Mirror) -> bool:
+        """Whether no other mapping publishes to the same server."""
+        return sum(each.spec.server == mirror.spec.server for each in self.mirrors.values()) == 1
+
+    def _on_received(self, upload: Upload, ctime_ns: int, at: Moment) -> None:
+        mirror = self.mirrors.get(upload.mapping)
+        if mirror is not None:
+            # It is recorded at the end of this turn; until then a crash means that the file is sent whole.
+            mirror.intents.received(upload, ctime_ns)
+            answering.received(self.servers[mirror.spec.server], at.now, self.emit)
+
+    def _on_exposed(self, upload: Upload, at: Moment) -> None:
+        mirror = self.mirrors.get(upload.mapping)
+        if mirror is not None:
+            mirror.intents.exposures.begun(upload, at)
+
+    # ── the status ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _snapshot(self, at: Moment) -> Status:
+        uptime_s = round(at.now - self.started, 1)
+        troubles = (self.ledger.trouble, self._notice, self._unheard, self._shortage.message)
+        daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, *troubles)  # noqa: FBT003
+        return Status(
+            daemon,
+            tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
+            tuple(server_status(s.name, s.queue, s.crew.connections, s.limits) for s in self.servers.values()),
+            tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
+            (
+                *unreadable_of(self.mirrors.values()),
+                *problems_of(self.ledger, {m.spec.name: m.id for m in self.mirrors.values()}),
+            ),
+        )

@@ -1,0 +1,376 @@
+"""What an outcome means: of what was done see `done`; of what failed, the next try, and what the server's queue learns.
+
+In: an outcome, the mirror of its mapping. Out: changes in ledger, mirror and queue. Called by the engine's thread. The
+retry verdict is the error's own (`errors.Retry`); the numbers are those of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftpsyncd.core.extent import MAKES_ROOM, Key
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import BUSY_AGAIN_S
+from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
+from ftpsyncd.engine import done
+from ftpsyncd.engine.done import look_at_source
+from ftpsyncd.errors import (
+    DataUnreachableError,
+    FileBusyError,
+    FileChangedError,
+    FtpsyncdError,
+    NameNotSendableError,
+    RemoteError,
+    Retry,
+    SourceMissingError,
+    TlsError,
+)
+from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Moment
+from ftpsyncd.model import (
+    Action,
+    Did,
+    Done,
+    Failed,
+    Failure,
+    Outcome,
+    Probe,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+    is_answer,
+)
+from ftpsyncd.quoting import quote
+
+QUICK_TRIES = 5
+HOURLY_TRIES = 24
+NAME_TRIES = 2
+FIRST_RETRY_S = 1.0
+HOUR_S = 3600.0
+LOST_CONNECTIONS = 3
+"""An action whose connection ends so often is treated as the cause."""
+LOOK_AGAIN_S = 0.05
+
+
+class Outcomes:
+    """Applies outcomes; remembers what only matters while the daemon runs (lost connections).
+
+    Args:
+        is_alone: whether a mapping is the only one of its server.
+    """
+
+    def __init__(self, is_alone: Callable[[Mirror], bool] = lambda _mirror: True) -> None:
+        self._is_alone = is_alone
+        self._lost: dict[Key, int] = {}
+        self._kept: dict[Key, int] = {}
+
+    def apply(self, mirror: Mirror, outcome: Outcome, at: Moment) -> bool:
+        """Apply an outcome of one mapping.
+
+        Returns:
+            Whether the action has to be queued again as it is.
+        """
+        action = outcome.action
+        if isinstance(outcome, Done):
+            lost = self._lost.pop((action.mapping, action.path), 0)
+            self._kept.pop((action.mapping, action.path), None)
+            if outcome.did is Did.PUBLISHED and isinstance(action, Upload) and action.fingerprint.size:
+                # There is space: what others lacked is theirs, a limit for one file, say.
+                mirror.queue.space.found(action.mapping, action.path)
+            elif outcome.did is Did.DELETED:
+                _made_room(mirror, action, at)
+            done.apply(mirror, outcome, at, lost=lost)
+            requeue = False
+        else:
+            requeue = self._failed(mirror, outcome, at)
+        if not requeue:
+            mirror.queue.space.over(action.mapping, action.path)
+        mirror.offers.look_again(action, at)
+        if action.path in mirror.inherited:
+            # It was planned under settings that are over: what it was about is looked at under the new ones.
+            mirror.inherited.discard(action.path)
+            mirror.dirty.mark(action.path, at.now)
+            look_at_source(mirror, action, at)
+            return False
+        return requeue
+
+    def _failed(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
+        action, error = failed.action, failed.error
+        if failed.connecting or error.retry is Retry.AGAIN:
+            return True
+        if error.retry is Retry.MACHINE:
+            return _put_off(mirror, action, error, at)
+        _note_what_is_left(mirror, failed, at)
+        key = (action.mapping, action.path)
+        if failed.kept > self._kept.get(key, 0):
+            # The last try brought a large file forward: nothing that happened before counts against it.
+            self._kept[key] = failed.kept
+            self._lost.pop(key, None)
+            mirror.ledger.failures.clear(mirror.id, action.path)
+        match error.retry:
+            case Retry.REPLAN:
+                _replan(mirror, action, error, at)
+                return False
+            case Retry.SERVER | Retry.LOGIN | Retry.CAP:
+                return self._connection_lost(mirror, failed, at)
+            case Retry.SPACE:
+                self._no_space(mirror, action, error, at)
+            case _:
+                pass
+        _record_failure(mirror, action, error, at)
+        return False
+
+    def _connection_lost(self, mirror: Mirror, failed: Failed, at: Moment) -> bool:
+        """The connection ended under an action: nothing is known against the action unless it happens again.
+
+        A server that lets us in and answers nothing pauses, or it would be logged in to for each file again and again.
+        What it is tried with after that is at fault if it ends the connection: another one has its turn then.
+        """
+        key, gate = (failed.action.mapping, failed.action.path), mirror.queue.gate
+        lost = self._lost[key] = self._lost.get(key, 0) + 1
+        mirror.intents.doubt(failed.action, at)
+        if isinstance(failed.error, DataUnreachableError):
+            if lost >= LOST_CONNECTIONS or gate.state is Breaker.OFFLINE:
+                self._server_unreachable(mirror, failed.error, at)
+            return True
+        tried = failed.mute and gate.is_doubtful
+        if failed.mute:
+            self._server_unreachable(mirror, failed.error, at)
+        # A rename of a directory is in the queue again, as one that may have been done.
+        if lost < LOST_CONNECTIONS and (isinstance(failed.action, RenameDir) or not tried):
+            return not isinstance(failed.action, RenameDir)
+        del self._lost[key]
+        self._kept.pop(key, None)
+        if isinstance(failed.action, RenameDir):
+            # It may be done all the same; that is for the server to tell, unless it ends the connection then, too.
+            if failed.action.ask_only:
+                mirror.queue.withdraw(mirror.spec.name, failed.action.path)
+                mirror.intents.inquiries.put_off(failed.action.path)
+                look_at_source(mirror, failed.action, at)
+                _not_renamed(mirror, failed.action, at)
+            else:
+                mirror.intents.inquiries.ask_only(failed.action)
+            return False
+        _record_failure(mirror, failed.action, failed.error, at)
+        return False
+
+    @staticmethod
+    def _server_unreachable(mirror: Mirror, error: FtpsyncdError, at: Moment) -> None:
+        """No file is to blame, and none would fare better: a firewall lets no data through, for instance."""
+        message = f"{error.message} {error.remedy}"
+        if mirror.queue.gate.failed(at.now, Breaker.OFFLINE, message, connects=True):
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
+
+    def _no_space(self, mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+        """Nothing more is sent for a while to where there is none; to the server at all if that is everywhere."""
+        space, name = mirror.queue.space, mirror.spec.name
+        said = error.reply if isinstance(error, RemoteError) and error.reply else error.message
+        full = space.refused(name, action.path, said, at.now)
+        if full is None:
+            return
+        key, is_news = full
+        if key == SERVER or (key == name and self._is_alone(mirror)):
+            space.clear()
+            mirror.queue.gate.failed(at.now, Breaker.FULL, error.message, connects=True)
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
+        elif is_news:
+            message = (
+                f"there is no space at the server for what is in it ({said}): one file of it is tried every"
+                f" {SPACE_RETRY_S / 60:.0f} minutes, and all else is sent"
+            )
+            directory = key[len(name) + 1 :]
+            mirror.site.tell(EventKind.FAILED, directory, message, remedy=error.remedy, error=type(error).__name__)
+
+
+def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float) -> EventKind | None:
+    """What an outcome says about the server itself.
+
+    Args:
+        queue: of the server.
+        outcome: of any action there.
+        connections: how many are open now.
+        now: monotonic seconds.
+
+    Returns:
+        SERVER_ONLINE or SERVER_OFFLINE if that is news.
+    """
+    if isinstance(outcome, Failed) and outcome.connecting:
+        error = outcome.error
+        if error.retry is Retry.MACHINE:
+            return None
+        if error.retry is Retry.CAP and connections and queue.gate.lower_cap(now):
+            return None
+        state = Breaker.REFUSED if error.retry is Retry.LOGIN else Breaker.OFFLINE
+        by_clock = isinstance(error, TlsError)
+        return EventKind.SERVER_OFFLINE if queue.gate.failed(now, state, error.message, by_clock=by_clock) else None
+    if not is_answer(outcome) or (isinstance(outcome, Failed) and outcome.error.retry is Retry.SPACE):
+        return None
+    if queue.gate.state is Breaker.FULL and isinstance(outcome.action, MAKES_ROOM):
+        # It would be done at any full server.
+        return None
+    return answered(queue, connections, now)
+
+
+def answered(queue: Queue, connections: int, now: float) -> EventKind | None:
+    """The server has answered over a connection that was open; SERVER_ONLINE if that is news.
+
+    Where none could be opened since, it is the further ones that are refused, in whatever words or without: work goes
+    on with those that there are.
+
+    Args:
+        queue: of the server.
+        connections: how many are open now.
+        now: monotonic seconds.
+    """
+    was = queue.gate.state
+    if queue.gate.refuses_others:
+        queue.gate.keep_to(connections, now)
+    return EventKind.SERVER_ONLINE if queue.gate.answered() and was is not Breaker.UNKNOWN else None
+
+
+def _made_room(mirror: Mirror, action: Action, at: Moment) -> None:
+    """Something was deleted at the server: whether there is space again is tried when nothing more is to be."""
+    queue = mirror.queue
+    if not queue.makes_room:
+        queue.space.freed(action.mapping, action.path, at.now)
+        if queue.gate.state is Breaker.FULL:
+            queue.gate.retry_now()
+
+
+def _not_swept(mirror: Mirror, sweep: Sweep, error: FtpsyncdError, at: Moment) -> None:
+    """Something of ours stays at the server: told once, and tried again in its time (`Intents.put_off`)."""
+    if mirror.intents.inquiries.put_off(sweep.path):
+        what = f"{quote(sweep.temporary)}, which" if sweep.temporary else "what"
+        message = f"{what} an interrupted upload may have left, cannot be deleted at the server now: {error.message}"
+        reply = error.reply if isinstance(error, RemoteError) else ""
+        mirror.site.tell(
+            EventKind.FAILED,
+            sweep.path,
+            message,
+            at_ns=at.wall_ns,
+            reply=reply,
+            remedy=error.remedy,
+            error=type(error).__name__,
+        )
+
+
+def _note_what_is_left(mirror: Mirror, failed: Failed, at: Moment) -> None:
+    """What a try that failed changed at the server, and whether it can have left anything there."""
+    action = failed.action
+    if not isinstance(action, Upload | Rename):
+        return
+    if failed.in_place:
+        mirror.intents.exposures.begun(action, at)
+    if failed.in_place or failed.gone:
+        mirror.intents.doubt_row(action.path)
+        mirror.takeovers.spoiled(action.path)
+    mirror.intents.exposures.over(action.path, at)
+    if failed.refused and isinstance(action, Upload):
+        mirror.intents.refused(action)
+
+
+def _put_off(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> bool:
+    """This machine could not, and may in a moment (`shortage`); True if it has to be queued again as it is."""
+    if not isinstance(error, RemoteError):
+        # It is opened before anything is said to the server.
+        return True
+    mirror.intents.doubt(action, at)
+    # As after a connection that ended, a rename of a directory is in the queue again.
+    return not isinstance(action, RenameDir)
+
+
+def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
+    """It was not done, and that is certain; a file may have left something under its temporary name."""
+    if isinstance(action, Sweep):
+        mirror.intents.inquiries.put_off(action.path)
+    elif not isinstance(action, Upload | Rename) or isinstance(error, NameNotSendableError):
+        # What cannot be said was not sent: of this try nothing is left.
+        mirror.intents.end(action, sent=False)
+
+
+def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+    """The disk is not what the plan saw."""
+    _refused(mirror, action, error)
+    # Not at once: two files that change names are each the other's source.
+    busy = isinstance(error, FileBusyError)
+    look_at_source(mirror, action, at, max(BUSY_AGAIN_S, mirror.spec.settle_s) if busy else LOOK_AGAIN_S)
+    if isinstance(error, SourceMissingError):
+        mirror.check_source(at.now)
+    if isinstance(error, FileBusyError) and isinstance(action, Upload | Rename):
+        mirror.waits.for_writer(action.path, action.fingerprint, at)
+        return
+    if isinstance(error, FileChangedError) and isinstance(action, Upload | Rename):
+        mirror.waits.overtaken(action.path, at)
+        mirror.other_names.changed_under_way(action, at)
+    if isinstance(action, RenameDir):
+        _not_renamed(mirror, action, at)
+    mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
+
+
+def _not_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
+    """The server would not rename a directory: its files are taken one by one."""
+    mirror.offers.not_renamed.add(action.path)
+    mirror.dirty.mark_deep(action.path, at.now)
+
+
+def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
+    if isinstance(action, Probe):
+        return
+    if isinstance(action, Sweep):
+        _not_swept(mirror, action, error, at)
+        return
+    _refused(mirror, action, error)
+    look_at_source(mirror, action, at)
+    if isinstance(action, RenameDir):
+        _not_renamed(mirror, action, at)
+        return
+    before = mirror.ledger.failures.of(mirror.id, action.path)
+    fingerprint = action.fingerprint if isinstance(action, Upload | Rename) else None
+    attempts = before.attempts + 1 if before is not None and before.fingerprint == fingerprint else 1
+    wait_s = retry_after(error.retry, attempts)
+    failure = Failure(
+        fingerprint,
+        attempts,
+        wait_s is None,
+        at.wall_ns + int((wait_s or 0) * 1e9),
+        type(error).__name__,
+        error.message,
+        error.reply if isinstance(error, RemoteError) else "",
+        error.remedy,
+        at.wall_ns,
+    )
+    mirror.ledger.failures.put(mirror.id, action.path, failure)
+    # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
+    mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
+    kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
+    # Who was told that a path is parked need not hear of each time that it is tried all the same (`mended`).
+    known = wait_s is None and attempts > 1 and retry_after(error.retry, attempts - 1) is None
+    mirror.site.tell(
+        kind,
+        action.path,
+        error.message,
+        at_ns=at.wall_ns,
+        again=before is not None,
+        quietly=known,
+        reply=failure.reply,
+        remedy=error.remedy,
+        size=fingerprint.size if fingerprint else 0,
+        attempts=attempts,
+        error=failure.kind,
+    )
+
+
+def retry_after(retry: Retry, attempts: int) -> float | None:
+    """Seconds until the next try after ``attempts`` failed ones; None: parked."""
+    if retry is Retry.SPACE:
+        return SPACE_RETRY_S
+    if retry is Retry.NEVER:
+        return None
+    if retry is Retry.NAME:
+        return FIRST_RETRY_S if attempts < NAME_TRIES else None
+    if attempts < QUICK_TRIES:
+        return float(FIRST_RETRY_S * 2 ** (attempts - 1))
+    return HOUR_S if attempts < QUICK_TRIES + HOURLY_TRIES else None

@@ -1,0 +1,195 @@
+"""Status for people: the state of mirrors, queues and ledger as the immutable records of `model`.
+
+In: the engine's state, or just the ledger. Out: MappingStatus, ServerStatus, Transfer, Problem. Called by the engine
+for a live status and by `survey` for one without a daemon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ftpsyncd.core.gate import Breaker
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import RELIST_GAP_S
+from ftpsyncd.core.space import Lack
+from ftpsyncd.errors import LocalUnreadableError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.model import Failure, HoldKind
+from ftpsyncd.quoting import quote
+from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Transfer
+
+if TYPE_CHECKING:
+    # `survey` does without what a daemon consists of.
+    from ftpsyncd.mapping.mirror import Mirror
+    from ftpsyncd.mapping.site import Moment
+    from ftpsyncd.publishing.planned import Progress
+
+PROBLEMS_SHOWN = 100
+RATE_OVER_S = 0.25
+"""The rate of a file is told over this time at least: what is sent first goes into the kernel's buffer at once."""
+
+_SERVER_STATES = {
+    Breaker.UNKNOWN: ServerState.UNKNOWN,
+    Breaker.CLOSED: ServerState.ONLINE,
+    Breaker.OFFLINE: ServerState.OFFLINE,
+    Breaker.REFUSED: ServerState.REFUSED,
+    Breaker.FULL: ServerState.FULL,
+}
+
+_NOT_WORKING = frozenset({Breaker.OFFLINE, Breaker.REFUSED, Breaker.FULL})
+
+
+def iso(wall_ns: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
+    """One mapping now."""
+    load = mirror.queue.load(mirror.spec.name)
+    totals = mirror.ledger.mappings.totals(mirror.id)
+    failures = mirror.ledger.failures.counts(mirror.id)
+    state, message = _state(mirror, failures.held, at)
+    oldest = mirror.waits.oldest(at.now)
+    waits = load.waiting + len(mirror.waits.unsettled()) + mirror.queue.space.waiting(mirror.spec.name)
+    gone = 0 if mirror.removals.hold else mirror.removals.absent.files
+    return MappingStatus(
+        name=mirror.spec.name,
+        local=str(mirror.spec.local),
+        remote=f"{mirror.spec.server}:{mirror.spec.remote}",
+        state=state,
+        pending=waits + gone,
+        in_flight=load.running,
+        failed=failures.retrying + len(mirror.unreadable.problems),
+        parked=failures.parked,
+        held=mirror.removals.held + failures.held,
+        published_files=totals.files,
+        published_bytes=totals.bytes,
+        last_publish=iso(totals.last_publish_ns) if totals.last_publish_ns else None,
+        message=message,
+        oldest_pending_s=None if oldest is None else round(oldest, 1),
+        watcher=mirror.watcher.kind,
+    )
+
+
+def changed_message(name: str, files: int) -> str:
+    """What is said of files that are to be deleted and were changed at the server."""
+    what = "1 file was" if files == 1 else f"{files} files were"
+    return (
+        f"{what} deleted here and changed at the server: `ftpsyncd approve {name}` deletes there all the same,"
+        f" `ftpsyncd discard {name}` keeps what is there"
+    )
+
+
+def _state(mirror: Mirror, changed: int, at: Moment) -> tuple[MappingState, str]:
+    """The first of these that is true, worst first, and the sentence that goes with it."""
+    load, hold, source = mirror.queue.load(mirror.spec.name), mirror.removals.hold, mirror.removals.source
+    queued = load.waiting + load.running > 0
+    if source.missing:
+        state = MappingState.SOURCE_MISSING, f"{source.missing}; nothing is deleted at the server meanwhile"
+    elif hold is not None and source.unmounted:
+        state = MappingState.SOURCE_MISSING, hold.message
+    elif mirror.paused:
+        state = MappingState.PAUSED, f"paused by a person; `ftpsyncd resume {mirror.spec.name}` goes on"
+    elif hold is not None and (mirror.removals.absent.files or hold.kind is not HoldKind.MASS_DELETE):
+        state = MappingState.HELD, hold.message
+    elif changed:
+        state = MappingState.HELD, changed_message(mirror.spec.name, changed)
+    elif queued and mirror.queue.gate.state in _NOT_WORKING:
+        state = MappingState.OFFLINE, f"waits for the server {mirror.spec.server}: {mirror.queue.gate.message}"
+    elif queued or mirror.busy_looking(at.now) or not mirror.looks.passes:
+        state = MappingState.SYNCING, _without_space(mirror) or mirror.watcher.problem
+    else:
+        state = _state_of_rest(mirror, at.now)
+    return state
+
+
+def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
+    """The state while nothing is under way."""
+    for path, pending in mirror.waits.unsettled():
+        return MappingState.SETTLING, f"{path}: {pending.why}"
+    if mirror.queue.space.waiting(mirror.spec.name):
+        return MappingState.OFFLINE, _without_space(mirror)
+    if mirror.removals.absent.files:
+        return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
+    if mirror.dirty.due_by(now + RELIST_GAP_S):
+        # Such as a file that changed while it was sent: it is looked at again in a moment.
+        return MappingState.SYNCING, mirror.watcher.problem
+    return MappingState.IN_SYNC, unreadable_message(mirror) or mirror.watcher.problem
+
+
+def no_space_message(lack: Lack) -> str:
+    """What is said of a directory that is full at a server; it is told by the mapping's name and the path in that."""
+    return f"there is no space at the server for what is in {quote(lack.key)} ({lack.message})"
+
+
+def _without_space(mirror: Mirror) -> str:
+    """What of a mapping waits for space at the server, in words; empty if nothing does."""
+    lacks = [lack for lack in mirror.queue.space.lacks(mirror.spec.name) if lack.waiting]
+    return f"{no_space_message(lacks[0])}; all else is sent" if lacks else ""
+
+
+def unreadable_message(mirror: Mirror) -> str:
+    """What cannot be compared, in words; empty if everything can."""
+    if not mirror.unreadable.problems:
+        return ""
+    path, why = next(iter(mirror.unreadable.problems.items()))
+    more = f", and {len(mirror.unreadable.problems) - 1} more" if len(mirror.unreadable.problems) > 1 else ""
+    return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
+
+
+def server_status(name: str, queue: Queue, connections: int, limits: str = "") -> ServerStatus:
+    """One server now; ``limits``: what of it is worse than it should be."""
+    state = _SERVER_STATES[queue.gate.state]
+    if state is ServerState.UNKNOWN and connections:
+        state = ServerState.ONLINE
+    lacks = queue.space.lacks()
+    if state is ServerState.ONLINE and lacks:
+        more = f" (and {len(lacks) - 1} more)" if len(lacks) > 1 else ""
+        message = f"{no_space_message(lacks[0])}{more}; all else is sent"
+        return ServerStatus(name, ServerState.FULL, connections, message)
+    return ServerStatus(name, state, connections, queue.gate.message or limits)
+
+
+def transfer_of(progress: Progress, now: float) -> Transfer:
+    """A file on its way now."""
+    rate = (progress.sent_bytes - progress.kept_bytes) / max(now - progress.started, RATE_OVER_S)
+    return Transfer(progress.mapping, progress.path, progress.sent_bytes, progress.size_bytes, round(rate, 1))
+
+
+def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, ...]:
+    """What could not be published, parked ones first, at most 100."""
+    found = [
+        (name, path, failure)
+        for name, mapping_id in mappings.items()
+        for path, failure in ledger.failures.worst(mapping_id, PROBLEMS_SHOWN)
+    ]
+    found.sort(key=lambda item: not item[2].parked)
+    return tuple(problem_of(*item) for item in found[:PROBLEMS_SHOWN])
+
+
+def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
+    """What is there and cannot be read, so that it is not known what would have to be done about it; at most 100."""
+    found = (
+        Problem(mirror.spec.name, path, False, 1, f"It cannot be read: {why}.", "", LocalUnreadableError.remedy, None)  # noqa: FBT003
+        for mirror in mirrors
+        for path, why in mirror.unreadable.problems.items()
+    )
+    return tuple(islice(found, PROBLEMS_SHOWN))
+
+
+def problem_of(mapping: str, path: str, failure: Failure) -> Problem:
+    """A recorded failure for people."""
+    return Problem(
+        mapping,
+        path,
+        failure.parked,
+        failure.attempts,
+        failure.message,
+        failure.reply,
+        failure.remedy,
+        None if failure.parked else iso(failure.next_try_ns),
+    )

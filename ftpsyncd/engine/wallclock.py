@@ -1,0 +1,59 @@
+"""The time of day as the engine goes by it: set by hand or by NTP while it runs, or years wrong from the start.
+
+In: the machine's clocks, and when the newest receipt was written. Out: moments, whether the time of day may be compared
+with the files' stamps, and what time it is at least. Used on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.mapping.site import Clock, Moment
+
+STEP_S = 1.0
+PROVEN_S = 3600.0
+"""A clock that was not set for so long is right: one without a battery is set as soon as there is a network."""
+
+
+class WallClock:
+    """The clocks of one engine.
+
+    Args:
+        clock: what time it is.
+        known_ns: the time of day is this at least, whatever the clock says now.
+    """
+
+    def __init__(self, clock: Clock, known_ns: int) -> None:
+        self.steps = 0
+        """How often the clock was set."""
+        self._clock = clock
+        self._since = clock.monotonic()
+        """Since when the clock goes as it does."""
+        self._offset_s = clock.wall_ns() / 1e9 - self._since
+        self._distrust_until = 0.0
+        self._known_ns = known_ns
+        """What time it was then at least."""
+
+    def __repr__(self) -> str:
+        return f"<WallClock steps={self.steps}>"
+
+    def moment(self, settle_s: float) -> Moment:
+        """Now.
+
+        Args:
+            settle_s: the longest quiet time: for so long after the clock was set, a file's stamp may be of before.
+        """
+        now, wall_ns = self._clock.monotonic(), self._clock.wall_ns()
+        offset_s = wall_ns / 1e9 - now
+        if abs(offset_s - self._offset_s) > STEP_S:
+            self._distrust_until = now + settle_s + STEP_S
+            goes_s = now - self._since
+            before_ns = int((self._offset_s + now) * 1e9)
+            self._known_ns = before_ns if goes_s >= PROVEN_S else self._known_ns + int(goes_s * 1e9)
+            self._since = now
+            self.steps += 1
+        self._offset_s = offset_s
+        return Moment(now, wall_ns, now >= self._distrust_until)
+
+    def surely_ns(self, at: Moment) -> int:
+        """The time of day; as long as the clock may be years ahead, what time it is at least."""
+        goes_s = at.now - self._since
+        return at.wall_ns if goes_s >= PROVEN_S else min(at.wall_ns, self._known_ns + int(goes_s * 1e9))

@@ -1,0 +1,347 @@
+"""``check``: is everything as it should be? From a configuration to findings, one by one, each with a remedy.
+
+The command line prints them. Nothing is changed but for a scratch file in each remote directory, which is deleted
+again at once, and directories that had to be made for it, which are removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import BinaryIO
+
+from ftpsyncd import alerts
+from ftpsyncd.config import Config, missing_secrets, placed
+from ftpsyncd.core import names
+from ftpsyncd.errors import (
+    ConfigError,
+    FtpsyncdError,
+    NameRefusedError,
+    NotSupportedError,
+    PathsRefusedError,
+    RemoteError,
+    TlsFileError,
+)
+from ftpsyncd.inspection.findings import Area, Finding, Level, number
+from ftpsyncd.inspection.machine import machine
+from ftpsyncd.model import parent, remote_join
+from ftpsyncd.quoting import address, quote
+from ftpsyncd.remote import facts
+from ftpsyncd.remote.account import connect as connect_session
+from ftpsyncd.remote.port import PublishJob, RemoteSession
+from ftpsyncd.remote.session import Session
+from ftpsyncd.remote.tls import tls_context
+from ftpsyncd.remote.trials import make_missing
+from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode
+
+_REFUSALS = (NameRefusedError, NotSupportedError)
+SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
+
+Connect = Callable[[ServerSpec], RemoteSession]
+
+
+def check(config: Config, *, offline: bool, connect: Connect = connect_session) -> Iterator[Finding]:
+    """Look at everything, in the order in which a person would mend it.
+
+    Args:
+        config: a configuration that could be loaded.
+        offline: leave the servers alone.
+        connect: opens a session; raises a RemoteError.
+    """
+    unfit = yield from _config(config)
+    yield from _alerts(config)
+    yield from machine(config)
+    if offline:
+        return
+    for server in config.servers.values():
+        if server.name in unfit:
+            continue  # nobody can log in there, which has been told
+        mappings = [mapping for mapping in config.mappings.values() if mapping.server == server.name]
+        yield from _server(server, mappings, connect)
+
+
+# ── The configuration ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _config(config: Config) -> Generator[Finding, None, set[str]]:
+    """Returns the names of the servers that cannot be logged in to with what is here."""
+    counts = f"{number(len(config.servers), 'server')}, {number(len(config.mappings), 'mapping')}"
+    yield Finding(Level.OK, Area.CONFIG, "config", f"{config.path} is valid: {counts}.")
+    for warning in config.warnings:
+        yield Finding(Level.WARNING, Area.CONFIG, "config", str(warning))
+    for key in config.inactive:
+        yield Finding(Level.WARNING, Area.CONFIG, "config", f"Not yet active: {key}")
+    missing = missing_secrets(config)
+    unfit = set(missing)
+    for problem in chain.from_iterable(missing.values()):
+        remedy = "Provide it there, or correct the configuration."
+        yield Finding(Level.ERROR, Area.CONFIG, "secrets", problem.words, remedy)
+    for server in config.servers.values():
+        has_files = server.tls_ca is not None or server.client_cert is not None
+        if has_files and server.name not in unfit and (error := _unfit_files(config, server)) is not None:
+            unfit.add(server.name)
+            yield Finding(Level.ERROR, Area.CONFIG, f"server {server.name}", error.message, error.remedy)
+    if not missing and config.servers:
+        yield Finding(Level.OK, Area.CONFIG, "secrets", "All passwords can be read.")
+    return unfit
+
+
+def _unfit_files(config: Config, server: ServerSpec) -> TlsFileError | None:
+    try:
+        with placed(config, server.name):
+            tls_context(server)
+    except TlsFileError as error:
+        return error
+    return None
+
+
+def _alerts(config: Config) -> Iterator[Finding]:
+    if config.alerts is None:
+        return
+    if config.alerts.webhook is not None and (problem := _unfit_address(config.alerts.webhook)):
+        yield Finding(
+            Level.ERROR,
+            Area.CONFIG,
+            "alerts",
+            f"The address of the webhook {problem}.",
+            "Correct it where `alerts.webhook` says that it stands.",
+        )
+    program = config.alerts.command[0] if config.alerts.command else ""
+    if program and shutil.which(program) is None:
+        yield Finding(
+            Level.ERROR,
+            Area.CONFIG,
+            "alerts",
+            f"There is no program {quote(program)} that can be run.",
+            "Correct the first word of `alerts.command`, or make the file executable.",
+        )
+
+
+def _unfit_address(webhook: Callable[[], str]) -> str:
+    try:
+        return alerts.unfit(webhook())
+    except ConfigError:
+        return ""  # it cannot be read, which was told
+
+
+# ── The servers ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _server(server: ServerSpec, mappings: Sequence[MappingSpec], connect: Connect) -> Iterator[Finding]:
+    subject = f"server {server.name}"
+    try:
+        session = connect(server)
+    except FtpsyncdError as error:
+        yield _failure(subject, error)
+        return
+    with session:
+        where = address(server.host, server.port)
+        yield Finding(Level.OK, Area.SERVER, subject, f"Logged in to {where} as {server.user}.")
+        yield _protection(server, session)
+        yield from _all_rights(mappings, session)
+        if session.usable or (isinstance(session, Session) and session.profile.relative):
+            yield from _abilities(subject, session)
+
+
+def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iterator[Finding]:
+    for done, mapping in enumerate(mappings):
+        if not session.usable:
+            return
+        try:
+            yield _rights(mapping, session)
+        except PathsRefusedError:
+            if not isinstance(session, Session):
+                raise
+            # What this one has learned counts for the next one.
+            try:
+                with session.account() as another:
+                    yield from _all_rights(mappings[done:], another)
+            except FtpsyncdError as none:
+                yield _failure(f"mapping {mapping.name}", none)
+            return
+        except FtpsyncdError as error:
+            if isinstance(error, NameRefusedError) and isinstance(session, Session):
+                error.remedy = _elsewhere(mapping, session) or error.remedy
+            yield _failure(f"mapping {mapping.name}", error)
+
+
+def _elsewhere(mapping: MappingSpec, session: Session) -> str:
+    """What may help where `remote` is refused, and the login leads to another directory than the root."""
+    try:
+        # This one may have gone somewhere.
+        with session.account() as another:
+            told = facts.parse_257(another.exchange([b"PWD"])[0])
+    except RemoteError:
+        return ""
+    home = (told or b"").decode(session.account.spec.encoding, "replace").rstrip("/")
+    if not home.startswith("/") or f"{mapping.remote}/".startswith(f"{home}/"):
+        return ""
+    meant = quote(f"{mapping.server}:{remote_join(home, mapping.remote.strip('/'))}")
+    return (
+        f"The login leads to {quote(home)}: if the directory is there, set `remote: {meant}`. Else check the "
+        "permissions at the server."
+    )
+
+
+def _failure(subject: str, error: FtpsyncdError) -> Finding:
+    said = error.reply if isinstance(error, RemoteError) else ""
+    quoted = f" The server said: {said}" if said and said not in error.message else ""
+    return Finding(Level.ERROR, Area.SERVER, subject, f"{error.message}{quoted}", error.remedy)
+
+
+def _protection(server: ServerSpec, session: RemoteSession) -> Finding:
+    subject = f"server {server.name}"
+    version = session.control.tls_version if isinstance(session, Session) else "TLS"
+    if server.tls is TlsMode.OFF:
+        return Finding(
+            Level.WARNING,
+            Area.SERVER,
+            subject,
+            "Not encrypted: password and files can be read on the way.",
+            "Set `tls: explicit` if the server offers it.",
+        )
+    if not server.tls_verify:
+        return Finding(
+            Level.WARNING,
+            Area.SERVER,
+            subject,
+            f"Encrypted with {version}, but the certificate is not verified: anybody could answer.",
+            "Remove `tls_verify: false`; name the server's own authority with `tls_ca`.",
+        )
+    return Finding(Level.OK, Area.SERVER, subject, f"Encrypted with {version}; the certificate verifies.")
+
+
+def _abilities(subject: str, session: RemoteSession) -> Iterator[Finding]:
+    """What was learned while the scratch files were published; a server that lacks something is served without it."""
+    if not isinstance(session, Session):
+        return
+    profile = session.profile
+    has: list[str] = [name for name in ("EPSV", "SIZE", "MLST", "UTF8", "REST") if name in profile.features]
+    if profile.dating is not None:
+        has.append(f"dates by {profile.dating}" if profile.dating else "no dates")
+    if not profile.pipelining:
+        has.append("one command at a time")
+    if profile.relative:
+        has.append("names only within the working directory")
+    yield Finding(Level.OK, Area.SERVER, subject, f"The server offers: {', '.join(has) or 'the minimum'}.")
+
+
+def _remove(session: RemoteSession, files: list[str], made: list[str]) -> None:
+    """Delete files, and the directories that were made for them."""
+    session.delete_many(files)
+    for directory in reversed(made):
+        session.remove_dir(directory)
+
+
+def _rights(mapping: MappingSpec, session: RemoteSession) -> Finding:
+    """Publish a scratch file in the mapping's remote directory, and take it away again.
+
+    Raises:
+        FtpsyncdError: that is not possible.
+    """
+    made = make_missing(session, mapping.remote)
+    # Without a dot at its beginning, which many servers forbid: what is published has none there either.
+    path = remote_join(mapping.remote, f"ftpsyncd-check-{secrets.token_hex(4)}")
+    temporary = path if mapping.publish is PublishMode.DIRECT else names.temporary(path, "check")
+    left: list[FtpsyncdError | None] = []
+    ours = [path] if temporary == path else [temporary, path]
+    try:
+        error, taken = _publish(session, path, temporary)
+    except (KeyboardInterrupt, SystemExit):
+        if isinstance(session, Session):
+            # It was cut off in the middle of a word: what comes next would be taken for another answer.
+            session.abandon()
+            with contextlib.suppress(FtpsyncdError), session.account() as another:
+                _remove(another, ours, made)
+        raise
+    finally:
+        if session.usable:
+            left = session.delete_many(ours)
+            if mapping.deletes is DeletePolicy.TRASH:
+                left.append(_try_trash(session, mapping.remote))
+            _remove(session, [], made)
+    kept = {place: each for place, each in zip(ours, left, strict=False) if isinstance(each, _REFUSALS)}
+    if kept and taken and (error is None or not session.hides(path)):
+        return _keeps(mapping, kept, renames=session.hides(path))
+    trouble = next((each for each in (error, *left) if each is not None), None)
+    if trouble is not None:
+        raise trouble
+    how = " (the directory is made at the first publish)" if made else ""
+    if temporary != path and not session.hides(path):
+        trash = "; `deletes: trash` cannot work" if mapping.deletes is DeletePolicy.TRASH else ""
+        return Finding(
+            Level.WARNING,
+            Area.SERVER,
+            f"mapping {mapping.name}",
+            f"{mapping.remote} takes and deletes files, but renames none{how}: they are sent under their final names, "
+            f"and seen there before they are complete{trash}.",
+            "Have the server allow RNFR and RNTO.",
+        )
+    return Finding(
+        Level.OK, Area.SERVER, f"mapping {mapping.name}", f"{mapping.remote} takes, renames and deletes files{how}."
+    )
+
+
+def _keeps(mapping: MappingSpec, kept: Mapping[str, FtpsyncdError], *, renames: bool) -> Finding:
+    """What is found where nothing may be deleted, so that the scratch file stays."""
+    left = list(kept)
+    settings = [] if mapping.deletes is DeletePolicy.KEEP else ["`deletes: keep`"]
+    what, allowed = "takes files, but deletes none", "DELE"
+    if mapping.publish is not PublishMode.DIRECT and renames:
+        what = "takes and renames files, but deletes none"
+    elif mapping.publish is not PublishMode.DIRECT:
+        what = "takes files, but renames and deletes none"
+        allowed = "DELE, RNFR and RNTO"
+        settings.append("`publish: direct`, which tries neither")
+        left += map(names.trial, kept)
+    instead = f", or set {' and '.join(settings)}" if settings else ""
+    stays = " and ".join(map(quote, left))
+    return Finding(
+        Level.ERROR if settings else Level.WARNING,
+        Area.SERVER,
+        f"mapping {mapping.name}",
+        f"{mapping.remote} {what}: {next(iter(kept.values())).message}",
+        f"Have the server allow {allowed}{instead}. Have {stays}, of this check, removed there.",
+    )
+
+
+def _try_trash(session: RemoteSession, remote: str) -> FtpsyncdError | None:
+    """Make the directory into which deleted files are moved, and take it away again; returns why that failed."""
+    try:
+        for directory in reversed(make_missing(session, remote_join(remote, names.TRASH))):
+            session.remove_dir(directory)
+    except NameRefusedError as error:
+        error.message = f"`deletes: trash` cannot work: {error.message}"
+        return error
+    return None
+
+
+def _publish(session: RemoteSession, path: str, temporary: str) -> tuple[FtpsyncdError | None, bool]:
+    """Publish the scratch file; returns why that failed, and whether the server has taken the content."""
+    # In memory: there may be no place to write to, or no space.
+    with os.fdopen(os.memfd_create("scratch"), "w+b") as scratch:
+        scratch.write(SCRATCH)
+
+        def reopen() -> BinaryIO:
+            scratch.seek(0)
+            return os.fdopen(os.dup(scratch.fileno()), "rb")
+
+        job = PublishJob(
+            path=path,
+            temporary=temporary,
+            size=len(SCRATCH),
+            mtime_s=0,
+            open=reopen,
+            confirm=lambda _file, _sha256: None,
+        )
+        results = list(session.publish([job]))
+    if not results:
+        return RemoteError("The server ended the connection before the scratch file was sent."), False
+    error, taken = results[0].error, results[0].reply.startswith("2")
+    if isinstance(error, NameRefusedError):
+        error.message = f"The remote directory {parent(path) or '/'} cannot be written: {error.message}"
+    return error, taken

@@ -1,0 +1,277 @@
+"""What `check` looks at on this machine: state directory, control socket and port, folders, limits of the kernel.
+
+In: a configuration. Out: findings. Nothing stays that is made for a try.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from ftpsyncd import descriptors, patience, room
+from ftpsyncd.config import Config
+from ftpsyncd.config.places import too_long_for_socket
+from ftpsyncd.control import whereabouts
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.inspection.findings import Area, Finding, Level, number
+from ftpsyncd.ledger.book import LEDGER
+from ftpsyncd.local.mounts import is_network_filesystem
+from ftpsyncd.local.walking import walk
+from ftpsyncd.model import join
+from ftpsyncd.quoting import quote
+from ftpsyncd.specs import MappingSpec, WatchMode
+
+SOME_BYTES = 65536
+INOTIFY = Path("/proc/sys/fs/inotify")
+RUNTIME = Path("/run")
+LASTING = ("lock", LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm")
+"""Files of the state directory that outlive a process: another user may have made them."""
+
+
+def machine(config: Config) -> Iterator[Finding]:
+    """Look at this machine, in the order in which a person would mend it."""
+    state = list(_state_dir(config.state_dir))
+    yield from state
+    path = config.control.socket
+    if path is not None and not (path.parent == config.state_dir and state[0].level is Level.ERROR):
+        yield from _socket(path)
+    yield from _listener(config)
+    seen = patience.answers({mapping.name: partial(_folder, mapping) for mapping in config.mappings.values()})
+    for mapping in config.mappings.values():
+        yield seen.get(mapping.name) or _silent(mapping)
+    yield from _files(config)
+    yield from _watches(mapping for mapping in config.mappings.values() if mapping.name in seen)
+
+
+def _state_dir(state_dir: Path) -> Iterator[Finding]:
+    place = _nearest(state_dir)
+    try:
+        _require_possible(state_dir)
+        with tempfile.TemporaryFile(dir=place) as scratch:
+            # A full disk takes an empty file.
+            scratch.write(bytes(SOME_BYTES))
+    except OSError as error:
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "state_dir",
+            f"{state_dir} cannot be written: {_reason(error)}.",
+            _remedy(error, place),
+        )
+        return
+    closed = next((path for path in map(state_dir.joinpath, LASTING) if path.exists() and not _is_ours(path)), None)
+    if closed is not None:
+        # Perhaps a `sync` of root has made it in a directory that is the service's.
+        yield Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            "state_dir",
+            f"{closed} cannot be read and written by this user.",
+            "All in it has to belong to the user that runs ftpsyncd; for the service:"
+            f" `chown -R ftpsyncd: {state_dir}`.",
+        )
+    else:
+        made = "" if place == state_dir else " (it is made at the first start)"
+        yield Finding(Level.OK, Area.MACHINE, "state_dir", f"{state_dir} is writable{made}.")
+
+
+def _require_possible(folder: Path) -> None:
+    """Make sure that a folder can be there: it is, or nothing is in its place, and its name is one that disks take.
+
+    Raises:
+        OSError: it cannot; what is said of it is about the folder.
+    """
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        if any(each.is_symlink() and not each.exists() for each in (folder, *folder.parents)):
+            raise OSError(errno.ENOENT, "a link on the way to it leads to nothing") from None
+
+
+def _remedy(error: OSError, place: Path) -> str:
+    """What helps where nothing can be written in the state directory."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return "Make it writable for the user that runs ftpsyncd, or set state_dir."
+    return room.INODES if room.takes_no_file(place) else "Free space on that disk."
+
+
+def _socket(path: Path) -> Iterator[Finding]:
+    """Whether a daemon could make its control socket, unless one has made it."""
+    if _is_in_use(path):
+        return
+    remedy = "Set `control.socket` to a path at which the user that runs ftpsyncd can make a socket."
+    if too_long_for_socket(path):
+        trouble, remedy = "is too long", "Set `control.socket` to a path of at most 107 bytes."
+    elif os.path.lexists(path) and not path.is_socket():
+        trouble, remedy = "is taken by something that is no socket", "Move that away, or set `control.socket`."
+    else:
+        try:
+            _try_socket(path)
+        except OSError as error:
+            if path.parent.parent == RUNTIME and not os.path.lexists(path.parent):
+                message = f"{path.parent} is not there yet: systemd makes it for a service (`RuntimeDirectory=`)."
+                yield Finding(Level.OK, Area.MACHINE, "control", message)
+                return
+            trouble = f"cannot be used: {_reason(error)}"
+        else:
+            return
+    message = f"The path of the control socket {quote(str(path))} {trouble}: the daemon does not start."
+    yield Finding(Level.ERROR, Area.MACHINE, "control", message, remedy)
+
+
+def _try_socket(path: Path) -> None:
+    """Make a socket where the daemon's would be, or in a directory of ours where that has none yet, and remove it.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    above = _nearest(path.parent)
+    with ExitStack() as stack:
+        if above != path.parent:
+            above = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=above, prefix="ftpsyncd-check-")))
+        place = os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, place)
+        scratch = f"ftpsyncd-check-{secrets.token_hex(4)}"
+        with socket.socket(socket.AF_UNIX) as sock:
+            # The name of the trial is longer than the socket's own may be.
+            sock.bind(f"/proc/self/fd/{place}/{scratch}")
+        os.unlink(scratch, dir_fd=place)
+
+
+def _nearest(folder: Path) -> Path:
+    """A folder, or the one above it that is there."""
+    return next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110 - Path.exists raises: one is closed
+
+
+def _listener(config: Config) -> Iterator[Finding]:
+    """Whether a daemon could listen where it should, unless one may do so now."""
+    places = (config.control.socket, whereabouts.noted(config.state_dir))
+    if config.control.http is None or any(place is not None and _is_in_use(place) for place in places):
+        return
+    host, port = config.control.http
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+        except OSError as error:
+            yield Finding(
+                Level.ERROR,
+                Area.MACHINE,
+                "control",
+                f"Nobody can listen on port {port} of {host}: {_reason(error)}; the daemon does not start.",
+                "Set `control.http` to a free port, or leave it out.",
+            )
+
+
+def _is_in_use(path: Path) -> bool:
+    """Whether a daemon listens on a control socket, or one that this user may not ask."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(os.fspath(path))
+        except OSError as error:
+            return isinstance(error, PermissionError)
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+
+
+def _folder(mapping: MappingSpec) -> Finding:
+    subject = f"mapping {mapping.name}"
+    try:
+        with os.scandir(mapping.local) as entries:
+            next(entries, None)
+    except FileNotFoundError:
+        return Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} is not there; nothing is published or deleted until it is.",
+            "Mount or create the folder; publishing starts by itself.",
+        )
+    except OSError as error:
+        return Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} cannot be read: {_reason(error)}.",
+            "Let the user that runs ftpsyncd read the folder, or correct `local`.",
+        )
+    if not os.access(mapping.local, os.X_OK, effective_ids=True):
+        return Finding(
+            Level.ERROR,
+            Area.MACHINE,
+            subject,
+            f"{mapping.local} can be listed, but not entered: no file in it can be read.",
+            "Let the user that runs ftpsyncd enter the folder, too (x, or X with setfacl).",
+        )
+    return Finding(Level.OK, Area.MACHINE, subject, f"{mapping.local} can be read.")
+
+
+def _silent(mapping: MappingSpec) -> Finding:
+    return Finding(
+        Level.WARNING,
+        Area.MACHINE,
+        f"mapping {mapping.name}",
+        f"The disk of {mapping.local} has not answered for {patience.ANSWER_S:g} s.",
+        "Check the mount, and the file server behind it; publishing goes on by itself when it answers.",
+    )
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    if few := descriptors.too_few(config.mappings, config.servers):
+        yield Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            "open files",
+            f"{few} What finds none left waits.",
+            "Allow more: `LimitNOFILE` with `systemctl edit ftpsyncd`, or `ulimit -Hn`; or set fewer `connections`.",
+        )
+
+
+def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:
+    try:
+        limit = int((INOTIFY / "max_user_watches").read_text())
+    except (OSError, ValueError):
+        return
+    watched = [mapping for mapping in mappings if _is_watched(mapping)]
+    folders = (folder for mapping in watched for folder in _folders(mapping))
+    found = sum(1 for _ in itertools.islice(folders, limit))
+    if found >= limit:
+        yield Finding(
+            Level.WARNING,
+            Area.MACHINE,
+            "inotify",
+            f"There are more folders to watch than the system allows ({limit:,}); the rest is polled.",
+            f"Allow more: sysctl fs.inotify.max_user_watches={limit * 4}",
+        )
+    elif watched:
+        message = f"{number(found, 'folder')} to watch; the system allows {limit:,}."
+        yield Finding(Level.OK, Area.MACHINE, "inotify", message)
+
+
+def _is_watched(mapping: MappingSpec) -> bool:
+    """Whether the kernel is to watch a mapping's folder: what is on a network file system is polled."""
+    if mapping.watch is WatchMode.AUTO:
+        return not is_network_filesystem(mapping.local)
+    return mapping.watch is WatchMode.NATIVE
+
+
+def _folders(mapping: MappingSpec) -> Iterator[str]:
+    """The folders of a mapping that are to be watched: nothing in excluded ones is."""
+    top = os.fspath(mapping.local)
+    for folder, _ in walk(top, Filter(mapping.include, mapping.exclude).descend):
+        yield join(top, folder) if folder else top
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,269 @@
+"""Why a path is, or is not, at the server: from the disk and the ledger alone.
+
+In: a local path. Out: one sentence with what is behind it. `steering` puts before it what only a daemon knows, and has
+the engine tell what is in the ledger (`known_of`), but not look at the disk, which may not answer (`Known.find`).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ftpsyncd import patience
+from ftpsyncd.config import Config
+from ftpsyncd.core.filters import Filter
+from ftpsyncd.core.plan import AWAITED
+from ftpsyncd.engine.report import iso
+from ftpsyncd.errors import NameNotSendableError
+from ftpsyncd.events import EventKind
+from ftpsyncd.inspection.survey import located, open_ledger, receipt_if
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.failures import CHANGED, FOR_GOOD
+from ftpsyncd.local.scan import LINK, Scanner
+from ftpsyncd.model import (
+    Entry,
+    Failure,
+    Fingerprint,
+    Kind,
+    Listing,
+    Presence,
+    Row,
+    basename,
+    parent,
+)
+from ftpsyncd.questions import Why
+from ftpsyncd.quoting import one_line, quote
+from ftpsyncd.receipts import Receipt
+from ftpsyncd.specs import MappingSpec, destination
+
+READABLE = "let the user that runs ftpsyncd read it, and what is in it is published"
+SKIPPED = "with `symlinks: follow` those are published that lead to something in the mapping's folder"
+
+
+def why(config: Config, path: str) -> Why:
+    """Why a path is, or is not, at the server, from disk and ledger alone."""
+    found = located(config, path)
+    ledger = open_ledger(config) if found else None
+    try:
+        known = {}
+        for name, relative in found.items():
+            spec, mapping_id = config.mappings[name], None
+            if ledger is not None:
+                mapping_id = ledger.mappings.find(name, destination(spec, config.servers[spec.server]))
+            known[name] = known_of(spec, path, relative, ledger if mapping_id is not None else None, mapping_id or 0)
+        answers = patience.answers({name: each.find for name, each in known.items()})
+        return together(config, path, [answers.get(name) or each.silent() for name, each in known.items()])
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def together(config: Config, path: str, reasons: Sequence[Why]) -> Why:
+    """What is said of a path, of which each mapping that publishes it has its own reason."""
+    if not reasons:
+        return unmanaged(config, path)
+    return reasons[0]._replace(also=tuple(reasons[1:]))
+
+
+def unmanaged(config: Config, path: str) -> Why:
+    """What is said of a path that no mapping publishes."""
+    roots = ", ".join(str(spec.local) for spec in config.mappings.values())
+    return Why(path, None, "unmanaged", f"it is in no mapping's folder ({roots})")
+
+
+def known_of(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None, mapping_id: int) -> Known:
+    """What the ledger tells about a path of one mapping; the disk is not touched."""
+    if ledger is None:
+        return Known(spec, path, relative)
+    paused = ledger.decisions.paused(mapping_id)
+    row, failure = ledger.row(mapping_id, relative), ledger.failures.of(mapping_id, relative)
+    arrival = None
+    if row is not None and ledger.has_history:
+        arrival = receipt_if(ledger.history.of_arrival(mapping_id, relative, row.published_ns))
+    return Known(spec, path, relative, row, failure, arrival, _of_failure(ledger, mapping_id, relative), paused)
+
+
+def failed_lately(ledger: Ledger, mapping_id: int, relative: str) -> tuple[str, Receipt | None]:
+    """What the last try of a path failed of, in words, and the receipt of that; empty if it did not fail."""
+    failure = ledger.failures.of(mapping_id, relative)
+    if failure is None:
+        return "", None
+    return _words(failure), _of_failure(ledger, mapping_id, relative)
+
+
+def _of_failure(ledger: Ledger, mapping_id: int, relative: str) -> Receipt | None:
+    return receipt_if(ledger.history.of_failure(mapping_id, relative)) if ledger.has_history else None
+
+
+def _words(failure: Failure) -> str:
+    """What went wrong, and the server's own words where they are not the same."""
+    said = f" (the server said: {failure.reply})" if failure.reply and failure.reply not in failure.message else ""
+    return " ".join((failure.message.rstrip(".") + said).split())
+
+
+class Known(NamedTuple):
+    """What is known about one path before its disk is looked at."""
+
+    spec: MappingSpec
+    path: str
+    relative: str
+    row: Row | None = None
+    failure: Failure | None = None
+    arrival: Receipt | None = None
+    """How it came to be at the server as the row says."""
+    failed: Receipt | None = None
+    """The tries of its last failure, which may be over."""
+    paused: bool = False
+    """A person paused the mapping."""
+    no_space: str = ""
+    """That the server has no space for it now, in a sentence."""
+
+    def find(self) -> Why:
+        """The first reason that applies; waits for the disk."""
+        listing = Scanner(self.spec.local, follow_symlinks=self.spec.follow_symlinks).probe(
+            parent(self.relative), {basename(self.relative)}
+        )
+        if not self.relative:
+            return self._say("directory", "it is the root of the mapping; ask for a file in it")
+        if listing.presence is Presence.ROOT_MISSING:
+            return self._say("source_missing", f"{listing.problem}; nothing changes at the server until it can be read")
+        if listing.presence is Presence.UNREADABLE:
+            return self._say("unreadable", f"{listing.problem}; {READABLE}")
+        entry = listing.entries.get(basename(self.relative))
+        if entry is None:
+            return self._absent(listing)
+        if entry.kind is Kind.OTHER:
+            return self._say("ignored", self._why_ignored(entry))
+        if entry.kind is Kind.DIR:
+            return self._directory()
+        return self._file(listing, entry.fingerprint, entry.ctime_ns)
+
+    def silent(self) -> Why:
+        """For a disk that does not answer."""
+        whose = f"the disk of the mapping {self.spec.name}"
+        return self._say("unreadable", f"{whose} does not answer; nothing changes at the server until it does")
+
+    def _absent(self, listing: Listing) -> Why:
+        if reason := listing.unreadable.get(basename(self.relative)):
+            return self._say("unreadable", f"{reason}; {READABLE}")
+        if self.failure is not None and self.failure.kind == CHANGED:
+            said = self._say("held", f"{self.failure.message} {self.failure.remedy}")
+            return said._replace(receipt=self.failed)
+        if self.row is None:
+            if not self.spec.follow_symlinks and os.path.lexists(self.spec.local / self.relative):
+                return self._say("ignored", f"a folder on the way to it is a symbolic link; {SKIPPED}")
+            return self._say(
+                "absent",
+                "there is no such file, and none of this name is known to be at the server; `ftpsyncd history --path"
+                f" {one_line(shlex.quote(self.path))}` says whether one was published and kept there",
+            )
+        if self.failure is not None and self.failure.fingerprint is None:
+            return self._failed(self.failure, "it is gone here, and still at the server: ")
+        selection = Filter(self.spec.include, self.spec.exclude)
+        ours = selection.includes if self.row.kind is Kind.FILE else selection.descend
+        if not ours(self.relative):
+            return self._say("ignored", "it is gone here, and stays at the server: it is no longer included")
+        return self._say(
+            "pending",
+            f"it is gone here and still at the server; deletes: {self.spec.deletes.value} decides what follows",
+        )
+
+    def _why_ignored(self, entry: Entry) -> str:
+        if entry.note == LINK and not self.spec.follow_symlinks:
+            return f"it is {LINK}; {SKIPPED}"
+        return f"it is {entry.note}, which is never published"
+
+    def _directory(self) -> Why:
+        if not Filter(self.spec.include, self.spec.exclude).descend(self.relative):
+            return self._say("ignored", "this directory is excluded")
+        if self.failure is not None:
+            return self._failed(self.failure)
+        if self.row is None:
+            return self._say("directory", "a directory is made at the server when there is something to publish in it")
+        if self.row.kind is not Kind.DIR:
+            return self._say("pending", "a file was published under this name: it is deleted at the server first")
+        return self._say("published", f"a directory, at the server since {iso(self.row.published_ns)}")
+
+    def _file(self, listing: Listing, fingerprint: Fingerprint, ctime_ns: int) -> Why:
+        if reason := Filter(self.spec.include, self.spec.exclude).why_not(self.relative):
+            return self._say("ignored", reason)
+        if self.row is not None and self.row.fingerprint == fingerprint:
+            return self._published(self.row)
+        if self.failure is not None and self.failure.fingerprint == fingerprint:
+            return self._failed(self.failure)
+        return self._not_yet(listing, ctime_ns)._replace(receipt=self.failed if self.failure is not None else None)
+
+    def _not_yet(self, listing: Listing, ctime_ns: int) -> Why:
+        """It is not at the server in this form; that it failed in another one is worth telling."""
+        last = f"; the last try failed: {_words(self.failure)}" if self.failure is not None else ""
+        if basename(self.relative) in listing.busy:
+            return self._say(
+                "settling", f"a program has it open for writing; it is published when that program closes it{last}"
+            )
+        if basename(self.relative) in listing.awaited:
+            return self._say("settling", f"{AWAITED}{last}")
+        age_s = (time.time_ns() - ctime_ns) / 1e9
+        if age_s < self.spec.settle_s:
+            sentence = f"it changed {age_s:.1f} s ago and has to be quiet for {self.spec.settle_s:g} s{last}"
+            return self._say("settling", sentence, age_s=round(age_s, 3))
+        verb = "changed since it was published" if self.row is not None else "not published yet"
+        if self.row is not None and self.row.kind is Kind.DIR:
+            verb = "a directory was published under this name, and is deleted at the server first"
+        if self.no_space:
+            verb += f": {self.no_space}"
+        elif not self.paused:
+            verb += f"; the daemon publishes it, or `ftpsyncd sync {self.spec.name}` does"
+        return self._say("pending", f"{verb}{last}")
+
+    def _published(self, row: Row) -> Why:
+        """When, how large, how long it took, and what: as far as row and receipt tell."""
+        when, how, size = iso(row.published_ns), self.arrival, row.fingerprint.size
+        facts = [f"{size:,} bytes"]
+        if how is not None and how.kind == EventKind.PUBLISHED:
+            if how.duration_s:
+                facts[0] += f" in {how.duration_s:.2f} s" if how.duration_s >= 0.01 else " in less than 0.01 s"
+            if how.attempts > 1:
+                facts.append(f"after {how.attempts} tries")
+        if row.sha256:
+            facts.append(f"sha256 {row.sha256.hex()}")
+        sentence = ", ".join((_arrived(how, when), *facts))
+        said = self._say("published", sentence, size=size, at=when, sha256=row.sha256.hex())
+        return said._replace(receipt=how)
+
+    def _failed(self, failure: Failure, before: str = "") -> Why:
+        after = f"it is tried again at {iso(failure.next_try_ns)}"
+        if failure.parked:
+            after = "it is tried again when it changes, after `ftpsyncd retry`, and ever more rarely by itself"
+            if failure.kind in FOR_GOOD:
+                after = "it is tried again when it changes or after `ftpsyncd retry`"
+            if failure.kind == NameNotSendableError.__name__:
+                after = "it is published under another name"
+        tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
+        sentence = f"{before}{_words(failure)}. {failure.remedy} After {tries}: {after}."
+        state = "parked" if failure.parked else "failed"
+        said = self._say(
+            state, " ".join(sentence.split()), reply=failure.reply, attempts=failure.attempts, error=failure.kind
+        )
+        return said._replace(receipt=self.failed)
+
+    def _say(self, state: str, sentence: str, **details: str | float) -> Why:
+        if self.paused and state in {"pending", "settling", "failed"}:
+            name = self.spec.name
+            sentence = (
+                f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {name}`, while the daemon runs, goes on"
+            )
+        return Why(self.path, self.spec.name, state, sentence, details)
+
+
+def _arrived(how: Receipt | None, when: str) -> str:
+    """How a file came to be at the server; without a receipt, all that is known is since when."""
+    if how is not None and how.kind == EventKind.RENAMED:
+        return f"published as {quote(how.source)}, renamed {when}"
+    if how is not None and how.kind == EventKind.ADOPTED:
+        return f"not sent: found at the server {when} with the same size and date"
+    if how is not None and how.kind == EventKind.UNCHANGED:
+        return f"published before, and not sent again {when} because its content was the same"
+    return f"published {when}"

@@ -1,0 +1,250 @@
+"""What disk and ledger tell without a daemon: its status, the history, and which mapping a path belongs to.
+
+In: a configuration. Out: plain records. Called by reading commands, and by `preview` and `reasons`; opens the ledger
+read-only and never a connection.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from ftpsyncd import __version__, patience
+from ftpsyncd.config import Config
+from ftpsyncd.engine.report import changed_message, iso, problems_of
+from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
+from ftpsyncd.ledger.book import LEDGER, Ledger
+from ftpsyncd.ledger.history import Recorded
+from ftpsyncd.model import (
+    HoldKind,
+)
+from ftpsyncd.quoting import quote
+from ftpsyncd.receipts import HistoryPage, HistoryQuery, Receipt
+from ftpsyncd.specs import MappingSpec, destination
+from ftpsyncd.status import STOPPED, DaemonStatus, MappingState, MappingStatus, ServerState, ServerStatus, Status
+
+
+def open_ledger(config: Config) -> Ledger | None:
+    """The ledger for reading; None if nothing was ever published."""
+    path = config.state_dir / LEDGER
+    try:
+        return Ledger(path, read_only=True) if path.exists() else None
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def ledger_to_try(config: Config) -> Ledger:
+    """A copy of the ledger for trying what comes of something; empty if nothing was ever published."""
+    path = config.state_dir / LEDGER
+    try:
+        return Ledger(path, scratch=True, keep_history_s=0)
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+def _closed(path: Path, error: OSError) -> LedgerError:
+    remedy = "Use sudo, or ask the running daemon."
+    return LedgerError(f"the ledger {path} cannot be read: {error.strerror}", remedy=remedy)
+
+
+def located(config: Config, path: str) -> dict[str, str]:
+    """The mappings that a local path belongs to, each with the path relative to its root.
+
+    Of folders inside one another the inner one counts; one that is published to several places has several mappings.
+    """
+    absolute = os.path.abspath(path)  # noqa: PTH100 - keeps symlinks as they are, unlike resolve()
+    found: dict[str, str] = {}
+    longest = ""
+    for spec in config.mappings.values():
+        root = str(spec.local)
+        inside = absolute == root or absolute.startswith(root.rstrip("/") + "/")
+        if inside and len(root) > len(longest):
+            found, longest = {}, root
+        if inside and root == longest:
+            found[spec.name] = absolute[len(root) :].strip("/")
+    return found
+
+
+def name_in_mapping(config: Config, path: str) -> str | None:
+    """A path that `located` does not find as the configuration writes it, where links lead to a mapping's folder.
+
+    Not for a daemon: a disk that does not answer would keep it waiting.
+    """
+    if located(config, path):
+        return None
+    folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - as above
+    tops = {os.path.realpath(spec.local): spec.local for spec in config.mappings.values()}
+    # What it names may be a link that lies in the folder; else it leads to the folder itself.
+    for real in (Path(os.path.realpath(folder), name), Path(os.path.realpath(path))):
+        for top in sorted(tops, key=len, reverse=True):
+            if real.is_relative_to(top):
+                return str(tops[top] / real.relative_to(top))
+    return None
+
+
+def in_no_mapping(config: Config, path: str) -> UsageError:
+    """What is said of a path that `located` does not find."""
+    folders = ", ".join(quote(str(spec.local)) for spec in config.mappings.values())
+    return UsageError(f"{quote(path)} is in no mapping.", remedy=f"The folders are: {folders}.")
+
+
+def in_another_mapping(path: str, names: Collection[str]) -> UsageError:
+    """What is said of a path that lies in the mappings ``names`` and was asked for in another one."""
+    return UsageError(f"{quote(path)} is in the mapping {' and '.join(names)}.", remedy="Leave out one of the two.")
+
+
+# ── history ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def history(config: Config, query: HistoryQuery, path: str | None, cursor: str | None = None) -> HistoryPage:
+    """A page of receipts from the ledger.
+
+    Args:
+        config: to find the mapping of a path.
+        query: which ones; its ``path`` is not used.
+        path: only what is about this local path or below it.
+        cursor: `next` of the page before; else the query's ``before`` counts.
+
+    Raises:
+        UnknownNameError: there is no such mapping, and there was none.
+        UsageError: the path lies in no mapping, or in another one than the query names.
+        LedgerError: the ledger cannot be read.
+    """
+    if cursor is not None:
+        at_ns, _, number = cursor.partition(".")
+        query = query._replace(before=(int(at_ns), int(number)))
+    if path is not None:
+        found = located(config, path)
+        if not found:
+            raise in_no_mapping(config, path)
+        if query.mapping is not None and query.mapping not in found:
+            raise in_another_mapping(path, found)
+        query = query._replace(path=next(iter(found.values())))
+        if query.mapping is None:
+            query = query._replace(among=tuple(found))
+    ledger = open_ledger(config)
+    try:
+        known = {*config.mappings, *(ledger.history.mappings() if ledger is not None else ())}
+        if query.mapping is not None and query.mapping not in known:
+            raise unknown_mapping(query.mapping, known)
+        if ledger is None or not ledger.has_history:
+            return HistoryPage(())
+        found_rows = ledger.history.page(query._replace(limit=query.limit + 1))
+    finally:
+        if ledger is not None:
+            ledger.close()
+    shown = found_rows[: query.limit]
+    more = len(found_rows) > query.limit
+    return HistoryPage(tuple(map(_receipt, shown)), f"{shown[-1].at_ns}.{shown[-1].id}" if more else None)
+
+
+def unknown_mapping(name: str, known: Collection[str]) -> UnknownNameError:
+    """What is said of a mapping that there is not."""
+    from difflib import get_close_matches  # noqa: PLC0415 - needed for a typing mistake only
+
+    close = get_close_matches(name, known, n=1)
+    remedy = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(sorted(known)) or 'none'}."
+    return UnknownNameError(f"There is no mapping {quote(name)}.", remedy=remedy)
+
+
+def receipt_if(found: Recorded | None) -> Receipt | None:
+    """What the history recorded, for whoever asks; None stays None."""
+    return None if found is None else _receipt(found)
+
+
+def _receipt(found: Recorded) -> Receipt:
+    at = iso(found.at_ns)
+    return Receipt(
+        id=found.id,
+        at=at,
+        mapping=found.mapping,
+        kind=found.kind,
+        path=found.path,
+        source=found.source,
+        size=found.size,
+        sha256=found.sha256.hex(),
+        duration_s=round(found.duration_s, 6),
+        attempts=found.attempts,
+        last=at if found.last_ns == found.at_ns else iso(found.last_ns),
+        reply=found.reply,
+        message=found.message,
+    )
+
+
+# ── status ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def offline_status(config: Config) -> Status:
+    """The status without a running daemon, from the ledger."""
+    ledger = open_ledger(config)
+    try:
+        ids: dict[str, int] = {}
+        if ledger is not None:
+            for spec in config.mappings.values():
+                found = ledger.mappings.find(spec.name, destination(spec, config.servers[spec.server]))
+                if found is not None:
+                    ids[spec.name] = found
+        there = patience.answers({spec.name: partial(_is_folder, spec.local) for spec in config.mappings.values()})
+        return Status(
+            DaemonStatus(running=False, pid=0, version=__version__, uptime_s=0.0),
+            tuple(
+                _offline_mapping(spec, ledger, ids.get(spec.name), _missing(spec, there.get(spec.name)))
+                for spec in config.mappings.values()
+            ),
+            tuple(ServerStatus(name, ServerState.UNKNOWN, 0, "") for name in config.servers),
+            (),
+            problems_of(ledger, ids) if ledger is not None else (),
+        )
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _missing(spec: MappingSpec, there: bool | None) -> str:  # noqa: FBT001 - an answer, or none
+    """What is said of a folder that is not there, or whose disk does not answer; nothing of one that is there."""
+    if there is None:
+        return f"the disk of {spec.name} does not answer: {spec.local}"
+    return "" if there else f"{spec.local} is not there"
+
+
+def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None, missing: str) -> MappingStatus:
+    files = size = retrying = parked = changed = 0
+    last = None
+    state, message = MappingState.PAUSED, STOPPED
+    if missing:
+        state, message = MappingState.SOURCE_MISSING, missing
+    if ledger is not None and mapping_id is not None:
+        files, size, last = ledger.mappings.totals(mapping_id)
+        retrying, parked, changed = ledger.failures.counts(mapping_id)
+        hold = ledger.decisions.hold(mapping_id)
+        if not missing and ledger.decisions.paused(mapping_id):
+            message = f"paused by a person; `ftpsyncd resume {spec.name}`, while the daemon runs, goes on"
+        if changed:
+            state, message = MappingState.HELD, changed_message(spec.name, changed)
+        if hold is not None:
+            unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
+            state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message
+    return MappingStatus(
+        name=spec.name,
+        local=str(spec.local),
+        remote=f"{spec.server}:{spec.remote}",
+        state=state,
+        pending=0,
+        in_flight=0,
+        failed=retrying,
+        parked=parked,
+        held=changed,
+        published_files=files,
+        published_bytes=size,
+        last_publish=iso(last) if last else None,
+        message=message,
+    )

@@ -1,0 +1,96 @@
+"""What people decided about a mapping, or are to decide: holds, discards, approvals, pauses.
+
+In: decisions, from `removals` with its parts, and from `mirror`. Out: the same, after a restart. Used through
+`ledger.Ledger.decisions`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from ftpsyncd.ledger.database import Cursor
+from ftpsyncd.model import Hold, HoldKind
+
+
+class Decisions:
+    """The decisions in a ledger.
+
+    Args:
+        write: one statement in the ledger's transaction.
+        write_many: the same for many rows.
+        read: a query that sees what was written.
+        has_approvals: the ledger is new enough to keep them.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str, Sequence[object]], Cursor],
+        write_many: Callable[[str, Iterable[Sequence[object]]], None],
+        read: Callable[[str, Sequence[object]], Cursor],
+        *,
+        has_approvals: bool,
+    ) -> None:
+        self._write = write
+        self._write_many = write_many
+        self._read = read
+        self._has_approvals = has_approvals
+
+    def hold(self, mapping: int) -> Hold | None:
+        """The hold on this mapping's deletes."""
+        row = self._read("SELECT hold_kind, hold_since_ns, hold_message FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return None if row[0] is None else Hold(HoldKind(row[0]), row[1], row[2])
+
+    def set_hold(self, mapping: int, hold: Hold | None) -> None:
+        """Hold this mapping's deletes, or release them with None."""
+        kind, since, message = (hold.kind.value, hold.since_ns, hold.message) if hold else (None, None, None)
+        self._write(
+            "UPDATE mapping SET hold_kind=?, hold_since_ns=?, hold_message=? WHERE id=?",
+            (kind, since, message, mapping),
+        )
+
+    def discarding(self, mapping: int) -> bool:
+        """Whether a person discarded this mapping's deletes, and not all that is gone has been forgotten yet."""
+        return bool(self._read("SELECT discarding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_discarding(self, mapping: int, *, discarding: bool) -> None:
+        """Remember that a person discarded this mapping's deletes, until all that is gone has been forgotten."""
+        self._write("UPDATE mapping SET discarding=? WHERE id=?", (int(discarding), mapping))
+
+    def approved(self, mapping: int) -> list[tuple[str, int, bool]]:
+        """What a person allowed to be deleted and is not deleted yet.
+
+        Returns:
+            Each path, how many files, and whether it is a file that was changed at the server.
+        """
+        if not self._has_approvals:
+            return []
+        found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
+        return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
+
+    def set_approved(self, mapping: int, paths: Collection[tuple[str, int]], *, changed: bool = False) -> None:
+        """Remember that a person allowed so many files to be deleted at some paths; 0: none any more."""
+        allowed = [(mapping, os.fsencode(path), int(changed), files) for path, files in paths if files]
+        over = [(mapping, os.fsencode(path), int(changed)) for path, files in paths if not files]
+        if allowed:
+            self._write_many("INSERT OR REPLACE INTO approved VALUES(?,?,?,?)", allowed)
+        if over:
+            self._write_many("DELETE FROM approved WHERE mapping=? AND path=? AND changed=?", over)
+
+    def end_approvals(self, mapping: int) -> None:
+        """Forget what a person allowed to be deleted, but for files that were changed at the server."""
+        self._write("DELETE FROM approved WHERE mapping=? AND NOT changed", (mapping,))
+
+    def paused(self, mapping: int) -> bool:
+        """Whether a person paused this mapping."""
+        return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_paused(self, mapping: int, *, paused: bool) -> None:
+        """Remember that a person paused or resumed this mapping, wherever it publishes to."""
+        self._write(
+            "UPDATE mapping SET paused=? WHERE name=(SELECT name FROM mapping WHERE id=?)", (int(paused), mapping)
+        )
+
+    def paused_mappings(self) -> list[tuple[str, str]]:
+        """Name and destination of all mappings that a person paused."""
+        return list(self._read("SELECT name, destination FROM mapping WHERE paused", ()))

@@ -1,0 +1,212 @@
+"""The failures: paths that could not be published or deleted, until they are or are gone, kept in the ledger's file.
+
+In: what became of a try, from the engine's thread, written with the ledger's next commit. Out: which paths wait, for
+when or for whom. Used through `ledger.Ledger.failures`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ftpsyncd.core.plan import KEPT
+from ftpsyncd.errors import ChangedAtServerError, NameNotSendableError
+from ftpsyncd.ledger.database import Cursor
+from ftpsyncd.ledger.tables import among, failure_of, inside, key_of, signed, stored
+from ftpsyncd.model import Failure, join
+
+CHANGED = ChangedAtServerError.__name__
+"""The kind of failures that wait for `approve` or `discard`."""
+
+FOR_GOOD = (CHANGED, KEPT, NameNotSendableError.__name__)
+"""The kinds of failures that nothing mends but a change here, or a person's decision."""
+_MENDABLE = f"parked AND kind NOT IN ({','.join('?' * len(FOR_GOOD))})"
+
+Statement = Callable[[str, Sequence[object]], Cursor]
+
+
+class FailureCounts(NamedTuple):
+    """How many paths of a mapping failed."""
+
+    retrying: int
+    parked: int
+    held: int = 0
+    """Files that are to be deleted and were changed at the server."""
+
+
+class ParkedIn(NamedTuple):
+    """What is parked in one directory, and may be mended at the server."""
+
+    directory: str
+    first_ns: int
+    """When that failed which has not been tried for longest; wall clock."""
+    last_ns: int
+    """When anything of it failed last."""
+    attempts: int
+    """Of that which failed most often."""
+
+
+class Failures:
+    """The failures of one ledger.
+
+    Args:
+        write: one statement, within the ledger's transaction.
+        read: a query.
+    """
+
+    def __init__(self, write: Statement, read: Statement) -> None:
+        self._write = write
+        self._read = read
+        self._failing: set[int] = set()
+        """Mappings that have, or had, failures: of the others nothing need be asked or cleared."""
+
+    def load(self) -> None:
+        """Find out which mappings have failures: before anything is cleared, and before `tries`."""
+        self._failing = {mapping for (mapping,) in self._read("SELECT DISTINCT mapping FROM failure", ())}
+
+    def of(self, mapping: int, path: str) -> Failure | None:
+        """The failure of one path."""
+        found = self._read(
+            "SELECT size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+            " FROM failure WHERE mapping=? AND dir=? AND name=?",
+            (mapping, *key_of(path)),
+        ).fetchone()
+        return failure_of(found) if found else None
+
+    def names_in(self, mapping: int, directory: str) -> list[str]:
+        """The names in one directory that failed."""
+        cursor = self._read("SELECT name FROM failure WHERE mapping=? AND dir=?", (mapping, os.fsencode(directory)))
+        return [os.fsdecode(name) for (name,) in cursor]
+
+    def of_names(self, mapping: int, directory: str, names: Sequence[str]) -> dict[str, Failure]:
+        """The failures of some names of one directory, by name: of at most some thousand."""
+        if not names:
+            return {}
+        some, values = among(names)
+        columns = "name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy, failed_ns"
+        sql = f"SELECT {columns} FROM failure WHERE mapping=? AND dir=? AND name IN {some}"  # noqa: S608 - constants
+        cursor = self._read(sql, (mapping, os.fsencode(directory), *values))
+        return {os.fsdecode(r[0]): failure_of(r[1:]) for r in cursor}
+
+    def worst(self, mapping: int, limit: int) -> list[tuple[str, Failure]]:
+        """Some failures of a mapping, parked ones first."""
+        cursor = self._read(
+            "SELECT dir, name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy,"
+            " failed_ns FROM failure WHERE mapping=? ORDER BY parked DESC, failed_ns LIMIT ?",
+            (mapping, limit),
+        )
+        return [(join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor]
+
+    def all(self, mapping: int) -> Iterator[tuple[str, Failure]]:
+        """The failures of a mapping, in the order of their directories."""
+        cursor = self._read(
+            "SELECT dir, name, size, mtime_ns, inode, attempts, parked, next_try_ns, kind, message, reply, remedy,"
+            " failed_ns FROM failure WHERE mapping=? ORDER BY dir, name",
+            (mapping,),
+        )
+        return ((join(os.fsdecode(r[0]), os.fsdecode(r[1])), failure_of(r[2:])) for r in cursor)
+
+    def counts(self, mapping: int) -> FailureCounts:
+        """How many paths wait for another try, how many are parked, and how many are held."""
+        sql = (
+            "SELECT ifnull(sum(parked=0),0), ifnull(sum(parked AND kind<>?2),0), ifnull(sum(parked AND kind=?2),0)"
+            " FROM failure WHERE mapping=?1"
+        )
+        return FailureCounts(*self._read(sql, (mapping, CHANGED)).fetchone())
+
+    def parked_by_directory(self, mapping: int) -> list[ParkedIn]:
+        """The directories in which something is parked that may be mended at the server."""
+        if mapping not in self._failing:
+            return []
+        sql = (
+            "SELECT dir, min(failed_ns), max(failed_ns), max(attempts) FROM failure"  # noqa: S608 - constants
+            f" WHERE mapping=? AND {_MENDABLE} GROUP BY dir"
+        )
+        return [ParkedIn(os.fsdecode(r[0]), *r[1:]) for r in self._read(sql, (mapping, *FOR_GOOD))]
+
+    def parked_in(self, mapping: int, directory: str, limit: int) -> list[tuple[str, int | None, int]]:
+        """Some of what `parked_by_directory` counts in a directory, longest ago first.
+
+        Returns:
+            Of each its name, its size (None: no file is to be sent) and when it failed, in wall-clock nanoseconds.
+        """
+        sql = (
+            "SELECT name, size, failed_ns FROM failure"  # noqa: S608 - constants
+            f" WHERE mapping=? AND dir=? AND {_MENDABLE} ORDER BY failed_ns LIMIT ?"
+        )
+        cursor = self._read(sql, (mapping, os.fsencode(directory), *FOR_GOOD, limit))
+        return [(os.fsdecode(r[0]), r[1], r[2]) for r in cursor]
+
+    def release(self, mapping: int, path: str) -> None:
+        """A parked path is tried again; how often it has failed is remembered."""
+        sql = "UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND name=?"
+        self._write(sql, (mapping, *key_of(path)))
+
+    def release_in(self, mapping: int, directory: str) -> None:
+        """All that `parked_by_directory` counts in a directory is tried again."""
+        sql = f"UPDATE failure SET parked=0, next_try_ns=failed_ns WHERE mapping=? AND dir=? AND {_MENDABLE}"  # noqa: S608 - constants
+        self._write(sql, (mapping, os.fsencode(directory), *FOR_GOOD))
+
+    def changed_at_server(self, mapping: int, limit: int = -1) -> list[str]:
+        """Files that are to be deleted and were changed at the server: they wait for a person. All, or some of them."""
+        sql = "SELECT dir, name FROM failure WHERE mapping=? AND parked AND kind=? LIMIT ?"
+        return [join(os.fsdecode(r[0]), os.fsdecode(r[1])) for r in self._read(sql, (mapping, CHANGED, limit))]
+
+    def any_changed_below(self, mapping: int, directory: str) -> bool:
+        """Whether a file below a directory is among those (`changed_at_server`)."""
+        for where, values in inside(directory):
+            sql = f"SELECT 1 FROM failure WHERE mapping=? AND {where} AND parked AND kind=? LIMIT 1"  # noqa: S608 - a constant
+            if self._read(sql, (mapping, *values, CHANGED)).fetchone() is not None:
+                return True
+        return False
+
+    def tries(self, mapping: int, path: str) -> int:
+        """How often a path has failed since it was last published."""
+        if mapping not in self._failing:
+            return 0
+        sql = "SELECT attempts FROM failure WHERE mapping=? AND dir=? AND name=?"
+        found = self._read(sql, (mapping, *key_of(path))).fetchone()
+        return found[0] if found else 0
+
+    def put(self, mapping: int, path: str, failure: Failure) -> None:
+        """Record that a path failed."""
+        self._failing.add(mapping)
+        size, mtime_ns, inode = failure.fingerprint or (None, None, None)
+        self._write(
+            "INSERT OR REPLACE INTO failure VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                mapping,
+                *key_of(path),
+                size,
+                None if mtime_ns is None else stored(mtime_ns),
+                None if inode is None else signed(inode),
+                failure.attempts,
+                int(failure.parked),
+                failure.next_try_ns,
+                failure.kind,
+                failure.message,
+                failure.reply,
+                failure.remedy,
+                failure.failed_ns,
+            ),
+        )
+
+    def clear(self, mapping: int, path: str) -> None:
+        """Drop the failure of one path."""
+        if mapping not in self._failing:
+            return
+        self._write("DELETE FROM failure WHERE mapping=? AND dir=? AND name=?", (mapping, *key_of(path)))
+
+    def clear_below(self, mapping: int, directory: str) -> int:
+        """Drop the failures of everything below a directory; returns how many there were."""
+        count = 0
+        for where, values in inside(directory):
+            count += self._write(f"DELETE FROM failure WHERE mapping=? AND {where}", (mapping, *values)).rowcount  # noqa: S608 - a constant
+        return count
+
+    def clear_all(self, mapping: int) -> int:
+        """Drop all failures of a mapping; returns how many there were."""
+        counts = self.counts(mapping)
+        self._write("DELETE FROM failure WHERE mapping=?", (mapping,))
+        return sum(counts)

@@ -1,0 +1,131 @@
+"""The mappings that a ledger knows, configured or not: where each publishes, from which folder, and how much of it.
+
+In: names and destinations; what becomes of files, as it is recorded. Out: the number of a mapping, under which all else
+is recorded of it, and its totals. What people decided about mappings is the matter of `decisions`. Used through
+`ledger.Ledger.mappings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ftpsyncd.ledger.database import Cursor
+from ftpsyncd.ledger.tables import signed, unsigned
+from ftpsyncd.model import RootIdentity
+from ftpsyncd.specs import Overlap, overlap
+
+
+class Totals(NamedTuple):
+    """What a mapping has published."""
+
+    files: int
+    bytes: int
+    last_publish_ns: int | None
+
+
+@dataclass(slots=True)
+class _Sums:
+    files: int = 0
+    bytes: int = 0
+    last_publish_ns: int = 0
+
+
+class Mappings:
+    """The mappings in a ledger.
+
+    Args:
+        write: one statement in the ledger's transaction.
+        read: a query that sees what was written.
+        commit: makes all that is written durable.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str, Sequence[object]], Cursor],
+        read: Callable[[str, Sequence[object]], Cursor],
+        commit: Callable[[], None],
+    ) -> None:
+        self._write = write
+        self._read = read
+        self._commit = commit
+        self._sums: dict[int, _Sums] = {}
+        """What the totals change by at the next commit."""
+
+    # ── which there are ──────────────────────────────────────────────────────────────────────────────────────
+
+    def all(self) -> list[tuple[str, str, int, int]]:
+        """Name, destination, files and bytes of everything that was ever published, configured or not."""
+        return list(self._read("SELECT name, destination, files, bytes FROM mapping ORDER BY name, destination", ()))
+
+    def find(self, name: str, destination: str) -> int | None:
+        """The number of a mapping that is known already."""
+        found = self._read("SELECT id FROM mapping WHERE name=? AND destination=?", (name, destination)).fetchone()
+        return found[0] if found else None
+
+    def number(self, name: str, destination: str) -> int:
+        """The number of a mapping, which is made if it is new; paused if it is under another destination."""
+        found = self.find(name, destination)
+        if found is not None:
+            return found
+        self._write(
+            "INSERT INTO mapping(name, destination, paused)"
+            " SELECT ?, ?, ifnull(max(paused), 0) FROM mapping WHERE name=?",
+            (name, destination, name),
+        )
+        self._commit()
+        return self.number(name, destination)
+
+    def overlaps(self, mapping: int) -> list[tuple[int, Overlap]]:
+        """The mappings of other times, or names, that published to the same place, to one in it or around it."""
+        places = dict(self._read("SELECT id, destination FROM mapping", ()))
+        found = ((other, overlap(places[mapping], place)) for other, place in places.items() if other != mapping)
+        return [(other, each) for other, each in found if each is not None]
+
+    # ── their folders ────────────────────────────────────────────────────────────────────────────────────────
+
+    def root(self, mapping: int) -> RootIdentity | None:
+        """The folder this mapping was published from."""
+        row = self._read("SELECT root_inode, root_filesystem FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return None if row[0] is None else RootIdentity(unsigned(row[0]), unsigned(row[1]))
+
+    def set_root(self, mapping: int, root: RootIdentity) -> None:
+        """Remember the folder this mapping is published from."""
+        self._write(
+            "UPDATE mapping SET root_inode=?, root_filesystem=? WHERE id=?",
+            (signed(root.inode), signed(root.filesystem), mapping),
+        )
+
+    # ── how much they have published ─────────────────────────────────────────────────────────────────────────
+
+    def encoding(self, mapping: int) -> str:
+        """In which encoding the paths of a mapping were told to its server; empty: not known."""
+        return str(self._read("SELECT encoding FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+
+    def set_encoding(self, mapping: int, encoding: str) -> None:
+        """Remember in which encoding the paths of a mapping are told to its server."""
+        self._write("UPDATE mapping SET encoding=? WHERE id=?", (encoding, mapping))
+
+    def totals(self, mapping: int) -> Totals:
+        """Files and bytes published."""
+        self.flush()
+        row = self._read("SELECT files, bytes, last_publish_ns FROM mapping WHERE id=?", (mapping,)).fetchone()
+        return Totals(*row)
+
+    def count(self, mapping: int, files: int, size: int, published_ns: int = 0) -> None:
+        """So many files and bytes more, or less, are recorded as published, the last one then."""
+        sums = self._sums.setdefault(mapping, _Sums())
+        sums.files += files
+        sums.bytes += size
+        sums.last_publish_ns = max(sums.last_publish_ns, published_ns)
+
+    def flush(self) -> None:
+        """Write what was counted, which is cheaper at once."""
+        sums, self._sums = self._sums, {}
+        for mapping, change in sums.items():
+            self._write(
+                "UPDATE mapping SET files=files+?, bytes=bytes+?,"
+                " last_publish_ns=nullif(max(ifnull(last_publish_ns,0),?),0) WHERE id=?",
+                (change.files, change.bytes, change.last_publish_ns, mapping),
+            )

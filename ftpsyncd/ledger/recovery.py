@@ -1,0 +1,132 @@
+"""What is done about a ledger that is damaged: found early, set aside, begun anew.
+
+In: the ledger's path. Out: a ledger to work with. Used by `service` at its start, and in a thread beside the engine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from ftpsyncd.claim import Claim
+from ftpsyncd.errors import LedgerDamagedError, LedgerError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.sqlitefile import COMPANIONS, check
+from ftpsyncd.threads import begin
+
+_BEGUN_ANEW = (
+    "a new one was begun: nothing is deleted at the servers for it, and what they have already is treated as `existing`"
+    " says (`adopt` records it again where size and date agree; with `keep` it counts as somebody else's)"
+)
+
+
+def open_for_work(
+    path: Path, *, keep_history_s: float, now: datetime, claim: Claim | None = None
+) -> tuple[Ledger, str]:
+    """Open the ledger, or begin a new one in place of a damaged one, which is kept under another name.
+
+    What is at the servers is found there again (`existing: adopt`); what people paused stays paused, if that can still
+    be read. One that is gone is told of where its directory shows that there was one.
+
+    Args:
+        path: the file.
+        keep_history_s: see `Ledger`.
+        now: names the damaged file.
+        claim: see `Ledger`.
+
+    Returns:
+        The ledger and, if it is a new one in place of another, a sentence that says so.
+
+    Raises:
+        LedgerError: as `Ledger` does, except for damage.
+    """
+    notice = ""
+    if _is_empty(path):
+        notice = f"the ledger {path} is an empty file; {_BEGUN_ANEW}"
+    elif claim is not None and claim.used_before and not path.exists():
+        notice = f"there is no ledger {path}, though its directory was used before; {_BEGUN_ANEW}"
+    try:
+        return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
+    except LedgerDamagedError as damage:
+        kept = set_aside(path, now)
+        ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
+        for name, destination in _paused_in(kept):
+            ledger.decisions.set_paused(ledger.mappings.number(name, destination), paused=True)
+        ledger.commit()
+        return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}"
+
+
+def set_aside(path: Path, now: datetime) -> Path:
+    """Give a damaged database, with all that belongs to it, another name; returns that.
+
+    Raises:
+        LedgerError: that cannot be done.
+    """
+    stem = f"{path.name}.damaged-{now:%Y%m%d-%H%M%S}"
+    kept, count = path.with_name(stem), 1
+    while kept.exists():
+        count += 1
+        kept = path.with_name(f"{stem}-{count}")
+    try:
+        # The database last: as long as it is there, so is the damage.
+        for companion in reversed(COMPANIONS):
+            file = path.with_name(path.name + companion)
+            if file.exists():
+                file.rename(kept.with_name(kept.name + companion))
+    except OSError as error:
+        raise LedgerError(f"the damaged ledger {path} cannot be set aside: {error.strerror}") from error
+    return kept
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a power failure, or a restore that broke off, has left nothing of a ledger but its name."""
+    try:
+        return path.stat().st_size == 0 and not path.with_name(f"{path.name}-wal").exists()
+    except OSError:
+        return False
+
+
+class Checkup:
+    """Checks a ledger while others work with it, in a thread of its own.
+
+    Args:
+        path: the file.
+        tell: is told what is wrong, from that thread, if anything is.
+    """
+
+    def __init__(self, path: Path, tell: Callable[[str], None]) -> None:
+        self._path = path
+        self._tell = tell
+        self._interrupt: Callable[[], None] = lambda: None
+        self._thread = threading.Thread(target=self._run, name="ftpsyncd-checkup", daemon=True)
+
+    def __enter__(self) -> Self:
+        begin(self._thread)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        while self._thread.is_alive():
+            # Again and again: it may not have begun.
+            self._interrupt()
+            self._thread.join(0.05)
+
+    def _begun(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+
+    def _run(self) -> None:
+        problem = check(self._path, self._begun)
+        self._interrupt = lambda: None
+        if problem:
+            self._tell(problem)
+
+
+def _paused_in(path: Path) -> list[tuple[str, str]]:
+    """Name and destination of the mappings that a person paused, as far as a damaged ledger tells."""
+    try:
+        with Ledger(path, read_only=True) as damaged:
+            return damaged.decisions.paused_mappings()
+    except LedgerError:
+        return []

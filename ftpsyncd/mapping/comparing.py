@@ -1,0 +1,339 @@
+"""What a listing means: the disk beside the ledger, decision by decision.
+
+In: listings, whole or of some names. Out: actions that are offered, waits, absences, marks, rows. What is found is told
+to the parts that it concerns (`waits`, `unreadable`, `removals`, `offers`, `intents`, `othernames`); the decisions are
+the pure core's (`core.plan`). A large directory is compared some names at a time: in between, the engine is there for
+other mappings (`site.Slices`). One per mapping, used by its `mirror` on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from ftpsyncd.core.deletes import gone_s
+from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
+from ftpsyncd.core.turn import Order
+from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.intents import Intents
+from ftpsyncd.mapping.looks import Looks
+from ftpsyncd.mapping.offers import Offers
+from ftpsyncd.mapping.othernames import OtherNames
+from ftpsyncd.mapping.recorded import Facts, Recorded
+from ftpsyncd.mapping.removals import Removals
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.unreadable import Unreadable
+from ftpsyncd.mapping.waits import Waits
+from ftpsyncd.model import (
+    Adopt,
+    Forget,
+    Kind,
+    Listing,
+    MakeDir,
+    Presence,
+    Rename,
+    Row,
+    Upload,
+    basename,
+    join,
+    parent,
+)
+from ftpsyncd.specs import DeletePolicy
+
+NAMES_AT_ONCE = 500
+"""Names of a directory that are decided about in one turn of the engine: some ten to twenty milliseconds."""
+FORGOTTEN_AT_ONCE = 10_000
+"""Rows below directories that are dropped from the ledger in one turn: some forty milliseconds."""
+ROWS_OF_ONE = 40
+"""To drop a directory with nothing in it takes as long as so many rows of a larger one."""
+
+
+class Comparing:
+    """The comparison of one mapping's disk with the ledger.
+
+    Args:
+        site: the mapping.
+        selection: which paths it publishes.
+        recorded: what a listing is compared with.
+        waits: files that wait.
+        unreadable: what cannot be read.
+        removals: what is gone.
+        offers: the way to the queue.
+        intents: what was handed out.
+        looks: whether a pass is under way.
+        other_names: hard links.
+        is_native: whether this machine's clock stamps the files.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        selection: Selection,
+        *,
+        recorded: Recorded,
+        waits: Waits,
+        unreadable: Unreadable,
+        removals: Removals,
+        offers: Offers,
+        intents: Intents,
+        looks: Looks,
+        other_names: OtherNames,
+        is_native: Callable[[], bool],
+    ) -> None:
+        self.recorded = recorded
+        self._site = site
+        self._selection = selection
+        self._waits = waits
+        self._unreadable = unreadable
+        self._removals = removals
+        self._offers = offers
+        self._intents = intents
+        self._looks = looks
+        self._other_names = other_names
+        self._is_native = is_native
+        self._to_make: dict[str, MakeDir] = {}
+        """New directories until it is known from what is in them whether they are known ones under new names."""
+        self._to_forget: list[Forget] = []
+        """Directories that are to be dropped from the ledger, which may be much."""
+
+    def __repr__(self) -> str:
+        return f"<Comparing {self._site.spec.name}>"
+
+    def clear(self) -> None:
+        """Nothing can be seen: what was noted may be over."""
+        self._to_make.clear()
+        self._to_forget.clear()
+
+    def listed(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> Generator[None, Moment, None]:
+        """The disk told what is in a directory: compare with the ledger, offer what follows.
+
+        Args:
+            listing: what it told.
+            at: now; each further turn has its own.
+            order: when what is found has its turn.
+            deep: go on into the subdirectories, all of them.
+        """
+        directory, whole = listing.directory, listing.names is None
+        self._offers.doubt_under_way(listing)
+        to_make = self._to_make.pop(directory, None) if whole else None
+        if listing.presence is Presence.UNREADABLE:
+            self._make(to_make, order)
+            self._unreadable.note_directory(directory, listing.problem, at)
+        elif listing.presence is Presence.ABSENT:
+            # The directory that holds it can tell what that means.
+            if directory:
+                self._nothing_below(directory)
+                self._site.dirty.mark(directory, at.now)
+        elif (file := self._file_above(directory)) is not None:
+            # The server's file goes first; when it is gone, the directory is entered.
+            self._site.dirty.mark(file, at.now)
+        else:
+            renamed = False
+            if whole:
+                renamed, at = yield from self._offers.directory_rename(listing, order, at)
+            if not renamed:
+                self._make(to_make, order)
+                self._removals.source.require_same_disk(listing, at)
+                yield from self._compare(listing, at, order, deep=deep)
+
+    def _make(self, new: MakeDir | None, order: Order) -> None:
+        """A new directory, if it is one, is no known one under a new name, as far as is known."""
+        if new is not None:
+            self._offers.offer(new, order)
+
+    def _file_above(self, directory: str) -> str | None:
+        """A published file at the place of a directory or of one above it."""
+        while directory and not self._offers.is_recorded(directory):
+            row = self._site.ledger.row(self._site.id, directory)
+            if row is not None:
+                return directory
+            directory = parent(directory)
+        return None
+
+    def _compare(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> Generator[None, Moment, None]:
+        """Compare what is there with what is recorded, and decide about what differs."""
+        self._unreadable.listed(listing, at)
+        self._removals.seen(listing)
+        if listing.names is None:
+            self._waits.listed(listing)
+            self._site.dirty.size_is(listing.directory, len(listing.entries))
+        comparison, at = yield from self.recorded.beside(listing, at)
+        at_once = len(comparison) <= NAMES_AT_ONCE
+        if not at_once:
+            at = yield
+        while comparison:
+            facts = comparison.some(NAMES_AT_ONCE, at_once=at_once)
+            self._other_names.listed(*facts, at)
+            self._plan(facts, at, order, deep=deep)
+            at = yield from self._other_names.look_outside(at)
+            at = yield from self._forget_directories(at)
+            self._removals.dropped()
+            if comparison:
+                at = yield
+
+    def _plan(self, facts: Facts, at: Moment, order: Order, *, deep: bool) -> None:
+        listing, rows, failures = facts
+        trusted = at.wall_trusted and self._is_native()
+        look = Look(
+            self._site.spec,
+            self._selection,
+            now=at.now,
+            wall_ns=at.wall_ns,
+            stamp_ns=listing.taken_wall_ns if trusted else None,
+            deep=deep,
+            sighting_of=self._waits.sighting_of,
+            moved_from=self._offers.moved_from,
+        )
+        below: list[str] = []
+        for decision in plan_directory(listing, rows, failures, look):
+            match decision:
+                case Enter(path, _, known):
+                    self._waits.is_directory(path)
+                    if deep or not known:
+                        below.append(path)
+                case MakeDir(path=path) if rows.get(basename(path)) is None:
+                    # What is in it is looked at next (`Enter`).
+                    self._to_make[path] = decision
+                case Upload() | Rename() | MakeDir():
+                    self._site.ledger.bear_in_mind(self._site.id, decision.path, rows.get(basename(decision.path)))
+                    self._offer_present(decision, listing, at, order)
+                case Gone(path, kind):
+                    self._gone(path, kind, at, self._gone_s(listing) if trusted else 0.0)
+                case Swapped(path, gone=True):
+                    self._gone(path, Kind.DIR, at, self._gone_s(listing) if trusted else 0.0)
+                case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
+                    # It may have been a directory: what failed below it is over as well.
+                    self._nothing_below(path)
+                    self._note(decision, at)
+                case Adopt(path=path) if self._site.queue.makes(self._site.spec.name, path):
+                    # A row with an inode says that it is there; the outcome has it looked at again.
+                    self._waits.present(path)
+                case _:
+                    self._note(decision, at)
+        self._mark_known_directories(listing, rows, at)
+        self._site.dirty.push_deep(below, order)
+
+    def _gone_s(self, listing: Listing) -> float:
+        """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""
+        if not (self._looks.in_pass and listing.changed_wall_ns):
+            return 0.0
+        return gone_s(listing, self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None)
+
+    def _note(self, decision: Settled | Wait | Swapped | Forget | Adopt, at: Moment) -> None:
+        """What needs no action at the server, or not yet."""
+        match decision:
+            case Settled(path, had_failure, gone):
+                self._waits.settled(path, had_failure=had_failure, gone=gone)
+            case Wait(path, due, why, sighting, gone):
+                self._waits.wait(path, due, why, sighting, at, gone=gone)
+            case Swapped(path):
+                self._waits.present(path)
+                self._removals.source.swapped(decision, at)
+            case Forget() | Adopt():
+                self._record(decision)
+
+    def _mark_known_directories(self, listing: Listing, rows: dict[str, Row], at: Moment) -> None:
+        """A known directory among asked names: somebody says that it may differ itself."""
+        for name in listing.names or ():
+            entry = listing.entries.get(name)
+            path = join(listing.directory, name)
+            if entry is None or entry.kind is not Kind.DIR or name not in rows:
+                continue
+            # Where a file was, there is nothing to do until the server's file is gone, or kept and forgotten.
+            if rows[name].kind is Kind.DIR or self._site.ledger.row(self._site.id, path) is None:
+                self._site.dirty.mark_directory(path, at.now)
+
+    def _record(self, decision: Forget | Adopt) -> None:
+        """What concerns only the ledger."""
+        self._waits.present(decision.path)
+        if isinstance(decision, Adopt):
+            self._site.ledger.put(self._site.id, decision.path, decision.row)
+            return
+        self._unreadable.over(decision.path)
+        if decision.kind is Kind.DIR:
+            self._to_forget.append(decision)
+        else:
+            self._forget(decision)
+
+    def _forget_directories(self, at: Moment) -> Generator[None, Moment, Moment]:
+        """Drop the directories that are to be dropped, each turn as many rows as it has room for; the moment then."""
+        rows = 0
+        while self._to_forget:
+            if rows >= FORGOTTEN_AT_ONCE:
+                rows, at = 0, (yield)
+            forget = self._to_forget[-1]
+            if self._site.ledger.forget_some(self._site.id, forget.path):
+                rows = FORGOTTEN_AT_ONCE
+            else:
+                self._to_forget.pop()
+                rows += ROWS_OF_ONE + self._forget(forget)
+        return at
+
+    def _forget(self, forget: Forget) -> int:
+        """Drop a path, with all below it, from the ledger; the server is not touched.
+
+        Returns:
+            The number of rows.
+        """
+        path, kind, rows = forget.path, forget.kind, 1
+        self._site.queue.withdraw(self._site.spec.name, path)
+        self._intents.forgotten(path)
+        if kind is Kind.DIR:
+            self._site.queue.withdraw_below(self._site.spec.name, path)
+            rows = self._site.ledger.forget_tree(self._site.id, path)
+            self._offers.directory_gone(path)
+        else:
+            self._site.ledger.forget(self._site.id, path)
+        self._site.ledger.failures.clear(self._site.id, path)
+        self._site.tell(EventKind.FORGOTTEN, path, forget.why)
+        return rows
+
+    # ── offering actions ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _offer_present(self, action: Upload | Rename | MakeDir, listing: Listing, at: Moment, order: Order) -> None:
+        if isinstance(action, MakeDir):
+            self._waits.present(action.path)
+        else:
+            self._waits.for_server(action.path, at.now)
+        if isinstance(action, Upload) and self._site.queue.space.awaits(self._site.spec.name, action.path, at.now):
+            # However many wait for space, the queue has room for others.
+            self._site.queue.withdraw(self._site.spec.name, action.path)
+            return
+        self._removals.source.offered(action.path, listing.root)
+        if isinstance(action, Rename):
+            self._site.queue.withdraw(self._site.spec.name, action.source)
+            self._removals.absent.back(action.source)
+            if not self._site.queue.moves_from(self._site.spec.name, action.source):
+                self._removals.leaves(action.source)
+        self._offers.offer(action, order, listing)
+
+    def _nothing_below(self, directory: str) -> None:
+        """A directory is not there: neither is anything that was noted below it, or was to be published there."""
+        self._site.queue.withdraw_below(self._site.spec.name, directory, MakeDir | Upload | Rename)
+        self._waits.nothing_below(directory)
+        self._unreadable.nothing_below(directory)
+        if self._site.ledger.row(self._site.id, directory) is None:
+            self._site.ledger.failures.clear_below(self._site.id, directory)
+
+    def _gone(self, path: str, kind: Kind, at: Moment, gone_s: float) -> None:
+        """A published path is not on disk, and has not been for so many seconds at least."""
+        self._waits.gone(path)
+        if path in self._unreadable.problems:
+            self._unreadable.over(path)
+        if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
+            self._offers.again.add(path)
+            return
+        if kind is Kind.DIR:
+            if not self._removals.absent.knows(path):
+                self._other_names.directory_gone(path)
+            self._nothing_below(path)
+            if not self._intents.inquiries.clear_below(path):
+                return
+            if self._removals.source.took_disks_away(path, at) and self._site.spec.deletes is DeletePolicy.KEEP:
+                # Dropped from the ledger, they would be sent again when the disk is back.
+                return
+        if not self._removals.gone(path, kind, at, gone_s=gone_s):
+            if kind is Kind.DIR and self._site.queue.leaving(self._site.spec.name, path):
+                # Dropped from the ledger now, it would be sent anew, and be at the server twice.
+                self._offers.again.add(path)
+                return
+            self._record(Forget(self._site.spec.name, path, kind, "kept at the server"))

@@ -1,0 +1,45 @@
+"""Rows that may not be true any more: what a server has there is found out by publishing it anew.
+
+In: paths of one mapping in the ledger. Out: rows that say so. Used by `intents` and `inquiries`, for what was begun and
+has no outcome, and by `takeovers`, for what another mapping may have done.
+"""
+
+from __future__ import annotations
+
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.model import MISSING, Kind
+
+
+def doubt_row(ledger: Ledger, mapping: int, path: str, *, whole: bool = True) -> bool:
+    """The server may not have what the ledger says of a file: it is published anew. False: the ledger has none.
+
+    Args:
+        ledger: of which the row is changed.
+        mapping: its number there.
+        path: of the file.
+        whole: what it holds there is in doubt; else only whether it is there, and it is sent only if not.
+    """
+    row = ledger.row(mapping, path)
+    if row is None or row.kind is not Kind.FILE:
+        return False
+    ledger.put(mapping, path, row._replace(fingerprint=row.fingerprint.doubted(), sha256=b"" if whole else row.sha256))
+    return True
+
+
+def is_in_doubt(ledger: Ledger, mapping: int, path: str) -> bool:
+    """Whether the server may have something else than the ledger says of a file."""
+    row = ledger.row(mapping, path)
+    return row is not None and row.kind is Kind.FILE and row.fingerprint.is_doubted
+
+
+def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
+    """The server may have nothing of a directory and all below it. False: the ledger has nothing of it either."""
+    below = [path for path, _ in ledger.in_bulk.below(mapping, directory)]
+    row = ledger.row(mapping, directory) if directory else None
+    for path in ([directory] if row is not None else []) + below:
+        row = ledger.row(mapping, path)
+        if row is not None and row.kind is Kind.DIR:
+            ledger.put(mapping, path, row._replace(fingerprint=MISSING))
+        else:
+            doubt_row(ledger, mapping, path)
+    return bool(below) or row is not None

@@ -1,0 +1,181 @@
+"""What a server is asked about open intents: was it done, and what lies there of it?
+
+In: the open intents, and when nothing waits that would settle them anyway; actions that could not begin, or a directory
+not be removed, before it is known what the server has there. Out: questions for its queue, asked like everything else
+(`Sweep`, a `RenameDir` that was interrupted). Part of `intents`, which learns of the answers; used on the engine's
+thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+from ftpsyncd.mapping.doubts import is_in_doubt
+from ftpsyncd.mapping.exposures import Exposures
+from ftpsyncd.mapping.openintents import OpenIntents, is_rename
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
+from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, parent
+
+
+class Inquiries:
+    """What is asked about the open intents of one mapping.
+
+    Args:
+        site: the mapping's.
+        open_: its intents.
+        exposures: those of them about files that were sent under their final names.
+        end: is told of a question that need not be asked.
+    """
+
+    def __init__(self, site: Site, open_: OpenIntents, exposures: Exposures, end: Callable[[Action], None]) -> None:
+        self._site = site
+        self._open = open_
+        self._exposures = exposures
+        self._end = end
+        self._to_remove: set[str] = set()
+        """Directories that are gone and not yet removed at the server, because something below them is open."""
+
+    def __repr__(self) -> str:
+        return f"<Inquiries {self._open!r} to_remove={len(self._to_remove)}>"
+
+    def ask(self, unsettled: Container[str], now: float) -> None:
+        """Have the server asked and cleaned up, once nothing waits that would settle it anyway: some of it at a time.
+
+        Args:
+            unsettled: paths that will be published soon.
+            now: monotonic seconds.
+        """
+        to_continue = {self._open.path_of(part) for _, intent in self._open.items() for part in intent.parts}
+        due = [p for p in self._open if p not in unsettled and p not in to_continue and self._open.is_due(p, now)]
+        for path in due:
+            if self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
+                return
+            if path in self._open:
+                self._ask(path)
+
+    # ── what has to be known first ───────────────────────────────────────────────────────────────────────────
+
+    def moves(self, path: str) -> bool:
+        """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
+        return path in self._open.renames.values()
+
+    def settles_first(self, action: Action) -> bool:
+        """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
+
+        A directory of ours may be there that the ledger does not know: one that was renamed, with all that is in it,
+        or one that was made. Begun without that, the action's own intent would take the place of the one that tells.
+        Or a file, or a part of one that was sent under its final name, where a directory is to be now.
+        """
+        path, intent = action.path, self._open.get(action.path)
+        tells = intent is not None and intent.kind is Kind.DIR
+        if tells and not isinstance(action, MakeDir) and self._have_asked(path):
+            return True
+        if isinstance(action, MakeDir | RenameDir) and self._may_have_come(path) and self._have_asked(path):
+            return True
+        while self._open and path:
+            if path in self._open.renames and self._have_asked(path):
+                return True
+            path = parent(path)
+            if self._may_have_come(path) and self._have_asked(path):
+                return True
+        return False
+
+    def _may_have_come(self, path: str) -> bool:
+        """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
+        if path in self._exposures:
+            return True
+        intent = self._open.get(path)
+        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints or self._open.is_late(path):
+            return False
+        site = self._site
+        return not site.queue.occupied(site.spec.name, path) and site.ledger.row(site.id, path) is None
+
+    def _have_asked(self, path: str) -> bool:
+        """Have the server asked about an open intent; False if nobody will, or it would not tell."""
+        queue, name = self._site.queue, self._site.spec.name
+        if self._open.is_put_off(path):
+            return False
+        if not queue.occupied(name, path) and not isinstance(queue.waiting(name, path), RenameDir | Sweep):
+            self._ask(path)
+        return path in self._open
+
+    def clear_below(self, directory: str) -> bool:
+        """A directory is to be removed at the server: is it known what is in it? If not, it is looked at again then.
+
+        What was swept once is not waited for: what of it comes back meanwhile is deleted right before the directory.
+        """
+        for path in self._open_below(directory):
+            if not self._site.queue.occupied(self._site.spec.name, path):
+                self._ask(path)
+        clear = not self._open_below(directory)
+        if not clear:
+            self._to_remove.add(directory)
+        return clear
+
+    def _open_below(self, directory: str) -> list[str]:
+        prefix, asked = f"{directory}/", self._open.asked_before
+        below = [path for path in self._open if path.startswith(prefix) and path not in asked]
+        # What may have been renamed away from there is not there, and its rows tell what it took along.
+        left = [path for path, source in self._open.renames.items() if source.startswith(prefix) and path not in asked]
+        return [path for path in dict.fromkeys([*below, *left]) if not self._only_tells(path)]
+
+    def put_off(self, path: str) -> bool:
+        """The server refused to settle this; whether that is news."""
+        news = self._open.put_off(path)
+        self.ended()
+        return news
+
+    def ended(self) -> None:
+        """An intent is over: look again at directories whose removal had to wait for what was open below them."""
+        for directory in [d for d in self._to_remove if not self._open_below(d)]:
+            self._to_remove.discard(directory)
+            self._site.dirty.mark(directory, 0.0)
+
+    # ── how it is asked ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _ask(self, path: str) -> None:
+        if self._only_tells(path):
+            return
+        intent = self._open[path]
+        if is_rename(intent):
+            self.about_rename(path, intent)
+            return
+        sweep = Sweep(self._site.spec.name, path, intent.temporary)
+        published = self._exposures.stands(path)
+        if published is not None:
+            why = "an earlier try was cut off and may have come late: is it still as it was published?"
+            self._site.queue.offer(sweep._replace(published=published, exposed=intent.exposed, why=why))
+            return
+        if self._site.ledger.row(self._site.id, path) is None:
+            sweep = sweep._replace(kind=intent.kind, fingerprints=intent.fingerprints, exposed=intent.exposed)
+        if sweep.temporary or sweep.fingerprints or sweep.exposed or sweep.kind is Kind.DIR:
+            self._site.queue.offer(sweep)
+        else:
+            self._end(sweep)
+
+    def ask_only(self, rename: RenameDir) -> None:
+        """Whether a directory was renamed is to be asked, and it is not to be tried any more."""
+        if rename.path in self._open.renames:
+            self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
+
+    def about_rename(self, path: str, intent: Intent) -> None:
+        """Whether a directory was renamed is to be asked, and to be done if it was not."""
+        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True)
+        if self._site.ledger.row(self._site.id, intent.source) is not None:
+            self._site.queue.offer(action)
+        else:
+            self._end(action)
+
+    def found(self, sweep: Sweep, fingerprint: Fingerprint | None, at: Moment) -> None:
+        """The server has what an interrupted action was to bring: it is ours, and treated like anything published."""
+        ledger, mapping = self._site.ledger, self._site.id
+        if ledger.row(mapping, sweep.path) is None:
+            size = fingerprint.size if fingerprint is not None else 0
+            ledger.put(mapping, sweep.path, Row(sweep.kind, Fingerprint(size, 0, 0), b"", at.wall_ns))
+            self._site.dirty.mark(sweep.path, at.now)
+
+    def _only_tells(self, path: str) -> bool:
+        """Whether an intent has nothing to be asked, and only tells which files of ours may be there."""
+        intent, site = self._open[path], self._site
+        has_files = bool(intent.fingerprints) and not intent.temporary and not intent.parts
+        return has_files and is_in_doubt(site.ledger, site.id, path)

@@ -1,0 +1,302 @@
+"""What was begun at a server and has no recorded outcome: after a crash or a lost connection it was done, or not.
+
+In: actions right before they are handed out, and their ends. Out: intents for the ledger; for those that stay open,
+rows put in doubt. What the server is asked about these is the matter of `inquiries`. One per mapping, used by its
+`mirror` on the engine's thread.
+
+Without this, a rename that the server had done when the daemon died would leave a file there that nobody knows, and a
+delete a hole that nobody sees, should the disk have moved on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftpsyncd.core import names
+from ftpsyncd.mapping.doubts import doubt_row, is_in_doubt
+from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
+from ftpsyncd.mapping.inquiries import Inquiries
+from ftpsyncd.mapping.openintents import OpenIntents, is_rename
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.temporaries import Temporaries
+from ftpsyncd.model import (
+    MISSING,
+    Action,
+    Delete,
+    Fingerprint,
+    Intent,
+    Kind,
+    MakeDir,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+    remote_join,
+)
+
+_TRIED = Upload | Rename | RenameDir | MakeDir | Delete | RemoveDir
+"""What may be done or not when the connection has ended; a sweep only asks."""
+
+
+class Intents:
+    """The open intents of one mapping; those of a daemon that died are there from the start.
+
+    Args:
+        site: the mapping's.
+        sweep_twice: sweep what an upload left that was cut off, and again when the server will not bring it back.
+    """
+
+    def __init__(self, site: Site, *, sweep_twice: bool = True) -> None:
+        self._site = site
+        self._open = OpenIntents(site)
+        self.exposures = Exposures(site, self._open)
+        self._temporaries = Temporaries(site, self._open)
+        self.inquiries = Inquiries(site, self._open, self.exposures, self.end)
+        self._sweep_twice = sweep_twice
+        for path, intent in self._open.items():
+            # Nothing is in doubt, and something may come late.
+            only_awaits = intent == Intent(Kind.FILE) and site.ledger.row(site.id, path) is None
+            if self.exposures.stands(path) is None and not only_awaits:
+                self.exposures.cut_off(path)
+                self._doubt(path)
+            elif sweep_twice:
+                self._open.ask_again(path)
+
+    def __repr__(self) -> str:
+        return f"<Intents {self._open!r}>"
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def begin(self, action: Action) -> Action:
+        """An action is about to be handed out: the ledger knows of it before it can have any effect.
+
+        Returns:
+            The action to hand out: an upload may go on with what an earlier one left.
+        """
+        if isinstance(action, Upload | Rename | Delete) and self._open.is_late(action.path):
+            # That time is not over.
+            self.exposures.cut_off(action.path)
+        match action:
+            case Upload() | Rename():
+                action, intent = self._begin_file(action)
+            case Delete():
+                # An upload that was cut off may have got there: then that is the size to be found.
+                before = self._open.get(action.path) or Intent(Kind.FILE)
+                prints = before.fingerprints
+                intent = Intent(Kind.FILE, before.temporary, fingerprints=prints, exposed=before.exposed)
+                if action.sizes:
+                    sizes = (*action.sizes, *(each.size for each in prints))
+                    action = action._replace(sizes=sizes, exposed=before.exposed)
+                left = self._temporaries.of_earlier_tries(action.path)
+                if action.left != left:
+                    action = action._replace(left=left)
+            case MakeDir():
+                intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
+            case RenameDir():
+                intent = Intent(Kind.DIR, self._open.temporary_of(action.path), action.source)
+            case RemoveDir():
+                # It does not wait for the second time.
+                below = [path for path in self._open if self._open.is_late(path) and path.startswith(f"{action.path}/")]
+                action = action._replace(left=tuple(name for path in below if (name := self._open[path].temporary)))
+                if not self._site.spec.empty_dirs:
+                    # Should it be there again, it is made for what comes into it.
+                    return action
+                intent = Intent(Kind.DIR, self._open.temporary_of(action.path))
+            case _:
+                return action
+        self._open.put(action.path, intent)
+        return action
+
+    def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
+        source = action.source if isinstance(action, Rename) else ""
+        self.exposures.take_expected(action.path)
+        before = self._open.get(action.path) or Intent(Kind.FILE)
+        # Not if another content was on its way.
+        received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
+        temporary, unusual, left, parts = self._temporaries.of_next_try(action.path, before, going_on=received != 0)
+        prints = (*before.fingerprints[-PRINTS_KEPT:], action.fingerprint)
+        intent = Intent(Kind.FILE, temporary, source, prints, received, parts, before.exposed)
+        if (action.ours, action.exposed) != (before.fingerprints, before.exposed):
+            action = action._replace(ours=before.fingerprints, exposed=before.exposed)
+        if isinstance(action, Rename):
+            # Should it become an upload, that is sent whole.
+            left += parts
+            if (action.temporary, action.left) != (unusual, left):
+                action = action._replace(temporary=unusual, left=left)
+        elif (action.temporary, action.left, action.parts, action.resume) != (unusual, left, parts, received):
+            action = action._replace(temporary=unusual, left=left, parts=parts, resume=received)
+            if received:
+                # It may be tried with a small file first, and that be left.
+                self._open.apart(names.trial(temporary))
+        return action, intent
+
+    def received(self, upload: Upload, ctime_ns: int) -> None:
+        """The server has begun to receive an upload that runs: from now on its temporary file holds nothing else.
+
+        Args:
+            upload: it runs.
+            ctime_ns: the file's; 0 if what is there may not be continued.
+        """
+        intent = self._open.get(upload.path)
+        if intent is not None and intent.temporary and intent.fingerprints[-1:] == (upload.fingerprint,):
+            self._open.put(upload.path, intent._replace(received=ctime_ns, parts=()))
+
+    def end(self, action: Action, *, sent: bool = True, told: bool = False) -> None:
+        """The outcome of an action is known; of a failed upload the temporary file is still to be swept.
+
+        Args:
+            action: it is over.
+            sent: an upload was sent, and so took the place of what an earlier one had left.
+            told: somebody was told that what is there stays, whatever it is: it is not asked for again.
+        """
+        path, before = action.path, self._open.get(action.path)
+        reused = self._temporaries.over(path)
+        replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
+        temporary = "" if replaced else self._open.temporary_of(path)
+        late = self._open.temporary_of(path) if path in self._open.cut_off and self._sweep_twice else ""
+        # What one pass was told of by the server is not asked again by every other one.
+        for_good = told or (isinstance(action, Sweep) and not self._sweep_twice)
+        exposed_late = None if for_good else self.exposures.later(action)
+        self._open.drop(path)
+        # What was sent is what is there, and a sweep that asked for the file has told which it is.
+        known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
+        prints: tuple[Fingerprint, ...] = ()
+        if before is not None and not known and is_in_doubt(self._site.ledger, self._site.id, path):
+            # Of an upload that was not sent, those of the tries before.
+            prints = action.ours if isinstance(action, Upload | Rename) else before.fingerprints
+        if exposed_late is not None and not prints:
+            self._open.put(path, exposed_late)
+            self._open.ask_again(path)
+            if temporary:
+                self._open.apart(temporary)
+                if late:
+                    # It is swept now, and once more then.
+                    self._open.cut_off.add(self._open.path_of(temporary))
+                    late = ""
+        elif temporary or prints:
+            exposed = before.exposed if before is not None and prints else None
+            self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
+            if exposed_late is not None:
+                # What ends it has to await what may come late, too.
+                self.exposures.cut_off(path)
+        if late:
+            self._open.apart(late)
+            self._open.ask_again(self._open.path_of(late))
+        self.inquiries.ended()
+
+    def refused(self, upload: Upload) -> None:
+        """The server would not begin to receive an upload: nothing is to be asked about, unless by an earlier try.
+
+        Else a server that refuses all files would have one intent kept for each until it has nothing else to do.
+        """
+        if not upload.ours and upload.exposed is None:
+            self.end(upload, sent=False)
+
+    def forgotten(self, path: str, *, whatever: bool = False) -> None:
+        """What is under this path at the server, or below it, is no longer ours: nothing is asked about it any more.
+
+        But a part of ours that may have taken its place, or may do so yet, is nobody's, and swept. The ledger has the
+        rows still.
+
+        Args:
+            path: it.
+            whatever: a person wants what is there to stay.
+        """
+        prefix, queue, name = f"{path}/", self._site.queue, self._site.spec.name
+        for each, intent in self._open.items():
+            about = each == path or each.startswith(prefix)
+            if not about or not intent.fingerprints or queue.occupied(name, each):
+                continue
+            if not whatever and intent.exposed is not None:
+                self.exposures.let_go(each)
+            elif intent.temporary:
+                self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
+            else:
+                self._open.drop(each)
+
+    def moved(self, source: str, target: str) -> None:
+        """A directory was renamed at the server, with all that earlier actions may have left below it."""
+        base = self._site.spec.remote
+        remote_source, remote_target = remote_join(base, source), remote_join(base, target)
+        for path, intent in self._open.items():
+            after = intent._replace(
+                temporary=_under(intent.temporary, remote_source, remote_target),
+                source=_under(intent.source, source, target),
+                parts=tuple(_under(part, remote_source, remote_target) for part in intent.parts),
+            )
+            path_after = _under(path, source, target)
+            if (path_after, after) != (path, intent):
+                late = path in self._open.interrupted or self._open.is_late(path)
+                apart = self._open.is_apart(path)
+                self._open.move(path, path_after, after, sweep_twice=self._sweep_twice)
+                if not late:
+                    continue
+                if not apart and path != path_after:
+                    self._open.await_late(path)
+                if self.exposures.stands(path_after) is not None:
+                    self._open.ask_again(path_after)
+
+    def inherit(self, temporary: str) -> None:
+        """A mapping that is not there any more may have left this temporary file where this one publishes."""
+        path = self._open.path_of(temporary)
+        if path not in self._open:
+            self._open.apart(temporary)
+            self._open.cut_off.add(path)
+
+    def inherit_exposed(self, path: str, intent: Intent) -> None:
+        """A mapping that is not there any more was sending a file, under its final name, where this one publishes."""
+        if self.exposures.inherit(path, intent):
+            self.exposures.cut_off(path)
+            self.doubt_row(path)
+
+    def inherit_doubt(self, path: str, prints: Sequence[Fingerprint]) -> bool:
+        """A mapping that is not there any more may have changed a file where this one publishes.
+
+        Args:
+            path: of the file.
+            prints: of those that it may have put there.
+
+        Returns:
+            Whether this one had published it: then it does so anew.
+        """
+        if not self.doubt_row(path):
+            return False
+        before = self._open.get(path) or Intent(Kind.FILE)
+        if prints and before.kind is Kind.FILE:
+            all_prints = tuple(dict.fromkeys((*prints, *before.fingerprints)))
+            self._open.put(path, before._replace(fingerprints=all_prints[-PRINTS_KEPT - 1 :]))
+        return True
+
+    def doubt(self, action: Action, at: Moment) -> None:
+        """The connection ended under an action."""
+        if action.path in self._open and isinstance(action, _TRIED):
+            if self._open[action.path].temporary:
+                self._open.cut_off.add(action.path)
+            self.exposures.cut_off(action.path)
+            self._doubt(action.path)
+            if isinstance(action, RenameDir) and action.ask_only:
+                self.inquiries.ask_only(action)
+            self._site.dirty.mark(action.path, at.now)
+
+    def _doubt(self, path: str) -> None:
+        """What the ledger says about these paths may be wrong: what is on disk has to be published again."""
+        intent = self._open[path]
+        if is_rename(intent):
+            self.inquiries.about_rename(path, intent)
+            return
+        row = self._site.ledger.row(self._site.id, path)
+        if intent.kind is Kind.DIR and row is not None and row.kind is Kind.DIR and self._site.spec.empty_dirs:
+            self._site.ledger.put(self._site.id, path, row._replace(fingerprint=MISSING))
+        self.doubt_row(path)
+        self.doubt_row(intent.source)
+
+    def doubt_row(self, path: str, *, whole: bool = True) -> bool:
+        """See `doubts.doubt_row`."""
+        return doubt_row(self._site.ledger, self._site.id, path, whole=whole)
+
+
+def _under(path: str, source: str, target: str) -> str:
+    """A path after ``source`` became ``target``."""
+    return f"{target}{path[len(source) :]}" if path.startswith(f"{source}/") else path

@@ -1,0 +1,253 @@
+"""What is offered to the server's queue: actions with the directories they need, and what was renamed.
+
+In: decisions of the plan, listings. Out: actions for the queue, marks on what has to be looked at again. One per
+mapping, used by its `mirror` on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftpsyncd.core.extent import arrives, keys_of
+from ftpsyncd.core.plan import Selection
+from ftpsyncd.core.turn import Order
+from ftpsyncd.ledger.failures import CHANGED
+from ftpsyncd.mapping.inquiries import Inquiries
+from ftpsyncd.mapping.kin import Kin
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site, Slices
+from ftpsyncd.model import (
+    Action,
+    Entry,
+    Fingerprint,
+    Kind,
+    Listing,
+    MakeDir,
+    Presence,
+    Probe,
+    Rename,
+    RenameDir,
+    Row,
+    Sweep,
+    Upload,
+    basename,
+    parent,
+)
+
+
+class Offers:
+    """The way from one mapping to its server's queue.
+
+    Args:
+        site: the mapping.
+        inquiries: what has to be known of the server first.
+        spare: is told of a directory that only got another name: nothing of it is gone.
+        selection: which paths are published.
+    """
+
+    def __init__(self, site: Site, inquiries: Inquiries, spare: Callable[[str], None], selection: Selection) -> None:
+        self.again: set[str] = set()
+        """To be looked at when what runs about them has ended."""
+        self.not_renamed: set[str] = set()
+        """Directories that the server would not rename: they are made anew."""
+        self._site = site
+        self._name = site.spec.name
+        self._queue = site.queue
+        self._inquiries = inquiries
+        self._spare = spare
+        self._kin = Kin(site, selection)
+        self._known_directories: set[str] = set()
+
+    def offer(self, action: Action, order: Order, listing: Listing | None = None) -> None:
+        """Queue an action, behind the directories that it needs.
+
+        Args:
+            action: what is to be done.
+            order: when it has its turn, and the directories that it needs.
+            listing: of the directory that it was found in, if there is one.
+        """
+        if self._queue.occupied(self._name, action.path) or self._inquiries.settles_first(action):
+            path = action.path
+            self.again.add(path)
+            # What is asked first may be about one of those.
+            while (path := parent(path)) and not self.is_recorded(path):
+                self.again.add(path)
+            return
+        directories = []
+        directory = action.path
+        while directory:
+            directory = parent(directory)
+            if self.is_recorded(directory) or self._queue.occupied(self._name, directory):
+                break
+            directories.append(directory)
+        for ancestor in reversed(directories):
+            make = MakeDir(self._name, ancestor, 0)
+            if listing is not None and listing.directory == ancestor:
+                make = MakeDir(self._name, ancestor, listing.inode, listing.mount_point)
+            if not isinstance(self._queue.waiting(self._name, ancestor), MakeDir | RenameDir):
+                self._queue.offer(make, order)
+        self._queue.offer(action, order)
+
+    def require_directories(self, path: str, at: Moment) -> None:
+        """The server has something under a path, and so the directories above it: record those that are not.
+
+        What is in a directory that the ledger does not have would never be found gone. One that is not on disk any more
+        is treated like any that is gone; of one that is, the next look tells which it is.
+        """
+        ledger, mapping = self._site.ledger, self._site.id
+        while (path := parent(path)) and not self.is_recorded(path):
+            ledger.put(mapping, path, Row(Kind.DIR, Fingerprint(0, 0, 0), b"", at.wall_ns))
+            self._site.dirty.mark(path, at.now)
+
+    def is_recorded(self, directory: str) -> bool:
+        """Whether the ledger has a directory of this path."""
+        if directory in self._known_directories:
+            return True
+        row = self._site.ledger.row(self._site.id, directory)
+        if row is None or row.kind is not Kind.DIR:
+            return False
+        if len(self._known_directories) >= QUEUE_ROOM:
+            self._known_directories.clear()
+        self._known_directories.add(directory)
+        return True
+
+    def directory_gone(self, directory: str) -> None:
+        """The ledger does not have a directory under this path any more."""
+        prefix = f"{directory}/"
+        self._known_directories = {d for d in self._known_directories if d != directory and not d.startswith(prefix)}
+
+    def directory_rename(self, listing: Listing, order: Order, at: Moment) -> Slices[bool]:
+        """Whether a directory that the ledger does not know is a known one under a new name; that is offered, then.
+
+        The inode says which; the content must agree, because inodes of deleted directories are used again.
+        """
+        path = listing.directory
+        if not path or not listing.inode or path in self.not_renamed or self.is_recorded(path):
+            return False, at
+        if self._queue.occupied(self._name, path):
+            self.again.add(path)
+            return True, at
+        for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):
+            # The folder that was published may be in the one that is now: nothing can be renamed into itself.
+            if not source or source == path or path.startswith(f"{source}/") or self.moves_from(source):
+                continue
+            renamed, at = yield from self._kin.alike(source, listing, at)
+            if renamed:
+                renamed, at = yield from self._kin.stays_selected(source, path, at)
+            # Some turns later, an action that ran may have made something else of either.
+            if renamed and self._is_ours(source) and self._is_still(source, listing):
+                self._rename_directory(RenameDir(self._name, path, source, listing.inode), order)
+                return True, at
+        return False, at
+
+    def _is_still(self, source: str, listing: Listing) -> bool:
+        """Whether a directory is the published one, and the listed one is not known."""
+        row = self._site.ledger.row(self._site.id, source)
+        known = row is not None and row.kind is Kind.DIR and row.fingerprint.inode == listing.inode
+        return known and not self.moves_from(source) and not self.is_recorded(listing.directory)
+
+    def _rename_directory(self, rename: RenameDir, order: Order) -> None:
+        if self._inquiries.settles_first(rename):
+            self.again.add(rename.path)
+            return
+        self._queue.withdraw(self._name, rename.source)
+        self._queue.withdraw_below(self._name, rename.source)
+        self._spare(rename.source)
+        self.offer(rename, order)
+
+    def _is_ours(self, directory: str) -> bool:
+        """Whether nothing in a directory is known to have been changed at the server: that would get the new names."""
+        return not self._site.ledger.failures.any_changed_below(self._site.id, directory)
+
+    def not_performed(self, action: Action, at: Moment) -> None:
+        """An action's turn came, and the ledger did not call for it any more: what waited for its end is looked at."""
+        self.look_again(action, at)
+        if isinstance(action, Rename):
+            # The server has another file at its source by now: it is sent.
+            for _, path in keys_of(action):
+                self._site.dirty.mark(path, at.now)
+        if isinstance(action, RenameDir):
+            # Its source has another path now, moved with a directory above it. What the target holds is still to come.
+            self._site.dirty.mark_deep(action.path, at.now)
+            self._site.dirty.mark(action.path, at.now)
+
+    def look_again(self, action: Action, at: Moment) -> None:
+        """An action is over: look at what had to wait for its end."""
+        for _, path in keys_of(action):
+            if path in self.again:
+                self.again.discard(path)
+                self._site.dirty.mark(path, at.now)
+                if self.is_recorded(path):
+                    # What was seen in it was passed over, and a look at the directory above does not enter it.
+                    self._site.dirty.mark_directory(path, at.now)
+        if isinstance(action, Rename | RenameDir):
+            self._look_above(action.source, at.now)
+
+    def _look_above(self, source: str, now: float) -> None:
+        """Nothing leaves this path any more: look at the directories above that had to wait for it."""
+        while self.again and source:
+            source = parent(source)
+            if source in self.again:
+                self.again.discard(source)
+                self._site.dirty.mark(source, now)
+
+    def take_over(self, now: float) -> None:
+        """What a rename was to take away at the server, and does not: now somebody else has to."""
+        for path in self._queue.freed(self._name):
+            self.again.discard(path)
+            self._site.dirty.mark(path, now)
+            self._look_above(path, now)
+            if self._site.spec.follow_symlinks and self.is_recorded(path):
+                # A directory that a link led to for a moment: what waited below it was taken back.
+                self._site.dirty.mark_deep(path, now)
+
+    def doubt_under_way(self, listing: Listing) -> None:
+        """What an action that runs is about is not as that would leave it: look once more when it has ended.
+
+        Until then the ledger has what was there before. A file that is not on disk any more has no row yet by which it
+        could be found gone; one that is as it was before seems to be published.
+        """
+        for path, action in self._queue.under_way.of(self._name):
+            if self._differs(listing, path, action):
+                self.again.add(path)
+
+    @staticmethod
+    def _differs(listing: Listing, path: str, action: Action) -> bool:
+        if listing.presence is Presence.ABSENT:
+            return arrives((action.mapping, path), action) and path.startswith(f"{listing.directory}/")
+        name = basename(path)
+        if listing.presence is not Presence.PRESENT or parent(path) != listing.directory:
+            return False
+        if listing.names is not None and name not in listing.names:
+            return False
+        return not _is_left_by(action, path, listing.entries.get(name))
+
+    def moved_from(self, fingerprint: Fingerprint) -> tuple[str, Row] | None:
+        """A published file with this fingerprint that is known, or may well be, gone from its path.
+
+        Not one that somebody changed at the server: what is there is not what is to be published.
+        """
+        ledger, mapping = self._site.ledger, self._site.id
+        for path, row in ledger.inodes.files(mapping, fingerprint):
+            failure = ledger.failures.of(mapping, path)
+            changed = failure is not None and failure.kind == CHANGED
+            if not changed and not self._queue.moves_from(self._name, path):
+                return path, row
+        return None
+
+    def moves_from(self, path: str) -> bool:
+        """Whether a rename away from this path waits, runs, or is still to be cleared up."""
+        return self._queue.moves_from(self._name, path) or self._inquiries.moves(path)
+
+
+def _is_left_by(action: Action, path: str, entry: Entry | None) -> bool:
+    """Whether what is on disk under one of an action's paths is what the server has there when it is done."""
+    if isinstance(action, Sweep | Probe):
+        # They change nothing of what is published.
+        return True
+    if not arrives((action.mapping, path), action):
+        return entry is None
+    if entry is None:
+        return False
+    if isinstance(action, Upload | Rename):
+        return entry.fingerprint == action.fingerprint
+    return entry.kind is Kind.DIR

@@ -1,0 +1,191 @@
+"""Which folder is in the place of a mapping's root, and which disks are in it: those that were published, or others.
+
+In: what looks at the disk tell, and what is published. Out: whether what is not there can be taken for deleted, and in
+words why not. What was published of another folder, or with a disk there that is not there otherwise, is out of sight
+when everything is as it was; the ledger keeps that it was so. One per mapping, part of its `source`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ftpsyncd.core.plan import Swapped, swapped_away
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.logs import one_line
+from ftpsyncd.model import MIXED, HoldKind, RootIdentity
+from ftpsyncd.specs import MappingSpec
+
+_OTHER_DISK = "on another file system than the folder that was published before: is its disk not mounted?"
+_OTHER_FOLDER = "not the folder that was published before:"
+
+
+class Places:
+    """The root of one mapping, and the directories in it that are on another file system than they were.
+
+    Args:
+        spec: the mapping.
+        mapping: its number in the ledger.
+        ledger: knows the folder that was published.
+    """
+
+    def __init__(self, spec: MappingSpec, mapping: int, ledger: Ledger) -> None:
+        self.root: RootIdentity | None = None
+        """Which folder is there now, as far as is known."""
+        self.published = ledger.mappings.root(mapping)
+        self._spec = spec
+        self._mapping = mapping
+        self._ledger = ledger
+        self._swapped: dict[str, bool] = {}
+        """Directories that are on another file system than they were, and whether they are mount points now."""
+        self._elsewhere: dict[str, str] = {}
+        """What is to be published and was seen in another folder than the published one (empty), or below a directory
+        that is swapped."""
+
+    def __repr__(self) -> str:
+        return f"<Places root={self.root} published={self.published} swapped={len(self._swapped)}>"
+
+    @property
+    def are_as_published(self) -> bool:
+        """Whether everything is mounted as it was when it was published."""
+        return self.root is not None and self.root == self.published and not self._swapped
+
+    @property
+    def any_swapped(self) -> bool:
+        """Whether a directory is on another file system than it was."""
+        return bool(self._swapped)
+
+    @property
+    def on_another_disk(self) -> bool:
+        """Whether a folder of another file system is in the root's place: its disk is most likely not there."""
+        return (
+            self.root is not None and self.published is not None and self.root.filesystem != self.published.filesystem
+        )
+
+    def root_is_published(self, numbered: RootIdentity | None) -> bool:
+        """Whether the root is the folder that was published, or is from now on, since there is nothing to be lost.
+
+        Args:
+            numbered: the root by the number of its device, as an older ledger may know it.
+        """
+        if self.root == self.published:
+            return True
+        if self.published in {None, numbered} or self._ledger.is_empty(self._mapping):
+            self._accept_root()
+            return True
+        return False
+
+    def why_held(self, *, two: bool) -> tuple[HoldKind, str]:
+        """Why nothing can be deleted because of the folder in the root's place, in words.
+
+        Args:
+            two: something was published of another folder than the one that was published before.
+        """
+        already = ", some were already; nothing" if two else ", nothing"
+        if self.root == self.published:
+            kind = HoldKind.TWO_SOURCES
+            what = (
+                "the folder that was published before, and files were published from another one in its place: nothing"
+            )
+        elif self.on_another_disk:
+            kind, what = HoldKind.UNMOUNTED_SOURCE, f"{_OTHER_DISK} new files are published{already}"
+        else:
+            kind, what = HoldKind.REPLACED_SOURCE, f"{_OTHER_FOLDER} new files are published{already}"
+        name = self._spec.name
+        words = one_line(
+            f"{self._spec.local} is {what} is deleted; `ftpsyncd approve {name}` accepts the folder as it is, with its"
+            f" deletes; `ftpsyncd discard {name}` accepts it and keeps what is at the server"
+        )
+        return (HoldKind.TWO_SOURCES if two else kind), words
+
+    # ── Disks in the folder ────────────────────────────────────────────────────────────────────────────────────
+
+    def is_news(self, swapped: Swapped) -> bool:
+        """Note that another file system is where a directory was; whether that was not known."""
+        if self._swapped.get(swapped.path) is swapped.mounted:
+            return False
+        self._swapped[swapped.path] = swapped.mounted
+        return True
+
+    def back(self, directory: str) -> None:
+        """A directory is on the file system that it was on."""
+        self._swapped.pop(directory, None)
+
+    def disks_of(self, directory: str) -> list[Swapped]:
+        """Of a directory that is gone: itself, if it was a mount point, and those below it that were."""
+        row = self._ledger.row(self._mapping, directory)
+        disks = self._ledger.in_bulk.mount_points_below(self._mapping, directory)
+        if row is not None and row.device:
+            disks.append(directory)
+        return [swapped_away(disk) for disk in disks]
+
+    def keep_recorded(self) -> None:
+        """Directories that the ledger does not have any more are of no interest."""
+        self._swapped = {
+            path: mounted
+            for path, mounted in self._swapped.items()
+            if self._ledger.row(self._mapping, path) is not None
+        }
+
+    # ── What is published from where ───────────────────────────────────────────────────────────────────────────
+
+    def go_on_from(self, before: Places) -> None:
+        """What was seen elsewhere under settings that are over may be on its way still."""
+        self._elsewhere.update(before._elsewhere)
+
+    def cut_off(self, paths: Iterable[str]) -> None:
+        """A daemon died while another folder was in the root's place: what it was publishing was seen there."""
+        self._elsewhere.update(dict.fromkeys(paths, ""))
+
+    def offered(self, path: str, root: RootIdentity | None, *, two: bool, runs: bool) -> None:
+        """Something is to be published here, as it was seen in a folder: perhaps not the one that it should be.
+
+        Args:
+            path: where.
+            root: the folder.
+            two: see `why_held`.
+            runs: what was seen there before is being published.
+        """
+        if root not in {None, self.published} and self.published is not None:
+            if not two:
+                self._elsewhere[path] = ""
+            return
+        where = next((directory for directory in self._swapped if self._is_on(directory, path)), None)
+        if where is not None:
+            self._elsewhere[path] = where
+        elif not runs:
+            self._elsewhere.pop(path, None)
+
+    def _is_on(self, directory: str, path: str) -> bool:
+        """Whether something is below a directory that is on another file system, which is not noted of it yet."""
+        row = self._ledger.row(self._mapping, directory) if path.startswith(f"{directory}/") else None
+        return row is not None and row.device != MIXED
+
+    def arrived(self, path: str) -> bool:
+        """Something is published here; returns whether it was seen in another folder than the published one.
+
+        What was seen on a disk, or where one is missing, is noted at its directory: else it would be taken for deleted
+        when everything is mounted as it was.
+        """
+        where = self._elsewhere.pop(path, None)
+        if where:
+            row = self._ledger.row(self._mapping, where)
+            if row is not None:
+                self._ledger.put(self._mapping, where, row._replace(device=MIXED))
+        return where == ""
+
+    # ── What a person decides ──────────────────────────────────────────────────────────────────────────────────
+
+    def accept(self) -> None:
+        """From now on everything is as it should be: it is what is published."""
+        self._accept_root()
+        self._elsewhere.clear()
+        for path, mounted in self._swapped.items():
+            row = self._ledger.row(self._mapping, path)
+            if row is not None:
+                self._ledger.put(self._mapping, path, row._replace(device=int(mounted)))
+        self._swapped.clear()
+
+    def _accept_root(self) -> None:
+        if self.root is not None:
+            self._ledger.mappings.set_root(self._mapping, self.root)
+            self.published = self.root

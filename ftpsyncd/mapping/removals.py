@@ -1,0 +1,335 @@
+"""What may be deleted at the server, and what is withheld: everything that guards against a wrong delete.
+
+In: paths that are gone, the ends of passes, decisions of people. Out: deletes for the server's queue. One per mapping,
+used by its `mirror` on the engine's thread. A delete goes out only for a path that the ledger knows, that stayed gone
+for ``delete_after`` below a source that is provably the same folder (`source`), and within ``max_deletes`` (`toomany`);
+the worker looks once more before it acts. Otherwise it is withheld (`holding`). What is in a directory that is gone
+follows with it (`clearing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftpsyncd.core import names
+from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.mapping.changedthere import ChangedThere
+from ftpsyncd.mapping.clearing import Clearing
+from ftpsyncd.mapping.discards import Discard
+from ftpsyncd.mapping.holding import MARKED_AT_ONCE, Holding
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.source import Source
+from ftpsyncd.mapping.toomany import Limit
+from ftpsyncd.model import Delete, Hold, HoldKind, Kind, Listing, RemoveDir, parent
+from ftpsyncd.specs import DeletePolicy
+
+LOOK_AGAIN_S = 1.0
+"""A directory whose deletion goes on is not asked about more often than this."""
+ASKED_AT_ONCE = 5000
+"""Decisions that are looked through in one turn of the engine: some ten milliseconds."""
+
+
+class Removals:
+    """The absences and deletes of one mapping, and what withholds them."""
+
+    def __init__(self, site: Site) -> None:
+        approved = site.ledger.decisions.approved(site.id)
+        self.absent = Deletes(
+            {path: files for path, files, changed in approved if not changed},
+            lambda changes: site.ledger.decisions.set_approved(site.id, changes),
+            lambda: site.ledger.decisions.end_approvals(site.id),
+        )
+        self.forgotten: Callable[[str], None] = lambda _path: None
+        """Is told what a person wants to stay at the server although it is gone here."""
+        self.comparing: Callable[[], bool] = lambda: False
+        """Whether something that was looked at is not compared to its end."""
+        self._after_pass: set[str] = set()
+        """Gone for long when they were first looked for; deleted unless the pass finds them under another name."""
+        self.takes_back = False
+        """Not all deletes are taken back that were: until then nothing begins, and nothing is concluded."""
+        self.holding = Holding(site, self.absent)
+        self._limit = Limit(site, self.absent, self.holding)
+        self.source = Source(site, self.holding, self._stop)
+        self._site = site
+        self._clearing = Clearing(site, self.absent, self._delete_action)
+        self.changed_there = ChangedThere(site, (path for path, _, changed in approved if changed))
+        self._unsure: list[str] = []
+        """Where a person allowed something to be deleted, and it is to be asked whether that is ours still."""
+        self._all_seen = False
+        """A pass has ended since the folder is the one it is: what is gone is known, but for what went just now."""
+        self._discard = Discard(site, self.absent)
+
+    def __repr__(self) -> str:
+        return f"<Removals {self.absent!r} {self.holding!r} {self.source!r}>"
+
+    def go_on_from(self, before: Removals) -> None:
+        """Stand in for what guarded the same place under settings that are over."""
+        self.absent.go_on_from(before.absent)
+        self.source.go_on_from(before.source)
+        self._limit.go_on_from(before._limit)
+
+    @property
+    def hold(self) -> Hold | None:
+        """Why deletes are withheld; None if they are not."""
+        return self.holding.hold
+
+    @property
+    def held(self) -> int:
+        """How many deletes are withheld."""
+        return self.absent.files if self.hold is not None else 0
+
+    @property
+    def working(self) -> bool:
+        """Whether directories that are gone, or decisions, are being gone through."""
+        return bool(self._clearing or self._unsure)
+
+    @property
+    def hurries(self) -> bool:
+        """Whether `go_on` has something to do though nothing happens."""
+        return bool(self._unsure)
+
+    def pass_ended(self, at: Moment) -> None:
+        """Everything that was to be compared has been: holds that have become pointless end, old absences count."""
+        self._look_again_after_pass(at)
+        self._all_seen = True
+        if self.source.is_published:
+            self._discard.all_seen()
+        self._unsure = self.absent.allowed_paths
+        self._forget_decisions()
+        keeps = self._site.spec.deletes is DeletePolicy.KEEP
+        if self.holding.kind is HoldKind.MASS_DELETE and (keeps or not self.absent.files):
+            self.holding.release("nothing is left to delete", at)
+        self.source.pass_ended(at)
+
+    def _look_again_after_pass(self, at: Moment) -> None:
+        """What is gone was not found under another name: now it is dealt with like anything that is gone."""
+        if len(self._after_pass) > MARKED_AT_ONCE:
+            for directory in {parent(path) for path in self._after_pass}:
+                self._site.dirty.mark_directory(directory, at.now)
+        else:
+            for path in self._after_pass:
+                self._site.dirty.mark(path, at.now)
+        self._after_pass.clear()
+
+    def _forget_decisions(self) -> None:
+        """What is no longer ours (newly excluded, for instance) will not be deleted, whatever was allowed."""
+        ledger, mapping = self._site.ledger, self._site.id
+        for path in ledger.in_bulk.unknown(mapping, self._unsure[-ASKED_AT_ONCE:]):
+            self.absent.back(path)
+        del self._unsure[-ASKED_AT_ONCE:]
+        self.changed_there.forget_unknown()
+
+    def _stop(self) -> None:
+        """Take back every delete that has not begun."""
+        self.absent.clear()
+        self._all_seen = False
+        self._discard.interrupted()
+        self._after_pass.clear()
+        self._unsure.clear()
+        self._clearing.stop()
+        self.takes_back = True
+        self.take_back_some()
+
+    def take_back_some(self) -> None:
+        """Go on with taking back deletes that have not begun (`takes_back`)."""
+        self.takes_back = self._site.queue.withdraw_some(self._site.spec.name, Delete | RemoveDir)
+
+    # ── what is gone ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def gone(self, path: str, kind: Kind, at: Moment, *, gone_s: float = 0.0) -> bool:
+        """A published path is gone: wait, withhold or delete.
+
+        Args:
+            path: it.
+            kind: what was published.
+            at: now.
+            gone_s: for how many seconds it has been gone at least; told by a pass only, which may yet find it under
+                another name.
+
+        Returns:
+            False if it is to be dropped from the ledger and kept at the server (`dropped` is told when it has been).
+        """
+        site = self._site
+        queued = site.queue.waiting(site.spec.name, path)
+        if isinstance(queued, Delete | RemoveDir):
+            return True
+        if self.absent.is_doomed(path):
+            if self._clearing.is_at_work_on(path):
+                site.dirty.mark(path, at.now + max(site.spec.delete_after_s, LOOK_AGAIN_S))
+                return True
+            # Something in it could not be deleted, or was there again for a moment.
+            self.absent.spare(path)
+        site.queue.withdraw(site.spec.name, path)
+        known = self.absent.since(path) is not None
+        if kind is Kind.FILE:
+            since = self.absent.note(path, 1, at.now - gone_s)
+        else:
+            since = self.absent.note_directory(path, self._files_to_go(path), at.now - gone_s)
+        if self._discard.is_about(path, since, known_source=self.source.is_published):
+            return False
+        due = since + site.spec.delete_after_s
+        if due > at.now:
+            site.dirty.mark(path, due)
+        elif gone_s and not known:
+            self._after_pass.add(path)
+        elif self.hold is None:
+            return self._gone_for_good(path, kind, at)
+        return True
+
+    def dropped(self) -> None:
+        """All that was to be dropped from the ledger has been."""
+        self._discard.end_if_over()
+
+    def _files_to_go(self, directory: str) -> int:
+        """How many published files are below a directory that is gone, but for those that get other names."""
+        site = self._site
+        leaving = sum(self._files_at(path) for path in site.queue.leaving(site.spec.name, directory))
+        return max(0, site.ledger.in_bulk.files_below(site.id, directory) - leaving)
+
+    def _files_at(self, path: str) -> int:
+        row = self._site.ledger.row(self._site.id, path)
+        if row is None or row.kind is Kind.FILE:
+            return int(row is not None)
+        return self._site.ledger.in_bulk.files_below(self._site.id, path)
+
+    def leaves(self, path: str) -> None:
+        """What is published here gets another name: it is not deleted with a directory above it that is gone."""
+        self.absent.leaves(path, self._files_at(path))
+
+    def _gone_for_good(self, path: str, kind: Kind, at: Moment) -> bool:
+        """Nothing is to be awaited any more; the answer is that of `gone`."""
+        if self._site.spec.deletes is DeletePolicy.KEEP:
+            self.absent.back(path)
+            return False
+        if self._limit.allows(at):
+            self.absent.admit(path, at.now)
+            self._delete(path, kind)
+        return True
+
+    def _delete(self, path: str, kind: Kind) -> None:
+        if kind is Kind.FILE:
+            self._site.queue.offer(self._delete_action(path))
+        else:
+            self._clearing.begin(path)
+
+    def _delete_action(self, path: str) -> Delete:
+        spec = self._site.spec
+        trash = ""
+        if spec.deletes is DeletePolicy.TRASH:
+            trash = names.trash(spec.remote, self._site.today(), path)
+        row = self._site.ledger.row(self._site.id, path)
+        # Of a row in doubt the open intent tells which others it may have after a crash (`Intents.begin`).
+        sizes = (row.fingerprint.size,) if row is not None and path not in self.changed_there else ()
+        return Delete(spec.name, path, trash, sizes)
+
+    def go_on(self, at: Moment) -> None:
+        """Go on deleting directories that are gone, as far as the queue has room."""
+        self._limit.tell(at.now, all_seen=self._all_seen)
+        if self._unsure:
+            self._forget_decisions()
+        self._clearing.go_on(at)
+
+    def seen(self, listing: Listing) -> None:
+        """What is on disk was not deleted: a decision about its deletion is over."""
+        self.absent.there(listing.directory)
+        self.changed_there.seen(listing)
+
+    def spare(self, directory: str) -> None:
+        """A directory that is gone was found under another name: nothing in it is deleted."""
+        self.leaves(directory)
+        self.absent.back(directory)
+        self.absent.spare(directory)
+
+    def emptied(self, directory: str) -> bool:
+        """Something in a directory is gone from the server (`Clearing.emptied`)."""
+        return self._clearing.emptied(directory)
+
+    # ── what people decide ───────────────────────────────────────────────────────────────────────────────────
+
+    def approve_some(self) -> bool:
+        """Right before `approve`: note some of what it is about, at each call in a turn of its own.
+
+        Of what a hold is about nothing is done before: that is there still. Files that were changed at the server are
+        held each on its own, and so decided.
+
+        Returns:
+            Whether there is more.
+        """
+        if self.source.unseen:
+            return False
+        return bool(self.changed_there.approve_some()) or (self.hold is not None and self.absent.approve_some())
+
+    def discard_some(self) -> bool:
+        """Right before `discard`: carry it out for some of the files that were changed at the server.
+
+        Returns:
+            Whether there may be more.
+        """
+        paths = [] if self.source.unseen else self.changed_there.discard_some()
+        for path in paths:
+            self.forgotten(path)
+            self.emptied(parent(path))
+        return bool(paths)
+
+    def approve(self, at: Moment) -> str:
+        """A person wants what is withheld to be done."""
+        site = self._site
+        if self.source.unseen:
+            return self._undecided
+        while self.changed_there.approve_some():
+            pass
+        files = self.changed_there.answered("approved")
+        if self.hold is None and not files:
+            return f"{site.spec.name}: nothing is held"
+        unseen = self.hold is not None and self._seen_in_part
+        if self.hold is not None:
+            files += self.absent.approve()
+            self._discard.overruled()
+            self.source.accept()
+            self.holding.release("approved", at)
+        site.dirty.mark_deep("", at.now)
+        later = "; not everything was looked at yet: other deletes follow the usual rules" if unseen else ""
+        return f"{site.spec.name}: {_decided(files, 'approved')}{later}"
+
+    def discard(self, at: Moment) -> str:
+        """A person wants what is withheld never to be done: the files stay at the server, unmanaged."""
+        site = self._site
+        if self.source.unseen:
+            return self._undecided
+        while self.discard_some():
+            pass
+        files = self.changed_there.answered("discarded")
+        if self.hold is None and not files:
+            return f"{site.spec.name}: nothing is held"
+        unseen = False
+        if self.hold is not None:
+            files += self.absent.files
+            unseen = self._seen_in_part
+            self._discard.begin(at.now, unseen=unseen)
+            self.source.accept()
+            self.holding.release("discarded", at)
+            site.dirty.mark_deep("", at.now)
+        later = "; not everything was looked at yet: what else is found to be gone stays there, too" if unseen else ""
+        return f"{site.spec.name}: {_decided(files, 'discarded; the files stay at the server')}{later}"
+
+    @property
+    def _undecided(self) -> str:
+        why = self.source.missing or "its folder is still being looked at; say it again in a moment"
+        return f"{self._site.spec.name}: nothing was decided: {why}"
+
+    @property
+    def _seen_in_part(self) -> bool:
+        """Whether more may be gone than is known; below a directory on another disk, nothing was looked for."""
+        return not self._all_seen or self.comparing() or self.source.places.any_swapped
+
+    def deleted(self, path: str) -> None:
+        """A file is gone from the server."""
+        self.absent.deleted(path)
+        self.changed_there.over(path)
+
+
+def _decided(files: int, done: str) -> str:
+    """What a person is told whose decision was about so many files that are gone."""
+    if not files:
+        return "the folder is accepted as it is; no delete was held"
+    return f"{files} {'delete' if files == 1 else 'deletes'} {done}"

@@ -1,0 +1,89 @@
+"""What the parts of one mapping share on the engine's thread, and the moment at which it is its turn.
+
+Handed down by the engine and the `mirror`; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeVar
+
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import Dirty
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.specs import MappingSpec
+
+QUEUE_ROOM = 1000
+"""No further directory is gone through while this many actions of the mapping wait: an outage costs no memory."""
+
+
+class Clock(NamedTuple):
+    """Where the engine asks for the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    """Seconds."""
+    wall_ns: Callable[[], int] = time.time_ns
+
+
+class Moment(NamedTuple):
+    """The clocks at one turn of the engine."""
+
+    now: float
+    """Monotonic seconds."""
+    wall_ns: int
+    wall_trusted: bool = True
+    """False for a while after the wall clock was stepped."""
+
+
+_T = TypeVar("_T")
+
+Slices = Generator[None, Moment, tuple[_T, Moment]]
+"""Work that may take seconds, done in slices of some ten milliseconds: each ``yield`` ends what one turn of the engine
+has room for, and gets the moment of the next one. At the end, what came of it, and the moment at which that was."""
+
+
+class Site(NamedTuple):
+    """What the parts of one mapping share."""
+
+    spec: MappingSpec
+    id: int
+    """Of the mapping in the ledger."""
+    ledger: Ledger
+    queue: Queue
+    folder: Folder
+    dirty: Dirty
+    emit: Callable[[Event], None]
+    today: Callable[[], str]
+    """The date under which ``deletes: trash`` files things."""
+    one_pass: bool = False
+    """A `sync` that ends: files that are not ready are reported, not awaited."""
+
+    def tell(
+        self,
+        kind: EventKind,
+        path: str = "",
+        message: str = "",
+        *,
+        at_ns: int = 0,
+        again: bool | None = None,
+        quietly: bool = False,
+        **more: object,
+    ) -> None:
+        """Tell the log, and the history where it is something for it, about something in this mapping.
+
+        Args:
+            kind: what happened.
+            path: to what; empty: to the mapping.
+            message: one sentence.
+            at_ns: wall clock; now if 0.
+            again: see `history.History.record`.
+            quietly: tell the history only.
+            more: further fields of the event.
+        """
+        event = Event(kind, self.spec.name, path, self.spec.server, message, **more)  # type: ignore[arg-type]
+        self.ledger.history.record(self.id, event, at_ns or time.time_ns(), again=again)
+        if not quietly:
+            self.emit(event)

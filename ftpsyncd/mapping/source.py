@@ -1,0 +1,171 @@
+"""The folder that a mapping is published from: whether it is there, and whether it is the one that it was.
+
+In: what looks at the disk tell of the root and of the disks in it, and what is published. Out: a hold where another
+folder or disk is in their place, since what is not there is not known to be gone then (`places` knows which they are).
+One per mapping, part of its `removals`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ftpsyncd.core.plan import Swapped, swapped_directory
+from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.holding import Holding
+from ftpsyncd.mapping.places import Places
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.model import HoldKind, Kind, Listing, RootIdentity
+
+_OTHER = frozenset({HoldKind.REPLACED_SOURCE, HoldKind.UNMOUNTED_SOURCE})
+
+
+class Source:
+    """The root of one mapping, and what follows from it for deletes.
+
+    Args:
+        site: the mapping.
+        holding: where deletes are withheld.
+        stop: takes back every delete that has not begun.
+    """
+
+    def __init__(self, site: Site, holding: Holding, stop: Callable[[], None]) -> None:
+        self._site = site
+        self._holding = holding
+        self._stop = stop
+        self.missing = ""
+        """Why it cannot be read; empty if it can."""
+        self.places = Places(site.spec, site.id, site.ledger)
+        if holding.kind in _OTHER:
+            self.places.cut_off(path for path, _ in site.ledger.begun.of(site.id))
+
+    def __repr__(self) -> str:
+        return f"<Source {self.places!r} missing={self.missing!r}>"
+
+    def go_on_from(self, before: Source) -> None:
+        """Stand in for the same place under settings that are over."""
+        self.places.go_on_from(before.places)
+
+    # ── what there is ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_published(self) -> bool:
+        """Whether what is not in this folder is gone: no other folder or disk is in its place."""
+        return self._holding.kind in {None, HoldKind.MASS_DELETE}
+
+    @property
+    def unmounted(self) -> bool:
+        """Whether deletes are held because the disk of the root is most likely not there."""
+        if self._are_two:
+            return self.places.on_another_disk
+        return self._holding.kind is HoldKind.UNMOUNTED_SOURCE
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a decision would be about a folder of which it is not known yet which it is."""
+        return not self.is_published and self.places.root is None and not self.places.any_swapped
+
+    @property
+    def _are_two(self) -> bool:
+        return self._holding.kind is HoldKind.TWO_SOURCES
+
+    # ── what is seen of it ───────────────────────────────────────────────────────────────────────────────────
+
+    def lost(self, why: str) -> None:
+        """The root cannot be read: nothing can be concluded, nothing is deleted."""
+        if not self.missing:
+            self._site.tell(EventKind.SOURCE_MISSING, message=f"{why}; nothing is deleted at the server")
+        self.missing = why
+        self._site.folder.root = None
+        self._stop()
+
+    def found(self, root: RootIdentity, at: Moment, numbered: RootIdentity | None = None) -> None:
+        """The root can be read: is it the folder that was published before?
+
+        Args:
+            root: which folder it is.
+            at: now.
+            numbered: the same by the number of its device, as an older ledger may know it.
+        """
+        site = self._site
+        before, self.places.root = self.places.root, root
+        if self.missing:
+            self.missing = ""
+            site.tell(EventKind.SOURCE_BACK, message=f"the folder {site.spec.local} is there")
+            site.dirty.mark_deep("", at.now)
+        elif before not in {None, root}:
+            # What was asked of this folder was answered by the other one, for as long as that was in its place.
+            site.dirty.mark_deep("", at.now)
+        if self.places.root_is_published(numbered):
+            site.folder.root = root
+            if self._are_two:
+                self._hold(at)
+        else:
+            site.folder.root = None
+            self._hold(at)
+
+    def swapped(self, swapped: Swapped, at: Moment) -> None:
+        """Another file system is where a directory was."""
+        if self.places.is_news(swapped) and not self._are_two:
+            name = self._site.spec.name
+            self._holding.put(
+                HoldKind.REPLACED_SOURCE,
+                f"{swapped.why}: nothing is deleted at the server; `ftpsyncd approve {name}` accepts the folder as it"
+                " is",
+                at,
+            )
+
+    def require_same_disk(self, listing: Listing, at: Moment) -> None:
+        """A directory may be looked at before the one that holds it, which would tell that its disk is unmounted."""
+        row = self._site.ledger.row(self._site.id, listing.directory) if listing.directory else None
+        if row is None or row.kind is not Kind.DIR:
+            return
+        swapped = swapped_directory(listing.directory, row, mount_point=listing.mount_point)
+        if swapped is None:
+            # `pass_ended` draws the conclusion.
+            self.places.back(listing.directory)
+        else:
+            self.swapped(swapped, at)
+
+    def took_disks_away(self, directory: str, at: Moment) -> bool:
+        """Whether a directory that is gone was a mount point, or had some: what was there is withheld."""
+        disks = self.places.disks_of(directory)
+        for disk in disks:
+            self.swapped(disk, at)
+        return bool(disks)
+
+    def pass_ended(self, at: Moment) -> None:
+        """Everything was looked at: perhaps it is all as it was published."""
+        self.places.keep_recorded()
+        if self._holding.kind in _OTHER and self.places.are_as_published:
+            self._holding.release("the folder that was published before is back", at)
+            # What an earlier decision is about is known when all has been seen of this folder.
+            self._site.dirty.mark_deep("", at.now)
+
+    # ── what is published from it ────────────────────────────────────────────────────────────────────────────
+
+    def offered(self, path: str, root: RootIdentity | None) -> None:
+        """Something is to be published here, as it was seen in a folder (`Places.offered`)."""
+        runs = self._site.queue.occupied(self._site.spec.name, path)
+        self.places.offered(path, root, two=self._are_two, runs=runs)
+
+    def arrived(self, path: str, at: Moment) -> None:
+        """Something is published here (`Places.arrived`)."""
+        if self.places.arrived(path):
+            self._hold(at, two=True)
+
+    def accept(self) -> None:
+        """A person decided: from now on it is what is published."""
+        self.places.accept()
+        if self.places.root is not None:
+            self._site.folder.root = self.places.root
+
+    def _hold(self, at: Moment, *, two: bool = False) -> None:
+        hold = self._holding.hold
+        kind, message = self.places.why_held(two=two or self._are_two)
+        if hold is not None and (hold.kind, hold.message) == (kind, message):
+            return
+        if not two or self.is_published:
+            # Not where something arrived of a folder whose absences are withheld already: they are what they were.
+            self._stop()
+            self._site.dirty.mark_deep("", at.now)
+        self._holding.put(kind, message, at)

@@ -1,0 +1,100 @@
+"""In which encoding the names of a mapping were told to its server; what becomes of its rows when that is another one.
+
+In: the ledger, a mapping as it is configured now. Out: rows under the paths that lead, in the encoding of now, to what
+was published in that of before. To the pass that follows, these were renamed here meanwhile: it finds each file under
+its own name, and renames it at the server. Called on the engine's thread when a mapping is added, and by `preview`.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ftpsyncd.core import names
+from ftpsyncd.errors import NameNotSendableError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.doubts import doubt_row
+from ftpsyncd.model import MISSING, Kind, Row
+from ftpsyncd.specs import MappingSpec, ServerSpec
+
+
+class _Respelled(NamedTuple):
+    """A path in the ledger that leads, in the encoding of now, to something else than what is published."""
+
+    path: str
+    row: Row
+    leads: str | None
+    """What leads to that now; None: nothing does."""
+
+
+def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpec) -> str:
+    """Have the ledger tell in the encoding of now what the server has; the caller commits.
+
+    Args:
+        ledger: open for writing.
+        mapping: its number there.
+        spec: of the mapping.
+        server: with the encoding of now.
+
+    Returns:
+        What people are told, in a sentence; empty where all paths are what they were.
+    """
+    now, before = codecs.lookup(server.encoding).name, ledger.mappings.encoding(mapping)
+    if now == before:
+        return ""
+    ledger.mappings.set_encoding(mapping, now)
+    if not before:
+        # Nothing was published by who knew of this.
+        return ""
+    for path, failure in list(ledger.failures.all(mapping)):
+        if failure.kind == NameNotSendableError.__name__:
+            ledger.failures.clear(mapping, path)
+    if spec.remote.isascii():
+        respelled = list(_respelled(ledger, mapping, before, now))
+    else:
+        # Another directory is theirs now.
+        respelled = [_Respelled(path, row, None) for path, row in ledger.walk(mapping) if path]
+    if not respelled:
+        return ""
+    _record(ledger, mapping, respelled)
+    lost = sum(leads is None for _, _, leads in respelled)
+    stays = f"; what is there of {lost} of them under their names in {before} stays" if lost else ""
+    return (
+        f"names are told to the server in {now} now, and were in {before}: what is published under"
+        f" {len(respelled)} paths gets its names in {now}{stays}"
+    )
+
+
+def _record(ledger: Ledger, mapping: int, respelled: Sequence[_Respelled]) -> None:
+    # All go before any comes: the new path of one may be the old path of another.
+    for path, _, leads in respelled:
+        if leads is not None:
+            ledger.forget(mapping, path)
+    for path, row, leads in respelled:
+        if leads is not None:
+            ledger.put(mapping, leads, row)
+        elif row.kind is Kind.DIR:
+            ledger.put(mapping, path, row._replace(fingerprint=MISSING))
+        else:
+            doubt_row(ledger, mapping, path)
+
+
+def _respelled(ledger: Ledger, mapping: int, before: str, now: str) -> Iterator[_Respelled]:
+    """What would be other bytes now."""
+    for path, row in ledger.walk(mapping):
+        if path.isascii():
+            continue
+        try:
+            sent = names.on_the_wire(path, before)
+        except NameNotSendableError:
+            yield _Respelled(path, row, None)
+            continue
+        leads: str | None = sent.decode(now, "surrogateescape")
+        if leads == path:
+            continue
+        try:
+            told = names.on_the_wire(leads or "", now)
+        except NameNotSendableError:
+            told = b""
+        yield _Respelled(path, row, leads if told == sent else None)

@@ -1,0 +1,127 @@
+"""More files deleted at once than is allowed: whether that is so, and what people are told about it.
+
+In: the paths that are gone and not deleted at the server. Out: whether all of them may be. If not, a hold, whose
+message is of the moment that it began and of those at which more was found gone: a person decides about all of it. One
+per mapping, part of its `removals`.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.logs import one_line, quote
+from ftpsyncd.mapping.holding import Holding
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.model import HoldKind
+
+NAMES_SHOWN = 5
+"""Of what is held, in the message about it."""
+RENEW_S = 1.0
+"""A message is not made anew more often than this: it goes through all that is gone."""
+
+
+class Limit:
+    """How many files of one mapping may be deleted at once.
+
+    Args:
+        site: the mapping.
+        absent: what is gone from it.
+        holding: where a mass delete is put on hold.
+    """
+
+    def __init__(self, site: Site, absent: Deletes, holding: Holding) -> None:
+        self._site = site
+        self._absent = absent
+        self._holding = holding
+        self._too_many: TooMany | None = None
+        """What is held; None after a start, until it is known what is gone."""
+
+    def __repr__(self) -> str:
+        return f"<Limit {self._files} {self._too_many!r}>"
+
+    def go_on_from(self, before: Limit) -> None:
+        """Stand in for the limit of settings that are over."""
+        self._too_many = before._too_many
+        if self._too_many is not None and self._site.spec.max_deletes != before._site.spec.max_deletes:
+            self._too_many.set_anew()
+
+    @property
+    def _files(self) -> int:
+        return self._site.spec.max_deletes.of(self._site.ledger.mappings.totals(self._site.id).files)
+
+    def allows(self, at: Moment) -> bool:
+        """Whether all that is gone may be deleted without a person; else it is put on hold."""
+        if self._absent.allowed(self._files, at.now):
+            return True
+        self._too_many = TooMany(self._files, self._absent.recent)
+        message = self._too_many.message(self._site.spec.name, self._absent, self._files, at.now)
+        self._holding.put(HoldKind.MASS_DELETE, message, at)
+        return False
+
+    def tell(self, now: float, *, all_seen: bool) -> None:
+        """Have the hold of a mass delete tell of what was found gone since, too: a decision is about all of it.
+
+        Args:
+            now: monotonic seconds.
+            all_seen: what is gone is known, but for what went just now.
+        """
+        if self._holding.kind is not HoldKind.MASS_DELETE:
+            return
+        if self._too_many is None and all_seen and self._absent.files > self._files:
+            # What was deleted in the minute before is not known any more.
+            self._too_many = TooMany(self._files, 0)
+        if self._too_many is not None and self._too_many.is_news(self._absent, now):
+            message = self._too_many.message(self._site.spec.name, self._absent, self._files, now)
+            self._holding.reword(message)
+
+
+class TooMany:
+    """A mass delete that is held.
+
+    Args:
+        limit: how many files might be deleted at once.
+        before: how many were deleted in the minute before, which count with those.
+    """
+
+    def __init__(self, limit: int, before: int) -> None:
+        self._limit = limit
+        self._before = before
+        self._told, self._told_at = 0, 0.0
+
+    def __repr__(self) -> str:
+        return f"<TooMany told={self._told} limit={self._limit}>"
+
+    def is_news(self, absent: Deletes, now: float) -> bool:
+        """Whether more is gone than was told, a moment ago or longer."""
+        return absent.files > self._told and now >= self._told_at + RENEW_S
+
+    def set_anew(self) -> None:
+        """Another limit was set: it is told, and what is held waits for a person all the same."""
+        self._told = 0
+
+    def message(self, name: str, absent: Deletes, limit: int, now: float) -> str:
+        """How many files are gone from a mapping by now, and what can be done.
+
+        Args:
+            name: of the mapping.
+            absent: what is gone.
+            limit: how many may be deleted at once now.
+            now: monotonic seconds.
+        """
+        self._told, self._told_at = absent.files, now
+        paths = absent.paths
+        some = ", ".join(quote(path) for path in heapq.nsmallest(NAMES_SHOWN, paths))
+        if len(paths) > NAMES_SHOWN:
+            some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
+        what = "1 file was" if self._told == 1 else f"{self._told} files were"
+        before = f", and {self._before} in the minute before" if self._before else ""
+        # In the past: the ledger keeps it, and another limit may be set while no daemon runs.
+        why = f"more than max_deletes ({limit}) allowed"
+        if self._told + self._before <= limit:
+            why = f"more than max_deletes ({self._limit}) allowed then; it is {limit} now, and these still wait for you"
+        # With names in it that may be no text for a database.
+        return one_line(
+            f"{what} deleted at once{before} ({some}), {why}:"
+            f" `ftpsyncd approve {name}` deletes them at the server, `ftpsyncd discard {name}` keeps them there"
+        )

@@ -1,0 +1,298 @@
+"""What waits in one mapping: files that are not at rest, files that wait for the server, and since when.
+
+In: what the plan decides about files, what a worker saw of them. Out: marks for the next look at each, failures of
+those that a single pass does not await. Whatever is noted about a path that is over when it turns out to be published
+is told from here (`Waits.is_noted`), and ended here (`Waits.settled`). One per mapping, used by its `mirror` on the
+engine's thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.core.inside import Inside
+from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
+from ftpsyncd.errors import FileBusyError
+from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.model import Failure, Fingerprint, Listing, basename, parent
+
+LOOK_GAP_S = 0.01
+"""A path that keeps changing is looked at no more often than this, and ever more rarely."""
+LONGEST_GAP_S = 0.1
+SOON_S = 35.0
+"""A `sync` waits for a file to come to rest, for another try, or for a delete, that comes within this time."""
+OFFERED_MAX = 2000
+"""Files whose waiting is timed; they leave in about the order they came, so the oldest are among them."""
+AGES_MORE = 64
+"""So many more than twice as many ages as there are files are kept."""
+RESTLESS_S = 600.0
+"""A file that does not come to rest for so long is reported."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """A path that is not to be acted on yet, and why."""
+
+    why: str
+    first: float
+    sighting: Sighting | None = None
+    looks: int = 0
+    reported: bool = False
+
+    @property
+    def busy(self) -> bool:
+        """A program has it open for writing."""
+        return self.sighting is not None and self.sighting.busy
+
+
+class Waits:
+    """The files of one mapping that wait.
+
+    Args:
+        site: the mapping.
+        absent: what is gone from it; a path that waits, or is published, is not.
+    """
+
+    def __init__(self, site: Site, absent: Deletes) -> None:
+        self.pending: dict[str, Pending] = {}
+        self._inside = Inside(self.pending)
+        self._unsettled: dict[str, Pending] = {}
+        """Those of them that are not at rest."""
+        self._ages: list[tuple[float, str]] = []
+        """A heap: since when each of them waits; what does not agree with them any more means nothing."""
+        self.offered: dict[str, float] = {}
+        """Since when files wait for the server, the oldest first."""
+        self._overtaken: dict[str, Pending] = {}
+        """Files that changed before they had been sent, for as long as no version of them gets there."""
+        self._site = site
+        self._name = site.spec.name
+        self._queue = site.queue
+        self._absent = absent
+
+    def __repr__(self) -> str:
+        return f"<Waits pending={len(self.pending)} offered={len(self.offered)}>"
+
+    def clear(self) -> None:
+        """Nothing can be seen: what was noted may be over."""
+        self.pending.clear()
+        self._inside.clear()
+        self._unsettled.clear()
+        self._ages.clear()
+        self.offered.clear()
+        self._overtaken.clear()
+
+    # ── what is seen on disk ─────────────────────────────────────────────────────────────────────────────────
+
+    def look_at(self, path: str, now: float) -> None:
+        """Mark a path; one that is known to be unsettled has its next look already, if that has not begun.
+
+        What is answered now may have been seen before the change: the file could have been gone, and be back. One that
+        failed has its next try, which what changed may bring forward.
+        """
+        pending = self.pending.get(path)
+        if pending is None or pending.sighting is None:
+            self._site.dirty.mark(path, now)
+        elif pending.busy:
+            self._site.dirty.mark(path, now + min(LONGEST_GAP_S, LOOK_GAP_S * 2 ** min(pending.looks, 8)))
+        elif self._site.spec.settle_s <= LONGEST_GAP_S:
+            self._site.dirty.mark(path, now + LOOK_GAP_S)
+        elif not self._site.dirty.awaits(path):
+            self._site.dirty.mark(path, now + LONGEST_GAP_S)
+
+    def sighting_of(self, path: str) -> Sighting | None:
+        """How a file looked that was not at rest."""
+        pending = self.pending.get(path)
+        return pending.sighting if pending else None
+
+    def present(self, path: str) -> None:
+        """A path is on disk: it neither waits nor is it gone."""
+        self._end(path)
+        self._absent.back(path)
+
+    def is_directory(self, path: str) -> None:
+        """A directory has this path: what was noted about a file there is over."""
+        self.present(path)
+        self.sent(path)
+
+    def gone(self, path: str) -> None:
+        """A path is not on disk."""
+        self._end(path)
+        self.sent(path)
+
+    def listed(self, listing: Listing) -> None:
+        """All of a directory was looked at: what was not at rest, and is not there, is gone."""
+        waiting = self._inside.directly(listing.directory)
+        unsettled = [path for path in waiting if self.pending[path].sighting is not None]
+        overtaken = [path for path in self._overtaken if parent(path) == listing.directory]
+        for path in [path for path in unsettled + overtaken if basename(path) not in listing.entries]:
+            self.gone(path)
+
+    def _begin(self, path: str, pending: Pending) -> None:
+        """A path waits."""
+        before = self.pending.get(path)
+        self.pending[path] = pending
+        self._inside.add(path)
+        if pending.sighting is not None:
+            self._unsettled[path] = pending
+        else:
+            self._unsettled.pop(path, None)
+        if before is None or before.first != pending.first:
+            heapq.heappush(self._ages, (pending.first, path))
+            if len(self._ages) > 2 * len(self.pending) + AGES_MORE:
+                self._ages = [(each.first, waiting) for waiting, each in self.pending.items()]
+                heapq.heapify(self._ages)
+
+    def _end(self, path: str) -> Pending | None:
+        """A path does not wait any more; how it did."""
+        pending = self.pending.pop(path, None)
+        if pending is not None:
+            self._inside.discard(path)
+            self._unsettled.pop(path, None)
+        return pending
+
+    def sent(self, path: str) -> None:
+        """A file waits for the server no more."""
+        self.offered.pop(path, None)
+        self._overtaken.pop(path, None)
+
+    def nothing_below(self, directory: str) -> None:
+        """A directory is not there: nothing below it comes to rest."""
+        for path in list(self._inside.below(directory)):
+            self._end(path)
+        prefix = f"{directory}/"
+        for path in [p for p in self._overtaken if p.startswith(prefix)]:
+            del self._overtaken[path]
+
+    def settled(self, path: str, *, had_failure: bool, gone: bool = False) -> None:
+        """A path needs nothing: whatever was noted about it is over, but what a person allowed of one that is gone."""
+        if gone:
+            self.gone(path)
+        else:
+            self.present(path)
+            self.sent(path)
+        self._queue.withdraw(self._name, path)
+        if had_failure:
+            self._site.ledger.failures.clear(self._site.id, path)
+
+    def nothing_noted(self) -> bool:
+        """Whether nothing is noted about any path; cheap."""
+        return not (self.pending or self.offered or self._absent or self._queue.load(self._name).waiting)
+
+    def is_noted(self, path: str) -> bool:
+        """Whether something is noted about a path that is over when it is found settled."""
+        return (
+            path in self.pending
+            or path in self.offered
+            or self._absent.knows(path)
+            or self._absent.is_allowed(path)
+            or self._queue.waiting(self._name, path) is not None
+        )
+
+    # ── what it waits for ────────────────────────────────────────────────────────────────────────────────────
+
+    def wait(
+        self, path: str, due: float, why: str, sighting: Sighting | None, at: Moment, *, gone: bool = False
+    ) -> None:
+        """A path is not to be acted on before ``due``."""
+        if not gone:
+            self._absent.back(path)
+        self._queue.withdraw(self._name, path)
+        pending = Pending(why, at.now, sighting)
+        before = self.pending.get(path) or self._overtaken.get(path)
+        if before is not None:
+            pending.first, pending.looks, pending.reported = before.first, before.looks + 1, before.reported
+        if self._is_given_up(pending, at):
+            self.present(path)
+            self._report_not_ready(path, pending, at)
+            return
+        self._begin(path, pending)
+        if path in self._overtaken:
+            self._overtaken[path] = pending
+        self._report_restless(path, pending, at)
+        self._site.dirty.mark(path, due)
+
+    def overtaken(self, path: str, at: Moment) -> None:
+        """A worker found that a file has changed before it had been sent: what there is now is tried next."""
+        restless = self._overtaken.setdefault(path, Pending("it changed before it had been sent", at.now))
+        self._report_restless(path, restless, at)
+
+    def for_writer(self, path: str, fingerprint: Fingerprint, at: Moment) -> None:
+        """A worker found that a program has the file open for writing."""
+        sighting = Sighting(fingerprint, 0, at.now, at.now, busy=True, written=True)
+        due = at.now + max(BUSY_AGAIN_S, self._site.spec.settle_s)
+        self.wait(path, due, "a program has it open for writing", sighting, at)
+
+    def for_server(self, path: str, now: float) -> None:
+        """A file is to be published; how long that takes counts from when it was seen first."""
+        pending = self._end(path)
+        if len(self.offered) < OFFERED_MAX:
+            self.offered.setdefault(path, pending.first if pending else now)
+        self._absent.back(path)
+
+    def _is_given_up(self, pending: Pending, at: Moment) -> bool:
+        """Whether a pass that ends does not wait for this file: somebody writes it, or it keeps changing."""
+        restless = pending.sighting is not None and at.now - pending.first > self._site.spec.settle_s + SOON_S
+        return self._site.one_pass and (pending.busy or restless)
+
+    def _report_not_ready(self, path: str, pending: Pending, at: Moment) -> None:
+        fingerprint = pending.sighting.fingerprint if pending.sighting else None
+        remedy = FileBusyError.remedy if pending.busy else "It is published when it comes to rest."
+        failure = Failure(fingerprint, 1, False, at.wall_ns, "FileBusyError", pending.why, "", remedy, at.wall_ns)  # noqa: FBT003
+        self._site.ledger.failures.put(self._site.id, path, failure)
+        self._site.tell(EventKind.FAILED, path, pending.why, remedy=remedy, error=FileBusyError.__name__)
+
+    def _report_restless(self, path: str, pending: Pending, at: Moment) -> None:
+        if at.now - pending.first > RESTLESS_S and not pending.reported:
+            pending.reported = True
+            why = f"it has not come to rest for {RESTLESS_S / 60:.0f} minutes"
+            remedy = f"It is published when it stays as it is for {self._site.spec.settle_s:g} s (`settle`)."
+            if pending.busy:
+                remedy = FileBusyError.remedy
+            elif path in self._overtaken:
+                why += ", and no version of it stayed for long enough to be sent"
+                remedy = "Write it less often, make it smaller, or give ftpsyncd a faster line."
+            self._site.tell(EventKind.FAILED, path, why, error=FileBusyError.__name__, remedy=remedy)
+
+    # ── for how long ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def any_unsettled(self) -> bool:
+        """Whether a file is not at rest."""
+        return bool(self._unsettled)
+
+    def unsettled(self) -> Collection[tuple[str, Pending]]:
+        """The files that are not at rest; the others that wait have failed, and wait for their next try."""
+        return self._unsettled.items()
+
+    def restless(self) -> Iterator[tuple[str, Pending]]:
+        """The files that are not at rest, and those of which each version changed before it had been sent."""
+        yield from self.unsettled()
+        yield from ((path, pending) for path, pending in self._overtaken.items() if path not in self.pending)
+
+    def oldest(self, now: float) -> float | None:
+        """For how many seconds the file that waits longest has been waiting; None if none waits."""
+        while self.offered:
+            path, since = next(iter(self.offered.items()))
+            if self._still_waits(path):
+                break
+            del self.offered[path]
+        else:
+            since = now
+        while self._ages:
+            first, path = self._ages[0]
+            if (pending := self.pending.get(path)) is not None and pending.first == first:
+                since = min(since, first)
+                break
+            heapq.heappop(self._ages)
+        return now - since if self.offered or self.pending else None
+
+    def _still_waits(self, path: str) -> bool:
+        if self._queue.waiting(self._name, path) is not None or self._queue.occupied(self._name, path):
+            return True
+        if self._queue.space.has_put_off(self._name, path):
+            return True
+        failure = self._site.ledger.failures.of(self._site.id, path)
+        return path in self.pending or (failure is not None and not failure.parked)

@@ -1,0 +1,283 @@
+"""What a server has already under the name of an upload: somebody's file, ours from before, or the same content.
+
+In: a session and the uploads of one worker, from `publish`. Out: which of them need not be sent, or must not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ftpsyncd.core import sizes
+from ftpsyncd.errors import FtpsyncdError, LocalError, PlaceTakenError, RemoteError, Retry
+from ftpsyncd.model import Did, Done, Fingerprint, Kind, Sweep, Upload, parent, remote_join
+from ftpsyncd.publishing.lastlook import Folder, open_planned, require_planned, require_same
+from ftpsyncd.remote import hashes
+from ftpsyncd.remote.port import RemoteEntry, RemoteSession
+from ftpsyncd.specs import ExistingPolicy, PublishMode
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+COMPARED = 1024 * 1024
+"""Of what a broken transfer left, so much of its end is fetched to see whether it is ours."""
+BEGINNING = 64 * 1024
+"""Bytes that are fetched to see whether a file has a hole there."""
+_FRESH_DIRECTORIES = 10_000
+_UNKNOWN = RemoteEntry("", Kind.OTHER, None, None)
+"""Nobody has told what is there."""
+
+
+class _EnoughError(Exception):
+    """The rest is not needed."""
+
+
+class _Beginning(io.BytesIO):
+    """Takes `BEGINNING` bytes and no more."""
+
+    def write(self, data: Buffer, /) -> int:
+        count = super().write(data)
+        if self.tell() > BEGINNING:
+            raise _EnoughError
+        return count
+
+
+class FreshDirectories:
+    """Remote directories that were made empty by us: nothing foreign needs to be looked for in them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paths: dict[str, None] = {}
+
+    def add(self, path: str) -> None:
+        """Remember a directory; the oldest is forgotten when there are too many."""
+        with self._lock:
+            self._paths[path] = None
+            while len(self._paths) > _FRESH_DIRECTORIES:
+                del self._paths[next(iter(self._paths))]
+
+    def __contains__(self, path: str) -> bool:
+        with self._lock:
+            return path in self._paths
+
+    def clear(self) -> None:
+        """Forget all: the server may have been changed by somebody."""
+        with self._lock:
+            self._paths.clear()
+
+
+class Existing:
+    """Looks for one worker at what is there.
+
+    Args:
+        folder: the mapping of this name.
+        fresh: shared by the workers of a server.
+    """
+
+    def __init__(self, folder: Callable[[str], Folder], fresh: FreshDirectories) -> None:
+        self._folder = folder
+        self._fresh = fresh
+
+    def may_be_foreign(self, upload: Upload) -> bool:
+        """Whether something that we never published has to be looked for under the name of an upload."""
+        policy = self._folder(upload.mapping).spec.existing
+        if upload.replaces or policy is ExistingPolicy.OVERWRITE:
+            return False
+        return policy is ExistingPolicy.KEEP or parent(self._remote(upload.mapping, upload.path)) not in self._fresh
+
+    def is_free(self, upload: Upload) -> bool:
+        """Whether it is known without a look that nothing foreign can be under the name of an upload."""
+        return upload.replaces or parent(self._remote(upload.mapping, upload.path)) in self._fresh
+
+    def look(self, session: RemoteSession, uploads: Sequence[Upload]) -> list[RemoteEntry | FtpsyncdError | None]:
+        """What is at the server under the names of files that we never published."""
+        asked = [i for i, upload in enumerate(uploads) if self.may_be_foreign(upload)]
+        found: list[RemoteEntry | FtpsyncdError | None] = [None] * len(uploads)
+        try:
+            paths = [self._remote(uploads[i].mapping, uploads[i].path) for i in asked]
+            for i, entry in zip(asked, session.stat_many(paths) if paths else [], strict=True):
+                found[i] = entry
+        except FtpsyncdError as error:
+            if not session.usable or len(uploads) == 1:
+                return [error] * len(uploads)
+            # A name that cannot even be asked for must not fail its neighbours, nor cost them their protection.
+            policies = [self._folder(upload.mapping).spec.existing for upload in uploads]
+            return [
+                self.look(session, [upload])[0] if policy is ExistingPolicy.KEEP else _UNKNOWN
+                for upload, policy in zip(uploads, policies, strict=True)
+            ]
+        return found
+
+    def keeps(self, upload: Upload) -> bool:
+        """Whether what is under the name of an upload has to stay there, also what came after a look."""
+        return self._folder(upload.mapping).spec.existing is ExistingPolicy.KEEP and self.may_be_foreign(upload)
+
+    def needless(self, session: RemoteSession, upload: Upload, there: RemoteEntry | None) -> Done | None:
+        """An outcome if nothing has to be sent, else None."""
+        spec = self._folder(upload.mapping).spec
+        if there is not None:
+            if spec.existing is ExistingPolicy.KEEP and ours_of(there, upload.ours) is None:
+                if self._is_our_part(session, upload, there) or _is_of_another_content(there, upload):
+                    return None
+                require_planned(spec, upload.path, upload.fingerprint)
+                return Done(upload, Did.KEPT, upload.fingerprint)
+            if _is(there, upload.fingerprint):
+                # Recorded without one here, it would be found gone, and be deleted at the server.
+                require_planned(spec, upload.path, upload.fingerprint)
+                # Under this name it may be another file, which would be deleted with this one.
+                session.assure(self._remote(upload.mapping, upload.path))
+                return Done(upload, Did.ADOPTED, upload.fingerprint)
+        if not upload.known_sha256:
+            return None
+        file, ctime_ns = open_planned(spec, upload)
+        with file:
+            if hashes.of_file("SHA-256", file) != upload.known_sha256.hex():
+                return None
+            require_same(file, spec, upload, ctime_ns, upload.known_sha256)
+        remote = self._remote(upload.mapping, upload.path)
+        session.assure(remote)
+        # The date at the server follows; should the file be gone from there, or be cut, it has to be sent after all.
+        seen = session.stat(remote)
+        if seen is None or seen.kind is not Kind.FILE or not sizes.fits(seen.size, upload.fingerprint.size):
+            return None
+        session.set_time(remote, upload.fingerprint.mtime_ns // 10**9)
+        return Done(upload, Did.UNCHANGED, upload.fingerprint, upload.known_sha256)
+
+    def _is_our_part(self, session: RemoteSession, upload: Upload, there: RemoteEntry) -> bool:
+        """Whether what is there is what an earlier try sent of this very file under its final name.
+
+        The file begins like that, so that nothing is lost even if somebody else has put it there.
+        """
+        spec, remote = self._folder(upload.mapping).spec, self._remote(upload.mapping, upload.path)
+        exposed = spec.publish is PublishMode.DIRECT or not session.hides(remote)
+        if not (exposed and upload.fingerprint in upload.ours and there.kind is Kind.FILE):
+            return False
+        if there.size is None or there.size >= upload.fingerprint.size:
+            return False
+        offset, part = max(0, there.size - COMPARED), io.BytesIO()
+        try:
+            if there.size:
+                session.fetch(remote, part, offset=offset)
+        except RemoteError:
+            # One may not read there, or not begin in the middle: nothing is known.
+            if not session.usable:
+                raise
+            return False
+        with open_planned(spec, upload)[0] as file:
+            file.seek(offset)
+            return file.read(len(part.getvalue())) == part.getvalue()
+
+    def is_still_published(self, session: RemoteSession, path: str, sweep: Sweep) -> bool:
+        """Whether the server has what was published after an earlier try had been cut off, as far as that can be told.
+
+        By size and date; where it cannot set dates, another one says nothing, and the beginning decides. What was sent
+        under its final name is known by all three: what empties the file while the later try is sent leaves a hole at
+        its beginning, behind which that one goes on, and gives it size and date. There another date counts in any
+        case: the file is sent once too often. For a large file a look at the beginning ends the session.
+
+        Args:
+            session: to ask with.
+            path: absolute remote path.
+            sweep: which has the fingerprint.
+        """
+        published = sweep.published
+        there = session.stat(path)
+        if published is None or there is None or there.kind is not Kind.FILE:
+            return False
+        if not sizes.fits(there.size, published.size):
+            return False
+        dated = there.mtime_s in {None, published.mtime_ns // 10**9}
+        if dated is (sweep.exposed is None):
+            return dated
+        beginning = _Beginning()
+        try:
+            with open_planned(self._folder(sweep.mapping).spec, Upload(sweep.mapping, sweep.path, published))[
+                0
+            ] as file:
+                with contextlib.suppress(_EnoughError):
+                    session.fetch(path, beginning)
+                return file.read(BEGINNING) == beginning.getvalue()[:BEGINNING]
+        except LocalError:
+            # It is another one by now, which is published anyway.
+            return True
+        except RemoteError as error:
+            # One may not read there: size and date have to do.
+            if not session.usable or error.retry is Retry.SERVER:
+                raise
+            return True
+
+    def _remote(self, mapping: str, path: str) -> str:
+        return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def require_vacant(session: RemoteSession, path: str, temporary: str = "") -> None:
+    """Nothing has come to the place of a file since that was looked at.
+
+    Args:
+        session: to ask with.
+        path: absolute remote path.
+        temporary: the file was sent under this name. Where the server renames nothing, it was not, and what is at its
+            place is what was sent.
+
+    Raises:
+        PlaceTakenError: something has.
+    """
+    there, *sent = session.stat_many([path, temporary] if temporary else [path])
+    if there is not None and None not in sent:
+        raise PlaceTakenError("The server has a file of this name since it was asked.")
+
+
+def ours_of(there: RemoteEntry, brought: Sequence[Fingerprint]) -> Fingerprint | None:
+    """Which file that an interrupted action of ours was to bring the server has, if it has one of them."""
+    return next((each for each in brought if _is(there, each)), None)
+
+
+def _is(there: RemoteEntry, brought: Fingerprint) -> bool:
+    """Whether a file at the server is a local one, by size and date."""
+    return there.mtime_s == brought.mtime_ns // 10**9 and sizes.tells(there.size, brought.size)
+
+
+def _is_of_another_content(there: RemoteEntry, upload: Upload) -> bool:
+    """Whether what is there is, by size and date, of an earlier content that was sent under the final name.
+
+    That one is not here any more, to be compared.
+    """
+    exposed = upload.exposed
+    if exposed is None or upload.fingerprint in upload.ours:
+        return False
+    if there.kind is not Kind.FILE or not exposed.dates(there.mtime_s):
+        return False
+    return exposed.may_have_left(there.size, there.mtime_s) or any(
+        sizes.tells(there.size, each.size) for each in upload.ours
+    )
+
+
+def swept(there: RemoteEntry, sweep: Sweep, *, hidden: bool) -> Did | Fingerprint:
+    """What is to become of a file that has the name of one whose upload was interrupted.
+
+    Args:
+        there: the file.
+        sweep: of that upload.
+        hidden: it was sent under another name, so that no part of it can be here.
+
+    Returns:
+        Which of ours it is; DELETED: it is a part of one, and has to go; KEPT: it may be a part, or somebody else's;
+        SWEPT: it is somebody else's.
+    """
+    ours, exposed = ours_of(there, sweep.fingerprints), sweep.exposed
+    if ours is not None:
+        return ours
+    if exposed is not None and exposed.dates(there.mtime_s):
+        # One that is whole may not have been given its date any more.
+        whole = next((each for each in sweep.fingerprints if sizes.tells(there.size, each.size)), None)
+        if whole is not None:
+            return whole
+        if exposed.may_have_left(there.size, there.mtime_s):
+            return Did.DELETED
+    if exposed is None and hidden:
+        return Did.SWEPT
+    largest = max((exposed.size if exposed is not None else 0, *(each.size for each in sweep.fingerprints)))
+    return Did.KEPT if there.size is None or there.size <= largest else Did.SWEPT

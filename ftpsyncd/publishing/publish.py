@@ -1,0 +1,393 @@
+"""Performing actions at a server: with `deleting` and `existing` the only code with side effects there.
+
+In: a session and a stream of actions. Out: one outcome per action. Called by the worker threads of `crew`. Every
+action is checked against the disk once more right before it acts, because a plan is only as fresh as the look it was
+made from: an upload needs the planned file, a delete needs its absence below a root that is still the same folder.
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from ftpsyncd.errors import (
+    FileChangedError,
+    FtpsyncdError,
+    InUseError,
+    NameRefusedError,
+    NotFoundError,
+    NotSupportedError,
+    TurnMissedError,
+)
+from ftpsyncd.model import (
+    Action,
+    Adopt,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    Fingerprint,
+    Forget,
+    Kind,
+    MakeDir,
+    Outcome,
+    Probe,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+    parent,
+    remote_join,
+)
+from ftpsyncd.publishing.batches import Stream, more_deletes, more_directories, more_uploads
+from ftpsyncd.publishing.deleting import Remover
+from ftpsyncd.publishing.existing import Existing, FreshDirectories, swept
+from ftpsyncd.publishing.lastlook import Folder, exists, planned_stat, require_gone, require_planned
+from ftpsyncd.publishing.planned import PlannedFile, Progress
+from ftpsyncd.remote.port import PublishJob, PublishResult, RemoteSession
+from ftpsyncd.specs import ExistingPolicy, PublishMode
+
+
+class Publisher:
+    """Performs the actions of one worker.
+
+    Args:
+        folder: the mapping of this name.
+        fresh: shared by the workers of a server.
+        show: told of the file on its way, and None when there is none.
+        received: told of a large upload that the server has begun to receive, and of the file's ctime.
+        exposed: told of an upload that is about to be sent under its final name, where nothing foreign is.
+    """
+
+    def __init__(
+        self,
+        folder: Callable[[str], Folder],
+        fresh: FreshDirectories,
+        show: Callable[[Progress | None], None] = lambda _progress: None,
+        received: Callable[[Upload, int], None] = lambda _upload, _ctime_ns: None,
+        exposed: Callable[[Upload], None] = lambda _upload: None,
+    ) -> None:
+        self._folder = folder
+        self._fresh = fresh
+        self._show = show
+        self._received = received
+        self._exposed = exposed
+        self._remover = Remover(folder)
+        self._existing = Existing(folder, fresh)
+
+    def perform(self, session: RemoteSession, stream: Stream) -> Iterator[Outcome]:
+        """Perform actions until the stream has none or the session is unusable; one outcome per action taken."""
+        while session.usable and (action := stream.next()) is not None:
+            match action:
+                case Upload() if self._is_plain(action):
+                    yield from self._send(session, self._plain_uploads(stream, action), {})
+                case Upload():
+                    yield from self._upload(session, more_uploads(stream, action))
+                case Delete(trash=""):
+                    yield from self._remover.delete(session, more_deletes(stream, action))
+                case MakeDir() if action.path:
+                    yield from self._make_dirs(session, more_directories(stream, action))
+                case _:
+                    yield from self._one(session, action)
+
+    def _one(self, session: RemoteSession, action: Action) -> Iterator[Outcome]:
+        started = time.monotonic()
+        try:
+            outcome = self._single(session, action)
+        except FtpsyncdError as error:
+            yield Failed(action, error)
+            return
+        if isinstance(outcome, Upload):
+            yield from (_renamed_by_upload(action, o) for o in self._upload(session, [outcome]))
+        elif isinstance(outcome, Fingerprint):
+            yield Done(action, Did.ADOPTED, outcome, duration_s=time.monotonic() - started)
+        else:
+            yield Done(action, outcome, duration_s=time.monotonic() - started)
+
+    def _single(self, session: RemoteSession, action: Action) -> Did | Upload | Fingerprint:
+        """One action; an Upload is to be performed instead; a Fingerprint is that of a file found to be ours."""
+        match action:
+            case MakeDir():
+                did: Did | Upload | Fingerprint = self._make_with_parents(session, action)
+            case RemoveDir():
+                did = self._remover.remove_dir(session, action)
+            case Rename():
+                did = self._rename(session, action)
+            case RenameDir():
+                did = self._rename_dir(session, action)
+            case Delete():
+                did = self._remover.trash(session, action)
+            case Sweep():
+                did = self._sweep(session, action)
+            case Probe():
+                session.noop()
+                did = Did.ANSWERED
+            case Upload() | Forget() | Adopt():
+                raise AssertionError(action)
+        return did
+
+    # ── uploads ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _upload(self, session: RemoteSession, uploads: Sequence[Upload]) -> Iterator[Outcome]:
+        to_send: list[Upload] = []
+        vacant: dict[Upload, float] = {}
+        looked_at = time.monotonic()
+        for upload, there in zip(uploads, self._existing.look(session, uploads), strict=True):
+            if isinstance(there, FtpsyncdError):
+                yield Failed(upload, there)
+                continue
+            try:
+                did = self._existing.needless(session, upload, there)
+            except FtpsyncdError as error:
+                yield Failed(upload, error)
+                continue
+            if did is None:
+                to_send.append(upload)
+                if there is None and self._existing.may_be_foreign(upload):
+                    vacant[upload] = looked_at
+            else:
+                yield did
+        if to_send:
+            yield from self._send(session, to_send, vacant)
+
+    def _is_plain(self, upload: Upload) -> bool:
+        """Whether there is nothing to ask before an upload: it is simply sent."""
+        return not upload.known_sha256 and not self._existing.may_be_foreign(upload)
+
+    def _plain_uploads(self, stream: Stream, first: Upload) -> Iterator[Upload]:
+        """``first`` and the plain uploads that follow it, drawn one by one as the session gets to them."""
+        action: Action | None = first
+        while isinstance(action, Upload) and self._is_plain(action):
+            yield action
+            action = stream.next()
+        if action is not None:
+            stream.put_back(action)
+
+    def _send(
+        self, session: RemoteSession, uploads: Iterable[Upload], vacant: Mapping[Upload, float]
+    ) -> Iterator[Outcome]:
+        """Send files.
+
+        Args:
+            session: to the server.
+            uploads: the files.
+            vacant: those under whose names the server was seen to have nothing, and when (monotonic seconds).
+        """
+        open_jobs: dict[int, tuple[PublishJob, Upload]] = {}
+
+        def jobs() -> Iterator[PublishJob]:
+            for upload in uploads:
+                job = self._job(session, upload, vacant.get(upload))
+                open_jobs[id(job)] = (job, upload)
+                yield job
+
+        retry: list[tuple[Upload, PublishResult]] = []
+        for result in session.publish(jobs()):
+            upload = open_jobs.pop(id(result.job))[1]
+            if _directory_may_be_missing(result.error):
+                retry.append((upload, result))
+            else:
+                yield _uploaded(upload, result)
+        self._show(None)
+        for upload, first in retry:
+            outcome = self._send_again(session, upload, vacant.get(upload))
+            if isinstance(outcome, Failed):
+                gone, refused = first.gone or outcome.gone, first.refused and outcome.refused
+                outcome = outcome._replace(gone=gone, refused=refused)
+            yield outcome
+        for _, upload in open_jobs.values():
+            yield Failed(upload, TurnMissedError("The connection ended before this file's turn."))
+
+    def _send_again(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> Outcome:
+        """STOR was refused: perhaps somebody removed the directory. Make it and try once more."""
+        job = self._job(session, upload, vacant_at)
+        try:
+            session.make_dirs(parent(job.path))
+            for result in session.publish([job]):
+                return _uploaded(upload, result)
+        except FtpsyncdError as error:
+            return Failed(upload, error)
+        finally:
+            self._show(None)
+        return Failed(upload, TurnMissedError("The connection ended before this file's turn."))
+
+    def _job(self, session: RemoteSession, upload: Upload, vacant_at: float | None) -> PublishJob:
+        # What was there, and is to be sent over all the same, is a part of ours.
+        keeps = vacant_at is not None and self._existing.keeps(upload)
+        free = vacant_at is not None or self._existing.is_free(upload)
+        spec = self._folder(upload.mapping).spec
+        file = PlannedFile(session, spec, upload, self._show, vacant_at=vacant_at if keeps else None)
+        return PublishJob(
+            path=file.remote,
+            temporary=file.temporary,
+            size=upload.fingerprint.size,
+            mtime_s=upload.fingerprint.mtime_ns // 10**9,
+            open=file.open,
+            confirm=file.confirm,
+            progress=file.sent,
+            # Under its final name a part is there for everybody, and nobody knows what they do to it.
+            resume=file.resume,
+            afresh=bool(upload.ours),
+            parts=upload.parts if file.resume else (),
+            left=upload.left if file.resume else (*upload.left, *upload.parts),
+            keep_part=not file.direct,
+            begun=lambda continuable: self._received(upload, file.ctime_ns if continuable else 0),
+            exposed=lambda begun: self._exposed(upload) if free or begun else None,
+        )
+
+    # ── everything else ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _make_with_parents(self, session: RemoteSession, action: MakeDir) -> Did:
+        remote = self._remote(action.mapping, action.path)
+        if session.make_dirs(remote):
+            self._fresh.add(remote)
+        return Did.MADE
+
+    def _make_dirs(self, session: RemoteSession, directories: Sequence[MakeDir]) -> Iterator[Outcome]:
+        """Each is told as soon as it is made: other connections send what is in it."""
+        paths = [self._remote(action.mapping, action.path) for action in directories]
+        waiting = dict(enumerate(directories))
+        refused: list[MakeDir] = []
+        try:
+            for i, verdict in session.make_dir_many(paths):
+                action = waiting.pop(i)
+                if isinstance(verdict, NameRefusedError):
+                    refused.append(action)
+                    continue
+                if isinstance(verdict, FtpsyncdError):
+                    yield Failed(action, verdict)
+                    continue
+                if verdict:
+                    self._fresh.add(paths[i])
+                yield Done(action, Did.MADE)
+        except FtpsyncdError as error:
+            yield from (Failed(action, error) for action in (*refused, *waiting.values()))
+            return
+        for action in refused:
+            # Perhaps somebody removed the directory above, or one that is the same to the server: with those above.
+            yield from self._one(session, action)
+
+    def _rename(self, session: RemoteSession, action: Rename) -> Did | Upload:
+        spec = self._folder(action.mapping).spec
+        upload = Upload(
+            action.mapping,
+            action.path,
+            action.fingerprint,
+            replaces=action.replaces,
+            why=f"copy of {action.source}",
+            temporary=action.temporary,
+            left=action.left,
+            ours=action.ours,
+            exposed=action.exposed,
+        )
+        target = self._remote(action.mapping, action.path)
+        # A file of this name may be protected: that is for an upload to say.
+        if spec.existing is ExistingPolicy.KEEP and not action.replaces and session.stat(target) is not None:
+            return upload
+        # The old path still there (a hard link, a file put back): it is a second file, not a rename.
+        if exists(spec, action.source):
+            return upload
+        require_planned(spec, action.path, action.fingerprint)
+        if action.left:
+            session.delete_many(action.left)
+        try:
+            session.rename(self._remote(action.mapping, action.source), target)
+        except (NotFoundError, NameRefusedError, NotSupportedError, InUseError):
+            return upload
+        return Did.RENAMED
+
+    def _sweep(self, session: RemoteSession, action: Sweep) -> Did | Fingerprint:
+        did: Did | Fingerprint = Did.SWEPT
+        left = [action.temporary] if action.temporary else []
+        if action.published is not None:
+            remote = self._remote(action.mapping, action.path)
+            return Did.SWEPT if self._existing.is_still_published(session, remote, action) else Did.SPOILED
+        if action.kind is Kind.DIR or action.fingerprints or action.exposed:
+            # What a mapping left that has gone is told by its remote path.
+            remote = self._remote(action.mapping, action.path) if action.mapping else action.path
+            there = session.stat(remote)
+            if there is not None and not _keeps(session, remote):
+                there = None
+            if there is not None and action.kind is there.kind is Kind.DIR:
+                did = Did.ADOPTED
+            elif there is not None and action.kind is not Kind.DIR and there.kind is not Kind.DIR:
+                did = swept(there, action, hidden=self._is_hidden(session, action))
+                if did is Did.DELETED:
+                    left.append(remote)
+        if left:
+            _raise_first(session.delete_many(left))
+        return Did.SWEPT if did is Did.DELETED else did
+
+    def _is_hidden(self, session: RemoteSession, action: Sweep) -> bool:
+        """Whether a part of what is swept can be under a temporary name only."""
+        if not action.mapping:
+            return action.exposed is None
+        direct = self._folder(action.mapping).spec.publish is PublishMode.DIRECT
+        return not direct and session.hides(self._remote(action.mapping, action.path))
+
+    def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
+        spec = self._folder(action.mapping).spec
+        if action.interrupted and self._is_renamed(session, action):
+            return Did.RENAMED
+        if action.ask_only:
+            raise FileChangedError("The directory was not renamed.")
+        require_gone(self._folder(action.mapping), action.source, lambda _mode: True)
+        status = planned_stat(spec, action.path)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            raise FileChangedError("The directory moved on.")
+        session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
+        return Did.RENAMED
+
+    def _is_renamed(self, session: RemoteSession, action: RenameDir) -> bool:
+        paths = [self._remote(action.mapping, action.source), self._remote(action.mapping, action.path)]
+        source, target = session.stat_many(paths)
+        return source is None and target is not None and target.kind is Kind.DIR
+
+    def _remote(self, mapping: str, path: str) -> str:
+        return remote_join(self._folder(mapping).spec.remote, path)
+
+
+def _uploaded(upload: Upload, result: PublishResult) -> Outcome:
+    if result.error is not None:
+        return Failed(
+            upload,
+            result.error,
+            kept=result.kept,
+            in_place=result.in_place,
+            gone=result.gone,
+            refused=result.refused,
+        )
+    return Done(
+        upload,
+        Did.PUBLISHED,
+        upload.fingerprint,
+        result.sha256,
+        duration_s=result.duration_s,
+        reply=result.reply,
+    )
+
+
+def _renamed_by_upload(action: Action, outcome: Outcome) -> Outcome:
+    """The outcome of an upload that stood in for a rename, as the rename's own."""
+    return outcome._replace(action=action)
+
+
+def _keeps(session: RemoteSession, path: str) -> bool:
+    """Whether what the server has under this name is what bears it, and not another file."""
+    try:
+        session.assure(path)
+    except NameRefusedError:
+        return False
+    return True
+
+
+def _directory_may_be_missing(error: FtpsyncdError | None) -> bool:
+    return isinstance(error, NameRefusedError)
+
+
+def _raise_first(verdicts: Sequence[FtpsyncdError | None]) -> None:
+    for verdict in verdicts:
+        if verdict is not None:
+            raise verdict

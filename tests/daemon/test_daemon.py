@@ -1,0 +1,236 @@
+"""What systemd is told, beat by beat: ready once, alive only while work can go on, and patience during a long start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from itertools import pairwise
+from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ftpsyncd.config import Config
+from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
+from ftpsyncd.daemon.service import Service
+from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
+from ftpsyncd.errors import ConfigError
+from ftpsyncd.status import DaemonStatus, MappingState, Status
+from tests.supervisor import Told, supervised
+
+
+class Fake:
+    """A service in whatever state the test wants."""
+
+    def __init__(self) -> None:
+        self.engine_turns = True
+        self.workers_hang = False
+        self.watchers_up = False
+        self.disks_silent = False
+
+    def turning(self) -> bool:
+        return self.engine_turns
+
+    def stuck(self) -> bool:
+        return self.workers_hang
+
+    def watching(self) -> bool:
+        return self.watchers_up
+
+    def silent(self) -> bool:
+        return self.disks_silent
+
+    def status(self) -> Status:
+        return Status(DaemonStatus(running=True, pid=1, version="0", uptime_s=0.0), (), (), ())
+
+
+class Up(Fake):
+    """A service that runs."""
+
+    config = SimpleNamespace(mappings={}, path=Path("/etc/ftpsyncd/config.yaml"))
+
+    def require_engine(self) -> None:
+        pass
+
+    def decisions(self) -> list[tuple[str, MappingState, str]]:
+        return []
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    """What systemd was told since the last time, without the status line."""
+    with supervised(tmp_path, monkeypatch) as read:
+        yield lambda: [line for line in read() if not line.startswith("STATUS=")]
+
+
+def test_ready_is_said_once_and_when_every_watcher_is_up(told: Told) -> None:
+    service = Fake()
+    herald = Herald(service, 0.0)
+    herald.beat(1.0)
+    assert told() == ["WATCHDOG=1"]
+    service.watchers_up = True
+    herald.beat(2.0)
+    assert told() == ["READY=1", "WATCHDOG=1"]
+    herald.beat(3.0)
+    assert told() == ["WATCHDOG=1"]
+
+
+def test_an_engine_that_does_not_turn_feeds_no_watchdog(told: Told) -> None:
+    service = Fake()
+    service.watchers_up = True
+    herald = Herald(service, 0.0)
+    herald.beat(1.0)
+    told()
+    service.engine_turns = False
+    herald.beat(2.0)
+    assert told() == []
+    service.engine_turns = True
+    herald.beat(3.0)
+    assert told() == ["WATCHDOG=1"]
+
+
+def test_workers_that_hang_feed_no_watchdog(told: Told) -> None:
+    service = Fake()
+    service.watchers_up = service.workers_hang = True
+    herald = Herald(service, 0.0)
+    herald.beat(1.0)
+    assert told() == ["READY=1"]
+
+
+def test_a_long_first_look_asks_for_more_time_again_and_again_before_it_is_over(told: Told) -> None:
+    service = Fake()
+    herald = Herald(service, 0.0)
+    asked = []
+    for second in range(1, 61):
+        herald.beat(float(second))
+        asked += [second for line in told() if line == f"EXTEND_TIMEOUT_USEC={int(4 * EXTEND_EVERY_S * 1e6)}"]
+    assert len(asked) == 3
+    assert all(later - earlier < 4 * EXTEND_EVERY_S for earlier, later in pairwise(asked))
+    service.watchers_up = True
+    for second in range(61, 121):
+        herald.beat(float(second))
+        assert not [line for line in told() if line.startswith("EXTEND")]
+
+
+def test_disks_that_do_not_answer_are_not_waited_for_any_longer(told: Told) -> None:
+    service = Fake()
+    service.disks_silent = True
+    herald = Herald(service, 0.0)
+    herald.beat(DISKS_S - 1)
+    assert "READY=1" not in told()
+    herald.beat(DISKS_S + 1)
+    assert "READY=1" in told()
+
+
+@pytest.mark.parametrize("allowed", [2048, 300])
+def test_as_many_files_may_be_open_as_the_system_allows(allowed: int) -> None:
+    """Begun by hand or by a user's systemd, 400 folders were too many for the 1,024 that it begins with."""
+    script = f"""
+import resource
+from ftpsyncd.daemon.process import allow_files
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, {allowed}))
+allow_files()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(allowed)] * 2
+
+
+def test_no_more_files_are_allowed_than_in_the_unit() -> None:
+    unit = (Path(__file__).parents[2] / "systemd/ftpsyncd.service").read_text()
+    assert f"LimitNOFILE={FILES}\n" in unit
+
+
+def test_a_reload_does_not_end_a_start(told: Told) -> None:
+    def again() -> Config:
+        wishes.put((Wish.STOP, None))
+        raise ConfigError("it is wrong")
+
+    service = cast("Service", Up())
+    wishes: Wishes = SimpleQueue()
+    wishes.put((Wish.RELOAD, None))
+    _supervise(service, wishes, lambda answers: _reload(service, again, lambda _config: None, answers))
+    assert told() == ["WATCHDOG=1"]
+
+
+def test_reloads_that_are_wanted_at_the_same_time_are_one_and_all_hear_of_it() -> None:
+    wishes: Wishes = SimpleQueue()
+    asked: list[Future[str]] = [Future(), Future()]
+    for answer in (None, asked[0], None, asked[1]):
+        wishes.put((Wish.RELOAD, answer))
+    reloads = 0
+
+    def reload(answers: Sequence[Future[str]]) -> None:
+        nonlocal reloads
+        reloads += 1
+        for answer in answers:
+            answer.set_result("reloaded")
+        wishes.put((Wish.STOP, None))
+
+    assert _supervise(cast("Service", Up()), wishes, reload) == 0
+    assert reloads == 1
+    assert [answer.result(0) for answer in asked] == ["reloaded"] * 2
+
+
+def test_the_end_waits_for_no_reload_that_was_wanted_before() -> None:
+    wishes: Wishes = SimpleQueue()
+    wishes.put((Wish.RELOAD, None))
+    wishes.put((Wish.LOOK, None))
+    wishes.put((Wish.STOP, None))
+    reloads: list[object] = []
+    assert _supervise(cast("Service", Up()), wishes, reloads.append) == 0
+    assert not reloads
+
+
+def test_a_first_look_that_hangs_gets_no_more_time(told: Told) -> None:
+    service = Fake()
+    service.engine_turns = False
+    herald = Herald(service, 0.0)
+    herald.beat(2 * EXTEND_EVERY_S)
+    assert told() == []
+
+
+MISTAKEN = """
+import ftpsyncd.engine.loop
+from ftpsyncd.cli import main
+
+turns, turn = iter(range(5)), ftpsyncd.engine.loop.Engine.turn
+
+def turn_or_fail(self, messages):
+    if next(turns, None) is None:
+        raise ValueError("what nobody thought of")
+    turn(self, messages)
+
+ftpsyncd.engine.loop.Engine.turn = turn_or_fail
+main()
+"""
+
+
+def ended(tmp_path: Path, *program: str) -> tuple[int, list[dict[str, Any]], str]:
+    """A daemon that ends by itself: its code, the records of its log, and what else it said."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "config.yaml").write_text(
+        "servers: {web: {host: 127.0.0.1, port: 1, user: u, tls: 'off'}}\n"
+        f"mappings: {{m: {{local: {tmp_path}/in, remote: 'web:/m'}}}}\n"
+        f"state_dir: {tmp_path}/state\ncontrol: {{socket: {tmp_path}/s}}\nlog: {{format: json}}\n"
+    )
+    command = [sys.executable, *program, "run", "-c", str(tmp_path / "config.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    lines = done.stderr.splitlines()
+    said = [line for line in lines if not line.startswith("{")]
+    return done.returncode, [json.loads(line) for line in lines if line.startswith("{")], "\n".join(said)
+
+
+def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(tmp_path: Path) -> None:
+    code, records, said = ended(tmp_path, "-c", MISTAKEN)
+    assert code == 1
+    assert "this is a bug" in said
+    [failed] = [record for record in records if record["event"] == "failed"]
+    assert failed["level"] == "error"
+    assert failed["exception"]["message"] == "what nobody thought of"
+    assert "in turn_or_fail" in failed["exception"]["frames"][0]

@@ -1,0 +1,542 @@
+"""The ledger's file: damage is found and set aside, and a full disk costs nothing but time."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.claim import Claim
+from ftpsyncd.errors import LedgerDamagedError, LedgerError
+from ftpsyncd.ledger import database, sqlitefile
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.database import Database
+from ftpsyncd.ledger.recovery import Checkup, open_for_work, set_aside
+from ftpsyncd.model import Fingerprint, Intent, Kind, Row
+from tests.smalldisk import eat, small_disk
+from tests.waiting import until
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def file(size: int = 10) -> Row:
+    return Row(Kind.FILE, Fingerprint(size, 1, 7), b"s" * 32, 1)
+
+
+def fill(ledger: Ledger, mapping: int, count: int, prefix: str = "file") -> None:
+    for n in range(count):
+        ledger.put(mapping, f"{prefix}{n}", file())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def filled(path: Path) -> Path:
+    """A ledger of some pages, closed in order."""
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mappings.number("gallery", "here"), 2000)
+        ledger.decisions.set_paused(ledger.mappings.number("shop", "there"), paused=True)
+    return path
+
+
+def application_id(path: Path) -> int:
+    db = sqlite3.connect(path)
+    found: int = db.execute("PRAGMA application_id").fetchone()[0]
+    db.close()
+    return found
+
+
+def abandon(ledger: Ledger) -> None:
+    """As a crash does: what was committed is there, and it was not closed in order."""
+    ledger._db._db.close()
+
+
+def damage(path: Path, *, pages: slice = slice(3, None)) -> None:
+    """Overwrite pages with noise."""
+    data = bytearray(path.read_bytes())
+    size = 4096
+    count = len(data) // size
+    noise = random.Random(1)
+    for page in range(*pages.indices(count)):
+        data[page * size : (page + 1) * size] = noise.randbytes(size)
+    path.write_bytes(data)
+
+
+# ── Damage ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_file_says_whether_it_was_closed_in_order(path: Path):
+    ledger = Ledger(path)
+    assert ledger.in_order, "a new one"
+    opened = application_id(path)
+    ledger.close()
+    assert application_id(path) != opened
+    ledger = Ledger(path)
+    assert ledger.in_order
+    assert application_id(path) == opened
+    abandon(ledger)
+    again = Ledger(path)
+    assert not again.in_order
+    again.close()
+    with Ledger(path) as last:
+        assert last.in_order
+
+
+def test_a_ledger_in_order_is_not_checked_and_one_that_is_not_is(filled: Path, monkeypatch: pytest.MonkeyPatch):
+    checks: list[object] = []
+
+    def no_problem(db: sqlite3.Connection) -> str:
+        checks.append(db)
+        return ""
+
+    monkeypatch.setattr(sqlitefile, "problem_of", no_problem)
+    abandon(Ledger(filled))
+    assert not checks
+    Ledger(filled).close()
+    assert len(checks) == 1
+    Ledger(filled).close()
+    assert len(checks) == 1
+
+
+def test_damage_is_found_after_a_crash(filled: Path):
+    abandon(Ledger(filled))
+    damage(filled)
+    with pytest.raises(LedgerDamagedError, match="is damaged: "):
+        Ledger(filled)
+
+
+def test_damage_that_is_met_at_work_is_found_at_the_next_start(filled: Path):
+    damage(filled, pages=slice(30, None))
+    ledger = Ledger(filled)  # closed in order: not checked
+    mapping = ledger.mappings.find("gallery", "here")
+    assert mapping is not None
+    with pytest.raises(LedgerDamagedError):
+        list(ledger.walk(mapping))
+    ledger.close()
+    with pytest.raises(LedgerDamagedError):
+        Ledger(filled)
+
+
+@pytest.mark.parametrize("how", ["noise", "garbage", "cut off"])
+def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
+    abandon(Ledger(filled))
+    if how == "noise":
+        damage(filled)
+    elif how == "garbage":
+        filled.write_bytes(b"this is no database, " * 1000)
+    else:
+        filled.write_bytes(filled.read_bytes()[:20_000])
+    before = filled.read_bytes()
+    ledger, notice = open_for_work(filled, keep_history_s=0, now=NOW)
+    with ledger:
+        kept = filled.with_name("ledger.db.damaged-20260203-040506")
+        assert str(kept) in notice
+        assert "nothing is deleted" in notice
+        assert kept.read_bytes() == before
+        assert ledger.mappings.find("gallery", "here") is None
+        shop = ledger.mappings.find("shop", "there")
+        if how == "noise":
+            assert shop is not None, "what a person paused stays paused, where that can still be read"
+            assert ledger.decisions.paused(shop)
+    again, notice = open_for_work(filled, keep_history_s=0, now=NOW)
+    again.close()
+    assert notice == ""
+
+
+def test_a_ledger_of_which_nothing_is_left_is_begun_anew_with_a_word(path: Path):
+    """A power failure, or a restore that broke off; nothing that a person paused can be known."""
+    for emptied in (False, True, False):
+        if emptied:
+            path.write_bytes(b"")
+        ledger, notice = open_for_work(path, keep_history_s=0, now=NOW)
+        ledger.close()
+        assert notice.startswith(f"the ledger {path} is an empty file" if emptied else "")
+        assert bool(notice) is emptied
+
+
+def test_a_ledger_that_is_gone_is_told_of_where_there_was_one(path: Path):
+    with Claim(path.parent / "state") as claim:
+        ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+        assert notice == "", "it is the first"
+    with Claim(path.parent / "state") as claim:
+        (path.parent / "state/ledger.db").unlink()
+        ledger, notice = open_for_work(path.parent / "state/ledger.db", keep_history_s=0, now=NOW, claim=claim)
+        ledger.close()
+        assert notice.startswith(
+            f"there is no ledger {path.parent}/state/ledger.db, though its directory was used before"
+        )
+
+
+def test_several_damaged_ledgers_are_all_kept(path: Path):
+    for n in range(3):
+        path.write_bytes(b"no database %d " % n * 500)
+        open_for_work(path, keep_history_s=0, now=NOW)[0].close()
+    assert sorted(p.name for p in path.parent.glob("*damaged*")) == [
+        "ledger.db.damaged-20260203-040506",
+        "ledger.db.damaged-20260203-040506-2",
+        "ledger.db.damaged-20260203-040506-3",
+    ]
+
+
+def test_what_belongs_to_a_damaged_ledger_goes_with_it(path: Path):
+    for companion in ("", "-wal", "-shm"):
+        path.with_name(path.name + companion).write_bytes(companion.encode() + b" noise" * 1000)
+    kept = set_aside(path, NOW)
+    assert list(path.parent.glob("ledger.db-*")) == []
+    assert kept.with_name(f"{kept.name}-wal").read_bytes().startswith(b"-wal")
+
+
+def test_a_ledger_that_cannot_be_set_aside_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch):
+    path.write_bytes(b"no database " * 500)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(LedgerError, match="cannot be set aside: Permission denied"):
+        open_for_work(path, keep_history_s=0, now=NOW)
+
+
+def test_a_checkup_beside_work_finds_damage_and_leaves_the_rest_in_peace(filled: Path):
+    found: list[str] = []
+    with Ledger(filled), Checkup(filled, found.append) as checkup:
+        until(lambda: not checkup._thread.is_alive(), "the check is over", 60)
+    assert found == []
+    damage(filled)
+    with Checkup(filled, found.append) as checkup:
+        until(lambda: not checkup._thread.is_alive(), "the check is over", 60)
+    assert len(found) == 1
+
+
+def test_a_checkup_ends_when_it_is_to(filled: Path, monkeypatch: pytest.MonkeyPatch):
+    """An endless query in place of the check: leaving must interrupt it."""
+    running = threading.Event()
+
+    def endless(db: sqlite3.Connection) -> str:
+        running.set()
+        sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n"
+        return str(db.execute(sql).fetchone())
+
+    monkeypatch.setattr(sqlitefile, "problem_of", endless)
+    found: list[str] = []
+    with Checkup(filled, found.append):
+        assert running.wait(60)
+    assert found == []
+
+
+def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
+    """A tenth of them, since a test must be short; the time is that of pages, so it grows in proportion."""
+    path, rows = tmp_path / "ledger.db", 100_000
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        ledger._write_many(
+            "INSERT INTO entry VALUES(?,?,?,0,?,?,?,?,?,0)",
+            (
+                (mapping, b"2026/folder%04d" % (n // 1000), b"picture-%07d.jpg" % n, n, n, n, os.urandom(32), n)
+                for n in range(rows)
+            ),
+        )
+    began = time.process_time()
+    assert sqlitefile.check(path) == ""
+    spent_s = time.process_time() - began
+    figures.tell("G3", "CPU time of the ledger's integrity check, per million rows", round(spent_s * 10, 2), unit="s")
+    assert spent_s < 5
+
+
+# ── A full disk ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1.5 MB."""
+    with small_disk(tmp_path / "small", "size=1500k") as place:
+        yield place
+
+
+@pytest.mark.root
+@as_root
+def test_on_a_full_disk_nothing_is_lost_and_nothing_is_recorded_half(small: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "RETRY_S", 0.0)
+    path = small / "ledger.db"
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        fill(ledger, mapping, 100, "before")
+        ledger.commit()
+        ballast = eat(small)
+        for n in range(30):
+            fill(ledger, mapping, 200, f"during{n}-")
+            ledger.commit()
+        assert "no space is left" in ledger.trouble
+        assert str(path) in ledger.trouble
+        assert ledger.mappings.totals(mapping).files == 6100, "whoever works with it sees everything"
+        with Ledger(path, read_only=True) as reader:
+            seen = reader.mappings.totals(mapping).files
+            assert 100 <= seen < 6100
+            assert seen == len([1 for _ in reader.walk(mapping)]), "nothing is half there"
+        ballast.unlink()
+        ledger.commit()
+        assert not ledger.trouble
+        with Ledger(path, read_only=True) as reader:
+            assert reader.mappings.totals(mapping).files == 6100
+            assert len([1 for _ in reader.walk(mapping)]) == 6100
+    assert sqlitefile.check(path) == ""
+
+
+@pytest.mark.root
+@as_root
+def test_a_ledger_closed_on_a_full_disk_says_so_and_is_what_it_was(small: Path):
+    path = small / "ledger.db"
+    ledger = Ledger(path)
+    mapping = ledger.mappings.number("gallery", "here")
+    fill(ledger, mapping, 100, "before")
+    ledger.commit()
+    ballast = eat(small)
+    for n in range(30):
+        fill(ledger, mapping, 200, f"during{n}-")
+        ledger.commit()
+    with pytest.raises(LedgerError, match="no space is left"):
+        ledger.close()
+    ballast.unlink()
+    with Ledger(path) as again:
+        assert not again.in_order
+        assert again.row(mapping, "before99") == file()
+        assert again.mappings.totals(mapping).files == len([1 for _ in again.walk(mapping)])
+
+
+@pytest.mark.root
+@as_root
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_ledger_is_opened_on_a_full_disk_and_written_when_there_is_space(
+    small: Path, monkeypatch: pytest.MonkeyPatch, *, in_order: bool
+):
+    """A daemon ended at each start there, where one that runs goes on."""
+    monkeypatch.setattr(database, "RETRY_S", 0.0)
+    path = small / "ledger.db"
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        fill(ledger, mapping, 100, "before")
+        ledger.commit()
+        if not in_order:
+            died = {each.name: each.read_bytes() for each in small.iterdir() if not each.name.endswith("-shm")}
+    if not in_order:
+        for name, content in died.items():
+            (small / name).write_bytes(content)
+    ballast = eat(small)
+    with Ledger(path) as ledger:
+        assert ledger.in_order is in_order
+        assert "no space is left" in ledger.trouble
+        fill(ledger, mapping, 100, "during")
+        ledger.commit()
+        assert ledger.trouble
+        assert ledger.mappings.totals(mapping).files == 200
+        with pytest.raises(LedgerError, match="no space is left on its disk"):
+            Ledger(path, read_only=True)
+        ballast.unlink()
+        ledger.commit()
+        assert not ledger.trouble
+        with Ledger(path, read_only=True) as reader:
+            assert reader.mappings.totals(mapping).files == 200
+        fill(ledger, mapping, 100, "after")
+        ledger.commit()
+    assert sqlitefile.check(path) == ""
+    with Ledger(path) as again:
+        assert again.in_order
+        assert len([1 for _ in again.walk(mapping)]) == 300
+
+
+@pytest.mark.root
+@as_root
+def test_a_new_ledger_on_a_full_disk_is_refused(small: Path):
+    eat(small)
+    with pytest.raises(LedgerError, match=r"cannot open the ledger .*: no space is left on its disk") as caught:
+        Ledger(small / "ledger.db")
+    assert caught.value.remedy == "Free space on the disk of the state directory."
+
+
+@pytest.mark.root
+@as_root
+def test_a_disk_without_inodes_is_told_as_that_and_not_as_one_that_is_full(tmp_path: Path):
+    with small_disk(tmp_path, "nr_inodes=8"):
+        Ledger(tmp_path / "ledger.db").close()
+        with suppress(OSError):
+            for number in range(8):
+                (tmp_path / f"{number}").touch()
+        with pytest.raises(LedgerError, match="no further file can be made on its disk") as caught:
+            Ledger(tmp_path / "ledger.db")
+        assert "df -i" in caught.value.remedy
+
+
+@pytest.mark.root
+@as_root
+def test_too_much_that_waits_for_space_is_told(small: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database, "STATEMENTS_MAX", 500)
+    path = small / "ledger.db"
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        ballast = eat(small)
+        fill(ledger, mapping, 100)
+        before = ledger.overfull
+        for n in range(30):
+            fill(ledger, mapping, 200, f"during{n}-")
+            ledger.commit()
+        assert (before, ledger.overfull) == (False, True)
+        ballast.unlink()
+
+
+def test_without_trouble_nothing_is_kept(path: Path):
+    with Ledger(path) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        fill(ledger, mapping, 100)
+        ledger.commit()
+        assert ledger._db._statements == []
+
+
+def test_an_error_that_is_no_lack_of_space_is_an_error(path: Path):
+    db = Database(path, ["CREATE TABLE t(a UNIQUE);"])
+    db.write("INSERT INTO t VALUES(1)", ())
+    with pytest.raises(LedgerError, match="cannot write"):
+        db.write("INSERT INTO t VALUES(1)", ())
+    assert not db.trouble
+    assert db.read("SELECT count(*) FROM t", ()).fetchone() == (1,)
+    db.close()
+
+
+@pytest.fixture
+def as_nobody(path: Path) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Without any right to write: everybody may read the ledger."""
+    opened = [folder for folder in path.parents if not folder.stat().st_mode & 0o001]
+    modes = {folder: folder.stat().st_mode for folder in opened}
+    for folder in opened:
+        folder.chmod(0o755)
+
+    @contextmanager
+    def powerless() -> Iterator[None]:
+        os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    yield powerless
+    for folder, mode in modes.items():
+        folder.chmod(mode)
+
+
+@as_root
+def test_who_may_only_read_reads_a_ledger_that_nobody_uses(
+    filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with as_nobody(), Ledger(filled, read_only=True) as ledger:
+        assert ledger.mappings.find("gallery", "here") is not None
+    assert list(filled.parent.iterdir()) == [filled]
+
+
+@as_root
+def test_who_may_only_read_is_told_why_after_a_crash(
+    filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    filled.with_name("ledger.db-wal").write_bytes(b"")
+    with as_nobody(), pytest.raises(LedgerError, match="not closed in order") as caught:
+        Ledger(filled, read_only=True)
+    assert "sudo" in caught.value.remedy
+
+
+@as_root
+def test_who_reads_while_a_daemon_starts_finds_no_damage(
+    filled: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with as_nobody():
+        reading = Database(filled, [""] * 99, read_only=True)
+    filled.write_bytes(b"SQLite format 3\0" + bytes(100_000))
+    with pytest.raises(LedgerError, match="was written while it was read"):
+        reading.read("SELECT * FROM entry", ()).fetchall()
+    reading.close()
+
+
+# ── A copy to try something with ─────────────────────────────────────────────────────────────────────────────────
+
+_TRIES = """
+import resource, sys
+from pathlib import Path
+from ftpsyncd.ledger import database
+from ftpsyncd.errors import LedgerError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.model import Fingerprint, Kind, Row
+
+path = Path(sys.argv[1])
+# It keeps the file by which readers agree: that one is not what is tried here.
+reader = Ledger(path, read_only=True) if path.exists() else None
+# No file can be written: as where no place for temporary files is, or the one that is there is full.
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+database.COPY_IN_MEMORY = int(sys.argv[2])
+try:
+    with Ledger(path, scratch=True, keep_history_s=0) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        for number in range(20_000):
+            ledger.put(mapping, f"new{number}", Row(Kind.FILE, Fingerprint(1, 1, 7), b"s" * 32, 1))
+        ledger.commit()
+        print(ledger.mappings.totals(mapping).files)
+except LedgerError as error:
+    print(error.exit_code, error.message, error.remedy)
+"""
+
+
+@pytest.fixture
+def large(path: Path) -> Path:
+    """A ledger of more than SQLite keeps in its cache of itself."""
+    with Ledger(path) as ledger:
+        fill(ledger, ledger.mappings.number("gallery", "here"), 30_000)
+    assert path.stat().st_size > 2 << 20
+    return path
+
+
+def tries(path: Path, in_memory: int) -> str:
+    words = [sys.executable, "-c", _TRIES, str(path), str(in_memory)]
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_a_copy_takes_no_temporary_file_within_its_bound(large: Path):
+    before = large.read_bytes()
+    assert tries(large, database.COPY_IN_MEMORY) == "50000\n"
+    assert large.read_bytes() == before
+
+
+def test_where_a_copy_needs_a_temporary_file_and_has_no_place_for_it_that_is_told(large: Path):
+    told = tries(large, 1 << 20)
+    assert told.startswith("75 there is no place, or no room, for a temporary copy of the ledger")
+    assert "SQLITE_TMPDIR" in told
+
+
+def test_where_the_place_ends_while_something_is_tried_that_is_told(path: Path):
+    assert "no room" in tries(path, 1 << 20)
+
+
+def test_what_is_written_to_a_copy_is_read_there_and_nowhere_else(filled: Path):
+    before = filled.read_bytes()
+    with Ledger(filled, scratch=True) as ledger:
+        mapping = ledger.mappings.number("gallery", "here")
+        ledger.forget(mapping, "file0")
+        ledger.begun.put(mapping, "file1", Intent(Kind.FILE, "/file1.0.filepart"))
+        ledger.commit()
+        ledger.begun.put(mapping, "file2", Intent(Kind.FILE, "/file2.0.filepart"))
+        ledger.begun.clear(mapping, "file1")
+        ledger.commit()
+        assert ledger.mappings.totals(mapping).files == 1999
+        assert [path for path, _ in ledger.begun.of(mapping)] == ["file2"]
+        assert not ledger.trouble
+    assert filled.read_bytes() == before

@@ -1,0 +1,1285 @@
+"""The state of one mapping between looks: what is put off is looked at again, whatever became of its reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
+from ftpsyncd.core.turn import Lane, Order
+from ftpsyncd.engine import again
+from ftpsyncd.engine.outcomes import Outcomes
+from ftpsyncd.engine.report import mapping_status
+from ftpsyncd.errors import FileChangedError
+from ftpsyncd.events import Event, EventKind
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.failures import CHANGED
+from ftpsyncd.local.changes import Changes, WatchReport
+from ftpsyncd.local.limits import Shortage
+from ftpsyncd.mapping.looks import LOOKS_AT_ONCE, SILENT_S
+from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.site import Moment
+from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
+from ftpsyncd.mapping.waits import RESTLESS_S
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Entry,
+    Failed,
+    HoldKind,
+    Listing,
+    MakeDir,
+    Presence,
+    Rename,
+    RenameDir,
+    RootIdentity,
+    Row,
+    Upload,
+)
+from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.specs import DeletePolicy, MappingSpec
+from ftpsyncd.status import MappingState
+from tests.core.vocabulary import (
+    DISK,
+    NOW,
+    OTHER_DISK,
+    WALL,
+    M,
+    Without,
+    failed,
+    file,
+    folder,
+    made,
+    mounted,
+    published,
+)
+
+AT = Moment(NOW, WALL)
+PICTURE = file()
+ROOT = RootIdentity(2, 3)
+CHANGED_THERE = failed(None, parked=True)._replace(kind=CHANGED)
+
+
+class Asked:
+    """A disk that only remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, frozenset[str]]] = []
+        self.whole: list[str] = []
+
+    def list_dir(self, directory: str) -> None:
+        self.whole.append(directory)
+
+    def probe(self, directory: str, names: Collection[str]) -> None:
+        self.names.append((directory, frozenset(names)))
+
+    def check(self) -> None:
+        raise AssertionError("nobody had a reason to doubt the root")
+
+    def answers(self) -> bool:
+        raise AssertionError("nobody had a reason to doubt the disk")
+
+
+class Story:
+    """A mirror whose looks at the disk the test answers."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        delete_after_s: float = 0.0,
+        deletes: DeletePolicy = DeletePolicy.MIRROR,
+        one_pass: bool = False,
+    ) -> None:
+        self.events: list[Event] = []
+        self.queue = Queue(4)
+        self.disk = Asked()
+        spec = MappingSpec(M, Path("/srv/gallery"), "web", "/htdocs", delete_after_s=delete_after_s, deletes=deletes)
+        self.ledger = ledger
+        self.id = ledger.mappings.number(M, "there")
+        self.mirror = Mirror(
+            spec,
+            Without(),
+            self.id,
+            ledger,
+            self.queue,
+            Folder(spec),
+            self.events.append,
+            today=lambda: "2024-05-01",
+            one_pass=one_pass,
+        )
+        self.mirror.looks.attach(self.disk)
+
+    def absent(self, directory: str) -> None:
+        """The disk was asked for something in a directory that is not there."""
+        self.mirror.on_answer(Listing(directory, Presence.ABSENT, {}, frozenset("a")), AT)
+
+    def starts(self, path: str) -> Action:
+        """The queue hands out the action for a path."""
+        while (action := self.queue.take(NOW)) is not None:
+            if action.path == path:
+                return action
+        raise AssertionError(f"nothing can start for {path}")
+
+    def lists(self, directory: str, **entries: Entry) -> None:
+        """The disk was asked for a whole directory."""
+        self.mirror.on_answer(Listing(directory, Presence.PRESENT, entries, None, inode=1, device=DISK), AT)
+
+    def sees(self, directory: str, **entries: Entry | None) -> None:
+        """The disk was asked for some names; None: there is nothing of that name."""
+        there = {name: entry for name, entry in entries.items() if entry is not None}
+        self.mirror.on_answer(Listing(directory, Presence.PRESENT, there, frozenset(entries), inode=1, device=DISK), AT)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with Ledger(Path(":memory:")) as ledger:
+        ledger.put(ledger.mappings.number(M, "there"), "old", made())
+        ledger.put(ledger.mappings.number(M, "there"), "old/a", published(PICTURE))
+        yield ledger
+
+
+@pytest.fixture
+def story(ledger: Ledger) -> Story:
+    return Story(ledger)
+
+
+def test_a_directory_that_left_is_looked_at_again_when_its_rename_is_taken_back(story: Story):
+    """Moved on before the server was told, it has no rename to wait for any more."""
+    story.queue.offer(RenameDir(M, "new", "old", 50))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == []
+    story.sees("", new=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == [("", frozenset({"old"}))]
+
+
+def test_a_directory_that_left_is_looked_at_again_when_its_rename_is_replaced(story: Story):
+    story.queue.offer(RenameDir(M, "new", "old", 50))
+    story.sees("", old=None)
+    story.sees("", new=PICTURE._replace(fingerprint=PICTURE.fingerprint._replace(inode=99)))
+    story.mirror.pump(AT)
+    assert story.disk.names == [("", frozenset({"old"}))]
+
+
+def test_a_file_that_left_is_looked_at_again_when_its_rename_is_taken_back(story: Story):
+    story.sees("", b=PICTURE)
+    assert story.queue.moves_from(M, "old/a")
+    story.sees("old", a=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == []
+    story.sees("", b=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == [("old", frozenset({"a"}))]
+
+
+def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(story: Story):
+    story.queue.offer(RenameDir(M, "new", "old", 50))
+    story.queue.offer(RenameDir(M, "newer", "old", 50))
+    story.sees("", old=None)
+    story.sees("", new=None)
+    story.mirror.pump(AT)
+    assert story.disk.names == []
+
+
+def test_a_file_that_was_changed_at_the_server_is_no_source_of_a_rename(story: Story):
+    """What is there would be found under the new name, and be taken for what was published."""
+    story.ledger.failures.put(story.id, "old/a", CHANGED_THERE)
+    story.sees("", b=PICTURE)
+    assert not story.queue.moves_from(M, "old/a")
+    assert "b" in story.mirror.waits.pending
+
+
+def test_a_directory_with_a_file_that_was_changed_at_the_server_is_not_renamed(story: Story):
+    story.ledger.failures.put(story.id, "old/a", CHANGED_THERE)
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    assert not story.queue.moves_from(M, "old")
+    assert "new/a" in story.mirror.waits.pending
+
+
+def test_a_directory_that_is_not_there_costs_no_look_at_all_that_waits_elsewhere(story: Story):
+    """`rm -r` of many folders, while many new files in others come to rest."""
+    waits = story.mirror.waits
+
+    def took_s() -> float:
+        began = time.perf_counter()
+        for number in range(200):
+            waits.nothing_below(f"none/{number}")
+        return time.perf_counter() - began
+
+    def wait(path: str) -> None:
+        waits.wait(path, NOW, "it changed a moment ago", sight(PICTURE, None, NOW), AT)
+
+    for number in range(50):
+        wait(f"d/{number}")
+    few_s = min(took_s() for _ in range(3))
+    for number in range(20_000):
+        wait(f"d/{number}")
+    wait("none/7/a")
+    wait("none/8/b/c")
+    assert min(took_s() for _ in range(3)) < 10 * few_s
+    assert len(waits.pending) == 20_000
+    story.lists("d")
+    assert not waits.pending
+
+
+def test_a_status_costs_no_look_at_all_that_waits(story: Story):
+    """One is made four times a second while anything happens; what failed may wait for its next try for days."""
+    waits = story.mirror.waits
+
+    def took_s() -> float:
+        began = time.perf_counter()
+        for _ in range(100):
+            mapping_status(story.mirror, AT)
+        return time.perf_counter() - began
+
+    def wait(path: str, since: float, sighting: Sighting | None = None) -> None:
+        waits.wait(path, NOW + 60, "the last try failed", sighting, Moment(since, WALL))
+
+    for number in range(50):
+        wait(f"d/{number}", NOW - 50)
+    few_s = min(took_s() for _ in range(3))
+    for number in range(20_000):
+        wait(f"d/{number}", NOW - 40)
+    wait("a", NOW - 30, sight(PICTURE, None, NOW - 30))
+    assert min(took_s() for _ in range(3)) < 10 * few_s
+    status = mapping_status(story.mirror, AT)
+    assert (status.pending, status.oldest_pending_s) == (1, 50.0)
+    for number in range(50):
+        waits.present(f"d/{number}")
+    assert mapping_status(story.mirror, AT).oldest_pending_s == 40.0
+    for number in range(50, 20_000):
+        waits.present(f"d/{number}")
+    assert mapping_status(story.mirror, AT).oldest_pending_s == 30.0
+    wait("a", NOW)
+    status = mapping_status(story.mirror, AT)
+    assert (status.pending, status.oldest_pending_s) == (0, 30.0), "it has come to rest, and its try failed"
+    waits.present("a")
+    assert mapping_status(story.mirror, AT).oldest_pending_s is None
+
+
+def test_a_directory_under_a_new_name_costs_no_look_at_all_that_failed(story: Story):
+    """Many folders of a mapping get other names, of which very much waits for a person."""
+    name = "older"
+    story.ledger.put(story.id, name, made(51))
+    story.ledger.put(story.id, f"{name}/a", published(PICTURE))
+    for number in range(100):
+        story.ledger.failures.put(story.id, f"d/{number}", CHANGED_THERE)
+    story.ledger.failures.put(story.id, f"{name}/b/c", CHANGED_THERE)
+    asked: list[str] = []
+    story.ledger.commit()
+    story.ledger._db._db.set_trace_callback(asked.append)
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    story.ledger._db._db.set_trace_callback(None)
+    about = [sql for sql in asked if "FROM failure" in sql and "SELECT" in sql]
+    assert about
+    for sql in about:
+        plan = [row[3] for row in story.ledger._db._db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        assert all("dir" in step for step in plan), sql
+    assert story.queue.moves_from(M, "old")
+    story.mirror.on_answer(Listing("newer", Presence.PRESENT, {"a": PICTURE}, None, inode=51, device=DISK), AT)
+    assert not story.queue.moves_from(M, name), "something in it was changed at the server"
+
+
+def test_a_scan_goes_on_when_all_that_was_told_is_compared(story: Story):
+    """Meanwhile only what was marked by itself is looked at; the engine does not turn in vain."""
+    names = [f"{number}" for number in range(3 * LOOKS_AT_ONCE)]
+    story.mirror.dirty.push_deep(names, Order(Lane.PASS, NOW))
+    story.mirror.pump(AT)
+    first = story.disk.whole[:]
+    assert len(first) == LOOKS_AT_ONCE
+    for directory in first[:-1]:
+        story.mirror.on_answer(Listing(directory, Presence.PRESENT, {}, None, inode=1, device=DISK), AT)
+        story.mirror.pump(AT)
+    assert story.disk.whole == first
+    assert story.mirror.next_due() is None
+    story.mirror.dirty.mark("changed", NOW)
+    assert story.mirror.next_due() == NOW
+    story.mirror.pump(AT)
+    assert story.disk.names == [("", frozenset({"changed"}))]
+    story.mirror.on_answer(Listing(first[-1], Presence.PRESENT, {}, None, inode=1, device=DISK), AT)
+    story.mirror.pump(AT)
+    assert len(story.disk.whole) == 2 * LOOKS_AT_ONCE - 1, "the probe takes one of the looks"
+
+
+# ── Looks that overlap ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_pass_asked_for_during_a_look_at_its_first_directory_is_a_pass_of_its_own(story: Story):
+    """The answer under way may be older than the request, and the next one is to enter directories as well."""
+    story.mirror.dirty.mark_deep("", NOW)
+    story.mirror.pump(AT)
+    story.mirror.dirty.mark_deep("", NOW)
+    story.mirror.pump(AT)
+    assert story.disk.whole == [""]
+    story.lists("", old=folder())
+    assert story.mirror.busy_looking(NOW)
+    story.mirror.pump(AT)
+    assert story.disk.whole == ["", "old", ""]
+    story.lists("old", a=PICTURE)
+    story.lists("", old=folder())
+    story.mirror.pump(AT)
+    assert story.disk.whole == ["", "old", "", "old"]
+
+
+def test_names_asked_for_during_a_look_are_asked_for_together_after_it(story: Story):
+    for names in (["a"], ["b"], ["c"]):
+        for name in names:
+            story.mirror.dirty.mark(f"old/{name}", NOW)
+        story.mirror.pump(AT)
+    assert story.disk.names == [("old", frozenset("a"))]
+    story.sees("old", a=PICTURE)
+    assert story.disk.names[1:] == [("old", frozenset("bc"))]
+    story.sees("old", b=None, c=None)
+    assert not story.mirror.busy_looking(NOW)
+
+
+def test_folders_that_differ_are_looked_into_however_many_they_are(story: Story):
+    """Of their names in the directory above only some are remembered; then it is listed, which enters none of them."""
+    folders = frozenset(f"old/{number}" for number in range(2 * NAMES_PER_DIRECTORY))
+    story.mirror.on_changes(Changes(frozenset(), frozenset(), folders=folders), AT)
+    works = []
+    while (work := story.mirror.dirty.take(NOW)) is not None:
+        works.append(work)
+    assert {work.directory for work in works if work.names is None} >= folders
+
+
+def test_what_was_seen_in_a_directory_that_was_being_made_is_looked_at_again(story: Story):
+    """The mark on its name may be answered by a look at the directory above, which does not enter it."""
+    making = MakeDir(M, "old", 50)
+    story.queue.offer(making)
+    assert story.starts("old") == making
+    story.mirror.offers.again.add("old")
+    story.queue.finish(making)
+    story.mirror.offers.look_again(making, AT)
+    story.mirror.dirty.mark_directory("", NOW)
+    works = [story.mirror.dirty.take(NOW) for _ in range(2)]
+    assert "old" in {work.directory for work in works if work is not None and work.names is None}
+
+
+def test_a_mapping_that_goes_asks_for_nothing_more(story: Story):
+    for name in "ab":
+        story.mirror.dirty.mark(f"old/{name}", NOW)
+        story.mirror.pump(AT)
+    story.mirror.looks.detach()
+    story.sees("old", a=PICTURE)
+    assert len(story.disk.names) == 1
+
+
+# ── A repair ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TestADirectoryMadeAgainForARepair:
+    """A row that has an inode says that the server has the directory: it gets one when that is so."""
+
+    @pytest.fixture
+    def repair(self, story: Story) -> Story:
+        story.ledger.put(story.id, "", made(1))
+        again.publish(story.mirror, [], ["old"], AT)
+        return story
+
+    @staticmethod
+    def inode(story: Story) -> int:
+        row = story.ledger.row(story.id, "old")
+        assert row is not None
+        return row.fingerprint.inode
+
+    def test_it_is_made_whatever_is_seen_meanwhile(self, repair: Story):
+        """The server may be offline for long, and the first pass still under way."""
+        repair.lists("", old=folder())
+        repair.sees("", old=folder())
+        assert self.inode(repair) == 0
+        making = repair.starts("old")
+        assert isinstance(making, MakeDir)
+        repair.sees("", old=folder())
+        repair.queue.finish(making, requeue=True)
+        assert self.inode(repair) == 0
+        assert isinstance(repair.starts("old"), MakeDir)
+
+    def test_it_is_known_again_when_it_has_been_made(self, repair: Story):
+        making = repair.starts("old")
+        repair.queue.finish(making)
+        # As the outcome has it.
+        repair.ledger.put(repair.id, "old", made(0))
+        repair.sees("", old=folder())
+        assert self.inode(repair) == folder().fingerprint.inode
+
+    def test_it_is_tried_again_when_the_server_refused(self, repair: Story):
+        repair.queue.finish(repair.starts("old"))
+        repair.ledger.failures.put(repair.id, "old", failed(None, next_try_s=5.0))
+        repair.sees("", old=folder())
+        assert repair.queue.waiting(M, "old") is None
+        assert "old" in repair.mirror.waits.pending
+        repair.ledger.failures.put(repair.id, "old", failed(None, next_try_s=-1.0))
+        repair.lists("", old=folder())
+        assert isinstance(repair.queue.waiting(M, "old"), MakeDir)
+
+    def test_it_is_not_made_when_it_is_gone_here(self, repair: Story):
+        repair.sees("", old=None)
+        assert not isinstance(repair.queue.waiting(M, "old"), MakeDir)
+
+
+# ── A directory that is being deleted ────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("gone", ["disk", "disk/below"])
+class TestADiskThatTookItsMountPointWithIt:
+    """As autofs and udisks do, with the mount point's own directory perhaps."""
+
+    @pytest.fixture
+    def story(self, ledger: Ledger, gone: str) -> Story:
+        for path in ("disk", "disk/below"):
+            ledger.put(ledger.mappings.number(M, "there"), path, made(mount_point=path == gone))
+        ledger.put(ledger.mappings.number(M, "there"), "disk/below/a", published(PICTURE))
+        story = Story(ledger)
+        story.sees("", disk=None)
+        story.mirror.pump(AT)
+        return story
+
+    def test_nothing_on_it_is_deleted(self, story: Story):
+        hold = story.mirror.removals.hold
+        assert hold is not None
+        assert hold.kind is HoldKind.REPLACED_SOURCE
+        assert story.mirror.removals.held == 1
+        assert story.queue.take(NOW) is None
+
+    def test_it_is_deleted_when_a_person_says_so(self, story: Story):
+        story.mirror.removals.approve(AT)
+        story.sees("", disk=None)
+        story.mirror.pump(AT)
+        assert isinstance(story.queue.waiting(M, "disk/below/a"), Delete)
+
+    def test_it_is_kept_at_the_server_when_a_person_says_so(self, story: Story):
+        story.mirror.removals.discard(AT)
+        story.sees("", disk=None)
+        assert story.ledger.row(story.id, "disk/below/a") is None
+        assert story.queue.take(NOW) is None
+
+    def test_the_hold_ends_when_it_is_back(self, story: Story, gone: str):
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        story.mirror.removals.pass_ended(AT)
+        assert [event.kind for event in story.events] == [EventKind.HELD]
+        back = Listing(gone, Presence.PRESENT, {}, inode=50, device=OTHER_DISK, mount_point=True)
+        story.mirror.on_answer(back, AT)
+        story.sees("", disk=mounted() if gone == "disk" else folder())
+        story.mirror.removals.pass_ended(AT)
+        assert [event.kind for event in story.events] == [EventKind.HELD, EventKind.RELEASED]
+        assert story.mirror.removals.absent.since("disk") is None
+
+
+class TestADiskOverWhatIsPublished:
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        story = Story(ledger)
+        story.mirror.removals.source.places.published = story.mirror.removals.source.places.root = RootIdentity(1, 1)
+        ledger.put(story.id, "disk", made(50))
+        story.sees("", disk=mounted(50))
+        return story
+
+    def unmounted(self, story: Story) -> HoldKind | None:
+        """The hold after the disk is gone and everything was looked at."""
+        story.mirror.on_answer(Listing("disk", Presence.PRESENT, {}, inode=50, device=DISK), AT)
+        story.sees("", disk=folder(50))
+        story.mirror.removals.pass_ended(AT)
+        hold = story.mirror.removals.hold
+        return None if hold is None else hold.kind
+
+    def test_nothing_happens_when_it_goes_and_nothing_on_it_was_published(self, story: Story):
+        assert self.unmounted(story) is None
+
+    def publishes(self, story: Story, path: str) -> None:
+        story.mirror.removals.source.offered(path, RootIdentity(1, 1))
+        story.mirror.removals.source.arrived(path, AT)
+
+    @pytest.mark.parametrize("path", ["disk2/a", "disk", "a"])
+    def test_what_is_published_elsewhere_does_not_matter(self, story: Story, path: str):
+        self.publishes(story, path)
+        assert self.unmounted(story) is None
+
+    def test_nor_does_what_was_seen_before_it_came(self, story: Story):
+        story.mirror.removals.source.arrived("disk/a", AT)
+        assert self.unmounted(story) is None
+
+    def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, story: Story):
+        self.publishes(story, "disk/below/a")
+        assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
+        story.mirror.removals.approve(AT)
+        assert self.unmounted(story) is None
+
+    def test_nor_what_arrives_when_it_has_gone(self, story: Story):
+        story.mirror.removals.source.offered("disk/below/a", RootIdentity(1, 1))
+        assert self.unmounted(story) is None
+        story.mirror.removals.source.arrived("disk/below/a", AT)
+        assert self.unmounted(story) is HoldKind.REPLACED_SOURCE
+
+    def test_a_person_may_accept_it_while_it_is_there(self, story: Story):
+        self.publishes(story, "disk/a")
+        story.mirror.removals.approve(AT)
+        row = story.ledger.row(story.id, "disk")
+        assert row is not None
+        assert row.device == 1
+        assert story.mirror.removals.hold is None
+
+
+class TestAnotherFolderInTheRootsPlace:
+    OURS, OTHER, OTHER_DISKS = RootIdentity(1, 1), RootIdentity(2, 1), RootIdentity(2, 9)
+
+    @pytest.fixture
+    def story(self, ledger: Ledger) -> Story:
+        ledger.put(ledger.mappings.number(M, "there"), "a", published(PICTURE))
+        ledger.mappings.set_root(ledger.mappings.number(M, "there"), self.OURS)
+        return Story(ledger)
+
+    def hold(self, story: Story) -> HoldKind | None:
+        hold = story.mirror.removals.hold
+        return None if hold is None else hold.kind
+
+    def comes(self, story: Story, root: RootIdentity) -> None:
+        story.mirror.removals.source.found(root, AT)
+        story.mirror.removals.pass_ended(AT)
+
+    def test_nothing_is_left_of_it_when_it_goes_if_nothing_of_it_was_published(self, story: Story):
+        self.comes(story, self.OTHER)
+        assert self.hold(story) is HoldKind.REPLACED_SOURCE
+        self.comes(story, self.OTHER_DISKS)
+        assert self.hold(story) is HoldKind.UNMOUNTED_SOURCE
+        story.mirror.removals.source.arrived("b", AT)
+        self.comes(story, self.OURS)
+        assert self.hold(story) is None
+
+    @pytest.mark.parametrize("other", [OTHER, OTHER_DISKS])
+    def test_what_was_published_of_it_is_not_deleted_when_it_goes(self, ledger: Ledger, story: Story, other):
+        self.comes(story, other)
+        story.mirror.removals.source.offered("b", other)
+        story.mirror.removals.source.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        assert story.mirror.removals.source.unmounted == (other == self.OTHER_DISKS)
+        self.comes(story, other)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        self.comes(story, self.OURS)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        assert not story.mirror.removals.source.unmounted
+        told = story.mirror.removals.hold
+        assert told is not None
+        assert "files were published from another one in its place" in told.message
+        again = Story(ledger)
+        self.comes(again, self.OURS)
+        assert self.hold(again) is HoldKind.TWO_SOURCES, "a restart does not release it"
+        again.mirror.removals.discard(AT)
+        self.comes(again, self.OURS)
+        assert self.hold(again) is None
+
+    def test_nor_what_arrives_when_it_has_gone(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        self.comes(story, self.OURS)
+        assert self.hold(story) is None
+        story.mirror.removals.source.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+
+    def test_what_is_sent_of_the_right_one_in_the_end_is_no_second_source(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        self.comes(story, self.OURS)
+        story.mirror.removals.source.offered("b", self.OURS)
+        story.mirror.removals.source.arrived("b", AT)
+        assert self.hold(story) is None
+
+    def test_but_what_is_sent_of_the_other_one_already_is(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        story.mirror.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        assert story.mirror.queue.take(AT.now) is not None
+        self.comes(story, self.OURS)
+        story.mirror.removals.source.offered("b", self.OURS)
+        story.mirror.removals.source.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+
+    def test_what_is_gone_from_it_stays_held_when_something_of_it_arrives(self, story: Story):
+        """Nobody would look for it again before the next rescan."""
+        self.comes(story, self.OTHER_DISKS)
+        story.mirror.removals.source.offered("b", self.OTHER_DISKS)
+        story.mirror.removals.gone("a", PICTURE.kind, AT)
+        story.mirror.removals.source.arrived("b", AT)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        assert story.mirror.removals.held == 1
+        assert story.mirror.removals.approve(AT) == f"{M}: 1 delete approved"
+
+    def test_where_it_is_held_again_everything_is_looked_at_again(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        self.comes(story, self.OURS)
+        story.mirror.removals.gone("a", PICTURE.kind, AT)
+        story.mirror.dirty.clear()
+        story.mirror.dirty._deep_due = None
+        story.mirror.removals.source.arrived("b", AT)
+        assert story.mirror.removals.held == 0, "what is gone was noted when it could still be deleted"
+        assert story.mirror.dirty.scanning_deep(AT.now)
+
+    def test_a_disk_that_goes_besides_does_not_hide_it(self, story: Story):
+        self.comes(story, self.OTHER)
+        story.mirror.removals.source.offered("b", self.OTHER)
+        story.mirror.removals.source.arrived("b", AT)
+        story.ledger.put(story.id, "disk", made(mount_point=True))
+        story.sees("", disk=folder())
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+        story.sees("", disk=mounted())
+        self.comes(story, self.OURS)
+        assert self.hold(story) is HoldKind.TWO_SOURCES
+
+
+def test_a_directory_in_the_place_of_a_file_that_kept_changing_waits_for_nothing(story: Story):
+    """As a file again, it would be told to have been restless all the time."""
+    story.mirror.waits.overtaken("a", AT)
+    story.sees("", a=folder())
+    assert not list(story.mirror.waits.restless())
+
+
+def test_a_disk_that_took_its_mount_point_with_it_is_not_forgotten_where_deletes_are_kept(ledger: Ledger):
+    story = Story(ledger, deletes=DeletePolicy.KEEP)
+    for place in ("old", "old/below"):
+        ledger.put(story.id, "old", made(mount_point=place == "old"))
+        ledger.put(story.id, "old/below", made(mount_point=place == "old/below"))
+        story.sees("", old=None)
+        assert ledger.row(story.id, "old/a") is not None
+
+
+def test_a_file_spared_for_a_rename_that_is_taken_back_is_deleted_with_its_directory(story: Story):
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+    story.sees("", b=PICTURE)
+    assert story.queue.waiting(M, "old/a") is None
+    story.sees("", b=None)
+    story.mirror.pump(AT)
+    story.absent("old")
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+
+
+def test_a_delete_in_a_directory_that_is_gone_waits_for_its_next_try(story: Story):
+    story.ledger.failures.put(story.id, "old/a", failed(None, next_try_s=5.0))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+    assert story.mirror.dirty.due_by(NOW + 5)
+
+
+def test_a_delete_that_is_parked_is_not_tried_again_and_again(story: Story):
+    story.ledger.failures.put(story.id, "old/a", failed(None, parked=True))
+    story.sees("", old=None)
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+    assert not story.mirror.dirty.due_by(NOW + 1000)
+
+
+def test_a_directory_that_is_there_again_is_spared(story: Story):
+    story.sees("", old=None)
+    story.sees("", old=folder(50))
+    story.mirror.pump(AT)
+    assert story.queue.waiting(M, "old/a") is None
+
+
+# ── What arrives at the server while it goes from the disk ───────────────────────────────────────────────────────
+
+
+def test_a_file_that_went_while_it_was_published_is_looked_at_again(story: Story):
+    story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
+    story.starts("old/b")
+    story.sees("old", a=PICTURE, b=None)
+    assert story.mirror.offers.again == {"old/b"}
+
+
+def test_a_directory_that_went_while_it_was_made_is_looked_at_again(story: Story):
+    story.queue.offer(MakeDir(M, "new", 51))
+    story.starts("new")
+    story.mirror.on_answer(Listing("", Presence.PRESENT, {}, None, inode=1), AT)
+    assert story.mirror.offers.again == {"new"}
+
+
+def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
+    story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
+    story.starts("old/b")
+    story.absent("old")
+    assert story.mirror.offers.again == {"old/b"}
+
+
+def test_a_file_that_is_there_while_it_is_published_needs_no_other_look(story: Story):
+    story.queue.offer(Upload(M, "old/a", PICTURE.fingerprint))
+    story.starts("old/a")
+    story.sees("old", a=PICTURE)
+    assert not story.mirror.offers.again
+
+
+def test_a_file_that_is_as_it_was_while_its_successor_is_published_is_looked_at_again(story: Story):
+    """Until that has arrived, the ledger has it as published."""
+    story.queue.offer(Upload(M, "old/a", PICTURE.fingerprint._replace(inode=99), replaces=True))
+    story.starts("old/a")
+    story.sees("old", a=PICTURE)
+    assert story.mirror.offers.again == {"old/a"}
+
+
+def test_a_file_that_is_there_again_while_it_is_renamed_at_the_server_is_looked_at_again(story: Story):
+    story.queue.offer(Rename(M, "old/b", "old/a", PICTURE.fingerprint, b""))
+    story.starts("old/b")
+    story.sees("old", b=PICTURE)
+    assert not story.mirror.offers.again
+    story.sees("old", a=PICTURE)
+    assert story.mirror.offers.again == {"old/a"}
+
+
+def test_a_directory_that_left_for_a_moment_is_not_pending_for_ever(story: Story):
+    """Its return has to end its absence, though nothing in the ledger differs."""
+    story.sees("", old=None)
+    assert story.mirror.removals.absent.is_doomed("old")
+    story.sees("", old=folder(50))
+    assert not story.mirror.removals.absent.is_doomed("old")
+
+
+@pytest.mark.parametrize("row", [made(0), made(50), None], ids=["adopted", "known", "not there yet"])
+def test_a_folder_that_cannot_be_read_is_told_once_however_often_the_one_above_is_looked_at(
+    story: Story, row: Row | None
+):
+    """That it is there says nothing about what is in it; only a listing of its own ends the trouble."""
+    if row is None:
+        story.ledger.forget_tree(story.id, "old")
+    else:
+        story.ledger.put(story.id, "old", row)
+    closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied")
+    for _ in range(3):
+        story.sees("", old=folder())
+        story.mirror.on_answer(closed, AT)
+    assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old"]
+    story.lists("old", a=PICTURE)
+    story.mirror.on_answer(closed, AT)
+    assert [event.path for event in story.events if event.kind is EventKind.FAILED] == ["old", "old"]
+
+
+@pytest.mark.parametrize("what", ["a directory", "a name"])
+def test_what_cannot_be_read_is_looked_at_again_ever_more_rarely_until_it_can(story: Story, what: str):
+    closed = Listing("old", Presence.UNREADABLE, {}, None, problem="Input/output error")
+    if what == "a name":
+        closed = Listing("", Presence.PRESENT, {}, frozenset({"old"}), unreadable={"old": "Input/output error"})
+    now, pauses = NOW, []
+    for _ in range(12):
+        story.mirror.on_answer(closed, Moment(now, WALL))
+        due = story.mirror.next_due()
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        story.mirror.pump(Moment(now, WALL))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    story.sees("", old=folder())
+    story.lists("old", a=PICTURE)
+    assert not story.mirror.unreadable.problems
+    assert [name for _, name in story.mirror.dirty._frontier] == ["old"], "what is below it is looked at, too"
+    story.mirror.on_answer(closed, Moment(now, WALL))
+    assert story.mirror.dirty.due_by(now + 1)
+
+
+def test_more_than_can_be_noted_is_looked_at_again_with_its_directory(story: Story, monkeypatch: pytest.MonkeyPatch):
+    """It is not left to the next rescan, and costs no memory."""
+    monkeypatch.setattr("ftpsyncd.mapping.unreadable.QUEUE_ROOM", 2)
+    names = ("a", "b", "c", "d")
+    closed = Listing("", Presence.PRESENT, {}, frozenset(names), unreadable=dict.fromkeys(names, "Input/output error"))
+    now, pauses = NOW, []
+    for _ in range(11):
+        story.mirror.on_answer(closed, Moment(now, WALL))
+        assert set(story.mirror.unreadable.problems) == {"a", "b"}
+        due = story.mirror.dirty._marks[""].whole_due
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        story.mirror.pump(Moment(now, WALL))
+        story.mirror.looks.answered(Listing("", Presence.PRESENT, {}))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    story.lists("", old=folder())
+    assert not story.mirror.unreadable.problems
+    story.mirror.on_answer(closed, Moment(now, WALL))
+    assert story.mirror.dirty._marks[""].whole_due == now + 1, "it is over, and begins anew"
+
+
+def test_when_a_directory_that_could_not_be_noted_can_be_read_all_below_it_is_looked_at(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ftpsyncd.mapping.unreadable.QUEUE_ROOM", 1)
+    for directory in ("old", "new"):
+        closed = Listing(directory, Presence.UNREADABLE, {}, None, problem="Permission denied")
+        story.mirror.on_answer(closed, AT)
+    assert set(story.mirror.unreadable.problems) == {"old"}
+    assert story.mirror.dirty._deep_due == NOW + LONGEST_AGAIN_S
+
+
+def test_a_pass_does_not_wait_for_what_cannot_be_read(story: Story):
+    story = Story(story.ledger, one_pass=True)
+    story.mirror.on_answer(Listing("old", Presence.UNREADABLE, {}, None, problem="Permission denied"), AT)
+    assert story.mirror.next_due() is None
+
+
+def test_a_directory_where_a_file_was_is_not_read_again_and_again_until_the_file_may_go(story: Story):
+    story = Story(story.ledger, delete_after_s=10.0)
+    story.ledger.put(story.id, "a", published(file(inode=8)))
+    story.sees("", a=folder())
+    for seconds in range(int(story.mirror.spec.delete_after_s)):
+        story.mirror.pump(Moment(NOW + seconds, WALL))
+    assert story.disk.names == []
+    story.mirror.pump(Moment(NOW + story.mirror.spec.delete_after_s, WALL))
+    assert story.disk.names == [("", frozenset({"a"}))]
+
+
+class TestWhatWasGoneBeforeItWasLookedFor:
+    """A directory's ctime says since when at least: after downtime, nothing waits for `delete_after` once more."""
+
+    @pytest.fixture
+    def down(self, ledger: Ledger) -> Story:
+        story = Story(ledger, delete_after_s=10.0)
+        story.mirror.watcher = WatchReport("native", None, "", 0)
+        story.mirror.dirty.mark_deep("", NOW)
+        story.mirror.pump(AT)
+        return story
+
+    @staticmethod
+    def finds(
+        story: Story,
+        directory: str,
+        entries: dict[str, Entry],
+        changed_s_ago: float,
+        at: Moment = AT,
+        *,
+        inode: int = 50,
+    ) -> None:
+        changed = at.wall_ns - round(changed_s_ago * 1e9)
+        listing = Listing(
+            directory,
+            Presence.PRESENT,
+            entries,
+            inode=inode if directory else 1,
+            device=DISK,
+            taken_wall_ns=at.wall_ns,
+            changed_wall_ns=changed,
+        )
+        story.mirror.on_answer(listing, at)
+        story.mirror.pump(at)
+
+    def test_it_is_deleted_when_the_pass_is_over(self, down: Story):
+        self.finds(down, "", {"old": folder(50)}, 500)
+        self.finds(down, "old", {}, 10.0)
+        assert down.queue.take(NOW) is None
+        down.mirror.pump(AT)
+        down.sees("old", a=None)
+        down.mirror.pump(AT)
+        assert isinstance(down.starts("old/a"), Delete)
+
+    def test_not_if_it_may_have_gone_a_moment_ago(self, down: Story):
+        self.finds(down, "", {"old": folder(50)}, 500)
+        self.finds(down, "old", {}, 9.9)
+        down.mirror.pump(AT)
+        assert down.disk.names == []
+        down.mirror.pump(Moment(NOW + 0.2, WALL))
+        assert down.disk.names == [("old", frozenset("a"))]
+
+    def test_not_if_the_pass_finds_it_under_another_name(self, down: Story):
+        self.finds(down, "", {"old": folder(50), "new": folder(51)}, 500)
+        self.finds(down, "old", {}, 400)
+        self.finds(down, "new", {"a": PICTURE}, 400)
+        for name in ("old", "new"):
+            down.sees(name, a=PICTURE if name == "new" else None)
+        assert isinstance(down.queue.waiting(M, "new/a"), Rename)
+        assert down.queue.waiting(M, "old/a") is None
+
+    @pytest.mark.parametrize(
+        ("kind", "trusted"), [("polling", True), ("native", False)], ids=["network file system", "clock stepped"]
+    )
+    def test_not_by_a_clock_that_may_be_another(self, down: Story, *, kind: str, trusted: bool):
+        down.mirror.watcher = WatchReport(kind, None, "", 0)
+        at = AT._replace(wall_trusted=trusted)
+        self.finds(down, "", {"old": folder(50)}, 500, at)
+        self.finds(down, "old", {}, 500, at)
+        down.mirror.pump(at)
+        assert down.disk.names == []
+
+    @pytest.mark.parametrize("noticed", [True, False])
+    def test_not_if_another_directory_is_in_the_place_of_its_own(self, down: Story, *, noticed: bool):
+        if noticed:
+            self.finds(down, "", {"old": folder(51)}, 500)
+        self.finds(down, "old", {}, 500, inode=51)
+        down.mirror.pump(AT)
+        assert down.mirror.removals.absent.since("old/a") == NOW
+        assert down.disk.names == []
+
+
+def test_a_file_that_never_comes_to_rest_is_told_once_after_ten_minutes_and_never_offered(story: Story):
+    for second in range(0, 1500, 2):
+        at = Moment(NOW + second, WALL + second * 10**9)
+        growing = file(1000 + second, at.wall_ns, changed_s_ago=-second)
+        listing = Listing(
+            "",
+            Presence.PRESENT,
+            {"film.jpg": growing},
+            frozenset({"film.jpg"}),
+            inode=1,
+            device=DISK,
+            taken_wall_ns=at.wall_ns,
+        )
+        story.mirror.on_answer(listing, at)
+        assert story.queue.take(at.now) is None
+        told = [event for event in story.events if event.path == "film.jpg"]
+        assert len(told) == (second > RESTLESS_S)
+    assert "has not come to rest for 10 minutes" in told[0].message
+    assert "stays as it is for 2 s (`settle`)" in told[0].remedy
+    assert RESTLESS_S == 600
+
+
+class TestOtherNames:
+    """A file of two names: one is published as old/a, the other is b."""
+
+    def asked(self, story: Story) -> set[tuple[str, str]]:
+        story.mirror.pump(AT)
+        names, story.disk.names = story.disk.names, []
+        for directory, some in names:
+            story.mirror.looks.answered(Listing(directory, Presence.PRESENT, {}, some))
+        return {(directory, name) for directory, some in names for name in some}
+
+    def test_a_change_that_is_seen_has_the_other_name_looked_at_once(self, story: Story):
+        changed = file(20, 2)._replace(linked=True)
+        story.sees("", b=changed)
+        assert self.asked(story) == {("old", "a")}
+        story.sees("", b=changed)
+        assert self.asked(story) == set()
+        story.sees("", b=file(20, 3)._replace(linked=True))
+        assert self.asked(story) == {("old", "a")}
+
+    def test_a_name_that_is_new_and_nothing_else_has_no_other_looked_at(self, story: Story):
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        story.sees("", b=PICTURE._replace(linked=True))
+        assert self.asked(story) == set()
+
+    @pytest.mark.parametrize("known_by", ["a failure", "what waits", "what runs"])
+    @pytest.mark.parametrize("now", [None, folder(), file(inode=8)], ids=["nothing", "a directory", "another file"])
+    def test_what_has_the_place_of_a_name_leads_to_the_other(self, story: Story, known_by: str, now: Entry | None):
+        if known_by == "a failure":
+            story.ledger.failures.put(story.id, "b", failed(PICTURE, parked=True))
+        else:
+            story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        if known_by == "what runs":
+            story.starts("b")
+        story.sees("", b=now)
+        assert ("old", "a") in self.asked(story)
+
+    def test_a_worker_that_finds_another_file_leads_to_the_other(self, story: Story):
+        story.queue.offer(Upload(M, "b", PICTURE.fingerprint))
+        action = story.starts("b")
+        story.queue.finish(action)
+        Outcomes().apply(story.mirror, Failed(action, FileChangedError("It changed since it was planned.")), AT)
+        assert self.asked(story) == {("old", "a")}
+
+    def test_what_went_with_its_directory_leads_to_the_other_once(self, story: Story):
+        story.ledger.put(story.id, "gone", made(60))
+        story.ledger.put(story.id, "gone/sub", made(61))
+        story.ledger.put(story.id, "gone/sub/b", published(PICTURE))
+        story = Story(story.ledger, delete_after_s=10.0)
+        story.sees("", gone=None)
+        assert self.asked(story) == {("old", "a")}
+        story.sees("", gone=None)
+        assert self.asked(story) == set()
+
+
+def webcam(story: Story, seconds: int) -> list[Event]:
+    """A picture that is renewed every four seconds, and takes longer to be sent; what is told of it."""
+    outcomes = Outcomes()
+    story.ledger.put(story.id, "", made(1))
+
+    def seen(second: int, version: int) -> Moment:
+        at = Moment(NOW + second, WALL + second * 10**9)
+        picture = file(1000 + version, WALL + version + 1, changed_s_ago=-version)
+        there = {"webcam.jpg": picture}
+        story.mirror.on_answer(Listing("", Presence.PRESENT, there, frozenset(there), inode=1, device=DISK), at)
+        return at
+
+    for second in range(0, seconds, 4):
+        seen(second, second)
+        if not story.mirror.waits.any_unsettled():
+            break
+        at = seen(second + 3, second)
+        action = story.queue.take(at.now)
+        assert action is not None
+        outcomes.apply(story.mirror, Failed(action, FileChangedError("It changed while it was sent.")), at)
+        story.queue.finish(action)
+    return [event for event in story.events if event.path == "webcam.jpg"]
+
+
+def test_a_file_that_is_always_replaced_before_it_has_been_sent_is_told_once_after_ten_minutes(story: Story):
+    assert webcam(story, 590) == []
+    [told] = webcam(story, 1500)
+    assert "no version of it stayed for long enough to be sent" in told.message
+    assert told.remedy
+
+
+def test_one_pass_does_not_wait_for_ever_for_a_file_that_is_always_replaced(story: Story):
+    story = Story(story.ledger, one_pass=True)
+    [told] = webcam(story, 100)
+    assert told.kind is EventKind.FAILED
+    assert not story.mirror.waits.any_unsettled()
+    assert story.ledger.failures.of(story.id, "webcam.jpg") is not None
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "nothing had failed"), (1, "1 failed path is tried again"), (2, "2 failed paths are tried again")],
+)
+def test_a_retry_says_what_it_tries(story: Story, count: int, said: str):
+    for number in range(count):
+        story.ledger.failures.put(story.id, f"{number}.jpg", failed(None))
+    story.ledger.commit()
+    told = again.retry(story.mirror, None, AT)
+    assert said in told
+    assert ("web is tried now" in told) == (not count)
+
+
+def test_what_failed_is_counted_as_failed_also_after_another_look(story: Story):
+    """As it is right after the failure: nothing is about to be done, for an hour perhaps."""
+    story.ledger.failures.put(story.id, "a.jpg", failed(PICTURE, next_try_s=3600.0))
+    story.mirror.dirty.clear()
+    story.mirror.looks.passes = 1
+    story.sees("", **{"a.jpg": PICTURE})
+    status = mapping_status(story.mirror, AT)
+    assert (status.state, status.pending, status.failed, status.message) == (MappingState.IN_SYNC, 0, 1, "")
+    assert status.oldest_pending_s is not None
+    # A file that is not at rest is another matter.
+    there, name = {"b.jpg": file(inode=8)}, frozenset({"b.jpg"})
+    story.mirror.on_answer(Listing("", Presence.PRESENT, there, name, inode=1, device=DISK, busy=name), AT)
+    status = mapping_status(story.mirror, AT)
+    assert (status.state, status.pending, status.failed) == (MappingState.SETTLING, 1, 1)
+    assert status.message == "b.jpg: a program has it open for writing"
+
+
+def looked_at(story: Story) -> tuple[set[str], set[str]]:
+    """The paths and the whole directories that the disk is asked for."""
+    story.mirror.pump(AT)
+    names = {f"{directory}/{name}".lstrip("/") for directory, asked in story.disk.names for name in asked}
+    return names, set(story.disk.whole)
+
+
+def test_a_retry_of_a_folder_tries_all_that_failed_in_it(story: Story):
+    story.ledger.put(story.id, "day", made())
+    for path in ("day/a.jpg", "day/deep/b.jpg", "daylight/c.jpg", "c.jpg"):
+        story.ledger.failures.put(story.id, path, failed(None))
+    assert again.retry(story.mirror, "day", AT) == f"{M}: day: 2 failed paths are tried again"
+    assert sorted(path for path, _ in story.ledger.failures.worst(story.id, 9)) == ["c.jpg", "daylight/c.jpg"]
+    assert looked_at(story) == ({"day"}, {"day"})
+
+
+def test_a_retry_of_a_folder_that_failed_itself_counts_it(story: Story):
+    for path in ("day", "day/a.jpg"):
+        story.ledger.failures.put(story.id, path, failed(None))
+    assert again.retry(story.mirror, "day", AT) == f"{M}: day: 2 failed paths are tried again"
+    assert looked_at(story) == ({"day"}, set()), "not recorded, it is entered when it is found"
+
+
+def test_a_retry_of_a_file_tries_it(story: Story):
+    story.ledger.failures.put(story.id, "a.jpg", failed(None))
+    assert again.retry(story.mirror, "a.jpg", AT) == f"{M}: a.jpg is tried again"
+    assert story.ledger.failures.of(story.id, "a.jpg") is None
+    assert looked_at(story) == ({"a.jpg"}, set())
+
+
+def test_a_retry_of_what_cannot_be_read_tries_it(story: Story):
+    story.ledger.put(story.id, "", made(1))
+    locked = Listing("", Presence.PRESENT, {}, None, inode=1, device=DISK, unreadable={"locked": "Permission denied"})
+    story.mirror.on_answer(locked, AT)
+    assert again.retry(story.mirror, "locked", AT) == f"{M}: locked is tried again"
+
+
+@pytest.mark.parametrize("path", ["nowhere/at all.jpg", "old"])
+def test_a_retry_of_what_had_not_failed_says_so(story: Story, path: str):
+    story.ledger.failures.put(story.id, "a.jpg", failed(None))
+    said = again.retry(story.mirror, path, AT)
+    assert said.startswith(f"{M}: nothing of the name {path} had failed; what is there is compared again")
+    assert "is tried again" not in said
+    assert looked_at(story)[0] == {path}
+    assert story.ledger.failures.of(story.id, "a.jpg") is not None
+
+
+def test_a_retry_of_the_whole_folder_tries_everything(story: Story):
+    story.ledger.failures.put(story.id, "day/a.jpg", failed(None))
+    assert again.retry(story.mirror, "", AT) == f"{M}: 1 failed path is tried again"
+    assert looked_at(story)[1] == {""}
+
+
+class Silent(Asked):
+    """A disk that is asked and tells nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks = 0
+        self.hangs = False
+
+    def check(self) -> None:
+        self.checks += 1
+
+    def answers(self) -> bool:
+        return not self.hangs
+
+
+def asked_for(story: Story, seconds: int) -> Moment:
+    """Every three seconds it is asked whether the root is there; the last moment."""
+    for second in range(0, seconds + 1, 3):
+        story.mirror.check_source(NOW + second)
+    return Moment(NOW + seconds, WALL + seconds * 10**9)
+
+
+def test_a_disk_that_does_not_answer_is_told_once_and_nothing_is_deleted_until_it_does(ledger: Ledger):
+    story = Story(ledger)
+    disk = story.mirror.looks.disk = Silent()
+    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
+    story.sees("old", a=None)
+    assert isinstance(story.queue.waiting(M, "old/a"), Delete)
+    disk.hangs = True
+    asked_for(story, 12)
+    assert (story.mirror.removals.source.missing, story.events) == ("", [])
+    assert disk.checks == 5
+    at = asked_for(story, 90)
+    assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING]
+    status = mapping_status(story.mirror, at)
+    assert status.state is MappingState.SOURCE_MISSING
+    assert status.message == (
+        f"the disk of {M} has not answered for 90 s, and nothing of it is published until it does;"
+        " nothing is deleted at the server meanwhile"
+    )
+    assert story.queue.waiting(M, "old/a") is None
+    assert story.mirror.site.folder.root is None
+    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), at)
+    assert [event.kind for event in story.events] == [EventKind.SOURCE_MISSING, EventKind.SOURCE_BACK]
+    assert mapping_status(story.mirror, at).state is MappingState.SYNCING
+    story.mirror.pump(at)
+    assert "" in story.disk.whole + disk.whole
+    story.mirror.check_source(at.now + 3)
+    assert story.mirror.removals.source.missing == ""
+
+
+def test_that_watches_are_short_is_told_once_and_not_with_each_number_of_folders(story: Story):
+    def reported(problem: str, shortage: Shortage | None) -> None:
+        kind = "native+poll" if shortage else "native"
+        story.mirror.on_answer(WatchReport(kind, ROOT, problem, 1, shortage=shortage), AT)
+
+    for count in (3, 5, 4):
+        reported(f"{count} without a watch", Shortage.WATCHES)
+    assert mapping_status(story.mirror, AT).message == "4 without a watch"
+    reported("2 refused", Shortage.REFUSED)
+    reported("", None)
+    reported("1 without a watch", Shortage.WATCHES)
+    told = [event.message for event in story.events if event.kind is EventKind.WATCHER]
+    assert told == ["3 without a watch", "2 refused", "1 without a watch"]
+
+
+@pytest.mark.parametrize("told", [None, "a listing", "a report"])
+def test_a_disk_that_is_busy_or_slow_is_not_taken_for_one_that_does_not_answer(story: Story, told: str | None):
+    disk = story.mirror.looks.disk = Silent()
+    disk.hangs = told is not None
+    story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
+    for _ in range(5):
+        asked_for(story, 12)
+        if told == "a listing":
+            story.sees("", other=None)
+        elif told:
+            story.mirror.on_answer(WatchReport("native", ROOT, "", 1), AT)
+    if told is None:
+        asked_for(story, 900)
+    assert (story.mirror.removals.source.missing, story.events) == ("", [])
+    assert SILENT_S == 15
+
+
+def test_a_mapping_that_is_going_asks_nothing_more(story: Story):
+    disk = story.mirror.looks.disk = Silent()
+    disk.hangs = True
+    asked_for(story, 3)
+    story.mirror.looks.detach()
+    asked_for(story, 90)
+    assert (disk.checks, story.mirror.removals.source.missing) == (2, "")
+
+
+# ── Files that are not at rest ───────────────────────────────────────────────────────────────────────────────────
+
+
+def noticed(story: Story, path: str) -> None:
+    story.mirror.on_changes(Changes(frozenset({path}), frozenset()), AT)
+
+
+def later(seconds: float) -> Moment:
+    return Moment(NOW + seconds, WALL + int(seconds * 10**9))
+
+
+def test_a_file_that_is_deleted_and_made_again_while_it_is_looked_for_is_looked_at_once_more(story: Story) -> None:
+    story.sees("", new=file(changed_s_ago=0.1, inode=9))
+    story.mirror.pump(later(2.0))
+    assert story.disk.names == [("", frozenset({"new"}))], "it may be at rest by now"
+    # It was gone at that look, and this is noticed before the answer is heard.
+    noticed(story, "new")
+    story.sees("", new=None)
+    story.disk.names.clear()
+    story.mirror.pump(later(3.0))
+    assert story.disk.names == [("", frozenset({"new"}))]
+
+
+def test_a_change_before_the_next_look_at_a_file_costs_no_other_look(story: Story) -> None:
+    story.sees("", new=file(changed_s_ago=0.1, inode=9))
+    for _ in range(10):
+        noticed(story, "new")
+    story.mirror.pump(later(1.0))
+    assert story.disk.names == []
+
+
+def test_a_file_that_was_not_at_rest_and_is_not_in_its_directory_is_not_waited_for(story: Story) -> None:
+    story.sees("", new=file(changed_s_ago=0.1, inode=9), stays=file(changed_s_ago=0.1, inode=8))
+    story.lists("", stays=file(changed_s_ago=0.1, inode=8), old=folder(5))
+    assert [path for path, _ in story.mirror.waits.unsettled()] == ["stays"]
+    story.sees("", stays=None)
+    assert not story.mirror.waits.any_unsettled()
+
+
+# ── Directories that get another name after something in them was deleted ────────────────────────────────────────
+
+
+@pytest.mark.parametrize("when", ["before it is found", "while it is renamed at the server"])
+def test_what_a_renamed_directory_lacked_before_is_not_waited_for_under_its_old_path(ledger: Ledger, when: str) -> None:
+    story = Story(ledger, delete_after_s=60.0)
+    ledger.put(story.id, "", made(1))
+    ledger.put(story.id, "old/b", published(PICTURE._replace(fingerprint=PICTURE.fingerprint._replace(inode=77))))
+    if when == "before it is found":
+        story.sees("old", b=None)
+        assert story.mirror.removals.absent.files == 1
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    renamed = story.starts("new")
+    assert isinstance(renamed, RenameDir)
+    if when == "while it is renamed at the server":
+        # The answer to a look from before is heard only now.
+        story.sees("old", b=None)
+    Outcomes().apply(story.mirror, Done(renamed, Did.RENAMED), AT)
+    story.queue.finish(renamed)
+    assert story.mirror.removals.absent.paths == []
+    assert story.mirror.removals.absent.files == 0
+
+
+def test_a_mapping_that_goes_has_nothing_due(story: Story):
+    """The engine would turn again and again, for as long as its transfers are waited for."""
+    story.mirror.dirty.mark("a", NOW)
+    assert story.mirror.next_due() == NOW
+    story.mirror.leave()
+    assert story.mirror.next_due() is None
+
+
+def test_a_file_that_changed_before_it_had_been_sent_and_is_gone_is_forgotten(story: Story):
+    """Where its directory was listed as a whole, it kept changing for ever; the next one of its name was told of."""
+    story.mirror.waits.overtaken("old/b", AT)
+    story.mirror.waits.overtaken("old/c", AT)
+    story.mirror.waits.overtaken("old/in/b", AT)
+    story.lists("old", a=PICTURE, c=PICTURE)
+    assert {path for path, _ in story.mirror.waits.restless()} == {"old/c", "old/in/b"}

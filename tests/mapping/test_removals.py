@@ -1,0 +1,312 @@
+"""Deletes that are refused: tried again, or held for a person, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.schedule import Queue
+from ftpsyncd.engine import again
+from ftpsyncd.errors import ChangedAtServerError, TransferFailedError
+from ftpsyncd.events import EventKind
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.failures import FailureCounts
+from ftpsyncd.mapping.removals import Removals
+from ftpsyncd.mapping.site import Moment
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Failed,
+    Fingerprint,
+    Hold,
+    HoldKind,
+    Kind,
+    Outcome,
+    RemoveDir,
+    RootIdentity,
+    Row,
+    Upload,
+)
+from ftpsyncd.specs import DeleteLimit
+from tests.core.vocabulary import NOW, SHA, WALL, M, S
+from tests.engine.test_outcomes import Story
+
+LATER = NOW + 60
+WAIT_S = 60.0
+"""Longer than `delete_after`: what is left of a folder is judged anew, with all its patience."""
+BUSY = TransferFailedError("Try again.", reply="450 Busy.")
+CHANGED = ChangedAtServerError("The file at the server is not the one that was published.")
+
+
+def at(now: float) -> Moment:
+    return Moment(now, WALL + int((now - NOW) * S))
+
+
+class Deleting(Story):
+    """A folder with two files that is gone here, and the server's queue."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger, queue=Queue(4))
+        ledger.put(self.id, "d", Row(Kind.DIR, Fingerprint(0, 0, 5), b"", WALL))
+        for n, name in enumerate("ab"):
+            ledger.put(self.id, f"d/{name}", Row(Kind.FILE, Fingerprint(10 + n, 1, 7 + n), SHA, WALL))
+
+    def look(self, now: float) -> list[Action]:
+        """The folder is found gone (again); what is handed out."""
+        self.mirror.removals.gone("d", Kind.DIR, at(now))
+        self.mirror.removals.go_on(at(now))
+        taken = []
+        while (action := self.queue.take(now)) is not None:
+            taken.append(self.mirror.intents.begin(action))
+        return taken
+
+    def end(self, outcome: Outcome, now: float) -> None:
+        self.apply(outcome, now)
+        self.queue.finish(outcome.action)
+
+
+@pytest.fixture
+def story(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deleting]:
+    with Ledger(Path(":memory:")) as ledger:
+        made = Deleting(ledger)
+        made.look(NOW)
+        monkeypatch.setattr("ftpsyncd.mapping.site.time.time_ns", lambda: at(LATER).wall_ns)
+        yield made
+
+
+def test_a_delete_names_the_size_that_the_file_must_have(story: Deleting) -> None:
+    assert story.look(LATER) == [Delete(M, "d/a", sizes=(10,)), Delete(M, "d/b", sizes=(11,))]
+
+
+def test_a_delete_that_failed_in_a_folder_that_is_gone_is_tried_again(
+    story: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, BUSY), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert story.look(LATER) == [], "not before its time"
+    monkeypatch.setattr("ftpsyncd.mapping.site.time.time_ns", lambda: at(LATER + 2).wall_ns)
+    [again] = story.look(LATER + 2 + WAIT_S)
+    assert again == first
+    story.end(Done(again, Did.DELETED), LATER + 2 + WAIT_S)
+    [last] = story.look(LATER + 3 + WAIT_S)
+    assert isinstance(last, RemoveDir)
+
+
+def test_a_hold_tells_what_else_was_deleted_in_the_minute_before(story: Deleting) -> None:
+    """One more file alone is not what is too much."""
+    limited(story, 2)
+    assert len(story.look(LATER)) == 2
+    story.ledger.put(story.id, "c", Row(Kind.FILE, Fingerprint(1, 1, 20), SHA, WALL))
+    for now in (LATER, LATER + 20):
+        story.mirror.removals.gone("c", Kind.FILE, at(now))
+    hold = story.mirror.removals.hold
+    assert hold is not None
+    assert hold.message.startswith(
+        "1 file was deleted at once, and 2 in the minute before (c), more than max_deletes (2) allowed:"
+    )
+
+
+def limited(story: Deleting, files: int) -> None:
+    """Let so many files be deleted at once."""
+    story.mirror.spec = story.mirror.spec._replace(max_deletes=DeleteLimit(files))
+    story.mirror.removals._limit._site = story.mirror.site._replace(spec=story.mirror.spec)
+
+
+def gone(story: Deleting, removals: Removals, name: str, now: float) -> None:
+    """Another file that is published is found gone."""
+    story.ledger.put(story.id, name, Row(Kind.FILE, Fingerprint(1, 1, 20), SHA, WALL))
+    removals.gone(name, Kind.FILE, at(now))
+
+
+def held_in_ledger(story: Deleting) -> str:
+    hold = story.ledger.decisions.hold(story.id)
+    assert hold is not None
+    return hold.message.partition(",")[0]
+
+
+def test_a_hold_tells_of_what_is_found_gone_later_too_since_a_decision_is_about_all_of_it(story: Deleting) -> None:
+    limited(story, 1)
+    removals = story.mirror.removals
+    assert story.look(LATER) == []
+    assert held_in_ledger(story) == "2 files were deleted at once (d)"
+    gone(story, removals, "c", LATER)
+    gone(story, removals, "e", LATER)
+    removals.go_on(at(LATER + 2))
+    assert held_in_ledger(story) == "4 files were deleted at once (c"
+    assert removals.hold == story.ledger.decisions.hold(story.id)
+    removals.absent.back("c")
+    removals.go_on(at(LATER + 4))
+    assert held_in_ledger(story) == "4 files were deleted at once (c", "so many were"
+    assert removals.approve(at(LATER + 5)).startswith(f"{M}: 3 deletes approved;")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (1, "more than max_deletes (1) allowed: `ftpsyncd approve"),
+        (0, "more than max_deletes (0) allowed: `ftpsyncd approve"),
+        (9, "more than max_deletes (1) allowed then; it is 9 now, and these still wait for you: `ftpsyncd approve"),
+    ],
+)
+def test_a_hold_tells_of_another_limit_that_a_reload_has_set(story: Deleting, files: int, told: str) -> None:
+    limited(story, 1)
+    assert story.look(LATER) == []
+    before = story.mirror.removals
+    removals = Removals(before._site._replace(spec=before._site.spec._replace(max_deletes=DeleteLimit(files))))
+    removals.go_on_from(before)
+    removals.gone("d", Kind.DIR, at(LATER))
+    removals.go_on(at(LATER + 2))
+    hold = story.ledger.decisions.hold(story.id)
+    assert hold == removals.hold
+    assert hold is not None, "it is a person's to decide"
+    assert f"(d), {told}" in hold.message
+
+
+@pytest.mark.parametrize("files", [1, 9])
+def test_so_does_one_that_outlived_a_restart_when_all_was_looked_at(story: Deleting, files: int) -> None:
+    """Not if what is gone would not be too much by itself: what went before is not known any more."""
+    limited(story, 1)
+    assert story.look(LATER) == []
+    again = Removals(story.mirror.site)
+    limited(story, files)
+    again._limit._site = story.mirror.removals._limit._site
+    again.gone("d", Kind.DIR, at(LATER))
+    gone(story, again, "c", LATER)
+    again.go_on(at(LATER + 2))
+    assert held_in_ledger(story) == "2 files were deleted at once (d)", "not all was looked at"
+    again.pass_ended(at(LATER + 2))
+    again.go_on(at(LATER + 2))
+    assert (
+        held_in_ledger(story) == f"{3 if files == 1 else 2} files were deleted at once ({'c' if files == 1 else 'd)'}"
+    )
+
+
+def test_what_was_changed_at_the_server_waits_for_a_person_and_for_nobody_else(story: Deleting) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0, held=1)
+    assert story.look(LATER + 3600) == []
+    assert story.mirror.removals.approve(at(LATER)) == f"{M}: 1 delete approved"
+    [again] = story.look(LATER + 3600 + WAIT_S)
+    assert again == Delete(M, "d/a"), "whatever its size"
+    story.end(Done(again, Did.DELETED), LATER + 3600 + WAIT_S)
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 1, 7), SHA, WALL))
+    assert story.mirror.removals._delete_action("d/a").sizes == (10,), "the decision was about that one file"
+
+
+@pytest.mark.parametrize("decide", ["approve", "discard"])
+@pytest.mark.parametrize(("missing", "why"), [("", "still being looked at"), ("its disk is gone", "its disk is gone")])
+def test_nobody_decides_about_a_folder_that_nobody_has_seen(
+    story: Deleting, decide: str, missing: str, why: str
+) -> None:
+    """Right after a start, or a reload, the decision was taken, and was about nothing: all was held again."""
+    removals, hold = story.mirror.removals, Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    story.ledger.mappings.set_root(story.id, RootIdentity(1, 1))
+    removals.holding.hold, removals.source.missing = hold, missing
+    assert why in getattr(removals, decide)(at(LATER))
+    assert removals.hold == hold
+    removals.source.found(RootIdentity(2, 1), at(LATER))
+    assert why not in getattr(removals, decide)(at(LATER))
+    assert story.ledger.decisions.hold(story.id) is None
+    assert story.ledger.mappings.root(story.id) == RootIdentity(2, 1)
+
+
+@pytest.mark.parametrize("decide", ["approve", "discard"])
+def test_a_person_who_accepts_another_folder_is_told_so(story: Deleting, decide: str) -> None:
+    story.mirror.removals.source.places.root = RootIdentity(2, 1)
+    story.mirror.removals.absent.clear()
+    story.mirror.removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    story.mirror.removals._all_seen = True
+    said = getattr(story.mirror.removals, decide)(at(LATER))
+    assert said == f"{M}: the folder is accepted as it is; no delete was held"
+    assert story.mirror.removals.hold is None
+
+
+@pytest.mark.parametrize(
+    ("decide", "later"),
+    [
+        ("approve", "other deletes follow the usual rules"),
+        ("discard", "what else is found to be gone stays there, too"),
+    ],
+)
+def test_a_person_who_decides_before_everything_was_looked_at_is_told_so(
+    story: Deleting, decide: str, later: str
+) -> None:
+    removals = story.mirror.removals
+    removals.source.places.root = RootIdentity(2, 1)
+    removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    removals._all_seen = False
+    assert getattr(removals, decide)(at(LATER)).endswith(f"; not everything was looked at yet: {later}")
+    removals.pass_ended(at(LATER))
+    removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+    assert "not everything" not in getattr(removals, decide)(at(LATER))
+
+
+def test_a_hold_tells_of_the_folder_that_is_configured_now(story: Deleting) -> None:
+    site = story.mirror.site
+    story.ledger.mappings.set_root(story.id, RootIdentity(1, 1))
+    for local, inode in (("/second", 2), ("/third", 3)):
+        removals = Removals(site._replace(spec=site.spec._replace(local=Path(local))))
+        for _ in range(2):
+            removals.source.found(RootIdentity(inode, 1), at(NOW))
+        assert removals.hold == story.ledger.decisions.hold(story.id)
+        assert removals.hold is not None
+        assert removals.hold.message.startswith(f"{local} is not the folder that was published before")
+    assert [event.kind for event in story.events].count(EventKind.HELD) == 2
+
+
+def test_a_folder_that_the_ledger_knows_by_the_number_of_its_device_is_the_same(story: Deleting) -> None:
+    site, now = story.mirror.site, RootIdentity(1, 2**60)
+    for numbered, same in ((RootIdentity(1, 8), True), (RootIdentity(1, 9), False), (RootIdentity(2, 8), False)):
+        story.ledger.mappings.set_root(story.id, RootIdentity(1, 8))
+        removals = Removals(site)
+        removals.source.found(now, at(NOW), numbered)
+        assert (removals.hold is None) is same
+        assert (story.ledger.mappings.root(story.id) == now) is same
+        assert site.folder.root == (now if same else None)
+
+
+def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert "1 delete discarded; the files stay at the server" in story.mirror.removals.discard(at(LATER))
+    assert story.ledger.row(story.id, "d/a") is None
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0)
+    [last] = story.look(LATER)
+    assert isinstance(last, RemoveDir), "which the server refuses while the file is in it"
+
+
+def test_a_file_that_a_crash_left_in_doubt_has_a_size_too(story: Deleting) -> None:
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 0, 0), b"", WALL))
+    assert story.mirror.removals._delete_action("d/a").sizes == (10,)
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(0, 5, 7), b"", WALL))
+    assert story.mirror.removals._delete_action("d/a").sizes == (0,), "an empty file has a size, too"
+
+
+def test_an_upload_that_was_cut_off_may_have_changed_the_size_there(story: Deleting) -> None:
+    newer = Fingerprint(99, 2, 7)
+    story.mirror.intents.begin(Upload(M, "d/a", newer, replaces=True))
+    [first, _] = story.look(LATER)
+    assert first == Delete(M, "d/a", sizes=(10, 99))
+
+
+def test_a_repair_leaves_what_was_changed_at_the_server_to_a_person(story: Deleting) -> None:
+    first, second = story.look(LATER)
+    story.end(Failed(first, CHANGED), LATER)
+    story.end(Done(second, Did.DELETED), LATER)
+    assert again.publish(story.mirror, ["d/a"], [], at(LATER)) == 0
+    assert story.ledger.failures.counts(story.id) == FailureCounts(0, 0, held=1)
+    assert story.look(LATER + 3600) == []
+
+
+def test_a_repair_of_a_file_that_is_gone_here_does_not_forget_its_size(story: Deleting) -> None:
+    assert again.publish(story.mirror, ["d/a"], [], at(NOW)) == 1
+    assert story.look(LATER)[0] == Delete(M, "d/a", sizes=(10,))

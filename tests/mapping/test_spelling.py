@@ -1,0 +1,115 @@
+"""Another encoding of names at a server: the ledger tells under which paths what is published is reached now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.core.names import on_the_wire
+from ftpsyncd.errors import NameNotSendableError, NameRefusedError
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping import spelling
+from ftpsyncd.model import MISSING, Failure, Fingerprint, Kind, Row
+from ftpsyncd.specs import MappingSpec, ServerSpec, TlsMode
+
+SERVER = ServerSpec("web", "127.0.0.1", "u", port=21, tls=TlsMode.OFF)
+SPEC = MappingSpec("m", Path("/srv/m"), "web", "/site")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.db") as made:
+        yield made
+
+
+def taken_over(ledger: Ledger, encoding: str, spec: MappingSpec = SPEC) -> str:
+    said = spelling.take_over(ledger, mapping(ledger), spec, SERVER._replace(encoding=encoding))
+    ledger.commit()
+    return said
+
+
+def mapping(ledger: Ledger) -> int:
+    return ledger.mappings.number("m", "u@127.0.0.1:21/site")
+
+
+def publish(ledger: Ledger, *paths: str) -> None:
+    for number, path in enumerate(paths, 1):
+        kind = Kind.DIR if path.endswith("/") else Kind.FILE
+        ledger.put(mapping(ledger), path.rstrip("/"), Row(kind, Fingerprint(number, 1, number), b"", 1))
+
+
+def rows(ledger: Ledger) -> dict[str, Row]:
+    return dict(ledger.walk(mapping(ledger)))
+
+
+def test_what_was_published_before_anybody_knew_of_encodings_is_left_alone(ledger: Ledger):
+    publish(ledger, "ü.jpg")
+    before = rows(ledger)
+    assert taken_over(ledger, "latin-1") == ""
+    assert rows(ledger) == before
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [("latin-1", "utf-8"), ("utf-8", "latin-1"), ("utf-8", "cp1252"), ("cp1252", "cp437")]
+)
+def test_each_path_leads_to_the_bytes_that_were_sent(ledger: Ledger, before: str, now: str):
+    names = ["a.jpg", "d/", "d/ü.jpg", "ß/", "ß/a.jpg"]
+    taken_over(ledger, before)
+    publish(ledger, *names)
+    sent = {on_the_wire(path, before): row for path, row in rows(ledger).items()}
+    assert "under 3 paths" in taken_over(ledger, now)
+    assert {on_the_wire(path, now): row for path, row in rows(ledger).items()} == sent
+    assert {"a.jpg", "d"} < set(rows(ledger))
+    taken_over(ledger, before)
+    assert set(rows(ledger)) == {name.rstrip("/") for name in names}
+
+
+def test_the_new_path_of_one_may_be_the_old_path_of_another(ledger: Ledger):
+    taken_over(ledger, "utf-8")
+    once, twice = "Ã¼.jpg", "ü.jpg"
+    assert once.encode("latin-1") == twice.encode()
+    publish(ledger, once, twice)
+    before = rows(ledger)
+    taken_over(ledger, "latin-1")
+    after = rows(ledger)
+    assert after[once] == before[twice]
+    assert len(after) == 2
+
+
+def test_the_same_encoding_under_another_name_is_no_other_one(ledger: Ledger):
+    taken_over(ledger, "latin-1")
+    publish(ledger, "ü.jpg")
+    assert taken_over(ledger, "ISO-8859-1") == ""
+
+
+def test_what_nothing_leads_to_any_more_is_published_anew_and_told(ledger: Ledger):
+    """Of two spellings that an encoding has for one character, no path leads to the rarer."""
+    taken_over(ledger, "latin-1")
+    publish(ledger, "ú@.jpg", "ú@/")
+    assert "ú@".encode("latin-1") == b"\xfa@" != b"\xfa@".decode("cp932").encode("cp932")
+    said = taken_over(ledger, "cp932")
+    assert "of 2 of them under their names in iso8859-1 stays" in said
+    assert rows(ledger)["ú@.jpg"].fingerprint.is_doubted
+    assert rows(ledger)["ú@"].fingerprint == MISSING
+
+
+def test_in_a_directory_that_has_another_name_now_all_is_published_anew(ledger: Ledger):
+    there = SPEC._replace(remote="/ü")
+    taken_over(ledger, "latin-1", there)
+    publish(ledger, "a.jpg", "d/")
+    said = taken_over(ledger, "utf-8", there)
+    assert "under 2 paths" in said
+    assert "stays" in said
+    assert rows(ledger)["a.jpg"].fingerprint.is_doubted
+    assert rows(ledger)["d"].fingerprint == MISSING
+
+
+def test_names_that_could_not_be_told_are_tried_again_and_no_others(ledger: Ledger):
+    taken_over(ledger, "latin-1")
+    for path, error in (("€.jpg", NameNotSendableError), ("b.jpg", NameRefusedError)):
+        failure = Failure(None, 1, True, 0, error.__name__, "no", "", "", 1)  # noqa: FBT003
+        ledger.failures.put(mapping(ledger), path, failure)
+    taken_over(ledger, "utf-8")
+    assert [path for path, _ in ledger.failures.all(mapping(ledger))] == ["b.jpg"]

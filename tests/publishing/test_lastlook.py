@@ -1,0 +1,43 @@
+"""The last look at the disk before a delete."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ftpsyncd.errors import FileChangedError
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.publishing.lastlook import Folder, exists, require_gone
+from ftpsyncd.specs import MappingSpec
+from tests.core.vocabulary import M
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_link_is_there_for_as_long_as_what_it_leads_to_where_links_are_followed(tmp_path: Path, *, follow: bool):
+    spec = MappingSpec(M, tmp_path, "web", "/htdocs", follow_symlinks=follow)
+    folder = Folder(spec, root_identity(tmp_path))
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    if follow:
+        with pytest.raises(FileChangedError):
+            require_gone(folder, "link.jpg", stat.S_ISREG)
+    else:
+        require_gone(folder, "link.jpg", stat.S_ISREG)
+    (tmp_path / "a.jpg").unlink()
+    require_gone(folder, "link.jpg", stat.S_ISREG)
+
+
+@pytest.mark.usefixtures("one_case")
+@pytest.mark.parametrize("path", ["a.jpg", "d/x.jpg"])
+def test_what_was_renamed_to_another_case_is_gone_also_where_the_file_system_finds_it(tmp_path: Path, path: str):
+    spec = MappingSpec(M, tmp_path, "web", "/htdocs")
+    (tmp_path / "D").mkdir()
+    for name in ("A.jpg", "D/x.jpg"):
+        (tmp_path / name).touch()
+    assert os.lstat(tmp_path / path)
+    require_gone(Folder(spec, root_identity(tmp_path)), path, stat.S_ISREG)
+    assert not exists(spec, path)
+    assert exists(spec, "D/x.jpg")

@@ -1,0 +1,822 @@
+"""Actions that a worker performs, in a real folder, at a server in memory."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from ftpsyncd.core import names
+from ftpsyncd.errors import (
+    AlreadyExistsError,
+    ChangedAtServerError,
+    FileChangedError,
+    LocalUnreadableError,
+    MountPointError,
+    NameRefusedError,
+    NotFoundError,
+    NotSupportedError,
+    PlaceTakenError,
+    RemoteError,
+    ServerUnavailableError,
+)
+from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.tree import root_identity
+from ftpsyncd.model import (
+    Action,
+    Delete,
+    Did,
+    Done,
+    Exposure,
+    Failed,
+    Fingerprint,
+    Kind,
+    MakeDir,
+    Outcome,
+    RemoveDir,
+    Rename,
+    RenameDir,
+    Sweep,
+    Upload,
+)
+from ftpsyncd.publishing.existing import BEGINNING, FreshDirectories, require_vacant, swept
+from ftpsyncd.publishing.lastlook import Folder
+from ftpsyncd.publishing.publish import Publisher
+from ftpsyncd.remote import hashes
+from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.memory import MemoryFile, MemoryServer, MemorySession
+from ftpsyncd.remote.port import RemoteEntry
+from ftpsyncd.specs import ExistingPolicy, MappingSpec, PublishMode
+from tests.servers import KINDS, running
+from tests.waiting import until
+
+M, BASE = "gallery", "/site"
+CONTENT = b"content"
+DAY_S = 86_400
+
+
+class Actions:
+    """A stream of actions that were planned before."""
+
+    def __init__(self, *actions: Action) -> None:
+        self._actions = deque(actions)
+
+    def next(self) -> Action | None:
+        return self._actions.popleft() if self._actions else None
+
+    def put_back(self, action: Action) -> None:
+        self._actions.appendleft(action)
+
+
+class Worker:
+    """A worker of one mapping."""
+
+    def __init__(self, local: Path) -> None:
+        self.local = local
+        self.server = MemoryServer(dirs={"/", BASE})
+        self.spec = MappingSpec(M, local, "web", BASE, include=("*",))
+
+    def does(self, *actions: Action, fresh: FreshDirectories | None = None) -> list[Outcome]:
+        folder = Folder(self.spec, root_identity(self.local))
+        publisher = Publisher(lambda _name: folder, FreshDirectories() if fresh is None else fresh)
+        with self.server.connect() as session:
+            return list(publisher.perform(session, Actions(*actions)))
+
+    def sees(self, path: str) -> Fingerprint:
+        return fingerprint_of((self.local / path).stat())
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Worker:
+    local = tmp_path / "drop"
+    local.mkdir()
+    return Worker(local)
+
+
+def did(outcomes: list[Outcome]) -> list[Did]:
+    assert all(isinstance(outcome, Done) for outcome in outcomes), outcomes
+    return [outcome.did for outcome in outcomes if isinstance(outcome, Done)]
+
+
+def test_a_link_that_is_followed_is_renamed_like_what_it_leads_to(worker: Worker):
+    worker.spec = worker.spec._replace(follow_symlinks=True)
+    (worker.local / "data").mkdir()
+    (worker.local / "data/x").write_bytes(CONTENT)
+    (worker.local / "a").symlink_to("data/x")
+    (worker.local / "d").symlink_to("data")
+    seen = worker.sees("a")
+    uploads = [Upload(M, "a", seen), Upload(M, "d/x", seen)]
+    worker.server.dirs.add(f"{BASE}/d")
+    assert did(worker.does(*uploads)) == [Did.PUBLISHED, Did.PUBLISHED]
+    (worker.local / "a").rename(worker.local / "b")
+    (worker.local / "d").rename(worker.local / "e")
+    renames: list[Action] = [Rename(M, "b", "a", seen, b""), RenameDir(M, "e", "d", worker.sees("e").inode)]
+    assert did(worker.does(*renames)) == [Did.RENAMED, Did.RENAMED]
+    assert set(worker.server.files) == {f"{BASE}/b", f"{BASE}/e/x"}
+
+
+LARGE = bytes(range(1, 256)) * (2 * BEGINNING // 255 + 1)
+
+
+EXPOSED = Exposure(len(LARGE), 0)
+
+
+@pytest.mark.parametrize(
+    ("there", "dated", "found"),
+    [
+        (LARGE, 0, Did.SWEPT),
+        (b"", 0, Did.SPOILED),
+        (None, 0, Did.SPOILED),
+        (LARGE, 1, Did.SWEPT),
+        (b"\0" * 9 + LARGE[9:], 1, Did.SPOILED),
+    ],
+    ids=["as it was", "emptied", "gone", "another date", "another content of the same size"],
+)
+def test_what_was_published_whole_is_looked_at_again(worker: Worker, there: bytes | None, dated: int, found: Did):
+    """Where dates cannot be set, the beginning tells."""
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    if there is not None:
+        worker.server.files[f"{BASE}/a"] = MemoryFile(there, seen.mtime_ns // 10**9 + dated)
+    assert did(worker.does(Sweep(M, "a", "", published=seen))) == [found]
+    assert any(verb == "RETR" for verb, _ in worker.server.log) is bool(dated), "an intact one costs no data connection"
+
+
+@pytest.mark.parametrize(
+    ("there", "dated", "found"),
+    [
+        (LARGE, 0, Did.SWEPT),
+        (b"", 0, Did.SPOILED),
+        (None, 0, Did.SPOILED),
+        (LARGE, 1, Did.SPOILED),
+        (b"\0" * 9 + LARGE[9:], 0, Did.SPOILED),
+    ],
+    ids=["as it was", "emptied", "gone", "written to", "a hole"],
+)
+def test_what_was_published_is_looked_at_again(worker: Worker, there: bytes | None, dated: int, found: Did):
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    if there is not None:
+        worker.server.files[f"{BASE}/a"] = MemoryFile(there, seen.mtime_ns // 10**9 + dated)
+    assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [found]
+    assert f"{BASE}/a" in worker.server.files or there is None, "nothing is deleted"
+
+
+@pytest.mark.parametrize("becomes", ["renamed", "replaced", "deleted", "nothing"])
+@pytest.mark.parametrize("publish", PublishMode)
+def test_a_file_that_is_no_longer_there_is_not_sent_to_its_end(
+    worker: Worker, monkeypatch, becomes: str, publish: PublishMode
+):
+    monkeypatch.setattr("ftpsyncd.publishing.planned.LOOK_EVERY_S", 0.0)
+    worker.spec = worker.spec._replace(publish=publish)
+    worker.server.block = len(LARGE) // 50
+    (worker.local / "a").write_bytes(LARGE)
+    seen, sent = worker.sees("a"), 0
+
+    def observe(verb: str, _path: str) -> None:
+        nonlocal sent
+        sent += verb == "STOR"
+        if sent == 5 and verb == "STOR":
+            match becomes:
+                case "renamed":
+                    (worker.local / "a").rename(worker.local / "b")
+                case "replaced":
+                    (worker.local / "b").write_bytes(LARGE)
+                    (worker.local / "b").rename(worker.local / "a")
+                case "deleted":
+                    (worker.local / "a").unlink()
+
+    worker.server.observer = observe
+    [outcome] = worker.does(Upload(M, "a", seen))
+    if becomes == "nothing":
+        assert did([outcome]) == [Did.PUBLISHED]
+        assert sent >= 50
+    else:
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, FileChangedError)
+        assert sent <= 6
+        assert not worker.server.files, "nothing of it stays"
+
+
+def test_what_has_changed_here_meanwhile_is_not_compared(worker: Worker):
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
+    (worker.local / "a").unlink()
+    assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [Did.SWEPT]
+
+
+def test_where_nobody_may_read_size_and_date_have_to_do(worker: Worker):
+    (worker.local / "a").write_bytes(LARGE)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
+    worker.server.fail("RETR", NameRefusedError("Permission denied."))
+    assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [Did.SWEPT]
+    worker.server.fail("RETR", ServerUnavailableError("Nothing passes any more."))
+    [outcome] = worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))
+    assert isinstance(outcome, Failed), "it is asked again"
+
+
+def test_a_server_that_counts_sizes_in_32_bits_is_believed_about_what_it_has(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    with (worker.local / "a").open("wb") as large:
+        large.write(LARGE)
+        large.truncate(5 * 2**30)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(LARGE, seen.mtime_ns // 10**9)
+    for told, found in ((2**30, Did.SWEPT), (2**30 + 1, Did.SPOILED)):
+        entry = RemoteEntry("a", Kind.FILE, told, seen.mtime_ns // 10**9)
+        monkeypatch.setattr(MemorySession, "stat", lambda _self, _path, entry=entry: entry)
+        assert did(worker.does(Sweep(M, "a", "", exposed=EXPOSED, published=seen))) == [found]
+
+
+@pytest.mark.real_server
+@pytest.mark.parametrize("size", [7, 40 * BEGINNING])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_beginning_of_a_file_is_enough(worker: Worker, kind: str, size: int):
+    content = (LARGE * (size // len(LARGE) + 1))[:size]
+    (worker.local / "a").write_bytes(content)
+    folder = Folder(worker.spec._replace(remote="/"), root_identity(worker.local))
+    with running(kind) as server:
+        for there, found in ((content, Did.SWEPT), (b"\0" * 5 + content[5:], Did.SPOILED)):
+            (server.home / "a").write_bytes(there)
+            os.utime(server.home / "a", (worker.sees("a").mtime_ns // 10**9,) * 2)
+            with Account(server.spec())() as session:
+                sweep = Sweep(M, "a", "", exposed=EXPOSED, published=worker.sees("a"))
+                outcomes = list(Publisher(lambda _name: folder, FreshDirectories()).perform(session, Actions(sweep)))
+            assert did(outcomes) == [found]
+
+
+def test_a_directory_is_made_though_the_one_above_has_been_removed_meanwhile(worker: Worker):
+    made = [MakeDir(M, path, 0) for path in ("a", "gone/in", "b")]
+    assert did(worker.does(*made)) == [Did.MADE] * 3
+    assert worker.server.dirs == {"/", BASE, *(f"{BASE}/{path}" for path in ("a", "gone", "gone/in", "b"))}
+
+
+@pytest.mark.parametrize("began", [0, 1, 2])
+def test_a_file_is_refused_if_nothing_of_it_was_sent_in_either_try(worker: Worker, began: int):
+    (worker.local / "a").write_bytes(CONTENT)
+    refusal = NameRefusedError("Permission denied.", reply="553 Could not create file.")
+    worker.server.fail("STOR", refusal, after=began == 1)
+    # Each fault counts the commands that none before it has struck.
+    worker.server.fail("STOR", refusal, nth=2 if began == 1 else 1, after=began == 2)
+    [outcome] = worker.does(Upload(M, "a", worker.sees("a")))
+    assert isinstance(outcome, Failed)
+    assert outcome.error is refusal
+    assert outcome.refused is (began == 0)
+
+
+def test_a_directory_that_may_not_be_made_fails_and_no_other_one(worker: Worker):
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 0)
+    outcomes = worker.does(MakeDir(M, "a", 0), MakeDir(M, "a/in", 0), MakeDir(M, "b", 0))
+    assert {outcome.action.path: type(outcome) for outcome in outcomes} == {"a": Failed, "a/in": Failed, "b": Done}
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_a_directory_rename_that_is_only_asked_about_is_not_tried(worker: Worker, renamed: bool):  # noqa: FBT001
+    worker.server.dirs.add(f"{BASE}/{'e' if renamed else 'd'}")
+    before = set(worker.server.dirs)
+    (worker.local / "e").mkdir()
+    [outcome] = worker.does(RenameDir(M, "e", "d", worker.sees("e").inode, interrupted=True, ask_only=True))
+    assert isinstance(outcome, Done) is renamed
+    assert isinstance(outcome, Failed) is not renamed
+    assert worker.server.dirs == before
+
+
+@pytest.mark.parametrize(("there", "becomes"), [(CONTENT, Did.UNCHANGED), (CONTENT[:3], Did.PUBLISHED)])
+def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_server(
+    worker: Worker, there: bytes, becomes: Did
+):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(there, 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
+    assert did(worker.does(again)) == [becomes]
+    assert worker.server.files[f"{BASE}/a"] == MemoryFile(CONTENT, worker.sees("a").mtime_ns // 10**9)
+
+
+def test_a_file_with_a_new_date_is_sent_if_it_has_another_content_of_the_same_size(worker: Worker):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[::-1], 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT[::-1]).digest(), replaces=True)
+    assert did(worker.does(again)) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/a"].content == CONTENT
+
+
+def test_a_file_that_changes_while_it_is_found_out_whether_only_its_date_did_is_looked_at_again(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    again = Upload(M, "a", worker.sees("a"), hashlib.sha256(CONTENT).digest(), replaces=True)
+    of_file = hashes.of_file
+
+    def hashed(algorithm: str, file: BinaryIO) -> str:
+        found = of_file(algorithm, file)
+        (worker.local / "a").write_bytes(CONTENT[::-1])
+        return found
+
+    monkeypatch.setattr(hashes, "of_file", hashed)
+    (outcome,) = worker.does(again)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, FileChangedError)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["whose date only changed", "that is there already"])
+def test_a_file_is_not_taken_for_there_under_a_name_that_the_server_changes(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, *, known: bool
+):
+    """What is found under the name is another file, which ours would be deleted with."""
+
+    def refuse(_session: MemorySession, path: str) -> None:
+        raise NameRefusedError(f"The server changes {path}.")
+
+    monkeypatch.setattr(MemorySession, "assure", refuse)
+    (worker.local / "a.").write_bytes(CONTENT)
+    seen = worker.sees("a.")
+    worker.server.files[f"{BASE}/a."] = MemoryFile(CONTENT, 1 if known else seen.mtime_ns // 10**9)
+    sha256 = hashlib.sha256(CONTENT).digest() if known else b""
+    (failed,) = worker.does(Upload(M, "a.", seen, sha256, replaces=known))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, NameRefusedError)
+    assert worker.server.files[f"{BASE}/a."].mtime_s == (1 if known else seen.mtime_ns // 10**9)
+
+
+@pytest.mark.parametrize("sizes", [(), (1,)])
+def test_what_is_deleted_several_times_on_one_day_is_all_in_the_trash(worker: Worker, sizes: tuple[int, ...]):
+    trash = names.trash(BASE, "2024-05-01", "a")
+    contents = [str(n).encode() for n in range(9)] + [b"x"]
+    for content in contents:
+        worker.server.files[f"{BASE}/a"] = MemoryFile(content, 1)
+        assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.TRASHED]
+    assert sorted(file.content for file in worker.server.files.values()) == contents
+    assert worker.server.files[trash].content == contents[0]
+    assert did(worker.does(Delete(M, "a", trash, sizes))) == [Did.DELETED]
+
+
+def test_a_name_that_cannot_be_asked_for_keeps_no_other_file_from_being_deleted(worker: Worker):
+    names_ = ("a", "b\nb", "c")
+    for name in names_:
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(b"1", 1)
+    first, second, third = worker.does(*(Delete(M, name, sizes=(1,)) for name in names_))
+    assert {outcome.action.path for outcome in (first, second, third) if isinstance(outcome, Done)} == {"a", "c"}
+    assert list(worker.server.files) == [f"{BASE}/b\nb"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_what_earlier_tries_have_left_goes_with_a_file_and_decides_nothing_about_it(
+    worker: Worker,
+    refused: bool,  # noqa: FBT001
+):
+    for name in ("a", "a.filepart", "b"):
+        worker.server.files[f"{BASE}/{name}"] = MemoryFile(b"1", 1)
+    worker.server.fail("DELE", NameRefusedError("No."), path=f"{BASE}/{'a.filepart' if refused else 'b'}")
+    outcomes = worker.does(Delete(M, "a", sizes=(1,), left=(f"{BASE}/a.filepart",)), Delete(M, "b", sizes=(1,)))
+    assert [isinstance(outcome, Done) for outcome in outcomes] == [True, refused]
+    assert list(worker.server.files) == [f"{BASE}/{'a.filepart' if refused else 'b'}"]
+
+
+@pytest.mark.parametrize(("size", "days", "goes"), [(5, 1, True), (3, 5, True), (3, 1, False), (6, 5, False)])
+def test_a_part_of_what_was_sent_under_its_final_name_is_deleted_with_its_file(
+    worker: Worker,
+    size: int,
+    days: int,
+    goes: bool,  # noqa: FBT001
+):
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"x" * size, days * DAY_S)
+    exposed = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9)
+    (outcome,) = worker.does(Delete(M, "a", sizes=(5,), exposed=exposed))
+    assert isinstance(outcome, Done) is goes
+    assert (not worker.server.files) is goes
+    if isinstance(outcome, Failed):
+        assert isinstance(outcome.error, ChangedAtServerError)
+
+
+@pytest.mark.parametrize(
+    "action", [Delete(M, "d", sizes=(1,)), Delete(M, "d", names.trash(BASE, "2024-05-01", "d"), sizes=(1,))]
+)
+def test_a_directory_in_the_place_of_a_file_is_not_deleted_as_that(worker: Worker, action: Delete):
+    worker.server.dirs.add(f"{BASE}/d")
+    (outcome,) = worker.does(action)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, ChangedAtServerError)
+    assert "it is no file" in outcome.error.message
+
+
+@pytest.mark.parametrize(
+    "action",
+    [Delete(M, "a"), Delete(M, "a", names.trash(BASE, "2024-05-01", "a")), RemoveDir(M, "d")],
+    ids=["delete", "trash", "directory"],
+)
+def test_what_is_there_again_is_not_deleted(worker: Worker, action: Action):
+    (worker.local / "a").write_bytes(CONTENT)
+    (worker.local / "d").mkdir()
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    worker.server.dirs.add(f"{BASE}/d")
+    (outcome,) = worker.does(action)
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, FileChangedError)
+    assert list(worker.server.files) == [f"{BASE}/a"]
+    assert f"{BASE}/d" in worker.server.dirs
+
+
+def test_a_part_that_comes_while_its_directory_is_removed_goes_with_it(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    worker.server.dirs.add(f"{BASE}/d")
+    part = f"{BASE}/d/a.filepart"
+    remove, tries = MemorySession.remove_dir, list[str]()
+
+    def remove_late(session: MemorySession, path: str) -> bool:
+        if not tries:
+            worker.server.files[part] = MemoryFile(b"late", 1)
+        tries.append(path)
+        return remove(session, path)
+
+    monkeypatch.setattr(MemorySession, "remove_dir", remove_late)
+    assert did(worker.does(RemoveDir(M, "d", left=(part,)))) == [Did.REMOVED]
+    assert (len(tries), worker.server.files) == (2, {})
+
+
+def test_a_directory_on_which_a_disk_is_mounted_at_the_server_stays(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    def refuse(_session: MemorySession, _path: str) -> bool:
+        raise MountPointError("Device or resource busy.")
+
+    monkeypatch.setattr(MemorySession, "remove_dir", refuse)
+    assert did(worker.does(RemoveDir(M, "d"))) == [Did.MOUNTED]
+
+
+def test_a_trash_that_is_said_to_hold_everything_is_not_searched_for_ever(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+):
+    def everything(_session: MemorySession, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        return [RemoteEntry("a", Kind.FILE, 1, 1) for _ in paths]
+
+    monkeypatch.setattr(MemorySession, "stat_many", everything)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"1", 1)
+    [failed] = worker.does(Delete(M, "a", names.trash(BASE, "2024-05-01", "a")))
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, AlreadyExistsError)
+
+
+def counts_in_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server in memory tell sizes as if each file had 5,000,000,000 bytes, of which it can count 705,032,704."""
+    stat = MemorySession.stat
+
+    def counted(session: MemorySession, path: str) -> RemoteEntry | None:
+        entry = stat(session, path)
+        return None if entry is None else entry._replace(size=5_000_000_000 % 2**32)
+
+    monkeypatch.setattr(MemorySession, "stat", counted)
+
+
+@pytest.mark.parametrize("trash", ["", names.trash(BASE, "2024-05-01", "a")], ids=["deleted", "to the trash"])
+@pytest.mark.parametrize("known", [5_000_000_000, 5_000_000_001])
+def test_a_large_file_is_known_again_at_a_server_that_counts_in_32_bits(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, known: int, trash: str
+):
+    counts_in_32_bits(monkeypatch)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"much", 1)
+    (outcome,) = worker.does(Delete(M, "a", trash, (known,)))
+    if known == 5_000_000_000:
+        assert did([outcome]) == [Did.TRASHED if trash else Did.DELETED]
+    else:
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, ChangedAtServerError)
+
+
+def test_a_large_file_is_adopted_at_a_server_that_counts_in_32_bits(worker: Worker, monkeypatch: pytest.MonkeyPatch):
+    counts_in_32_bits(monkeypatch)
+    with (worker.local / "a").open("wb") as file:
+        file.truncate(5_000_000_000)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"much", seen.mtime_ns // 10**9)
+    worker.server.fail("STOR", NameRefusedError("No."))
+    assert did(worker.does(Upload(M, "a", seen))) == [Did.ADOPTED]
+
+
+@pytest.mark.parametrize("policy", [ExistingPolicy.ADOPT, ExistingPolicy.KEEP])
+def test_what_the_server_has_already_of_a_file_that_is_gone_here_is_not_recorded(
+    worker: Worker, policy: ExistingPolicy
+):
+    """It was to be found gone then, and deleted at the server."""
+    worker.spec = worker.spec._replace(existing=policy)
+    (worker.local / "a").write_bytes(CONTENT)
+    seen = worker.sees("a")
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, seen.mtime_ns // 10**9)
+    (worker.local / "a").unlink()
+    (outcome,) = worker.does(Upload(M, "a", seen))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error, FileChangedError)
+
+
+@pytest.mark.parametrize("name", ["b", "b\nb"], ids=["fine", "one that cannot be asked for"])
+def test_a_foreign_file_is_kept_whatever_it_is_looked_at_with(worker: Worker, name: str):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    for each in ("a", name):
+        (worker.local / each).write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"somebody else's", 1)
+    first, second = worker.does(*(Upload(M, each, worker.sees(each)) for each in ("a", name)))
+    assert did([first]) == [Did.KEPT]
+    assert isinstance(second, Done if name == "b" else Failed)
+    assert worker.server.files[f"{BASE}/a"].content == b"somebody else's"
+
+
+def test_what_we_published_is_no_foreign_file_though_those_are_kept(worker: Worker):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(b"the version before", 1)
+    assert did(worker.does(Upload(M, "a", worker.sees("a"), replaces=True))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/a"].content == CONTENT
+
+
+def test_a_foreign_file_is_kept_also_in_a_directory_that_we_have_made_empty(worker: Worker):
+    """Somebody may have put it there since."""
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP)
+    (worker.local / "d").mkdir()
+    (worker.local / "d/a").write_bytes(CONTENT)
+    fresh = FreshDirectories()
+    assert did(worker.does(MakeDir(M, "d", 0), fresh=fresh)) == [Did.MADE]
+    assert f"{BASE}/d" in fresh
+    worker.server.files[f"{BASE}/d/a"] = MemoryFile(b"somebody else's", 1)
+    assert did(worker.does(Upload(M, "d/a", worker.sees("d/a")), fresh=fresh)) == [Did.KEPT]
+    assert worker.server.files[f"{BASE}/d/a"].content == b"somebody else's"
+
+
+@pytest.mark.parametrize("mode", PublishMode)
+@pytest.mark.parametrize("comes", [False, True])
+def test_a_foreign_file_that_comes_while_ours_waits_or_is_sent_is_kept(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, mode: PublishMode, *, comes: bool
+):
+    monkeypatch.setattr("ftpsyncd.publishing.planned.LOOK_EVERY_S", 0.0)
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=mode)
+    (worker.local / "a").write_bytes(CONTENT)
+    look = MemorySession.stat_many
+
+    def look_too_soon(session: MemorySession, paths: Sequence[str]) -> list[RemoteEntry | None]:
+        found = look(session, paths)
+        if comes:
+            worker.server.files[f"{BASE}/a"] = MemoryFile(b"somebody else's", 1)
+        return found
+
+    monkeypatch.setattr(MemorySession, "stat_many", look_too_soon)
+    (outcome,) = worker.does(Upload(M, "a", worker.sees("a")))
+    content = worker.server.files[f"{BASE}/a"].content
+    if comes:
+        assert isinstance(outcome, Failed)
+        assert isinstance(outcome.error, PlaceTakenError)
+        assert content == b"somebody else's"
+    else:
+        assert did([outcome]) == [Did.PUBLISHED]
+        assert content == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("there", "ours", "mode", "becomes"),
+    [
+        (CONTENT[:3], True, PublishMode.DIRECT, Did.PUBLISHED),
+        (b"", True, PublishMode.DIRECT, Did.PUBLISHED),
+        (CONTENT[:3], False, PublishMode.DIRECT, Did.KEPT),
+        (CONTENT[:3], True, PublishMode.ATOMIC, Did.KEPT),
+        (CONTENT[1:3], True, PublishMode.DIRECT, Did.KEPT),
+        (CONTENT + b"x", True, PublishMode.DIRECT, Did.KEPT),
+    ],
+)
+def test_only_how_a_file_begins_that_was_being_sent_under_its_final_name_is_no_foreign_file(
+    worker: Worker,
+    there: bytes,
+    ours: bool,  # noqa: FBT001
+    mode: PublishMode,
+    becomes: Did,
+):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=mode)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(there, 1)
+    seen = worker.sees("a")
+    assert did(worker.does(Upload(M, "a", seen, ours=(seen,) if ours else ()))) == [becomes]
+    assert worker.server.files[f"{BASE}/a"].content == (CONTENT if becomes is Did.PUBLISHED else there)
+
+
+@pytest.mark.parametrize(
+    ("size", "days", "own", "becomes"),
+    [
+        (3, 5, False, Did.PUBLISHED),
+        (5, 5, False, Did.PUBLISHED),
+        (6, 5, False, Did.KEPT),
+        (3, 1, False, Did.KEPT),
+        (3, 9, False, Did.KEPT),
+        (5, 1, False, Did.KEPT),
+        (5, 9, False, Did.KEPT),
+        (3, 5, True, Did.KEPT),
+    ],
+    ids=[
+        "a part",
+        "all of it",
+        "more",
+        "older",
+        "newer",
+        "as large and older",
+        "as large and newer",
+        "unlike what would be the part",
+    ],
+)
+def test_what_may_be_of_a_content_that_is_gone_here_and_was_sent_under_its_final_name_is_no_foreign_file(
+    worker: Worker,
+    size: int,
+    days: int,
+    own: bool,  # noqa: FBT001
+    becomes: Did,
+):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
+    (worker.local / "a").write_bytes(CONTENT)
+    there = worker.server.files[f"{BASE}/a"] = MemoryFile(b"x" * size, days * DAY_S)
+    seen = worker.sees("a")
+    ours = (Fingerprint(5, 1, 1), *([seen] if own else []))
+    exposed = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9)
+    assert did(worker.does(Upload(M, "a", seen, ours=ours, exposed=exposed))) == [becomes]
+    assert (worker.server.files[f"{BASE}/a"].content == there.content) is (becomes is Did.KEPT)
+
+
+SENT = Fingerprint(5, 1000 * DAY_S * 10**9, 7)
+
+
+@pytest.mark.parametrize(
+    ("size", "days", "exposed", "hidden", "becomes"),
+    [
+        (5, 1000, False, True, SENT),
+        (5, 1000, True, False, SENT),
+        (5, 5, True, False, SENT),
+        (3, 5, True, False, Did.DELETED),
+        (6, 5, True, False, Did.SWEPT),
+        (3, 1, True, False, Did.KEPT),
+        (5, 1, True, False, Did.KEPT),
+        (6, 1, True, False, Did.SWEPT),
+        (None, 1, True, False, Did.KEPT),
+        (3, 5, False, True, Did.SWEPT),
+        (3, 5, False, False, Did.KEPT),
+        (6, 5, False, False, Did.SWEPT),
+    ],
+    ids=[
+        "it arrived",
+        "it arrived under its final name",
+        "it arrived and was not dated",
+        "a part",
+        "more than was sent",
+        "smaller and older",
+        "as large and older",
+        "larger and older",
+        "nobody tells how large",
+        "sent under another name",
+        "perhaps sent under its final name",
+        "larger than what was perhaps sent",
+    ],
+)
+def test_what_becomes_of_a_file_where_an_upload_was_interrupted(
+    size: int | None,
+    days: int,
+    exposed: bool,  # noqa: FBT001
+    hidden: bool,  # noqa: FBT001
+    becomes: Did | Fingerprint,
+):
+    """Only what is a part for certain is deleted: other clients have files, too."""
+    sent = Exposure(5, 4 * DAY_S * 10**9, 6 * DAY_S * 10**9) if exposed else None
+    sweep = Sweep(M, "a", "", fingerprints=(SENT,), exposed=sent)
+    assert swept(RemoteEntry("a", Kind.FILE, size, days * DAY_S), sweep, hidden=hidden) == becomes
+
+
+def test_a_place_is_taken_by_what_is_not_what_was_sent():
+    """Where a server renames nothing, nothing is under the temporary name."""
+    server = MemoryServer(files={"/a": MemoryFile(), "/b": MemoryFile(), "/b.filepart": MemoryFile()})
+    with server.connect() as session:
+        require_vacant(session, "/a", "/a.filepart")
+        require_vacant(session, "/c", "/c.filepart")
+        require_vacant(session, "/c")
+        for path, temporary in (("/b", "/b.filepart"), ("/a", "")):
+            with pytest.raises(PlaceTakenError):
+                require_vacant(session, path, temporary)
+
+
+def test_a_part_that_nobody_may_read_is_kept(worker: Worker):
+    worker.spec = worker.spec._replace(existing=ExistingPolicy.KEEP, publish=PublishMode.DIRECT)
+    (worker.local / "a").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT[:3], 1)
+    worker.server.fail("RETR", NameRefusedError("No."))
+    seen = worker.sees("a")
+    assert did(worker.does(Upload(M, "a", seen, ours=(seen,)))) == [Did.KEPT]
+
+
+@pytest.mark.parametrize("refusal", [NameRefusedError("No."), NotFoundError("No."), NotSupportedError("No.")])
+def test_a_renamed_file_is_sent_where_the_server_does_not_rename(worker: Worker, refusal: RemoteError):
+    (worker.local / "b").write_bytes(CONTENT)
+    worker.server.files[f"{BASE}/a"] = MemoryFile(CONTENT, 1)
+    worker.server.fail("RNFR", refusal, path=f"{BASE}/a")
+    assert did(worker.does(Rename(M, "b", "a", worker.sees("b"), b""))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/b"].content == CONTENT
+
+
+class Disturbed(Worker):
+    """A worker beside whom somebody does something when the bytes of a file have been sent."""
+
+    def __init__(self, local: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+        super().__init__(local)
+        do = MemorySession.do
+
+        def disturbed(session: MemorySession, verb: str, path: str, effect: Callable[[], RemoteError | None]) -> None:
+            if verb == "SIZE":
+                act()
+            do(session, verb, path, effect)
+
+        monkeypatch.setattr(MemorySession, "do", disturbed)
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(errno.ESTALE, FileChangedError), (errno.EIO, LocalUnreadableError)])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_file_server_that_tells_nothing_of_an_open_file(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, *, code: int, verdict: type[Exception], nth: int
+):
+    """As where another machine has deleted it (NFS), or the mount fails: when it is opened, and when it was sent."""
+    (worker.local / "a").write_bytes(CONTENT)
+    seen, fstat, told = worker.sees("a"), os.fstat, 0
+
+    def refuse(descriptor: int) -> os.stat_result:
+        nonlocal told
+        status = fstat(descriptor)
+        if stat.S_ISREG(status.st_mode):
+            told += 1
+            if told == nth:
+                raise OSError(code, os.strerror(code))
+        return status
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "fstat", refuse)
+    [failed] = worker.does(Upload(M, "a", seen))
+    monkeypatch.undo()
+    assert told == nth
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, verdict)
+    assert worker.server.files == {}
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def at_rest(path: Path) -> Path:
+    """A file that was written before the kernel's clock ticked last, as all are that have been quiet."""
+    path.write_bytes(CONTENT)
+    aside = path.with_name("aside")
+
+    def ticked() -> bool:
+        aside.touch()
+        return aside.stat().st_ctime_ns > path.stat().st_ctime_ns
+
+    until(ticked, "the clock of the file system ticks", 5)
+    aside.unlink()
+    return path
+
+
+def rewritten_in_place(path: Path) -> None:
+    """As taggers of music and pictures do where the size allows it, and they are told to keep the date."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"another")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_file_rewritten_in_place_while_it_is_sent_is_not_published_though_its_date_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = at_rest(tmp_path / "a")
+    worker = Disturbed(tmp_path, monkeypatch, lambda: rewritten_in_place(file))
+    seen = worker.sees("a")
+    [failed] = worker.does(Upload(M, "a", seen))
+    assert worker.sees("a") == seen, "the fingerprint tells of it, and this proves nothing"
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, FileChangedError)
+    assert worker.server.files == {}
+
+
+def test_a_part_of_what_was_rewritten_in_place_is_not_continued_though_its_date_is_set_back(worker: Worker):
+    file = at_rest(worker.local / "a")
+    seen, then = worker.sees("a"), file.stat().st_ctime_ns
+    rewritten_in_place(file)
+    assert worker.sees("a") == seen, "the fingerprint tells of it, and this proves nothing"
+    assert did(worker.does(Upload(M, "a", seen, resume=then))) == [Did.PUBLISHED]
+    assert worker.server.files[f"{BASE}/a"].content == file.read_bytes()
+
+
+def test_a_chmod_and_a_hard_link_while_a_file_is_sent_do_not_have_it_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = at_rest(tmp_path / "a")
+    before = file.stat().st_ctime_ns
+
+    def act() -> None:
+        file.chmod(0o600)
+        (tmp_path / "b").hardlink_to(file)
+
+    worker = Disturbed(tmp_path, monkeypatch, act)
+    assert did(worker.does(Upload(M, "a", worker.sees("a")))) == [Did.PUBLISHED]
+    assert file.stat().st_ctime_ns != before
