@@ -228,8 +228,10 @@ class Dirty:
             marks = self._marks.get(directory)
             if marks is not None and marks.due() == due:
                 return due if deep_due is None else min(due, deep_due)
-            # What it is due at by now was pushed when that became so.
             heapq.heappop(self._heap)
+            if marks is not None:
+                # An entry for then may have been dropped as meaning nothing, when something else was due before.
+                heapq.heappush(self._heap, (marks.due(), directory))
         return deep_due
 
     def _take_marked(self, now: float) -> Work | None:

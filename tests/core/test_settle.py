@@ -742,6 +742,22 @@ class TestLargeDirectories:
         assert len(work.names) == kept
         assert self.marked(entries, kept + 1) == [Work("large", None, deep=False)]
 
+    def test_names_that_become_a_listing_are_looked_at_also_where_its_time_had_been_put_aside(self):
+        """It may be listed again a moment later only, and was due then; what was due before is not any more."""
+        dirty = Dirty()
+        dirty.mark_directory("d", NOW)
+        take(dirty, NOW)
+        dirty.mark_directory("d", NOW)
+        again = dirty.next_due()
+        assert again is not None
+        assert again > NOW
+        for sooner in range(3 * NAMES_PER_DIRECTORY):
+            dirty.mark("d/a", again - 0.0001 * (sooner + 1))
+        for number in range(NAMES_PER_DIRECTORY):
+            dirty.mark(f"d/{number}", again - 0.0001)
+        assert dirty.next_due() == again
+        assert take(dirty, again) == Work("d", None, deep=False)
+
     def test_a_directory_that_has_become_small_is_listed_again(self):
         dirty = Dirty()
         dirty.size_is("", 10**6)

@@ -639,6 +639,15 @@ MUTATIONS = (
         f"{STORIES}::test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off",
     ),
     Mutation(
+        "G3",
+        "when a directory is to be listed is forgotten where something in it was due before",
+        "core/settle.py",
+        "                heapq.heappush(self._heap, (marks.due(), directory))\n",
+        "                pass\n",
+        "tests/core/test_settle.py::TestLargeDirectories"
+        "::test_names_that_become_a_listing_are_looked_at_also_where_its_time_had_been_put_aside",
+    ),
+    Mutation(
         "G4",
         "whatever an interrupted upload may have left counts as ours, without a look at size and date",
         "publishing/existing.py",
