@@ -82,7 +82,17 @@ UNTIL_IT_IS_RECORDED = 3
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
-@pytest.mark.parametrize("existing", ExistingPolicy)
+@pytest.mark.parametrize(
+    "existing",
+    [
+        pytest.param(ExistingPolicy.ADOPT, id="adopt"),
+        *(
+            pytest.param(each, id=each.value, marks=pytest.mark.long)
+            for each in ExistingPolicy
+            if each is not ExistingPolicy.ADOPT
+        ),
+    ],
+)
 @pytest.mark.parametrize("path", ["new", "d/new", "e/new", "old"])
 def test_no_part_of_a_file_that_is_gone_stays_under_its_name(trouble: Op, existing: ExistingPolicy, path: str):
     """It was being sent there when that was cut off, and is not here any more when it could be sent again."""
@@ -129,7 +139,7 @@ def test_a_part_of_an_earlier_content_is_nobody_elses(trouble: Op, size: int):
 
 
 @pytest.mark.parametrize("existing", [ExistingPolicy.ADOPT, ExistingPolicy.OVERWRITE])
-@pytest.mark.parametrize("size", [100, 401, 700])
+@pytest.mark.parametrize("size", [100, *(pytest.param(size, marks=pytest.mark.long) for size in (401, 700))])
 @pytest.mark.parametrize("trouble", TROUBLES, ids=["crash", "offline"])
 def test_a_foreign_file_stays_if_nothing_of_ours_took_its_place(trouble: Op, existing: ExistingPolicy, size: int):
     """It would have been written over; what was to take its place was cut off before, and is gone."""

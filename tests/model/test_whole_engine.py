@@ -17,7 +17,7 @@ from tests.figures import Figures
 from tests.model.stage import Op
 from tests.model.world import World
 
-NORMAL = 200
+NORMAL = 100
 SOAK_PARTS = 4
 SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000")) // SOAK_PARTS
 STEPS = 25
