@@ -25,7 +25,7 @@ def stored(s: Site) -> bytes | None:
 
 @pytest.mark.lasting(90)
 @pytest.mark.timeout(LATE_S + 120)
-@pytest.mark.parametrize("what", ["a STOR", "the rest of an older content"])
+@pytest.mark.parametrize("what", ["a STOR", pytest.param("the rest of an older content", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_comes_late_under_a_final_name_is_found_and_mended(tmp_path: Path, kind: str, what: str) -> None:
     """With `publish: direct` there is no other name that it could go to."""

@@ -144,7 +144,9 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_
         assert "damaged" not in s.command("sync").stderr, "it is over"
 
 
-@pytest.mark.parametrize("existing", ["adopt", "overwrite", "keep"])
+@pytest.mark.parametrize(
+    "existing", ["adopt", *(pytest.param(e, marks=pytest.mark.long) for e in ("overwrite", "keep"))]
+)
 @pytest.mark.parametrize("lost", [_scrambled, _gone, _empty])
 def test_that_a_new_ledger_was_begun_is_told_and_nothing_is_deleted_for_it(
     lost: Callable[[Path], None], existing: str, tmp_path: Path

@@ -55,7 +55,7 @@ def test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arri
     assert continued > 50, "nothing was continued twice"
 
 
-@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.TRASH])
+@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, pytest.param(DeletePolicy.TRASH, marks=pytest.mark.long)])
 @pytest.mark.parametrize("change", [("write", "a/1", 120), ("delete", 2)], ids=["replaced", "deleted"])
 def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, deletes: DeletePolicy):
     """The server holds the old content, complete under its temporary name, until somebody can reach it."""
@@ -81,7 +81,7 @@ def arriving(*ops: Op, **settings: object) -> None:
             world.come_to_rest(arrived=False)
 
 
-@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, DeletePolicy.TRASH])
+@pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, pytest.param(DeletePolicy.TRASH, marks=pytest.mark.long)])
 @pytest.mark.parametrize("then", [("all",), ("restart",), ("crash",)], ids=["lives", "restarted", "killed"])
 @pytest.mark.parametrize("waits_s", [0.0, 10.0], ids=["not deleted", "deleted"])
 def test_a_delete_that_comes_late_takes_away_nothing_that_was_published_since(

@@ -29,6 +29,8 @@ TROUBLES: dict[str, Op] = {
 
 LONG = {
     "a file and a directory change places",
+    "a file begins late",
+    "a rename comes late",
     "a file's end comes late",
     "everything comes back",
     "the directory moves on",
