@@ -17,6 +17,7 @@ import pytest
 from ftpsyncd.cli.app import COMMANDS
 from ftpsyncd.remote import Ftp
 from tests.servers import PASSWORD, USER, certificates, running
+from tests.variants import also
 
 PAGE = (Path(__file__).parents[2] / "docs/library.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(console|python)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -57,7 +58,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.real_server
-@pytest.mark.parametrize("kind", ["pyftpdlib", "vsftpd"])
+@pytest.mark.parametrize("kind", ["vsftpd", *also("pyftpdlib")])
 def test_every_example_does_what_the_page_says(kind, tmp_path, environment):
     with running(kind, tls="explicit") as server:
         spec = server.spec()

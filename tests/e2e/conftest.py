@@ -1,4 +1,4 @@
-"""Fixtures for the end-to-end tests: each test meets pyftpdlib and a real vsftpd."""
+"""Fixtures for the end-to-end tests: each test meets a real vsftpd and, by `make test-long`, pyftpdlib."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import pytest
 from tests.servers import Server, missing, running
 
 
-@pytest.fixture(params=["pyftpdlib", pytest.param("vsftpd", marks=pytest.mark.real_server)])
+@pytest.fixture(
+    params=[
+        pytest.param("vsftpd", marks=pytest.mark.real_server),
+        # Where there is no real server, this one is met always.
+        pytest.param("pyftpdlib", marks=() if missing("vsftpd") else pytest.mark.long),
+    ]
+)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A running server with a home of its own."""
     with running(request.param) as started:

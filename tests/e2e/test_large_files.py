@@ -14,7 +14,8 @@ from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import REMOTE, Site, Spy, contents, digest, site
 from tests.figures import Figures
-from tests.servers import KINDS, running
+from tests.servers import running
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real_server, pytest.mark.lasting(75)]
@@ -41,7 +42,7 @@ def rate(s: Site) -> float:
     return max((each["rate_bytes_s"] for each in s.status()["transfers"]), default=0.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd", *also("pure-ftpd", "pyftpdlib")])
 def test_a_cut_line_costs_little(kind: str, tmp_path: Path):
     with proxied(kind, tmp_path) as (s, proxy):
         proxy.cut_at = SIZE * 2 // 3
@@ -53,8 +54,8 @@ def test_a_cut_line_costs_little(kind: str, tmp_path: Path):
         assert SIZE < proxy.uploaded < MOST
 
 
-@pytest.mark.parametrize("tls", ["off", "explicit"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tls", ["explicit", *also("off")])
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd", *also("pure-ftpd", "pyftpdlib")])
 def test_a_film_that_gets_another_name_is_not_sent_twice(kind: str, tls: str, tmp_path: Path):
     """It was sent to its end, and what had arrived then was dropped."""
     with running(kind, tls=tls) as server, site(server, tmp_path, server_keys=SLOW) as s:
@@ -91,7 +92,7 @@ def test_a_line_that_breaks_again_and_again_brings_it_there_at_last(tmp_path: Pa
         assert SIZE < proxy.uploaded < 1.6 * SIZE
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd", *also("vsftpd", "pyftpdlib")])
 def test_a_lost_226_costs_next_to_nothing(kind: str, tmp_path: Path):
     with proxied(kind, tmp_path) as (s, proxy):
         proxy.lose_226 = True
@@ -103,7 +104,7 @@ def test_a_lost_226_costs_next_to_nothing(kind: str, tmp_path: Path):
         assert SIZE <= proxy.uploaded < SIZE + 1_000_000
 
 
-@pytest.mark.parametrize("kind", ["vsftpd", "proftpd"])
+@pytest.mark.parametrize("kind", ["vsftpd", *also("proftpd")])
 def test_a_killed_daemon_goes_on_where_it_was(kind: str, tmp_path: Path):
     with proxied(kind, tmp_path, **SLOW) as (s, proxy):
         (s.drop / "film.mp4").write_bytes(large())
@@ -128,7 +129,7 @@ def test_a_killed_daemon_goes_on_where_it_was(kind: str, tmp_path: Path):
         assert not part.exists()
 
 
-@pytest.mark.parametrize("kind", ["proftpd", "pure-ftpd"])  # vsftpd locks the file for minutes
+@pytest.mark.parametrize("kind", ["proftpd", *also("pure-ftpd")])  # vsftpd locks the file for minutes
 def test_what_hung_on_lines_that_died_leaves_no_hole_in_what_is_continued(kind: str, tmp_path: Path, figures: Figures):
     """The first try's line freezes under its data, the second one's before the server knows what is to be continued."""
     with proxied(kind, tmp_path, **SLOW) as (s, proxy):

@@ -9,7 +9,8 @@ import pytest
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, site
 from tests.figures import Figures
-from tests.servers import KINDS, running
+from tests.servers import running
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real_server]
@@ -47,7 +48,7 @@ def test_what_a_dead_daemon_still_has_made_at_the_server_is_found_and_removed(tm
     figures.tell("G1", "temporary files left when a STOR came late, after a crash", 0, limit=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["vsftpd", "pure-ftpd", *also("proftpd", "pyftpdlib")])
 def test_what_was_on_a_line_that_died_touches_nothing_that_is_sent_afterwards(
     tmp_path: Path, kind: str, figures: Figures
 ) -> None:

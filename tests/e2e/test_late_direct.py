@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, site
 from tests.e2e.test_late import LATE_S
-from tests.servers import KINDS, running
+from tests.servers import running
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real_server]
@@ -25,8 +26,8 @@ def stored(s: Site) -> bytes | None:
 
 @pytest.mark.lasting(90)
 @pytest.mark.timeout(LATE_S + 120)
-@pytest.mark.parametrize("what", ["a STOR", pytest.param("the rest of an older content", marks=pytest.mark.long)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("what", ["a STOR", *also("the rest of an older content")])
+@pytest.mark.parametrize("kind", ["vsftpd", "pure-ftpd", *also("proftpd", "pyftpdlib")])
 def test_what_comes_late_under_a_final_name_is_found_and_mended(tmp_path: Path, kind: str, what: str) -> None:
     """With `publish: direct` there is no other name that it could go to."""
     old, new = b"old" * 1000, b"new" * 1000

@@ -19,12 +19,12 @@ from tests.e2e.test_source import copies, fill, some_checks_later, watchful
 from tests.figures import Figures
 from tests.servers import running
 from tests.smalldisk import eat, small_disk
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = pytest.mark.lasting(140)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-KINDS = ["pyftpdlib", *(pytest.param(k, marks=pytest.mark.real_server) for k in ("vsftpd", "proftpd", "pure-ftpd"))]
 
 
 def kinds_told(s: Site) -> dict[str, int]:
@@ -36,7 +36,8 @@ def kinds_told(s: Site) -> dict[str, int]:
 # ── Lost ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.real_server
+@pytest.mark.parametrize("kind", ["vsftpd", "proftpd", *also("pure-ftpd", "pyftpdlib")])
 def test_a_lost_ledger_sends_nothing_again_and_deletes_nothing(kind: str, tmp_path: Path, figures: Figures) -> None:
     with running(kind) as server, watchful(server, tmp_path) as s:
         fill(s.drop)
@@ -144,9 +145,7 @@ def test_a_damaged_ledger_is_set_aside_and_rebuilt_from_what_the_server_has(tmp_
         assert "damaged" not in s.command("sync").stderr, "it is over"
 
 
-@pytest.mark.parametrize(
-    "existing", ["adopt", *(pytest.param(e, marks=pytest.mark.long) for e in ("overwrite", "keep"))]
-)
+@pytest.mark.parametrize("existing", ["adopt", *also("overwrite", "keep")])
 @pytest.mark.parametrize("lost", [_scrambled, _gone, _empty])
 def test_that_a_new_ledger_was_begun_is_told_and_nothing_is_deleted_for_it(
     lost: Callable[[Path], None], existing: str, tmp_path: Path
@@ -257,13 +256,13 @@ def _without_lock(state: Path) -> None:
     ("take", "said"),
     [
         (_removed, "lock was removed or moved away"),
-        (_moved, "lock was removed or moved away"),
+        pytest.param(_moved, "lock was removed or moved away", marks=pytest.mark.long),
         (_without_ledger, "ledger.db was removed or moved away"),
         (_restored, "ledger.db was replaced by another file"),
-        (_written_over, "ledger.db was written by somebody else"),
+        pytest.param(_written_over, "ledger.db was written by somebody else", marks=pytest.mark.long),
         (_emptied, "ledger.db was written by somebody else"),
         (_without_log, "ledger.db-wal was removed or moved away"),
-        (_without_lock, "lock was removed or moved away"),
+        pytest.param(_without_lock, "lock was removed or moved away", marks=pytest.mark.long),
     ],
 )
 def test_a_daemon_whose_ledger_is_taken_away_ends_and_the_next_one_deletes_nothing(

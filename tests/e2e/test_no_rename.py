@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.proxy import Proxy
 from tests.e2e.site import Site, contents, site
 from tests.servers import running
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = [pytest.mark.real_server, pytest.mark.root]
@@ -56,7 +57,7 @@ def test_files_are_published_renamed_and_deleted_and_those_of_others_are_left_al
         assert contents(s.drop).keys() == {b"theirs", b"a", b"e"}
 
 
-@pytest.mark.parametrize("how", ["direct", "nothing may be renamed"])
+@pytest.mark.parametrize("how", ["nothing may be renamed", *also("direct")])
 @pytest.mark.parametrize("trouble", ["the line dies", "the daemon is killed"])
 def test_a_part_of_ours_under_the_final_name_is_not_kept_as_somebody_elses(
     how: str, trouble: str, tmp_path: Path
@@ -88,7 +89,7 @@ def test_a_part_of_ours_under_the_final_name_is_not_kept_as_somebody_elses(
         assert "that ftpsyncd never published" not in s.log()
 
 
-@pytest.mark.parametrize("how", ["direct", "nothing may be renamed"])
+@pytest.mark.parametrize("how", ["nothing may be renamed", *also("direct")])
 @pytest.mark.parametrize("trouble", ["the line dies", "the daemon is killed"])
 @pytest.mark.parametrize("before", [b"", b"an earlier version"], ids=["new", "replaced"])
 def test_a_part_under_the_final_name_goes_with_the_file(how: str, trouble: str, before: bytes, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from tests.e2e.site import Site, site
 from tests.servers import running
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = pytest.mark.real_server
-SERVERS = ["vsftpd", "proftpd", "pure-ftpd", "pyftpdlib"]
 
 
 def build(folder: Path, paths: list[str], size: int = 100) -> None:
@@ -47,7 +47,7 @@ def by_names(paths: list[str]) -> list[str]:
     return sorted(paths, key=lambda path: path.split("/"))
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", ["vsftpd", *also("proftpd", "pure-ftpd", "pyftpdlib")])
 def test_a_pass_publishes_folders_and_files_by_names(kind: str, tmp_path: Path) -> None:
     paths = [f"shoot {day:02}/{number:03}.jpg" for day in range(25) for number in range(6)]
     with running(kind) as server, site(server, tmp_path, server_keys={"connections": 1}) as s:

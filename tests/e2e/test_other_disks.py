@@ -12,13 +12,14 @@ import pytest
 
 from tests.e2e.site import MAPPING, Site, contents, digest, site
 from tests.servers import running
+from tests.variants import also
 from tests.waiting import until
 
 OUTSIDE = "..\\index.html"
 """The name of a file here; to Windows a path."""
 
 
-@pytest.fixture(params=["folding", "mac", "windows"])
+@pytest.fixture(params=["mac", "windows", *also("folding")])
 def s(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     with running("pyftpdlib", disk=request.param) as server, site(server, tmp_path, delete_after="0s") as made:
         yield made

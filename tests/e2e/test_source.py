@@ -551,7 +551,7 @@ def test_a_folder_bound_into_the_source_that_is_unbound_deletes_nothing(server: 
 
 @pytest.mark.root
 @as_root
-@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("restarts", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize("decision", ["approve", "discard"])
 def test_a_disk_that_was_mounted_over_what_is_published_deletes_nothing_when_it_goes(
     server: Server, tmp_path: Path, decision: str, *, restarts: bool

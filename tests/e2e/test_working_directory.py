@@ -13,7 +13,10 @@ from tests.waiting import until
 pytestmark = pytest.mark.real_server
 
 
-@pytest.mark.parametrize(("bare", "existing"), [("absolute", "keep"), ("slash", "keep"), ("absolute", "adopt")])
+@pytest.mark.parametrize(
+    ("bare", "existing"),
+    [("absolute", "keep"), ("slash", "keep"), pytest.param("absolute", "adopt", marks=pytest.mark.long)],
+)
 def test_everything_is_mirrored_and_files_of_others_are_left_alone(bare: str, existing: str, tmp_path: Path) -> None:
     with running("pyftpdlib", bare=bare) as server, site(server, tmp_path, existing=existing) as s:
         s.published.mkdir()

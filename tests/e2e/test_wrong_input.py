@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.site import Site, contents, site
 from tests.servers import PASSWORD, Server, running
+from tests.variants import also
 from tests.waiting import until
 
 pytestmark = pytest.mark.lasting(75)
@@ -68,7 +69,7 @@ def ftpsyncd(*words: str, base: Path, **environ: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.parametrize("command", ["run", "check", "sync"])
+@pytest.mark.parametrize("command", ["run", "check", *also("sync")])
 @pytest.mark.parametrize("what", CONFIGS)
 def test_a_bad_configuration_is_explained_and_ends_with_78(what: str, command: str, tmp_path: Path) -> None:
     text, expected = CONFIGS[what]
@@ -204,7 +205,7 @@ def test_a_missing_password_is_one_message_and_ends_with_78(command: str, tmp_pa
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("command", ["run", "check", "sync"])
+@pytest.mark.parametrize("command", ["run", "check", *also("sync")])
 @pytest.mark.parametrize("what", ["no file", "empty", "syntax", "wrong type", "unknown key"])
 def test_one_mistake_is_one_message(what: str, command: str, tmp_path: Path) -> None:
     text, _ = CONFIGS[what]

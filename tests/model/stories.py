@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy, ExistingPolicy
 from tests.model.stage import Op
@@ -19,6 +21,13 @@ STORIES: dict[str, tuple[Op, ...]] = {
 
 STEPS = 50
 """More than it takes to publish or to delete a file."""
+
+THOSE = slice(None) if os.environ.get("FTPSYNCD_MOMENTS") == "all" else slice(1, None, 3)
+
+
+def moments(*bounds: int) -> range:
+    """After how many steps something happens, as `range` has it: `make test` takes every third, `make test-long` all."""
+    return range(*bounds)[THOSE]
 
 
 def begun(

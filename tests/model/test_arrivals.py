@@ -6,7 +6,7 @@ import pytest
 
 from ftpsyncd.specs import DeletePolicy
 from tests.model.stage import Op
-from tests.model.stories import STEPS, begun, tell
+from tests.model.stories import STEPS, begun, moments, tell
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from tests.model.stories import STEPS, begun, tell
 def test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives(hangs: Op, change: Op):
     """The session of the try that was cut off lives on at the server, while the next one sends what is there by then."""
     story: tuple[Op, ...] = (hangs, ("write", "a/1", 100), ("go_on", 30.0), ("start",), ("go_on", 30.0))
-    for steps in range(STEPS):
+    for steps in moments(STEPS):
         tell(story, ((steps, change), (steps + 6 * (steps % 2), ("arrive",))))
 
 
 def test_what_comes_late_into_a_directory_that_waits_to_be_removed_goes_with_it():
     hangs = (("fault", "STOR", "late", 1), ("write", "a/3", 20), ("go_on", 2.5))
-    for steps in range(2 * STEPS):
+    for steps in moments(2 * STEPS):
         tell((*hangs, ("delete", 1), ("go_on", 30.0)), ((steps, ("arrive",)),))
 
 
@@ -49,17 +49,17 @@ def test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arri
     story: tuple[Op, ...] = (("write", "a/1", 500), ("go_on", 30.0), hangs, ("online",), ("go_on", 60.0))
     continued = 0
     for cut in range(20, 28, 2):
-        for steps in range(10, 50):
+        for steps in moments(10, 50):
             world = tell(story, ((cut, ("offline",)), (cut + steps, ("arrive",))))
             continued += sum(verb == "RNTO" and path.startswith("/site/a/1.") for verb, path in world.server.log) > 1
-    assert continued > 50, "nothing was continued twice"
+    assert continued > 15, "nothing was continued twice"
 
 
 @pytest.mark.parametrize("deletes", [DeletePolicy.MIRROR, pytest.param(DeletePolicy.TRASH, marks=pytest.mark.long)])
 @pytest.mark.parametrize("change", [("write", "a/1", 120), ("delete", 2)], ids=["replaced", "deleted"])
 def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, deletes: DeletePolicy):
     """The server holds the old content, complete under its temporary name, until somebody can reach it."""
-    for steps in range(2 * STEPS):
+    for steps in moments(2 * STEPS):
         with begun(deletes=deletes) as world:
             for op in (("fault", "RNTO", "late", 1), ("fault", "CONNECT", "unavailable", 1), ("write", "a/1", 100)):
                 world.do(op)
@@ -73,7 +73,7 @@ def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, d
 
 def arriving(*ops: Op, **settings: object) -> None:
     """All this happens, and what hangs arrives at one step or another after it."""
-    for steps in range(0, STEPS, 3):
+    for steps in moments(STEPS):
         with begun(**settings) as world:  # type: ignore[arg-type]
             for op in ops:
                 world.do(op)

@@ -16,7 +16,7 @@ from tests.model import stage
 from tests.model.stage import Op
 from tests.model.world import World
 
-NORMAL = 100
+NORMAL = 60
 SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
 FEWEST = 4
 """Files, and folders less one: with fewer, one is made."""

@@ -1,7 +1,7 @@
 """Short stories, told again and again: each time something else goes wrong, and each time one step later.
 
-Where `test_whole_engine` throws dice, this misses no step: for every story and every trouble, every place between two
-steps of the daemon at which the trouble may come.
+Where `test_whole_engine` throws dice, this goes step by step: for every story and every trouble, each place between two
+steps of the daemon at which the trouble may come (`make test`: every third place).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pytest
 
 from tests.figures import Figures
 from tests.model.stage import Op
-from tests.model.stories import STEPS, STORIES, begun, tell
+from tests.model.stories import STEPS, STORIES, begun, moments, tell
 
 pytestmark = pytest.mark.lasting(120)
 
@@ -51,15 +51,15 @@ def _every(story: str) -> list[object]:
 def test_trouble_at_every_step(story: tuple[Op, ...], trouble: Op, figures: Figures):
     places = tell(story).steps_of_story
     assert places > 20, "nothing happened in this story"
-    for steps in range(places):
+    for steps in moments(places):
         tell(story, ((steps, trouble),))
-    figures.tell("G3", "places between two steps at which trouble came", places, adds=True)
+    figures.tell("G3", "places between two steps at which trouble came", len(moments(places)), adds=True)
 
 
 @pytest.mark.parametrize("first", range(26, 31))
 def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name(first: int):
     """The daemon dies twice: after it made the directory, and after the rename was refused as the name is taken."""
-    for second in range(12, 44):
+    for second in moments(12, 44):
         with begun() as world:
             world.do(("make_folder", "c"))
             world.do(("write", "c/1", 20))
@@ -78,7 +78,7 @@ def test_a_directory_that_was_made_is_known_although_another_was_to_get_its_name
 @pytest.mark.parametrize("which", [4, 5], ids=["empty", "with a file"])
 def test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off(trouble: Op, which: int):
     """The new one may have the inode of the old one, which most file systems use again at once."""
-    for steps in range(STEPS):
+    for steps in moments(STEPS):
         with begun(empty_dirs=True) as world:
             path = world._paths()[which]
             world.do(("delete", which))

@@ -226,7 +226,7 @@ def render(measured: Iterable[Measured], caught: Iterable[dict[str, str]]) -> st
         "The instrument behind most of it is a model of the whole daemon in one thread (`tests/model/`): the real engine,",
         "ledger, workers and disk, a server in memory, and a clock that the test winds. It throws dice over what users do,",
         "what the server does, what reaches it late, and where the daemon dies, and checks after every step what a visitor of",
-        "the server sees. `make test` runs 200 sequences of it, `make soak` 2,000 others each time.",
+        "the server sees. `make test` runs some sequences of it, the same each time, `make soak` thousands of others.",
     ]
     for guarantee in GUARANTEES:
         lines += ["", f"## {guarantee.name} {guarantee.title}", "", guarantee.promise, "", "Tests:", ""]

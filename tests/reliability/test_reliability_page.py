@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,17 @@ from tests.mutations.catalogue import MUTATIONS
 from tests.reliability.page import GUARANTEES, PAGE, ROOT, Measured, figures, mutations, render
 
 
+@cache
+def _body(module: str) -> list[ast.stmt]:
+    return ast.parse((ROOT / module).read_text()).body
+
+
 def exists(test: str) -> bool:
     """Whether a test of this node id is in the source."""
     module, *names = test.partition("[")[0].split("::")
     if not (ROOT / module).is_file():
         return False
-    body: list[ast.stmt] = ast.parse((ROOT / module).read_text()).body
+    body = _body(module)
     for name in names:
         found = [n for n in body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name]
         if not found:
