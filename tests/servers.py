@@ -303,10 +303,11 @@ TLSEngine on
 TLSRequired on
 TLSRSACertificateFile {certificates().chain}
 TLSRSACertificateKeyFile {certificates().key}
+TLSCACertificateFile {certificates().ca}
 TLSLog {self.scratch}/tls.log
 {implicit}"""
         if self.client_certificate:
-            text += f"TLSVerifyClient on\nTLSCACertificateFile {certificates().ca}\n"
+            text += "TLSVerifyClient on\n"
         path = self.scratch / "proftpd.conf"
         path.write_text(text)
         return [str(_root() / "usr/sbin/proftpd"), "-n", "-q", "-c", str(path)]
