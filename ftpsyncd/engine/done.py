@@ -182,7 +182,7 @@ def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -
 
 def _file_done(mirror: Mirror, action: Upload | Rename, done: Done, at: Moment) -> None:
     mirror.waits.sent(action.path)
-    mirror.intents.exposures.arrived(action, at)
+    mirror.intents.late.arrived(action, at)
     if done.did is not Did.RENAMED:
         look_at_source(mirror, action, at)
     if done.did is Did.KEPT:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Container
 
 from ftpsyncd.mapping.doubts import is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
+from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, parent
@@ -24,13 +25,17 @@ class Inquiries:
         site: the mapping's.
         open_: its intents.
         exposures: those of them about files that were sent under their final names.
+        late: what of them may come late.
         end: is told of a question that need not be asked.
     """
 
-    def __init__(self, site: Site, open_: OpenIntents, exposures: Exposures, end: Callable[[Action], None]) -> None:
+    def __init__(
+        self, site: Site, open_: OpenIntents, exposures: Exposures, late: Late, end: Callable[[Action], None]
+    ) -> None:
         self._site = site
         self._open = open_
         self._exposures = exposures
+        self._late = late
         self._end = end
         self._to_remove: set[str] = set()
         """Directories that are gone and not yet removed at the server, because something below them is open."""
@@ -46,12 +51,20 @@ class Inquiries:
             now: monotonic seconds.
         """
         to_continue = {self._open.path_of(part) for _, intent in self._open.items() for part in intent.parts}
-        due = [p for p in self._open if p not in unsettled and p not in to_continue and self._open.is_due(p, now)]
+        due = [p for p in self._open if p not in unsettled and p not in to_continue and self._is_due(p, now)]
         for path in due:
             if self._site.queue.load(self._site.spec.name).waiting >= QUEUE_ROOM:
                 return
             if path in self._open:
                 self._ask(path)
+
+    def _is_due(self, path: str, now: float) -> bool:
+        return self._late.is_due(path, now) and self._open.may_be_asked(path, now)
+
+    @property
+    def asked_before(self) -> set[str]:
+        """Those that are not waited for: the server would not settle them, or they are asked about once more."""
+        return {*self._open.refused, *self._late.awaited}
 
     # ── what has to be known first ───────────────────────────────────────────────────────────────────────────
 
@@ -82,10 +95,12 @@ class Inquiries:
 
     def _may_have_come(self, path: str) -> bool:
         """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
+        if self._late.is_awaited(path):
+            return False
         if path in self._exposures:
             return True
         intent = self._open.get(path)
-        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints or self._open.is_late(path):
+        if intent is None or intent.kind is not Kind.FILE or not intent.fingerprints:
             return False
         site = self._site
         return not site.queue.occupied(site.spec.name, path) and site.ledger.row(site.id, path) is None
@@ -113,7 +128,7 @@ class Inquiries:
         return clear
 
     def _open_below(self, directory: str) -> list[str]:
-        prefix, asked = f"{directory}/", self._open.asked_before
+        prefix, asked = f"{directory}/", self.asked_before
         below = [path for path in self._open if path.startswith(prefix) and path not in asked]
         # What may have been renamed away from there is not there, and its rows tell what it took along.
         left = [path for path, source in self._open.renames.items() if source.startswith(prefix) and path not in asked]
@@ -141,7 +156,7 @@ class Inquiries:
             self.about_rename(path, intent)
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
-        published = self._exposures.stands(path)
+        published = self._late.stands(path)
         if published is not None:
             why = "an earlier try was cut off and may have come late: is it still as it was published?"
             self._site.queue.offer(sweep._replace(published=published, exposed=intent.exposed, why=why))

@@ -16,6 +16,7 @@ from ftpsyncd.core import names
 from ftpsyncd.mapping.doubts import doubt_row, is_in_doubt
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
+from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
@@ -51,17 +52,13 @@ class Intents:
         self._site = site
         self._open = OpenIntents(site)
         self.exposures = Exposures(site, self._open)
-        self._temporaries = Temporaries(site, self._open)
-        self.inquiries = Inquiries(site, self._open, self.exposures, self.end)
-        self._sweep_twice = sweep_twice
-        for path, intent in self._open.items():
-            # Nothing is in doubt, and something may come late.
-            only_awaits = intent == Intent(Kind.FILE) and site.ledger.row(site.id, path) is None
-            if self.exposures.stands(path) is None and not only_awaits:
-                self.exposures.cut_off(path)
+        self.late = Late(site, self._open, self.exposures, twice=sweep_twice)
+        self._temporaries = Temporaries(site, self._open, self.late)
+        self.inquiries = Inquiries(site, self._open, self.exposures, self.late, self.end)
+        for path in self._open:
+            if not self.late.take_up(path):
+                self.late.cut_off(path)
                 self._doubt(path)
-            elif sweep_twice:
-                self._open.ask_again(path)
 
     def __repr__(self) -> str:
         return f"<Intents {self._open!r}>"
@@ -75,9 +72,7 @@ class Intents:
         Returns:
             The action to hand out: an upload may go on with what an earlier one left.
         """
-        if isinstance(action, Upload | Rename | Delete) and self._open.is_late(action.path):
-            # That time is not over.
-            self.exposures.cut_off(action.path)
+        self.late.begin(action)
         match action:
             case Upload() | Rename():
                 action, intent = self._begin_file(action)
@@ -98,8 +93,7 @@ class Intents:
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path), action.source)
             case RemoveDir():
                 # It does not wait for the second time.
-                below = [path for path in self._open if self._open.is_late(path) and path.startswith(f"{action.path}/")]
-                action = action._replace(left=tuple(name for path in below if (name := self._open[path].temporary)))
+                action = action._replace(left=self.late.parts_below(action.path))
                 if not self._site.spec.empty_dirs:
                     # Should it be there again, it is made for what comes into it.
                     return action
@@ -111,7 +105,6 @@ class Intents:
 
     def _begin_file(self, action: Upload | Rename) -> tuple[Upload | Rename, Intent]:
         source = action.source if isinstance(action, Rename) else ""
-        self.exposures.take_expected(action.path)
         before = self._open.get(action.path) or Intent(Kind.FILE)
         # Not if another content was on its way.
         received = before.received if before.fingerprints[-1:] == (action.fingerprint,) else 0
@@ -155,35 +148,15 @@ class Intents:
         reused = self._temporaries.over(path)
         replaced = sent or not reused if isinstance(action, Upload | Rename) else isinstance(action, Sweep)
         temporary = "" if replaced else self._open.temporary_of(path)
-        late = self._open.temporary_of(path) if path in self._open.cut_off and self._sweep_twice else ""
-        # What one pass was told of by the server is not asked again by every other one.
-        for_good = told or (isinstance(action, Sweep) and not self._sweep_twice)
-        exposed_late = None if for_good else self.exposures.later(action)
-        self._open.drop(path)
         # What was sent is what is there, and a sweep that asked for the file has told which it is.
         known = (isinstance(action, Upload | Rename) and sent) or (isinstance(action, Sweep) and action.fingerprints)
         prints: tuple[Fingerprint, ...] = ()
         if before is not None and not known and is_in_doubt(self._site.ledger, self._site.id, path):
             # Of an upload that was not sent, those of the tries before.
             prints = action.ours if isinstance(action, Upload | Rename) else before.fingerprints
-        if exposed_late is not None and not prints:
-            self._open.put(path, exposed_late)
-            self._open.ask_again(path)
-            if temporary:
-                self._open.apart(temporary)
-                if late:
-                    # It is swept now, and once more then.
-                    self._open.cut_off.add(self._open.path_of(temporary))
-                    late = ""
-        elif temporary or prints:
-            exposed = before.exposed if before is not None and prints else None
-            self._open.put(path, Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed))
-            if exposed_late is not None:
-                # What ends it has to await what may come late, too.
-                self.exposures.cut_off(path)
-        if late:
-            self._open.apart(late)
-            self._open.ask_again(self._open.path_of(late))
+        exposed = before.exposed if before is not None and prints else None
+        rest = Intent(Kind.FILE, temporary, fingerprints=prints, exposed=exposed)
+        self.late.settled(action, rest, told=told)
         self.inquiries.ended()
 
     def refused(self, upload: Upload) -> None:
@@ -214,7 +187,7 @@ class Intents:
             elif intent.temporary:
                 self._open.put(each, intent._replace(fingerprints=(), received=0, parts=(), exposed=None))
             else:
-                self._open.drop(each)
+                self.late.drop(each)
 
     def moved(self, source: str, target: str) -> None:
         """A directory was renamed at the server, with all that earlier actions may have left below it."""
@@ -228,27 +201,16 @@ class Intents:
             )
             path_after = _under(path, source, target)
             if (path_after, after) != (path, intent):
-                late = path in self._open.interrupted or self._open.is_late(path)
-                apart = self._open.is_apart(path)
-                self._open.move(path, path_after, after, sweep_twice=self._sweep_twice)
-                if not late:
-                    continue
-                if not apart and path != path_after:
-                    self._open.await_late(path)
-                if self.exposures.stands(path_after) is not None:
-                    self._open.ask_again(path_after)
+                self.late.move(path, path_after, after)
 
     def inherit(self, temporary: str) -> None:
         """A mapping that is not there any more may have left this temporary file where this one publishes."""
-        path = self._open.path_of(temporary)
-        if path not in self._open:
-            self._open.apart(temporary)
-            self._open.cut_off.add(path)
+        if self._open.path_of(temporary) not in self._open:
+            self.late.sweep_twice(temporary)
 
     def inherit_exposed(self, path: str, intent: Intent) -> None:
         """A mapping that is not there any more was sending a file, under its final name, where this one publishes."""
-        if self.exposures.inherit(path, intent):
-            self.exposures.cut_off(path)
+        if self.late.inherit(path, intent):
             self.doubt_row(path)
 
     def inherit_doubt(self, path: str, prints: Sequence[Fingerprint]) -> bool:
@@ -272,9 +234,7 @@ class Intents:
     def doubt(self, action: Action, at: Moment) -> None:
         """The connection ended under an action."""
         if action.path in self._open and isinstance(action, _TRIED):
-            if self._open[action.path].temporary:
-                self._open.cut_off.add(action.path)
-            self.exposures.cut_off(action.path)
+            self.late.cut_off(action.path)
             self._doubt(action.path)
             if isinstance(action, RenameDir) and action.ask_only:
                 self.inquiries.ask_only(action)

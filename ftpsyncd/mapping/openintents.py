@@ -1,21 +1,20 @@
-"""The open intents of one mapping: what was begun and has no recorded outcome, and when each is asked about.
+"""The open intents of one mapping: what was begun and has no recorded outcome, as the ledger has it.
 
-In: intents, from `intents` and `exposures`. Out: the same in the ledger, and for how long an answer is waited for. The
-only place that writes them for a mapping that is there; used on the engine's thread.
+In: intents, from `intents`, `late` and `exposures`; what the server would not settle. Out: the same in the ledger, and
+which of them are about renamed directories, exposed files, temporary names. The only place that writes them for a
+mapping that is there; used on the engine's thread.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from ftpsyncd.core import names
 from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Intent, Kind
 
-LATE_S = 60.0
-"""A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
-vsftpd makes the file of a STOR before it misses the data connection."""
 PUT_OFF_S = 3600.0
 """A server that would not settle something is asked again after this time, and at the next start."""
 
@@ -41,17 +40,10 @@ class OpenIntents:
             self._uses[intent.temporary] += 1
         self.exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
         """Files that were sent under their final names and may not have arrived."""
-        self.cut_off = {path for path, intent in self._open.items() if intent.temporary}
-        """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
-        gone."""
-        self.interrupted: set[str] = set()
-        """Files of which a try was cut off: what hung on its line may come yet, and to the final name."""
         self._put_off: dict[str, float | None] = {}
         """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
         self._told: set[str] = set()
         """Those of which somebody was told so."""
-        self._late: dict[str, float | None] = {}
-        """Those that are asked about for the second time, and when (monotonic seconds; None: not yet known)."""
 
     def __repr__(self) -> str:
         return f"<OpenIntents {len(self._open)}>"
@@ -92,12 +84,9 @@ class OpenIntents:
         self._site.ledger.begun.put(self._site.id, path, intent)
 
     def drop(self, path: str) -> None:
-        """Nothing is open about a path any more."""
+        """Nothing is open about a path any more; said by `late` only, which awaits nothing of it then."""
         self._put_off.pop(path, None)
-        self._late.pop(path, None)
         self._told.discard(path)
-        self.cut_off.discard(path)
-        self.interrupted.discard(path)
         self.renames.pop(path, None)
         self.exposed.discard(path)
         self._forget_if_apart(path)
@@ -152,46 +141,16 @@ class OpenIntents:
         intent = self._open[path]
         return bool(intent.temporary) and self.path_of(intent.temporary) == path
 
-    def set_apart(self, path: str) -> None:
-        """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
-        intent = self._open[path]
-        if intent.temporary and self.path_of(intent.temporary) != path:
-            self.put(path, intent._replace(temporary="", received=0, parts=()))
-            self.apart(intent.temporary)
-            if path in self.cut_off:
-                self.cut_off.remove(path)
-                self.cut_off.add(self.path_of(intent.temporary))
+    def uses(self, temporary: str) -> int:
+        """How many intents name a temporary file."""
+        return self._uses[temporary]
 
-    def move(self, path: str, path_after: str, after: Intent, *, sweep_twice: bool) -> None:
-        """An intent is about another path now, since a directory was renamed at the server.
-
-        What was cut off and hung on a line comes under the old name, if there is such a directory again, or under the
-        new one, where the server has gone into it: it is swept under both once more when it is late.
-
-        Args:
-            path: the old one.
-            path_after: the new one.
-            after: the intent, with all of its names new.
-            sweep_twice: see `Intents`.
-        """
-        temporary, cut_off, swept = self._open[path].temporary, path in self.cut_off, self.is_late(path)
-        self.drop(path)
-        self.put(path_after, after)
-        if cut_off:
-            self.cut_off.add(path_after)
-        self.set_apart(path_after)
-        if temporary and sweep_twice and (cut_off or swept):
-            self.apart(temporary)
-            self.ask_again(self.path_of(temporary))
-            if swept:
-                self.ask_again(path_after)
-
-    # ── when the server is asked ─────────────────────────────────────────────────────────────────────────────────
+    # ── what the server would not settle ─────────────────────────────────────────────────────────────────────────
 
     @property
-    def asked_before(self) -> set[str]:
-        """Those that are not waited for: the server would not settle them, or they are asked about once more."""
-        return self._put_off.keys() | self._late.keys()
+    def refused(self) -> AbstractSet[str]:
+        """Those that the server would not settle, and is not asked about again yet."""
+        return self._put_off.keys()
 
     def put_off(self, path: str) -> bool:
         """The server refused to settle this, and asking again at once would be asking for ever.
@@ -209,31 +168,10 @@ class OpenIntents:
         """Whether the server would not settle it, and is not asked again yet."""
         return path in self._put_off
 
-    def is_late(self, path: str) -> bool:
-        """Whether it was settled once, and is asked about for the second time."""
-        return path in self._late
-
-    def ask_again(self, path: str) -> None:
-        """It was settled; what hung on the line may come when it is `LATE_S` late."""
-        self._late[path] = None
-
-    def await_late(self, path: str) -> None:
-        """What hung on the line may happen to a file of this name, should one be published until then."""
-        if path not in self._open:
-            self.put(path, Intent(Kind.FILE))
-            self.ask_again(path)
-        elif self._open[path].kind is Kind.FILE:
-            self.interrupted.add(path)
-
-    def is_due(self, path: str, now: float) -> bool:
-        """Whether it may be asked about now (monotonic seconds)."""
-        if _waits(self._put_off, path, now, PUT_OFF_S) or _waits(self._late, path, now, LATE_S):
+    def may_be_asked(self, path: str, now: float) -> bool:
+        """Whether the server may be asked about it again (monotonic seconds)."""
+        if waits(self._put_off, path, now, PUT_OFF_S):
             return False
-        if path in self._late:
-            # Not while another upload may be using it.
-            temporary = self._open[path].temporary
-            if temporary and self._uses[temporary] > 1:
-                return False
         self._put_off.pop(path, None)
         return True
 
@@ -243,7 +181,7 @@ def is_rename(intent: Intent) -> bool:
     return intent.kind is Kind.DIR and bool(intent.source)
 
 
-def _waits(dues: dict[str, float | None], path: str, now: float, wait_s: float) -> bool:
+def waits(dues: dict[str, float | None], path: str, now: float, wait_s: float) -> bool:
     """Whether the time for this has not come yet; it begins to run when it is asked for first."""
     if path not in dues:
         return False

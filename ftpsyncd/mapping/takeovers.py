@@ -9,8 +9,8 @@ content would stay. One per mapping, used by its `mirror` on the engine's thread
 from __future__ import annotations
 
 from ftpsyncd.mapping.doubts import doubt_row, doubt_tree
-from ftpsyncd.mapping.exposures import stands
 from ftpsyncd.mapping.intents import Intents
+from ftpsyncd.mapping.late import stands
 from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Action, Delete, Did, Fingerprint, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.specs import Overlap
@@ -48,7 +48,7 @@ class Takeovers:
                 for each in (path, intent.source) if intent.kind is Kind.FILE else ():
                     mine = overlap.back(each) if each else None
                     if mine is not None:
-                        intents.exposures.expect(mine, intent.exposed if stood else None)
+                        intents.late.expect(mine, intent.exposed if stood else None)
                 if stood:
                     # It was published whole after that: it is theirs, until this one publishes there.
                     if overlap.back(path) is not None:

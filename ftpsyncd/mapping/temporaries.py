@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ftpsyncd.core import names
+from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import OpenIntents
 from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Intent, remote_join
@@ -41,11 +42,13 @@ class Temporaries:
     Args:
         site: the mapping's.
         open_: its intents.
+        late: what of them may come late.
     """
 
-    def __init__(self, site: Site, open_: OpenIntents) -> None:
+    def __init__(self, site: Site, open_: OpenIntents, late: Late) -> None:
         self._spec = site.spec
         self._open = open_
+        self._late = late
         self._reused: set[str] = set()
         """Uploads that run, with a temporary file that an earlier one may have left."""
 
@@ -61,13 +64,13 @@ class Temporaries:
             going_on: with the part that an earlier try has sent.
         """
         usual, parts = self._usual(path), before.parts if going_on else ()
-        if before.temporary and path not in self._open.cut_off:
+        if before.temporary and path not in self._late.parts:
             self._reused.add(path)
             name = before.temporary
             left, _ = self._apart(path, usual)
         else:
             if before.temporary:
-                self._open.set_apart(path)
+                self._late.set_apart(path)
                 parts = (before.temporary, *parts)[:PARTS_KEPT] if going_on else ()
             left, name = self._apart(path, usual)
         return Temporary(name, "" if name == usual else name, tuple(each for each in left if each not in parts), parts)
@@ -80,7 +83,7 @@ class Temporaries:
 
     def of_earlier_tries(self, path: str) -> tuple[str, ...]:
         """What earlier tries of a file may have left, if any of the mapping's was cut off."""
-        if not self._open.cut_off:
+        if not self._late.parts:
             return ()
         own = self._open.temporary_of(path)
         return (*self._apart(path, self._usual(path))[0], *((own,) if own else ()))
@@ -97,4 +100,4 @@ class Temporaries:
         while self._open.path_of(temporary) in self._open:
             temporary = names.temporary(remote, temporary)
         found = self._open.apart_of(usual)
-        return tuple(each for each in found if not self._open.is_late(self._open.path_of(each))), temporary
+        return tuple(each for each in found if not self._late.is_awaited(self._open.path_of(each))), temporary

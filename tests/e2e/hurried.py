@@ -1,6 +1,6 @@
 """The program with other numbers than those it is delivered with, for stories that would wait minutes for them.
 
-    python -m tests.e2e.hurried ftpsyncd.mapping.openintents.LATE_S=20 -- run -c config.yaml
+    python -m tests.e2e.hurried ftpsyncd.mapping.late.LATE_S=20 -- run -c config.yaml
 
 A number is set before what else there is of the program is loaded: whoever imports it gets this one.
 """

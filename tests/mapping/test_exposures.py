@@ -62,7 +62,7 @@ def story() -> Iterator[Story]:
 def arrive(intents: Intents, action: Upload | Rename, at: Moment) -> None:
     """A try of a file that goes well."""
     assert intents.begin(action).path == action.path
-    intents.exposures.arrived(action, at)
+    intents.late.arrived(action, at)
     intents.end(action)
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_noted_of_a_file_that_arrived_at_its_first_try(story: Story):
     intents.begin(UPLOAD)
     intents.exposures.begun(UPLOAD, later(1))
     assert "a" in intents.exposures
-    intents.exposures.arrived(UPLOAD, later(2))
+    intents.late.arrived(UPLOAD, later(2))
     intents.end(UPLOAD)
     assert story.noted() is None
     assert not intents.exposures
@@ -86,7 +86,7 @@ def test_after_a_try_that_was_cut_off_it_is_noted_what_arrived_and_when(story: S
     assert story.noted() is not None
     arrive(intents, action, later(5))
     assert story.noted() == Intent(Kind.FILE, fingerprints=(A,), exposed=Exposure(10, WALL + 5 * S, WALL + 5 * S))
-    assert "a" not in intents.exposures, "what may come late is not waited for"
+    assert intents.late.is_awaited("a")
 
 
 @pytest.mark.parametrize("told", [False, True])
@@ -105,7 +105,7 @@ def test_so_it_is_after_a_daemon_that_died_and_had_noted_nothing_but_that(story:
 
 def test_so_it_is_where_another_mapping_had_published(story: Story):
     intents = story.intents()
-    intents.exposures.expect("a", BEFORE)
+    intents.late.expect("a", BEFORE)
     assert story.noted() is None, "it is none of ours before we publish there"
     arrive(intents, UPLOAD, later(5))
     assert story.noted() == Intent(Kind.FILE, fingerprints=(A,), exposed=BEFORE._replace(until_ns=WALL + 5 * S))
@@ -166,10 +166,10 @@ def test_what_may_come_late_is_asked_about_under_its_new_name(story: Story):
     for path in ("d/a", "e/a"):
         story.ledger.put(story.id, path, Row(Kind.FILE, A, SHA, WALL))
     intents = story.intents(("d/a", INHERITED))
-    assert "d/a" not in intents.exposures, "it is late"
+    assert intents.late.awaited == {"d/a"}
     intents.moved("d", "e")
     assert (story.noted("d/a"), story.noted("e/a")) == (Intent(Kind.FILE), INHERITED), "or into a new one of that name"
-    assert "e/a" not in intents.exposures, "so it is there"
+    assert intents.late.awaited == {"d/a", "e/a"}
 
 
 INHERITED = Intent(Kind.FILE, fingerprints=(A,), exposed=BEFORE)
@@ -219,7 +219,7 @@ def test_of_many_tries_only_the_last_ones_are_kept(story: Story):
 def test_what_the_ledger_has_of_the_last_try_was_published_after_it(story: Story, intent: Intent, *, stands: bool):
     story.ledger.put(story.id, "a", Row(Kind.FILE, A, SHA, WALL))
     intents = story.intents(("a", intent))
-    assert intents.exposures.stands("a") == (A if stands else None)
+    assert intents.late.stands("a") == (A if stands else None)
     row = story.ledger.row(story.id, "a")
     assert row is not None
     assert row.fingerprint.is_doubted is not stands

@@ -14,7 +14,8 @@ from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.intents import Intents
-from ftpsyncd.mapping.openintents import LATE_S, PUT_OFF_S
+from ftpsyncd.mapping.late import LATE_S
+from ftpsyncd.mapping.openintents import PUT_OFF_S
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import PARTS_KEPT
 from ftpsyncd.model import (
@@ -136,7 +137,7 @@ def test_what_may_come_late_is_not_looked_for_in_all_that_is_open_one_by_one(sto
         story.intents.inherit(f"/site/e/{number}.filepart")
     open_ = story.intents._open
     for number in range(100):
-        open_.ask_again(f"e/{number}.filepart")
+        story.intents.late._await(f"e/{number}.filepart")
     tried_again = {f"d/{number}" for number in range(100)}
     story.intents.inquiries.ask(tried_again, NOW)
     assert story.queue.load(M).waiting == 0, "not yet"
@@ -150,7 +151,7 @@ def test_what_may_come_late_is_not_asked_about_while_a_try_uses_it(story: Story)
     part = partial("a")
     story.intents.inherit(part)
     path = story.intents._open.path_of(part)
-    story.intents._open.ask_again(path)
+    story.intents.late._await(path)
     story.intents._open.put("a", Intent(Kind.FILE, part, fingerprints=(A,)))
     for after_s in (0.0, LATE_S):
         story.intents.inquiries.ask({"a"}, NOW + after_s)
@@ -290,7 +291,7 @@ def sent_again(story: Story, fingerprint: Fingerprint = NEWER) -> None:
     again = story.intents.begin(Upload(M, "a", fingerprint))
     assert isinstance(again, Upload)
     assert again.ours == (fingerprint,)
-    story.intents.exposures.arrived(again, AT)
+    story.intents.late.arrived(again, AT)
     story.ledger.put(story.id, "a", Row(Kind.FILE, fingerprint, b"", WALL))
     story.intents.end(again)
 
@@ -337,7 +338,7 @@ def test_a_newer_content_is_looked_at_in_the_place_of_the_one_before(story: Stor
     assert isinstance(begun, Upload)
     assert begun.ours == (NEWER,), "what the line of the first one still has may not get into it"
     story.intents.exposures.begun(begun, AT)
-    story.intents.exposures.arrived(begun, AT)
+    story.intents.late.arrived(begun, AT)
     story.ledger.put(story.id, "a", Row(Kind.FILE, newest, b"", WALL))
     story.intents.end(begun)
     assert looks(story.asked()) == []

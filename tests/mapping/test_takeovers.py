@@ -297,7 +297,7 @@ def test_what_may_come_late_where_another_one_had_published_is_awaited_when_this
     assert story.ledger.begun.of(story.other)
     assert not story.ledger.begun.of(site.id)
     intents.begin(upload)
-    intents.exposures.arrived(upload, Moment(NOW, WALL))
+    intents.late.arrived(upload, Moment(NOW, WALL))
     intents.end(upload)
     takeovers.done(upload, Did.PUBLISHED)
     late = Intent(Kind.FILE, fingerprints=(B,), exposed=exposed._replace(until_ns=WALL))

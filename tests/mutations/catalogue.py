@@ -59,7 +59,7 @@ MUTATIONS = (
         "G1",
         "what was cut off is sent again under the same temporary name",
         "mapping/temporaries.py",
-        "if before.temporary and path not in self._open.cut_off:",
+        "if before.temporary and path not in self._late.parts:",
         "if before.temporary:",
         f"{ARRIVALS}::test_what_hung_on_a_dead_line_does_no_harm_whenever_it_arrives",
     ),
@@ -75,8 +75,8 @@ MUTATIONS = (
         "G1",
         "a part is continued under the name that a command which comes late may know",
         "mapping/temporaries.py",
-        "if before.temporary and path not in self._open.cut_off:",
-        "if before.temporary and (going_on or path not in self._open.cut_off):",
+        "if before.temporary and path not in self._late.parts:",
+        "if before.temporary and (going_on or path not in self._late.parts):",
         f"{ARRIVALS}::test_what_hung_when_a_part_was_to_be_continued_does_no_harm_whenever_it_arrives",
     ),
     Mutation(
@@ -423,9 +423,9 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what came late under a final name is not looked for",
-        "mapping/intents.py",
-        "        exposed_late = None if for_good else self.exposures.later(action)\n",
-        "        exposed_late = None if for_good or path else self.exposures.later(action)\n",
+        "mapping/late.py",
+        "        after = None if for_good else self._after(action)\n",
+        "        after = None if for_good or path else self._after(action)\n",
         f"{DIRECT}::test_what_hung_on_a_dead_line_is_found_whenever_it_arrives[new-change0-a STOR]",
     ),
     Mutation(
@@ -503,9 +503,9 @@ MUTATIONS = (
     Mutation(
         "G3",
         "what was published after a try that was cut off is not looked at again when that may have come late",
-        "mapping/exposures.py",
-        "if intent is None or path not in self._open.interrupted:",
-        "if intent is None or path in self._open.interrupted:",
+        "mapping/late.py",
+        "if intent is None or path not in self._hanging:",
+        "if intent is None or path in self._hanging:",
         "tests/mapping/test_exposures.py::test_after_a_try_that_was_cut_off_it_is_noted_what_arrived_and_when[upload]",
     ),
     Mutation(

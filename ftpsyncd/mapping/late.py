@@ -1,0 +1,285 @@
+"""What may come late: what was cut off, and answered by nobody, may be carried out when something else is there.
+
+In: which paths something was cut off under, by a connection that ended or a daemon that died, and what became of these
+paths since. Out: intents that stay open for as long as something may come, over a restart too, and when `inquiries` may
+ask about them. One per mapping, used by its `intents` on the engine's thread.
+
+A STOR makes its temporary file when the sender is gone, and an RNTO gives that its final name. Sent under its final
+name, it was seen to empty the file that another try has published (vsftpd, proftpd, pyftpdlib), or to put the old
+content there (pure-ftpd). A DELE or RNTO takes away what was published since, or brings another file there.
+
+So what was cut off (`cut_off`) is not over when its path is settled (`settled`): an intent stays, with what is there by
+then, and a minute later the server is asked once more (`is_due`). What is begun there meanwhile has to await the same
+(`begin`). As long as nothing else is open there, what was published is no matter of doubt (`stands`), and nobody waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.mapping.exposures import Exposures
+from ftpsyncd.mapping.openintents import OpenIntents, waits
+from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.model import Action, Delete, Exposure, Fingerprint, Intent, Kind, Rename, Sweep, Upload
+from ftpsyncd.specs import PublishMode
+
+LATE_S = 60.0
+"""A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
+vsftpd makes the file of a STOR before it misses the data connection."""
+NOTHING = Intent(Kind.FILE)
+"""Nothing is known to be there of what was begun: noted where something may come late, it says just that."""
+
+
+class Late:
+    """What may come late in one mapping.
+
+    Args:
+        site: the mapping's.
+        open_: its intents; only here they are dropped.
+        exposures: those of them about files that were sent under their final names.
+        twice: what was swept is swept once more when it may have come back; a pass that ends does not wait for it.
+    """
+
+    def __init__(self, site: Site, open_: OpenIntents, exposures: Exposures, *, twice: bool) -> None:
+        self._site = site
+        self._open = open_
+        self._exposures = exposures
+        self._twice = twice
+        self.parts: set[str] = set()
+        """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
+        gone."""
+        self._hanging: set[str] = set()
+        """Files of which a try was cut off, and that are not settled since: something may come to the final name."""
+        self._awaited: dict[str, float | None] = {}
+        """Settled once, and asked about for the second time: when (monotonic seconds; None: not yet known)."""
+        self._expected: dict[str, Exposure | None] = {}
+        """Where what another mapping had begun may come, and what it had exposed there."""
+
+    def __repr__(self) -> str:
+        return f"<Late parts={len(self.parts)} hanging={len(self._hanging)} awaited={len(self._awaited)}>"
+
+    @property
+    def awaited(self) -> AbstractSet[str]:
+        """Paths that were settled once, and are asked about for the second time: nobody waits for them."""
+        return self._awaited.keys()
+
+    # ── what was cut off ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def take_up(self, path: str) -> bool:
+        """What an earlier daemon has left open; False if that is more than what may come late."""
+        only_awaits = self._open[path] == NOTHING and self._site.ledger.row(self._site.id, path) is None
+        if self.stands(path) is None and not only_awaits:
+            return False
+        if self._twice:
+            self._await(path)
+        return True
+
+    def cut_off(self, path: str) -> None:
+        """The connection ended under what is open about a path, or the daemon: what hung on the line may come yet."""
+        if self._open[path].temporary:
+            self.parts.add(path)
+        self._hang(path)
+
+    def _hang(self, path: str) -> None:
+        """It may bring a file under this name, or take one away, or give it another name."""
+        intent = self._open[path]
+        if intent.kind is not Kind.FILE or self._open.is_apart(path):
+            return
+        self._hanging.add(path)
+        if intent.source:
+            self._watch(intent.source)
+
+    def _watch(self, path: str) -> None:
+        """It may happen to a file of this name, should one be published until then."""
+        if path not in self._open:
+            self._open.put(path, NOTHING)
+            self._await(path)
+        elif self._open[path].kind is Kind.FILE:
+            self._hanging.add(path)
+
+    def expect(self, path: str, exposed: Exposure | None) -> None:
+        """What a mapping that is not there any more has begun here may come late.
+
+        What it has here is none of ours, so that nothing is asked about it; but it may happen to what we publish there.
+        """
+        self._expected[path] = exposed
+
+    def inherit(self, path: str, intent: Intent) -> bool:
+        """A mapping that is not there any more was cut off where this one publishes; whether that is noted."""
+        if not self._exposures.inherit(path, intent):
+            return False
+        self._hang(path)
+        return True
+
+    def sweep_twice(self, temporary: str) -> None:
+        """A temporary file is to be swept, and once more when it may have come back."""
+        self._open.apart(temporary)
+        self.parts.add(self._open.path_of(temporary))
+
+    # ── what follows there ───────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, action: Action) -> None:
+        """An action is about to be handed out: what may come late may happen to what it does."""
+        if not isinstance(action, Upload | Rename | Delete):
+            return
+        if action.path in self._awaited:
+            # That time is not over.
+            self._hang(action.path)
+        if not isinstance(action, Delete) and action.path in self._expected:
+            self.inherit(action.path, Intent(Kind.FILE, exposed=self._expected.pop(action.path)))
+
+    def arrived(self, action: Upload | Rename, at: Moment) -> None:
+        """The server has a file, before its intent ends; an earlier try may come after it."""
+        path, intent = action.path, self._open.get(action.path)
+        if intent is None or path not in self._hanging:
+            return
+        if intent.exposed is None and self._site.spec.publish is PublishMode.DIRECT:
+            self._exposures.begun(action, at)
+        self._exposures.over(path, at)
+
+    def settled(self, action: Action, rest: Intent, *, told: bool = False) -> None:
+        """An action is over: in the place of its intent is what remains of it, and what may come late.
+
+        Args:
+            action: it has an outcome.
+            rest: what is still open about its path for other reasons; `NOTHING`: all is known.
+            told: somebody was told that what is there stays, whatever it is.
+        """
+        path = action.path
+        # What one pass was told of by the server is not asked again by every other one.
+        for_good = told or (isinstance(action, Sweep) and not self._twice)
+        after = None if for_good else self._after(action)
+        part = self._open.temporary_of(path) if self._twice and path in self.parts else ""
+        self.drop(path)
+        if after is not None and not rest.fingerprints:
+            self._open.put(path, after)
+            self._await(path)
+            if rest.temporary and part:
+                # It is swept now, and once more then.
+                self.sweep_twice(rest.temporary)
+                return
+            if rest.temporary:
+                self._open.apart(rest.temporary)
+        elif rest != NOTHING:
+            self._open.put(path, rest)
+            if after is not None:
+                # What ends it has to await what may come late, too.
+                self._hang(path)
+        if part:
+            self._await_part(part)
+
+    def _after(self, action: Action) -> Intent | None:
+        """What stays noted although an action has ended, since what hung on a line may come to the final name yet."""
+        intent = self._open.get(action.path)
+        if intent is None or intent.kind is not Kind.FILE or action.path not in self._hanging:
+            return None
+        prints: tuple[Fingerprint, ...] = ()
+        match action:
+            case Upload() | Rename():
+                prints = (action.fingerprint,)
+            case Sweep():
+                # What it found whole is no part the next time, though it may be smaller than what may come late.
+                prints = action.fingerprints
+            case _:
+                pass
+        return Intent(Kind.FILE, fingerprints=prints, exposed=intent.exposed)
+
+    def drop(self, path: str) -> None:
+        """Nothing is open about a path any more, and nothing of it is awaited."""
+        self._awaited.pop(path, None)
+        self.parts.discard(path)
+        self._hanging.discard(path)
+        self._open.drop(path)
+
+    # ── where it comes to ────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_apart(self, path: str) -> None:
+        """Keep a temporary file under its own path, so that it does not matter what follows under the file's."""
+        intent = self._open[path]
+        if not intent.temporary or self._open.is_apart(path):
+            return
+        self._open.put(path, intent._replace(temporary="", received=0, parts=()))
+        self._open.apart(intent.temporary)
+        if path in self.parts:
+            self.parts.remove(path)
+            self.parts.add(self._open.path_of(intent.temporary))
+
+    def move(self, path: str, path_after: str, after: Intent) -> None:
+        """An intent is about another path now, since a directory was renamed at the server.
+
+        What was cut off and hung on a line comes under the old name, if there is such a directory again, or under the
+        new one, where the server has gone into it: both are asked about once more when it is late.
+
+        Args:
+            path: the old one.
+            path_after: the new one.
+            after: the intent, with all of its names new.
+        """
+        temporary, apart = self._open[path].temporary, self._open.is_apart(path)
+        part, hanging, awaited = path in self.parts, path in self._hanging, path in self._awaited
+        self.drop(path)
+        self._open.put(path_after, after)
+        if part:
+            self.parts.add(path_after)
+        self.set_apart(path_after)
+        if temporary and self._twice and (part or awaited):
+            self._await_part(temporary)
+            if awaited:
+                self._await(path_after)
+        if hanging or awaited:
+            if not apart and path != path_after:
+                self._watch(path)
+            if self.stands(path_after) is not None:
+                self._await(path_after)
+
+    def parts_below(self, directory: str) -> tuple[str, ...]:
+        """Temporary files that may have come back into a directory; absolute remote paths."""
+        below = [path for path in self._open if path in self._awaited and path.startswith(f"{directory}/")]
+        return tuple(name for path in below if (name := self._open[path].temporary))
+
+    # ── when the server is asked ─────────────────────────────────────────────────────────────────────────────────
+
+    def is_awaited(self, path: str) -> bool:
+        """Whether it was settled once, and is asked about for the second time."""
+        return path in self._awaited
+
+    def _await(self, path: str) -> None:
+        """It is settled; what hung on the line may come when it is `LATE_S` late."""
+        self._awaited[path] = None
+
+    def _await_part(self, temporary: str) -> None:
+        self._open.apart(temporary)
+        self._await(self._open.path_of(temporary))
+
+    def is_due(self, path: str, now: float) -> bool:
+        """Whether nothing is awaited about a path, or the time is over (monotonic seconds)."""
+        if waits(self._awaited, path, now, LATE_S):
+            return False
+        temporary = self._open.temporary_of(path) if path in self._awaited else ""
+        # Not while another upload may be using it.
+        return not temporary or self._open.uses(temporary) == 1
+
+    def stands(self, path: str) -> Fingerprint | None:
+        """See `stands`."""
+        intent = self._open.get(path)
+        return stands(self._site.ledger, self._site.id, path, intent) if intent is not None else None
+
+
+def stands(ledger: Ledger, mapping: int, path: str, intent: Intent) -> Fingerprint | None:
+    """The file that was published where an earlier try may come late; None: there is no such thing.
+
+    No upload is begun of what the ledger has as published, so that it was recorded since.
+
+    Args:
+        ledger: as it is now.
+        mapping: its number there.
+        path: of the file.
+        intent: the open one about it.
+    """
+    if intent.temporary or not intent.fingerprints:
+        return None
+    row = ledger.row(mapping, path)
+    if row is None or row.kind is not Kind.FILE or row.fingerprint != intent.fingerprints[-1]:
+        return None
+    return row.fingerprint
