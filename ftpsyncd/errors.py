@@ -11,6 +11,7 @@ engine, and the remedy shown to people.
     ├── MisuseError                   a program calls the library in a way that cannot work
     ├── InternalError                 a bug of ours, kept from doing more harm
     ├── ThreadLimitError              the system allows no further thread
+    ├── NoMemoryError                 there is no memory for what this process was about to do
     ├── LockHeldError                 another daemon owns this state directory
     ├── LedgerError                   the ledger cannot be read or written
     │   ├── LedgerDamagedError        its file is damaged
@@ -182,7 +183,18 @@ class ThreadLimitError(FtpsyncdError):
     exit_code = ExitCode.TEMPFAIL
     remedy = (
         "Three are needed for each mapping and one for each connection: raise `TasksMax` with `systemctl edit"
-        " ftpsyncd`, or whatever else limits them (`ulimit -u`, the limit of a container)."
+        " ftpsyncd`, or the limit of the user (`ulimit -u`) or of the container."
+    )
+
+
+class NoMemoryError(FtpsyncdError):
+    """There is no memory for what this process was about to do, or it may not have it; no path is to blame."""
+
+    exit_code = ExitCode.TEMPFAIL
+    retry = Retry.MACHINE
+    remedy = (
+        "Stop what takes it, or allow more: `MemoryMax` with `systemctl edit ftpsyncd`, or the limit of the user"
+        " (`ulimit -v`) or of the container."
     )
 
 

@@ -52,7 +52,7 @@ class DaemonStatus(NamedTuple):
     alerts: str = ""
     """Why the last message of `alerts` could not be delivered; empty if it was, or there was none."""
     shortage: str = ""
-    """What this machine lacks, so that nothing, or less at a time, can be begun; empty when all is well."""
+    """What this machine lacks, so that nothing, or less at a time, can be begun, and what helps; empty: nothing."""
 
 
 class MappingStatus(NamedTuple):
@@ -79,6 +79,8 @@ class MappingStatus(NamedTuple):
     """How long the file that waits longest has been waiting; None if none waits."""
     watcher: str = ""
     """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
+    since: str | None = None
+    """ISO 8601: since when deletes are held or the folder is missing, as far as that is known; else None."""
 
 
 class ServerStatus(NamedTuple):
@@ -88,6 +90,10 @@ class ServerStatus(NamedTuple):
     state: ServerState
     connections: int
     message: str
+    since: str | None = None
+    """ISO 8601: since when it does not work; None if it does."""
+    next_try: str | None = None
+    """ISO 8601: when it is tried again, where it does not work and that is not now."""
 
 
 class Transfer(NamedTuple):
@@ -101,7 +107,7 @@ class Transfer(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A path that could not be published, for people."""
+    """A path that could not be published or deleted, for people."""
 
     mapping: str
     path: str
@@ -111,7 +117,11 @@ class Problem(NamedTuple):
     reply: str
     remedy: str
     next_try: str | None
-    """ISO 8601; None when parked, and for what cannot be read, which is looked at whenever it changes."""
+    """ISO 8601; None when parked or held, and for what cannot be read, which is looked at whenever it changes."""
+    held: bool = False
+    """It is to be deleted, and was changed at the server: it waits for a decision, and is not parked."""
+    failed: str | None = None
+    """ISO 8601: when the last try failed; None for what cannot be read."""
 
 
 class Status(NamedTuple):
@@ -122,7 +132,7 @@ class Status(NamedTuple):
     servers: tuple[ServerStatus, ...]
     transfers: tuple[Transfer, ...]
     problems: tuple[Problem, ...] = ()
-    """At most 100, parked ones first."""
+    """At most 100, parked and held ones first."""
 
 
 def only(status: Status, names: Collection[str]) -> Status:

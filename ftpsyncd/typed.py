@@ -21,9 +21,10 @@ SERVICES = Path("/etc/ftpsyncd")
 
 _COMMAND = re.compile(r"`ftpsyncd (?!demo\b|schema\b|install-service\b)[a-z]+[^`]*")
 _UNIT = re.compile(r"`systemctl (edit|restart|start|status|stop) ftpsyncd(?=`)")
-_UNIT_OR = re.compile(r"`systemctl [a-z]+ ftpsyncd` or ")
+_UNIT_OR = re.compile(r"(?:`\w+` with )?`systemctl [a-z]+ ftpsyncd`,? or ")
+"""Also with what is set in its unit."""
 USERS = "--user ftpsyncd"
-_SENTENCES = frozenset({"message", "messages", "notice", "remedy", "sentence", "why"})
+_SENTENCES = frozenset({"message", "messages", "notice", "remedy", "sentence", "shortage", "why"})
 """The fields of records that hold sentences; no other holds a command that is meant."""
 
 _Record = TypeVar("_Record", bound=NamedTuple)

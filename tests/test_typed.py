@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from ftpsyncd.cli.app import COMMANDS
-from ftpsyncd.errors import ControlError
+from ftpsyncd.errors import (
+    ControlError,
+    FtpsyncdError,
+    NoDescriptorError,
+    NoMemoryError,
+    NoSocketError,
+    ThreadLimitError,
+)
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.questions import Why
 from ftpsyncd.receipts import HistoryPage
@@ -45,6 +52,29 @@ def test_nobody_is_told_to_start_another_service() -> None:
     sentence = "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`, or name with -c a configuration that runs."
     assert Typed(" -c own.yaml", "").text(sentence) == (
         "Start it with `ftpsyncd run -c own.yaml`, or name with -c a configuration that runs."
+    )
+
+
+@pytest.mark.parametrize("kind", [ThreadLimitError, NoMemoryError, NoDescriptorError, NoSocketError, ControlError])
+def test_who_has_no_service_is_told_of_none(kind: type[FtpsyncdError]) -> None:
+    told = Typed(" -c own.yaml", "").text(kind.remedy)
+    assert "systemctl" not in told
+    assert "`TasksMax`" not in told
+    assert "`LimitNOFILE`" not in told
+    assert "ftpsyncd@shop`" in SHOP.text(kind.remedy)
+
+
+def test_what_remains_of_a_remedy_without_a_service_is_a_sentence() -> None:
+    own = Typed(" -c own.yaml", "")
+    assert own.text(NoDescriptorError.remedy) == (
+        "Raise the limit: `ulimit -n`; `ftpsyncd check -c own.yaml` tells how many are needed."
+    )
+    assert own.text(ThreadLimitError.remedy) == (
+        "Three are needed for each mapping and one for each connection: raise the limit of the user (`ulimit -u`) or of"
+        " the container."
+    )
+    assert own.text(NoMemoryError.remedy) == (
+        "Stop what takes it, or allow more: the limit of the user (`ulimit -v`) or of the container."
     )
 
 

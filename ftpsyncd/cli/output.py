@@ -243,6 +243,11 @@ def ago(moment: str | None, now: datetime) -> str:
     return "just now" if seconds < 5 else f"{duration(seconds)} ago"
 
 
+def lasted(since: str, now: datetime) -> str:
+    """For how long something has lasted that began at an ISO 8601 moment: ``5 min``."""
+    return duration((now - datetime.fromisoformat(since)).total_seconds())
+
+
 def until(moment: str | None, now: datetime) -> str:
     """How long it is to an ISO 8601 moment: ``in 5 min``, ``now``; empty for None."""
     if moment is None:

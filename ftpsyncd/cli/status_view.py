@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from textwrap import shorten
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, number, size, until, words
+from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, number, size, until, words
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
 from ftpsyncd.status import (
@@ -76,10 +76,11 @@ def view(status: Status, now: datetime, signs: Marks, width: int, typed: Typed =
     for title, body in (
         ("", _mappings(status, now, signs, width)),
         # What the last daemon, or a `sync`, found of them is no longer known.
-        ("Servers", _servers(status, signs, typed) if status.daemon.running else None),
+        ("Servers", _servers(status, now, signs, typed) if status.daemon.running else None),
         ("On their way", _transfers(status.transfers, signs, width)),
         ("Needs you", _calls(status, signs, typed)),
-        ("Failed", _problems(status, now, signs)),
+        ("Failed", _problems([each for each in status.problems if not each.held], now, signs, typed)),
+        ("Held", _problems([each for each in status.problems if each.held], now, signs, typed)),
     ):
         if body is None:
             continue
@@ -197,7 +198,8 @@ def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> Render
 
 
 def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
-    waits = [
+    waits = [f"for {lasted(each.since, now)}"] if each.since is not None else []
+    waits += [
         text
         for count, text in (
             (each.in_flight, f"{each.in_flight:,} on the way"),
@@ -224,7 +226,7 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
     return line
 
 
-def _servers(status: Status, signs: Marks, typed: Typed) -> RenderableType | None:
+def _servers(status: Status, now: datetime, signs: Marks, typed: Typed) -> RenderableType | None:
     if not status.servers:
         return None
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
@@ -238,15 +240,18 @@ def _servers(status: Status, signs: Marks, typed: Typed) -> RenderableType | Non
             Text(getattr(signs, sign), style=style),
             words(each.name, "bold"),
             Text(word, style=style),
-            _server_details(each, signs, typed),
+            _server_details(each, now, signs, typed),
         )
     return table
 
 
-def _server_details(each: ServerStatus, signs: Marks, typed: Typed) -> Text:
+def _server_details(each: ServerStatus, now: datetime, signs: Marks, typed: Typed) -> Text:
     line = Text(number(each.connections, "connection") if each.connections else "", style="bright_black")
     if each.message:
         line.append_text(words(f"{'; ' if line.plain else ''}{each.message}"))
+    if each.since is not None:
+        tried = f"tried again {until(each.next_try, now)}" if each.next_try is not None else "being tried"
+        line.append(f" (for {lasted(each.since, now)}; {tried})", style="bright_black")
     if each.state is ServerState.OFFLINE:
         # One that refuses, or is full, is among what needs a person.
         line.append("\n").append_text(_line(_for_server(each), signs, typed))
@@ -275,11 +280,14 @@ def _transfers(transfers: tuple[Transfer, ...], signs: Marks, width: int) -> Ren
 
 def _calls(status: Status, signs: Marks, typed: Typed) -> RenderableType | None:
     table = Table.grid(padding=(0, 1, 0, 0))
+    named: set[str] = set()
     for subject, what, commands in calling(status):
         said = words(subject, "bold").append(": ", style="not bold").append_text(words(what, "not bold"))
         table.add_row(Text(signs.call, style="bold yellow"), said)
-        if commands:
-            table.add_row(Text(), _line(commands, signs, typed))
+        # One that is about everything, such as `check`, is typed once, whatever wants it.
+        if news := tuple(command for command in commands if command not in named):
+            table.add_row(Text(), _line(news, signs, typed))
+        named.update(commands)
     return table if table.row_count else None
 
 
@@ -291,16 +299,17 @@ def _line(commands: tuple[str, ...], signs: Marks, typed: Typed) -> Text:
     return line
 
 
-def _problems(status: Status, now: datetime, signs: Marks) -> RenderableType | None:
-    if not status.problems:
+def _problems(problems: Sequence[Problem], now: datetime, signs: Marks, typed: Typed) -> RenderableType | None:
+    if not problems:
         return None
     table = Table.grid(padding=(0, 1, 0, 0))
-    for each in status.problems[:PROBLEMS_SHOWN]:
-        table.add_row(Text(signs.bad, style="red"), Text(quote(f"{each.mapping}/{each.path}"), "bold", overflow="fold"))
+    for each in problems[:PROBLEMS_SHOWN]:
+        sign, style = (signs.call, "bold yellow") if each.held else (signs.bad, "red")
+        table.add_row(Text(sign, style=style), Text(quote(f"{each.mapping}/{each.path}"), "bold", overflow="fold"))
         table.add_row(Text(), _problem_words(each, now))
-    more = len(status.problems) - PROBLEMS_SHOWN
+    more = len(problems) - PROBLEMS_SHOWN
     if more > 0:
-        table.add_row(Text(), Text(f"and {more:,} more: ftpsyncd status --json", style="bright_black"))
+        table.add_row(Text(), Text(f"and {more:,} more: ftpsyncd status --json{typed.option}", style="bright_black"))
     return table
 
 
@@ -308,9 +317,14 @@ def _problem_words(each: Problem, now: datetime) -> Text:
     text = words(each.message)
     if each.reply and each.reply not in each.message:
         text.append_text(words(f" The server said: {each.reply}"))
+    if each.held:
+        # What to do about it is among what needs a person.
+        return text
     if each.next_try is None and not each.parked:
         text.append(" (looked at again by itself)", style="bright_black")
         return text
     when = "parked" if each.parked else f"tried again {until(each.next_try, now)}"
+    if each.parked and each.failed is not None:
+        when += f" {ago(each.failed, now)}"
     text.append(f" ({number(each.attempts, 'try', 'tries')}, {when})", style="bright_black")
     return text

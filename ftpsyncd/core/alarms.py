@@ -40,6 +40,7 @@ class AlertKind(StrEnum):
     PAUSED = "paused"
     LEDGER = "ledger"
     NEW_LEDGER = "new_ledger"
+    SHORTAGE = "shortage"
 
 
 class Step(StrEnum):
@@ -88,7 +89,7 @@ _REMEDIES = {
 
 def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
     """What is not as it should be."""
-    found = _of_the_ledger(status.daemon)
+    found = _of_itself(status.daemon)
     for server in status.servers:
         if server.state in _REMEDIES:
             found[AlertKind.SERVER_OFFLINE, server.name] = Condition(
@@ -128,8 +129,12 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
     return found
 
 
-def _of_the_ledger(daemon: DaemonStatus) -> dict[Key, Condition]:
+def _of_itself(daemon: DaemonStatus) -> dict[Key, Condition]:
     found: dict[Key, Condition] = {}
+    if daemon.shortage:
+        found[AlertKind.SHORTAGE, ""] = Condition(
+            daemon.shortage, "Nothing is lost: what is to be done waits until that is possible."
+        )
     if daemon.message:
         found[AlertKind.LEDGER, ""] = Condition(
             daemon.message, "Free space on the disk of the state directory; it is tried again by itself."

@@ -41,6 +41,8 @@ class Gate:
         self.cap = connections
         self.state = Breaker.UNKNOWN
         self.message = ""
+        self.failing_since = 0.0
+        """When it failed for the first time since it worked."""
         self.outages = 0
         """How often it has failed, counted once until it worked again."""
         self._connects = True
@@ -109,7 +111,9 @@ class Gate:
             by_clock: the clock of this machine may be what is wrong.
         """
         news = self.state is not state
-        self.outages += not self.is_doubtful
+        if not self.is_doubtful:
+            self.outages += 1
+            self.failing_since = now
         # Whatever else fails during a pause belongs to the same failure.
         if news or self._open_until <= now:
             self._open_until = now + self._next_pause_s(state)

@@ -419,12 +419,12 @@ class Engine:
 
     def _snapshot(self, at: Moment) -> Status:
         uptime_s = round(at.now - self.started, 1)
-        troubles = (self.ledger.trouble, self._notice, self._unheard, self._shortage.message)
+        troubles = (self.ledger.trouble, self._notice, self._unheard, self._shortage.told)
         daemon = DaemonStatus(True, os.getpid(), __version__, uptime_s, *troubles)  # noqa: FBT003
         return Status(
             daemon,
             tuple(mapping_status(mirror, at) for mirror in self.mirrors.values()),
-            tuple(server_status(s.name, s.queue, s.crew.connections, s.limits) for s in self.servers.values()),
+            tuple(server_status(s.name, s.queue, s.crew.connections, at, s.limits) for s in self.servers.values()),
             tuple(transfer_of(p, at.now) for s in self.servers.values() for p in s.crew.transfers()),
             (
                 *unreadable_of(self.mirrors.values()),

@@ -17,6 +17,7 @@ from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.core.space import Lack
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.model import Failure, HoldKind
 from ftpsyncd.quoting import quote
 from ftpsyncd.status import MappingState, MappingStatus, Problem, ServerState, ServerStatus, Transfer
@@ -72,7 +73,23 @@ def mapping_status(mirror: Mirror, at: Moment) -> MappingStatus:
         message=message,
         oldest_pending_s=None if oldest is None else round(oldest, 1),
         watcher=mirror.watcher.kind,
+        since=_since(mirror, state, at),
     )
+
+
+def _iso_of(moment: float, at: Moment) -> str:
+    """A moment, past or to come, that is known in monotonic seconds."""
+    return iso(at.wall_ns + round((moment - at.now) * 1e9))
+
+
+def _since(mirror: Mirror, state: MappingState, at: Moment) -> str | None:
+    """Since when it is in a state in which it needs a person, as far as that is known."""
+    source, hold = mirror.removals.source, mirror.removals.hold
+    if source.missing:
+        return _iso_of(source.missing_since, at)
+    if hold is None or state not in {MappingState.HELD, MappingState.SOURCE_MISSING}:
+        return None
+    return iso(hold.since_ns)
 
 
 def changed_message(name: str, files: int) -> str:
@@ -141,7 +158,7 @@ def unreadable_message(mirror: Mirror) -> str:
     return f"{path or 'the folder'} cannot be read: {why}{more}; nothing is deleted there meanwhile"
 
 
-def server_status(name: str, queue: Queue, connections: int, limits: str = "") -> ServerStatus:
+def server_status(name: str, queue: Queue, connections: int, at: Moment, limits: str = "") -> ServerStatus:
     """One server now; ``limits``: what of it is worse than it should be."""
     state = _SERVER_STATES[queue.gate.state]
     if state is ServerState.UNKNOWN and connections:
@@ -151,7 +168,11 @@ def server_status(name: str, queue: Queue, connections: int, limits: str = "") -
         more = f" (and {len(lacks) - 1} more)" if len(lacks) > 1 else ""
         message = f"{no_space_message(lacks[0])}{more}; all else is sent"
         return ServerStatus(name, ServerState.FULL, connections, message)
-    return ServerStatus(name, state, connections, queue.gate.message or limits)
+    since = next_try = None
+    if queue.gate.is_doubtful:
+        since = _iso_of(queue.gate.failing_since, at)
+        next_try = _iso_of(queue.gate.paused_until, at) if queue.gate.paused_until > at.now else None
+    return ServerStatus(name, state, connections, queue.gate.message or limits, since, next_try)
 
 
 def transfer_of(progress: Progress, now: float) -> Transfer:
@@ -161,7 +182,7 @@ def transfer_of(progress: Progress, now: float) -> Transfer:
 
 
 def problems_of(ledger: Ledger, mappings: Mapping[str, int]) -> tuple[Problem, ...]:
-    """What could not be published, parked ones first, at most 100."""
+    """What could not be published or deleted, what waits for a person first, at most 100."""
     found = [
         (name, path, failure)
         for name, mapping_id in mappings.items()
@@ -183,13 +204,16 @@ def unreadable_of(mirrors: Iterable[Mirror]) -> tuple[Problem, ...]:
 
 def problem_of(mapping: str, path: str, failure: Failure) -> Problem:
     """A recorded failure for people."""
+    held = failure.parked and failure.kind == CHANGED
     return Problem(
         mapping,
         path,
-        failure.parked,
+        failure.parked and not held,
         failure.attempts,
         failure.message,
         failure.reply,
         failure.remedy,
         None if failure.parked else iso(failure.next_try_ns),
+        held,
+        iso(failure.failed_ns),
     )

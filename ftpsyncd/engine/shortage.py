@@ -1,4 +1,4 @@
-"""That this process may open no further file: told once, and borne until it may again.
+"""That this process may open no further file, or has no memory left: told once, and borne until that is over.
 
 In: what looks and actions were refused for it, and the passing of time. Out: whether anything is begun now, a sentence
 for people, an event when it is over. Used by the engine on its own thread. It is a matter of this machine: no file,
@@ -17,15 +17,21 @@ CALM_S = 60.0
 
 
 class Shortage:
-    """Whether files can be opened; true while they cannot, as far as is known."""
+    """What this machine lacks; true while it lacks something, as far as is known."""
 
     def __init__(self) -> None:
         self.message = ""
         """What is lacking, in a sentence; empty when nothing is."""
+        self._remedy = ""
         self._until = 0.0
 
     def __bool__(self) -> bool:
         return bool(self.message)
+
+    @property
+    def told(self) -> str:
+        """What is lacking, and what helps; empty when nothing is."""
+        return f"{self.message} {self._remedy}".rstrip() if self.message else ""
 
     def holds(self, now: float) -> bool:
         """Whether nothing is to be begun now."""
@@ -39,7 +45,7 @@ class Shortage:
         """
         if self.holds(now):
             return False
-        self.message, self._until = error.message, now + AGAIN_S
+        self.message, self._remedy, self._until = error.message, error.remedy, now + AGAIN_S
         return True
 
     def over(self, now: float) -> Event | None:
@@ -47,7 +53,7 @@ class Shortage:
         if not self.message or now < self._until + CALM_S:
             return None
         self.message = ""
-        return Event(EventKind.SHORTAGE_OVER, message="files can be opened again")
+        return Event(EventKind.SHORTAGE_OVER, message="nothing was lacking for a while")
 
     def next_due(self, now: float) -> float | None:
         """When that will be another answer."""

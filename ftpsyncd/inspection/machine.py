@@ -236,6 +236,10 @@ def _files(config: Config) -> Iterator[Finding]:
             f"{few} What finds none left waits.",
             "Allow more: `LimitNOFILE` with `systemctl edit ftpsyncd`, or `ulimit -Hn`; or set fewer `connections`.",
         )
+    else:
+        # Of a daemon that lacks some, under another limit, it is asked.
+        needed = descriptors.needed(config.mappings, config.servers)
+        yield Finding(Level.OK, Area.MACHINE, "open files", f"Up to {needed:,} are needed; there may be more here.")
 
 
 def _watches(mappings: Iterable[MappingSpec]) -> Iterator[Finding]:

@@ -218,7 +218,7 @@ def _missing(spec: MappingSpec, there: bool | None) -> str:  # noqa: FBT001 - an
 
 def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None, missing: str) -> MappingStatus:
     files = size = retrying = parked = changed = 0
-    last = None
+    last = since = None
     state, message = MappingState.PAUSED, STOPPED
     if missing:
         state, message = MappingState.SOURCE_MISSING, missing
@@ -233,6 +233,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         if hold is not None:
             unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
             state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message
+            since = iso(hold.since_ns)
     return MappingStatus(
         name=spec.name,
         local=str(spec.local),
@@ -247,4 +248,5 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         published_bytes=size,
         last_publish=iso(last) if last else None,
         message=message,
+        since=since,
     )

@@ -164,15 +164,15 @@ class Mirror:
             # Not with each number of folders: while folders come and go, that is another one every few seconds.
             self.site.tell(EventKind.WATCHER, message=report.problem)
         if report.root is None:
-            self.source_missing(report.problem or f"the folder {self.spec.local} is not there")
+            self.source_missing(report.problem or f"the folder {self.spec.local} is not there", at.now)
         else:
             self._source_present(report.root, at, report.numbered)
 
     # ── the root ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def source_missing(self, why: str) -> None:
+    def source_missing(self, why: str, now: float) -> None:
         """The root cannot be read: nothing can be concluded, nothing is deleted."""
-        self.removals.source.lost(why)
+        self.removals.source.lost(why, now)
         self.waits.clear()
         self.comparing.clear()
         self.other_names.clear()
@@ -195,7 +195,7 @@ class Mirror:
         silent_s = self.looks.check_source(now)
         if silent_s:
             silence = f"the disk of {self.spec.name} has not answered for {silent_s:.0f} s"
-            self.source_missing(f"{silence}, and nothing of it is published until it does")
+            self.source_missing(f"{silence}, and nothing of it is published until it does", now)
         return not silent_s
 
     # ── looks at the disk ────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +264,7 @@ class Mirror:
         work = self.looks.answered(listing)
         deep, order = (work.deep, work.order) if work is not None else (False, Order(since=at.now))
         if listing.presence is Presence.ROOT_MISSING:
-            self.source_missing(listing.problem or f"the folder {self.spec.local} is not there")
+            self.source_missing(listing.problem or f"the folder {self.spec.local} is not there", at.now)
         if self.removals.source.missing:
             return
         if listing.root is not None and listing.root != self.site.folder.root:

@@ -34,6 +34,8 @@ class Source:
         self._stop = stop
         self.missing = ""
         """Why it cannot be read; empty if it can."""
+        self.missing_since = 0.0
+        """When that was noticed (monotonic seconds)."""
         self.places = Places(site.spec, site.id, site.ledger)
         if holding.kind in _OTHER:
             self.places.cut_off(path for path, _ in site.ledger.begun.of(site.id))
@@ -70,9 +72,10 @@ class Source:
 
     # ── what is seen of it ───────────────────────────────────────────────────────────────────────────────────
 
-    def lost(self, why: str) -> None:
+    def lost(self, why: str, now: float) -> None:
         """The root cannot be read: nothing can be concluded, nothing is deleted."""
         if not self.missing:
+            self.missing_since = now
             self._site.tell(EventKind.SOURCE_MISSING, message=f"{why}; nothing is deleted at the server")
         self.missing = why
         self._site.folder.root = None

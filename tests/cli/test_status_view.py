@@ -71,6 +71,7 @@ TROUBLE = Status(
             state=MappingState.SOURCE_MISSING,
             local="/mnt/press",
             message="the folder /mnt/press is not there",
+            since="2024-05-17T10:55:00+00:00",
         ),
         GOOD._replace(name="old", state=MappingState.PAUSED, pending=2),
         GOOD._replace(name="radio", state=MappingState.OFFLINE, pending=12, failed=1, parked=1),
@@ -78,9 +79,16 @@ TROUBLE = Status(
     (
         WEB,
         ServerStatus(
-            "air", ServerState.OFFLINE, 0, "The connection was refused while connecting to ftp.example.org:21."
+            "air",
+            ServerState.OFFLINE,
+            0,
+            "The connection was refused while connecting to ftp.example.org:21.",
+            since="2024-05-17T11:40:00+00:00",
+            next_try="2024-05-17T12:00:45+00:00",
         ),
-        ServerStatus("cdn", ServerState.REFUSED, 0, "the server refuses user or password"),
+        ServerStatus(
+            "cdn", ServerState.REFUSED, 0, "the server refuses user or password", since="2024-05-17T09:00:00+00:00"
+        ),
     ),
     (),
     (
@@ -93,6 +101,7 @@ TROUBLE = Status(
             reply="550 Permission denied",
             remedy="Check the permissions at the server, then run `ftpsyncd retry`.",
             next_try=None,
+            failed="2024-05-17T11:30:00+00:00",
         ),
         Problem(
             "radio",
@@ -103,6 +112,18 @@ TROUBLE = Status(
             reply="",
             remedy="",
             next_try="2024-05-17T12:01:30+00:00",
+            failed="2024-05-17T11:59:30+00:00",
+        ),
+        Problem(
+            "gallery",
+            "changed.jpg",
+            parked=False,
+            attempts=1,
+            message="The file at the server is not the one that was published (9 bytes instead of 7): it is not deleted.",
+            reply="",
+            remedy="",
+            next_try=None,
+            held=True,
         ),
     ),
 )
@@ -153,7 +174,7 @@ def test_only_some_mappings_can_be_shown():
     assert [each.name for each in some.mappings] == ["shop", "press"]
     assert [each.name for each in some.servers] == ["web"]
     assert some.problems == ()
-    assert only(TROUBLE, ["radio"]).problems == TROUBLE.problems
+    assert only(TROUBLE, ["radio"]).problems == TROUBLE.problems[:2]
     assert [each.mapping for each in only(BUSY, ["gallery"]).transfers] == ["gallery", "gallery"]
     assert only(BUSY, ["signage"]).transfers == ()
     assert only(TROUBLE, []) is TROUBLE
@@ -254,3 +275,29 @@ def test_without_a_daemon_nobody_is_told_to_resume():
 
 def test_without_a_daemon_no_server_is_said_not_to_have_been_tried():
     assert "not tried yet" not in drawn(view(STOPPED, NOW, UNICODE, 80), 80)
+
+
+def test_a_delete_that_waits_for_a_decision_is_not_called_failed_or_parked():
+    held = TROUBLE.problems[-1]
+    parked = TROUBLE.problems[0]._replace(mapping="gallery", remedy="Check it.")
+    mapping = GOOD._replace(state=MappingState.HELD, held=1, parked=1)
+    text = drawn(view(WELL._replace(mappings=(mapping,), problems=(held,)), NOW, UNICODE, 80), 80)
+    assert "Failed" not in text
+    assert "parked:" not in text
+    assert "(1 try" not in text
+    assert "Held\n  ! gallery/changed.jpg" in text
+    # What helps against the other one is not what decides about this one.
+    both = WELL._replace(mappings=(mapping,), problems=(held, parked))
+    assert "1 file is parked: Check it." in [what for _, what, _ in calling(both)]
+
+
+def test_a_command_that_several_things_want_is_named_once():
+    cdn = TROUBLE.servers[2]
+    status = WELL._replace(
+        daemon=RUNNING._replace(shortage="There are no files left."),
+        servers=(cdn, cdn._replace(name="cdn2")),
+    )
+    text = drawn(view(status, NOW, UNICODE, 100), 100)
+    assert text.count("ftpsyncd check") == 1
+    for name in ("cdn", "cdn2"):
+        assert f"→ ftpsyncd retry --server {name}\n" in text

@@ -95,6 +95,16 @@ def test_a_paused_mapping_is_not_also_late():
     assert conditions(status(paused), LIMITS).keys() == {(AlertKind.PAUSED, "a")}
 
 
+def test_a_machine_that_lacks_something_is_told_at_once():
+    lacking = status(WELL)
+    lacking = lacking._replace(daemon=lacking.daemon._replace(shortage="No file can be opened."))
+    found = conditions(lacking, LIMITS)
+    assert found.keys() == {(AlertKind.SHORTAGE, "")}
+    (condition,) = found.values()
+    assert (condition.message, condition.patience_s) == ("No file can be opened.", 0)
+    assert "Nothing is lost" in condition.remedy
+
+
 def test_a_ledger_begun_anew_is_told_once_and_not_recalled():
     shown = status()._replace(daemon=status().daemon._replace(notice="a new one was begun"))
     found = conditions(shown, LIMITS)

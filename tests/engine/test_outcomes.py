@@ -13,8 +13,9 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S
 from ftpsyncd.core.space import SPACE_RETRY_S
 from ftpsyncd.engine import again
 from ftpsyncd.engine.outcomes import LOOK_AGAIN_S, LOST_CONNECTIONS, Outcomes, apply_to_server, retry_after
-from ftpsyncd.engine.report import RATE_OVER_S, mapping_status, server_status, transfer_of
+from ftpsyncd.engine.report import RATE_OVER_S, iso, mapping_status, problems_of, server_status, transfer_of
 from ftpsyncd.errors import (
+    ChangedAtServerError,
     ConfigError,
     DataUnreachableError,
     FileBusyError,
@@ -61,7 +62,7 @@ from ftpsyncd.model import (
 from ftpsyncd.publishing.lastlook import Folder
 from ftpsyncd.publishing.planned import Progress
 from ftpsyncd.specs import MappingSpec
-from ftpsyncd.status import MappingState, ServerState
+from ftpsyncd.status import MappingState, ServerState, ServerStatus
 from tests.core.vocabulary import NOW, SHA, WALL, M, S, Without
 
 HOUR_S = 3600.0
@@ -921,10 +922,47 @@ def test_a_full_directory_pauses_nothing_else(story: Story):
     assert not story.queue.space.awaits(M, "b/2", NOW)
     (told,) = [event for event in story.events if event.path == "d"]
     assert "552 Quota exceeded" in told.message
-    shown = server_status("web", story.queue, 1)
+    shown = server_status("web", story.queue, 1, Moment(NOW, WALL))
     assert shown.state is ServerState.FULL
     assert f"{M}/d" in shown.message
     assert mapping_status(story.mirror, Moment(NOW, WALL)).pending == 1
+
+
+def test_since_when_a_server_does_not_work_is_told_and_when_it_is_tried_again(story: Story):
+    def shown(later_s: float) -> ServerStatus:
+        return server_status("web", story.queue, 0, Moment(NOW + later_s, WALL + int(later_s) * S))
+
+    assert (shown(0).since, shown(0).next_try) == (None, None)
+    gate = story.queue.gate
+    gate.failed(NOW, Breaker.OFFLINE, "no answer")
+    gate.failed(NOW + 20, Breaker.REFUSED, "wrong password")
+    assert shown(25).since == iso(WALL)
+    assert shown(25).next_try == iso(WALL + int((gate.paused_until - NOW) * S))
+    assert shown(20 + LOGIN_PAUSE_S).next_try is None, "it may be tried now"
+    gate.answered()
+    assert (shown(30).since, shown(30).next_try) == (None, None)
+
+
+def test_a_delete_that_waits_for_a_decision_is_held_and_not_parked(story: Story):
+    refused = ChangedAtServerError("It is not the one that was published.")
+    story.apply(Failed(Delete(M, "a", sizes=(4,)), refused))
+    story.apply(Failed(other_file("b"), NameNotSendableError("It has a line break.")))
+    shown = {each.path: each for each in problems_of(story.ledger, {M: story.mirror.id})}
+    assert [(shown[path].held, shown[path].parked) for path in "ab"] == [(True, False), (False, True)]
+    assert {each.next_try for each in shown.values()} == {None}
+    assert {each.failed for each in shown.values()} == {iso(WALL)}
+    status = mapping_status(story.mirror, Moment(NOW, WALL))
+    assert (status.held, status.parked) == (1, 1)
+
+
+def test_since_when_a_mapping_waits_for_a_person_is_told(story: Story):
+    def since(later_s: int) -> str | None:
+        return mapping_status(story.mirror, Moment(NOW + later_s, WALL + later_s * S)).since
+
+    assert since(0) is None
+    story.mirror.source_missing("it is not there", NOW + 5)
+    story.mirror.source_missing("it is not there", NOW + 8)
+    assert since(9) == iso(WALL + 5 * S)
 
 
 def test_a_mapping_without_space_pauses_its_server_only_where_there_is_no_other(story: Story):
@@ -1036,7 +1074,7 @@ def test_a_file_that_settles_waits_too(story: Story):
 def test_a_missing_source_has_nothing_that_waits(story: Story):
     story.mirror.waits.offered = {"d/a": NOW - 10}
     story.queue.offer(UPLOAD)
-    story.mirror.source_missing("not there")
+    story.mirror.source_missing("not there", NOW)
     assert story.mirror.waits.offered == {}
 
 

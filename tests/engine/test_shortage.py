@@ -21,7 +21,7 @@ def test_while_nothing_is_lacking_nothing_is_due():
 def test_nothing_is_begun_for_a_moment_and_then_it_is_tried():
     shortage = Shortage()
     assert shortage.noted(REFUSED, NOW)
-    assert shortage.message == REFUSED.message
+    assert shortage.told == f"{REFUSED.message} {REFUSED.remedy}"
     assert shortage.holds(NOW + AGAIN_S - 0.1)
     assert not shortage.holds(NOW + AGAIN_S)
     assert shortage.next_due(NOW) == NOW + AGAIN_S
@@ -46,4 +46,5 @@ def test_it_is_over_when_nothing_was_refused_for_a_while():
     assert event is not None
     assert event.kind is EventKind.SHORTAGE_OVER
     assert not shortage
+    assert shortage.told == ""
     assert shortage.over(NOW + 1000) is None

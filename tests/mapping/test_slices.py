@@ -786,7 +786,7 @@ def test_a_disk_that_goes_ends_an_approval_of_very_many_deletes_with_few_stateme
     assert len(decisions.approved(two.mirror.id)) > 400
     said: list[str] = []
     two.ledger._db._db.set_trace_callback(said.append)
-    two.mirror.source_missing("the disk is gone")
+    two.mirror.source_missing("the disk is gone", NOW)
     two.ledger._db._db.set_trace_callback(None)
     assert len(said) < 10
     assert removals.absent.allowed_paths == []
@@ -911,7 +911,7 @@ def test_when_the_folder_goes_nothing_more_is_concluded_and_the_looks_are_free_a
     two.engine.answered(A, Listing("d", Presence.ABSENT, {}))
     two.turn()
     assert ("d", True) in two.mirror.looks._asked, "an answer that waits is not asked for again"
-    two.mirror.source_missing("it does not answer")
+    two.mirror.source_missing("it does not answer", NOW)
     assert not two.mirror.answers
     assert ("d", True) not in two.mirror.looks._asked
     assert not two.mirror.removals.absent.files
