@@ -31,7 +31,8 @@ from ftpsyncd.remote import RemoteEntry
 def ls(path: str, *, with_facts: bool, as_json: bool) -> None:
     """List a directory of a server, or a file.
 
-    One name on each line, directories with a slash; names that could mislead a terminal stand in quotes.
+    One name on each line, directories with a slash; names with a space, or that could mislead a terminal, stand in
+    quotes.
 
     --json prints {"server", "path", "entries": [{"name", "kind", "size", "mtime"}, …]}: kind is file, dir or other (a
     link, for example), size is in bytes, mtime in ISO 8601; both are null where the server does not say.

@@ -54,7 +54,7 @@ def promised(block: str) -> list[str]:
 @pytest.fixture
 def environment() -> dict[str, str]:
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": programs, "WEB_PASSWORD": PASSWORD, "LC_ALL": "C.UTF-8"}
+    return {**os.environ, "PATH": programs, "WEB_PASSWORD": PASSWORD, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 
 
 @pytest.mark.real_server
