@@ -30,7 +30,7 @@ test: $(STAMP) ## all tests; TEST_ARGS='-k name', WORKERS=0 for one after the ot
 	  $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --basetemp="$$base/t" $(TEST_ARGS)
 
 test-long: $(STAMP) ## the tests that take minutes, and the model's stories with something else at each single step
-	@FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest -m long $(TEST_ARGS)
+	@FTPSYNCD_COLD=1 FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest -m long $(TEST_ARGS)
 	@FTPSYNCD_MOMENTS=all $(BIN)/python -m pytest tests/model $(TEST_ARGS)
 
 FUZZ_SECONDS ?= 600
@@ -51,7 +51,7 @@ mutations: $(STAMP) ## break each guarantee on purpose, and see a test fail; MUT
 # What tests measured is kept in docs/reliability; one that was not run this time keeps its figures.
 reliability: $(STAMP) ## measure everything that docs/reliability.md tells (hours), and write it
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
-	  FTPSYNCD_MOMENTS=all FTPSYNCD_FIGURES=$(CURDIR)/docs/reliability/figures $(BIN)/python -m pytest -m "" --basetemp="$$base/t" \
+	  FTPSYNCD_COLD=1 FTPSYNCD_MOMENTS=all FTPSYNCD_FIGURES=$(CURDIR)/docs/reliability/figures $(BIN)/python -m pytest -m "" --basetemp="$$base/t" \
 	  $$($(BIN)/python -m tests.reliability.page --tests) $(RELIABILITY_ARGS)
 	@$(BIN)/python -m tests.mutations.bench --write docs/reliability/mutations.json
 	@$(MAKE) --no-print-directory reliability-page

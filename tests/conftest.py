@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from ftpsyncd.local import mounts
 from tests.figures import figures, pytest_runtest_makereport
+from tests.nursery import open_nursery
 from tests.onecase import one_case
 
 __all__ = ["figures", "one_case", "pytest_runtest_makereport"]
@@ -32,6 +33,7 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 # The descriptor by which the kernel tells of mounts is one for the life of the process.
 mounts.current()
+open_nursery()
 
 
 @pytest.hookimpl(trylast=True)

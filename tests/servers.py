@@ -40,7 +40,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.nursery import Process
 
 USER = "ftpu"
 PASSWORD = "secret"
@@ -142,7 +145,7 @@ class Server:
     """One of these is taken for a transfer."""
     pam: Path | None = None
     """The PAM service that was written for it."""
-    _process: subprocess.Popen[bytes] | None = None
+    _process: Process | None = None
     _log: IO[bytes] | None = field(default=None, repr=False)
 
     def spec(self, **changes: Any) -> Any:
@@ -162,11 +165,11 @@ class Server:
 
     def start(self) -> None:
         """Start (again), on the same port; returns when it greets."""
+        from tests import nursery  # noqa: PLC0415 - this file also runs alone as the pyftpdlib server
+
         assert self._process is None, "it is running already"
         self._log = (self.scratch / "log").open("ab")
-        self._process = subprocess.Popen(
-            self._command(), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True
-        )
+        self._process = nursery.start(self._command(), self._log)
         deadline = time.monotonic() + _DEADLINE_S
         while not self._greets():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -463,8 +466,9 @@ def running(
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _serve(settings: dict[str, Any]) -> None:
+def main() -> None:
     """Run pyftpdlib until killed."""
+    settings: dict[str, Any] = json.loads(sys.argv[1])
     import logging  # noqa: PLC0415
 
     from pyftpdlib.authorizers import DummyAuthorizer  # noqa: PLC0415
@@ -516,4 +520,4 @@ def _serve(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(json.loads(sys.argv[1]))
+    main()

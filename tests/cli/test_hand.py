@@ -31,6 +31,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.remote import Step, TreeResult
 from ftpsyncd.remote.wire import Control
+from tests import nursery
 from tests.cli.terminal import Ended, drawn, longest, write_config
 from tests.servers import KINDS, available, running
 from tests.waiting import until
@@ -71,15 +72,7 @@ def typed(here):
     """Runs a command as a process of its own in the current folder."""
 
     def run(*words: str) -> Ended:
-        done = subprocess.run(
-            [*WORDS, *words],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = nursery.run([*WORDS, *words], cwd=here)
         assert "Traceback" not in done.stderr
         return Ended(done.returncode, done.stdout, done.stderr)
 

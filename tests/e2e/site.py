@@ -1,7 +1,7 @@
 """A whole site for end-to-end tests: a real server, a drop folder, a configuration, and the real command.
 
     with site(server, tmp_path, settle="0.3s") as s:
-        s.start()                                  # `ftpsyncd run` as a subprocess, returns when it watches
+        s.start()                                  # `ftpsyncd run` as a process (`nursery`), returns when it watches
         (s.drop / "a.jpg").write_bytes(b"...")
         s.until_equal()                            # both sides hold the same files, with the same content
         s.status()["mappings"][0]["state"]
@@ -29,6 +29,7 @@ from typing import Any
 
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.errors import ControlError
+from tests import nursery
 from tests.e2e.beside import Beside
 from tests.servers import PASSWORD, USER, Server
 from tests.waiting import until
@@ -55,7 +56,7 @@ class Site:
     """A program, with its options, that runs the daemon."""
     numbers: dict[str, float] = field(default_factory=dict)
     """Of the daemon, in the place of those that it is delivered with, by their full names (`hurried`)."""
-    process: subprocess.Popen[bytes] | None = None
+    process: nursery.Process | None = None
 
     @property
     def drop(self) -> Path:
@@ -109,13 +110,8 @@ class Site:
     def start(self, *, timeout_s: float = 30.0) -> None:
         """Run the daemon; return when its control socket answers."""
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.under, *self._daemon(), "run", "-c", str(self.config)],
-                stdout=log,
-                stderr=log,
-                env=self.environment(),
-                start_new_session=True,
-            )
+            command = [*self.under, *self._daemon(), "run", "-c", str(self.config)]
+            self.process = nursery.start(command, log, env=self.environment())
         until(self._up, "the daemon answers", timeout_s)
 
     def _daemon(self) -> Sequence[str]:
@@ -169,15 +165,8 @@ class Site:
     def command(self, *words: object, ok: bool = True, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run another command on the same configuration and wait for it."""
         name, *rest = [os.fspath(w) if isinstance(w, Path) else str(w) for w in words]
-        done = subprocess.run(
-            [*self.program, name, "-c", str(self.config), *rest],
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            env=self.environment(),
-            timeout=timeout_s,
-            check=False,
-        )
+        command = [*self.program, name, "-c", str(self.config), *rest]
+        done = nursery.run(command, errors="surrogateescape", env=self.environment(), timeout_s=timeout_s)
         if ok:
             assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

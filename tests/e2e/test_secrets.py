@@ -130,6 +130,7 @@ def test_no_secret_is_said_or_left_anywhere(
     ):
         webhook = f"http://127.0.0.1:{nobody}/hook/{kept['the path of the webhook']}"
         s.environ = {**variables, "WEBHOOK": webhook}
+        s.under = ("env",)  # loaded anew (`nursery`): its own command line is looked at
         config = json.loads(s.config.read_text())
         names = ["wrong", "refusing", "liar", "untrusted"]
         places: list[dict[str, Any]] = [

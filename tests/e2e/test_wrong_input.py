@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import nursery
 from tests.e2e.site import Site, contents, site
 from tests.servers import PASSWORD, Server, running
 from tests.variants import also
@@ -58,15 +59,8 @@ CONFIGS = {
 
 
 def ftpsyncd(*words: str, base: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ftpsyncd", *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HOME": str(base), **environ},
-        cwd=base,
-        timeout=60,
-        check=False,
-    )
+    environ = {**os.environ, "HOME": str(base), **environ}
+    return nursery.run([sys.executable, "-m", "ftpsyncd", *words], env=environ, cwd=base)
 
 
 @pytest.mark.parametrize("command", ["run", "check", *also("sync")])

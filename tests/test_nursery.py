@@ -1,0 +1,92 @@
+"""A program that the nursery forks is the one that a new interpreter runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import nursery, servers
+from tests.waiting import until
+
+PROGRAM = [sys.executable, "-m", "ftpsyncd"]
+FORKS = pytest.mark.skipif(bool(os.environ.get(nursery.COLD)), reason=f"{nursery.COLD} is set")
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def server_words(home: Path, port: int) -> list[str]:
+    settings = {
+        "host": "127.0.0.1", "port": port, "home": str(home), "tls": "off", "max_clients": 5, "perm": "elr", "idle_s": 60,
+        "certificate": "", "client_ca": "", "disk": "", "bare": "",
+    }  # fmt: skip
+    return [sys.executable, servers.__file__, json.dumps(settings)]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(["schema"], 0), (["status"], 78), (["check", "-c", "broken.yaml"], 78), (["nonsense"], 2)]
+)
+def test_it_prints_and_ends_as_a_new_one_does(words: list[str], code: int, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("servers: {caf\u00e9: [}\n")
+    env = {**os.environ, "HOME": str(tmp_path)}
+    forked = nursery.run([*PROGRAM, *words], env=env, cwd=tmp_path)
+    new = subprocess.run([*PROGRAM, *words], env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (forked.returncode, forked.stdout, forked.stderr) == (new.returncode, new.stdout, new.stderr)
+    assert forked.returncode == code
+
+
+@FORKS
+def test_it_leads_a_session_and_tells_what_ended_it(tmp_path: Path) -> None:
+    with servers.free_port() as port, (tmp_path / "log").open("ab") as log:
+        process = nursery.start(server_words(tmp_path, port), log)
+        try:
+            assert isinstance(process, nursery.Forked)
+            assert parent(process.pid) != os.getpid()
+            until(lambda: os.getsid(process.pid) == process.pid, "it has a session")
+            assert process.poll() is None
+            descriptors = {int(link.name) for link in Path(f"/proc/{process.pid}/fd").iterdir()}
+            assert max(descriptors) < 15, "it holds what the nursery holds"
+        finally:
+            process.kill()
+        assert process.wait(20) == -signal.SIGKILL
+        assert process.poll() == -signal.SIGKILL
+
+
+@FORKS
+def test_one_that_does_not_end_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
+    with servers.free_port() as port:
+        with pytest.raises(subprocess.TimeoutExpired) as raised:
+            nursery.run(server_words(tmp_path, port), timeout_s=0.5)
+        assert not Path(f"/proc/{raised.value.cmd}").exists()
+
+
+@FORKS
+@pytest.mark.parametrize(
+    ("words", "environ", "forked"),
+    [
+        (PROGRAM, {}, True),
+        (PROGRAM, {"COLUMNS": "400", "PYTHONUNBUFFERED": "1"}, True),
+        ([sys.executable, servers.__file__], {}, True),
+        (PROGRAM, {"TZ": "Asia/Tokyo"}, False),
+        (PROGRAM, {"LC_ALL": "de_DE.ISO-8859-1"}, False),
+        (PROGRAM, {"LD_PRELOAD": "libfaketime.so.1"}, False),
+        (PROGRAM, {"PYTHONWARNINGS": "error"}, False),
+        ([sys.executable, "-X", "utf8", *PROGRAM[1:]], {}, False),
+        (["env", *PROGRAM], {}, False),
+        ([sys.executable, "-m", "tests.e2e.hurried"], {}, False),
+    ],
+)
+def test_what_a_new_interpreter_would_see_otherwise_gets_one(
+    words: list[str], environ: dict[str, str], *, forked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (nursery._main_of(words, {**os.environ, **environ}) is not None) is forked
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert (nursery._main_of(words, None) is not None) is forked
