@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -234,7 +235,9 @@ def _post(webhook: Callable[[], str], message: Mapping[str, Any]) -> str:
         return f"the webhook answered {error.code}"
     except urllib.error.URLError as error:
         reason = str(getattr(error.reason, "strerror", None) or error.reason)
-        return f"the webhook cannot be reached: {reason.replace(urlsplit(url).hostname or url, '…')}"
+        # OpenSSL quotes the name for which a certificate is not valid: as it was written, or as the DNS has it.
+        hidden = rf"'[^']*'|{re.escape(urlsplit(url).hostname or url)}"
+        return f"the webhook cannot be reached: {re.sub(hidden, '…', reason, flags=re.IGNORECASE)}"
     except Exception as error:  # whatever it is: its words may hold the address
         return f"the webhook cannot be called: {type(error).__name__}"
 

@@ -11,10 +11,12 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -413,6 +415,24 @@ def test_an_address_that_is_none_is_in_no_words(
     alerter(lambda: status(HELD, HELD._replace(name="shop")), webhook=lambda: url)
     until(lambda: len(failures(log)) == 2, "both are given up")
     assert "SECRET" not in "".join([*log, *capfd.readouterr()])
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("Hook.SECRET.example", "Hook.SECRET.example"), ("bücher-SECRET.example", "xn--bcher-SECRET-0zb.example")],
+)
+def test_a_certificate_for_another_host_does_not_give_away_this_one(
+    monkeypatch: pytest.MonkeyPatch, host: str, told: str
+) -> None:
+    class Opener:
+        def open(self, *_args: object, **_options: object) -> None:
+            words = f"certificate verify failed: Hostname mismatch, certificate is not valid for '{told}'."
+            raise urllib.error.URLError(ssl.SSLCertVerificationError(1, words))
+
+    monkeypatch.setattr(alerts, "_OPENER", Opener())
+    problem = alerts._post(lambda: f"https://{host}/", {})
+    assert "certificate is not valid for …" in problem
+    assert "SECRET" not in problem
 
 
 def test_a_webhook_that_drips_is_given_up(
