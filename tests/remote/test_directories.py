@@ -7,6 +7,7 @@ import pytest
 from ftpsyncd.errors import NameRefusedError, RemoteError
 from ftpsyncd.remote import connect
 from ftpsyncd.remote.account import Account
+from ftpsyncd.remote.profile import Oddity
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Timeouts
 from tests.remote.scripted import Connection, Scripted
@@ -93,3 +94,12 @@ def test_of_a_chain_that_one_above_keeps_from_being_made_that_one_is_told(kind):
 
 def session_of(server: Scripted) -> Session:
     return Account(server.spec(), timeouts=QUICK)()
+
+
+def test_of_several_one_whose_name_the_server_would_change_is_not_made():
+    with Scripted() as server, session_of(server) as session:
+        session.profile.keeps[Oddity.TRAILING_SPACE] = False
+        verdicts = dict(session.make_dir_many(["/a ", "/b"]))
+        assert isinstance(verdicts[0], NameRefusedError)
+        assert verdicts[1] is True
+        assert [line for line in server.log if line.startswith("MKD")] == ["MKD /b"]
