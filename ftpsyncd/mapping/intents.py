@@ -209,9 +209,11 @@ class Intents:
             self.late.sweep_twice(temporary)
 
     def inherit_exposed(self, path: str, intent: Intent) -> None:
-        """A mapping that is not there any more was sending a file, under its final name, where this one publishes."""
-        if self.late.inherit(path, intent):
-            self.doubt_row(path)
+        """A mapping that is not there any more was sending a file, under its final name, where this one publishes.
+
+        What this one had published there is in doubt besides (`inherit_doubt`).
+        """
+        self.late.inherit(path, intent)
 
     def inherit_doubt(self, path: str, prints: Sequence[Fingerprint]) -> bool:
         """A mapping that is not there any more may have changed a file where this one publishes.
