@@ -25,6 +25,7 @@ from ftpsyncd.config import (
     loading,
     missing_secrets,
 )
+from ftpsyncd.config.password import Credential, File, Text, Variable
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import DataMode, DeleteLimit, DeletePolicy, MappingSpec, ServerSpec, TlsMode
 from tests.config.texts import MAPPINGS, MINIMAL, SERVERS, lacking
@@ -491,6 +492,16 @@ def test_a_password_in_a_file_that_others_can_read_is_warned_about(home, environ
     warnings = load(path, environ=environ).warnings
     assert len(warnings) == count
     assert all("chmod 640" in warning for warning in warnings)
+
+
+def test_two_passwords_are_the_same_if_they_come_from_the_same_place():
+    """A reload asks what has changed: who logs in with the one before would go on with that."""
+    made, again = (
+        [kind(place) for kind in (Text, Variable, File, Credential) for place in ("a", "b")] for _ in range(2)
+    )
+    assert [(at, other) for at, one in enumerate(made) for other, two in enumerate(again) if one == two] == [
+        (at, at) for at in range(len(made))
+    ]
 
 
 @pytest.mark.parametrize(("mode", "count"), [(0o640, 0), (0o644, 1)])
