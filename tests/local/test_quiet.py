@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -131,7 +132,9 @@ def test_what_is_not_the_file_any_more(path: Path, tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "way").symlink_to("dir")
-    for name in ("gone", "dir", "link", "gone/x", "file.jpg/x", "way/x"):
+    with socket.socket(socket.AF_UNIX) as in_its_place:
+        in_its_place.bind(str(tmp_path / "socket"))
+    for name in ("gone", "dir", "link", "socket", "gone/x", "file.jpg/x", "way/x"):
         with pytest.raises(FileChangedError):
             quiet.open_quietly(tmp_path, name)
 

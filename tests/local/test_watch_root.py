@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -322,3 +323,22 @@ def _mount(place: Path) -> None:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "none", place], capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"cannot mount here: {mounted.stderr.decode()}")
+
+
+def test_a_start_that_takes_long_ends_when_it_is_stopped(root: Path) -> None:
+    """A tree of a million folders must not keep the service from ending."""
+    (root / "/".join("d" * 100)).mkdir(parents=True)
+    entered: list[str] = []
+
+    def descend(path: str) -> bool:
+        if not entered:
+            stopping.start()
+        entered.append(path)
+        time.sleep(0.005)  # a slow disk
+        return True
+
+    watcher = RootWatcher(root, mode=WatchMode.NATIVE, poll_every_s=60, descend=descend, deliver=lambda _changes: None)
+    stopping = threading.Thread(target=watcher.stop)
+    watcher.start()
+    stopping.join()
+    assert 0 < len(entered) < 100
