@@ -67,6 +67,7 @@ ONE_VALUE = [
     (in_server("password:abc"), "servers.web.password…: found an unknown key"),
     (f"servers: {{web: {{user: u}}}}\n{MAPPINGS}", "servers.web.host: found no such key; expected `host: …`"),
     (f"servers: {{web: {{host: h}}}}\n{MAPPINGS}", "servers.web.user: found no such key"),
+    (f"servers: {{web: {{host: h, user: ' '}}}}\n{MAPPINGS}", "servers.web.user: found ` `; expected"),
     (f"servers: {{web: {{host: 'h:21', user: u}}}}\n{MAPPINGS}", "the port has a key of its own: `port:`"),
     (f"servers: {{web: {{host: 'ftp://h/x', user: u}}}}\n{MAPPINGS}", "found a URL; expected a host name"),
     (f"servers: {{web: {{host: 'a b', user: u}}}}\n{MAPPINGS}", "found `a b`; expected a host name"),

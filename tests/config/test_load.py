@@ -494,6 +494,23 @@ def test_a_password_in_a_file_that_others_can_read_is_warned_about(home, environ
     assert all("chmod 640" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("file", "folder", "warned"), [(0o644, 0o755, True), (0o640, 0o755, False), (0o644, 0o750, False)]
+)
+def test_a_file_with_a_secret_is_warned_of_if_every_user_can_read_it(loaded, file, folder, warned):
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as above:
+        secret = Path(above, "secret")
+        secret.touch()
+        secret.chmod(file)
+        Path(above).chmod(folder)
+        for key in ("password: {file: %s}", "password: x, client_cert: c.pem, client_key: %s"):
+            text = f"servers: {{web: {{host: h, user: u, {key % secret}}}}}\n{MAPPINGS}"
+            warnings = [
+                each for each in loaded(text).warnings if f"every user of this machine can read {secret};" in each
+            ]
+            assert len(warnings) == warned
+
+
 def test_two_passwords_are_the_same_if_they_come_from_the_same_place():
     """A reload asks what has changed: who logs in with the one before would go on with that."""
     made, again = (
