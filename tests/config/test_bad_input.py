@@ -90,6 +90,10 @@ ONE_VALUE = [
         f"servers: {{'a:b': {{host: h, user: u}}, web: {{host: h, user: u}}}}\n{MAPPINGS}",
         "found an unsuitable name; expected a name of at most 64",
     ),
+    (
+        f'servers: {{"a\\x07b": {{host: h, user: u}}, web: {{host: h, user: u}}}}\n{MAPPINGS}',
+        "servers.a?b: found a control character in the key",
+    ),
     (f"servers: {{web: text}}\n{MAPPINGS}", "servers.web: found text; expected the keys of a server"),
     (f"servers: []\n{MAPPINGS}", "servers: found a list; expected at least one server"),
     (f"servers: {{}}\n{MAPPINGS}", "servers: found an empty mapping; expected at least one server"),
