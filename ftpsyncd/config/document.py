@@ -33,10 +33,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 
+_COMMENT_AT_ONCE = re.compile(r"[ \t]+#[^\s#]")
+"""What ends a plain value in YAML, and was hardly meant to: people put a space behind the # of a comment."""
+_BEGUN = re.compile(r"simple key|flow (sequence|mapping)|quoted scalar")
+"""What PyYAML finds unfinished when it is some lines further on: the mistake is where it began."""
+
 # What PyYAML says → what a person can check. Its texts never hold more than one character of the file, except the
 # names of aliases and tags, which could be half a password: those are replaced.
 _YAML_HINTS = (
-    (r"found character '\\t'", "a tab is used for indentation", "indent with spaces"),
+    (r"found character '\\t'", "a tab is here", "use spaces, for indentation and after a colon"),
     (r"found character '@'", "a value begins with @", 'quote it: "@media"'),
     (r"found character '%'", "a value begins with %", 'quote it: "%…"'),
     (r"found character '`'", "a value begins with a backquote", "quote it"),
@@ -45,10 +50,14 @@ _YAML_HINTS = (
     (
         r"mapping values are not allowed",
         "a colon is in the wrong place",
-        "check the indentation of this line and the one before, and quote values that contain `: `",
+        "check the indentation of this line and the one before, and quote values that contain `: ` or end with a colon",
     ),
     (r"could not find expected ':'", "a key has no colon", "write `key: value`, with a space after the colon"),
-    (r"expected <block end>", "this line does not fit", "check its indentation against the lines above"),
+    (
+        r"expected <block end>",
+        "this line does not fit",
+        "check its quotes, and its indentation against the lines above",
+    ),
     (r"expected ',' or '[\]}]'", "a list or mapping in brackets is not closed", "check brackets and commas"),
     (r"while scanning a quoted scalar|found unexpected end of stream", "a quote is not closed", "check the quotes"),
     (r"unknown escape character", "a backslash in double quotes", "use single quotes, or write it twice"),
@@ -96,7 +105,7 @@ class Document:
         ConfigError: the text is not YAML.
     """
 
-    __slots__ = ("_keys", "_nodes", "_open", "_texts", "_values", "data", "path", "problems", "warnings")
+    __slots__ = ("_cut", "_keys", "_nodes", "_open", "_texts", "_values", "data", "path", "problems", "warnings")
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -105,6 +114,7 @@ class Document:
         self._keys: dict[Loc, Place] = {}
         self._values: dict[Loc, Place] = {}
         self._texts: dict[Loc, str] = {}
+        self._cut: set[Loc] = set()
         self._nodes = 0
         self._open: set[int] = set()
         root = _compose(path, text)
@@ -130,6 +140,13 @@ class Document:
     def text(self, loc: Loc) -> str | None:
         """The characters of the scalar at ``loc`` as they stand in the file (``0123`` stays that); else None."""
         return self._texts.get(loc)
+
+    def warn_if_cut(self, loc: Loc) -> None:
+        """Warn if the value at ``loc`` ends at a # that probably belongs to it."""
+        if loc in self._cut:
+            self.warn(
+                loc, "it ends before ` #`, which begins a comment; put it in quotes if what follows belongs to it"
+            )
 
     def complain(self, loc: Loc, text: str, *, at_key: bool = False) -> None:
         """Note a problem with the value (or the key) at ``loc``, unless one is known: a second would be its echo."""
@@ -183,6 +200,9 @@ class Document:
             self.complain(loc, f"found {what} in the value; expected visible characters on one line")
             text = _CONTROL.sub("?", text)
         self._texts[loc] = text
+        end = node.end_mark
+        if node.style is None and end.buffer is not None and _COMMENT_AT_ONCE.match(end.buffer, end.pointer):
+            self._cut.add(loc)
         if node.style is not None or node.tag == "tag:yaml.org,2002:str":
             return text
         return _resolve(text)
@@ -322,7 +342,9 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
 
 
 def _explain(path: Path, error: yaml.MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
+    mark, begun = error.problem_mark or error.context_mark, error.context_mark
+    if mark and begun and begun.line < mark.line and _BEGUN.search(error.context or ""):
+        mark = begun
     where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
     said = f"{error.context or ''} {error.problem or ''}"
     for pattern, what, check in _YAML_HINTS:

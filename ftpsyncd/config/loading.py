@@ -275,6 +275,8 @@ def _warn_about_server(document: Document, loc: Loc, keys: ServerKeys) -> None:
         )
     if keys.password is None and keys.client_cert is None and keys.user not in {"anonymous", "ftp"}:
         document.warn((*loc, "user"), "no `password:`; an empty one is sent")
+    for key in ("user", "password"):
+        document.warn_if_cut((*loc, key))
     _warn_of_readers(document, (*loc, "password"), keys.password)
 
 
@@ -304,6 +306,7 @@ def _mapping(
     for key in ("local", "remote"):
         if key not in entry:
             _complain_missing(document, (*loc, key))
+        document.warn_if_cut((*loc, key))
     local = places.path((*loc, "local"), keys.local)
     return MappingSpec(
         name=name,

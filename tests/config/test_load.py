@@ -366,6 +366,33 @@ def test_a_backslash_between_directories_is_warned_of(loaded, remote, meant):
 
 
 @pytest.mark.parametrize(
+    ("account", "mapping", "key"),
+    [
+        ("password: abc #def", "", "servers.web.password"),
+        ("password: 12 #34", "", "servers.web.password"),
+        ("user: a #b", "", "servers.web.user"),
+        ("", "local: drop #1", "mappings.gallery.local"),
+        ("", "remote: web:/day #1", "mappings.gallery.remote"),
+        ("password: abc#def", "local: drop#1", ""),
+        ("password: 'abc #def'", 'local: "drop #1"', ""),
+        ("password: abc   # this is theirs", "local: drop # the desk's", ""),
+        ("password: abc ## theirs", "local: drop #", ""),
+    ],
+)
+def test_a_value_that_ends_at_a_hash_is_warned_of(loaded, account, mapping, key):
+    lines = {"host": "host: h", "user": "user: u"} | {line.partition(":")[0]: line for line in [account] if line}
+    places = {"local": "local: drop", "remote": "remote: web:/g"} | {
+        line.partition(":")[0]: line for line in [mapping] if line
+    }
+    text = "servers:\n  web:\n    {}\nmappings:\n  gallery:\n    {}\n".format(
+        "\n    ".join(lines.values()), "\n    ".join(places.values())
+    )
+    cut = [warning for warning in loaded(text).warnings if "begins a comment" in warning]
+    assert [f"{key}: it ends before ` #`" in warning for warning in cut] == ([True] if key else [])
+    assert not [warning for warning in cut if "def" in warning or "34" in warning]
+
+
+@pytest.mark.parametrize(
     ("secret", "count"),
     [("$WEB_PASSWORD", 1), ("${WEB_PASSWORD}", 1), ("$ecret", 0), ("$A!", 0), ("a$B", 0), ("{env: HOME}", 0)],
 )
