@@ -26,6 +26,7 @@ from ftpsyncd.specs import AlertSpec, DeletePolicy, PublishMode, TlsMode
 from tests.cli.terminal import write_config
 from tests.remote.scripted import Connection, Scripted
 from tests.servers import running
+from tests.smalldisk import small_disk
 
 
 @pytest.fixture
@@ -484,6 +485,15 @@ def test_what_another_user_has_made_in_the_state_dir_is_an_error(config, as_nobo
     [found] = [each for each in findings if each.subject == "state_dir"]
     assert (found.level, found.message.split()[0]) == (Level.ERROR, f"{place}/{name}")
     assert "chown -R" in found.remedy
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize(("size", "fits"), [("128k", False), ("512k", True)])
+def test_a_disk_without_room_for_a_new_ledger_is_as_good_as_full(config, tmp_path, size, fits):
+    with small_disk(tmp_path / "small", f"size={size}") as place:
+        findings = list(check(config._replace(state_dir=place), offline=True))
+    assert [subject for subject, _ in errors(findings)] == ([] if fits else ["state_dir"])
 
 
 def test_a_full_disk_is_no_writable_state_dir(config, monkeypatch):
