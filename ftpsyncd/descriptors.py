@@ -1,7 +1,7 @@
 """Open files: how many this process may have, how many a configuration needs, and who is refused one more.
 
-In: an error of the system, or what is configured. Out: words. Called by `local` and `remote`,
-where something is opened, by `service` and `daemon` at the start, and by `machine` for `check`.
+In: an error of the system, or what is configured. Out: words. Called by `local`, `remote` and `ledger`,
+where something is opened, by `service` and `daemon` at the start, by `machine` for `check`, and where commands end.
 
 Sources: open(2), socket(2), getrlimit(2).
 """
@@ -9,8 +9,12 @@ Sources: open(2), socket(2), getrlimit(2).
 from __future__ import annotations
 
 import errno
+import os
 import resource
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
+
+from ftpsyncd.errors import FtpsyncdError, NoDescriptorError, NoMemoryError
 
 if TYPE_CHECKING:
     # Every command imports this, and not all of them a configuration.
@@ -27,6 +31,10 @@ FOR_MAPPING = 8
 """Two for watching, and those of a look: the root, the way down, one file."""
 FOR_CONNECTION = 4
 """Control line, data connection, the file, and the way to it."""
+FOR_LEDGER = 4
+"""Its file, those beside it, and their directory."""
+
+_STRANGE = os.strerror(errno.EMFILE)
 
 
 def needed(mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec]) -> int:
@@ -55,5 +63,31 @@ def lack(error: BaseException) -> str:
             return f"This process may have {soft} files open, and has them"
         case errno.ENFILE:
             return "No further file can be opened on this machine (fs.file-max)"
+        case None if isinstance(error, ImportError) and _STRANGE in str(error):
+            # Of the loader of libraries, which has no numbers for what is wrong.
+            return lack(OSError(errno.EMFILE, ""))
         case _:
             return ""
+
+
+def behind(error: BaseException) -> FtpsyncdError | None:
+    """What this machine lacked where that led to an error, whatever it was taken for on the way; None if nothing."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if said := lack(cause):
+            return NoDescriptorError(f"{said}.")
+        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
+            return NoMemoryError("There is no memory left for this process.")
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def few_left(needed: int) -> str:
+    """As `lack`, where not so many further files can be opened now; for libraries that do not tell why they fail."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(needed):
+                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError as error:
+            return lack(error)
+    return ""

@@ -15,19 +15,18 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
 import click
 
-from ftpsyncd import __version__
+from ftpsyncd import __version__, descriptors
 from ftpsyncd.cli.interrupts import release
 from ftpsyncd.cli.options import Given, common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
-from ftpsyncd.errors import DaemonNotRunningError, ExitCode, FtpsyncdError, UsageError
+from ftpsyncd.errors import ExitCode, FtpsyncdError, UsageError
 from ftpsyncd.logstream import is_journal
 from ftpsyncd.quoting import one_line
-from ftpsyncd.typed import Typed, unit_for
+from ftpsyncd.typed import Typed
 
 COMPLETION = "_FTPSYNCD_COMPLETE"
 """The variable by which shells ask: ``eval "$(_FTPSYNCD_COMPLETE=bash_source ftpsyncd)"``."""
@@ -195,15 +194,11 @@ def outcome(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:
         silence(sys.stdout.fileno())
         return ExitCode.DONE
-    except FtpsyncdError as error:
-        tell(error)
-        return error.exit_code
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             complain(f"ftpsyncd: error: the output cannot be written: {error.strerror}")
-        else:
-            tell_bug(error)
-        return ExitCode.SOME_FAILED
+            return ExitCode.SOME_FAILED
+        return fail(error)
     return result
 
 
@@ -229,20 +224,25 @@ def perform(arguments: list[str]) -> int:
             cli.invoke(ctx)
         except FtpsyncdError as error:
             # Here it is known yet which configuration was meant.
-            tell(error, _typed(ctx, error))
-            return error.exit_code
+            return fail(error, ctx.ensure_object(Given).typed)
+        except (OSError, ImportError, MemoryError) as error:
+            if descriptors.behind(error) is None:
+                raise
+            return fail(error, ctx.ensure_object(Given).typed)
     return ExitCode.DONE
 
 
-def _typed(ctx: click.Context, error: FtpsyncdError) -> Typed:
-    """How the commands that help against an error are typed."""
-    given = ctx.ensure_object(Given)
-    if given.config is None and isinstance(error, DaemonNotRunningError):
-        from ftpsyncd.config import find_config  # noqa: PLC0415 - loaded already: it said where the daemon listens
+def fail(error: Exception, typed: Typed = Typed()) -> int:  # noqa: B008 - immutable
+    """Say what went wrong, and return the exit code.
 
-        with suppress(FtpsyncdError):
-            return Typed(unit=unit_for(find_config(None, os.environ), os.environ))
-    return given.typed
+    Where this machine lacked something, that is what it was, whatever the part that met it took it for.
+    """
+    error = descriptors.behind(error) or error
+    if not isinstance(error, FtpsyncdError):
+        tell_bug(error)
+        return ExitCode.SOME_FAILED
+    tell(error, typed)
+    return error.exit_code
 
 
 def tell(error: FtpsyncdError, typed: Typed = Typed()) -> None:  # noqa: B008 - immutable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ftpsyncd import config as configuration
 from ftpsyncd.cli.options import Given
-from ftpsyncd.cli.settings import load_config, patiently, start_log, used
+from ftpsyncd.cli.settings import find, load_config, patiently, start_log, used
 from ftpsyncd.config import Config
 from ftpsyncd.control import shapes
 from ftpsyncd.control.moments import iso_utc
@@ -97,7 +97,7 @@ class Way:
         )
 
     def _glance(self) -> tuple[Path, Path | None, Document | None]:
-        path = configuration.find_config(self._given.config, os.environ)
+        path = find(self._given)
         return path, *configuration.glance(path)
 
     def client(self) -> ControlClient:

@@ -53,7 +53,7 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
 def fetch_tree(ftp: Ftp, where: Place, local: Path, *, overwrite: bool) -> int:
     """Fetch a directory; returns how many names failed."""
     with moving() as show:
-        tally = Tally(where.server, show)
+        tally = Tally(where.server, show, given().typed)
         for result in ftp.download_tree(where.path, local, overwrite=overwrite, progress=show.moved):
             tally.add(result)
     click.echo(tally.summary(Step.FETCHED))

@@ -30,6 +30,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.keeping import Keeper
 from ftpsyncd.remote.profile import Profile
 from ftpsyncd.remote.remedies import remedy
+from ftpsyncd.typed import Typed
 
 FRAME_S = 0.1
 _BLOCK = 256 * 1024
@@ -214,11 +215,18 @@ def moving(*, files: int = 0, total: int = 0) -> Moving:
 
 
 class Tally:
-    """Results counted, and those that somebody must know of told."""
+    """Results counted, and those that somebody must know of told.
 
-    def __init__(self, server: str, show: Moving) -> None:
+    Args:
+        server: its name.
+        show: says it.
+        typed: how the commands that help are typed.
+    """
+
+    def __init__(self, server: str, show: Moving, typed: Typed = Typed()) -> None:  # noqa: B008 - immutable
         self._server = server
         self._show = show
+        self._typed = typed
         self.steps: Counter[Step] = Counter()
         self.bytes = 0
 
@@ -238,7 +246,7 @@ class Tally:
         """Say what one file failed with, and which one that is where the error does not."""
         place = quote(f"{self._server}:{remote}")
         told = any(name in error.message for name in (place, quote(remote), named(remote)))
-        said = remedy(error)
+        said = self._typed.text(remedy(error))
         # The server's words may have no full stop.
         end = f"{'' if error.message.endswith(('.', '!', '?')) else '.'} {said}" if said else ""
         self._show.say(f"ftpsyncd: error: {'' if told else f'{place}: '}{error}{end}", "red")

@@ -26,6 +26,8 @@ class Given:
     config: Path | None = None
     log_level: str | None = None
     log_format: str | None = None
+    found: Path | None = None
+    """Where the configuration is, once somebody has looked (`settings.find`)."""
 
     @property
     def option(self) -> str:
@@ -35,9 +37,10 @@ class Given:
     @property
     def typed(self) -> Typed:
         """How commands are typed here that are to be about the same configuration."""
-        if self.config is None:
+        place = self.found or self.config
+        if place is None:
             return Typed()
-        return Typed(self.option, unit_for(Path(absolute(os.fspath(self.config))), os.environ))
+        return Typed(self.option, unit_for(Path(absolute(os.fspath(place))), os.environ))
 
 
 class _Unseen(click.Path):

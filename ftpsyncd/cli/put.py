@@ -61,7 +61,7 @@ def put(
         with connected(config, where.server) as ftp:
             pairs = targets(ftp, where, sources, parents=parents)
             with moving(**files) as show:
-                tally = Tally(where.server, show)
+                tally = Tally(where.server, show, given().typed)
                 for result in sent(ftp, pairs, show, overwrite=not no_overwrite):
                     tally.add(result)
     click.echo(tally.summary(Step.SENT))

@@ -47,7 +47,7 @@ def rm(ctx: click.Context, paths: Sequence[str], *, recursive: bool, yes: bool) 
     with tidy_end():
         for server in dict.fromkeys(each.server for each in places):
             with connected(config, server) as ftp, moving() as show:
-                tally = Tally(server, show)
+                tally = Tally(server, show, given().typed)
                 for each in places:
                     if each.server == server:
                         for result in removed(ftp, each, recursive=recursive):

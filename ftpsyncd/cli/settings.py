@@ -62,9 +62,19 @@ def load_config(given: Given, tell: Callable[[float], None] | None = None) -> Co
     """
 
     def load() -> Config:
-        return configuration.load(configuration.find_config(given.config, os.environ))
+        return configuration.load(find(given))
 
     return used(patiently(given, load, tell))
+
+
+def find(given: Given) -> Path:
+    """Where the configuration is; what is typed from now on is for its service.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    given.found = configuration.find_config(given.config, os.environ)
+    return given.found
 
 
 def used(config: Config) -> Config:
@@ -99,7 +109,7 @@ def place_of(given: Given) -> str:
 
 def starting(given: Given) -> str:
     """How the daemon of this configuration is started: by the service that its place tells, if any, or by hand."""
-    path = patiently(given, lambda: configuration.find_config(given.config, os.environ))
+    path = patiently(given, lambda: find(given))
     by_hand, unit = f"ftpsyncd run{given.option}", unit_for(path, os.environ)
     return f"{systemctl('start', unit)}, or {by_hand}" if unit else by_hand
 

@@ -197,10 +197,13 @@ def start_told_of() -> Iterator[None]:
     """
     try:
         yield
-    except FtpsyncdError as error:
-        if for_machines():
-            logger.bind(event="failed").error("the daemon does not start: {}", _said(error))
-        raise
+    except Exception as error:
+        known = _known(error)
+        if known is not None and for_machines():
+            logger.bind(event="failed").error("the daemon does not start: {}", _said(known))
+        if known is None or known is error:
+            raise
+        raise known from error
 
 
 @contextmanager
@@ -208,12 +211,20 @@ def _told_of() -> Iterator[None]:
     """Have the log tell why the daemon ends, if it does not end because it is to."""
     try:
         yield
-    except FtpsyncdError as error:
-        logger.bind(event="failed").error("the daemon ends: {}", _said(error))
-        raise
     except Exception as error:
-        logger.bind(event="failed").opt(exception=error).error("the daemon ends by a mistake of ours")
-        raise
+        known = _known(error)
+        if known is None:
+            logger.bind(event="failed").opt(exception=error).error("the daemon ends by a mistake of ours")
+            raise
+        logger.bind(event="failed").error("the daemon ends: {}", _said(known))
+        if known is error:
+            raise
+        raise known from error
+
+
+def _known(error: Exception) -> FtpsyncdError | None:
+    """An error with words of its own, or what this machine lacked; None if it is a mistake of ours."""
+    return error if isinstance(error, FtpsyncdError) else descriptors.behind(error)
 
 
 def _said(error: FtpsyncdError) -> str:

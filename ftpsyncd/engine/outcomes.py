@@ -20,6 +20,7 @@ from ftpsyncd.errors import (
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
+    LocalError,
     NameNotSendableError,
     RemoteError,
     Retry,
@@ -274,7 +275,7 @@ def _note_what_is_left(mirror: Mirror, failed: Failed, at: Moment) -> None:
 
 def _put_off(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> bool:
     """This machine could not, and may in a moment (`shortage`); True if it has to be queued again as it is."""
-    if not isinstance(error, RemoteError):
+    if isinstance(error, LocalError):
         # It is opened before anything is said to the server.
         return True
     mirror.intents.doubt(action, at)

@@ -21,9 +21,9 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import Any
 
-from ftpsyncd import room
+from ftpsyncd import descriptors, room
 from ftpsyncd.claim import Claim
-from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerLostError, LedgerNewerError
+from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerLostError, LedgerNewerError, NoDescriptorError
 from ftpsyncd.ledger import sqlitefile
 from ftpsyncd.ledger.sqlitefile import COMPANIONS, code
 
@@ -201,6 +201,8 @@ class Database:
             return LedgerError(
                 f"the ledger {self.path} was written while it was read", remedy="A daemon was started: ask again."
             )
+        if code(error) in sqlitefile.NO_PLACE and (few := descriptors.few_left(descriptors.FOR_LEDGER)):
+            return LedgerError(f"cannot {doing} the ledger {self.path}: {few}", remedy=NoDescriptorError.remedy)
         if self._scratch and doing != "open" and code(error) in sqlitefile.NO_PLACE:
             return LedgerError(
                 f"there is no place, or no room, for a temporary copy of the ledger {self.path}: {error}",

@@ -15,6 +15,7 @@ from contextlib import ExitStack, suppress
 
 from ftpsyncd.errors import (
     FtpsyncdError,
+    NoSocketError,
     RemoteError,
     Retry,
     ServerUnavailableError,
@@ -132,8 +133,7 @@ class Crew:
                 self._ready.notify(len(actions))
             nobody = not self._workers
         if nobody:
-            none = "The system lets no thread begin that could connect."
-            self._without_session(ServerUnavailableError(none, remedy=ThreadLimitError.remedy))
+            self._without_session(NoSocketError("The system lets no thread begin.", remedy=ThreadLimitError.remedy))
 
     def _start(self, count: int) -> None:
         """Start so many workers more, as far as there may be; `_ready` is held."""

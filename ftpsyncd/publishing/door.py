@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from ftpsyncd import descriptors
 from ftpsyncd.errors import FtpsyncdError, InternalError, LoginRefusedError, Retry
 from ftpsyncd.remote.port import Connector, RemoteSession
 
@@ -137,6 +138,6 @@ def counts_for_all(error: FtpsyncdError) -> bool:
     return error.retry not in {Retry.CAP, Retry.MACHINE}
 
 
-def internal(bug: Exception) -> InternalError:
+def internal(bug: Exception) -> FtpsyncdError:
     """The error for an exception that nobody reckoned with."""
-    return InternalError(f"internal error: {type(bug).__name__}: {bug}")
+    return descriptors.behind(bug) or InternalError(f"internal error: {type(bug).__name__}: {bug}")

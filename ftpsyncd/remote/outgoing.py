@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ftpsyncd import descriptors
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     FtpsyncdError,
@@ -139,7 +140,8 @@ def opened(job: PublishJob) -> BinaryIO:
     except FtpsyncdError:
         raise
     except OSError as error:
-        raise LocalUnreadableError(f"The file cannot be opened: {error.strerror}.") from error
+        why = descriptors.behind(error) or LocalUnreadableError(f"The file cannot be opened: {error.strerror}.")
+        raise why from error
 
 
 # ── Is it complete? ──────────────────────────────────────────────────────────────────────────────────────────────

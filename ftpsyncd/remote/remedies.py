@@ -9,6 +9,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     LocalError,
     NameRefusedError,
+    Retry,
     ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
@@ -18,7 +19,7 @@ from ftpsyncd.errors import (
 
 def remedy(error: FtpsyncdError) -> str:
     """What helps; what was said with the error itself where something was, empty where the message says it all."""
-    if "remedy" in vars(error):
+    if "remedy" in vars(error) or error.retry is Retry.MACHINE:
         return error.remedy
     if isinstance(error, ServerUnavailableError):
         return "Check host, port and network, then try again."

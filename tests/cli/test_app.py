@@ -110,6 +110,11 @@ def test_wrong_words_are_usage_errors(ftpsyncd, words, said):
         (errors.TlsError("x"), 75),
         (errors.TlsFileError("x"), 78),
         (errors.ServerFullError("x"), 1),
+        (OSError(errno.EMFILE, "x"), 75),
+        (ImportError(f"lib.so: cannot open shared object file: {os.strerror(errno.EMFILE)}"), 75),
+        (OSError(errno.ENOMEM, "x"), 75),
+        (MemoryError(), 75),
+        (ImportError("no such module"), 1),
         (KeyboardInterrupt(), 130),
         (BrokenPipeError(), 0),
         (ZeroDivisionError("x"), 1),
@@ -135,6 +140,33 @@ def test_an_error_is_one_line_and_what_helps(monkeypatch, ftpsyncd):
 
     monkeypatch.setattr("ftpsyncd.config.schema", fail)
     assert ftpsyncd("schema").err == "ftpsyncd: error: The file \\x1b[31mis red.\nPaint it.\n"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        (OSError(errno.EMFILE, "x"), "files open, and has them.\nRaise the limit: "),
+        (OSError(errno.ENFILE, "x"), "No further file can be opened on this machine (fs.file-max).\nRaise the limit: "),
+        (MemoryError(), "There is no memory left for this process.\nStop what takes it, "),
+    ],
+)
+@pytest.mark.parametrize("hidden", [True, False])
+def test_what_this_machine_lacks_is_told_as_that_whatever_it_was_taken_for(
+    monkeypatch, ftpsyncd, lacking, said, hidden
+):
+    def fail():
+        try:
+            raise lacking
+        except (OSError, MemoryError):
+            if hidden:
+                raise errors.ConfigError("The configuration cannot be read.") from None
+            raise
+
+    monkeypatch.setattr("ftpsyncd.config.schema", fail)
+    ended = ftpsyncd("schema")
+    assert said in ended.err
+    assert ended.err.count("\n") == 2
+    assert ended.code == 75
 
 
 def test_several_problems_stand_on_lines_of_their_own(monkeypatch, ftpsyncd):

@@ -25,6 +25,7 @@ from ftpsyncd.errors import (
     FileChangedError,
     LocalUnwritableError,
     NameNotSendableError,
+    NoDescriptorError,
     NotFoundError,
     ServerFullError,
     UsageError,
@@ -508,6 +509,7 @@ def test_the_root_may_be_left_out_where_that_is_harmless():
             ServerFullError("There is no space for '/d/m': 452 Disk full", reply="452 Disk full"),
             "There is no space for '/d/m': 452 Disk full. Free space at the server, then try again.",
         ),
+        ("/d/m", NoDescriptorError("None is left."), f"web:/d/m: None is left. {NoDescriptorError.remedy}"),
         ("/d/\n", NameNotSendableError('"/d/\\n" cannot be sent.'), '"/d/\\n" cannot be sent.'),
     ],
 )

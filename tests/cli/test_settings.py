@@ -92,7 +92,12 @@ def test_what_starts_the_daemon_of_a_configuration_is_told_by_its_place(
     (tmp_path / place).touch()
     assert settings.starting(Given(config=tmp_path / place)) == expected.format(tmp_path / place)
     monkeypatch.setenv("FTPSYNCD_CONFIG", str(tmp_path / place))
-    assert settings.starting(Given()) == expected.removesuffix(" -c {}")
+    asked = Given()
+    assert settings.starting(asked) == expected.removesuffix(" -c {}")
+    # What is said once it was found is for the same service, or for none.
+    by_unit = expected.partition(", or ")[0] if "systemctl" in expected else ""
+    told = asked.typed.text("Use `systemctl start ftpsyncd` or your hands.")
+    assert told == (f"Use `{by_unit}` or your hands." if by_unit else "Use your hands.")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,10 +17,11 @@ from typing import Any, cast
 import pytest
 
 from ftpsyncd.config import Config
+from ftpsyncd.daemon import process
 from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _supervise
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
-from ftpsyncd.errors import ConfigError
+from ftpsyncd.errors import ConfigError, LedgerError, NoMemoryError
 from ftpsyncd.status import DaemonStatus, MappingState, Status
 from tests.supervisor import Told, supervised
 
@@ -209,6 +211,18 @@ def turn_or_fail(self, messages):
 ftpsyncd.engine.loop.Engine.turn = turn_or_fail
 main()
 """
+
+
+@pytest.mark.parametrize("told", [process._told_of, process.start_told_of])
+def test_a_daemon_that_has_no_memory_left_ends_as_one_that_may_be_started_again(
+    told: Callable[[], AbstractContextManager[None]],
+) -> None:
+    with pytest.raises(NoMemoryError) as ended, told():
+        raise MemoryError
+    assert ended.value.exit_code == 75
+    with pytest.raises(LedgerError, match="full") as known, told():
+        raise LedgerError("full")
+    assert known.value.__cause__ is None
 
 
 def ended(tmp_path: Path, *program: str) -> tuple[int, list[dict[str, Any]], str]:

@@ -25,6 +25,8 @@ from ftpsyncd.errors import (
     LoginRefusedError,
     NameNotSendableError,
     NameRefusedError,
+    NoDescriptorError,
+    NoMemoryError,
     Retry,
     ServerFullError,
     ServerUnavailableError,
@@ -926,6 +928,21 @@ def test_a_full_directory_pauses_nothing_else(story: Story):
     assert shown.state is ServerState.FULL
     assert f"{M}/d" in shown.message
     assert mapping_status(story.mirror, Moment(NOW, WALL)).pending == 1
+
+
+@pytest.mark.parametrize(
+    ("lacking", "doubted"),
+    [(NoDescriptorError("None is left."), False), (NoMemoryError("None is left."), True)],
+)
+def test_what_this_machine_lacked_counts_against_no_file(story: Story, lacking: FtpsyncdError, *, doubted: bool):
+    """A file is opened before anything is said to the server; memory may be lacking at any moment after that."""
+    story.ledger.put(story.id, "d/a", Row(Kind.FILE, A, SHA, WALL))
+    begun = story.mirror.intents.begin(UPLOAD)
+    assert story.apply(Failed(begun, lacking)), "it is queued again as it is"
+    assert story.ledger.failures.of(story.id, "d/a") is None
+    row = story.ledger.row(story.id, "d/a")
+    assert row is not None
+    assert row.fingerprint.is_doubted is doubted
 
 
 def test_since_when_a_server_does_not_work_is_told_and_when_it_is_tried_again(story: Story):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -370,6 +371,29 @@ def test_a_new_ledger_on_a_full_disk_is_refused(small: Path):
 
 @pytest.mark.root
 @as_root
+@contextmanager
+def so_many_files_left(count: int) -> Iterator[None]:
+    """This process may open no more than so many further files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        last = os.open(os.devnull, os.O_RDONLY)
+        opened.callback(os.close, last)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1 + count, hard))
+        yield
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_ledger_that_is_not_opened_for_want_of_files_is_told_as_that(filled: Path, *, read_only: bool):
+    with (
+        Ledger(filled),
+        so_many_files_left(1),
+        pytest.raises(LedgerError, match="files open, and has them") as told,
+    ):
+        Ledger(filled, read_only=read_only)
+    assert "ulimit -n" in told.value.remedy
+
+
 def test_a_disk_without_inodes_is_told_as_that_and_not_as_one_that_is_full(tmp_path: Path):
     with small_disk(tmp_path, "nr_inodes=8"):
         Ledger(tmp_path / "ledger.db").close()
