@@ -183,7 +183,7 @@ class ThreadLimitError(FtpsyncdError):
     exit_code = ExitCode.TEMPFAIL
     remedy = (
         "Three are needed for each mapping and one for each connection: raise `TasksMax` with `systemctl edit"
-        " ftpsyncd`, or the limit of the user (`ulimit -u`) or of the container."
+        " ftpsyncd`, or the limit of the user (`ulimit -u`, and `ulimit -v` of what they take) or of the container."
     )
 
 

@@ -70,8 +70,8 @@ def test_what_remains_of_a_remedy_without_a_service_is_a_sentence() -> None:
         "Raise the limit: `ulimit -n`; `ftpsyncd check -c own.yaml` tells how many are needed."
     )
     assert own.text(ThreadLimitError.remedy) == (
-        "Three are needed for each mapping and one for each connection: raise the limit of the user (`ulimit -u`) or of"
-        " the container."
+        "Three are needed for each mapping and one for each connection: raise the limit of the user (`ulimit -u`, and"
+        " `ulimit -v` of what they take) or of the container."
     )
     assert own.text(NoMemoryError.remedy) == (
         "Stop what takes it, or allow more: the limit of the user (`ulimit -v`) or of the container."

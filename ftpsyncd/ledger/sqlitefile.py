@@ -125,5 +125,7 @@ def check(path: Path, begun: Callable[[Callable[[], None]], None] = lambda _inte
         return problem_of(db)
     except sqlite3.Error as error:
         return str(error) if code(error) in DAMAGED else ""
+    except MemoryError:
+        return ""
     finally:
         db.close()

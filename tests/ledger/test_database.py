@@ -240,6 +240,16 @@ def test_a_checkup_ends_when_it_is_to(filled: Path, monkeypatch: pytest.MonkeyPa
     assert found == []
 
 
+def test_a_checkup_without_memory_tells_nothing(filled: Path, monkeypatch: pytest.MonkeyPatch):
+    """SQLite has none, and Python says so in its own way."""
+
+    def refuse(_db: sqlite3.Connection) -> str:
+        raise MemoryError
+
+    monkeypatch.setattr(sqlitefile, "problem_of", refuse)
+    assert sqlitefile.check(filled) == ""
+
+
 def test_a_million_rows_are_checked_in_bounded_time(tmp_path: Path, figures):
     """A tenth of them, since a test must be short; the time is that of pages, so it grows in proportion."""
     path, rows = tmp_path / "ledger.db", 100_000
