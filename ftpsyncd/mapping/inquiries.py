@@ -129,7 +129,7 @@ class Inquiries:
 
     def _open_below(self, directory: str) -> list[str]:
         prefix, asked = f"{directory}/", self.asked_before
-        below = [path for path in self._open if path.startswith(prefix) and path not in asked]
+        below = [path for path in self._open.below(directory) if path not in asked]
         # What may have been renamed away from there is not there, and its rows tell what it took along.
         left = [path for path, source in self._open.renames.items() if source.startswith(prefix) and path not in asked]
         return [path for path in dict.fromkeys([*below, *left]) if not self._only_tells(path)]

@@ -177,10 +177,10 @@ class Intents:
             path: it.
             whatever: a person wants what is there to stay.
         """
-        prefix, queue, name = f"{path}/", self._site.queue, self._site.spec.name
-        for each, intent in self._open.items():
-            about = each == path or each.startswith(prefix)
-            if not about or not intent.fingerprints or queue.occupied(name, each):
+        queue, name = self._site.queue, self._site.spec.name
+        for each in (path, *self._open.below(path)):
+            intent = self._open.get(each)
+            if intent is None or not intent.fingerprints or queue.occupied(name, each):
                 continue
             if not whatever and intent.exposed is not None:
                 self.exposures.let_go(each)

@@ -105,12 +105,10 @@ class Late:
         """
         self._expected[path] = exposed
 
-    def inherit(self, path: str, intent: Intent) -> bool:
-        """A mapping that is not there any more was cut off where this one publishes; whether that is noted."""
-        if not self._exposures.inherit(path, intent):
-            return False
-        self._hang(path)
-        return True
+    def inherit(self, path: str, intent: Intent) -> None:
+        """A mapping that is not there any more was cut off where this one publishes."""
+        if self._exposures.inherit(path, intent):
+            self._hang(path)
 
     def sweep_twice(self, temporary: str) -> None:
         """A temporary file is to be swept, and once more when it may have come back."""
@@ -235,7 +233,7 @@ class Late:
 
     def parts_below(self, directory: str) -> tuple[str, ...]:
         """Temporary files that may have come back into a directory; absolute remote paths."""
-        below = [path for path in self._open if path in self._awaited and path.startswith(f"{directory}/")]
+        below = [path for path in self._open.below(directory) if path in self._awaited]
         return tuple(name for path in below if (name := self._open[path].temporary))
 
     # ── when the server is asked ─────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from ftpsyncd.core import names
+from ftpsyncd.core.ordered import Ordered
 from ftpsyncd.mapping.site import Site
 from ftpsyncd.model import Intent, Kind
 
@@ -29,6 +30,7 @@ class OpenIntents:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open = dict(site.ledger.begun.of(site.id))
+        self._ordered = Ordered(self._open)
         self.renames = {path: intent.source for path, intent in self._open.items() if is_rename(intent)}
         """Directories that may have been renamed at the server: new path and old."""
         self._apart: dict[str, dict[str, None]] = {}
@@ -68,10 +70,16 @@ class OpenIntents:
         """Paths and intents, as they are now."""
         return list(self._open.items())
 
+    def below(self, directory: str) -> list[str]:
+        """The paths below a directory that is not the root, as they are now: in their order."""
+        return list(self._ordered.below(directory))
+
     def put(self, path: str, intent: Intent) -> None:
         """Note an intent, in the place of one about the same path; the engine commits."""
         self._forget_if_apart(path)
         self._count_out(path)
+        if path not in self._open:
+            self._ordered.add(path)
         self._open[path] = intent
         self._uses[intent.temporary] += 1
         self._note_if_apart(path, intent)
@@ -92,6 +100,7 @@ class OpenIntents:
         self._forget_if_apart(path)
         self._count_out(path)
         if self._open.pop(path, None) is not None:
+            self._ordered.discard(path)
             self._site.ledger.begun.clear(self._site.id, path)
 
     def _count_out(self, path: str) -> None:

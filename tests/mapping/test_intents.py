@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.core.names import temporary, trial
+from ftpsyncd.core.ordered import Ordered
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import Dirty
 from ftpsyncd.events import Event
@@ -145,6 +146,24 @@ def test_what_may_come_late_is_not_looked_for_in_all_that_is_open_one_by_one(sto
     story.intents.inquiries.ask(tried_again, NOW + LATE_S)
     assert story.queue.load(M).waiting == 100
     assert counting.looked_at <= 3 * 200
+
+
+def test_what_is_forgotten_is_not_looked_for_in_all_that_is_open_one_by_one(story: Story):
+    """With 50,000 open intents each file that was forgotten took 60 ms, and so did each directory that was removed."""
+    for number in range(200):
+        story.intents.begin(Upload(M, f"{number}/a", A))
+    open_ = story.intents._open
+    open_._open = counting = Counting(open_._open)
+    open_._ordered = Ordered(counting)
+    for number in range(100):
+        story.intents.forgotten(f"{number}/a" if number % 2 else f"{number}")
+        story.intents.begin(RemoveDir(M, f"{number}"))
+        assert story.intents.inquiries.clear_below(f"{number}") is False, "its temporary file is there still"
+    assert counting.looked_at <= 3 * 200
+    for number in range(200):
+        intent = open_._open[f"{number}/a"]
+        assert intent.temporary == partial(f"{number}/a")
+        assert bool(intent.fingerprints) == (number >= 100)
 
 
 def test_what_may_come_late_is_not_asked_about_while_a_try_uses_it(story: Story):
