@@ -8,8 +8,9 @@ kind, absolute, beginning with ``/``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from ftpsyncd.errors import NO_ANSWER, FtpsyncdError, RemoteError
@@ -25,6 +26,23 @@ def join(directory: str, name: str) -> str:
 def parent(path: str) -> str:
     """The directory that holds ``path``; the root's parent is the root."""
     return path.rpartition("/")[0]
+
+
+def above(path: str) -> Iterator[str]:
+    """The directories above ``path``, the nearest one first and the root last; nothing is above the root."""
+    if path:
+        yield (directory := parent(path))
+        while directory:
+            yield (directory := _above(directory))
+
+
+@lru_cache(maxsize=4096)  # a way down has half as many directories at most (PATH_MAX)
+def _above(directory: str) -> str:
+    """As `parent`: each time the same text, which has been hashed before.
+
+    To make and to hash the texts of a thousand directories costs ten times as much as to look them up.
+    """
+    return parent(directory)
 
 
 def basename(path: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ftpsyncd.model import parent
+from ftpsyncd.model import above
 
 Key = tuple[str, str]
 """(mapping, path)"""
@@ -39,11 +39,10 @@ class Below:
         """There is one more at this key."""
         counts = self._counts
         mapping, path = key
-        while path:
-            path = parent(path)
-            above = (mapping, path)
-            before = counts.get(above, 0)
-            counts[above] = before + 1
+        for each in above(path):
+            directory = (mapping, each)
+            before = counts.get(directory, 0)
+            counts[directory] = before + 1
             if before:
                 return
 
@@ -52,15 +51,14 @@ class Below:
         counts = self._counts
         mapping, path = key
         emptied = []
-        while path:
-            path = parent(path)
-            above = (mapping, path)
-            left = counts[above] - 1
+        for each in above(path):
+            directory = (mapping, each)
+            left = counts[directory] - 1
             if left:
-                counts[above] = left
+                counts[directory] = left
                 break
-            del counts[above]
-            emptied.append(above)
+            del counts[directory]
+            emptied.append(directory)
         # Told when all is counted: who is told may ask.
         for directory in emptied:
             self._emptied(directory)

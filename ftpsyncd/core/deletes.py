@@ -13,11 +13,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from ftpsyncd.core.inside import Inside
-from ftpsyncd.model import Listing, Row, parent
+from ftpsyncd.model import Listing, Row, above
 
 WINDOW_S = 60.0
 """Deletes admitted in this time count as "at once"."""
@@ -154,11 +154,10 @@ class Deletes:
 
     def leaves(self, path: str, files: int) -> None:
         """So many files below a directory, perhaps one that is gone, get other names: they are not deleted with it."""
-        while path:
-            path = parent(path)
-            if (absence := self._absent.get(path)) is not None:
+        for directory in above(path):
+            if (absence := self._absent.get(directory)) is not None:
                 left = max(0, absence.files - files)
-                self._put(path, Absence(absence.since, left, min(left, absence.approved)))
+                self._put(directory, Absence(absence.since, left, min(left, absence.approved)))
                 return
 
     def back(self, path: str) -> None:
@@ -174,9 +173,10 @@ class Deletes:
 
     def there(self, directory: str) -> None:
         """A directory can be listed: neither it nor one above it is gone, whatever is noted still."""
-        while self._allowed and directory:
-            self._allow(directory, 0)
-            directory = parent(directory)
+        for each in chain((directory,), above(directory)):
+            if not self._allowed:
+                return
+            self._allow(each, 0)
 
     def clear(self) -> None:
         """Nothing can be said to be gone: the source is missing."""
@@ -276,11 +276,11 @@ class Deletes:
         """A file has been deleted: it counts for the whole of its minute."""
         if admission := next(self._open_at(path), None):
             self._settle(admission, 1)
-        while self._allowed and path:
-            if files := self._allowed.get(path):
-                self._allow(path, files - 1)
-                break
-            path = parent(path)
+        if self._allowed:
+            for each in chain((path,), above(path)):
+                if files := self._allowed.get(each):
+                    self._allow(each, files - 1)
+                    break
 
     def _take_back(self, admissions: Iterable[_Admission], files: int) -> None:
         """What was admitted is gone from the disk still, or again: it was not deleted, and does not count twice."""
@@ -293,10 +293,11 @@ class Deletes:
 
     def _open_at(self, path: str) -> Iterator[_Admission]:
         """The admissions of a path and of the directories above it."""
-        while self._open and path:
-            if path in self._open:
-                yield self._open[path]
-            path = parent(path)
+        for each in chain((path,), above(path)):
+            if not self._open:
+                return
+            if each in self._open:
+                yield self._open[each]
 
     def _settle(self, admission: _Admission, files: int) -> None:
         admission.open -= files

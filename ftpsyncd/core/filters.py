@@ -22,6 +22,7 @@ from fnmatch import translate
 from typing import NamedTuple
 
 from ftpsyncd.core.groups import BUILT_IN_EXCLUDE, GROUPS
+from ftpsyncd.model import above, basename
 
 __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
 
@@ -221,19 +222,19 @@ class Filter:
         known = self._closed.get(directory)
         if known is not None:
             return known
-        # From the root down, without recursion: a tree can be deeper than the interpreter's stack.
-        closed, end = "", -1
-        while not closed and end < len(directory):
-            end = directory.find("/", end + 1)
-            end = len(directory) if end < 0 else end
-            level = directory[:end]
-            if (remembered := self._closed.get(level)) is not None:
-                closed = remembered
-                continue
-            name = level.rpartition("/")[2]
-            closed = _verdict(self._exclude_dirs, level) or _built_in(_DIRECTORY_NAMES, name, self._exclude_dirs, level)
+        # Without recursion: a tree can be deeper than the interpreter's stack.
+        levels, closed = [directory], ""
+        for level in above(directory):
+            if (known := self._closed.get(level)) is not None:
+                closed = known
+                break
+            levels.append(level)
+        for level in reversed(levels):
+            if not closed:
+                closed = _verdict(self._exclude_dirs, level) or _built_in(
+                    _DIRECTORY_NAMES, basename(level), self._exclude_dirs, level
+                )
             self._remember(level, closed)
-        self._remember(directory, closed)
         return closed
 
     def _remember(self, directory: str, closed: str) -> None:

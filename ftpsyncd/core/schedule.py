@@ -37,7 +37,7 @@ from ftpsyncd.core.gate import Breaker, Gate
 from ftpsyncd.core.space import Space
 from ftpsyncd.core.turn import Lane, Order, Place, Places, Turn
 from ftpsyncd.core.underway import UnderWay
-from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, parent
+from ftpsyncd.model import Action, Fingerprint, MakeDir, Probe, RemoveDir, Rename, Upload, above
 
 _ADDITIONS = (Upload, MakeDir, Probe)
 PARKED_AT_ONCE = 2000
@@ -72,6 +72,8 @@ class Queue:
         self._turns: OrderedDict[str, Turn] = OrderedDict()
         self._places = Places()
         self._parked_behind: dict[Key, dict[Key, None]] = {}
+        self._to_be_empty: set[Key] = set()
+        """Directories of which a removal waits until nothing is below them."""
         self._structural_waiting: dict[Key, int] = {}
         self._below_waiting = Below(self._wake_removal)
         self._cut_short = False
@@ -278,7 +280,7 @@ class Queue:
             candidate = self._waiting[key]
             blocker = self._blocker(key, candidate)
             if blocker is not None:
-                self._parked_behind.setdefault(blocker, {})[key] = None
+                self._park(key, blocker)
                 parked += 1
                 if parked == PARKED_AT_ONCE:
                     self._cut_short = True
@@ -294,20 +296,26 @@ class Queue:
                 return self._start(key, candidate)
         return None
 
+    def _park(self, key: Key, blocker: Key) -> None:
+        """Have an action wait for the end of what is at a key (`_blocker`)."""
+        mapping, path = blocker
+        if path.endswith("/"):
+            self._to_be_empty.add((mapping, path[:-1]))
+        self._parked_behind.setdefault(blocker, {})[key] = None
+
     def _blocker(self, key: Key, action: Action) -> Key | None:
-        """A key whose end has to be awaited before this action may start."""
+        """A key whose end has to be awaited before this action may start; with a slash: all that is below it."""
         mapping = key[0]
         for own in keys_of(action):
             if own in self.under_way:
                 return own
-            path = own[1]
-            while path:
-                path = parent(path)
-                if self.under_way.holds_below((mapping, path)):
-                    return (mapping, path)
+            for path in above(own[1]):
+                directory = (mapping, path)
+                if self.under_way.holds_below(directory):
+                    return directory
                 # What leaves a directory goes before its rename: afterwards it would not be there.
-                if own == key and self._structural_waiting.get((mapping, path)):
-                    return (mapping, path)
+                if own == key and directory in self._structural_waiting:
+                    return directory
         if isinstance(action, REMOVALS):
             for own in keys_of(action):
                 if own in self.under_way.below:
@@ -433,7 +441,9 @@ class Queue:
 
     def _wake_removal(self, directory: Key) -> None:
         """Nothing is below a directory any more: what waited for that may start now."""
-        self._wake((directory[0], f"{directory[1]}/"))
+        if directory in self._to_be_empty:
+            self._to_be_empty.discard(directory)
+            self._wake((directory[0], f"{directory[1]}/"))
 
     def _wake(self, key: Key) -> None:
         """What was parked behind a key may start now: back to its place."""

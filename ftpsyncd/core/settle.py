@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple
 
 from ftpsyncd.core.turn import Lane, Order, path_of, sorted_as
-from ftpsyncd.model import Entry, Fingerprint, basename, parent
+from ftpsyncd.model import Entry, Fingerprint, above, basename, parent
 
 NAMES_PER_DIRECTORY = 64
 """More dirty names than this in one directory: the directory is listed instead, unless it is large."""
@@ -309,11 +309,7 @@ class Dirty:
 
     def _covered(self, directory: str) -> bool:
         """Whether a pending deep scan will come to this directory anyway."""
-        while directory:
-            if directory in self._in_frontier:
-                return True
-            directory = parent(directory)
-        return False
+        return directory in self._in_frontier or any(each in self._in_frontier for each in above(directory))
 
 
 class Sighting(NamedTuple):

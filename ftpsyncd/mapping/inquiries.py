@@ -15,7 +15,7 @@ from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
-from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, parent
+from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, above
 
 
 class Inquiries:
@@ -85,11 +85,14 @@ class Inquiries:
             return True
         if isinstance(action, MakeDir | RenameDir) and self._may_have_come(path) and self._have_asked(path):
             return True
-        while self._open and path:
-            if path in self._open.renames and self._have_asked(path):
+        if not self._open:
+            return False
+        if path in self._open.renames and self._have_asked(path):
+            return True
+        for directory in above(path):
+            if self._may_have_come(directory) and self._have_asked(directory):
                 return True
-            path = parent(path)
-            if self._may_have_come(path) and self._have_asked(path):
+            if directory in self._open.renames and self._have_asked(directory):
                 return True
         return False
 
