@@ -18,7 +18,7 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Failure, Fingerprint, Listing, basename, parent
+from ftpsyncd.model import Failure, Fingerprint, Listing, RenameDir, basename, parent
 
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
@@ -174,9 +174,18 @@ class Waits:
         else:
             self.present(path)
             self.sent(path)
-        self._queue.withdraw(self._name, path)
+        self._take_back(path)
         if had_failure:
             self._site.ledger.failures.clear(self._site.id, path)
+
+    def _take_back(self, path: str) -> None:
+        """What waits under a path is not to be done; but whether a directory was renamed there is still to be asked.
+
+        Until that is answered, nobody knows what the server has under either name.
+        """
+        waiting = self._queue.waiting(self._name, path)
+        if not (isinstance(waiting, RenameDir) and waiting.interrupted):
+            self._queue.withdraw(self._name, path)
 
     def nothing_noted(self) -> bool:
         """Whether nothing is noted about any path; cheap."""
@@ -200,7 +209,7 @@ class Waits:
         """A path is not to be acted on before ``due``."""
         if not gone:
             self._absent.back(path)
-        self._queue.withdraw(self._name, path)
+        self._take_back(path)
         pending = Pending(why, at.now, sighting)
         before = self.pending.get(path) or self._overtaken.get(path)
         if before is not None:

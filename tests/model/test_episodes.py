@@ -973,6 +973,16 @@ def test_a_directory_takes_the_place_of_a_file_that_arrived_without_our_hearing_
             assert f"{BASE}/d" in world.server.dirs or not world.drop.is_folder("d")
 
 
+@pytest.mark.parametrize("name", ["a/3", "a/1"], ids=["other files", "the same names"])
+def test_a_directory_that_was_renamed_without_our_hearing_of_it_is_followed_where_it_went_on(name: str):
+    """There was no connection to ask with, and by then it has a third name, and another one its first."""
+    with begun() as world:
+        world.all(("fault", "CONNECT", "unavailable", 1), ("fault_after", "RNTO", "unavailable", 1), ("rename", 1, "c"))
+        world.do(("go_on", 2.3))
+        world.all(("rename", world._paths().index("c"), "d"), ("make_folder", "a"), ("write", name, 20))
+        world.come_to_rest()
+
+
 def test_nothing_is_asked_again_and_again_while_a_file_in_the_way_may_not_go():
     with begun() as world:
         world.do(("delete_all",))
