@@ -39,9 +39,9 @@ TURN_S = 0.25
 def sync(ctx: click.Context, mappings: Sequence[str], *, dry_run: bool, as_json: bool) -> None:
     """Publish everything that waits, once, then end.
 
-    Exits with 1 if some files failed or are held, or if something waits for a mapping that is paused, with 75 if a
-    server is not available. Deletes that come due within half a minute are awaited; the others are left to a later
-    `sync` or the daemon. Ctrl-C stops after the current files; a second one ends at once.
+    Exits with 1 if some files failed or are held, if a folder is missing, or if something waits for a mapping that is
+    paused, with 75 if a server is not available. Deletes that come due within half a minute are awaited; the others are
+    left to a later `sync` or the daemon. Ctrl-C stops after the current files; a second one ends at once.
     """
     start_log(given(), level="warning" if dry_run else "error")
     config = load_config(given())
