@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -302,7 +303,7 @@ def test_the_skeleton_needs_nothing_but_your_names(tmp_path: Path, steps: list[S
 
 
 def command(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": "", "XDG_RUNTIME_DIR": str(home), "COLUMNS": "200"}
+    environ = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": "", "XDG_RUNTIME_DIR": str(home), "COLUMNS": "80"}
     words = [str(Path(sys.executable).with_name("ftpsyncd")), "install-service", *arguments]
     return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=environ)
 
@@ -315,6 +316,9 @@ def test_a_user_gets_a_service_of_ones_own(tmp_path: Path):
     assert f"ExecStart={Path(sys.executable).with_name('ftpsyncd')} run" in unit
     config = tmp_path / ".config/ftpsyncd/config.yaml"
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    secret = re.search(r"password: {file: (.*?)}", config.read_text())
+    assert secret is not None
+    assert f"\n  install -m 600 /dev/stdin {secret[1]}\n" in first.stdout
     second = command("--user", home=tmp_path)
     assert second.stdout.count("unchanged") == 3
     assert "made" not in second.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -77,7 +78,7 @@ def install_service(ctx: click.Context, *, for_user: bool, dry_run: bool, root: 
     if not dry_run and root is None:
         screen.print()
         for line in _after_an_update(for_user=for_user) if kept else _next_steps(for_user=for_user):
-            screen.print(Text(line))
+            screen.print(Text(line), soft_wrap=True)  # so that a command can be copied
 
 
 def _config_home() -> Path:
@@ -102,13 +103,16 @@ def _after_an_update(*, for_user: bool) -> list[str]:
 
 def _next_steps(*, for_user: bool) -> list[str]:
     if for_user:
+        place = _config_home() / "ftpsyncd"
         return [
-            f"Now edit {_config_home()}/ftpsyncd/config.yaml, try `ftpsyncd check`, and start it:",
-            "  systemctl --user enable --now ftpsyncd",
+            f"Now edit {place}/config.yaml, type the password (and Enter, Ctrl-D), and start it:",
+            f"  install -m 600 /dev/stdin {shlex.quote(f'{place}/web-password')}",
+            "  ftpsyncd check && systemctl --user enable --now ftpsyncd",
             "  loginctl enable-linger        # also without a login",
         ]
     return [
-        "Now edit /etc/ftpsyncd/config.yaml, write the password, let the service read the drop folder, and start it:",
+        "Now edit /etc/ftpsyncd/config.yaml, type the password (and Enter, Ctrl-D), let the service read the drop",
+        "folder, and start it:",
         "  install -m 640 -g ftpsyncd /dev/stdin /etc/ftpsyncd/web-password",
         "  setfacl -R -m u:ftpsyncd:rX,d:u:ftpsyncd:rX FOLDER",
         "  ftpsyncd check && systemctl enable --now ftpsyncd",
