@@ -163,7 +163,7 @@ def _fit(
 def _parsed(document: Document, key: Key[_Value], loc: Loc, value: object) -> _Value | None:
     """What a value means; None if it does not fit, which is complained about."""
     if value is None:
-        hint = "; one that begins with # needs quotes" if loc[-1] == "password" else ""
+        hint = "; one that begins with # or & needs quotes" if loc[-1] == "password" else ""
         document.complain(loc, f"found nothing; expected a value, or the key left out for its default{hint}")
         return None
     try:

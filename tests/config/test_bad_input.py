@@ -35,7 +35,7 @@ ONE_VALUE = [
     (in_server("port:"), "servers.web.port: found nothing; expected a value, or the key left out"),
     (
         f"servers:\n  web:\n    host: h\n    user: u\n    password: #secret\n{MAPPINGS}",
-        "web.password: found nothing; expected a value, or the key left out for its default; one that begins with # needs",
+        "web.password: found nothing; expected a value, or the key left out for its default; one that begins with # or & needs",
     ),
     (in_server("tls: of"), "found `of`; expected one of explicit, implicit, off; did you mean off?"),
     (in_server("tls: false"), "found false; expected one of explicit, implicit, off"),
