@@ -39,6 +39,7 @@ from ftpsyncd.remote.trials import make_missing
 from ftpsyncd.specs import DeletePolicy, MappingSpec, PublishMode, ServerSpec, TlsMode
 
 _REFUSALS = (NameRefusedError, NotSupportedError)
+_REFUSED_REMEDY = "Correct `remote`, or the permissions at the server, then run `ftpsyncd check`."
 SCRATCH = b"ftpsyncd check: this file may be deleted.\n"
 
 Connect = Callable[[ServerSpec], RemoteSession]
@@ -164,13 +165,17 @@ def _all_rights(mappings: Sequence[MappingSpec], session: RemoteSession) -> Iter
                 yield _failure(f"mapping {mapping.name}", none)
             return
         except FtpsyncdError as error:
-            if isinstance(error, NameRefusedError) and isinstance(session, Session):
-                error.remedy = _elsewhere(mapping, session) or error.remedy
+            if isinstance(error, NameRefusedError):
+                # Its usual remedy is `retry`, of a daemon that may not have been started yet.
+                known = error.remedy if "remedy" in vars(error) else _REFUSED_REMEDY
+                error.remedy = _elsewhere(mapping, session) or known
             yield _failure(f"mapping {mapping.name}", error)
 
 
-def _elsewhere(mapping: MappingSpec, session: Session) -> str:
+def _elsewhere(mapping: MappingSpec, session: RemoteSession) -> str:
     """What may help where `remote` is refused, and the login leads to another directory than the root."""
+    if not isinstance(session, Session):
+        return ""
     try:
         # This one may have gone somewhere.
         with session.account() as another:
