@@ -377,7 +377,10 @@ class LoginRefusedError(RemoteError):
 
     exit_code = ExitCode.TEMPFAIL
     retry = Retry.LOGIN
-    remedy = "Correct `user` and `password` of this server, then run `ftpsyncd check`."
+    remedy = (
+        "Correct `user` and `password` of this server, then run `ftpsyncd check`, and `ftpsyncd reload` where a daemon"
+        " runs."
+    )
 
 
 class TlsError(RemoteError):
@@ -457,6 +460,8 @@ class NotFoundError(NameRefusedError):
 
 class AlreadyExistsError(NameRefusedError):
     """Something of this name is at the server already."""
+
+    remedy = "Rename one of the two, here or at the server, then run `ftpsyncd retry`."
 
 
 class MountPointError(NameRefusedError):

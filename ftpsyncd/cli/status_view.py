@@ -31,6 +31,8 @@ NARROW, WIDE = 70, 100
 """Columns below and above which details of healthy mappings are left out and added."""
 PROBLEMS_SHOWN = 5
 _WHY_CHARACTERS = 300
+AND = " && "
+"""Between commands of which one follows the other."""
 TRANSFERS_SHOWN = 8
 
 SERVER_TROUBLE = frozenset({ServerState.OFFLINE, ServerState.REFUSED, ServerState.FULL})
@@ -128,12 +130,12 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield from _calling_itself(status.daemon)
     for server in status.servers:
         if server.state in {ServerState.REFUSED, ServerState.FULL}:
-            yield f"server {server.name}", server.message or server.state.value, _for_server(server)
+            yield f"server {server.name}", *_what_helps(server)
     for each in status.mappings:
         if each.state is MappingState.SOURCE_MISSING:
             yield (
                 each.name,
-                f"{each.message or f'{each.local} is not there'}; it goes on by itself when the folder can be read",
+                f"{each.message or f'{each.local} is not there'}; it goes on by itself when that is mended",
                 (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}") if each.held else (),
             )
         elif each.held or each.state is MappingState.HELD:
@@ -166,6 +168,16 @@ def _calling_itself(daemon: DaemonStatus) -> Iterator[tuple[str, str, tuple[str,
         # A command that fails may say much.
         why = shorten(daemon.alerts, _WHY_CHARACTERS, placeholder=" …")
         yield "alerts", f"the last message was not delivered: {why}; what it was is in the log", ()
+
+
+def _what_helps(server: ServerStatus) -> tuple[str, tuple[str, ...]]:
+    """What is wrong with a server that needs a person, in words that say what is to be done, and the commands."""
+    said, retry = (server.message or server.state.value).rstrip("."), f"ftpsyncd retry --server {server.name}"
+    if server.state is ServerState.FULL:
+        # What `check` publishes is so small that it has room.
+        return f"{said}. Free space there, or raise the quota.", (retry,)
+    # A daemon goes by the configuration that it has read; a file that this names may have been corrected, too.
+    return f"{said}. When that is mended, have it read and tried.", ("ftpsyncd check", f"ftpsyncd reload{AND}{retry}")
 
 
 def _for_server(server: ServerStatus) -> tuple[str, ...]:
@@ -295,7 +307,8 @@ def _line(commands: tuple[str, ...], signs: Marks, typed: Typed) -> Text:
     """What to type: one of these."""
     line = Text(f"{signs.arrow} ")
     for index, command in enumerate(commands):
-        line.append("  or  " if index else "", style="bright_black").append(f"{command}{typed.option}", style="cyan")
+        each = (f"{part}{typed.option}" for part in command.split(AND))
+        line.append("  or  " if index else "", style="bright_black").append(AND.join(each), style="cyan")
     return line
 
 
@@ -319,7 +332,7 @@ def _problem_words(each: Problem, now: datetime) -> Text:
         text.append_text(words(f" The server said: {each.reply}"))
     if each.held:
         # What to do about it is among what needs a person.
-        return text
+        return text.append(f" ({ago(each.failed, now)})" if each.failed is not None else "", style="bright_black")
     if each.next_try is None and not each.parked:
         text.append(" (looked at again by itself)", style="bright_black")
         return text

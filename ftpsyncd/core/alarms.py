@@ -82,7 +82,10 @@ class Notice(NamedTuple):
 
 _REMEDIES = {
     ServerState.OFFLINE: "Everything for it waits and is published when it is back; {} tries it now.",
-    ServerState.REFUSED: "`ftpsyncd check` says what to correct; {} tries it then. Everything for it waits.",
+    ServerState.REFUSED: (
+        "`ftpsyncd check` says what to correct, `ftpsyncd reload` takes it from the configuration, {} tries it then."
+        " Everything for it waits."
+    ),
     ServerState.FULL: "Free space there, or raise the quota; what waits is tried again by itself, or now by {}.",
 }
 

@@ -175,8 +175,9 @@ class Outcomes:
         key, is_news = full
         if key == SERVER or (key == name and self._is_alone(mirror)):
             space.clear()
-            mirror.queue.gate.failed(at.now, Breaker.FULL, error.message, connects=True)
-            mirror.site.tell(EventKind.SERVER_OFFLINE, message=f"no space left at the server: {error.message}")
+            message = f"no space left at the server: {error.message}"
+            mirror.queue.gate.failed(at.now, Breaker.FULL, message, connects=True)
+            mirror.site.tell(EventKind.SERVER_OFFLINE, message=message)
         elif is_news:
             message = (
                 f"there is no space at the server for what is in it ({said}): one file of it is tried every"

@@ -90,6 +90,8 @@ def _made(session: Session, path: str, made: Reply, visit: Reply) -> bool:
         if session.exchange([session.command("MKD", path)])[0].good:
             return True
         raise NameRefusedError(
-            f"{named(path)} is at the server already and is no directory: {made.text}", reply=made.text
+            f"{named(path)} is at the server already and is no directory: {made.text}",
+            reply=made.text,
+            remedy="Rename one of the two.",
         )
     raise error

@@ -124,6 +124,7 @@ TROUBLE = Status(
             remedy="",
             next_try=None,
             held=True,
+            failed="2024-05-17T11:57:00+00:00",
         ),
     ),
 )
@@ -187,7 +188,7 @@ def test_everything_that_needs_a_person_names_a_command():
         "ftpsyncd discard shop",
         "ftpsyncd resume old",
         "ftpsyncd retry radio",
-        "ftpsyncd check  or  ftpsyncd retry --server cdn",
+        "ftpsyncd check  or  ftpsyncd reload && ftpsyncd retry --server cdn",
         "ftpsyncd check  or  ftpsyncd retry --server air",
     ):
         assert command in text
@@ -300,4 +301,16 @@ def test_a_command_that_several_things_want_is_named_once():
     text = drawn(view(status, NOW, UNICODE, 100), 100)
     assert text.count("ftpsyncd check") == 1
     for name in ("cdn", "cdn2"):
-        assert f"→ ftpsyncd retry --server {name}\n" in text
+        assert f"→ ftpsyncd reload && ftpsyncd retry --server {name}\n" in text
+
+
+def test_what_helps_a_server_depends_on_what_is_wrong_with_it():
+    refused, full = TROUBLE.servers[2], ServerStatus("big", ServerState.FULL, 1, "no space left at the server: 452.")
+    shown = view(WELL._replace(servers=(refused, full)), NOW, UNICODE, 120, Typed("", " -c own.yaml"))
+    text = " ".join(drawn(shown, 120).split())
+    assert "user or password. When that is mended, have it read and tried." in text
+    assert (
+        "→ ftpsyncd check -c own.yaml or ftpsyncd reload -c own.yaml && ftpsyncd retry --server cdn -c own.yaml" in text
+    )
+    # What `check` publishes is so small that there is room for it: it would find nothing.
+    assert "452. Free space there, or raise the quota. → ftpsyncd retry --server big -c own.yaml" in text

@@ -905,8 +905,8 @@ MUTATIONS = (
         "G6",
         "a refused password is told again and again",
         "errors.py",
-        '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.LOGIN\n    remedy = "Correct `user`',
-        '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.SERVER\n    remedy = "Correct `user`',
+        '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.LOGIN\n    remedy = (\n        "Correct `user`',
+        '    exit_code = ExitCode.TEMPFAIL\n    retry = Retry.SERVER\n    remedy = (\n        "Correct `user`',
         "tests/engine/test_outcomes.py::test_verdict_on_the_server[a refused login: refused]",
     ),
     Mutation(

@@ -43,7 +43,9 @@ def test_where_a_file_has_its_name_there_is_none(way):
             verdict = WAYS[way](session)
         except NameRefusedError as error:
             verdict = error
+        assert isinstance(verdict, NameRefusedError)
         assert str(verdict) == "'/d' is at the server already and is no directory: 550 File exists."
+        assert "permissions" not in verdict.remedy
         assert session.usable
 
 
