@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
+from ftpsyncd.descriptors import FOR_MESSAGE, Reserve
 from ftpsyncd.logs import logger
 from ftpsyncd.threads import begin
 
@@ -67,26 +69,29 @@ class Courier:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        while True:
-            with self._ready:
-                self._ready.wait_for(lambda: self._waiting or self._ended.is_set())
+        # That nobody can open a file any more is one of the things to be told.
+        with closing(Reserve(FOR_MESSAGE)) as reserve:
+            while True:
+                with self._ready:
+                    self._ready.wait_for(lambda: self._waiting or self._ended.is_set())
+                    if self._ended.is_set():
+                        return
+                    message = self._waiting.popleft()
+                trouble = self._try(message, reserve)
                 if self._ended.is_set():
                     return
-                message = self._waiting.popleft()
-            trouble = self._try(message)
-            if self._ended.is_set():
-                return
-            if trouble != self.trouble:
-                self.trouble = trouble
-                self._changed()
+                if trouble != self.trouble:
+                    self.trouble = trouble
+                    self._changed()
 
-    def _try(self, message: Mapping[str, Any]) -> str:
+    def _try(self, message: Mapping[str, Any], reserve: Reserve) -> str:
         """Deliver, again after a pause if that fails; what failed at last is in the log, as the alert itself is."""
         pause_s = self._first_pause_s
         for attempt in range(1, TRIES + 1):
             bug = None
             try:
-                problem = self._deliver(message)
+                with reserve.spent():
+                    problem = self._deliver(message)
             except Exception as error:  # a mistake of ours must not end the thread: nobody would be told any more
                 problem, bug = f"a mistake of ours: {type(error).__name__}", error
             if not problem or self._ended.is_set():

@@ -3,6 +3,8 @@
 In: an error of the system, or what is configured. Out: words. Called by `local`, `remote` and `ledger`,
 where something is opened, by `service` and `daemon` at the start, by `machine` for `check`, and where commands end.
 
+A `Reserve` is for what has to work also where nobody else can open anything any more.
+
 Sources: open(2), socket(2), getrlimit(2).
 """
 
@@ -11,16 +13,16 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ftpsyncd.errors import FtpsyncdError, NoDescriptorError, NoMemoryError
 
 if TYPE_CHECKING:
     # Every command imports this, and not all of them a configuration.
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from ftpsyncd.specs import MappingSpec, ServerSpec
+    from ftpsyncd.specs import AlertSpec, MappingSpec, ServerSpec
 
 ALWAYS = 32
 """Without any mapping: 18 at rest (ledger, lock, control socket, table of mounts, standard streams), those who ask, and
@@ -31,21 +33,32 @@ FOR_MAPPING = 8
 """Two for watching, and those of a look: the root, the way down, one file."""
 FOR_CONNECTION = 4
 """Control line, data connection, the file, and the way to it."""
+FOR_MESSAGE = 6
+"""An alert on its way: the message, a command's output and its beginning; or a connection, and what leads to it."""
 FOR_LEDGER = 4
 """Its file, those beside it, and their directory."""
 
 _STRANGE = os.strerror(errno.EMFILE)
 
 
-def needed(mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec]) -> int:
+def needed(
+    mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec], alerts: AlertSpec | None = None
+) -> int:
     """How many open files are enough for what is configured."""
     connections = sum(servers[name].connections for name in {each.server for each in mappings.values()})
-    return ALWAYS + FOR_MAPPING * len(mappings) + FOR_CONNECTION * connections
+    return ALWAYS + FOR_MAPPING * len(mappings) + FOR_CONNECTION * connections + kept_for(alerts)
 
 
-def too_few(mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec]) -> str:
+def kept_for(alerts: AlertSpec | None) -> int:
+    """How many are kept for alerts, so that they are delivered in any case."""
+    return 0 if alerts is None else FOR_MESSAGE * (bool(alerts.command) + (alerts.webhook is not None))
+
+
+def too_few(
+    mappings: Mapping[str, MappingSpec], servers: Mapping[str, ServerSpec], alerts: AlertSpec | None = None
+) -> str:
     """That fewer files may be open than what is configured needs, in a sentence; empty if there are enough."""
-    may, need = allowed(), needed(mappings, servers)
+    may, need = allowed(), needed(mappings, servers, alerts)
     return "" if may >= need else f"This process may have {may} files open; this configuration needs up to {need}."
 
 
@@ -91,3 +104,35 @@ def few_left(needed: int) -> str:
         except OSError as error:
             return lack(error)
     return ""
+
+
+class Reserve:
+    """Files kept open so that as many can be opened when it counts. Used by one thread.
+
+    Args:
+        count: how many, as far as there are so many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kept: list[int] = []
+        self._keep()
+
+    @contextmanager
+    def spent(self) -> Iterator[None]:
+        """Give them up meanwhile; who opens something in another thread may be faster."""
+        self.close()
+        try:
+            yield
+        finally:
+            self._keep()
+
+    def close(self) -> None:
+        """Keep none any more."""
+        while self._kept:
+            os.close(self._kept.pop())
+
+    def _keep(self) -> None:
+        with suppress(OSError):
+            while len(self._kept) < self._count:
+                self._kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))

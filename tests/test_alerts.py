@@ -31,6 +31,7 @@ from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.alarms import CALM_S, Alarms, AlertKind, Notice, Step, conditions
 from ftpsyncd.courier import TRIES
 from ftpsyncd.daemon.outside import Outside
+from ftpsyncd.descriptors import FOR_MESSAGE
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.errors import ConfigError
 from ftpsyncd.specs import AlertLimits, AlertSpec
@@ -590,6 +591,30 @@ def test_a_command_is_run_where_many_descriptors_are_open(
     until(lambda: failures(log), "it gives up", 30)
     assert len(lines(out)) == TRIES
     assert "the command ended with 3: no luck" in "".join(log)
+
+
+def test_a_message_is_delivered_where_no_further_file_can_be_opened(
+    tmp_path: Path, alerter: Callable[..., Alerter]
+) -> None:
+    command, out = noting(tmp_path)
+    shown: list[MappingStatus] = []
+    before = {*os.listdir("/proc/self/fd")}  # noqa: PTH208
+    alerter(lambda: status(*shown), command=command)
+    until(lambda: len({*os.listdir("/proc/self/fd")} - before) >= FOR_MESSAGE, "they are kept")  # noqa: PTH208
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    last = os.open(os.devnull, os.O_RDONLY)
+    try:
+        # Of what is open, the lowest free number is the next one: there is none below this.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            os.open(os.devnull, os.O_RDONLY)
+        shown.append(HELD)
+        # To look into the file would need one, too.
+        until(lambda: out.exists() and out.stat().st_size, "it is told", 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(last)
+    assert len(lines(out)) == 1
 
 
 def test_a_mistake_of_ours_is_in_the_log_and_the_next_message_is_delivered(

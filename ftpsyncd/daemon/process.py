@@ -168,7 +168,7 @@ def run(
         systemd.stopping()
         logger.bind(event="stopped").info("stopped before the start was over")
         return ExitCode.DONE
-    if few := descriptors.too_few(config.mappings, config.servers):
+    if few := descriptors.too_few(config.mappings, config.servers, config.alerts):
         logger.bind(event="shortage").warning("{} {}", few, NoDescriptorError.remedy)
     for problem in service.unalerted:
         logger.bind(event="alert_delivery").warning("alerts cannot be delivered: {}", problem)

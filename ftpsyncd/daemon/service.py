@@ -110,8 +110,9 @@ class Service:
             ConfigError: a password is missing at every server that is needed, and not because of a disk.
             ControlError: the control socket cannot be made.
         """
-        if descriptors.allowed() < descriptors.LEAST:
-            raise NoDescriptorError(descriptors.too_few(self.config.mappings, self.config.servers))
+        alerts = None if self.one_pass else self.config.alerts
+        if descriptors.allowed() < descriptors.LEAST + descriptors.kept_for(alerts):
+            raise NoDescriptorError(descriptors.too_few(self.config.mappings, self.config.servers, alerts))
         missing = self._missing_secrets()
         with ExitStack() as stack:
             self._stack = stack

@@ -229,7 +229,7 @@ def _silent(mapping: MappingSpec) -> Finding:
 
 
 def _files(config: Config) -> Iterator[Finding]:
-    if few := descriptors.too_few(config.mappings, config.servers):
+    if few := descriptors.too_few(config.mappings, config.servers, config.alerts):
         yield Finding(
             Level.WARNING,
             Area.MACHINE,
@@ -239,7 +239,7 @@ def _files(config: Config) -> Iterator[Finding]:
         )
     else:
         # Of a daemon that lacks some, under another limit, it is asked.
-        needed = descriptors.needed(config.mappings, config.servers)
+        needed = descriptors.needed(config.mappings, config.servers, config.alerts)
         yield Finding(Level.OK, Area.MACHINE, "open files", f"Up to {needed:,} are needed; there may be more here.")
 
 
