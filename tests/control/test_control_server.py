@@ -300,6 +300,12 @@ def test_a_note_of_a_killed_daemon_leads_to_no_other(path, tmp_path):
         assert noted(tmp_path) is None
 
 
+def test_a_note_leads_to_a_socket_whose_path_has_blanks(tmp_path):
+    path = tmp_path / "a b c"
+    with ControlServer(FakeDaemon(), path, state_dir=tmp_path):
+        assert noted(tmp_path) == path
+
+
 def test_who_connects_right_before_the_stop_hears_of_it(path):
     """That no connection is left open is for `conftest` to see."""
     for _ in range(5):

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from ftpsyncd.control import protocol, sse
 from ftpsyncd.control.client import ControlClient
@@ -173,6 +174,13 @@ def test_a_foreign_host_is_refused_whatever_it_knows(token, ask, port, host, tar
     status, _, body = ask("GET", target, Host=host.format(port=port), Authorization=f"Bearer {token}")
     assert status == 403
     assert set(json.loads(body)) == {"error", "remedy"}
+
+
+@pytest.mark.parametrize(("port", "refused"), [(80, False), (8080, True)])
+def test_the_port_may_be_left_away_where_it_is_that_of_http(port, refused):
+    guard = Guard(Response(), LOOPBACK, port, "a token")
+    found = guard._refusal({"headers": [(b"host", b"localhost")], "path": "/metrics", "method": "GET"})
+    assert (found is not None) is refused
 
 
 @pytest.mark.parametrize("lines", ["", "Host: localhost:{port}\r\nHost: evil.example\r\n"])
