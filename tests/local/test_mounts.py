@@ -95,6 +95,8 @@ def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
         found.append(tree.root_identity(tmp_path))
     assert found[0] == found[1] != found[2]
     assert local not in found
+    monkeypatch.setattr(mounts, "of_descriptor", lambda _descriptor: None)  # as below chroot(2)
+    assert tree.root_identity(tmp_path) == local
 
 
 @pytest.mark.parametrize("unread", ["fdinfo", "mountinfo"])
@@ -197,3 +199,13 @@ def test_the_kernel_is_asked_for_a_uuid_and_gives_one_or_none(tmp_path: Path) ->
         assert len(uuids._of_kernel(descriptor)) in {0, 16, 32}
     finally:
         os.close(descriptor)
+
+
+def test_of_an_open_directory_it_is_known_which_mount_it_is_on() -> None:
+    descriptor = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        mount = mounts.of_descriptor(descriptor)
+    finally:
+        os.close(descriptor)
+    assert mount is not None
+    assert (mount.point, mount.filesystem) == ("/proc", "proc")
