@@ -289,6 +289,13 @@ def test_nested_folders_must_not_publish_to_the_same_place(refused):
     assert "mappings.two.local: found `drop/in`, overlapping `drop` of mapping one" in line
 
 
+@pytest.mark.parametrize("other", ["host: h2", "host: h, port: 2121"])
+def test_one_folder_may_go_to_the_same_place_of_two_servers(loaded, other):
+    """The second one may be a spare."""
+    servers = f"servers: {{web: {{host: h, user: u}}, spare: {{{other}, user: v}}}}\n"
+    assert loaded(servers + "mappings: {a: {local: drop, remote: 'web:/a'}, b: {local: drop, remote: 'spare:/a'}}")
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
