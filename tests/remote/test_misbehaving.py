@@ -1579,6 +1579,19 @@ class TestNoRename:
             assert not [line for line in server.log if line in {"DELE /a", "DELE /theirs"}]
             assert set(server.files) == {"/a", "/b", "/c", "/theirs"}
 
+    @pytest.mark.parametrize("refused", [False, True])
+    def test_what_has_made_room_is_not_all_that_is_lost_where_nothing_is_renamed_any_more(self, refused):
+        """Sent under its final name, it may not arrive: until then the temporary file is all that there is."""
+        store = [None, None, "552 Disk full." if refused else None]
+        with Scripted(RNFR=[None, "502 Not any more."], STOR=store) as server, account(server)() as session:
+            session.profile.rename_over = False
+            server.files["/b"] = b"old"
+            _, result = publish(session, job("/a"), job("/b"))
+            assert [line for line in server.log if line == "DELE /b"]
+            assert (result.error is not None, result.gone) == (refused, refused)
+            there = "/b.0123abcd.filepart" if refused else "/b"
+            assert server.files == {"/a": b"content", there: b"content"}
+
     @pytest.mark.parametrize("reply", ["550 Permission denied.", "553 Name not allowed.", "501 Invalid name."])
     def test_a_name_that_is_refused_is_that_names_trouble(self, reply):
         async def strict(connection: Connection, path: str) -> None:
