@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,6 +188,24 @@ def test_other_failures_to_open_are_unreadable(root: Path, monkeypatch: pytest.M
     listing = Scanner(root).list_dir("sub")
     assert listing.presence is Presence.UNREADABLE
     assert os.strerror(number) in listing.problem
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_name_that_cannot_be_looked_at_is_not_taken_for_gone(
+    root: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on a disk that fails: it would be deleted at the server."""
+    real = os.stat
+
+    def fail(path: str, **options: Any) -> os.stat_result:
+        if path == "a.jpg":
+            raise OSError(number, os.strerror(number))
+        return real(path, **options)
+
+    monkeypatch.setattr(os, "stat", fail)
+    listing = Scanner(root).probe("", ["a.jpg", "gone"])
+    assert (listing.presence, listing.entries) == (Presence.PRESENT, {})
+    assert listing.unreadable == {"a.jpg": os.strerror(number)}
 
 
 def test_a_name_that_cannot_be_asked_for_is_told(root: Path) -> None:
