@@ -184,6 +184,7 @@ def test_a_delivery_that_fails_is_tried_again(
     until(lambda: receiver.got, "the message")
     assert len(receiver.paths) == 3
     assert any("the webhook answered 500" in line for line in log)
+    assert "WARNING alert raised: gallery: 7 deletes are held" in log[0]
     assert "SECRET" not in "".join(log)
 
 
