@@ -99,6 +99,13 @@ def test_a_file_system_without_an_id_and_a_disk_is_known_by_its_source(
     assert tree.root_identity(tmp_path) == local
 
 
+def test_a_file_system_with_an_id_is_known_by_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So ledgers know it: by anything else it would be another disk after an update."""
+    monkeypatch.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_fsid=(1 << 63) + 77))
+    monkeypatch.setattr(uuids, "of_descriptor", lambda _descriptor, _device: "0123abcd")
+    assert tree.root_identity(tmp_path) == RootIdentity(tmp_path.stat().st_ino, 77)
+
+
 @pytest.mark.parametrize("unread", ["fdinfo", "mountinfo"])
 def test_a_file_system_whose_source_cannot_be_read_now_is_no_other_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unread: str

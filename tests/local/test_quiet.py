@@ -62,6 +62,12 @@ def test_a_writable_shared_mapping_is_a_writer(path: Path, reading: int) -> None
     assert quiet.writer_present(reading) is False
 
 
+def test_who_begins_to_write_after_the_question_does_not_wait(path: Path, reading: int) -> None:
+    """The file stays open for as long as it is sent."""
+    assert quiet.writer_present(reading) is False
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOLCK])
 def test_where_leases_are_refused_it_cannot_be_told(reading: int, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def refuse(*_args):

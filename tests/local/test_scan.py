@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ftpsyncd.local import tree
+from ftpsyncd.errors import NoDescriptorError
+from ftpsyncd.local import quiet, tree
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.model import Kind, Listing, Presence, join
 
@@ -267,11 +268,25 @@ def test_what_is_no_file_is_never_opened(root: Path, monkeypatch: pytest.MonkeyP
         server.bind("socket")
     (root / "link").symlink_to("a.jpg")
     names = ["fifo", "socket", "link"]
+    opened: list[str] = []
+    monkeypatch.setattr(quiet, "open_regular", lambda name, _directory: opened.append(name))
     for listing in (Scanner(root).list_dir(""), Scanner(root).probe("", names)):
         notes = {name: listing.entries[name].note for name in names}
         assert notes == {"fifo": "a FIFO", "socket": "a socket", "link": "a symbolic link"}
         assert all(listing.entries[name].kind is Kind.OTHER for name in names)
         assert listing.busy == frozenset()
+    assert opened == []
+
+
+def test_where_nothing_can_be_opened_no_file_is_taken_for_one_that_nobody_writes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_name: str, _directory: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(quiet, "open_regular", none_left)
+    with pytest.raises(NoDescriptorError):
+        Scanner(root).probe("", ["a.jpg"])
 
 
 @pytest.mark.root
