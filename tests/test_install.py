@@ -132,6 +132,12 @@ def test_the_limits_of_the_kernel_may_be_out_of_reach(tmp_path: Path):
     assert [step.words[0] for step in commands if step.optional] == ["sysctl"]
 
 
+def test_the_user_and_its_directories_are_made_also_where_their_files_are(tmp_path: Path):
+    steps = install.system_steps(tmp_path, PROGRAM, run=True, limit=limits())
+    always = [step.words[0] for step in steps if isinstance(step, Command) and step.always]
+    assert always == ["systemd-sysusers", "systemd-tmpfiles"]
+
+
 DELIVERED = {"max_user_watches": 524288, "max_user_instances": 512, "max_queued_events": 65536}
 
 

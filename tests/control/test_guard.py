@@ -176,10 +176,18 @@ def test_a_foreign_host_is_refused_whatever_it_knows(token, ask, port, host, tar
     assert set(json.loads(body)) == {"error", "remedy"}
 
 
-@pytest.mark.parametrize(("port", "refused"), [(80, False), (8080, True)])
-def test_the_port_may_be_left_away_where_it_is_that_of_http(port, refused):
-    guard = Guard(Response(), LOOPBACK, port, "a token")
-    found = guard._refusal({"headers": [(b"host", b"localhost")], "path": "/metrics", "method": "GET"})
+@pytest.mark.parametrize(
+    ("host", "port", "asked", "refused"),
+    [
+        (LOOPBACK, 80, b"localhost", False),
+        (LOOPBACK, 8080, b"localhost", True),
+        ("127.0.0.5", 8080, b"127.0.0.5:8080", False),
+        ("127.0.0.5", 8080, b"127.0.0.6:8080", True),
+    ],
+)
+def test_a_host_is_where_it_listens_and_the_usual_port_may_be_left_away(host, port, asked, refused):
+    guard = Guard(Response(), host, port, "a token")
+    found = guard._refusal({"headers": [(b"host", asked)], "path": "/metrics", "method": "GET"})
     assert (found is not None) is refused
 
 
