@@ -138,6 +138,18 @@ def test_the_user_and_its_directories_are_made_also_where_their_files_are(tmp_pa
     assert always == ["systemd-sysusers", "systemd-tmpfiles"]
 
 
+def test_the_service_may_read_its_configuration_and_nobody_else(tmp_path: Path):
+    steps = install.system_steps(tmp_path, PROGRAM, run=True, limit=limits())
+    assert [(step.mode, step.group) for step in steps if isinstance(step, File) and step.yours] == [(0o640, "ftpsyncd")]
+
+
+def test_nothing_stays_of_a_file_that_was_half_written(tmp_path: Path):
+    (tmp_path / ".f.new").write_text("of an earlier run")
+    assert done([File(tmp_path / "f", "x")]) == ["made"]
+    assert (tmp_path / "f").read_text() == "x"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
 DELIVERED = {"max_user_watches": 524288, "max_user_instances": 512, "max_queued_events": 65536}
 
 

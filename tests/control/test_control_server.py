@@ -164,7 +164,7 @@ def test_a_successors_socket_is_not_removed(path):
 
 def test_a_socket_moves_and_what_was_asked_at_the_old_one_is_answered(path, tmp_path):
     daemon, answers = HangingDaemon(), []
-    place = tmp_path / "else" / "where"
+    place = tmp_path / "quite" / "else" / "where"
     with ControlServer(daemon, path, state_dir=tmp_path) as moving:
         asking = threading.Thread(target=lambda: answers.append(ControlClient(path).status()))
         asking.start()

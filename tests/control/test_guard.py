@@ -393,6 +393,7 @@ def test_what_is_no_file_is_refused(token_file, tmp_path):
         token_in(token_file)
     token_file.rmdir()
     (tmp_path / "elsewhere").write_text("x" * 40)
+    (tmp_path / "elsewhere").chmod(0o600)
     token_file.symlink_to("elsewhere")
     with pytest.raises(ControlSocketError, match="cannot be used"):
         token_in(token_file)
