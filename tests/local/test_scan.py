@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ftpsyncd.errors import NoDescriptorError
-from ftpsyncd.local import quiet, tree
+from ftpsyncd.local import mounts, quiet, tree
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.model import Kind, Listing, Presence, join
 
@@ -189,6 +189,16 @@ def test_other_failures_to_open_are_unreadable(root: Path, monkeypatch: pytest.M
     listing = Scanner(root).list_dir("sub")
     assert listing.presence is Presence.UNREADABLE
     assert os.strerror(number) in listing.problem
+
+
+def test_a_directory_on_another_device_is_a_mount_also_where_no_table_tells_of_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mounts, "current", tuple)
+    assert not Scanner(root).list_dir("sub").mount_point
+    monkeypatch.setattr(Scanner, "_above", lambda _scanner, _directory, descriptor: os.fstat(descriptor).st_dev + 1)
+    assert Scanner(root).list_dir("sub").mount_point
+    assert not Scanner(root).list_dir("").mount_point
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
