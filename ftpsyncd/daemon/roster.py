@@ -42,6 +42,8 @@ from ftpsyncd.threads import begin, side_by_side
 
 LOOK_AGAIN_S = 0.1
 """While something is awaited: whether it still has to be."""
+TURN_S = 30.0
+"""An engine that has not come to a part of a reload by then does not turn."""
 RETIRE_S = 10.0
 """How long a reload waits for transfers of mappings that go."""
 
@@ -293,7 +295,8 @@ class Roster:
         self._on_engine(swap)
 
     def _on_engine(self, act: Callable[[], _T]) -> _T:
-        return self._engine.ask(lambda _at: act())
+        # The names of some hundred thousand files in another encoding take half a minute, and half a reload is none.
+        return self._engine.ask(lambda _at: act(), TURN_S, to_its_end=True)
 
     # ── making parts ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -202,7 +202,12 @@ class Engine:
         return self.mirrors.pop(mapping)
 
     def ask(
-        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+        self,
+        question: Callable[[Moment], _T],
+        timeout_s: float = 30.0,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        to_its_end: bool = False,
     ) -> _T:
         """Run something on the engine's thread and return its result (`Mailbox.ask`).
 
@@ -210,7 +215,7 @@ class Engine:
             BegunError: the engine has begun with it and does not turn; it will be done.
             TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
         """
-        return self.mailbox.ask(question, timeout_s, wanted)
+        return self.mailbox.ask(question, timeout_s, wanted, to_its_end=to_its_end)
 
     def renew_status(self, timeout_s: float = 30.0) -> None:
         """Have `status` tell of this moment.

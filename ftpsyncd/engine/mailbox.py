@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from concurrent.futures import wait as await_first
 from typing import Any, TypeVar
 
 from ftpsyncd.mapping.site import Moment
@@ -18,6 +19,8 @@ from ftpsyncd.mapping.site import Moment
 TURN_MESSAGES = 512
 """Messages handled before the engine hands out work and commits."""
 GATHER_S = 0.005
+LOOK_AGAIN_S = 1.0
+"""While something is awaited to its end: whether there is an engine still that works on it."""
 
 Message = Callable[[Moment], None]
 
@@ -57,7 +60,12 @@ class Mailbox:
         self._left[:0] = messages
 
     def ask(
-        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+        self,
+        question: Callable[[Moment], _T],
+        timeout_s: float = 30.0,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        to_its_end: bool = False,
     ) -> _T:
         """Run something at the next turn and return its result; from any thread but the engine's.
 
@@ -65,9 +73,10 @@ class Mailbox:
             question: what to run.
             timeout_s: how long to wait; what has not begun by then is not done.
             wanted: is asked right before it begins; if it is not any more, it is not done either.
+            to_its_end: what has begun by then is awaited for as long as it takes.
 
         Raises:
-            BegunError: the engine has begun with it and does not turn; it will be done.
+            BegunError: the engine has begun with it and does not turn; it will be done, unless the engine has ended.
             TimeoutError: the engine does not turn, or it is not wanted any more; it will not be done.
         """
         future: Future[_T] = Future()
@@ -77,6 +86,12 @@ class Mailbox:
             self._awaited.add(future)
         try:
             return self._ask(future, question, timeout_s, wanted)
+        except BegunError:
+            while to_its_end and not (self._closed or future.done()):
+                await_first([future], LOOK_AGAIN_S)
+            if not (to_its_end and future.done()):
+                raise
+            return future.result()
         finally:
             with self._lock:
                 self._awaited.discard(future)

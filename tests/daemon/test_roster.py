@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ftpsyncd.daemon import roster
 from ftpsyncd.daemon.reloading import Difference, difference
+from ftpsyncd.engine.loop import Engine
+from ftpsyncd.engine.mailbox import BegunError
+from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.specs import MappingSpec, ServerSpec
 
 WEB = ServerSpec("web", "ftp.example.com", "u")
@@ -62,3 +69,36 @@ def test_another_bandwidth_needs_no_other_connection():
 
 def test_another_account_is_connected_to_anew():
     assert compared([A], [A], ServerSpec("web", "ftp.example.com", "somebody else")).servers == ["web"]
+
+
+@pytest.fixture
+def carry_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], str]], str]]:
+    """Do a part of a reload on the thread of an engine that turns, and have little patience with it."""
+    monkeypatch.setattr(roster, "TURN_S", 0.5)
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        engine = Engine(ledger, lambda _event: None)
+        engine.start()
+        try:
+            yield roster.Roster(engine, lambda _event: None)._on_engine
+        finally:
+            engine.stop()
+
+
+def test_a_part_of_a_reload_that_takes_long_is_awaited(carry_out: Callable[[Callable[[], str]], str]):
+    """The daemon ended, with half of the reload in force, where the names of 500,000 files got another encoding."""
+
+    def takes_long() -> str:
+        until = time.monotonic() + 2 * roster.TURN_S
+        while (left_s := until - time.monotonic()) > 0:
+            threading.Event().wait(left_s)
+        return "done"
+
+    assert carry_out(takes_long) == "done"
+
+
+def test_what_an_engine_had_begun_when_it_ended_is_not_awaited(carry_out: Callable[[Callable[[], str]], str]):
+    def ends() -> str:
+        raise SystemExit
+
+    with pytest.raises(BegunError):
+        carry_out(ends)

@@ -95,6 +95,11 @@ class AskedEngine(Engine):
     several: Several
 
     def ask(
-        self, question: Callable[[Moment], _T], timeout_s: float = 30.0, wanted: Callable[[], bool] = lambda: True
+        self,
+        question: Callable[[Moment], _T],
+        timeout_s: float = 30.0,
+        wanted: Callable[[], bool] = lambda: True,
+        *,
+        to_its_end: bool = False,
     ) -> _T:
         return self.several.asked(question)
