@@ -433,7 +433,8 @@ class Did(StrEnum):
     """So does one that a disk is mounted on there."""
     SWEPT = "swept"
     SPOILED = "spoiled"
-    """What had been published there is not, or not as it was: what hung on the line of an earlier try has come."""
+    """What had been published there is not, or not as it was: what hung on the line of an earlier try has come. Of a
+    rename: what had been published under its old name."""
     ANSWERED = "answered"
 
 

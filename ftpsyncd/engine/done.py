@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ftpsyncd.core.plan import KEPT
 from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.doubts import doubt_tree
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.model import (
@@ -56,8 +57,8 @@ _WORDS = {
     Did.UNCHANGED: "the content is the same, only the date was renewed",
     Did.ADOPTED: "the server had it already, with the same size and date",
     Did.KEPT: "the server has a file of this name that ftpsyncd never published",
-    Did.SPOILED: "what was on the line when an earlier try was cut off has come late, and changed or removed the"
-    " published file: it is published again",
+    Did.SPOILED: "what was on the line when an earlier try was cut off has come late, and changed or removed"
+    " what was published: it is published again",
     Did.LEFT: "the directory stays at the server: it holds files that ftpsyncd never published",
     Did.MOUNTED: "the directory stays at the server: a disk is mounted on it there",
 }
@@ -97,7 +98,7 @@ def apply(mirror: Mirror, done: Done, at: Moment, *, lost: int) -> None:
         case Upload() | Rename():
             _file_done(mirror, action, done, at)
         case RenameDir():
-            _directory_renamed(mirror, action, at)
+            (_directory_lost if done.did is Did.SPOILED else _directory_renamed)(mirror, action, at)
         case Delete() | RemoveDir():
             _removed(mirror, action, done.did, at)
         case MakeDir(inode=inode, mount_point=mount_point):
@@ -149,6 +150,8 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     # What it lacks is found gone under its new name, and counts there.
     mirror.removals.absent.elsewhere(source)
     mirror.ledger.move(mirror.id, source, path, begun=True)
+    if mirror.intents.late.is_entered(path):
+        doubt_tree(mirror.ledger, mirror.id, path)
     mirror.other_cases.moved(source, path)
     # What was recorded under the new name is not there any more.
     for directory in (source, path):
@@ -158,6 +161,15 @@ def _directory_renamed(mirror: Mirror, action: RenameDir, at: Moment) -> None:
     mirror.dirty.mark_deep(path, at.now)
     mirror.dirty.mark(path, at.now)
     mirror.dirty.mark(source, at.now)
+
+
+def _directory_lost(mirror: Mirror, action: RenameDir, at: Moment) -> None:
+    """The server has a directory neither under its old name nor under the new one."""
+    doubt_tree(mirror.ledger, mirror.id, action.source)
+    for path in (action.source, action.path):
+        mirror.offers.directory_gone(path)
+        mirror.dirty.mark(path, at.now)
+    mirror.dirty.mark_deep(action.source, at.now)
 
 
 def _removed(mirror: Mirror, action: Delete | RemoveDir, did: Did, at: Moment) -> None:
@@ -242,7 +254,7 @@ def _tell(mirror: Mirror, done: Done, before: _Before, at: Moment, *, lost: int)
     source = action.source if isinstance(action, Rename | RenameDir) and done.did is Did.RENAMED else ""
     mirror.site.tell(
         kind,
-        action.path,
+        action.source if isinstance(action, RenameDir) and not source else action.path,
         _words(mirror, done),
         at_ns=at.wall_ns,
         again=before.tries > 0,

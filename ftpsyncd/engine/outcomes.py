@@ -294,7 +294,8 @@ def _refused(mirror: Mirror, action: Action, error: FtpsyncdError) -> None:
 
 
 def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) -> None:
-    """The disk is not what the plan saw."""
+    """The disk is not what the plan saw, or no directory was renamed late."""
+    late = isinstance(action, RenameDir) and action.ask_only and mirror.intents.late.is_awaited(action.path)
     _refused(mirror, action, error)
     # Not at once: two files that change names are each the other's source.
     busy = isinstance(error, FileBusyError)
@@ -307,7 +308,7 @@ def _replan(mirror: Mirror, action: Action, error: FtpsyncdError, at: Moment) ->
     if isinstance(error, FileChangedError) and isinstance(action, Upload | Rename):
         mirror.waits.overtaken(action.path, at)
         mirror.other_names.changed_under_way(action, at)
-    if isinstance(action, RenameDir):
+    if isinstance(action, RenameDir) and not late:
         _not_renamed(mirror, action, at)
     mirror.dirty.mark(action.path, at.now + LOOK_AGAIN_S)
 

@@ -26,6 +26,15 @@ def doubt_row(ledger: Ledger, mapping: int, path: str, *, whole: bool = True) ->
     return True
 
 
+def doubt_directory(ledger: Ledger, mapping: int, path: str) -> bool:
+    """The server may not have a directory: it is made anew. False: the ledger has none."""
+    row = ledger.row(mapping, path)
+    if row is None or row.kind is not Kind.DIR:
+        return False
+    ledger.put(mapping, path, row._replace(fingerprint=MISSING))
+    return True
+
+
 def is_in_doubt(ledger: Ledger, mapping: int, path: str) -> bool:
     """Whether the server may have something else than the ledger says of a file."""
     row = ledger.row(mapping, path)
@@ -37,9 +46,6 @@ def doubt_tree(ledger: Ledger, mapping: int, directory: str) -> bool:
     below = [path for path, _ in ledger.in_bulk.below(mapping, directory)]
     row = ledger.row(mapping, directory) if directory else None
     for path in ([directory] if row is not None else []) + below:
-        row = ledger.row(mapping, path)
-        if row is not None and row.kind is Kind.DIR:
-            ledger.put(mapping, path, row._replace(fingerprint=MISSING))
-        else:
+        if not doubt_directory(ledger, mapping, path):
             doubt_row(ledger, mapping, path)
     return bool(below) or row is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 
-from ftpsyncd.mapping.doubts import is_in_doubt
+from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.late import Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
@@ -70,7 +70,7 @@ class Inquiries:
 
     def moves(self, path: str) -> bool:
         """Whether a directory may have been renamed away from this path at the server, which is still to be asked."""
-        return path in self._open.renames.values()
+        return any(source == path and not self._late.is_awaited(new) for new, source in self._open.renames.items())
 
     def settles_first(self, action: Action) -> bool:
         """Whether it has to be known before an action what the server has at its path, or above; it is asked, then.
@@ -80,21 +80,25 @@ class Inquiries:
         Or a file, or a part of one that was sent under its final name, where a directory is to be now.
         """
         path, intent = action.path, self._open.get(action.path)
-        tells = intent is not None and intent.kind is Kind.DIR
+        tells = intent is not None and intent.kind is Kind.DIR and not self._late.is_awaited(path)
         if tells and not isinstance(action, MakeDir) and self._have_asked(path):
             return True
         if isinstance(action, MakeDir | RenameDir) and self._may_have_come(path) and self._have_asked(path):
             return True
         if not self._open:
             return False
-        if path in self._open.renames and self._have_asked(path):
+        if self._may_have_been_renamed(path) and self._have_asked(path):
             return True
         for directory in above(path):
             if self._may_have_come(directory) and self._have_asked(directory):
                 return True
-            if directory in self._open.renames and self._have_asked(directory):
+            if self._may_have_been_renamed(directory) and self._have_asked(directory):
                 return True
         return False
+
+    def _may_have_been_renamed(self, path: str) -> bool:
+        """Whether a directory may have got this name, which is not only awaited."""
+        return path in self._open.renames and not self._late.is_awaited(path)
 
     def _may_have_come(self, path: str) -> bool:
         """Whether the server may have a file at a path, or a part of one, of which the ledger has nothing."""
@@ -159,6 +163,10 @@ class Inquiries:
             self.about_rename(path, intent)
             return
         sweep = Sweep(self._site.spec.name, path, intent.temporary)
+        makes_sure = intent.kind is Kind.DIR and self._late.is_awaited(path) and self._site.spec.empty_dirs
+        if makes_sure and doubt_directory(self._site.ledger, self._site.id, path):
+            # A directory that is here is made once more.
+            self._site.dirty.mark(path, 0.0)
         published = self._late.stands(path)
         if published is not None:
             why = "an earlier try was cut off and may have come late: is it still as it was published?"
@@ -177,8 +185,9 @@ class Inquiries:
             self._site.queue.offer(rename._replace(interrupted=True, ask_only=True))
 
     def about_rename(self, path: str, intent: Intent) -> None:
-        """Whether a directory was renamed is to be asked, and to be done if it was not."""
-        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True)
+        """Whether a directory was renamed is to be asked, and to be done if it was not; but not if it came late."""
+        late = self._late.is_awaited(path)
+        action = RenameDir(self._site.spec.name, path, intent.source, 0, interrupted=True, ask_only=late)
         if self._site.ledger.row(self._site.id, intent.source) is not None:
             self._site.queue.offer(action)
         else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftpsyncd.core import names
-from ftpsyncd.mapping.doubts import doubt_row, is_in_doubt
+from ftpsyncd.mapping.doubts import doubt_directory, doubt_row, is_in_doubt
 from ftpsyncd.mapping.exposures import PRINTS_KEPT, Exposures
 from ftpsyncd.mapping.inquiries import Inquiries
 from ftpsyncd.mapping.late import Late
@@ -21,7 +21,6 @@ from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import Moment, Site
 from ftpsyncd.mapping.temporaries import Temporaries
 from ftpsyncd.model import (
-    MISSING,
     Action,
     Delete,
     Fingerprint,
@@ -236,9 +235,11 @@ class Intents:
     def doubt(self, action: Action, at: Moment) -> None:
         """The connection ended under an action."""
         if action.path in self._open and isinstance(action, _TRIED):
-            self.late.cut_off(action.path)
+            asks = isinstance(action, RenameDir) and action.ask_only
+            if not asks:
+                self.late.cut_off(action.path)
             self._doubt(action.path)
-            if isinstance(action, RenameDir) and action.ask_only:
+            if isinstance(action, RenameDir) and asks:
                 self.inquiries.ask_only(action)
             self._site.dirty.mark(action.path, at.now)
 
@@ -248,9 +249,8 @@ class Intents:
         if is_rename(intent):
             self.inquiries.about_rename(path, intent)
             return
-        row = self._site.ledger.row(self._site.id, path)
-        if intent.kind is Kind.DIR and row is not None and row.kind is Kind.DIR and self._site.spec.empty_dirs:
-            self._site.ledger.put(self._site.id, path, row._replace(fingerprint=MISSING))
+        if intent.kind is Kind.DIR and self._site.spec.empty_dirs:
+            doubt_directory(self._site.ledger, self._site.id, path)
         self.doubt_row(path)
         self.doubt_row(intent.source)
 

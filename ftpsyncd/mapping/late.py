@@ -6,7 +6,8 @@ ask about them. One per mapping, used by its `intents` on the engine's thread.
 
 A STOR makes its temporary file when the sender is gone, and an RNTO gives that its final name. Sent under its final
 name, it was seen to empty the file that another try has published (vsftpd, proftpd, pyftpdlib), or to put the old
-content there (pure-ftpd). A DELE or RNTO takes away what was published since, or brings another file there.
+content there (pure-ftpd). A DELE or RNTO takes away what was published since, or brings another file there; an RNTO of
+a directory does so with all that is in it. MKD makes a directory that is gone here, RMD removes one that is here.
 
 So what was cut off (`cut_off`) is not over when its path is settled (`settled`): an intent stays, with what is there by
 then, and a minute later the server is asked once more (`is_due`). What is begun there meanwhile has to await the same
@@ -21,7 +22,7 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.openintents import OpenIntents, waits
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Action, Delete, Exposure, Fingerprint, Intent, Kind, Rename, Sweep, Upload
+from ftpsyncd.model import Action, Exposure, Fingerprint, Intent, Kind, RemoveDir, Rename, RenameDir, Sweep, Upload
 from ftpsyncd.specs import PublishMode
 
 LATE_S = 60.0
@@ -49,10 +50,13 @@ class Late:
         self.parts: set[str] = set()
         """Whose temporary file may still be in the hands of a session that nobody listens to, and come back when it is
         gone."""
-        self._hanging: set[str] = set()
-        """Files of which a try was cut off, and that are not settled since: something may come to the final name."""
+        self._hanging: dict[str, str] = {}
+        """Where a try was cut off, and nothing is settled since: something may come to the final name. Of a directory
+        that was to be renamed the old path; else empty."""
         self._awaited: dict[str, float | None] = {}
         """Settled once, and asked about for the second time: when (monotonic seconds; None: not yet known)."""
+        self._entered: set[str] = set()
+        """New paths of directories whose renames are awaited, below which something was begun meanwhile."""
         self._expected: dict[str, Exposure | None] = {}
         """Where what another mapping had begun may come, and what it had exposed there."""
 
@@ -82,21 +86,25 @@ class Late:
         self._hang(path)
 
     def _hang(self, path: str) -> None:
-        """It may bring a file under this name, or take one away, or give it another name."""
+        """It may bring a file or directory under this name, or take one away, or give it another name."""
         intent = self._open[path]
-        if intent.kind is not Kind.FILE or self._open.is_apart(path):
+        if self._open.is_apart(path):
             return
-        self._hanging.add(path)
+        if intent.kind is Kind.DIR:
+            if self._twice:
+                self._hanging[path] = intent.source or self._hanging.get(path, "")
+            return
+        self._hanging[path] = ""
         if intent.source:
-            self._watch(intent.source)
+            self._watch(intent.source, Kind.FILE)
 
-    def _watch(self, path: str) -> None:
-        """It may happen to a file of this name, should one be published until then."""
+    def _watch(self, path: str, kind: Kind) -> None:
+        """It may happen to something of this name, should that be published until then."""
         if path not in self._open:
-            self._open.put(path, NOTHING)
+            self._open.put(path, Intent(kind))
             self._await(path)
-        elif self._open[path].kind is Kind.FILE:
-            self._hanging.add(path)
+        elif self._open[path].kind is kind:
+            self._hanging.setdefault(path, "")
 
     def expect(self, path: str, exposed: Exposure | None) -> None:
         """What a mapping that is not there any more has begun here may come late.
@@ -119,12 +127,15 @@ class Late:
 
     def begin(self, action: Action) -> None:
         """An action is about to be handed out: what may come late may happen to what it does."""
-        if not isinstance(action, Upload | Rename | Delete):
-            return
-        if action.path in self._awaited:
-            # That time is not over.
+        asks = isinstance(action, Sweep) or (isinstance(action, RenameDir) and action.ask_only)
+        if action.path in self._awaited and not asks:
+            # That time is not over, and begins anew when this is settled.
             self._hang(action.path)
-        if not isinstance(action, Delete) and action.path in self._expected:
+            if not isinstance(action, RemoveDir) or self._site.spec.empty_dirs:
+                # An intent of its own takes the place of the one that only awaits.
+                del self._awaited[action.path]
+        self._entered.update(path for path in self._open.renames if action.path.startswith(f"{path}/"))
+        if isinstance(action, Upload | Rename) and action.path in self._expected:
             self.inherit(action.path, Intent(Kind.FILE, exposed=self._expected.pop(action.path)))
 
     def arrived(self, action: Upload | Rename, at: Moment) -> None:
@@ -149,10 +160,12 @@ class Late:
         for_good = told or (isinstance(action, Sweep) and not self._twice)
         after = None if for_good else self._after(action)
         part = self._open.temporary_of(path) if self._twice and path in self.parts else ""
+        entered = self._entered & {path}
         self.drop(path)
         if after is not None and not rest.fingerprints:
             self._open.put(path, after)
             self._await(path)
+            self._entered |= entered
             if rest.temporary and part:
                 # It is swept now, and once more then.
                 self.sweep_twice(rest.temporary)
@@ -170,8 +183,10 @@ class Late:
     def _after(self, action: Action) -> Intent | None:
         """What stays noted although an action has ended, since what hung on a line may come to the final name yet."""
         intent = self._open.get(action.path)
-        if intent is None or intent.kind is not Kind.FILE or action.path not in self._hanging:
+        if intent is None or action.path not in self._hanging:
             return None
+        if intent.kind is Kind.DIR:
+            return Intent(Kind.DIR, source=self._hanging[action.path])
         prints: tuple[Fingerprint, ...] = ()
         match action:
             case Upload() | Rename():
@@ -187,7 +202,8 @@ class Late:
         """Nothing is open about a path any more, and nothing of it is awaited."""
         self._awaited.pop(path, None)
         self.parts.discard(path)
-        self._hanging.discard(path)
+        self._hanging.pop(path, None)
+        self._entered.discard(path)
         self._open.drop(path)
 
     # ── where it comes to ────────────────────────────────────────────────────────────────────────────────────────
@@ -215,7 +231,7 @@ class Late:
             after: the intent, with all of its names new.
         """
         temporary, apart = self._open[path].temporary, self._open.is_apart(path)
-        part, hanging, awaited = path in self.parts, path in self._hanging, path in self._awaited
+        part, hanging, awaited = path in self.parts, self._hanging.get(path), path in self._awaited
         self.drop(path)
         self._open.put(path_after, after)
         if part:
@@ -225,11 +241,17 @@ class Late:
             self._await_part(temporary)
             if awaited:
                 self._await(path_after)
-        if hanging or awaited:
-            if not apart and path != path_after:
-                self._watch(path)
-            if self.stands(path_after) is not None:
+        if hanging is None and not awaited:
+            return
+        if not apart and path != path_after:
+            self._watch(path, after.kind)
+        if after.kind is Kind.DIR:
+            if hanging is not None:
+                self._hanging[path_after] = after.source or hanging
+            if awaited:
                 self._await(path_after)
+        elif self.stands(path_after) is not None:
+            self._await(path_after)
 
     def parts_below(self, directory: str) -> tuple[str, ...]:
         """Temporary files that may have come back into a directory; absolute remote paths."""
@@ -241,6 +263,10 @@ class Late:
     def is_awaited(self, path: str) -> bool:
         """Whether it was settled once, and is asked about for the second time."""
         return path in self._awaited
+
+    def is_entered(self, path: str) -> bool:
+        """Whether what a directory holds that was renamed late may be another by now than was recorded before."""
+        return path in self._entered
 
     def _await(self, path: str) -> None:
         """It is settled; what hung on the line may come when it is `LATE_S` late."""

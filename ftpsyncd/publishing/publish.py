@@ -329,8 +329,14 @@ class Publisher:
 
     def _rename_dir(self, session: RemoteSession, action: RenameDir) -> Did:
         spec = self._folder(action.mapping).spec
-        if action.interrupted and self._is_renamed(session, action):
-            return Did.RENAMED
+        if action.interrupted:
+            paths = [self._remote(action.mapping, action.source), self._remote(action.mapping, action.path)]
+            source, target = session.stat_many(paths)
+            if source is None and target is not None and target.kind is Kind.DIR:
+                return Did.RENAMED
+            if source is None and action.ask_only:
+                # It came late, and what it had brought is gone from there, too.
+                return Did.SPOILED
         if action.ask_only:
             raise FileChangedError("The directory was not renamed.")
         require_gone(self._folder(action.mapping), action.source, lambda _mode: True)
@@ -339,11 +345,6 @@ class Publisher:
             raise FileChangedError("The directory moved on.")
         session.rename(self._remote(action.mapping, action.source), self._remote(action.mapping, action.path))
         return Did.RENAMED
-
-    def _is_renamed(self, session: RemoteSession, action: RenameDir) -> bool:
-        paths = [self._remote(action.mapping, action.source), self._remote(action.mapping, action.path)]
-        source, target = session.stat_many(paths)
-        return source is None and target is not None and target.kind is Kind.DIR
 
     def _remote(self, mapping: str, path: str) -> str:
         return remote_join(self._folder(mapping).spec.remote, path)

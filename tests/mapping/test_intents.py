@@ -364,6 +364,21 @@ def test_a_newer_content_is_looked_at_in_the_place_of_the_one_before(story: Stor
     assert looks(story.asked(after_s=LATE_S)) == [("a", newest)]
 
 
+def test_what_is_cut_off_where_something_may_come_late_is_asked_about_at_once(story: Story):
+    """It is settled first, like all that is cut off; the minute begins anew then."""
+    sent_again(story)
+    story.ledger.forget(story.id, "a")
+    story.intents.begin(Upload(M, "a", B))
+    story.intents.doubt(Upload(M, "a", B), AT)
+    assert story.intents.inquiries.settles_first(MakeDir(M, "a", 5))
+    [sweep] = [each for each in story.asked() if each.path == "a"]
+    assert isinstance(sweep, Sweep)
+    assert B in sweep.fingerprints
+    story.over(sweep)
+    assert not story.intents.inquiries.settles_first(MakeDir(M, "a", 5))
+    assert story.intents.late.is_awaited("a")
+
+
 def test_what_comes_late_after_its_file_was_deleted_is_swept(story: Story):
     sent_again(story)
     delete = Delete(M, "a", sizes=(60,))
@@ -477,7 +492,9 @@ def test_a_directory_that_may_have_been_made_is_looked_for(story: Story):
     row = story.ledger.row(story.id, "d")
     assert row is not None
     assert row.kind is Kind.DIR
-    assert not story.intents
+    assert story.asked() == [], "it may be made late: the minute begins"
+    assert story.asked(LATE_S) == []
+    assert not story.intents, "it is here"
 
 
 def test_a_directory_that_may_have_been_renamed_is_asked_for_before_anything_below_it_is_touched(story: Story):

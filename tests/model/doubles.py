@@ -61,7 +61,7 @@ class Server(MemoryServer):
     replacing = ""
     renaming = ""
     now: Callable[[], float]
-    late: list[tuple[float, Callable[[], None]]]
+    late: list[tuple[float, Callable[[], object]]]
     """What hangs on lines that are dead for us, and when it arrives at the latest."""
 
     def strike(self, verb: str, path: str, *, after: bool) -> None:
@@ -79,7 +79,7 @@ class Server(MemoryServer):
         for act in due:
             act()
 
-    def _effect(self, verb: str, path: str, *, after: bool) -> Callable[[], None]:
+    def _effect(self, verb: str, path: str, *, after: bool) -> Callable[[], object]:
         """What a real server does when that arrives after all, whoever has sent it."""
         source = self.renaming
         file = self.files.get(path)
@@ -100,16 +100,21 @@ class Server(MemoryServer):
             self.observer("LATE", path)
 
         def rename() -> None:
-            # No directory: what is in it is looked at only when all is compared.
-            if source in self.files and parent(path) in self.dirs and path not in self.dirs:
-                self.files[path] = self.files.pop(source)
+            self.rename(source, path)
             self.observer("LATE", path)
 
         def delete() -> None:
             self.files.pop(path, None)
             self.observer("LATE", path)
 
-        effects = {("STOR", False): store, ("STOR", True): write, ("RNTO", False): rename, ("DELE", False): delete}
+        effects: dict[tuple[str, bool], Callable[[], object]] = {
+            ("STOR", False): store,
+            ("STOR", True): write,
+            ("RNTO", False): rename,
+            ("DELE", False): delete,
+            ("MKD", False): lambda: self.make_dir(path),
+            ("RMD", False): lambda: self.remove_dir(path),
+        }
         return effects.get((verb, after), lambda: None)
 
     def session(self) -> MemorySession:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ftpsyncd.events import EventKind
+from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy
 from tests.model.stage import Op
 from tests.model.stories import STEPS, begun, moments, tell
+from tests.model.world import BASE
 
 
 @pytest.mark.parametrize(
@@ -71,13 +76,13 @@ def test_a_rename_that_comes_late_does_not_bring_back_what_is_over(change: Op, d
             world.come_to_rest(arrived=False)
 
 
-def arriving(*ops: Op, **settings: object) -> None:
+def arriving(*ops: Op, steps: range = range(STEPS), **settings: object) -> None:
     """All this happens, and what hangs arrives at one step or another after it."""
-    for steps in moments(STEPS):
+    for step in moments(steps.start, steps.stop, steps.step):
         with begun(**settings) as world:  # type: ignore[arg-type]
             for op in ops:
                 world.do(op)
-            world.later(steps, ("arrive",))
+            world.later(step, ("arrive",))
             world.come_to_rest(arrived=False)
 
 
@@ -102,3 +107,66 @@ def test_a_rename_that_comes_late_takes_away_nothing_that_was_published_since(th
     """Of the user's own file: under its new name is another one by then, and a new one under the old name."""
     hangs = (("fault", "RNTO", "late", 1), ("rename", 2, "b/2"), ("go_on", 10.0), then)
     arriving(*hangs, ("write", "a/1", 100))
+
+
+LIVES = [pytest.param(("all",), id="lives"), pytest.param(("restart",), id="restarted", marks=pytest.mark.long)]
+
+
+@pytest.mark.parametrize("then", LIVES)
+@pytest.mark.parametrize("change", [("delete", 7), ("rename", 7, "m")], ids=["deleted", "renamed"])
+def test_a_directory_that_is_made_late_does_not_stay_when_it_is_gone_here(change: Op, then: Op):
+    """The next try made it."""
+    arriving(("fault", "MKD", "late", 1), ("make_folder", "n"), ("write", "n/1", 20), ("go_on", 10.0), then, change)
+
+
+@pytest.mark.parametrize("then", LIVES)
+def test_an_empty_directory_that_was_made_again_is_not_gone_when_its_removal_comes_late(then: Op):
+    hangs = (("fault", "RMD", "late", 1), ("delete", 4), ("go_on", 10.0), then)
+    arriving(*hangs, ("make_folder", "a/b"), empty_dirs=True)
+
+
+def test_a_directory_that_is_removed_late_is_there_for_what_comes_into_it():
+    """Where empty ones are none of ours, nothing of it is awaited."""
+    arriving(
+        ("fault", "RMD", "late", 1), ("delete", 4), ("go_on", 10.0), ("make_folder", "a/b"), ("write", "a/b/1", 20)
+    )
+
+
+BEFORE = [pytest.param(("all",), id="renamed"), pytest.param(("fault", "CONNECT", "unavailable", 1), id="not renamed")]
+"""What the next try has done by the time that something else happens, for which there may have been no connection."""
+
+
+@pytest.mark.parametrize("then", LIVES)
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_rename_that_comes_late_does_not_take_away_a_directory_that_was_renamed_back(before: Op, then: Op):
+    hangs = (before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
+    arriving(*hangs, ("rename", 3, "a"), steps=range(2, 90, 2))
+
+
+@pytest.mark.parametrize("then", LIVES)
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("change", [("rename", 3, "d"), ("delete", 3)], ids=["on", "deleted"])
+def test_a_rename_that_comes_late_does_not_take_away_a_new_directory_of_the_old_name(change: Op, before: Op, then: Op):
+    """What comes while that one is filled is not mended: some of it is here by then, and some there."""
+    with begun() as world:
+        world.all(before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
+        world.all(change, ("make_folder", "a"), ("write", "a/3", 20), ("go_on", 30.0))
+        assert world.server.late
+        world.do(("arrive",))
+        assert f"{BASE}/c/3" in world.server.files, "it came"
+        world.come_to_rest(arrived=False)
+
+
+def test_a_rename_that_comes_late_over_a_file_that_was_adopted_is_mended():
+    """Somebody else has brought the newer content; the older one is complete at the server, under its temporary name."""
+    adopted = 0
+    for steps in moments(STEPS):
+        with begun() as world:
+            hangs = (("fault", "RNTO", "late", 1), ("fault", "CONNECT", "unavailable", 1), ("write", "a/3", 100))
+            world.all(*hangs, ("write", "b/3", 20), ("go_on", 5.0), ("write", "a/3", 120))
+            mtime_s = Path(world.drop.local("a/3")).stat().st_mtime_ns // 10**9
+            world.server.files[f"{BASE}/a/3"] = MemoryFile(world.drop.files()["a/3"], mtime_s)
+            world.later(steps, ("arrive",))
+            world.come_to_rest(arrived=False)
+            adopted += any(event.kind is EventKind.ADOPTED and event.path == "a/3" for event in world.events)
+    assert adopted

@@ -633,9 +633,9 @@ MUTATIONS = (
     Mutation(
         "G3",
         "a directory counts as there although its removal was cut off, and another one is in its place",
-        "mapping/intents.py",
-        "            self._site.ledger.put(self._site.id, path, row._replace(fingerprint=MISSING))\n",
-        "            pass\n",
+        "mapping/doubts.py",
+        "    ledger.put(mapping, path, row._replace(fingerprint=MISSING))\n",
+        "",
         f"{STORIES}::test_a_directory_that_is_made_again_is_there_wherever_its_removal_was_cut_off",
     ),
     Mutation(

@@ -291,6 +291,14 @@ def test_a_directory_rename_that_is_only_asked_about_is_not_tried(worker: Worker
     assert worker.server.dirs == before
 
 
+def test_a_directory_that_is_asked_about_and_is_nowhere_is_told(worker: Worker):
+    """A rename came late, and what it had brought was deleted under the new name."""
+    (worker.local / "d").mkdir()
+    [outcome] = worker.does(RenameDir(M, "e", "d", worker.sees("d").inode, interrupted=True, ask_only=True))
+    assert isinstance(outcome, Done)
+    assert outcome.did is Did.SPOILED
+
+
 @pytest.mark.parametrize(("there", "becomes"), [(CONTENT, Did.UNCHANGED), (CONTENT[:3], Did.PUBLISHED)])
 def test_a_file_with_a_new_date_is_sent_again_only_if_it_is_not_whole_at_the_server(
     worker: Worker, there: bytes, becomes: Did
