@@ -80,6 +80,7 @@ def arriving(*ops: Op, steps: range = range(STEPS), **settings: object) -> None:
     """All this happens, and what hangs arrives at one step or another after it."""
     for step in moments(steps.start, steps.stop, steps.step):
         with begun(**settings) as world:  # type: ignore[arg-type]
+            world.server.moves_directories_late = True
             for op in ops:
                 world.do(op)
             world.later(step, ("arrive",))
@@ -149,6 +150,7 @@ def test_a_rename_that_comes_late_does_not_take_away_a_directory_that_was_rename
 def test_a_rename_that_comes_late_does_not_take_away_a_new_directory_of_the_old_name(change: Op, before: Op, then: Op):
     """What comes while that one is filled is not mended: some of it is here by then, and some there."""
     with begun() as world:
+        world.server.moves_directories_late = True
         world.all(before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
         world.all(change, ("make_folder", "a"), ("write", "a/3", 20), ("go_on", 30.0))
         assert world.server.late
