@@ -143,6 +143,12 @@ def test_the_service_may_read_its_configuration_and_nobody_else(tmp_path: Path):
     assert [(step.mode, step.group) for step in steps if isinstance(step, File) and step.yours] == [(0o640, "ftpsyncd")]
 
 
+def test_a_file_for_a_group_that_is_not_there_is_not_written(tmp_path: Path):
+    told = list(apply([File(tmp_path / "f", "x", group="no-such-group")]))
+    assert told == [Taken(str(tmp_path / "f"), "failed", "there is no group no-such-group")]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nothing_stays_of_a_file_that_was_half_written(tmp_path: Path):
     (tmp_path / ".f.new").write_text("of an earlier run")
     assert done([File(tmp_path / "f", "x")]) == ["made"]

@@ -373,6 +373,13 @@ def test_a_token_that_others_can_read_is_refused(token_file, mode):
     assert "Remove" in caught.value.remedy
 
 
+def test_a_token_of_another_user_is_refused(token_file, monkeypatch):
+    token_in(token_file)
+    monkeypatch.setattr(os, "geteuid", lambda: token_file.stat().st_uid + 1)
+    with pytest.raises(ControlSocketError, match="others can read it"):
+        token_in(token_file)
+
+
 @pytest.mark.parametrize("content", ["", "short", "a" * 19, "two words are no token at all", "é" * 30, "a\x01" * 20])
 def test_what_is_no_token_is_refused(token_file, content):
     token_file.write_text(content)

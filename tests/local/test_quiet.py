@@ -77,6 +77,18 @@ def test_where_leases_are_refused_it_cannot_be_told(reading: int, monkeypatch: p
     assert quiet.writer_present(reading) is None
 
 
+@pytest.mark.parametrize(("number", "writing"), [(errno.EAGAIN, True), (errno.EINVAL, None)])
+def test_a_lease_that_was_taken_back_tells_of_a_writer(
+    reading: int, monkeypatch: pytest.MonkeyPatch, number: int, *, writing: bool | None
+) -> None:
+    def refuse(_descriptor: int, command: int, what: int) -> None:
+        if (command, what) == (fcntl.F_SETLEASE, fcntl.F_UNLCK):
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert quiet.writer_present(reading) is writing
+
+
 def test_two_threads_asking_about_one_file_do_not_disturb_each_other(path: Path) -> None:
     answers = set()
 
