@@ -79,6 +79,16 @@ def test_only_owner_and_group_may_use_the_socket(path):
         os.umask(old)
 
 
+def test_the_socket_is_open_to_nobody_else_not_even_for_a_moment(path, monkeypatch):
+    monkeypatch.setattr(Path, "chmod", lambda _path, _mode: None)
+    old = os.umask(0)
+    try:
+        with ControlServer(FakeDaemon(), path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    finally:
+        os.umask(old)
+
+
 def test_a_tight_umask_does_not_shut_the_group_out(path):
     old = os.umask(0o077)
     try:
