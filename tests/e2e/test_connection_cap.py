@@ -43,4 +43,6 @@ def test_all_is_published_by_as_many_as_are_allowed(tmp_path: Path) -> None:
             (s.drop / name).write_bytes(b"x" * 20_000)
         s.command("sync")
     assert {path.rpartition("/")[2] for path in server.files} == names
-    assert server.refused == 2, "of four, once each"
+    assert 1 <= server.refused <= 2, (
+        "of four, once each, unless the first one's answer was there before the last one asked"
+    )

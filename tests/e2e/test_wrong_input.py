@@ -39,7 +39,7 @@ def broken(**changes: object) -> str:
 CONFIGS = {
     "no file": (None, ["config.yaml"]),
     "empty": ("", ["empty"]),
-    "syntax": ("servers:\n  web: {host: x\n", ["config.yaml:3", "not closed"]),
+    "syntax": ("servers:\n  web: {host: x\n", ["config.yaml:2:8", "not closed"]),
     "tab": ("servers:\n\tweb: {}\n", ["config.yaml:2", "tab"]),
     "list": ("- a\n- b\n", ["config.yaml:1"]),
     "wrong type": (broken(servers={"web": {**GOOD["servers"]["web"], "port": "many"}}), ["servers.web.port", "many"]),

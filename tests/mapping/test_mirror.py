@@ -191,6 +191,17 @@ def test_nothing_is_looked_at_again_while_another_rename_leaves_the_same_path(st
     assert story.disk.names == []
 
 
+def test_a_folder_that_was_moved_into_the_one_that_took_its_place_is_not_renamed_into_itself(story: Story):
+    """By its inode it is the whole of what was published."""
+    story.ledger.put(story.id, "", made(77))
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"old": folder()}, None, inode=77, device=DISK), AT)
+    story.mirror.pump(AT)
+    assert not story.queue.moves_from(M, "")
+    story.mirror.on_answer(Listing("new", Presence.PRESENT, {"a": PICTURE}, None, inode=50, device=DISK), AT)
+    story.mirror.pump(AT)
+    assert story.queue.moves_from(M, "old"), "any other is"
+
+
 def test_a_file_that_was_changed_at_the_server_is_no_source_of_a_rename(story: Story):
     """What is there would be found under the new name, and be taken for what was published."""
     story.ledger.failures.put(story.id, "old/a", CHANGED_THERE)

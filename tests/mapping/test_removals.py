@@ -145,6 +145,15 @@ def test_a_hold_tells_of_what_is_found_gone_later_too_since_a_decision_is_about_
     assert removals.approve(at(LATER + 5)).startswith(f"{M}: 3 deletes approved;")
 
 
+def test_what_was_withheld_is_looked_at_again_when_the_hold_ends(story: Deleting) -> None:
+    """Nobody else would look before the next scan."""
+    limited(story, 1)
+    assert story.look(LATER) == []
+    story.mirror.dirty.clear()
+    story.mirror.removals.holding.release("it is over", at(LATER))
+    assert story.mirror.dirty.due_by(LATER)
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [

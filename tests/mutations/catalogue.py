@@ -28,7 +28,6 @@ EPISODES = "tests/model/test_episodes.py"
 ARRIVALS = "tests/model/test_arrivals.py"
 DIRECT = "tests/model/test_direct.py"
 RELOADS = "tests/model/test_reloads.py"
-TROUBLES = "tests/model/test_troubles.py"
 SCRIPTED = "tests/remote/test_misbehaving.py"
 HANDOUT = "tests/test_handout.py"
 
@@ -466,7 +465,8 @@ MUTATIONS = (
         "mapping/offers.py",
         "if not source or source == path",
         "if source == path",
-        f"{RELOADS}::test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_end",
+        "tests/mapping/test_mirror.py"
+        "::test_a_folder_that_was_moved_into_the_one_that_took_its_place_is_not_renamed_into_itself",
     ),
     Mutation(
         "G3",
@@ -482,7 +482,7 @@ MUTATIONS = (
         "mapping/temporaries.py",
         "        found = self._open.apart_of(usual)\n",
         "        found: list[str] = []\n",
-        f"{RELOADS}::test_a_rename_of_an_earlier_mapping_that_comes_late_finds_nothing_to_rename",
+        "tests/mapping/test_takeovers.py::test_what_another_one_left_of_a_file_is_deleted_before_that_is_sent",
     ),
     Mutation(
         "G3",
@@ -490,7 +490,7 @@ MUTATIONS = (
         "mapping/takeovers.py",
         "                self._doubt(action.path)\n",
         "                pass\n",
-        f"{RELOADS}::test_what_had_to_make_room_for_a_file_that_never_came_is_published_again",
+        "tests/mapping/test_takeovers.py::test_where_it_is_asked_for_what_was_cut_off_what_was_there_before_is_in_doubt",
     ),
     Mutation(
         "G3",
@@ -498,7 +498,7 @@ MUTATIONS = (
         "mapping/holding.py",
         "            for path in paths:\n                self._site.dirty.mark(path, 0.0)\n",
         "            pass\n",
-        f"{TROUBLES}::test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold",
+        "tests/mapping/test_removals.py::test_what_was_withheld_is_looked_at_again_when_the_hold_ends",
     ),
     Mutation(
         "G3",

@@ -855,15 +855,23 @@ def test_a_worker_that_was_given_up_tells_of_no_file_that_it_would_have_sent(
 
 
 class Receiving(MemorySession):
-    """It is to receive a file when nothing goes on for a while."""
+    """It has begun to receive a file, and tells so after a while."""
 
-    def begin(self, verb: str, path: str) -> None:
-        super().begin(verb, path)
+    def publish(self, jobs: Iterable[PublishJob]) -> Iterator[PublishResult]:
+        for job in jobs:
+            for result in super().publish([self._slow(job)]):
+                yield result._replace(job=job)
+
+    def _slow(self, job: PublishJob) -> PublishJob:
         server = self.server
         assert isinstance(server, ReceivingServer)
-        if verb == "STOR":
+
+        def begun(resumable: bool) -> None:  # noqa: FBT001 - the port's
             server.begun.set()
             assert server.goes_on.wait(60)
+            job.begun(resumable)
+
+        return job._replace(begun=begun)
 
 
 class ReceivingServer(MemoryServer):
