@@ -29,13 +29,9 @@ from ftpsyncd.model import (
     Row,
     Sweep,
     Upload,
-    above,
     basename,
     parent,
 )
-
-SEEN_KEPT = 4096
-"""Directories that are noted until something in them is to be published; a way down has half as many at most."""
 
 
 class Offers:
@@ -60,24 +56,14 @@ class Offers:
         self._spare = spare
         self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
-        self._seen: dict[str, tuple[int, bool]] = {}
-        """Of directories that were listed and are not recorded: which each is, and whether it is a mount point."""
 
-    def listed(self, listing: Listing) -> None:
-        """A directory that is there was looked at: should it have to be made, it is known which it is."""
-        directory = listing.directory
-        if directory and not self.is_recorded(directory):
-            self._seen.pop(directory, None)
-            self._seen[directory] = listing.inode, listing.mount_point
-            if len(self._seen) > SEEN_KEPT:
-                del self._seen[next(iter(self._seen))]
-
-    def offer(self, action: Action, order: Order) -> None:
+    def offer(self, action: Action, order: Order, listing: Listing | None = None) -> None:
         """Queue an action, behind the directories that it needs.
 
         Args:
             action: what is to be done.
             order: when it has its turn, and the directories that it needs.
+            listing: of the directory that it was found in, if there is one.
         """
         if self._queue.occupied(self._name, action.path) or self._inquiries.settles_first(action):
             path = action.path
@@ -87,16 +73,18 @@ class Offers:
                 self.again.add(path)
             return
         directories = []
-        for directory in above(action.path):
+        directory = action.path
+        while directory:
+            directory = parent(directory)
             if self.is_recorded(directory) or self._queue.occupied(self._name, directory):
-                break
-            if isinstance(self._queue.waiting(self._name, directory), MakeDir | RenameDir):
-                # So do those above it.
                 break
             directories.append(directory)
         for ancestor in reversed(directories):
-            inode, mount_point = self._seen.pop(ancestor, (0, False))
-            self._queue.offer(MakeDir(self._name, ancestor, inode, mount_point), order)
+            make = MakeDir(self._name, ancestor, 0)
+            if listing is not None and listing.directory == ancestor:
+                make = MakeDir(self._name, ancestor, listing.inode, listing.mount_point)
+            if not isinstance(self._queue.waiting(self._name, ancestor), MakeDir | RenameDir):
+                self._queue.offer(make, order)
         self._queue.offer(action, order)
 
     def require_directories(self, path: str, at: Moment) -> None:
