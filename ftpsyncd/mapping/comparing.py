@@ -200,8 +200,8 @@ class Comparing:
                     self._gone(path, kind, at, self._gone_s(listing) if trusted else 0.0)
                 case Swapped(path, gone=True):
                     self._gone(path, Kind.DIR, at, self._gone_s(listing) if trusted else 0.0)
-                case Settled(path, had_failure=True) if path and basename(path) not in listing.entries:
-                    # It may have been a directory: what failed below it is over as well.
+                case Settled(path, had_failure) if self._was_more(path, listing, had_failure=had_failure):
+                    # It may have been a directory: what failed below it, or was to be done there, is over as well.
                     self._nothing_below(path)
                     self._note(decision, at)
                 case Adopt(path=path) if self._site.queue.makes(self._site.spec.name, path):
@@ -211,6 +211,11 @@ class Comparing:
                     self._note(decision, at)
         self._mark_known_directories(listing, rows, at)
         self._site.dirty.push_deep(below, order)
+
+    def _was_more(self, path: str, listing: Listing, *, had_failure: bool) -> bool:
+        """Whether something that is not there, and never was published, was known of, or something below it."""
+        gone = bool(path) and basename(path) not in listing.entries
+        return gone and (had_failure or self._site.queue.busy_below(self._site.spec.name, path))
 
     def _gone_s(self, listing: Listing) -> float:
         """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that."""

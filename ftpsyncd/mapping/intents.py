@@ -199,6 +199,9 @@ class Intents:
                 parts=tuple(_under(part, remote_source, remote_target) for part in intent.parts),
             )
             path_after = _under(path, source, target)
+            if path_after.startswith(f"{after.source}/"):
+                # Its old name is that of a directory above it by now: no server can do that any more, late or not.
+                after = after._replace(source="")
             if (path_after, after) != (path, intent):
                 self.late.move(path, path_after, after)
 

@@ -247,7 +247,8 @@ class Late:
             self._watch(path, after.kind)
         if after.kind is Kind.DIR:
             if hanging is not None:
-                self._hanging[path_after] = after.source or hanging
+                source = after.source or hanging
+                self._hanging[path_after] = "" if path_after.startswith(f"{source}/") else source
             if awaited:
                 self._await(path_after)
         elif self.stands(path_after) is not None:

@@ -578,6 +578,23 @@ def test_a_directory_whose_rename_is_recorded_is_not_asked_for_again(story: Stor
     assert story.asked() == []
 
 
+def test_a_directory_is_not_asked_whether_it_was_renamed_into_itself(story: Story):
+    """What was to be above it went below it, after it was asked: such a question would wait for itself for good."""
+    story.directory("p/old")
+    story.intents.begin(RenameDir(M, "q/new", "p/old", 5))
+    story.crash()
+    story.queue.withdraw(M, "q/new")
+    story.intents.end(RenameDir(M, "q/new", "p/old", 0, interrupted=True))
+    story.ledger.move(story.id, "q", "p/old/q")
+    story.intents.moved("q", "p/old/q")
+    assert story.asked() == []
+    asked = story.asked(LATE_S)
+    assert {action.path for action in asked} == {"q/new", "p/old/q/new"}
+    assert not any(isinstance(action, RenameDir) for action in asked)
+    story.over(*asked)
+    assert not story.intents
+
+
 def test_a_lost_connection_is_a_small_crash(story: Story):
     story.published("a")
     delete = Delete(M, "a")

@@ -716,6 +716,14 @@ def test_a_directory_that_went_while_it_was_made_is_looked_at_again(story: Story
     assert story.mirror.offers.again == {"new"}
 
 
+def test_nothing_is_made_below_a_new_directory_that_is_gone_again(story: Story):
+    """A server that lacks what is above makes that, too; a daemon that dies in between would know nothing of it."""
+    for path in ("new", "new/sub"):
+        story.queue.offer(MakeDir(M, path, 51))
+    story.sees("", new=None)
+    assert not story.queue.busy_below(M, "new")
+
+
 def test_a_file_whose_directory_went_while_it_was_published_is_looked_at_again(story: Story):
     story.queue.offer(Upload(M, "old/b", PICTURE.fingerprint))
     story.starts("old/b")
