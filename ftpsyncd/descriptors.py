@@ -1,22 +1,19 @@
-"""Open files: how many this process may have, how many a configuration needs, and who is refused one more.
+"""Open files: how many this process may have, and how many a configuration needs.
 
-In: an error of the system, or what is configured. Out: words. Called by `local`, `remote` and `ledger`,
-where something is opened, by `service` and `daemon` at the start, by `machine` for `check`, and where commands end.
+In: what is configured. Out: numbers, and words. Called by `service` and `daemon` at the start, and by `machine` for
+`check`. What is said when there are too few after all is the matter of `lacking`.
 
 A `Reserve` is for what has to work also where nobody else can open anything any more.
 
-Sources: open(2), socket(2), getrlimit(2).
+Source: getrlimit(2).
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-
-from ftpsyncd.errors import FtpsyncdError, NoDescriptorError, NoMemoryError
 
 if TYPE_CHECKING:
     # Every command imports this, and not all of them a configuration.
@@ -37,8 +34,6 @@ FOR_MESSAGE = 6
 """An alert on its way: the message, a command's output and its beginning; or a connection, and what leads to it."""
 FOR_LEDGER = 4
 """Its file, those beside it, and their directory."""
-
-_STRANGE = os.strerror(errno.EMFILE)
 
 
 def needed(
@@ -66,44 +61,6 @@ def allowed() -> int:
     """How many files this process may have open: as many as it may allow itself."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 1 << 30 if hard == resource.RLIM_INFINITY else hard
-
-
-def lack(error: BaseException) -> str:
-    """What is said of an error that means that no file, or connection, can be opened now; empty for any other."""
-    match getattr(error, "errno", None):
-        case errno.EMFILE:
-            soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-            return f"This process may have {soft} files open, and has them"
-        case errno.ENFILE:
-            return "No further file can be opened on this machine (fs.file-max)"
-        case None if isinstance(error, ImportError) and _STRANGE in str(error):
-            # Of the loader of libraries, which has no numbers for what is wrong.
-            return lack(OSError(errno.EMFILE, ""))
-        case _:
-            return ""
-
-
-def behind(error: BaseException) -> FtpsyncdError | None:
-    """What this machine lacked where that led to an error, whatever it was taken for on the way; None if nothing."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if said := lack(cause):
-            return NoDescriptorError(f"{said}.")
-        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
-            return NoMemoryError("There is no memory left for this process.")
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def few_left(needed: int) -> str:
-    """As `lack`, where not so many further files can be opened now; for libraries that do not tell why they fail."""
-    with ExitStack() as opened:
-        try:
-            for _ in range(needed):
-                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            return lack(error)
-    return ""
 
 
 class Reserve:

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import click
 
-from ftpsyncd import __version__, descriptors
+from ftpsyncd import __version__, lacking
 from ftpsyncd.cli.interrupts import release
 from ftpsyncd.cli.options import Given, common_options
 from ftpsyncd.cli.streams import end_with_reader, make_streams_forgiving, open_streams, silence
@@ -226,7 +226,7 @@ def perform(arguments: list[str]) -> int:
             # Here it is known yet which configuration was meant.
             return fail(error, ctx.ensure_object(Given).typed)
         except (OSError, ImportError, MemoryError) as error:
-            if descriptors.behind(error) is None:
+            if lacking.behind(error) is None:
                 raise
             return fail(error, ctx.ensure_object(Given).typed)
     return ExitCode.DONE
@@ -237,7 +237,7 @@ def fail(error: Exception, typed: Typed = Typed()) -> int:  # noqa: B008 - immut
 
     Where this machine lacked something, that is what it was, whatever the part that met it took it for.
     """
-    error = descriptors.behind(error) or error
+    error = lacking.behind(error) or error
     if not isinstance(error, FtpsyncdError):
         tell_bug(error)
         return ExitCode.SOME_FAILED

@@ -18,7 +18,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from ftpsyncd import descriptors, systemd
+from ftpsyncd import descriptors, lacking, systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
 from ftpsyncd.daemon.service import Service, require_secrets
@@ -224,7 +224,7 @@ def _told_of() -> Iterator[None]:
 
 def _known(error: Exception) -> FtpsyncdError | None:
     """An error with words of its own, or what this machine lacked; None if it is a mistake of ours."""
-    return error if isinstance(error, FtpsyncdError) else descriptors.behind(error)
+    return error if isinstance(error, FtpsyncdError) else lacking.behind(error)
 
 
 def _said(error: FtpsyncdError) -> str:

@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from pathlib import Path
 from typing import Any
 
-from ftpsyncd import descriptors, room
+from ftpsyncd import descriptors, lacking, room
 from ftpsyncd.claim import Claim
 from ftpsyncd.errors import LedgerDamagedError, LedgerError, LedgerLostError, LedgerNewerError, NoDescriptorError
 from ftpsyncd.ledger import sqlitefile
@@ -201,7 +201,7 @@ class Database:
             return LedgerError(
                 f"the ledger {self.path} was written while it was read", remedy="A daemon was started: ask again."
             )
-        if code(error) in sqlitefile.NO_PLACE and (few := descriptors.few_left(descriptors.FOR_LEDGER)):
+        if code(error) in sqlitefile.NO_PLACE and (few := lacking.few_left(descriptors.FOR_LEDGER)):
             return LedgerError(f"cannot {doing} the ledger {self.path}: {few}", remedy=NoDescriptorError.remedy)
         if self._scratch and doing != "open" and code(error) in sqlitefile.NO_PLACE:
             return LedgerError(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from ftpsyncd import descriptors, room
+from ftpsyncd import descriptors, lacking, room
 from ftpsyncd.errors import LedgerError
 
 UNWRITABLE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY})
@@ -66,7 +66,7 @@ def to_read(path: Path) -> tuple[sqlite3.Connection, int | None]:
         db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         db.close()
-        if code(error) not in _NOT_OURS or descriptors.few_left(descriptors.FOR_LEDGER):
+        if code(error) not in _NOT_OURS or lacking.few_left(descriptors.FOR_LEDGER):
             raise
         since = written_at(path)
         if path.with_name(f"{path.name}-wal").exists():

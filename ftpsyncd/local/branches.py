@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.local import inotify
 from ftpsyncd.local.changes import Batch
 from ftpsyncd.local.inotify import Kernel
@@ -312,7 +312,7 @@ class Branches:
             with os.scandir(absolute) as found:
                 names = {item.name for item in found if item.is_dir(follow_symlinks=False)}
         except OSError as error:
-            if descriptors.lack(error):
+            if lacking.files(error):
                 self.shortage = Shortage.FILES
             if node.wd >= 0:
                 self._unwatched.add(node)  # what is below it is not known, so not watched: the poller tells of it

@@ -15,7 +15,7 @@ import string
 from collections.abc import Collection
 from pathlib import Path
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.errors import NoDescriptorError
 from ftpsyncd.local import mounts, uuids
 from ftpsyncd.model import RootIdentity, join
@@ -50,7 +50,7 @@ def require_descriptors(error: OSError) -> None:
     Raises:
         NoDescriptorError: this process, or the system, has too many files open: it says nothing about a path.
     """
-    if lack := descriptors.lack(error):
+    if lack := lacking.files(error):
         raise NoDescriptorError(f"{lack}.") from error
 
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.errors import FtpsyncdError, InternalError, LoginRefusedError, Retry
 from ftpsyncd.remote.port import Connector, RemoteSession
 
@@ -140,4 +140,4 @@ def counts_for_all(error: FtpsyncdError) -> bool:
 
 def internal(bug: Exception) -> FtpsyncdError:
     """The error for an exception that nobody reckoned with."""
-    return descriptors.behind(bug) or InternalError(f"internal error: {type(bug).__name__}: {bug}")
+    return lacking.behind(bug) or InternalError(f"internal error: {type(bug).__name__}: {bug}")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.core import names
 from ftpsyncd.errors import AlreadyExistsError, FileChangedError, LocalUnreadableError
 from ftpsyncd.quoting import named
@@ -54,7 +54,7 @@ def job(
         try:
             return path.open("rb", buffering=0)
         except OSError as error:
-            raise descriptors.behind(error) or _unreadable(path, error.strerror) from error
+            raise lacking.behind(error) or _unreadable(path, error.strerror) from error
 
     def confirm(file: BinaryIO, sha256: bytes) -> None:
         now = hashes.status_of(file)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.core import names, sizes
 from ftpsyncd.errors import (
     FtpsyncdError,
@@ -140,7 +140,7 @@ def opened(job: PublishJob) -> BinaryIO:
     except FtpsyncdError:
         raise
     except OSError as error:
-        why = descriptors.behind(error) or LocalUnreadableError(f"The file cannot be opened: {error.strerror}.")
+        why = lacking.behind(error) or LocalUnreadableError(f"The file cannot be opened: {error.strerror}.")
         raise why from error
 
 

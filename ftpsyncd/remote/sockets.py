@@ -12,7 +12,7 @@ import ssl
 import struct
 import termios
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.errors import NoSocketError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.remote.tls import CERTIFICATES
 
@@ -57,7 +57,7 @@ def translate(error: Exception, doing: str) -> RemoteError:
 
 
 def _of_the_system(error: OSError, doing: str) -> RemoteError:
-    if lack := descriptors.lack(error):
+    if lack := lacking.files(error):
         return NoSocketError(f"{lack}.")
     return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
 
