@@ -43,7 +43,7 @@ test-systemd: $(STAMP) ## the service in a real systemd, in a container (root; n
 
 soak: $(STAMP) ## 2,000 random sequences against the whole engine, 2,000 races, as many with troubles and with reloads, 500 of plans; SOAK_ARGS='-n 2', FTPSYNCD_SEQUENCES=10000
 	@base=$$(mktemp -d /tmp/ft-XXXX) && trap 'rm -rf "$$base"' EXIT && \
-	  $(BIN)/python -m pytest -m long -k 'many_random_sequences or for_long' --basetemp="$$base/t" tests/model $(SOAK_ARGS)
+	  PYTHONHASHSEED=0 $(BIN)/python -m pytest -m long -k 'many_random_sequences or for_long' --basetemp="$$base/t" tests/model $(SOAK_ARGS)
 
 mutations: $(STAMP) ## break each guarantee on purpose, and see a test fail; MUTATIONS_ARGS='--only G4'
 	@$(BIN)/python -m tests.mutations.bench $(MUTATIONS_ARGS)

@@ -1,4 +1,4 @@
-"""Short stories about what hung on a dead line and arrives at the server late, at every step."""
+"""Short stories about what hung on a dead line and arrives at the server late, at many steps of the daemon."""
 
 from __future__ import annotations
 

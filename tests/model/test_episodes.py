@@ -1,4 +1,4 @@
-"""Short stories, each about something that may happen to a daemon; `test_stories` has trouble come at every step."""
+"""Short stories, each about something that may happen to a daemon; `test_stories` has trouble come at many steps."""
 
 from __future__ import annotations
 

@@ -6,18 +6,17 @@ there are many of them. What they find together are intents of one life that the
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
 
 from tests.figures import Figures
 from tests.model import stage
+from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Op
 from tests.model.world import World
 
 NORMAL = 60
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
 FEWEST = 4
 """Files, and folders less one: with fewer, one is made."""
 
@@ -102,12 +101,16 @@ def lives(seed: int) -> int:
                 world.act()
             world.do(("start",))
         world.come_to_rest()
-    except AssertionError as broken:
-        broken.add_note(f"seed {seed}")
-        raise
     finally:
         world.close()
     return world.counts.get("crash", 0)
+
+
+def many_lives(first: int, number: int) -> int:
+    """How many crashes these took."""
+    crashes: list[int] = []
+    play(lambda seed: crashes.append(lives(seed)), first, number)
+    return sum(crashes)
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +120,7 @@ def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_folders_that_move_while_the_daemon_dies(figures: Figures):
-    crashes = sum(lives(seed) for seed in range(NORMAL))
+    crashes = many_lives(0, NORMAL)
     assert crashes > NORMAL
     figures.tell("G3", "crashes while folders moved about, each time until both sides were equal", crashes, adds=True)
 
@@ -125,7 +128,6 @@ def test_folders_that_move_while_the_daemon_dies(figures: Figures):
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_folders_that_move_for_long_while_the_daemon_dies(figures: Figures):
-    first = random.SystemRandom().randrange(1 << 40)
-    crashes = sum(lives(first + number) for number in range(SOAK))
+    crashes = many_lives(anywhere(), SOAK)
     assert crashes > SOAK
     figures.tell("G3", "crashes while folders moved about, each time until both sides were equal", crashes, adds=True)

@@ -28,10 +28,11 @@ from ftpsyncd.events import Event, EventKind
 from ftpsyncd.inspection import preview
 from ftpsyncd.inspection.preview import Planned
 from tests.figures import Figures
+from tests.model import seeds
 from tests.servers import USER, Server, running
 
 NORMAL = 60
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000")) // 4
+SOAK = seeds.SOAK // 4
 """Each of them takes a third of a second: four passes at a real server."""
 PASSES = 4
 CHANGES = 6

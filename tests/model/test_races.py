@@ -7,7 +7,6 @@ of it comes as late as it may. Then all becomes quiet, and `SOON_S` later both s
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -18,10 +17,10 @@ from ftpsyncd.status import MappingState
 from tests.figures import Figures
 from tests.model import stage
 from tests.model.racing import TELLING, Chance, Racing
+from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Broken, Op
 
 NORMAL = 80
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
 SETTLES_S = (0.0, 0.05, 0.2, 2.0, 2.0)
 SOON_S = 15.0
 """Beyond the quiet time: two waits for a delete, and one for a program that has a file open."""
@@ -90,12 +89,7 @@ def drawn(seed: int) -> tuple[list[Op], float]:
 
 
 def races(first: int, number: int) -> None:
-    for seed in range(first, first + number):
-        try:
-            race(*drawn(seed))
-        except AssertionError as broken:
-            broken.add_note(f"seed {seed}")
-            raise
+    play(lambda seed: race(*drawn(seed)), first, number)
 
 
 @pytest.fixture(autouse=True)
@@ -144,5 +138,5 @@ def test_what_races_with_looks_and_workers_is_published_soon(figures: Figures):
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_what_races_for_long_with_looks_and_workers_is_published_soon(figures: Figures):
-    races(random.SystemRandom().randrange(1 << 40), SOAK)
+    races(anywhere(), SOAK)
     figures.tell("G3", "races of changes with looks and workers, equal soon after without a rescan", SOAK, adds=True)

@@ -6,7 +6,6 @@ had published there is not deleted, and no temporary file is left at a server th
 
 from __future__ import annotations
 
-import os
 import random
 from itertools import combinations
 from pathlib import Path
@@ -18,11 +17,11 @@ from ftpsyncd.events import EventKind
 from ftpsyncd.specs import DeleteLimit, MappingSpec, PublishMode, ServerSpec, destination, overlap
 from tests.figures import Figures
 from tests.model.racing import Chance, Named
+from tests.model.seeds import SOAK, anywhere, play
 from tests.model.several import Several, configuration
 from tests.model.stage import NO_RESCAN_S, Op
 
 NORMAL = 60
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
 EPISODES = 4
 NAMES = ("one", "two", "three")
 LOCALS = ("", "p", "p", "q", "q", "p/n")
@@ -194,13 +193,11 @@ def drawn(seed: int) -> tuple[tuple[MappingSpec, ...], list[Op], bool]:
 
 
 def changes(first: int, number: int) -> None:
-    for seed in range(first, first + number):
+    def story(seed: int) -> None:
         begin, ops, replaces = drawn(seed)
-        try:
-            change(begin, ops, replaces=replaces)
-        except AssertionError as broken:
-            broken.add_note(f"seed {seed}")
-            raise
+        change(begin, ops, replaces=replaces)
+
+    play(story, first, number)
 
 
 def _mapping(local: str, remote: str = "/s", name: str = "one") -> tuple[MappingSpec, ...]:
@@ -374,5 +371,5 @@ def test_whatever_a_reload_meets_all_mappings_and_their_places_are_equal_in_the_
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_whatever_reloads_meet_for_long_all_mappings_and_their_places_are_equal_in_the_end(figures: Figures):
-    changes(random.SystemRandom().randrange(1 << 40), SOAK)
+    changes(anywhere(), SOAK)
     figures.tell("G3", "sequences of reloads at any step, all mappings equal in the end", SOAK, adds=True)

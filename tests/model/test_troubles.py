@@ -8,7 +8,6 @@ something is lost.
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -26,11 +25,11 @@ from ftpsyncd.status import MappingState, MappingStatus
 from tests.figures import Figures
 from tests.model.life import PATIENCE_S, left_over
 from tests.model.racing import Chance, Racing
+from tests.model.seeds import SOAK, anywhere, play
 from tests.model.stage import Op
 from tests.model.world import BASE
 
 NORMAL = 100
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000"))
 SETTLES_S = (0.0, 0.2, 2.0)
 SOON_S = 15.0
 EPISODES = 5
@@ -354,12 +353,7 @@ def drawn(seed: int) -> tuple[list[Op], Sort]:
 
 
 def troubles(first: int, number: int) -> None:
-    for seed in range(first, first + number):
-        try:
-            trouble(*drawn(seed))
-        except AssertionError as broken:
-            broken.add_note(f"seed {seed}")
-            raise
+    play(lambda seed: trouble(*drawn(seed)), first, number)
 
 
 def test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold(figures: Figures):
@@ -370,5 +364,5 @@ def test_whatever_goes_wrong_in_a_race_nothing_is_lost_open_or_untold(figures: F
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_whatever_goes_wrong_in_races_for_long_nothing_is_lost_open_or_untold(figures: Figures):
-    troubles(random.SystemRandom().randrange(1 << 40), SOAK)
+    troubles(anywhere(), SOAK)
     figures.tell("G3", "races with troubles of all kinds, equal in the end without a rescan", SOAK, adds=True)

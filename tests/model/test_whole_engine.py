@@ -3,7 +3,6 @@ wrongly deleted, and in the end both sides are equal."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from typing import ClassVar
 
@@ -14,12 +13,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from ftpsyncd.specs import DeletePolicy
 from tests.figures import Figures
+from tests.model import seeds
 from tests.model.stage import Op
 from tests.model.world import World
 
 NORMAL = 100
 SOAK_PARTS = 4
-SOAK = int(os.environ.get("FTPSYNCD_SEQUENCES", "2000")) // SOAK_PARTS
+SOAK = seeds.SOAK // SOAK_PARTS
 STEPS = 25
 SOAK_STEPS = 35
 
