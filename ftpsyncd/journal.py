@@ -60,6 +60,9 @@ _BOUNDED = {
     EventKind.WATCHER,
 }
 
+_AWAITS_A_PERSON = {EventKind.PARKED, EventKind.HELD}
+"""Who may read nothing else."""
+
 
 @dataclass(slots=True)
 class _Window:
@@ -84,7 +87,9 @@ class Journal:
         """Log one event, or count it if there are too many of its kind."""
         if not wanted(_LEVELS[event.kind]):
             return
-        if event.kind in _BOUNDED and not self._within_bounds(event):
+        # Of files that are held one by one there may be many; a hold of all of a mapping's deletes is one.
+        bounded = event.kind in _BOUNDED or (event.kind is EventKind.HELD and event.path)
+        if bounded and not self._within_bounds(event):
             return
         fields: dict[str, object] = {
             name: value
@@ -137,7 +142,6 @@ def sentence(event: Event) -> str:
         line += f" - {event.message}"
     if event.reply and event.reply not in event.message and event.kind in {EventKind.FAILED, EventKind.PARKED}:
         line += f" (server: {event.reply})"
-    if event.remedy and event.kind is EventKind.PARKED:
-        # It waits for a person, who may read nothing else.
+    if event.remedy and event.kind in _AWAITS_A_PERSON:
         line += f"{'' if line.endswith(('.', ')')) else '.'} {event.remedy}"
     return line

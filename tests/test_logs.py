@@ -568,8 +568,10 @@ def test_what_waits_for_a_person_is_told_with_what_helps(message, reply, said):
     day = Minutes()
     day.journal(Event(EventKind.PARKED, "gallery", "a.jpg", message=message, reply=reply, remedy="Rename the file."))
     day.journal(Event(EventKind.FAILED, "gallery", "a.jpg", message="Busy.", remedy="It is tried again."))
+    day.journal(Event(EventKind.HELD, "gallery", "a.jpg", message=message, reply=reply, remedy="Decide."))
     assert day.lines[0].endswith(said)
     assert day.lines[1].endswith("a.jpg - Busy.")
+    assert day.lines[2].endswith("Decide.")
 
 
 def test_what_was_only_counted_is_told_when_the_minute_is_over():
@@ -584,6 +586,16 @@ def test_what_was_only_counted_is_told_when_the_minute_is_over():
     day.happens(1)
     assert len(day.lines) == 12
     assert "0.jpg" in day.lines[11]
+
+
+def test_files_that_are_held_are_counted_and_a_hold_of_all_deletes_is_told_beside_them():
+    day = Minutes()
+    day.happens(30, kind=EventKind.HELD)
+    day.journal(Event(EventKind.HELD, "gallery", message="60 files were deleted at once"))
+    day.goes_by(62)
+    assert len(day.lines) == REPEATS_IN_FULL + 2
+    assert day.lines[-2].endswith("gallery: held - 60 files were deleted at once")
+    assert day.lines[-1].endswith("gallery: 20 more held in the last 62 s")
 
 
 def test_a_minute_with_few_of_them_needs_no_count():

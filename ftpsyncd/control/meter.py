@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ftpsyncd.errors import ChangedAtServerError
 from ftpsyncd.events import Event, EventKind
 
 BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -81,12 +80,12 @@ class Meter:
                     durations.sum_s += event.duration_s
                 case EventKind.FAILED | EventKind.PARKED:
                     counts.failures[event.mapping, event.server, event.error or "unknown"] += 1
-                    # A delete of what somebody changed at the server waits for a decision, like one that is held.
-                    withheld = event.error == ChangedAtServerError.__name__
-                    counts.parked[place] += event.kind is EventKind.PARKED and not withheld
-                    counts.holds[place] += withheld
+                    counts.parked[place] += event.kind is EventKind.PARKED
                 case EventKind.HELD:
                     counts.holds[place] += 1
+                    # A delete of one file, which somebody changed at the server, was tried.
+                    if event.error:
+                        counts.failures[event.mapping, event.server, event.error] += 1
                 case EventKind.RESCAN:
                     counts.rescans[place] += 1
                 case EventKind.SERVER_OFFLINE:

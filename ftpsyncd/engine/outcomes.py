@@ -16,6 +16,7 @@ from ftpsyncd.core.space import SERVER, SPACE_RETRY_S
 from ftpsyncd.engine import done
 from ftpsyncd.engine.done import look_at_source
 from ftpsyncd.errors import (
+    ChangedAtServerError,
     DataUnreachableError,
     FileBusyError,
     FileChangedError,
@@ -348,7 +349,10 @@ def _record_failure(mirror: Mirror, action: Action, error: FtpsyncdError, at: Mo
     mirror.ledger.failures.put(mirror.id, action.path, failure)
     # A parked path is looked at once more, too: gone while the action ran, it would be a problem for ever.
     mirror.dirty.mark(action.path, at.now + (LOOK_AGAIN_S if wait_s is None else wait_s))
-    kind = EventKind.PARKED if wait_s is None else EventKind.FAILED
+    if wait_s is not None:
+        kind = EventKind.FAILED
+    else:
+        kind = EventKind.HELD if isinstance(error, ChangedAtServerError) else EventKind.PARKED
     # Who was told that a path is parked need not hear of each time that it is tried all the same (`mended`).
     known = wait_s is None and attempts > 1 and retry_after(error.retry, attempts - 1) is None
     mirror.site.tell(

@@ -162,7 +162,8 @@ class History:
         """
         if event.kind not in RECORDED or not self.keep_s:
             return
-        if event.kind not in COUNTED:
+        # A hold of the mapping's deletes is another one each time; a file that is held by itself goes on being held.
+        if event.kind not in COUNTED and not (event.kind is EventKind.HELD and event.path):
             self._new.append(_values(mapping, event, at_ns))
             return
         self.flush()

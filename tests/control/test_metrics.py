@@ -97,7 +97,7 @@ def test_what_a_person_has_repaired_is_no_sign_of_changes_that_were_missed():
 
 
 def test_a_delete_that_waits_for_a_decision_is_held_and_not_parked():
-    found = samples(told(event(EventKind.HELD), event(EventKind.PARKED, error="ChangedAtServerError")))
+    found = samples(told(event(EventKind.HELD), event(EventKind.HELD, error="ChangedAtServerError")))
     assert value(found, "holds_total", **PLACE) == 2
     assert value(found, "files_parked_total", **PLACE) == 0
     assert value(found, "failures_total", error="ChangedAtServerError", **PLACE) == 1

@@ -968,6 +968,7 @@ def test_a_delete_that_waits_for_a_decision_is_held_and_not_parked(story: Story)
     assert [(shown[path].held, shown[path].parked) for path in "ab"] == [(True, False), (False, True)]
     assert {each.next_try for each in shown.values()} == {None}
     assert {each.failed for each in shown.values()} == {iso(WALL)}
+    assert story.told() == [EventKind.HELD, EventKind.PARKED]
     status = mapping_status(story.mirror, Moment(NOW, WALL))
     assert (status.held, status.parked) == (1, 1)
 

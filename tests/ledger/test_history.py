@@ -14,6 +14,7 @@ from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.engine.upkeep import PRUNE_AGAIN_S, PRUNE_EVERY_S, PRUNE_ROWS
 from ftpsyncd.engine.wallclock import PROVEN_S
 from ftpsyncd.errors import (
+    ChangedAtServerError,
     LedgerError,
     LocalUnreadableError,
     NameNotSendableError,
@@ -109,6 +110,15 @@ def test_a_hold_and_its_release_have_receipts(story: Story):
     held, released = receipts(story.ledger)
     assert (held.kind, held.message, held.at_ns) == ("held", "60 files were deleted at once", WALL)
     assert (released.kind, released.message) == ("released", "approved")
+
+
+def test_a_delete_that_is_held_by_itself_has_one_receipt_and_each_hold_of_all_has_its_own(story: Story):
+    for _ in range(2):
+        story.apply(Failed(Delete(M, "d/a", sizes=(4,)), ChangedAtServerError("It is another one.")))
+        story.mirror.removals.holding.put(HoldKind.MASS_DELETE, "60 files were deleted at once", AT)
+    found = {(each.kind, each.path, each.attempts) for each in receipts(story.ledger)}
+    assert found == {("held", "d/a", 2), ("held", "", 1)}
+    assert len(receipts(story.ledger)) == 3
 
 
 def test_names_that_are_no_text_do_not_stop_a_hold(story: Story):
