@@ -23,6 +23,7 @@ _COMMAND = re.compile(r"`ftpsyncd (?!demo\b|schema\b|install-service\b)[a-z]+[^`
 _UNIT = re.compile(r"`systemctl (edit|restart|start|status|stop) ftpsyncd(?=`)")
 _UNIT_OR = re.compile(r"(?:`\w+` with )?`systemctl [a-z]+ ftpsyncd`,? or ")
 """Also with what is set in its unit."""
+_CHECK = re.compile(r"; `ftpsyncd check` [^.]*")
 USERS = "--user ftpsyncd"
 _SENTENCES = frozenset({"message", "messages", "notice", "remedy", "sentence", "shortage", "why"})
 """The fields of records that hold sentences; no other holds a command that is meant."""
@@ -37,6 +38,8 @@ class Typed(NamedTuple):
     """What stands behind each: `` -c FILE``; empty where they find it without."""
     unit: str = "ftpsyncd"
     """What systemctl calls it, with the option before; empty where it does not know it."""
+    configured: bool = True
+    """False: there is no configuration, which could be checked."""
 
     def text(self, sentence: str) -> str:
         """A sentence, its commands typed for this service; what is typed for one already stays."""
@@ -44,6 +47,8 @@ class Typed(NamedTuple):
             return sentence
         if self.option and self.option not in sentence:
             sentence = _COMMAND.sub(lambda found: found[0] if " -c " in found[0] else found[0] + self.option, sentence)
+        if not self.configured:
+            sentence = _CHECK.sub("", sentence)
         if not self.unit:
             # It would be another one's.
             return _UNIT_OR.sub("", sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -22,13 +23,14 @@ from ftpsyncd.demo import pictures
 from ftpsyncd.demo.record import Happening, Record
 from ftpsyncd.demo.story import Story, stopwatch
 from ftpsyncd.demo.witness import Witness, visible
+from ftpsyncd.errors import NoDescriptorError
 from tests.waiting import until
 
 with warnings.catch_warnings():
     # pyftpdlib uses asyncore, deprecated in Python 3.11, and brings its own for later ones.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ftpsyncd.demo.server import LoopbackServer
-    from ftpsyncd.demo.stage import Demo
+    from ftpsyncd.demo.stage import Demo, _content
 
 COMMAND = [sys.executable, "-m", "ftpsyncd", "demo"]
 
@@ -247,6 +249,24 @@ def test_the_stage_is_cleared_when_a_part_fails(monkeypatch):
     with pytest.raises(RuntimeError, match="today"), Demo():
         pass
     assert not homes[0].exists()
+
+
+def test_with_fewer_open_files_than_it_needs_there_is_no_stage(monkeypatch):
+    """It came to its verdict, which was that nothing was everywhere the same."""
+    monkeypatch.setattr("ftpsyncd.descriptors.allowed", lambda: 51)
+    with pytest.raises(NoDescriptorError, match="51 files open; the demo needs up to 52"), Demo():
+        pass
+
+
+@pytest.mark.parametrize("look", [lambda folder: list(visible(folder)), lambda folder: _content(folder / "a.jpg")])
+def test_what_cannot_be_opened_is_not_taken_for_gone(monkeypatch, tmp_path, look):
+    def refuse(*_args, **_kwargs):
+        raise OSError(errno.EMFILE, "x")
+
+    monkeypatch.setattr("os.scandir", refuse)
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(OSError, match="x"):
+        look(tmp_path)
 
 
 # ── The command ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -98,7 +98,7 @@ def test_who_has_no_service_is_sent_to_his_log() -> None:
     ],
 )
 def test_a_service_is_known_by_the_place_of_its_configuration(path: str, option: str, unit: str) -> None:
-    assert typed_for(Path(path), {"HOME": "/home/ada"}) == (option, unit)
+    assert typed_for(Path(path), {"HOME": "/home/ada"}) == Typed(option, unit)
 
 
 def test_a_path_in_the_option_that_looks_like_a_command_is_no_command() -> None:

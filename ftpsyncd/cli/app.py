@@ -65,6 +65,9 @@ COMMANDS = {
 PRINTERS = frozenset({"demo", "plan", "status", "why", "history", "ls", "schema"})
 """Commands that do nothing but show: they end when nobody reads any more. All others have work to finish."""
 
+ALONE = frozenset({"demo", "schema"})
+"""Commands without a configuration."""
+
 EXAMPLES = """\b
 Examples:
   ftpsyncd demo                            see it work, nothing to set up
@@ -91,13 +94,15 @@ class LazyGroup(click.Group):
         """The names in the order of the table: the way a newcomer meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command, or None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
         if cmd_name != "run":
             # There it is a wish, which waits until the daemon can grant it.
             release(signal.SIGHUP)
+        # Also where its modules cannot be loaded.
+        ctx.ensure_object(Given).alone = cmd_name in ALONE
         module, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
         if not gc.isenabled():

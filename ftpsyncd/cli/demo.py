@@ -17,7 +17,7 @@ from ftpsyncd.cli.options import Seconds, examples, given, log_options
 from ftpsyncd.cli.output import Fitted, console, marks, redraws
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.demo.stage import Demo
-from ftpsyncd.errors import ExitCode, NoDescriptorError
+from ftpsyncd.errors import ExitCode
 from ftpsyncd.local.quiet import ignore_lease_signals
 
 FRAME_S = 0.125
@@ -51,10 +51,6 @@ def demo(ctx: click.Context, *, seconds: float | None) -> None:
         with tidy_end(), Demo() as stage, _shown(stage, screen) as show:
             _play(stage, show, seconds)
             verdict = stage.settled(SETTLED_WITHIN_S, show.refresh)
-    except NoDescriptorError as error:
-        # There is no configuration to be checked, and no service whose limit it could be.
-        error.remedy = "Raise the limit: `ulimit -n`."
-        raise
     except KeyboardInterrupt:
         if seconds is not None:
             raise

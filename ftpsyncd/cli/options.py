@@ -28,6 +28,8 @@ class Given:
     log_format: str | None = None
     found: Path | None = None
     """Where the configuration is, once somebody has looked (`settings.find`)."""
+    alone: bool = False
+    """The command has no use for a configuration, and is part of no service."""
 
     @property
     def option(self) -> str:
@@ -37,6 +39,8 @@ class Given:
     @property
     def typed(self) -> Typed:
         """How commands are typed here that are to be about the same configuration."""
+        if self.alone:
+            return Typed(unit="", configured=False)
         place = self.found or self.config
         if place is None:
             return Typed()

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from ftpsyncd import config as configuration
+from ftpsyncd import descriptors
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.daemon.service import Service
@@ -20,6 +21,7 @@ from ftpsyncd.demo.record import Happening, Record
 from ftpsyncd.demo.server import LoopbackServer
 from ftpsyncd.demo.story import Story, stopwatch
 from ftpsyncd.demo.witness import Look, Sighting, Witness, files, visible
+from ftpsyncd.errors import NoDescriptorError
 
 MAPPING = "demo"
 SETTLE_S = 0.3
@@ -149,7 +151,12 @@ class Demo:
             ),
             encoding="utf-8",
         )
-        self._service = Service(configuration.load(self.config))
+        config = configuration.load(self.config)
+        if descriptors.too_few(config.mappings, config.servers):
+            # A daemon makes do with less, and takes its time; who looks at it here would see nothing.
+            may, need = descriptors.allowed(), descriptors.needed(config.mappings, config.servers)
+            raise NoDescriptorError(f"This process may have {may} files open; the demo needs up to {need}.")
+        self._service = Service(config)
         stack.callback(self._service.stop)
         self._service.start()
         self._clock = stopwatch()
@@ -256,5 +263,7 @@ def _side(look: Look) -> Side:
 def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except OSError:
+    except OSError as error:
+        if descriptors.lack(error):
+            raise
         return None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from ftpsyncd import descriptors
 from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.demo import pictures
 from ftpsyncd.demo.record import Happening, Record
@@ -90,7 +92,8 @@ class Witness:
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
-            self._look_once()
+            with suppress(OSError):  # that was no look: nothing can be opened now
+                self._look_once()
 
     def _look_once(self) -> None:
         # Taken before the look: what is closed in between is no accusation.
@@ -149,7 +152,11 @@ def visible(folder: Path) -> Iterator[tuple[str, Look]]:
 
 
 def files(folder: Path) -> Iterator[tuple[str, Look]]:
-    """Every file below the folder, with its path relative to it; what vanishes meanwhile is left out."""
+    """Every file below the folder, with its path relative to it; what vanishes meanwhile is left out.
+
+    Raises:
+        OSError: this process may open no further file: what there is, is not known.
+    """
     root = str(folder)
     waiting = [root]
     while waiting:
@@ -163,8 +170,9 @@ def files(folder: Path) -> Iterator[tuple[str, Look]]:
                     found = entry.stat(follow_symlinks=False)
                     look = Look(found.st_size, found.st_mtime_ns, found.st_ino)
                     yield entry.path[len(root) + 1 :], look
-        except OSError:
-            continue
+        except OSError as error:
+            if descriptors.lack(error):
+                raise
 
 
 def _accuse(list_of: list[str], path: str) -> None:

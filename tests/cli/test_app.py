@@ -169,6 +169,23 @@ def test_what_this_machine_lacks_is_told_as_that_whatever_it_was_taken_for(
     assert ended.code == 75
 
 
+@pytest.mark.parametrize(("command", "names_a_service"), [("demo", False), ("ls", True)])
+def test_who_has_no_configuration_is_told_of_no_service_and_of_no_check(
+    monkeypatch, ftpsyncd, command, names_a_service
+):
+    """Not even of the machine's own, where modules of the command cannot be loaded."""
+
+    def fail(_module):
+        raise OSError(errno.EMFILE, "x")
+
+    monkeypatch.setattr("ftpsyncd.cli.app.importlib.import_module", fail)
+    ended = ftpsyncd(command)
+    assert ("systemctl" in ended.err) is names_a_service
+    assert ("`ftpsyncd check`" in ended.err) is names_a_service
+    assert "`ulimit -n`" in ended.err
+    assert ended.err.endswith(".\n")
+
+
 def test_several_problems_stand_on_lines_of_their_own(monkeypatch, ftpsyncd):
     def fail():
         raise errors.ConfigError("a.yaml:1:2 x", "a.yaml:3:4 y", remedy="")
