@@ -13,6 +13,7 @@ from benchmarks.least import STANDARD_MTU, least_s
 from benchmarks.record import Case, Quantity, Results
 from benchmarks.scenarios import Scenario, Target
 from benchmarks.trees import layout
+from ftpsyncd.counting import number
 
 BEGIN, END = "<!-- transfer:begin -->", "<!-- transfer:end -->"
 _SIGN = {"time": "≤", "cpu": "≤", "rate": "≥"}
@@ -124,12 +125,12 @@ def _scenarios(results: Results, scenarios: Sequence[Scenario]) -> Iterator[str]
 def _section(scenario: Scenario, cases: Sequence[Case]) -> str:
     first = cases[0]
     size = _size(first.size_bytes)
-    many = "1 connection" if scenario.connections == 1 else f"{scenario.connections} connections"
+    files, connections = number(first.files, "file"), number(scenario.connections, "connection")
     way = "loopback"
     if first.rtt_ms is not None:
         handshakes = ", ".join(f"{case.measured_rtt_ms:.1f}" for case in cases)
         way = f"round trip {first.rtt_ms:g} ms (TCP handshakes measured: {handshakes} ms), packets of {first.mtu} bytes"
-    lines = [f"### ({scenario.key}) {scenario.title}", f"{first.files:,} files, {size}, {many}, {way}."]
+    lines = [f"### ({scenario.key}) {scenario.title}", f"{files}, {size}, {connections}, {way}."]
     head = ("server", "program", "time, s", "shortest–longest", "× ftpsyncd", "CPU, s", "memory, MiB", "dates kept")
     lines.append(_table(head, (row for case in cases for row in _case_rows(scenario, case)), right=range(2, 7)))
     for case in cases:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ftpsyncd.counting import number
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.logs import logger, quote, wanted
 
@@ -136,7 +137,7 @@ def sentence(event: Event) -> str:
     if event.path:
         parts.append(quote(event.path))
     if event.size and event.kind in _SENT:
-        parts.append(f"({event.size:,} bytes in {event.duration_s:.2f} s)")
+        parts.append(f"({number(event.size, 'byte')} in {event.duration_s:.2f} s)")
     line = " ".join(parts)
     if event.message:
         line += f" - {event.message}"

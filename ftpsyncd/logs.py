@@ -26,6 +26,8 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TextIO, cast
 from urllib.parse import quote as percent_encode
 
+from ftpsyncd.counting import number
+
 if TYPE_CHECKING:
     from loguru import Logger
 
@@ -381,7 +383,7 @@ class _Sink:
         if self._fields is not None and self._fields(line, record):
             return
         if self._lost and self._stream.is_read(0.0):
-            lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
+            lines = number(self._lost, "line")
             said = f"what should stand here is missing, since it could not be written: {lines} of the log"
             gap = {**record, "message": said, "level": logger.level("WARNING"), "exception": None, "extra": {}}
             if self._write(self._render(gap), _WARNING):

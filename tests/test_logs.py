@@ -574,6 +574,12 @@ def test_what_waits_for_a_person_is_told_with_what_helps(message, reply, said):
     assert day.lines[2].endswith("Decide.")
 
 
+def test_one_of_something_is_told_as_one():
+    day = Minutes()
+    day.journal(Event(EventKind.PUBLISHED, "gallery", "a.jpg", size=1, duration_s=2.0))
+    assert day.lines[0].endswith("gallery: published a.jpg (1 byte in 2.00 s)")
+
+
 def test_what_was_only_counted_is_told_when_the_minute_is_over():
     day = Minutes()
     day.happens(30)

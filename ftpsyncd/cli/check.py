@@ -11,8 +11,9 @@ from rich.text import Text
 
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
-from ftpsyncd.cli.output import Marks, console, emit, marks, number, words
+from ftpsyncd.cli.output import Marks, console, emit, marks, words
 from ftpsyncd.cli.settings import load_config, start_log
+from ftpsyncd.counting import number
 from ftpsyncd.inspection import check as checks
 from ftpsyncd.inspection.findings import Finding, Level, exit_code
 

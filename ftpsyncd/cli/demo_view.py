@@ -7,7 +7,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, bar, number, size, words
+from ftpsyncd.cli.output import Marks, bar, size, words
+from ftpsyncd.counting import number
 from ftpsyncd.demo.record import Happening
 from ftpsyncd.demo.stage import Line, Scene, Verdict
 from ftpsyncd.demo.witness import Sighting
@@ -136,7 +137,7 @@ def _watched(seen: Sighting, signs: Marks) -> Text:
     if seen.torn or seen.early:
         return words(f"{signs.bad} half visible at the server: {', '.join((*seen.torn, *seen.early))}", "bold red")
     text = Text(f"{signs.good} ", style="green", overflow="ellipsis", no_wrap=True)
-    return text.append(f"Looked at the server {seen.looks:,} times: never a partial file", style="bright_black")
+    return text.append(f"Looked at the server {number(seen.looks, 'time')}: never a partial file", style="bright_black")
 
 
 def welcome(scene: Scene) -> Text:
@@ -171,7 +172,7 @@ def verdict_view(verdict: Verdict, signs: Marks) -> RenderableType:
                 (f"{signs.good} ", "bold green"), f"{compared}: identical on both sides; no temporary files left"
             )
         )
-    watched = f"looked at the server {seen.looks:,} times and read {number(seen.reads, 'file')}"
+    watched = f"looked at the server {number(seen.looks, 'time')} and read {number(seen.reads, 'file')}"
     for accused, fault in (
         (seen.torn, "partial under their final name"),
         (seen.early, "published while being written"),

@@ -14,9 +14,10 @@ import click
 
 from ftpsyncd.cli.daemon import ask_history
 from ftpsyncd.cli.options import Count, Given, absolute, common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import begun, duration, local_time, number, size
+from ftpsyncd.cli.output import begun, duration, local_time, size
 from ftpsyncd.cli.settings import start_log
 from ftpsyncd.control.moments import parse_moment
+from ftpsyncd.counting import number
 from ftpsyncd.errors import UsageError
 from ftpsyncd.ledger.history import RECORDED
 from ftpsyncd.quoting import one_line, quote

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, TypeVar
 
 import click
 
+from ftpsyncd.counting import number
 from ftpsyncd.quoting import one_line, quote
 
 # rich is imported where a view is drawn: a `sync` in a script draws none, and need not wait for it.
@@ -213,11 +214,6 @@ def size(count: float) -> str:
         if count < 999.5:
             return f"{count:.1f} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
     return f"{count / 1000:.1f} PB"
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    """``1 file``, ``1,204 files``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 import click
 
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import begun, number, printer, size
+from ftpsyncd.cli.output import begun, printer, size
 from ftpsyncd.cli.settings import chosen, load_config, start_log
 from ftpsyncd.config import Config
+from ftpsyncd.counting import number
 from ftpsyncd.inspection import preview
 from ftpsyncd.inspection.preview import Planned
 from ftpsyncd.quoting import one_line, quote

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, number, size
+from ftpsyncd.cli.output import Marks, Name, bar, duration, marks, size
+from ftpsyncd.counting import number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.logs import one_line
 from ftpsyncd.status import Status, Transfer

@@ -12,7 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, number, size, until, words
+from ftpsyncd.cli.output import Marks, Name, ago, bar, duration, lasted, size, until, words
+from ftpsyncd.counting import number
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.quoting import quote
 from ftpsyncd.status import (

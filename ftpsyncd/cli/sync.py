@@ -10,9 +10,10 @@ import click
 
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import console, emit, is_drawn, marks, number, redraws, size
+from ftpsyncd.cli.output import console, emit, is_drawn, marks, redraws, size
 from ftpsyncd.cli.progress import Lines, Picture, Show, Silent, summary, summary_lines
 from ftpsyncd.cli.settings import chosen, load_config, start_log
+from ftpsyncd.counting import number
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.engine.counters import Counters

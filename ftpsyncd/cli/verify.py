@@ -13,12 +13,13 @@ import click
 from ftpsyncd.cli.daemon import client
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, complete_mapping, examples, given, json_option
-from ftpsyncd.cli.output import begun, number, size
+from ftpsyncd.cli.output import begun, size
 from ftpsyncd.cli.settings import check_name, load_config, start_log
 from ftpsyncd.config import Config, placed
 from ftpsyncd.control import shapes
 from ftpsyncd.control.client import ControlClient
 from ftpsyncd.core.compare import Drift
+from ftpsyncd.counting import number
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.engine import again
 from ftpsyncd.errors import ControlError, DaemonNotRunningError, ExitCode, FtpsyncdError, LedgerError
@@ -327,7 +328,7 @@ def line(finding: Finding) -> str:
     shown = "" if amount is None else size(amount)
     tail = ""
     if finding.drift is Drift.WRONG_SIZE and finding.found is not None and finding.expected is not None:
-        tail = click.style(f"  ({finding.found:,} bytes instead of {finding.expected:,})", dim=True)
+        tail = click.style(f"  ({number(finding.found, 'byte')} instead of {finding.expected:,})", dim=True)
     if finding.drift is Drift.SAME_NAME:
         tail = click.style("  (the same to the server as another: rename one of them)", dim=True)
     name = finding.path or "."

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from ftpsyncd.counting import number
 from ftpsyncd.specs import AlertLimits
 from ftpsyncd.status import DaemonStatus, MappingState, ServerState, Status
 
@@ -112,12 +113,12 @@ def conditions(status: Status, limits: AlertLimits) -> dict[Key, Condition]:
             # In another state its sentence is about something else: that it is paused, for instance.
             why = f": {mapping.message}" if mapping.state is MappingState.HELD else ""
             found[AlertKind.HELD, name] = Condition(
-                f"{name}: {_count(mapping.held, 'delete is', 'deletes are')} held{why}",
+                f"{name}: {number(mapping.held, 'delete is', 'deletes are')} held{why}",
                 f"Decide: `ftpsyncd approve {name}` or `ftpsyncd discard {name}`.",
             )
         if mapping.parked:
             found[AlertKind.PARKED, name] = Condition(
-                f"{name}: {_count(mapping.parked, 'file', 'files')} cannot be published without you",
+                f"{name}: {number(mapping.parked, 'file')} cannot be published without you",
                 f"`ftpsyncd status` names them with reasons; `ftpsyncd retry {name}` tries them again.",
             )
         if mapping.state is MappingState.PAUSED:
@@ -211,12 +212,8 @@ class Alarms:
         return Notice(step, *key, message, remedy, round(until - seen.since, 1), now - until)
 
 
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
-
-
 def _span(seconds: float) -> str:
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return number(round(seconds), "second")

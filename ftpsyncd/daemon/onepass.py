@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ftpsyncd.counting import number
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.report import changed_message, no_space_message, unreadable_message
 from ftpsyncd.mapping.mirror import Mirror
@@ -83,7 +84,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
 
 def paused_message(name: str, waiting: int) -> str:
     """What to tell of a mapping that a `sync` finds paused."""
-    waits = (", 1 change waits" if waiting == 1 else f", {waiting:,} changes wait") if waiting else ""
+    waits = f", {number(waiting, 'change waits', 'changes wait')}" if waiting else ""
     return f"paused by a person{waits}; `ftpsyncd resume {name}`, while the daemon runs, goes on"
 
 
@@ -92,5 +93,5 @@ def _later_message(mirror: Mirror) -> str:
     waiting = mirror.removals.absent.files
     if mirror.removals.hold is not None or not waiting:
         return ""
-    waits = "1 delete waits" if waiting == 1 else f"{waiting:,} deletes wait"
+    waits = number(waiting, "delete waits", "deletes wait")
     return f"{waits} for `delete_after`; a later `sync`, or the daemon, goes on"

@@ -21,6 +21,7 @@ from typing import Protocol
 from ftpsyncd import descriptors, lacking, systemd
 from ftpsyncd.config import Config
 from ftpsyncd.control.port import left_s
+from ftpsyncd.counting import number
 from ftpsyncd.daemon.service import Service, require_secrets
 from ftpsyncd.daemon.starting import DISKS_S, Start, Waiting, Wish, Wishes
 from ftpsyncd.errors import ExitCode, FtpsyncdError, LedgerError, NoDescriptorError
@@ -102,8 +103,8 @@ class Asking:
 
     def listen(self) -> None:
         """Obey signals from now on; called by the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.for_end())
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda *_: self.for_end())
         signal.signal(signal.SIGHUP, lambda *_: self.wishes.put((Wish.RELOAD, None)))
         # The command line has it wait until here: the configuration may have been read before it came.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
@@ -333,9 +334,9 @@ def headline(status: Status) -> str:
     pending = sum(m.pending + m.in_flight for m in status.mappings)
     trouble = sum(m.parked + m.held for m in status.mappings)
     offline = [s.name for s in status.servers if s.state in {ServerState.OFFLINE, ServerState.REFUSED}]
-    text = f"{files} files published, {pending} pending"
+    text = f"{number(files, 'file')} published, {pending:,} pending"
     if trouble:
-        text += f", {trouble} need a person (`ftpsyncd status`)"
+        text += f", {number(trouble, 'needs', 'need')} a person (`ftpsyncd status`)"
     if offline:
         text += f", offline: {', '.join(offline)}"
     return text

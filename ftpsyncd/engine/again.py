@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from ftpsyncd.counting import number
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
@@ -76,7 +77,7 @@ def publish(mirror: Mirror, files: Collection[str], directories: Collection[str]
             ledger.failures.clear(mirror.id, path)
             known += 1
     if known:
-        what = "1 path is" if known == 1 else f"{known} paths are"
+        what = number(known, "path is", "paths are")
         mirror.site.tell(EventKind.REPAIR, message=f"{what} not at the server as published, and published again")
         # A pass, not a look at each: whoever asked can see from the state when it is over.
         mirror.dirty.mark_deep("", at.now)

@@ -15,6 +15,7 @@ from ftpsyncd.core.gate import Breaker
 from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import RELIST_GAP_S
 from ftpsyncd.core.space import Lack
+from ftpsyncd.counting import number
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.ledger.failures import CHANGED
@@ -94,7 +95,7 @@ def _since(mirror: Mirror, state: MappingState, at: Moment) -> str | None:
 
 def changed_message(name: str, files: int) -> str:
     """What is said of files that are to be deleted and were changed at the server."""
-    what = "1 file was" if files == 1 else f"{files} files were"
+    what = number(files, "file was", "files were")
     return (
         f"{what} deleted here and changed at the server: `ftpsyncd approve {name}` deletes there all the same,"
         f" `ftpsyncd discard {name}` keeps what is there"
@@ -130,8 +131,8 @@ def _state_of_rest(mirror: Mirror, now: float) -> tuple[MappingState, str]:
         return MappingState.SETTLING, f"{path}: {pending.why}"
     if mirror.queue.space.waiting(mirror.spec.name):
         return MappingState.OFFLINE, _without_space(mirror)
-    if mirror.removals.absent.files:
-        return MappingState.SETTLING, f"{mirror.removals.absent.files} deletes wait for delete_after"
+    if gone := mirror.removals.absent.files:
+        return MappingState.SETTLING, f"{number(gone, 'delete waits', 'deletes wait')} for delete_after"
     if mirror.dirty.due_by(now + RELIST_GAP_S):
         # Such as a file that changed while it was sent: it is looked at again in a moment.
         return MappingState.SYNCING, mirror.watcher.problem

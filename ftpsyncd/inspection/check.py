@@ -17,6 +17,7 @@ from typing import BinaryIO
 from ftpsyncd import alerts
 from ftpsyncd.config import Config, missing_secrets, placed
 from ftpsyncd.core import names
+from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     ConfigError,
     FtpsyncdError,
@@ -26,7 +27,7 @@ from ftpsyncd.errors import (
     RemoteError,
     TlsFileError,
 )
-from ftpsyncd.inspection.findings import Area, Finding, Level, number
+from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.inspection.machine import machine
 from ftpsyncd.model import parent, remote_join
 from ftpsyncd.quoting import address, quote

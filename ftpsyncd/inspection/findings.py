@@ -45,8 +45,3 @@ def exit_code(findings: Iterable[Finding]) -> int:
     if areas - {Area.SERVER}:
         return ExitCode.CONFIG
     return ExitCode.TEMPFAIL if areas else ExitCode.DONE
-
-
-def number(count: int, one: str) -> str:
-    """So many of something, in words."""
-    return f"{count:,} {one}{'' if count == 1 else 's'}"

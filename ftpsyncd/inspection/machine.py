@@ -21,7 +21,8 @@ from ftpsyncd.config import Config
 from ftpsyncd.config.places import too_long_for_socket
 from ftpsyncd.control import whereabouts
 from ftpsyncd.core.filters import Filter
-from ftpsyncd.inspection.findings import Area, Finding, Level, number
+from ftpsyncd.counting import number
+from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.ledger.book import LEDGER
 from ftpsyncd.local.mounts import is_network_filesystem
 from ftpsyncd.local.walking import walk

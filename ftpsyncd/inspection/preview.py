@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
+from ftpsyncd.counting import number
 from ftpsyncd.errors import FileBusyError, LocalUnreadableError, UsageError
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.inspection.rehearsal import Performed, Rehearsal
@@ -130,7 +131,8 @@ class _Plan:
         if event.kind is EventKind.HELD and hold is not None and hold.kind is HoldKind.MASS_DELETE:
             files = rehearsal.mirror.removals.absent.files
             limit = self._spec.max_deletes.of(self._ledger.mappings.totals(self._id).files)
-            self._beyond = f"held: {files:,} files at once are more than max_deletes ({limit:,}) allows"
+            at_once = number(files, "file at once is", "files at once are")
+            self._beyond = f"held: {at_once} more than max_deletes ({limit:,}) allows"
 
     # ── what is done ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,6 +16,7 @@ from ftpsyncd import patience
 from ftpsyncd.config import Config
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.plan import AWAITED
+from ftpsyncd.counting import number
 from ftpsyncd.engine.report import iso
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.events import EventKind
@@ -221,7 +222,7 @@ class Known(NamedTuple):
     def _published(self, row: Row) -> Why:
         """When, how large, how long it took, and what: as far as row and receipt tell."""
         when, how, size = iso(row.published_ns), self.arrival, row.fingerprint.size
-        facts = [f"{size:,} bytes"]
+        facts = [number(size, "byte")]
         if how is not None and how.kind == EventKind.PUBLISHED:
             if how.duration_s:
                 facts[0] += f" in {how.duration_s:.2f} s" if how.duration_s >= 0.01 else " in less than 0.01 s"
@@ -241,7 +242,7 @@ class Known(NamedTuple):
                 after = "it is tried again when it changes or after `ftpsyncd retry`"
             if failure.kind == NameNotSendableError.__name__:
                 after = "it is published under another name"
-        tries = "1 try" if failure.attempts == 1 else f"{failure.attempts} tries"
+        tries = number(failure.attempts, "try", "tries")
         sentence = f"{before}{_words(failure)}. {failure.remedy} After {tries}: {after}."
         state = "parked" if failure.parked else "failed"
         said = self._say(

@@ -6,6 +6,8 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
+from ftpsyncd.counting import number
+
 _SYSCTL = Path("/proc/sys/fs/inotify")
 
 
@@ -74,7 +76,7 @@ def words_for_refused(unwatched: int, every_s: float) -> str:
 
 
 def _folders(count: int) -> str:
-    return "1 folder is" if count == 1 else f"{count} folders are"
+    return number(count, "folder is", "folders are")
 
 
 def _no_descriptor_left() -> bool:

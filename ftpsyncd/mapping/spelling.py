@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.core import names
+from ftpsyncd.counting import number
 from ftpsyncd.errors import NameNotSendableError
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.doubts import doubt_row
@@ -62,7 +63,7 @@ def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpe
     stays = f"; what is there of {lost} of them under their names in {before} stays" if lost else ""
     return (
         f"names are told to the server in {now} now, and were in {before}: what is published under"
-        f" {len(respelled)} paths gets its names in {now}{stays}"
+        f" {number(len(respelled), 'path')} gets its names in {now}{stays}"
     )
 
 

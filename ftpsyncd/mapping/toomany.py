@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 
 from ftpsyncd.core.deletes import Deletes
+from ftpsyncd.counting import number
 from ftpsyncd.logs import one_line, quote
 from ftpsyncd.mapping.holding import Holding
 from ftpsyncd.mapping.site import Moment, Site
@@ -114,7 +115,7 @@ class TooMany:
         some = ", ".join(quote(path) for path in heapq.nsmallest(NAMES_SHOWN, paths))
         if len(paths) > NAMES_SHOWN:
             some += f" and {len(paths) - NAMES_SHOWN} more; `ftpsyncd plan {name}` lists all"
-        what = "1 file was" if self._told == 1 else f"{self._told} files were"
+        what = number(self._told, "file was", "files were")
         before = f", and {self._before} in the minute before" if self._before else ""
         # In the past: the ledger keeps it, and another limit may be set while no daemon runs.
         why = f"more than max_deletes ({limit}) allowed"

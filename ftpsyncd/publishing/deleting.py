@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from ftpsyncd.core import names, sizes
+from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     AlreadyExistsError,
     ChangedAtServerError,
@@ -158,7 +159,9 @@ def _changed(delete: Delete, there: RemoteEntry | None) -> ChangedAtServerError 
         return None
     if there.kind is Kind.FILE and delete.exposed and delete.exposed.may_have_left(there.size, there.mtime_s):
         return None
-    what = f"{there.size:,} bytes instead of {delete.sizes[0]:,}" if there.kind is Kind.FILE else "it is no file"
+    what = "it is no file"
+    if there.kind is Kind.FILE:
+        what = f"{number(there.size or 0, 'byte')} instead of {delete.sizes[0]:,}"
     name = delete.mapping
     return ChangedAtServerError(
         f"The file at the server is not the one that was published ({what}): it is not deleted.",

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from ftpsyncd import lacking
 from ftpsyncd.core import names
+from ftpsyncd.counting import number
 from ftpsyncd.errors import AlreadyExistsError, FileChangedError, LocalUnreadableError
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import hashes
@@ -62,8 +63,9 @@ def job(
         if not same or not hashes.still_holds(file, sha256, before.st_ctime_ns):
             raise FileChangedError(f"{named(path)} changed while it was sent.")
         if _has_more(file, before.st_size):
+            size = number(before.st_size, "byte")
             raise LocalUnreadableError(
-                f"{named(path)} holds more than the {before.st_size} bytes that its size says, as those in /proc do.",
+                f"{named(path)} holds more than the {size} that its size says, as those in /proc do.",
                 remedy="Copy it, and send the copy.",
             )
         if not overwrite:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ftpsyncd import lacking
 from ftpsyncd.core import names, sizes
+from ftpsyncd.counting import number
 from ftpsyncd.errors import (
     FtpsyncdError,
     InUseError,
@@ -227,8 +228,8 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
     if upload.kept.way:
         session.profile.resuming = Resuming.NONE
     upload.error = VerificationError(
-        f"The server holds {'nothing' if size is None else f'{size} bytes'} of the {upload.job.size} bytes of "
-        f"{named(upload.job.path)} that it confirmed: {upload.reply}",
+        f"The server holds {'nothing' if size is None else number(size, 'byte')} of the"
+        f" {number(upload.job.size, 'byte')} of {named(upload.job.path)} that it confirmed: {upload.reply}",
         reply=reply.text,
     )
 

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
 
+from ftpsyncd.counting import number
 from ftpsyncd.errors import FileChangedError, LocalError, LocalUnreadableError
 from ftpsyncd.remote.throttle import Throttle
 
@@ -176,4 +177,4 @@ def unreadable(error: OSError) -> LocalError:
 
 
 def _ended(at: int) -> FileChangedError:
-    return FileChangedError(f"The file ended after {at} bytes; it was longer when its upload began.")
+    return FileChangedError(f"The file ended after {number(at, 'byte')}; it was longer when its upload began.")

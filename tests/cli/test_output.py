@@ -26,11 +26,11 @@ from ftpsyncd.cli.output import (
     in_local_time,
     local_time,
     marks,
-    number,
     printer,
     size,
     until,
 )
+from ftpsyncd.counting import number
 
 NOW = datetime(2024, 5, 17, 12, 0, 0, tzinfo=UTC)
 

@@ -77,6 +77,7 @@ def test_a_mapping_that_needs_somebody(change: dict[str, Any], kind: AlertKind):
         ({"parked": 2}, "a: 2 files cannot be published without you"),
         ({"held": 1, "message": "why", "state": MappingState.HELD}, "a: 1 delete is held: why"),
         ({"held": 2, "message": "why", "state": MappingState.HELD}, "a: 2 deletes are held: why"),
+        ({"held": 1204}, "a: 1,204 deletes are held"),
     ],
 )
 def test_one_is_not_told_as_many(change: dict[str, Any], expected: str):

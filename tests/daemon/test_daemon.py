@@ -22,7 +22,7 @@ from ftpsyncd.daemon.process import EXTEND_EVERY_S, FILES, Herald, _reload, _sup
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.daemon.starting import DISKS_S, Wish, Wishes
 from ftpsyncd.errors import ConfigError, LedgerError, NoMemoryError
-from ftpsyncd.status import DaemonStatus, MappingState, Status
+from ftpsyncd.status import DaemonStatus, MappingState, MappingStatus, Status
 from tests.supervisor import Told, supervised
 
 
@@ -248,3 +248,15 @@ def test_the_log_tells_of_a_mistake_that_ends_the_daemon_and_where_it_was_made(t
     assert failed["level"] == "error"
     assert failed["exception"]["message"] == "what nobody thought of"
     assert "in turn_or_fail" in failed["exception"]["frames"][0]
+
+
+@pytest.mark.parametrize(
+    ("files", "parked", "told"),
+    [
+        (1, 1, "1 file published, 0 pending, 1 needs a person (`ftpsyncd status`)"),
+        (1204, 2, "1,204 files published, 0 pending, 2 need a person (`ftpsyncd status`)"),
+    ],
+)
+def test_systemctl_tells_one_as_one(files: int, parked: int, told: str) -> None:
+    mapping = MappingStatus("a", "/a", "web:/a", MappingState.IN_SYNC, 0, 0, 0, parked, 0, files, 1, None, "")
+    assert process.headline(Fake().status()._replace(mappings=(mapping,))) == told

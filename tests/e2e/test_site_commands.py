@@ -426,7 +426,7 @@ def test_systemd_is_told_ready_after_the_first_watch_then_watchdog_and_stopping(
         while "READY=1" not in told:
             told += "\n" + notify.recv(4096).decode()
         drop(s, "a.jpg")
-        while "WATCHDOG=1" not in told or "1 files published" not in told:
+        while "WATCHDOG=1" not in told or "1 file published" not in told:
             told += "\n" + notify.recv(4096).decode()
         assert s.stop() == 0
         while "STOPPING=1" not in told:

@@ -110,7 +110,7 @@ def test_a_bad_disk_is_the_files_failure(path: Path, good: int):
 
 @pytest.mark.parametrize("protected", [False, True], ids=["plain", "tls"])
 def test_a_file_that_became_shorter_is_told(path: Path, protected: bool):  # noqa: FBT001
-    with opened(path) as file, pytest.raises(FileChangedError, match=str(len(CONTENT))):
+    with opened(path) as file, pytest.raises(FileChangedError, match=f"{len(CONTENT):,} bytes"):
         poured(Line(protected=protected), file, len(CONTENT) + 1)
 
 
