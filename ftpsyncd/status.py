@@ -80,7 +80,7 @@ class MappingStatus(NamedTuple):
     watcher: str = ""
     """How changes are noticed: ``native``, ``poll``, ``native+poll``, or ``none`` yet; empty without a daemon."""
     since: str | None = None
-    """ISO 8601: since when deletes are held or the folder is missing, as far as that is known; else None."""
+    """ISO 8601: since when deletes are held, the folder is missing or a person paused it, as far as known; or None."""
 
 
 class ServerStatus(NamedTuple):
@@ -91,7 +91,7 @@ class ServerStatus(NamedTuple):
     connections: int
     message: str
     since: str | None = None
-    """ISO 8601: since when it does not work; None if it does."""
+    """ISO 8601: since when it does not work, or the directory is full that `message` names; None if all works."""
     next_try: str | None = None
     """ISO 8601: when it is tried again, where it does not work and that is not now."""
 

@@ -47,6 +47,8 @@ class Lack:
     """The server's words."""
     until: float
     """When one file of it is tried."""
+    since: float
+    """When it, or a directory inside it, was found to be full."""
     works: str | None = None
     trial: str | None = None
     """The one that is being tried."""
@@ -234,9 +236,11 @@ class Space:
         return max(found, key=len, default=None)
 
     def _is_full(self, key: str, message: str, now: float) -> str:
-        full = Lack(key, message, now + SPACE_RETRY_S)
+        full = Lack(key, message, now + SPACE_RETRY_S, now)
         for inner in [known for known in self._lacks if _holds(key, known)]:
-            full.waiting |= self._lacks.pop(inner).waiting
+            lack = self._lacks.pop(inner)
+            full.waiting |= lack.waiting
+            full.since = min(full.since, lack.since)
         for inner in [known for known in self._refused if _holds(key, known)]:
             del self._refused[inner]
         self._lacks[key] = full

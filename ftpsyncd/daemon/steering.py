@@ -234,7 +234,7 @@ def _command(mirror: Mirror, name: CommandName, path: str | None, at: Moment) ->
         case CommandName.RETRY:
             said = again.retry(mirror, path, at)
         case CommandName.PAUSE | CommandName.RESUME:
-            mirror.pause(paused=name is CommandName.PAUSE)
+            mirror.pause(at.wall_ns if name is CommandName.PAUSE else 0)
             said = f"{what}: {'paused' if mirror.paused else 'goes on'}"
         case CommandName.APPROVE:
             said = mirror.removals.approve(at)

@@ -18,6 +18,7 @@ from ftpsyncd.core.space import Lack
 from ftpsyncd.counting import number
 from ftpsyncd.errors import LocalUnreadableError
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import CHANGED
 from ftpsyncd.model import Failure, HoldKind
 from ftpsyncd.quoting import quote
@@ -83,14 +84,26 @@ def _iso_of(moment: float, at: Moment) -> str:
     return iso(at.wall_ns + round((moment - at.now) * 1e9))
 
 
+def _to_come(moment: float, at: Moment) -> str | None:
+    """Likewise; None if it is over."""
+    return _iso_of(moment, at) if moment > at.now else None
+
+
 def _since(mirror: Mirror, state: MappingState, at: Moment) -> str | None:
     """Since when it is in a state in which it needs a person, as far as that is known."""
     source, hold = mirror.removals.source, mirror.removals.hold
     if source.missing:
         return _iso_of(source.missing_since, at)
+    if state is MappingState.PAUSED:
+        return iso_of_pause(mirror.paused_ns)
     if hold is None or state not in {MappingState.HELD, MappingState.SOURCE_MISSING}:
         return None
     return iso(hold.since_ns)
+
+
+def iso_of_pause(paused_ns: int) -> str | None:
+    """When a person paused a mapping, if that was noted."""
+    return None if paused_ns == UNDATED else iso(paused_ns)
 
 
 def changed_message(name: str, files: int) -> str:
@@ -168,11 +181,12 @@ def server_status(name: str, queue: Queue, connections: int, at: Moment, limits:
     if state is ServerState.ONLINE and lacks:
         more = f" (and {len(lacks) - 1} more)" if len(lacks) > 1 else ""
         message = f"{no_space_message(lacks[0])}{more}; all else is sent"
-        return ServerStatus(name, ServerState.FULL, connections, message)
+        return ServerStatus(
+            name, ServerState.FULL, connections, message, _iso_of(lacks[0].since, at), _to_come(lacks[0].until, at)
+        )
     since = next_try = None
     if queue.gate.is_doubtful:
-        since = _iso_of(queue.gate.failing_since, at)
-        next_try = _iso_of(queue.gate.paused_until, at) if queue.gate.paused_until > at.now else None
+        since, next_try = _iso_of(queue.gate.failing_since, at), _to_come(queue.gate.paused_until, at)
     return ServerStatus(name, state, connections, queue.gate.message or limits, since, next_try)
 
 

@@ -111,7 +111,7 @@ class _Plan:
             silence = f"the disk of {self._spec.local} has not answered for {patience.ANSWER_S:g} s"
             yield self._nothing("", silence)
             return
-        if self._ledger.decisions.paused(self._id):
+        if self._ledger.decisions.paused_ns(self._id):
             why = f"a person paused it; `ftpsyncd resume {self._spec.name}`, while the daemon runs, goes on"
             yield Planned(self._spec.name, "paused", "", 0, why)
         rehearsal = Rehearsal(self._spec, self._id, self._ledger, account)

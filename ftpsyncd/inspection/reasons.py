@@ -79,7 +79,7 @@ def known_of(spec: MappingSpec, path: str, relative: str, ledger: Ledger | None,
     """What the ledger tells about a path of one mapping; the disk is not touched."""
     if ledger is None:
         return Known(spec, path, relative)
-    paused = ledger.decisions.paused(mapping_id)
+    paused = bool(ledger.decisions.paused_ns(mapping_id))
     row, failure = ledger.row(mapping_id, relative), ledger.failures.of(mapping_id, relative)
     arrival = None
     if row is not None and ledger.has_history:

@@ -311,7 +311,7 @@ class Rehearsal:
             today=lambda: datetime.now().astimezone().date().isoformat(),
             one_pass=True,
         )
-        self.mirror.pause(paused=False)
+        self.mirror.pause(0)
         scanner = Scanner(spec.local, follow_symlinks=spec.follow_symlinks)
         engine, name = self._engine, spec.name
         disk = _Disk(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ftpsyncd import __version__, patience
 from ftpsyncd.config import Config
-from ftpsyncd.engine.report import changed_message, iso, problems_of
+from ftpsyncd.engine.report import changed_message, iso, iso_of_pause, problems_of
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.ledger.history import Recorded
@@ -226,10 +226,12 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         files, size, last = ledger.mappings.totals(mapping_id)
         retrying, parked, changed = ledger.failures.counts(mapping_id)
         hold = ledger.decisions.hold(mapping_id)
-        if not missing and ledger.decisions.paused(mapping_id):
+        paused_ns = ledger.decisions.paused_ns(mapping_id)
+        if not missing and paused_ns:
+            since = iso_of_pause(paused_ns)
             message = f"paused by a person; `ftpsyncd resume {spec.name}`, while the daemon runs, goes on"
         if changed:
-            state, message = MappingState.HELD, changed_message(spec.name, changed)
+            state, message, since = MappingState.HELD, changed_message(spec.name, changed), None
         if hold is not None:
             unmounted = hold.kind is HoldKind.UNMOUNTED_SOURCE
             state, message = MappingState.SOURCE_MISSING if unmounted else MappingState.HELD, hold.message

@@ -12,6 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from ftpsyncd.ledger.database import Cursor
 from ftpsyncd.model import Hold, HoldKind
 
+UNDATED = 1
+"""When something was decided that older versions kept without its time."""
+
 
 class Decisions:
     """The decisions in a ledger.
@@ -81,16 +84,14 @@ class Decisions:
         """Forget what a person allowed to be deleted, but for files that were changed at the server."""
         self._write("DELETE FROM approved WHERE mapping=? AND NOT changed", (mapping,))
 
-    def paused(self, mapping: int) -> bool:
-        """Whether a person paused this mapping."""
-        return bool(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
+    def paused_ns(self, mapping: int) -> int:
+        """When a person paused this mapping (wall clock); `UNDATED`: that is not known; 0: it is not paused."""
+        return int(self._read("SELECT paused FROM mapping WHERE id=?", (mapping,)).fetchone()[0])
 
-    def set_paused(self, mapping: int, *, paused: bool) -> None:
-        """Remember that a person paused or resumed this mapping, wherever it publishes to."""
-        self._write(
-            "UPDATE mapping SET paused=? WHERE name=(SELECT name FROM mapping WHERE id=?)", (int(paused), mapping)
-        )
+    def set_paused(self, mapping: int, at_ns: int) -> None:
+        """Remember when a person paused this mapping, wherever it publishes to; as `paused_ns` has it."""
+        self._write("UPDATE mapping SET paused=? WHERE name=(SELECT name FROM mapping WHERE id=?)", (at_ns, mapping))
 
-    def paused_mappings(self) -> list[tuple[str, str]]:
-        """Name and destination of all mappings that a person paused."""
-        return list(self._read("SELECT name, destination FROM mapping WHERE paused", ()))
+    def paused_mappings(self) -> list[tuple[str, str, int]]:
+        """Name and destination of all mappings that a person paused, and when."""
+        return list(self._read("SELECT name, destination, paused FROM mapping WHERE paused", ()))

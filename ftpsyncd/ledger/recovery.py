@@ -53,8 +53,8 @@ def open_for_work(
     except LedgerDamagedError as damage:
         kept = set_aside(path, now)
         ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
-        for name, destination in _paused_in(kept):
-            ledger.decisions.set_paused(ledger.mappings.number(name, destination), paused=True)
+        for name, destination, at_ns in _paused_in(kept):
+            ledger.decisions.set_paused(ledger.mappings.number(name, destination), at_ns)
         ledger.commit()
         return ledger, f"{damage.message}; it is kept as {kept}, and {_BEGUN_ANEW}"
 
@@ -123,8 +123,8 @@ class Checkup:
             self._tell(problem)
 
 
-def _paused_in(path: Path) -> list[tuple[str, str]]:
-    """Name and destination of the mappings that a person paused, as far as a damaged ledger tells."""
+def _paused_in(path: Path) -> list[tuple[str, str, int]]:
+    """Name and destination of the mappings that a person paused, and when, as far as a damaged ledger tells."""
     try:
         with Ledger(path, read_only=True) as damaged:
             return damaged.decisions.paused_mappings()

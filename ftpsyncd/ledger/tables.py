@@ -24,7 +24,7 @@ CREATE TABLE mapping(
     hold_kind TEXT,
     hold_since_ns INTEGER,
     hold_message TEXT,
-    paused INTEGER NOT NULL DEFAULT 0,
+    paused INTEGER NOT NULL DEFAULT 0, -- when it was, in ns; 1: by a version that kept no time; 0: it is not
     files INTEGER NOT NULL DEFAULT 0,
     bytes INTEGER NOT NULL DEFAULT 0,
     last_publish_ns INTEGER,

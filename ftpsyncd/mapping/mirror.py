@@ -100,7 +100,8 @@ class Mirror:
         )
         self.takeovers = Takeovers(self.site)
         self.takeovers.take_leftovers(self.intents)
-        self.paused = ledger.decisions.paused(mapping_id)
+        self.paused_ns = ledger.decisions.paused_ns(mapping_id)
+        """When a person paused it, by the wall clock; `UNDATED`: that is not known; 0: nobody has."""
         self._going = False
         self.watcher = WatchReport("none", None, "", 0)
         self.inherited = set(queue.under_way.own_paths(spec.name))
@@ -275,10 +276,15 @@ class Mirror:
 
     # ── whether it may begin anything ────────────────────────────────────────────────────────────────────────
 
-    def pause(self, *, paused: bool) -> None:
-        """A person wants nothing more to be started, or wants it to go on."""
-        self.paused = paused
-        self.ledger.decisions.set_paused(self.id, paused=paused)
+    @property
+    def paused(self) -> bool:
+        """Whether a person wants nothing more to be started."""
+        return self.paused_ns != 0
+
+    def pause(self, at_ns: int) -> None:
+        """A person wants nothing more to be started, since now (wall clock), or as long as before; 0: it goes on."""
+        self.paused_ns = at_ns and (self.paused_ns or at_ns)
+        self.ledger.decisions.set_paused(self.id, self.paused_ns)
         self._suspend()
 
     @property

@@ -23,6 +23,8 @@ from ftpsyncd.publishing import lastlook
 from ftpsyncd.specs import destination
 from tests.cli.terminal import park
 
+PAUSED_NS = 1_700_000_000_000_000_000
+
 
 def planned(ended) -> list[tuple[str, str]]:
     return [(each["verb"], each["path"]) for each in json.loads(ended.out)["planned"]]
@@ -93,7 +95,7 @@ def publish(
             ledger.decisions.set_hold(mapping, Hold(HoldKind.MASS_DELETE, 1, "Too many."))
         if root:
             ledger.mappings.set_root(mapping, RootIdentity(root, root))
-        ledger.decisions.set_paused(mapping, paused=paused)
+        ledger.decisions.set_paused(mapping, PAUSED_NS if paused else 0)
         ledger.decisions.set_approved(mapping, (approved or {}).items())
 
 

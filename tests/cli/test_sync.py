@@ -216,7 +216,7 @@ def test_a_pass_over_a_mapping_that_is_paused_ends_and_says_so(ftpsyncd, config_
     (config_of_real.parent / "gallery/a.jpg").touch()
     ftpsyncd("sync", "-c", config_of_real)
     with Ledger(config_of_real.parent / "state/ledger.db") as ledger:
-        ledger.decisions.set_paused(ledger.mappings.number(*ledger.mappings.all()[0][:2]), paused=True)
+        ledger.decisions.set_paused(ledger.mappings.number(*ledger.mappings.all()[0][:2]), 5)
     assert ftpsyncd("sync", "-c", config_of_real).code == 0
     for index in range(files):
         (config_of_real.parent / f"gallery/{index}.jpg").touch()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from tests.cli.test_plan_command import publish
+from ftpsyncd.engine.report import iso
+from tests.cli.test_plan_command import PAUSED_NS, publish
 
 
 def sentence(ftpsyncd, config_file, path: str) -> str:
@@ -49,9 +51,10 @@ def test_nothing_of_a_paused_mapping_is_told_to_be_published_by_a_sync(ftpsyncd,
 def test_a_status_without_a_daemon_tells_that_a_person_paused_a_mapping(ftpsyncd, config_file):
     publish(config_file, [], paused=True)
     told = ftpsyncd("status", "-c", config_file).out
-    assert "gallery  paused" in told
+    assert re.search(r"gallery  paused +for [0-9,]+ days", told)
     assert "ftpsyncd resume gallery" in told
     assert "shop     stopped" in told
     shown = {each["name"]: each for each in json.loads(ftpsyncd("status", "--json", "-c", config_file).out)["mappings"]}
     assert shown["gallery"]["message"].startswith("paused by a person")
     assert shown["shop"]["message"] == "no daemon is running"
+    assert (shown["gallery"]["since"], shown["shop"]["since"]) == (iso(PAUSED_NS), None)

@@ -447,9 +447,9 @@ def test_a_command_that_failed_is_carried_out_later_only_if_it_says_so(
         if begun:
             pause = mirror.pause
 
-            def pause_late(*, paused: bool) -> None:
+            def pause_late(at_ns: int) -> None:
                 hang(None)
-                pause(paused=paused)
+                pause(at_ns)
 
             monkeypatch.setattr(mirror, "pause", pause_late)
         else:

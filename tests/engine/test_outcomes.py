@@ -36,6 +36,7 @@ from ftpsyncd.errors import (
 )
 from ftpsyncd.events import Event, EventKind
 from ftpsyncd.ledger.book import Ledger
+from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.ledger.failures import FailureCounts
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.mapping.site import Moment
@@ -981,6 +982,34 @@ def test_since_when_a_mapping_waits_for_a_person_is_told(story: Story):
     story.mirror.source_missing("it is not there", NOW + 5)
     story.mirror.source_missing("it is not there", NOW + 8)
     assert since(9) == iso(WALL + 5 * S)
+
+
+def test_since_when_a_person_has_paused_a_mapping_is_told(story: Story):
+    def since(later_s: int) -> str | None:
+        return mapping_status(story.mirror, Moment(NOW + later_s, WALL + later_s * S)).since
+
+    story.mirror.pause(WALL + 5 * S)
+    story.mirror.pause(WALL + 8 * S)
+    assert since(9) == iso(WALL + 5 * S)
+    story.mirror.pause(0)
+    assert since(9) is None
+    story.mirror.pause(UNDATED)
+    assert story.mirror.paused
+    assert since(9) is None, "an older version noted no time"
+
+
+def test_since_when_a_directory_is_full_is_told_and_when_it_is_tried_again(story: Story):
+    story.queue.gate.answered()
+
+    def shown(later_s: float) -> ServerStatus:
+        return server_status("web", story.queue, 1, Moment(NOW + later_s, WALL + round(later_s * S)))
+
+    for later_s, path in ((0, "d/e/1"), (1, "d/e/2"), (5, "d/3")):
+        story.apply(Failed(other_file(path), FULL), NOW + later_s)
+    assert shown(6).state is ServerState.FULL
+    assert shown(6).since == iso(WALL + S)
+    assert shown(6).next_try == iso(WALL + (5 + int(SPACE_RETRY_S)) * S)
+    assert shown(5 + SPACE_RETRY_S).next_try is None, "it may be tried now"
 
 
 def test_a_mapping_without_space_pauses_its_server_only_where_there_is_no_other(story: Story):

@@ -50,7 +50,7 @@ def filled(path: Path) -> Path:
     """A ledger of some pages, closed in order."""
     with Ledger(path) as ledger:
         fill(ledger, ledger.mappings.number("gallery", "here"), 2000)
-        ledger.decisions.set_paused(ledger.mappings.number("shop", "there"), paused=True)
+        ledger.decisions.set_paused(ledger.mappings.number("shop", "there"), 5)
     return path
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
         shop = ledger.mappings.find("shop", "there")
         if how == "noise":
             assert shop is not None, "what a person paused stays paused, where that can still be read"
-            assert ledger.decisions.paused(shop)
+            assert ledger.decisions.paused_ns(shop) == 5
     again, notice = open_for_work(filled, keep_history_s=0, now=NOW)
     again.close()
     assert notice == ""

@@ -239,21 +239,21 @@ def test_a_hold_is_kept_until_it_is_released(ledger: Ledger, mapping: int):
 
 
 def test_a_pause_is_kept(ledger: Ledger, mapping: int):
-    assert not ledger.decisions.paused(mapping)
-    ledger.decisions.set_paused(mapping, paused=True)
-    assert ledger.decisions.paused(mapping)
-    ledger.decisions.set_paused(mapping, paused=False)
-    assert not ledger.decisions.paused(mapping)
+    assert ledger.decisions.paused_ns(mapping) == 0
+    ledger.decisions.set_paused(mapping, NS)
+    assert ledger.decisions.paused_ns(mapping) == NS
+    ledger.decisions.set_paused(mapping, 0)
+    assert ledger.decisions.paused_ns(mapping) == 0
 
 
 def test_a_pause_is_that_of_the_name_wherever_it_publishes_to(ledger: Ledger):
     here, other = ledger.mappings.number("gallery", "here"), ledger.mappings.number("shop", "here")
-    ledger.decisions.set_paused(here, paused=True)
+    ledger.decisions.set_paused(here, NS)
     there = ledger.mappings.number("gallery", "there")
-    assert ledger.decisions.paused(there)
-    assert not ledger.decisions.paused(other)
-    ledger.decisions.set_paused(there, paused=False)
-    assert not ledger.decisions.paused(here)
+    assert ledger.decisions.paused_ns(there) == NS
+    assert ledger.decisions.paused_ns(other) == 0
+    ledger.decisions.set_paused(there, 0)
+    assert ledger.decisions.paused_ns(here) == 0
 
 
 def test_the_root_is_unknown_at_first(ledger: Ledger, mapping: int):
@@ -268,7 +268,7 @@ def test_everything_is_there_after_reopening(path: Path):
         ledger.begun.put(mapping, "c", Intent(Kind.DIR, "/c.filepart", "b"))
         ledger.mappings.set_root(mapping, RootIdentity(2, UNSIGNED))
         ledger.decisions.set_hold(mapping, Hold(HoldKind.REPLACED_SOURCE, NS, "another disk"))
-        ledger.decisions.set_paused(mapping, paused=True)
+        ledger.decisions.set_paused(mapping, NS)
     with Ledger(path) as ledger:
         assert ledger.mappings.find("gallery", "here") == mapping
         assert dict(ledger.walk(mapping)) == {"d": folder(), "d/a": file()}
@@ -277,7 +277,7 @@ def test_everything_is_there_after_reopening(path: Path):
         assert ledger.begun.of(mapping) == [("c", Intent(Kind.DIR, "/c.filepart", "b"))]
         assert ledger.mappings.root(mapping) == RootIdentity(2, UNSIGNED)
         assert ledger.decisions.hold(mapping) == Hold(HoldKind.REPLACED_SOURCE, NS, "another disk")
-        assert ledger.decisions.paused(mapping)
+        assert ledger.decisions.paused_ns(mapping) == NS
 
 
 # ── Entries ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ftpsyncd.engine import again
 from ftpsyncd.engine.loop import Engine
+from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.local import tree
 from ftpsyncd.mapping.mirror import Mirror
 from ftpsyncd.model import Kind
@@ -112,15 +113,15 @@ class Life(Stage):
         self.start()
 
     def pause(self) -> None:
-        self._pause(paused=True)
+        self._pause(UNDATED)
 
     def resume(self) -> None:
-        self._pause(paused=False)
+        self._pause(0)
 
-    def _pause(self, *, paused: bool) -> None:
+    def _pause(self, at_ns: int) -> None:
         if self._engine is not None and not self._turning:
             for mirror in self._engine.mirrors.values():
-                mirror.pause(paused=paused)
+                mirror.pause(at_ns)
 
     def deliver_names(self) -> bool:
         """As `deliver`; the watchers have not yet entered the folders that are new."""

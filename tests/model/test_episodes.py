@@ -14,6 +14,7 @@ from ftpsyncd.daemon import steering
 from ftpsyncd.engine.outcomes import LOST_CONNECTIONS
 from ftpsyncd.errors import LocalUnreadableError, NameRefusedError
 from ftpsyncd.events import EventKind
+from ftpsyncd.ledger.decisions import UNDATED
 from ftpsyncd.local.quiet import open_quietly
 from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
@@ -409,7 +410,7 @@ def live_reason(world: World, path: str) -> str:
 
 def test_what_a_paused_mapping_waits_for_is_told_with_that():
     with begun() as world:
-        world._mirror.pause(paused=True)
+        world._mirror.pause(UNDATED)
         world.do(("delete", 0))
         world.do(("write", "late", 20))
         world.do(("go_on", 1.0))
