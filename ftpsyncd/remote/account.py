@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from ftpsyncd.errors import LoginRefusedError, RemoteError, TlsError
 from ftpsyncd.remote import login
+from ftpsyncd.remote.addresses import Known
 from ftpsyncd.remote.described import checked
 from ftpsyncd.remote.profile import Profile, lasting
 from ftpsyncd.remote.session import Session
@@ -64,8 +64,8 @@ class Account:
         self._refusal = LoginRefusedError("")
         self._credentials = None if self.spec.tls is TlsMode.OFF else Credentials(self.spec)
         self._met = ("", -math.inf)
-        self._family: socket.AddressFamily | None = None
-        """Of the address that was reached last."""
+        self._known = Known()
+        """Of the addresses of the host."""
 
     @property
     def key(self) -> str:
@@ -102,8 +102,8 @@ class Account:
         """
         unread = None if self._credentials is None else self._credentials.look_again()
         _ = self.context  # what cannot be loaded is said before anybody is bothered
-        control = Control(self.spec.host, self.spec.port, self.timeouts, self._family)
-        self._family = control.family
+        control = Control(self.spec.host, self.spec.port, self.timeouts, self._known)
+        self._known = self._known.met(control.peer_address)
         session = Session(self, control)
         session.patient = patient
         try:
@@ -120,6 +120,8 @@ class Account:
             return self._begun(suspected=suspected, patient=patient)
         except RemoteError as error:
             session.abandon()
+            if not session.greeting and not error.reply:
+                self._known = self._known.unheard(control.peer_address)
             if not session.batching or error.reply[:3] == "421":
                 raise
             return self._one_at_a_time(suspected=suspected)

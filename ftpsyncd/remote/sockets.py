@@ -62,40 +62,6 @@ def _of_the_system(error: OSError, doing: str) -> RemoteError:
     return ServerUnavailableError(f"{error.strerror or type(error).__name__} while {doing}.")
 
 
-def connected(host: str, port: int, timeout_s: float, first: socket.AddressFamily | None = None) -> socket.socket:
-    """A connection to the first address of a host that can be reached.
-
-    Args:
-        host: name or address.
-        port: there.
-        timeout_s: for each address.
-        first: the family of addresses to begin with, where there are some of each. One whose packets vanish costs the
-            time-out, and it is not to be paid again and again (RFC 8305 §4).
-
-    Raises:
-        OSError: none can be reached, or the name is not known.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    failure = OSError(f"{host} has no address")
-    for family, kind, protocol, _, where in sorted(found, key=lambda each: each[0] is not first):
-        sock: socket.socket | None = None
-        try:
-            sock = socket.socket(family, kind, protocol)
-            sock.settimeout(timeout_s)
-            sock.connect(where)
-        except OSError as error:
-            failure = error
-            if sock is not None:
-                sock.close()
-        except BaseException:
-            if sock is not None:
-                sock.close()
-            raise
-        else:
-            return sock
-    raise failure
-
-
 def hasten(sock: socket.socket) -> None:
     """Set what every FTP connection needs: without TCP_NODELAY a small TLS file waits 40 ms for a delayed ACK."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 from ftpsyncd.errors import ProtocolError, RemoteError, ServerUnavailableError, TlsError
 from ftpsyncd.quoting import address
 from ftpsyncd.remote import hello
+from ftpsyncd.remote.addresses import Known, connected
 from ftpsyncd.remote.replies import Reply, ReplyReader, pattern_of
 from ftpsyncd.remote.sockets import (
     FAILURES,
     acknowledge_at_once,
-    connected,
     end_by_reset,
     hasten,
     keep_alive,
@@ -80,13 +80,13 @@ class Control:
         host: name or address of the server.
         port: of the control line.
         timeouts: for everything on this line and its data lines.
-        first: the family of addresses that is tried first; None: in the order of the system.
+        known: what is known of the addresses of the host.
 
     Raises:
         ServerUnavailableError: no connection.
     """
 
-    def __init__(self, host: str, port: int, timeouts: Timeouts, first: socket.AddressFamily | None = None) -> None:
+    def __init__(self, host: str, port: int, timeouts: Timeouts, known: Known = Known()) -> None:  # noqa: B008 - frozen
         self.certified = certified(host)
         """What its certificate must name."""
         self.timeouts = timeouts
@@ -108,7 +108,7 @@ class Control:
         self._began = time.monotonic()
         with contextlib.ExitStack() as undo:
             try:
-                self._sock: socket.socket = undo.enter_context(connected(host, port, timeouts.connect_s, first))
+                self._sock: socket.socket = undo.enter_context(connected(host, port, timeouts.connect_s, known))
                 hasten(self._sock)
                 keep_alive(self._sock)
                 end_by_reset(self._sock)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -175,61 +173,3 @@ class TestReplacing:
             assert server.files == {"/a": b"newer"}
             assert "DELE" not in server.verbs()
             assert refusals(acc.profile) == set()
-
-
-@pytest.fixture
-def deaf() -> Iterator[tuple[str, int]]:
-    """An address of version 6 whose packets seem to vanish: so many wait to be accepted that no more is taken."""
-    try:
-        listener = socket.create_server(("::1", 0), family=socket.AF_INET6, backlog=0)
-    except OSError:
-        pytest.skip("there is no version 6 here")
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(listener)
-        where = listener.getsockname()[:2]
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket(socket.AF_INET6))
-            waiting.settimeout(0)
-            waiting.connect_ex(where)
-        yield where
-
-
-class TestAddresses:
-    def test_a_family_of_addresses_whose_packets_vanish_costs_the_time_out_once(self, deaf, monkeypatch):
-        with Scripted() as server:
-            tried: list[socket.AddressFamily] = []
-            connect = socket.socket.connect
-
-            def noted(sock, where):
-                tried.append(sock.family)
-                return connect(sock, where)
-
-            def resolved(*_where, **_how):
-                kind = socket.SOCK_STREAM
-                return [
-                    (socket.AF_INET6, kind, 0, "", (*deaf, 0, 0)),
-                    (socket.AF_INET, kind, 0, "", ("127.0.0.1", server.port)),
-                ]
-
-            class Noting(socket.socket):
-                connect = noted
-
-            monkeypatch.setattr(socket, "getaddrinfo", resolved)
-            monkeypatch.setattr(socket, "socket", Noting)
-            acc = account(server)
-            for _ in range(3):
-                acc().close()
-            assert tried == [socket.AF_INET6, *[socket.AF_INET] * 3]
-
-    def test_the_next_address_is_tried_where_the_first_refuses(self, monkeypatch):
-        with socket.create_server(("127.0.0.1", 0)) as gone:
-            nobody = gone.getsockname()[1]
-        with Scripted() as server:
-
-            def resolved(*_where, **_how):
-                kind = socket.SOCK_STREAM
-                return [(socket.AF_INET, kind, 0, "", ("127.0.0.1", port)) for port in (nobody, server.port)]
-
-            monkeypatch.setattr(socket, "getaddrinfo", resolved)
-            account(server)().close()
-            assert server.connections == 1

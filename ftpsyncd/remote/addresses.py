@@ -1,0 +1,156 @@
+"""Of the addresses that a host has, one that can be reached, soon.
+
+In: a host, and what is known of its addresses. Out: a connection. Attempts are begun a moment after each other, and the
+first that comes about wins: an address whose packets vanish costs that moment, and not its time-out. `wire` opens
+control lines with it; data lines go to the address of theirs.
+
+Sources: RFC 8305 (happy eyeballs) §5, §8.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from typing import Any, NamedTuple
+
+MOMENT_S = 0.25
+"""After so long without an answer the next address is tried, too (RFC 8305 §8)."""
+HEAD_START_S = 2.0
+"""So long with the address that was reached last (RFC 8305 §5): an attempt too many may count as one connection."""
+_MUTE_MOST = 16
+Address = tuple[Any, ...]
+"""As `socket` has it."""
+
+
+class Known(NamedTuple):
+    """What is known of the addresses of a host."""
+
+    reached: Address = ()
+    """Reached last."""
+    mute: tuple[Address, ...] = ()
+    """Reached, and nothing was said there; the last one last."""
+
+    def met(self, address: Address) -> Known:
+        """It was reached right now."""
+        return Known(address, tuple(each for each in self.mute if each != address))
+
+    def unheard(self, address: Address) -> Known:
+        """No word came from there."""
+        others = tuple(each for each in self.mute if each != address)
+        return Known(() if address == self.reached else self.reached, (*others, address)[-_MUTE_MOST:])
+
+    def rank(self, address: Address) -> tuple[int, bool]:
+        """Its place among others: the one that was reached last comes first, those that were mute last."""
+        return (self.mute.index(address) + 1 if address in self.mute else 0), address != self.reached
+
+
+class _Attempt(NamedTuple):
+    sock: socket.socket
+    place: int
+    """Among the addresses."""
+    until: float
+    """When it has failed, monotonic seconds."""
+
+
+def connected(host: str, port: int, timeout_s: float, known: Known = Known()) -> socket.socket:  # noqa: B008 - frozen
+    """A connection to one of the addresses of a host.
+
+    Args:
+        host: name or address.
+        port: there.
+        timeout_s: for each address.
+        known: what is known of them.
+
+    Raises:
+        OSError: none can be reached, or the name is not known. Of the address that was reached last, or else of the
+            last one that there is: the first ones are often of a kind that this machine has no way to at all.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found.sort(key=lambda each: known.rank(each[4]))
+    race = _Race(found, timeout_s, is_known=bool(found) and found[0][4] == known.reached)
+    try:
+        return race.run()
+    finally:
+        race.close()
+
+
+class _Race:
+    """Attempts at several addresses; only the one that wins is still open when it is over."""
+
+    def __init__(self, found: list[tuple[Any, ...]], timeout_s: float, *, is_known: bool) -> None:
+        self._found = found
+        self._timeout_s = timeout_s
+        self._is_known = is_known
+        self._begun = 0
+        self._next_at = 0.0
+        """When the next attempt begins, monotonic seconds."""
+        self._running: dict[int, _Attempt] = {}
+        """By descriptor."""
+        self._failures: dict[int, OSError] = {}
+        """By place."""
+        self._poll = select.poll()
+
+    def run(self) -> socket.socket:
+        """The first connection that comes about."""
+        while True:
+            now = time.monotonic()
+            if self._begun < len(self._found) and (not self._running or now >= self._next_at):
+                winner = self._begin(now)
+            elif self._running:
+                winner = self._await(now)
+            else:
+                raise self._failures[0 if self._is_known else max(self._failures)]
+            if winner is not None:
+                return winner
+
+    def close(self) -> None:
+        """Let go of all that have not won."""
+        for attempt in self._running.values():
+            attempt.sock.close()
+
+    def _begin(self, now: float) -> socket.socket | None:
+        place, self._begun = self._begun, self._begun + 1
+        self._next_at = now + (HEAD_START_S if self._is_known and not place else MOMENT_S)
+        family, kind, protocol, _, where = self._found[place]
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            self._failures[place] = error
+            return None
+        self._running[sock.fileno()] = _Attempt(sock, place, now + self._timeout_s)
+        self._poll.register(sock, select.POLLOUT)
+        sock.settimeout(0)
+        try:
+            sock.connect(where)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._fail(sock.fileno(), error)
+            return None
+        return self._win(sock.fileno())
+
+    def _await(self, now: float) -> socket.socket | None:
+        until = min(attempt.until for attempt in self._running.values())
+        if self._begun < len(self._found):
+            until = min(until, self._next_at)
+        for descriptor, _ in self._poll.poll(max(0.0, until - now) * 1000):
+            code = self._running[descriptor].sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not code:
+                return self._win(descriptor)
+            self._fail(descriptor, OSError(code, os.strerror(code)))
+        now = time.monotonic()
+        for descriptor in [each for each, attempt in self._running.items() if attempt.until <= now]:
+            self._fail(descriptor, TimeoutError())
+        return None
+
+    def _win(self, descriptor: int) -> socket.socket:
+        self._poll.unregister(descriptor)
+        return self._running.pop(descriptor).sock
+
+    def _fail(self, descriptor: int, error: OSError) -> None:
+        self._poll.unregister(descriptor)
+        attempt = self._running.pop(descriptor)
+        attempt.sock.close()
+        self._failures[attempt.place] = error
