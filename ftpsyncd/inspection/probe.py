@@ -281,7 +281,7 @@ class Probing:
             except ServerUnavailableError:
                 codes = []
             fitting = all(
-                noop in {200, 250} and missing >= 500 and where == 257 and date in {213, 500, 502, 550}
+                (noop in {200, 250} or noop >= 500) and missing >= 500 and where == 257 and date in {213, 500, 502, 550}
                 for noop, missing, where, date in zip(*(codes[n::4] for n in range(4)), strict=True)
             )
             self.profile.pipelining = bool(codes) and fitting

@@ -18,12 +18,15 @@ from ftpsyncd.remote.replies import Reply
 
 
 def parse_feat(reply: Reply) -> dict[str, str]:
-    """The features of a 211 reply (RFC 2389 §3.2): upper-case name → parameters; empty if there are none."""
+    """The features of a 211 reply (RFC 2389 §3.2): upper-case name → parameters; empty if there are none.
+
+    Some say 221, as of an end, and go on.
+    """
     features: dict[str, str] = {}
-    if reply.code != 211:
+    if reply.code not in {211, 221}:
         return features
     for line in reply.lines[1:-1]:
-        name, _, parameters = line.removeprefix(b"211-").decode("latin-1").strip().partition(" ")
+        name, _, parameters = re.sub(rb"^2[12]1-", b"", line).decode("latin-1").strip().partition(" ")
         if name:
             features[name.upper()] = parameters.strip()
     return features
@@ -62,9 +65,12 @@ def _port(port: int, reply: Reply) -> int:
     return port
 
 
+_BYTES = rb"(?i:[ ]bytes?)?\s*"
+
+
 def parse_size(reply: Reply) -> int | None:
-    """The number of a 213 reply to SIZE (RFC 3659 §4), which some put behind words; None if it is none."""
-    match = re.fullmatch(rb"213[ ](?:[^\d]*[ ])?(\d{1,19})\s*", reply.lines[-1])
+    """The number of a 213 reply to SIZE (RFC 3659 §4), which some put between words (Zope); None if it is none."""
+    match = re.fullmatch(rb"213[ ](?:[^\d]*[ ])?(\d{1,19})%b" % _BYTES, reply.lines[-1])
     return int(match[1]) if reply.code == 213 and match else None
 
 
@@ -72,7 +78,7 @@ def tells_size(reply: Reply, size: int) -> bool:
     """Whether the answer to SIZE is this number of bytes (`sizes.tells`); ftp-srv says words where it is none."""
     if size == 0 and reply.code == 213 and not re.search(rb"\d", reply.lines[-1][4:]):
         return True
-    match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})\s*", reply.lines[-1])
+    match = re.fullmatch(rb"213[ ](?:[^\d-]*[ ])?(-?\d{1,19})%b" % _BYTES, reply.lines[-1])
     return reply.code == 213 and match is not None and sizes.tells(int(match[1]), size)
 
 

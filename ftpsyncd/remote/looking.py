@@ -7,6 +7,7 @@ Sources: RFC 959 §4.1.3 (LIST), RFC 3659 (SIZE, MDTM, MLST).
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 from collections.abc import Sequence
@@ -259,5 +260,9 @@ def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteE
 
 
 def _lines(text: bytes) -> list[bytes]:
-    """The lines of a listing. A name may hold a line feed, but not where every line ends with one."""
+    """The lines of a listing. A name may hold a line feed, but not where every line ends with one.
+
+    Programs in .NET may begin with the mark of text in UTF-8.
+    """
+    text = text.removeprefix(codecs.BOM_UTF8)
     return text.split(b"\r\n") if text.endswith(b"\r\n") else text.replace(b"\r\n", b"\n").split(b"\n")

@@ -227,11 +227,19 @@ def _sized(session: Session, upload: Outgoing, reply: Reply) -> None:
             return
     if upload.kept.way:
         session.profile.resuming = Resuming.NONE
-    upload.error = VerificationError(
-        f"The server holds {'nothing' if size is None else number(size, 'byte')} of the"
-        f" {number(upload.job.size, 'byte')} of {named(upload.job.path)} that it confirmed: {upload.reply}",
-        reply=reply.text,
-    )
+    upload.error = _unverified(upload, reply, size)
+
+
+def _unverified(upload: Outgoing, reply: Reply, size: int | None) -> VerificationError:
+    """The error where the server's answer about the size is not that of the whole file."""
+    if size is None and reply.good and any(map(str.isdigit, reply.text[3:])):
+        what = f"What the server tells as the size of {named(upload.job.path)} is not understood: {reply.text}"
+    else:
+        what = (
+            f"The server holds {'nothing' if size is None else number(size, 'byte')} of the"
+            f" {number(upload.job.size, 'byte')} of {named(upload.job.path)} that it confirmed: {upload.reply}"
+        )
+    return VerificationError(what, reply=reply.text)
 
 
 def _size_told(upload: Outgoing, reply: Reply) -> int | None:
@@ -300,7 +308,7 @@ def renamed(session: Session, upload: Outgoing, answers: Sequence[Reply]) -> Non
         session.profile.trust()
         session.renames = True
         session.profile.renamed = session.profile.renamed or (left is not None and left.code >= 400)
-    elif began.more:
+    elif renaming.is_begun(began):
         upload.error = RenameRefusedError(ended)
     elif began.code in trials.NOT_KNOWN:
         session.profile.renames = False

@@ -73,13 +73,18 @@ def commands(session: Session, source: str, target: str) -> list[bytes]:
     return [session.command("RNFR", source), session.command("RNTO", target)]
 
 
+def is_begun(reply: Reply) -> bool:
+    """Whether it is the answer to an RNFR that awaits RNTO; some servers say 250."""
+    return reply.more or reply.code == 250
+
+
 def rename(session: Session, source: str, target: str) -> None:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.rename`."""
     words = commands(session, source, target)
     session.assure(target)
     session.account.moves += 1
     began, ended = session.exchange(words)
-    if not began.more:
+    if not is_begun(began):
         raise session.error(began, "RNFR", source)
     if not ended.good:
         refused(session, source, target, ended)
@@ -156,7 +161,7 @@ def _replace(session: Session, source: str, target: str, error: RemoteError) -> 
 def _moved(session: Session, source: str, target: str) -> Reply:
     """The answer to RNTO, or to RNFR where that was refused already."""
     began, ended = session.exchange(commands(session, source, target))
-    return ended if began.more else began
+    return ended if is_begun(began) else began
 
 
 def one_by_one(session: Session, source: str, target: str) -> Reply:
@@ -164,7 +169,7 @@ def one_by_one(session: Session, source: str, target: str) -> Reply:
     rnfr, rnto = commands(session, source, target)
     began = session.exchange([rnfr])[0]
     # Nothing may be said between the two.
-    return next(iter(list(session.said([rnto])))) if began.more else began
+    return next(iter(list(session.said([rnto])))) if is_begun(began) else began
 
 
 def patiently(session: Session, source: str, target: str, refusal: Reply) -> Reply:

@@ -22,6 +22,7 @@ from ftpsyncd.errors import (
     DataUnreachableError,
     FtpsyncdError,
     LoginRefusedError,
+    NotSupportedError,
     ProtocolError,
     RemoteError,
     ServerUnavailableError,
@@ -345,8 +346,12 @@ class Session:
         return dating.set_time(self, path, mtime_s)
 
     def noop(self) -> None:
-        """See `port.RemoteSession.noop`."""
-        self.expect("NOOP", b"NOOP", 200, 250)
+        """See `port.RemoteSession.noop`: to say that it does not know the command is a sign of life, too."""
+        reply = self.exchange([b"NOOP"])[0]
+        if reply.code not in {200, 250}:
+            error = self.error(reply, "NOOP")
+            if not isinstance(error, NotSupportedError):
+                raise error
 
     def make_ready(self) -> None:
         """See `port.RemoteSession.make_ready`: the data connection is agreed on."""

@@ -37,6 +37,7 @@ from ftpsyncd.errors import (
     NotFoundError,
     NotSupportedError,
     ProtocolError,
+    RemoteError,
     Retry,
     ServerFullError,
     ServerUnavailableError,
@@ -60,6 +61,7 @@ from ftpsyncd.specs import DataMode, TlsMode
 from tests.contract.remotes import job, publish, put, raiser
 from tests.remote.scripted import QUICK, Connection, Scripted, account, choking, hang_up, silence
 from tests.servers import certificates
+from tests.variants import also
 from tests.waiting import until
 
 CLOSED = "229 Here (|||1|)"
@@ -244,6 +246,21 @@ class TestRepliesThatNobodyAskedFor:
             session.control.send([b"NOOP"])
             until(given_up, "the replies are too many")
             assert len(session.control.queued) <= 1000
+
+
+class TestASignOfLife:
+    @pytest.mark.parametrize("reply", ["250 Fine.", "500 What?", *also("502 No.", "550 NOOP: Operation not permitted")])
+    def test_that_it_knows_no_noop_is_one(self, reply):
+        with Scripted(NOOP=reply) as server, account(server)() as session:
+            session.noop()
+            assert session.usable
+
+    @pytest.mark.parametrize("reply", ["226 Stored.", "530 Please log in."])
+    def test_what_answers_something_else_is_none(self, reply):
+        with Scripted(NOOP=reply) as server, account(server)() as session:
+            with pytest.raises(RemoteError):
+                session.noop()
+            assert not session.usable
 
 
 class TestTheBeginning:
@@ -1256,6 +1273,29 @@ class TestRenaming:
             assert acc.profile.rename_over is False
             assert set(server.files) == {"/a", "/b", "/c"}
 
+    def test_another_yes_to_the_old_name_is_one(self):
+        """Whatever becomes of the new one: it is what RNTO says."""
+
+        async def well(connection: Connection, path: str) -> None:
+            connection.renaming = path
+            await connection.say("250 Fine." if path in connection.server.files else "550 No such file.")
+
+        async def careful(connection: Connection, path: str) -> None:
+            if path in connection.server.files:
+                await connection.say("550 File exists.")
+            else:
+                await connection.server.default(connection, f"RNTO {path}")
+
+        with Scripted(RNFR=well, RNTO=careful) as server, account(server)() as session:
+            server.files.update({"/a": b"old", "/b": b"old"})
+            assert errors_of(publish(session, job("/a"), job("/b"))) == [None] * 2
+            session.rename("/a", "/c")
+            assert server.files == {"/b": b"content", "/c": b"content"}
+            server.script["RNTO"] = "550 Permission denied."
+            with pytest.raises(NameRefusedError):
+                session.rename("/c", "/b")
+            assert server.files == {"/b": b"content", "/c": b"content"}
+
     @pytest.mark.parametrize("reply", ["450 Busy.", "550 It is being used by another process."])
     def test_a_refusal_of_one_moment_says_nothing_about_the_next(self, reply):
         with Scripted(RNTO=[reply]) as server:
@@ -1956,6 +1996,12 @@ class TestWordsForASize:
             assert server.files == {"/empty": b"", "/a": b"content"}
             assert session.stat("/empty") == RemoteEntry("empty", Kind.FILE, None, 1600000000)
 
+    def test_what_is_not_understood_is_not_taken_for_nothing(self):
+        with Scripted(SIZE="213 1 of 7") as server, account(server)() as session:
+            (result,) = publish(session, job("/a"))
+            assert type(result.error) is VerificationError
+            assert "not understood: 213 1 of 7" in str(result.error)
+
     def test_one_of_which_nothing_arrived_is_found_out(self):
         async def loses(connection: Connection, path: str) -> None:
             await connection.receive()
@@ -2318,6 +2364,7 @@ class TestListings:
             (b"type=file; a\ntype=file; b\n", ["a", "b"]),
             (b"type=file; a\nb\r\ntype=file; c\r\n", ["a\nb", "c"]),
             (b"type=file; a\nb\r\n", ["a\nb"]),
+            (b"\xef\xbb\xbftype=pdir; d\r\ntype=file; \xef\xbb\xbfa\r\n", ["\ufeffa"]),
         ],
     )
     def test_lines_may_end_with_a_line_feed_if_all_do(self, text, expected):

@@ -313,7 +313,10 @@ class TestFeat:
         features = facts.parse_feat(reply("211-Features:\n211-MDTM\n211- MLST type*;size*;\n211 End"))
         assert features == {"MDTM": "", "MLST": "type*;size*;"}
 
-    @pytest.mark.parametrize("text", ["211 no features", "500 what?", "211-x\n211 y"])
+    def test_some_say_that_it_is_the_end(self):
+        assert facts.parse_feat(reply("221-Features:\n MDTM\n221-SIZE\n221 End")) == {"MDTM": "", "SIZE": ""}
+
+    @pytest.mark.parametrize("text", ["211 no features", "221 Goodbye.", "500 what?", "211-x\n211 y"])
     def test_none_are_none(self, text):
         assert facts.parse_feat(reply(text)) == {}
 
@@ -365,7 +368,8 @@ class TestSizeAndDate:
             ("213 x", None),
             ("213 -1", None),
             ("213 1 5", None),
-            ("213 a.jpg 5 bytes", None),
+            ("213 5 Bytes", 5),
+            ("213 5 of 7 bytes", None),
             ("550 5", None),
             ("213", None),
         ],
@@ -378,6 +382,7 @@ class TestSizeAndDate:
         [
             ("213 7", 7, True),
             ("213 The size is 7", 7, True),
+            ("213 7 Bytes", 7, True),
             ("213 8", 7, False),
             ("550 7", 7, False),
             ("213 0", 0, True),
