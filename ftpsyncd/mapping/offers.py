@@ -123,7 +123,11 @@ class Offers:
         path = listing.directory
         if not path or not listing.inode or path in self.not_renamed or self.is_recorded(path):
             return False, at
-        if self._queue.occupied(self._name, path):
+        at_work = self._queue.at_work(self._name, path)
+        if isinstance(at_work, MakeDir) and at_work.inode == listing.inode:
+            # Put off, the look would not come back: once it is recorded as this very one, nothing has it entered.
+            return False, at
+        if at_work is not None:
             self.again.add(path)
             return True, at
         for source in self._site.ledger.inodes.directories(self._site.id, listing.inode):

@@ -241,6 +241,23 @@ def test_a_directory_that_is_not_there_costs_no_look_at_all_that_waits_elsewhere
     assert not waits.pending
 
 
+@pytest.mark.parametrize(("inode", "entered"), [(7, True), (9, False)], ids=["it", "another one"])
+def test_a_directory_is_entered_while_it_is_made_if_it_is_known_as_that_one_then(
+    story: Story,
+    inode: int,
+    entered: bool,  # noqa: FBT001 - a case
+):
+    """What was found in another one is looked for when that was made: then it is seen to be another."""
+    making = MakeDir(M, "a", 7)
+    story.queue.offer(making)
+    assert story.queue.take(NOW) == making
+    listing = Listing("a", Presence.PRESENT, {"b": folder(8), "x": PICTURE}, None, inode=inode, device=DISK)
+    story.mirror.on_answer(listing, AT)
+    story.mirror.pump(AT)
+    assert story.disk.whole == (["a/b"] if entered else [])
+    assert story.mirror.offers.again == (set() if entered else {"a"})
+
+
 def test_a_status_costs_no_look_at_all_that_waits(story: Story):
     """One is made four times a second while anything happens; what failed may wait for its next try for days."""
     waits = story.mirror.waits

@@ -134,6 +134,21 @@ def test_a_link_to_a_directory_takes_no_upload_away_from_it(stops: str, goes_on:
         assert published.get("link/b/2") == (None if removed else published["a/b/2"])
 
 
+def test_what_is_in_a_directory_is_found_that_is_made_for_two_others():
+    """A listing that came while it was made was passed over; after that, nothing in it seemed to be new."""
+    with World() as world:
+        for path in ("a", "a/b"):
+            world.make_folder(path)
+        for path in ("a/1", "a/2", "a/b/1"):
+            world.write(path, 20)
+        world.go_on(10.0)
+        for path, target in (("a", "c"), ("c/1", "c/x"), ("c/2", "c/b/y")):
+            world.drop.rename(path, target)
+        world.upon("MKD", ("all", *2 * (("look",), ("turn",))))
+        world.do(("go_on", 10.0))
+        world.come_to_rest()
+
+
 def test_what_waits_to_be_made_in_a_directory_that_is_gone_is_not_made():
     """While the server was away, `b/a` was made, and then `b` took the place of `a`."""
     with begun(empty_dirs=True) as world:
