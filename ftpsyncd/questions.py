@@ -14,7 +14,7 @@ from ftpsyncd.receipts import Receipt
 
 
 class CommandName(StrEnum):
-    """What the running daemon can be told to do."""
+    """What the running daemon can be told to do; some of it is noted for the next pass where none runs."""
 
     RESCAN = "rescan"
     PAUSE = "pause"

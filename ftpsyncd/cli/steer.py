@@ -1,4 +1,7 @@
-"""Commands that tell the running daemon something: retry, rescan, pause, resume, approve, discard, reload."""
+"""Commands that tell the running daemon something: retry, rescan, pause, resume, approve, discard, reload.
+
+Where none runs, all but `rescan` and `reload` note it for the next pass (`daemon.deciding`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from ftpsyncd.cli.daemon import about, at_once, refuse_unloaded
+from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import (
     absolute,
     common_options,
@@ -19,6 +23,7 @@ from ftpsyncd.cli.options import (
 )
 from ftpsyncd.cli.output import emit
 from ftpsyncd.cli.settings import check_name, load_config, start_log
+from ftpsyncd.config import Config
 from ftpsyncd.errors import CommandRefusedError, ConfigError, DaemonNotRunningError, UnknownNameError, UsageError
 from ftpsyncd.questions import CommandName
 from ftpsyncd.quoting import one_line
@@ -29,7 +34,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def tell(
     name: CommandName, *, as_json: bool, mapping: str | None = None, server: str | None = None, path: str | None = None
 ) -> None:
-    """Pass a command to the daemon and print what it did."""
+    """Pass a command to the daemon, or note it for the next pass, and print what was done."""
     start_log(given(), level="warning")
     named = [option for option, value in (("MAPPING", mapping), ("--server", server), ("--path", path)) if value]
     # A mapping has one server; a path may be published by several mappings.
@@ -50,17 +55,48 @@ def tell(
             raise
         # Nothing but the file can be wrong with a reload.
         raise ConfigError(*refused.message.split("\n"), remedy=refused.remedy) from refused
-    except DaemonNotRunningError:
+    except DaemonNotRunningError as nobody:
         config = load_config(given())
         if mapping is not None:
             check_name(mapping, config.mappings, "mapping")
         if server is not None:
             check_name(server, config.servers, "server")
-        raise
+        done = _note(config, name, nobody, mapping=mapping, server=server, path=full)
     if as_json:
         emit({"command": name, "mapping": mapping, "server": server, "path": full, "message": done})
     else:
         click.echo(one_line(done))
+
+
+def _note(
+    config: Config,
+    name: CommandName,
+    nobody: DaemonNotRunningError,
+    *,
+    mapping: str | None,
+    server: str | None,
+    path: str | None,
+) -> str:
+    """Nobody can be told: note in the ledger what a pass goes by, and say so.
+
+    Raises:
+        DaemonNotRunningError: it is something that only a daemon can do.
+    """
+    from ftpsyncd.daemon import deciding  # noqa: PLC0415 - loads what a daemon consists of, to do without one
+
+    if name not in deciding.NOTED:
+        raise nobody
+
+    def tell_long() -> None:
+        click.echo(f"ftpsyncd: no daemon runs: looking at what is gone from {one_line(mapping or '')}", err=True)
+
+    def decide(where: str | None) -> str:
+        return deciding.decide(config, name, mapping=mapping, server=server, path=where, long=tell_long)
+
+    # Of what is found meanwhile the answer tells.
+    start_log(given(), level="error")
+    with tidy_end():
+        return given().typed.text(about(given(), path, decide))
 
 
 def _scope(command: Decorated) -> Decorated:
@@ -91,7 +127,10 @@ _decided = click.argument("mapping", shell_complete=complete_mapping)
 @json_option
 @common_options
 def retry(mapping: str | None, server: str | None, path: str | None, *, as_json: bool) -> None:
-    """Try failed and parked files again now, instead of at their next time."""
+    """Try failed and parked files again now, instead of at their next time.
+
+    Without a running daemon the next `sync` does, or the daemon when it starts.
+    """
     tell(CommandName.RETRY, mapping=mapping, server=server, path=path, as_json=as_json)
 
 
@@ -122,7 +161,10 @@ def rescan(mapping: str | None, server: str | None, path: str | None, *, as_json
 @json_option
 @common_options
 def pause(mapping: str | None, server: str | None, *, as_json: bool) -> None:
-    """Stop publishing until `resume`; changes are remembered."""
+    """Stop publishing until `resume`; changes are remembered.
+
+    Without a running daemon that is noted: the next `sync` keeps to it, and the daemon when it starts.
+    """
     tell(CommandName.PAUSE, mapping=mapping, server=server, as_json=as_json)
 
 
@@ -136,7 +178,10 @@ def pause(mapping: str | None, server: str | None, *, as_json: bool) -> None:
 @json_option
 @common_options
 def resume(mapping: str | None, server: str | None, *, as_json: bool) -> None:
-    """Go on after `pause`."""
+    """Go on after `pause`.
+
+    Without a running daemon the next `sync` does, or the daemon when it starts.
+    """
     tell(CommandName.RESUME, mapping=mapping, server=server, as_json=as_json)
 
 
@@ -150,7 +195,11 @@ def resume(mapping: str | None, server: str | None, *, as_json: bool) -> None:
 @json_option
 @common_options
 def approve(mapping: str, *, as_json: bool) -> None:
-    """Let the held deletes of MAPPING go out."""
+    """Let the held deletes of MAPPING go out: all that is gone now, and nothing that goes later.
+
+    Without a running daemon the folder is looked through, and they go out with the next `sync`, or when the daemon
+    starts. Nothing is decided if the folder is not as you were told any more, or, with 75, while a `sync` runs.
+    """
     tell(CommandName.APPROVE, mapping=mapping, as_json=as_json)
 
 
@@ -164,7 +213,11 @@ def approve(mapping: str, *, as_json: bool) -> None:
 @json_option
 @common_options
 def discard(mapping: str, *, as_json: bool) -> None:
-    """Drop the held deletes of MAPPING: the files stay at the server and are no longer ours."""
+    """Drop the held deletes of MAPPING: the files stay at the server and are no longer ours.
+
+    Without a running daemon the folder is looked through, and that is all. Nothing is decided if the folder is not as
+    you were told any more, or, with 75, while a `sync` runs.
+    """
     tell(CommandName.DISCARD, mapping=mapping, as_json=as_json)
 
 

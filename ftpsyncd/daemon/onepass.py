@@ -85,7 +85,7 @@ def progress_of(engine: Engine, at: Moment) -> Progress:
 def paused_message(name: str, waiting: int) -> str:
     """What to tell of a mapping that a `sync` finds paused."""
     waits = f", {number(waiting, 'change waits', 'changes wait')}" if waiting else ""
-    return f"paused by a person{waits}; `ftpsyncd resume {name}`, while the daemon runs, goes on"
+    return f"paused by a person{waits}; `ftpsyncd resume {name}` goes on"
 
 
 def _later_message(mirror: Mirror) -> str:

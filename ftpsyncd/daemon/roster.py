@@ -57,6 +57,7 @@ class Roster:
         engine: where they are registered.
         emit: takes the mirrors' events.
         one_pass: for a `sync`: no watching.
+        performs: see `Site.performs`.
         ending: whether the end is wanted: then a reload that is under way waits for nothing any more.
     """
 
@@ -66,11 +67,13 @@ class Roster:
         emit: Callable[[Event], None],
         *,
         one_pass: bool = False,
+        performs: bool = True,
         ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
         self._emit = emit
         self._one_pass = one_pass
+        self._performs = performs
         self._ending = ending
         self._crews: dict[str, Crew] = {}
         self._accounts: dict[str, ServerSpec] = {}
@@ -84,7 +87,8 @@ class Roster:
         """Make all parts, before the engine runs."""
         for name in names:
             self._add(config, name)
-        self._take_leftovers(config)
+        if self._performs:
+            self._take_leftovers(config)
 
     def start(self) -> None:
         """Start watching and looking.
@@ -352,6 +356,7 @@ class Roster:
             self._emit,
             today=lambda: datetime.now().astimezone().date().isoformat(),
             one_pass=self._one_pass,
+            performs=self._performs,
         )
         if before is not None and before.id == mirror.id:
             mirror.go_on_from(before)

@@ -50,6 +50,7 @@ class Service:
     Args:
         config: what to run.
         one_pass: end by itself when nothing is left to do (`sync`): no watching, no control socket.
+        performs: False: begin nothing at a server, and look at no disk before `look`.
         mappings: only these; all if None.
         observe: is told every event besides the log.
         reload: has the configuration read again, and says what came of it; called by the control socket's threads.
@@ -62,6 +63,7 @@ class Service:
         config: Config,
         *,
         one_pass: bool = False,
+        performs: bool = True,
         mappings: Sequence[str] | None = None,
         observe: Callable[[Event], None] = lambda _event: None,
         reload: Callable[[], str] | None = None,
@@ -70,6 +72,7 @@ class Service:
     ) -> None:
         self.config = config
         self.one_pass = one_pass
+        self._performs = performs
         names = list(config.mappings) if mappings is None else list(mappings)
         for name in names:
             if name not in config.mappings:
@@ -113,7 +116,7 @@ class Service:
         alerts = None if self.one_pass else self.config.alerts
         if descriptors.allowed() < descriptors.LEAST + descriptors.kept_for(alerts):
             raise NoDescriptorError(descriptors.too_few(self.config.mappings, self.config.servers, alerts))
-        missing = self._missing_secrets()
+        missing = self._missing_secrets() if self._performs else {}
         with ExitStack() as stack:
             self._stack = stack
             self.awaits = f"the state directory {self.config.state_dir}"
@@ -133,7 +136,9 @@ class Service:
             engine = self._engine = Engine(
                 ledger, self._emit, self._show, together=Together(), ended=self._ended, notice=notice
             )
-            roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass, ending=self._ending)
+            roster = self._roster = Roster(
+                engine, self._emit, one_pass=self.one_pass, performs=self._performs, ending=self._ending
+            )
             roster.build(self.config, self._names)
             if self._outside is not None:
                 stack.callback(self._outside.stop)
@@ -145,7 +150,8 @@ class Service:
             engine.start()
             stack.callback(lambda: roster.stop_crews(self._left_s()))
             stack.callback(lambda: roster.stop_disks(min(STOP_WAIT_S, self._left_s())))
-            roster.start()
+            if self._performs:
+                roster.start()
             tend = (lambda: None) if self._outside is None else self._outside.tend
             stack.enter_context(Lookout(claim, engine.lost, tend))
             if self._outside is not None:
@@ -155,6 +161,15 @@ class Service:
                 stack.callback(self._outside.stop)
                 self._outside.start(self.config, engine)
             self._stack = stack.pop_all()
+
+    def look(self) -> None:
+        """Begin to look at the disks, where that was not begun with all else.
+
+        Raises:
+            ThreadLimitError: the system allows too few threads.
+        """
+        if self._roster is not None:
+            self._roster.start()
 
     def _missing_secrets(self) -> dict[str, list[Missing]]:
         """The servers that have to wait for a secret; the others need not.

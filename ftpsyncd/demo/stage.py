@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from ftpsyncd import config as configuration
-from ftpsyncd import descriptors
+from ftpsyncd import descriptors, lacking
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.daemon.service import Service
@@ -264,6 +264,6 @@ def _content(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        if descriptors.lack(error):
+        if lacking.files(error):
             raise
         return None

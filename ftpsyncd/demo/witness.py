@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from ftpsyncd import descriptors
+from ftpsyncd import lacking
 from ftpsyncd.core.names import SUFFIX
 from ftpsyncd.demo import pictures
 from ftpsyncd.demo.record import Happening, Record
@@ -171,7 +171,7 @@ def files(folder: Path) -> Iterator[tuple[str, Look]]:
                     look = Look(found.st_size, found.st_mtime_ns, found.st_ino)
                     yield entry.path[len(root) + 1 :], look
         except OSError as error:
-            if descriptors.lack(error):
+            if lacking.files(error):
                 raise
 
 

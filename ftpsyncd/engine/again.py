@@ -24,6 +24,8 @@ def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
     if not path:
         count = failures.clear_all(mirror.id)
         dirty.mark_deep("", at.now)
+        if not count and not mirror.site.performs:
+            return f"{spec.name}: nothing had failed"
         if not count:
             return f"{spec.name}: compared again, and {spec.server} is tried now; nothing had failed"
         return f"{spec.name}: {_failed(count)} tried again"
@@ -39,6 +41,8 @@ def retry(mirror: Mirror, path: str | None, at: Moment) -> str:
         return f"{spec.name}: {path}: {_failed(itself + below)} tried again"
     if itself:
         return f"{spec.name}: {path} is tried again"
+    if not mirror.site.performs:
+        return f"{spec.name}: nothing of the name {path} had failed"
     return (
         f"{spec.name}: nothing of the name {path} had failed; what is there is compared again, and"
         f" {spec.server} is tried now"

@@ -112,7 +112,7 @@ class _Plan:
             yield self._nothing("", silence)
             return
         if self._ledger.decisions.paused_ns(self._id):
-            why = f"a person paused it; `ftpsyncd resume {self._spec.name}`, while the daemon runs, goes on"
+            why = f"a person paused it; `ftpsyncd resume {self._spec.name}` goes on"
             yield Planned(self._spec.name, "paused", "", 0, why)
         rehearsal = Rehearsal(self._spec, self._id, self._ledger, account)
         self._cut_off = frozenset(intent.temporary for _, intent in self._ledger.begun.of(self._id))

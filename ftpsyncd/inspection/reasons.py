@@ -253,9 +253,7 @@ class Known(NamedTuple):
     def _say(self, state: str, sentence: str, **details: str | float) -> Why:
         if self.paused and state in {"pending", "settling", "failed"}:
             name = self.spec.name
-            sentence = (
-                f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {name}`, while the daemon runs, goes on"
-            )
+            sentence = f"{sentence.rstrip('.')}; {name} is paused, `ftpsyncd resume {name}` goes on"
         return Why(self.path, self.spec.name, state, sentence, details)
 
 

@@ -229,7 +229,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         paused_ns = ledger.decisions.paused_ns(mapping_id)
         if not missing and paused_ns:
             since = iso_of_pause(paused_ns)
-            message = f"paused by a person; `ftpsyncd resume {spec.name}`, while the daemon runs, goes on"
+            message = f"paused by a person; `ftpsyncd resume {spec.name}` goes on"
         if changed:
             state, message, since = MappingState.HELD, changed_message(spec.name, changed), None
         if hold is not None:

@@ -51,6 +51,7 @@ class Mirror:
         emit: takes events for the log.
         today: the date under which `deletes: trash` files things.
         one_pass: a `sync` that ends: files that are not ready are reported, not awaited.
+        performs: see `Site.performs`.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class Mirror:
         *,
         today: Callable[[], str],
         one_pass: bool = False,
+        performs: bool = True,
     ) -> None:
         self.spec = spec
         self.id = mapping_id
         self.ledger = ledger
         self.queue = queue
         self.dirty = Dirty()
-        self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today, one_pass)
+        self.site = Site(spec, mapping_id, ledger, queue, folder, self.dirty, emit, today, one_pass, performs)
         self.removals = Removals(self.site)
         # One pass does not live long enough to see what comes late.
         self.intents = Intents(self.site, sweep_twice=not one_pass)
@@ -222,7 +224,7 @@ class Mirror:
             if self.looks.ask_what_is_due(at) and self.looks.in_pass and not self.busy_looking(at.now):
                 self.looks.pass_ended(at)
                 self.removals.pass_ended(at)
-                if not self.paused:
+                if self.site.performs and not self.paused:
                     self.mended.pass_ended(at)
 
     def _sees(self) -> bool:
@@ -254,6 +256,19 @@ class Mirror:
             and not self.dirty.due_by(now + SOON_S)
             and not self.waits.any_unsettled()
         )
+
+    def looked_through(self, now: float, passes: int = 0) -> bool:
+        """For who only looks: everything was compared, or as much as can be while nothing is begun.
+
+        Args:
+            now: monotonic seconds.
+            passes: this often it had been before.
+        """
+        if self.removals.source.missing:
+            return True
+        if self.queue.load(self.spec.name).waiting >= QUEUE_ROOM and not self.looks and not self.answers:
+            return True
+        return self.looks.passes > passes and not self.busy_looking(now)
 
     def busy_looking(self, now: float) -> bool:
         """Whether a deep scan or any look is under way."""
@@ -291,7 +306,7 @@ class Mirror:
     def suspended(self) -> bool:
         """Whether nothing may be begun: a person wants it so, the disk is not there, or is being compared at length."""
         held_up = self.answers.comparing or self.removals.takes_back or bool(self.removals.source.missing)
-        return self.paused or self._going or held_up
+        return self.paused or self._going or held_up or not self.site.performs
 
     def leave(self) -> None:
         """The mapping is going: look at nothing more and begin nothing more."""

@@ -60,6 +60,8 @@ class Site(NamedTuple):
     """The date under which ``deletes: trash`` files things."""
     one_pass: bool = False
     """A `sync` that ends: files that are not ready are reported, not awaited."""
+    performs: bool = True
+    """False: people's decisions are noted, and nothing is begun."""
 
     def tell(
         self,

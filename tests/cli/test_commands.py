@@ -415,10 +415,51 @@ def test_what_the_daemon_refuses_is_said(ftpsyncd, config_file, daemon):
     assert "Nothing is held." in ended.err
 
 
-def test_steering_without_a_daemon_says_so(ftpsyncd, config_file):
-    ended = ftpsyncd("retry", "-c", config_file)
+@pytest.mark.parametrize("command", ["rescan", "reload"])
+def test_what_only_a_daemon_can_do_is_said_to_need_one(ftpsyncd, config_file, command):
+    ended = ftpsyncd(command, "-c", config_file)
     assert ended.code == 75
     assert "No daemon answers" in ended.err
+
+
+def test_without_a_daemon_a_decision_is_noted_for_the_next_pass(ftpsyncd, config_file):
+    (config_file.parent / "gallery/a.jpg").write_bytes(b"picture")
+    park(config_file, "a.jpg", ServerUnavailableError("no"))
+    found = ftpsyncd("retry", "gallery", "--json", "-c", config_file)
+    next_pass = f"the next `ftpsyncd sync -c {config_file}`, or the daemon when it starts,"
+    message = f"gallery: 1 failed path is tried again; no daemon runs: {next_pass} carries it out"
+    asked = {"command": "retry", "mapping": "gallery", "server": None, "path": None}
+    assert (found.code, json.loads(found.out), found.err) == (0, {**asked, "message": message}, "")
+    assert ftpsyncd("retry", "-c", config_file) == (0, "gallery: nothing had failed; shop: nothing had failed\n", "")
+    assert ftpsyncd("pause", "--server", "web", "-c", config_file) == (
+        0,
+        f"gallery: paused; shop: paused; no daemon runs: {next_pass} keeps to it\n",
+        "",
+    )
+
+
+def test_without_a_daemon_nothing_is_decided_beside_a_pass(ftpsyncd, config_file):
+    (config_file.parent / "gallery/a.jpg").write_bytes(b"picture")
+    park(config_file, "a.jpg", ServerUnavailableError("no"))
+    with Claim(load(config_file).state_dir):
+        ended = ftpsyncd("approve", "gallery", "-c", config_file)
+    assert (ended.code, ended.out) == (75, "")
+    assert "A `sync` is running, or a daemon that does not answer here" in ended.err
+
+
+def test_without_a_daemon_a_wrong_configuration_decides_nothing(ftpsyncd, config_file):
+    config_file.write_text(config_file.read_text().replace("settle: 0s", "setle: 0s"))
+    ended = ftpsyncd("approve", "gallery", "-c", config_file)
+    assert (ended.code, ended.out) == (78, "")
+    assert "setle" in ended.err
+
+
+def test_without_a_daemon_a_path_is_known_by_any_name(ftpsyncd, linked):
+    park(linked, "day/notes.xyz", ServerUnavailableError("no"))
+    ended = ftpsyncd("retry", "--path", "notes.xyz", "-c", linked)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("gallery: day/notes.xyz is tried again; no daemon runs: ")
+    assert "is in no mapping" in ftpsyncd("retry", "--path", linked, "-c", linked).err
 
 
 @pytest.fixture
@@ -555,13 +596,13 @@ def test_a_pass_beside_the_daemon_is_told_what_to_type_instead(ftpsyncd, config_
 
 def test_nobody_is_told_to_start_the_service_of_another_configuration(ftpsyncd, config_file, monkeypatch):
     by_hand = f"Start it with `ftpsyncd run -c {config_file}`, or name with -c a configuration that runs."
-    assert by_hand in ftpsyncd("retry", "-c", config_file).err
+    assert by_hand in ftpsyncd("rescan", "-c", config_file).err
     monkeypatch.setattr("ftpsyncd.typed.SERVICES", config_file.parent)
     monkeypatch.setenv("FTPSYNCD_CONFIG", str(config_file))
-    assert "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`" in ftpsyncd("retry").err
+    assert "Start it with `systemctl start ftpsyncd` or `ftpsyncd run`" in ftpsyncd("rescan").err
     named = config_file.rename(config_file.with_name("shop.yaml"))
     monkeypatch.setenv("FTPSYNCD_CONFIG", str(named))
-    assert "Start it with `systemctl start ftpsyncd@shop` or `ftpsyncd run`" in ftpsyncd("retry").err
+    assert "Start it with `systemctl start ftpsyncd@shop` or `ftpsyncd run`" in ftpsyncd("rescan").err
 
 
 def test_why_proposes_no_retry_for_a_name_that_cannot_be_sent(ftpsyncd, config_file):
