@@ -33,6 +33,8 @@ class OpenIntents:
         self._ordered = Ordered(self._open)
         self.renames = {path: intent.source for path, intent in self._open.items() if is_rename(intent)}
         """Directories that may have been renamed at the server: new path and old."""
+        self._sourced = {path for path, intent in self._open.items() if intent.source}
+        """What may have been renamed, files too: the new paths."""
         self._apart: dict[str, dict[str, None]] = {}
         """Temporary files that are noted under their own paths, by the file whose name they bear."""
         self._uses: Counter[str] = Counter()
@@ -74,6 +76,13 @@ class OpenIntents:
         """The paths below a directory that is not the root, as they are now: in their order."""
         return list(self._ordered.below(directory))
 
+    def naming(self, directory: str) -> list[tuple[str, Intent]]:
+        """The intents that may name something below a directory that is not the root, as they are now: in their order.
+
+        Those about paths below it, since temporary files are beside theirs; and those of renames, wherever they are.
+        """
+        return [(path, self._open[path]) for path in sorted({*self._ordered.below(directory), *self._sourced})]
+
     def put(self, path: str, intent: Intent) -> None:
         """Note an intent, in the place of one about the same path; the engine commits."""
         self._forget_if_apart(path)
@@ -83,6 +92,7 @@ class OpenIntents:
         self._open[path] = intent
         self._uses[intent.temporary] += 1
         self._note_if_apart(path, intent)
+        (self._sourced.add if intent.source else self._sourced.discard)(path)
         if is_rename(intent):
             self.renames[path] = intent.source
         else:
@@ -96,6 +106,7 @@ class OpenIntents:
         self._put_off.pop(path, None)
         self._told.discard(path)
         self.renames.pop(path, None)
+        self._sourced.discard(path)
         self.exposed.discard(path)
         self._forget_if_apart(path)
         self._count_out(path)

@@ -166,6 +166,25 @@ def test_what_is_forgotten_is_not_looked_for_in_all_that_is_open_one_by_one(stor
         assert bool(intent.fingerprints) == (number >= 100)
 
 
+def test_what_moves_with_its_directory_is_not_looked_for_in_all_that_is_open_one_by_one(story: Story):
+    """With 50,000 open intents each directory that was renamed took 160 ms."""
+    for number in range(200):
+        story.intents.begin(Upload(M, f"{number}/a", A))
+    story.intents.begin(Rename(M, "z", "7/b", B, SHA))
+    open_ = story.intents._open
+    open_._open = counting = Counting(open_._open)
+    open_._ordered = Ordered(counting)
+    for number in range(100):
+        story.intents.moved(f"{number}", f"new/{number}")
+    assert counting.looked_at <= 3 * 200
+    parts = [open_.path_of(partial(f"{number}/a")) for number in range(100)]
+    moved = [f"new/{path}" for number in range(100) for path in (f"{number}/a", parts[number])]
+    beside = [f"{number}/a" for number in range(100, 200)]
+    assert set(open_) == {"z", open_.path_of(partial("z")), *moved, *beside}
+    assert all(open_[f"new/{part}"].temporary == f"/site/new/{part}" for part in parts)
+    assert open_["z"].source == "new/7/b"
+
+
 def test_what_may_come_late_is_not_asked_about_while_a_try_uses_it(story: Story):
     part = partial("a")
     story.intents.inherit(part)
