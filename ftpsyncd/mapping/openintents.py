@@ -39,21 +39,28 @@ class OpenIntents:
         """Temporary files that are noted under their own paths, by the file whose name they bear."""
         self._uses: Counter[str] = Counter()
         """How many intents name a temporary file: each is looked for in all of them else, when it is asked about."""
+        self._continues: Counter[str] = Counter()
+        """How many intents name a part that is to be continued: by the path under which that would be apart."""
         for path, intent in self._open.items():
             self._note_if_apart(path, intent)
-            self._uses[intent.temporary] += 1
+            self._count_in(intent)
         self.exposed = {path for path, intent in self._open.items() if intent.exposed is not None}
         """Files that were sent under their final names and may not have arrived."""
         self._put_off: dict[str, float | None] = {}
         """Those that the server would not settle, and when it is asked again (monotonic; None: not known yet)."""
         self._told: set[str] = set()
         """Those of which somebody was told so."""
+        self._changed: dict[str, None] = {}
+        """Those that came, or changed, or whose temporary file is used by one less, since somebody asked which."""
 
     def __repr__(self) -> str:
         return f"<OpenIntents {len(self._open)}>"
 
     def __bool__(self) -> bool:
         return bool(self._open)
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def __contains__(self, path: str) -> bool:
         return path in self._open
@@ -68,9 +75,10 @@ class OpenIntents:
         """The intent about a path, if one is open."""
         return self._open.get(path)
 
-    def items(self) -> list[tuple[str, Intent]]:
-        """Paths and intents, as they are now."""
-        return list(self._open.items())
+    def changed(self) -> list[str]:
+        """Those about which the answer of `inquiries` may be another one than when this was asked last."""
+        changed, self._changed = self._changed, {}
+        return list(changed)
 
     def below(self, directory: str) -> list[str]:
         """The paths below a directory that is not the root, as they are now: in their order."""
@@ -90,7 +98,8 @@ class OpenIntents:
         if path not in self._open:
             self._ordered.add(path)
         self._open[path] = intent
-        self._uses[intent.temporary] += 1
+        self._changed[path] = None
+        self._count_in(intent)
         self._note_if_apart(path, intent)
         (self._sourced.add if intent.source else self._sourced.discard)(path)
         if is_rename(intent):
@@ -110,16 +119,27 @@ class OpenIntents:
         self.exposed.discard(path)
         self._forget_if_apart(path)
         self._count_out(path)
+        self._changed.pop(path, None)
         if self._open.pop(path, None) is not None:
             self._ordered.discard(path)
             self._site.ledger.begun.clear(self._site.id, path)
 
+    def _count_in(self, intent: Intent) -> None:
+        self._uses[intent.temporary] += 1
+        for part in intent.parts:
+            self._continues[self.path_of(part)] += 1
+
     def _count_out(self, path: str) -> None:
         before = self._open.get(path)
-        if before is not None:
-            self._uses[before.temporary] -= 1
-            if not self._uses[before.temporary]:
-                del self._uses[before.temporary]
+        if before is None:
+            return
+        _one_less(self._uses, before.temporary)
+        parts = [self.path_of(part) for part in before.parts]
+        for part in parts:
+            _one_less(self._continues, part)
+        # Nothing but what is open, so that it cannot grow while nobody asks.
+        left = [self.path_of(before.temporary), *parts] if before.temporary else parts
+        self._changed.update((each, None) for each in left if each in self._open)
 
     # ── temporary names ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,6 +185,10 @@ class OpenIntents:
         """How many intents name a temporary file."""
         return self._uses[temporary]
 
+    def is_continued(self, path: str) -> bool:
+        """Whether a try goes on with the part that is noted under this path."""
+        return path in self._continues
+
     # ── what the server would not settle ─────────────────────────────────────────────────────────────────────────
 
     @property
@@ -194,6 +218,12 @@ class OpenIntents:
             return False
         self._put_off.pop(path, None)
         return True
+
+
+def _one_less(counted: Counter[str], what: str) -> None:
+    counted[what] -= 1
+    if not counted[what]:
+        del counted[what]
 
 
 def is_rename(intent: Intent) -> bool:

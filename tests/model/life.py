@@ -228,7 +228,7 @@ def doubtful(mirror: Mirror) -> tuple[set[str], set[str]]:
     """Paths of which the server may have something else than the ledger says, and directories that may have moved."""
     paths: set[str] = set()
     moving: set[str] = set()
-    for path, intent in mirror.intents._open.items():
+    for path, intent in mirror.intents._open._open.items():
         paths |= {path, intent.source}
         if intent.kind is Kind.DIR and intent.source:
             moving |= {path, intent.source}

@@ -146,7 +146,7 @@ class World(Life):
                 self.given_up.add(content)
         if self._engine is not None:
             # So is what is on its way, though it may be gone from here by now.
-            for path, intent in self._mirror.intents._open.items():
+            for path, intent in self._mirror.intents._open._open.items():
                 if not wanted.includes(path):
                     contents = [self.drop.contents.get(each) for each in intent.fingerprints]
                     self.given_up |= {content for content in contents if content is not None}

@@ -82,8 +82,8 @@ MUTATIONS = (
         "G3",
         "a part that waits to be continued is swept",
         "mapping/inquiries.py",
-        " and p not in to_continue and ",
-        " and ",
+        "if path not in self._open or self._open.is_continued(path):",
+        "if path not in self._open:",
         "tests/mapping/test_intents.py::test_a_part_waits_for_the_try_that_continues_it",
     ),
     Mutation(
