@@ -46,8 +46,6 @@ class _Standing(NamedTuple):
 
     hold: Hold | None
     failures: FailureCounts
-    passes: int
-    """How often all of it was compared."""
 
 
 def decide(
@@ -144,12 +142,11 @@ class _Decision:
             self._await(lambda at: all(mirror.looked_through(at.now) for mirror in self._mirrors))
             if undecided := self._engine.ask(lambda _at: self._undecided(holds)):
                 return undecided
-        before = self._engine.ask(self._standing)
+        before, passes = self._engine.ask(self._standing), self._engine.ask(self._passes)
         said = Steering(self._service.config, self._engine).command(name, mapping=mapping, server=server, path=path)
         after = self._engine.ask(self._standing)
         if holds and name is CommandName.DISCARD:
             # It takes no server. What goes from now on is not part of it.
-            passes = {each: standing.passes for each, standing in before.items()}
             self._await(lambda at: all(self._is_over(mirror, passes, at) for mirror in self._mirrors))
         if trouble := self._engine.ledger.trouble:
             raise LedgerError(trouble)
@@ -172,11 +169,13 @@ class _Decision:
 
     def _standing(self, _at: Moment) -> dict[str, _Standing]:
         return {
-            mirror.spec.name: _Standing(
-                mirror.removals.hold, mirror.ledger.failures.counts(mirror.id), mirror.looks.passes
-            )
+            mirror.spec.name: _Standing(mirror.removals.hold, mirror.ledger.failures.counts(mirror.id))
             for mirror in self._mirrors
         }
+
+    def _passes(self, _at: Moment) -> dict[str, int]:
+        """How often all of each mapping was compared."""
+        return {mirror.spec.name: mirror.looks.passes for mirror in self._mirrors}
 
     def _undecided(self, told: Mapping[str, Hold]) -> str:
         """Why a decision would not be about what people were told of; empty if it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.errors import LedgerError, LockHeldError, NameRefusedError, UsageError
 from ftpsyncd.ledger.book import LEDGER, Ledger
-from ftpsyncd.local.scan import fingerprint_of
+from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.mapping import looks, mirror
-from ftpsyncd.model import Failure, Hold, Intent, Kind
+from ftpsyncd.model import Failure, Hold, Intent, Kind, Listing
 from ftpsyncd.questions import CommandName
 from ftpsyncd.remote import account
 from ftpsyncd.specs import destination
@@ -223,6 +224,19 @@ def test_what_there_is_no_room_to_look_at_follows_the_usual_rules(held: Site, mo
     said = held.decide(CommandName.APPROVE)
     rules = "not everything was looked at yet: other deletes follow the usual rules"
     assert said == f"m: 4 deletes approved; {rules}; {NEXT} carries it out"
+
+
+def test_who_waits_for_long_is_told_so(held: Site, monkeypatch: pytest.MonkeyPatch):
+    told, goes_on, look = list[bool](), threading.Event(), Scanner.list_dir
+
+    def list_dir(scanner: Scanner, directory: str) -> Listing:
+        told.append(goes_on.wait(30))
+        return look(scanner, directory)
+
+    monkeypatch.setattr(deciding, "LONG_S", 0.01)
+    monkeypatch.setattr(Scanner, "list_dir", list_dir)
+    assert "4 deletes approved" in deciding.decide(held.config, CommandName.APPROVE, mapping="m", long=goes_on.set)
+    assert all(told)
 
 
 def test_what_had_failed_is_tried_again_by_the_next_pass(site: Site):
