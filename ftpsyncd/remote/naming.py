@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ from ftpsyncd.remote.transfer import deliver
 
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
+
+_AT_THE_END = re.compile(r"""[\s:"']*…["'.]*\Z|\.\Z""")
+"""Of a refusal from which our own name was taken; and its full stop."""
 
 
 def assure(session: Session, path: str) -> None:
@@ -27,16 +31,13 @@ def assure(session: Session, path: str) -> None:
     lengths.assure(session, path)
     for oddity in oddities(path):
         if oddity not in session.profile.keeps:
+            ours = f"{path.rpartition('/')[0]}/{SAMPLES[oddity].format(f'{secrets.token_hex(4)}.filepart')}"
             try:
-                session.profile.keeps[oddity] = keeps(session, oddity, path.rpartition("/")[0])
+                session.profile.keeps[oddity] = keeps(session, oddity, ours)
             except NotFoundError:
                 raise  # the directory is not there, and is made
             except NameRefusedError as error:
-                raise NameRefusedError(
-                    f"Whether the server keeps {named(path)} as it is cannot be found out: {error}",
-                    reply=error.reply,
-                    remedy="Rename the file, or check the permissions at the server.",
-                ) from error
+                raise _refused(session, path, oddity, ours, error) from error
         if not session.profile.keeps[oddity]:
             raise NameRefusedError(
                 f"The server would store {named(path)} under another name: it changes {oddity.value}.",
@@ -44,15 +45,34 @@ def assure(session: Session, path: str) -> None:
             )
 
 
-def keeps(session: Session, oddity: Oddity, directory: str) -> bool:
-    """Whether the server stores names with this oddity as they are.
+def _refused(session: Session, path: str, oddity: Oddity, ours: str, error: NameRefusedError) -> NameRefusedError:
+    """What it means that a name of ours with the same oddity could not be stored, or not be seen, beside a path."""
+    directory, _, name = ours.rpartition("/")
+    if error.reply and oddity not in oddities(directory) and _takes_plain(session, directory):
+        # Without the name of ours, which a person has never seen.
+        words = _AT_THE_END.sub("", error.reply.replace(ours, "…").replace(name, "…"))
+        return NameRefusedError(
+            f"The server refuses {named(path)}, since it takes no names with {oddity.value}: {words}.",
+            reply=words,
+            remedy="Rename it here.",
+        )
+    return NameRefusedError(
+        f"Whether the server keeps {named(path)} as it is cannot be found out: {error}",
+        reply=error.reply,
+        remedy="Rename the file, or check the permissions at the server.",
+    )
+
+
+def keeps(session: Session, oddity: Oddity, ours: str) -> bool:
+    """Whether the server stores names with this oddity as they are; ``ours`` is one.
 
     Raises:
         NameRefusedError: nothing can be stored there, or seen of it.
         RemoteError: the session ended.
     """
+    directory, _, name = ours.rpartition("/")
     try:
-        return keeps_name(session, directory, SAMPLES[oddity].format(f"{secrets.token_hex(4)}.filepart"))
+        return keeps_name(session, directory, name)
     except NotFoundError:
         if oddity is Oddity.BACKSLASH and session.stat(directory or "/") is not None:
             return False  # what is missing is the directory before the backslash
@@ -71,21 +91,13 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
     path = f"{directory}/{name}"
     end = name.index(".filepart")
     token = name[end - 8 : end]
-    made = session.exchange([session.command("MKD", path)])[0]
-    if not made.good:
-        error = session.error(made, "MKD", path)
-        if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError | NotSupportedError):
-            raise error
-        sent = deliver(session, session.command("STOR", path), b"")
-        if not sent.good:
-            raise session.error(sent, "STOR", path)
+    verb = _store(session, path)
     stored: set[str] = set()
     try:
         stored = {entry.name for entry in session.list_dir(directory or "/", dated=False) if token in entry.name}
     finally:
         if session.usable:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".
-            verb = "RMD" if made.good else "DELE"
             # The longest first: it may be within another.
             left = sorted({name, *stored}, key=len, reverse=True)
             session.exchange([session.command(verb, f"{directory}/{each}") for each in left])
@@ -94,3 +106,33 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
             f"The server does not list {named(path)}, which it has stored: it may have another name."
         )
     return stored == {name}
+
+
+def _takes_plain(session: Session, directory: str) -> bool:
+    """Whether anything may be stored in a directory under a name of ours without any oddity; it goes again."""
+    path = f"{directory}/{secrets.token_hex(4)}.filepart"
+    try:
+        verb = _store(session, path)
+    except NameRefusedError:
+        return False
+    session.exchange([session.command(verb, path)])
+    return True
+
+
+def _store(session: Session, path: str) -> str:
+    """Make a directory, or an empty file where none may be made; returns the command that removes it again.
+
+    Raises:
+        NameRefusedError: neither may be made.
+        RemoteError: the session ended.
+    """
+    made = session.exchange([session.command("MKD", path)])[0]
+    if made.good:
+        return "RMD"
+    error = session.error(made, "MKD", path)
+    if isinstance(error, NotFoundError) or not isinstance(error, NameRefusedError | NotSupportedError):
+        raise error
+    sent = deliver(session, session.command("STOR", path), b"")
+    if not sent.good:
+        raise session.error(sent, "STOR", path)
+    return "DELE"

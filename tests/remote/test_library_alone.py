@@ -219,14 +219,26 @@ def test_a_name_that_cannot_be_sent_is_called_as_the_file_is_called(picture, nam
 
 
 @pytest.mark.real_server
-def test_a_name_of_a_kind_that_is_refused_is_told_with_the_name_of_ours_that_was_tried(picture):
+def test_a_name_of_a_kind_that_is_refused_is_told_as_that_and_nothing_stays(picture):
     with running("pure-ftpd") as server, connect(server.spec()) as ftp:
         (result,) = ftp.upload_many([(picture, "/back\\slash.jpg")])
+        assert not list(server.home.iterdir())
     assert type(result.error) is NameRefusedError
-    assert str(result.error).startswith(
-        r'Whether the server keeps "/back\\slash.jpg" as it is cannot be found out: The server refuses '
+    assert str(result.error) == (
+        r'The server refuses "/back\\slash.jpg", since it takes no names with a backslash: 553 Prohibited file name.'
     )
-    assert result.error.reply.startswith("553 ")
+    assert result.error.remedy == "Rename it here."
+    assert result.error.reply == "553 Prohibited file name"
+
+
+@pytest.mark.real_server
+def test_where_nothing_may_be_stored_no_kind_of_name_is_to_blame(picture):
+    with running("pure-ftpd") as server, connect(server.spec()) as ftp:
+        (server.home / "mine").mkdir(mode=0o555)
+        (result,) = ftp.upload_many([(picture, "/mine/back\\slash.jpg")])
+    assert type(result.error) is NameRefusedError
+    assert "cannot be found out" in str(result.error)
+    assert "permissions" in result.error.remedy
 
 
 @pytest.mark.parametrize("tls", ["explicit", "implicit"])
