@@ -12,7 +12,7 @@ connections of its server are given up, which is as harmless as an outage: the l
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import TypeVar
 
@@ -86,6 +86,8 @@ class Roster:
     def build(self, config: Config, names: Iterable[str]) -> None:
         """Make all parts, before the engine runs."""
         for name in names:
+            for _ in self._respell(config, name):
+                pass
             self._add(config, name)
         if self._performs:
             self._take_leftovers(config)
@@ -166,6 +168,7 @@ class Roster:
                 self._accounts[name] = accounts[name]
                 self._throttles[name].limit(accounts[name].bandwidth_bytes_s)
         for name in [name for name in config.mappings if name not in self._folders]:
+            self._in_turns(self._respell(config, name))
             self._on_engine(lambda name=name: self._add(config, name, left.get(name)))  # type: ignore[misc]
             begin(self._disks[name])
         # A person at work: what waits for a pause to end is tried again now, perhaps with a new password.
@@ -298,8 +301,21 @@ class Roster:
         self._take_back(name)
         self._on_engine(swap)
 
+    def _respell(self, config: Config, name: str) -> Iterator[None]:
+        """Before a mapping comes: its names at the server may be in another encoding (engine's thread, in turns)."""
+        spec, ledger = config.mappings[name], self._engine.ledger
+        account = config.servers[spec.server]
+        number = ledger.mappings.number(name, destination(spec, account))
+        if respelled := (yield from spelling.take_over(ledger, number, spec, account)):
+            self._emit(Event(EventKind.RESCAN, name, message=respelled))
+
+    def _in_turns(self, work: Iterator[None]) -> None:
+        """Do something on the engine's thread, each part of it in a turn of its own: others have theirs in between."""
+        while self._on_engine(lambda: next(work, True)) is None:
+            pass
+
     def _on_engine(self, act: Callable[[], _T]) -> _T:
-        # The names of some hundred thousand files in another encoding take half a minute, and half a reload is none.
+        # The names of a million files in another encoding take a quarter of a minute, and half a reload is none.
         return self._engine.ask(lambda _at: act(), TURN_S, to_its_end=True)
 
     # ── making parts ─────────────────────────────────────────────────────────────────────────────────────────
@@ -343,8 +359,6 @@ class Roster:
         engine = self._engine
         account = config.servers[spec.server]
         number = engine.ledger.mappings.number(spec.name, destination(spec, account))
-        if respelled := spelling.take_over(engine.ledger, number, spec, account):
-            self._emit(Event(EventKind.RESCAN, spec.name, message=respelled))
         folder = self._folders[spec.name] = Folder(spec, root)
         mirror = Mirror(
             spec,

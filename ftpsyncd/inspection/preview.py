@@ -73,7 +73,8 @@ def plan(config: Config, mappings: Sequence[str]) -> Iterator[Planned]:
             spec = config.mappings[name]
             account = config.servers[spec.server]
             mapping_id = ledger.mappings.number(name, destination(spec, account))
-            spelling.take_over(ledger, mapping_id, spec, account)
+            for _ in spelling.take_over(ledger, mapping_id, spec, account):
+                pass
             yield from _Plan(spec, ledger, mapping_id).lines(account)
         yield from _unmanaged(config, ledger, mappings)
 

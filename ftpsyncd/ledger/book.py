@@ -40,6 +40,7 @@ from ftpsyncd.model import Kind, Row, join
 LEDGER = "ledger.db"
 """The file's name in the state directory."""
 
+_PUT = "INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)"
 _REMEMBERED = 10_000
 MOVED_AT_ONCE = 10_000
 """Rows below a directory that get their new paths, or are dropped, in one go: some forty milliseconds."""
@@ -162,7 +163,7 @@ class Ledger:
 
     def _write_rows(self) -> None:
         new, self._new = self._new, {}
-        self._write_many("INSERT OR REPLACE INTO entry VALUES(?,?,?,?,?,?,?,?,?,?)", map(row_values, new.items()))
+        self._write_many(_PUT, map(row_values, new.items()))
 
     def _write_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         self._db.write_many(sql, rows)
@@ -231,14 +232,18 @@ class Ledger:
         """Whether nothing was ever published by this mapping."""
         return self._read("SELECT 1 FROM entry WHERE mapping=? AND name<>x'' LIMIT 1", (mapping,)).fetchone() is None
 
-    def walk(self, mapping: int) -> Iterator[tuple[str, Row]]:
-        """All rows of a mapping, in the order of their directories."""
-        cursor = self._read(
-            "SELECT dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device FROM entry"
-            " WHERE mapping=? ORDER BY dir, name",
-            (mapping,),
-        )
-        for r in cursor:
+    def walk(self, mapping: int, *, after: str | None = None, most: int = -1) -> Iterator[tuple[str, Row]]:
+        """All rows of a mapping, in the order of their directories.
+
+        Args:
+            mapping: whose.
+            after: only those behind this path.
+            most: at most so many; all of them if negative.
+        """
+        behind, key = ("", ()) if after is None else (" AND (dir, name)>(?,?)", key_of(after))
+        columns = "dir, name, kind, size, mtime_ns, inode, sha256, published_ns, device"
+        sql = f"SELECT {columns} FROM entry WHERE mapping=?{behind} ORDER BY dir, name LIMIT ?"  # noqa: S608 - constants
+        for r in self._read(sql, (mapping, *key, most)):
             yield join(os.fsdecode(r[0]), os.fsdecode(r[1])), row_of(r[2:])
 
     def put(self, mapping: int, path: str, row: Row) -> None:
@@ -330,6 +335,29 @@ class Ledger:
         self._move_where("entry", mapping, source, target, *some)
         self._rows.clear()
         return True
+
+    def rename_all(self, mapping: int, renamed: Sequence[tuple[str, str, Row]]) -> None:
+        """Give many rows other paths in one go.
+
+        All go before any comes: the new path of one may be the old path of another. What else has a new path is gone.
+
+        Args:
+            mapping: whose.
+            renamed: the old path of each, the new one, and the row.
+        """
+        files, size = self._published(mapping)
+        keys = ((mapping, *key_of(source)) for source, _, _ in renamed)
+        self._write_many("DELETE FROM entry WHERE mapping=? AND dir=? AND name=?", keys)
+        self._write_many(_PUT, (row_values(((mapping, target), row)) for _, target, row in renamed))
+        self._rows.clear()
+        files_after, size_after = self._published(mapping)
+        self.mappings.count(mapping, files_after - files, size_after - size)
+
+    def _published(self, mapping: int) -> tuple[int, int]:
+        """Files and bytes of a mapping, counted."""
+        sql = "SELECT count(*), ifnull(sum(size),0) FROM entry WHERE mapping=? AND kind=0"
+        files, size = self._read(sql, (mapping,)).fetchone()
+        return files, size
 
     def _some_below(self, mapping: int, directory: str) -> tuple[str, tuple[bytes, ...]] | None:
         """A condition for the first `MOVED_AT_ONCE` rows below a directory; None if there are not so many any more."""

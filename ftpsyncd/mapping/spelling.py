@@ -2,13 +2,13 @@
 
 In: the ledger, a mapping as it is configured now. Out: rows under the paths that lead, in the encoding of now, to what
 was published in that of before. To the pass that follows, these were renamed here meanwhile: it finds each file under
-its own name, and renames it at the server. Called on the engine's thread when a mapping is added, and by `preview`.
+its own name, and renames it at the server. Called on the engine's thread before a mapping is added, and by `preview`.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ftpsyncd.core import names
@@ -18,6 +18,9 @@ from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.doubts import doubt_row
 from ftpsyncd.model import MISSING, Kind, Row
 from ftpsyncd.specs import MappingSpec, ServerSpec
+
+ROWS_AT_ONCE = 2000
+"""Rows that are gone through in one turn of the engine: some thirty milliseconds."""
 
 
 class _Respelled(NamedTuple):
@@ -29,8 +32,12 @@ class _Respelled(NamedTuple):
     """What leads to that now; None: nothing does."""
 
 
-def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpec) -> str:
+def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpec) -> Generator[None, None, str]:
     """Have the ledger tell in the encoding of now what the server has; the caller commits.
+
+    Each ``yield`` ends what one turn of the engine has room for. Nothing is written before the last turn, so that the
+    ledger tells all names in the one encoding or in the other, whenever the daemon ends: 200,000 rows take 3 s then.
+    The rows do not change in between, since the mapping is not there, and no other one publishes to its place.
 
     Args:
         ledger: open for writing.
@@ -44,18 +51,24 @@ def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpe
     now, before = codecs.lookup(server.encoding).name, ledger.mappings.encoding(mapping)
     if now == before:
         return ""
-    ledger.mappings.set_encoding(mapping, now)
     if not before:
         # Nothing was published by who knew of this.
+        ledger.mappings.set_encoding(mapping, now)
         return ""
+    respelled: list[_Respelled] = []
+    after: str | None = None
+    while rows := list(ledger.walk(mapping, after=after, most=ROWS_AT_ONCE)):
+        after = rows[-1][0]
+        if spec.remote.isascii():
+            respelled += _respelled(rows, before, now)
+        else:
+            # Another directory is theirs now.
+            respelled += [_Respelled(path, row, None) for path, row in rows if path]
+        yield
+    ledger.mappings.set_encoding(mapping, now)
     for path, failure in list(ledger.failures.all(mapping)):
         if failure.kind == NameNotSendableError.__name__:
             ledger.failures.clear(mapping, path)
-    if spec.remote.isascii():
-        respelled = list(_respelled(ledger, mapping, before, now))
-    else:
-        # Another directory is theirs now.
-        respelled = [_Respelled(path, row, None) for path, row in ledger.walk(mapping) if path]
     if not respelled:
         return ""
     _record(ledger, mapping, respelled)
@@ -68,22 +81,21 @@ def take_over(ledger: Ledger, mapping: int, spec: MappingSpec, server: ServerSpe
 
 
 def _record(ledger: Ledger, mapping: int, respelled: Sequence[_Respelled]) -> None:
-    # All go before any comes: the new path of one may be the old path of another.
-    for path, _, leads in respelled:
-        if leads is not None:
-            ledger.forget(mapping, path)
     for path, row, leads in respelled:
         if leads is not None:
-            ledger.put(mapping, leads, row)
-        elif row.kind is Kind.DIR:
+            continue
+        # It need not be read once more.
+        ledger.bear_in_mind(mapping, path, row)
+        if row.kind is Kind.DIR:
             ledger.put(mapping, path, row._replace(fingerprint=MISSING))
         else:
             doubt_row(ledger, mapping, path)
+    ledger.rename_all(mapping, [(path, leads, row) for path, row, leads in respelled if leads is not None])
 
 
-def _respelled(ledger: Ledger, mapping: int, before: str, now: str) -> Iterator[_Respelled]:
+def _respelled(rows: Iterable[tuple[str, Row]], before: str, now: str) -> Iterator[_Respelled]:
     """What would be other bytes now."""
-    for path, row in ledger.walk(mapping):
+    for path, row in rows:
         if path.isascii():
             continue
         try:

@@ -72,16 +72,36 @@ def test_another_account_is_connected_to_anew():
 
 
 @pytest.fixture
-def carry_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], str]], str]]:
-    """Do a part of a reload on the thread of an engine that turns, and have little patience with it."""
-    monkeypatch.setattr(roster, "TURN_S", 0.5)
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """It turns."""
     with Ledger(tmp_path / "ledger.db") as ledger:
         engine = Engine(ledger, lambda _event: None)
         engine.start()
         try:
-            yield roster.Roster(engine, lambda _event: None)._on_engine
+            yield engine
         finally:
             engine.stop()
+
+
+@pytest.fixture
+def carry_out(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], str]], str]:
+    """Do a part of a reload on the engine's thread, and have little patience with it."""
+    monkeypatch.setattr(roster, "TURN_S", 0.5)
+    return roster.Roster(engine, lambda _event: None)._on_engine
+
+
+def test_others_have_their_turns_between_the_parts_of_what_takes_long(engine: Engine):
+    said: list[str] = []
+
+    def work() -> Iterator[None]:
+        for part in ("first", "second", "third"):
+            # From now on it waits for its turn.
+            engine.mailbox.put(lambda _at: said.append("another"))
+            said.append(part)
+            yield
+
+    roster.Roster(engine, lambda _event: None)._in_turns(work())
+    assert said == ["first", "another", "second", "another", "third", "another"]
 
 
 def test_a_part_of_a_reload_that_takes_long_is_awaited(carry_out: Callable[[Callable[[], str]], str]):
