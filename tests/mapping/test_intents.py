@@ -180,7 +180,7 @@ def test_of_many_that_are_open_none_is_looked_at_twice_before_the_queue_had_room
     open_._open = counting = Counting(open_._open)
     asked: set[str] = set()
     for part in range(1, 4):
-        story.intents.inquiries.ask((), NOW)
+        story.intents.inquiries.ask((), NOW + part)
         while (action := story.queue.take(NOW)) is not None:
             asked.add(action.path)
             story.queue.finish(action)
