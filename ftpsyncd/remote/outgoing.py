@@ -63,6 +63,8 @@ class Outgoing:
     """Something may be at the server under the temporary name."""
     refused: bool = False
     """Nothing can be: the server refused that name, and said nothing before."""
+    unwelcome: bool = False
+    """The server refused to have what it holds of it continued."""
     removed_in_place: bool = False
     """It failed, and what was stored of it under the final name was removed."""
     dated: bool = False
@@ -86,7 +88,7 @@ class Outgoing:
     def worth_continuing(self) -> bool:
         """The transfer broke, nothing is wrong with what arrived, and it is much."""
         broken = self.is_hidden and type(self.error) is TransferFailedError and self.sent > REPEATED
-        return broken and self.may_be_continued
+        return broken and self.may_be_continued and not self.unwelcome
 
     @property
     def may_be_continued(self) -> bool:

@@ -15,6 +15,7 @@ from ftpsyncd.errors import (
     FtpsyncdError,
     LocalError,
     NameRefusedError,
+    NotSupportedError,
     RemoteError,
     ServerFullError,
     TransferFailedError,
@@ -37,6 +38,8 @@ PARTING_S = 0.002
 SLOW_S = 1.0
 SLOW_ROUND_TRIPS = 16
 """After a transfer that took longer than both, the next file waits: else the end of that one would wait for it."""
+_UNCONTINUED = frozenset({NameRefusedError, NotSupportedError, TransferFailedError})
+"""What a refusal to go on with a part may be taken for."""
 _FILTERED = re.compile(
     r"(?:forbidden|prohibited) file ?name|file extension|file type|name (?:is )?not allowed", re.IGNORECASE
 )
@@ -187,16 +190,26 @@ class Sending:
         if failure is not None and not isinstance(failure, RemoteError):
             upload.error = failure
         elif not reply.good:
-            upload.error = self._refused(reply)
-            # Not with another answer: vsftpd has made the file when it says 425 for want of a data connection.
-            upload.refused = not first.preliminary and isinstance(upload.error, NameRefusedError)
-            # pure-ftpd makes the file first, and says then that a quota does not allow it.
-            upload.stored |= upload.is_hidden and isinstance(upload.error, ServerFullError)
-            if session.blames_connection(first, reply):
-                session.abandon()
+            self._note_refusal(first, reply)
         elif failure is not None:
             upload.error = failure
         return offer
+
+    def _note_refusal(self, first: Reply, reply: Reply) -> None:
+        """Note what the server's last word means, and what may be there."""
+        session, upload = self._session, self._upload
+        error = upload.error = self._refused(reply)
+        at_once = not first.preliminary
+        if at_once and upload.kept.size and type(error) in _UNCONTINUED:
+            # proftpd says "try again" where nothing may be continued, for ever, and that may be so in one directory
+            # only: what is there goes, and the file is sent whole.
+            upload.stored = upload.unwelcome = True
+        # Not with another answer: vsftpd has made the file when it says 425 for want of a data connection.
+        upload.refused = at_once and not upload.unwelcome and isinstance(error, NameRefusedError)
+        # pure-ftpd makes the file first, and says then that a quota does not allow it.
+        upload.stored |= upload.is_hidden and isinstance(error, ServerFullError)
+        if session.blames_connection(first, reply):
+            session.abandon()
 
     def _refused(self, reply: Reply) -> RemoteError:
         """What the server's last word means, which is not that it has the file."""

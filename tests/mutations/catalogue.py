@@ -147,8 +147,8 @@ MUTATIONS = (
         "G1",
         "a transfer that the server calls failed is believed",
         "remote/sending.py",
-        "        elif not reply.good:\n            upload.error = self._refused(reply)",
-        "        elif False:\n            upload.error = self._refused(reply)",
+        "        elif not reply.good:\n            self._note_refusal(first, reply)",
+        "        elif False:\n            self._note_refusal(first, reply)",
         f"{SCRIPTED}::TestTheDataConnection::test_the_reply_counts_after_a_whole_transfer",
     ),
     Mutation(

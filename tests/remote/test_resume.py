@@ -14,12 +14,13 @@ from ftpsyncd.errors import FileChangedError, ServerUnavailableError, TransferFa
 from ftpsyncd.remote import resume
 from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.port import RESUMABLE, PublishJob
-from ftpsyncd.remote.profile import Hashing, Profile, Resuming
+from ftpsyncd.remote.profile import Hashing, Paths, Profile, Resuming
 from ftpsyncd.remote.resume import REPEATED, take_over
 from ftpsyncd.remote.trials import CONTENT as TRIAL
 from ftpsyncd.remote.wire import Timeouts
 from tests.contract.remotes import job, publish, raiser
 from tests.remote.scripted import Connection, Scripted
+from tests.variants import also
 
 QUICK = Timeouts(connect_s=0.5, reply_s=0.5, stall_s=0.5, final_s=1, close_s=0.3)
 CONTENT = b"".join(hashlib.sha256(n.to_bytes(4, "big")).digest() * 1024 for n in range(321))
@@ -355,6 +356,32 @@ def test_a_rest_that_is_refused_all_of_a_sudden_starts_anew():
         (result,) = publish(session, again())
         assert result.error is None
         assert result.sha256 == hashlib.sha256(CONTENT).digest(), "of what was sent, and nothing read before"
+        assert nothing_else(s)
+
+
+@pytest.mark.parametrize(
+    "words", ["451 STOR: Append/Restart not permitted, try again", *also("550 Can't restart.", "504 Not with REST.")]
+)
+def test_where_only_the_stor_behind_rest_is_refused_the_file_is_sent_whole_the_next_time(words):
+    """proftpd's AllowStoreRestart is of a directory: it may be allowed where it was tried."""
+
+    async def strict(connection: Connection, path: str) -> None:
+        if s._start:
+            s._start = 0
+            await connection.say(words)
+        else:
+            await s.default(connection, f"STOR {path}")
+
+    with Resumable(STOR=strict) as s, account(s)() as session:
+        session.profile.resuming, session.profile.hashing = Resuming.REST, Hashing.NONE
+        session.profile.paths = Paths.ABSOLUTE
+        s.files[TEMPORARY] = CONTENT[:BREAK]
+        (result,) = publish(session, again())
+        assert result.error is not None
+        assert not result.refused, "there was something"
+        assert s.files == {}
+        (result,) = publish(session, again())
+        assert result.error is None
         assert nothing_else(s)
 
 
