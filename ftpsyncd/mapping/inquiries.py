@@ -9,7 +9,8 @@ thread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from itertools import chain
 
 from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
@@ -86,10 +87,9 @@ class Inquiries:
             return False
         return self._late.is_due(path, now) and self._open.may_be_asked(path, now)
 
-    @property
-    def asked_before(self) -> set[str]:
-        """Those that are not waited for: the server would not settle them, or they are asked about once more."""
-        return {*self._open.refused, *self._late.awaited}
+    def was_asked(self, path: str) -> bool:
+        """Whether nobody waits for it: the server would not settle it, or it is asked about once more."""
+        return self._open.is_put_off(path) or self._late.is_awaited(path)
 
     # ── what has to be known first ───────────────────────────────────────────────────────────────────────────
 
@@ -151,20 +151,20 @@ class Inquiries:
 
         What was swept once is not waited for: what of it comes back meanwhile is deleted right before the directory.
         """
-        for path in self._open_below(directory):
+        for path in list(dict.fromkeys(self._open_below(directory))):
             if not self._site.queue.occupied(self._site.spec.name, path):
                 self._ask(path)
-        clear = not self._open_below(directory)
+        clear = not any(self._open_below(directory))
         if not clear:
             self._to_remove.add(directory)
         return clear
 
-    def _open_below(self, directory: str) -> list[str]:
-        prefix, asked = f"{directory}/", self.asked_before
-        below = [path for path in self._open.below(directory) if path not in asked]
+    def _open_below(self, directory: str) -> Iterator[str]:
+        """What is open below a directory, and waited for; nothing may be asked meanwhile."""
+        prefix, below = f"{directory}/", self._open.below(directory)
         # What may have been renamed away from there is not there, and its rows tell what it took along.
-        left = [path for path, source in self._open.renames.items() if source.startswith(prefix) and path not in asked]
-        return [path for path in dict.fromkeys([*below, *left]) if not self._only_tells(path)]
+        left = (path for path, source in self._open.renames.items() if source.startswith(prefix))
+        return (path for path in chain(below, left) if not (self.was_asked(path) or self._only_tells(path)))
 
     def put_off(self, path: str) -> bool:
         """The server refused to settle this; whether that is news."""
@@ -174,7 +174,8 @@ class Inquiries:
 
     def ended(self) -> None:
         """An intent is over: look again at directories whose removal had to wait for what was open below them."""
-        for directory in [d for d in self._to_remove if not self._open_below(d)]:
+        # It is asked at the end of each action: one that is open below a directory is enough.
+        for directory in [d for d in self._to_remove if not any(self._open_below(d))]:
             self._to_remove.discard(directory)
             self._site.dirty.mark(directory, 0.0)
 

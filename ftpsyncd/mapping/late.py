@@ -16,8 +16,6 @@ then, and a minute later the server is asked once more (`is_due`). What is begun
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
-
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.openintents import OpenIntents, waits
@@ -62,11 +60,6 @@ class Late:
 
     def __repr__(self) -> str:
         return f"<Late parts={len(self.parts)} hanging={len(self._hanging)} awaited={len(self._awaited)}>"
-
-    @property
-    def awaited(self) -> AbstractSet[str]:
-        """Paths that were settled once, and are asked about for the second time: nobody waits for them."""
-        return self._awaited.keys()
 
     # ── what was cut off ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 
 from ftpsyncd.core import names
 from ftpsyncd.core.ordered import Ordered
@@ -80,9 +79,9 @@ class OpenIntents:
         changed, self._changed = self._changed, {}
         return list(changed)
 
-    def below(self, directory: str) -> list[str]:
-        """The paths below a directory that is not the root, as they are now: in their order."""
-        return list(self._ordered.below(directory))
+    def below(self, directory: str) -> Iterator[str]:
+        """The paths below a directory that is not the root, in their order; none may come or go meanwhile."""
+        return self._ordered.below(directory)
 
     def naming(self, directory: str) -> list[tuple[str, Intent]]:
         """The intents that may name something below a directory that is not the root, as they are now: in their order.
@@ -190,11 +189,6 @@ class OpenIntents:
         return path in self._continues
 
     # ── what the server would not settle ─────────────────────────────────────────────────────────────────────────
-
-    @property
-    def refused(self) -> AbstractSet[str]:
-        """Those that the server would not settle, and is not asked about again yet."""
-        return self._put_off.keys()
 
     def put_off(self, path: str) -> bool:
         """The server refused to settle this, and asking again at once would be asking for ever.

@@ -118,10 +118,15 @@ def test_which_files_of_ours_may_be_there_is_known_until_the_delete_is_done(stor
     assert dict(story.ledger.begun.of(story.id)) == {"d/a": Intent(Kind.FILE)}, "what of it may come late is awaited"
 
 
-class Counting(dict[str, Intent]):
-    """Counts what is looked at when somebody goes through it."""
+class Counting(dict[str, Any]):
+    """Counts what is looked at when somebody goes through it, and what is taken out of it one by one."""
 
     looked_at = 0
+    taken = 0
+
+    def __getitem__(self, path: str) -> Any:
+        self.taken += 1
+        return super().__getitem__(path)
 
     def __iter__(self) -> Iterator[str]:
         for path in super().__iter__():
@@ -130,6 +135,9 @@ class Counting(dict[str, Intent]):
 
     def items(self) -> Any:
         return ((path, self[path]) for path in self)
+
+    def keys(self) -> Any:
+        return list(self)
 
 
 def test_what_may_come_late_is_not_looked_for_in_all_that_is_open_one_by_one(story: Story):
@@ -221,6 +229,22 @@ def test_what_is_forgotten_is_not_looked_for_in_all_that_is_open_one_by_one(stor
         intent = open_._open[f"{number}/a"]
         assert intent.temporary == partial(f"{number}/a")
         assert bool(intent.fingerprints) == (number >= 100)
+
+
+def test_the_end_of_an_action_looks_at_little_of_what_keeps_directories_from_being_removed(story: Story):
+    """With 5,000 awaited parts and 500 such directories it took 160 ms, and with 50,000 open parts in some, 50 ms."""
+    directories, in_each = 10, 50
+    for number in range(directories * in_each):
+        story.intents.inherit(f"/site/{number % directories}/{number}.filepart")
+        story.intents.late._await_part(f"/site/e/{number}.filepart")
+    assert not any(story.intents.inquiries.clear_below(f"{number}") for number in range(directories))
+    open_, late = story.intents._open, story.intents.late
+    open_._open = counting = Counting(open_._open)
+    late._awaited = awaited = Counting(late._awaited)
+    for number in range(20):
+        story.intents.end(story.intents.begin(Delete(M, f"{number}")))
+    assert counting.taken <= 20 * (directories + 5)
+    assert awaited.looked_at == awaited.taken == 0
 
 
 def test_what_moves_with_its_directory_is_not_looked_for_in_all_that_is_open_one_by_one(story: Story):

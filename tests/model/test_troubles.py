@@ -160,7 +160,8 @@ class _World(Racing):
         self.go_on(self.spec.settle_s + SOON_S)
         if self._engine is None or self._meddled or self.server.late or self._direct or not self.drop.is_at_home():
             return
-        if self._mirror.intents.inquiries.asked_before:
+        intents = self._mirror.intents
+        if any(map(intents.inquiries.was_asked, intents._open)):
             # What came late is looked for in its time.
             return
         status, hold = self._status(), self._mirror.removals.hold
