@@ -6,7 +6,18 @@ from pathlib import Path
 
 import click
 
-from ftpsyncd.cli.hand import Place, Tally, complete_place, config_for, connected, is_folder, moving, place
+from ftpsyncd.cli.hand import (
+    Place,
+    Tally,
+    complete_place,
+    config_for,
+    connected,
+    is_folder,
+    literally,
+    moving,
+    place,
+    refuse_swapped,
+)
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.output import size
@@ -37,11 +48,12 @@ def get(ctx: click.Context, source: str, local: str | None, *, no_overwrite: boo
     `deletes: trash` moves files, are skipped.
     """
     start_log(given(), level="error")
+    refuse_swapped(source, [local] if local else [], "put")
     where = place(source)
     config = config_for([where])
     if where.path == "/" and local is None:
         raise UsageError("Where shall all of the server go to?", remedy=f"For example: ftpsyncd get {source} copy")
-    with tidy_end(), connected(config, where.server) as ftp:
+    with tidy_end(), connected(config, where.server) as ftp, literally(where):
         if where.inside:
             folder = Path(basename(where.path) if local is None else local)
             failed = fetch_tree(ftp, where, folder, overwrite=not no_overwrite)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +25,7 @@ from ftpsyncd.cli.progress import ECHO, Rate
 from ftpsyncd.cli.settings import check_name, load_config
 from ftpsyncd.config import Config, placed
 from ftpsyncd.counting import number
-from ftpsyncd.errors import FtpsyncdError, LedgerError, UsageError
+from ftpsyncd.errors import FtpsyncdError, LedgerError, NotFoundError, UsageError
 from ftpsyncd.inspection.survey import open_ledger
 from ftpsyncd.quoting import named, one_line, quote
 from ftpsyncd.remote import Ftp, Step, TreeResult, connect
@@ -67,7 +69,8 @@ def place(text: str, *, bare: bool = False) -> Place:
     """
     server, colon, path = text.partition(":")
     if not server or "/" in server or not (colon or bare):
-        raise UsageError(f"{quote(text)} is not SERVER:PATH.", remedy="For example: web:/htdocs/a.jpg")
+        root = f", or {text}:/ for the root of the server {text}" if re.fullmatch(r"[\w-]+", text) else ""
+        raise UsageError(f"{quote(text)} is not SERVER:PATH.", remedy=f"For example: web:/htdocs/a.jpg{root}")
     if colon and not path and not bare:
         raise UsageError(f"{quote(text)} names no path.", remedy=f"The root of the server is {server}:/")
     parts = [part for part in path.split("/") if part not in {"", "."}]
@@ -76,6 +79,32 @@ def place(text: str, *, bare: bool = False) -> Place:
             f"{quote(text)} has `..` in it.", remedy="Name the path from the root: what `..` is, only the server knows."
         )
     return Place(server, "/" + "/".join(parts), not parts or path.endswith(("/", "/.")))
+
+
+def refuse_swapped(place: str, others: Iterable[str], command: str) -> None:
+    """Refuse what is typed for the other direction: the words for the server and for here are each other's.
+
+    Args:
+        place: what should be ``SERVER:PATH``.
+        others: what should be here.
+        command: the one that goes that way.
+
+    Raises:
+        UsageError: it is so.
+    """
+    if ":" not in place and any(":" in other and not os.path.lexists(other) for other in others):
+        raise UsageError(f"{quote(place)} is not SERVER:PATH.", remedy=f"The other way goes `ftpsyncd {command}`.")
+
+
+@contextlib.contextmanager
+def literally(where: Place) -> Iterator[None]:
+    """What is not there, and was typed with a star, may be meant as a pattern: that there are none is said."""
+    try:
+        yield
+    except NotFoundError as error:
+        if "*" in where.path or "?" in where.path:
+            error.remedy = "Names are taken as they are, `*` and `?` too: name files one by one, or a directory."
+        raise
 
 
 def complete_place(ctx: click.Context, option: click.Parameter, incomplete: str) -> list[str]:

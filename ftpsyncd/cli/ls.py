@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ftpsyncd.cli.hand import complete_place, config_for, connected, place
+from ftpsyncd.cli.hand import complete_place, config_for, connected, literally, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given, json_option
 from ftpsyncd.cli.output import emit, local_time
@@ -40,7 +40,7 @@ def ls(path: str, *, with_facts: bool, as_json: bool) -> None:
     start_log(given(), level="error")
     where = place(path, bare=True)
     config = config_for([where])
-    with tidy_end(), connected(config, where.server) as ftp:
+    with tidy_end(), connected(config, where.server) as ftp, literally(where):
         entry = None if where.inside else ftp.stat(where.path)
         dated = with_facts or as_json
         entries = ftp.list(where.path, dated=dated) if entry is None or entry.kind is Kind.DIR else [entry]

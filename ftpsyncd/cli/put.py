@@ -10,7 +10,18 @@ from pathlib import Path
 
 import click
 
-from ftpsyncd.cli.hand import Moving, Place, Tally, complete_place, config_for, connected, is_folder, moving, place
+from ftpsyncd.cli.hand import (
+    Moving,
+    Place,
+    Tally,
+    complete_place,
+    config_for,
+    connected,
+    is_folder,
+    moving,
+    place,
+    refuse_swapped,
+)
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
@@ -48,6 +59,7 @@ def put(
     if not sources and ":" not in target:
         example = f"For example: ftpsyncd put {target} web:/htdocs/"
         raise UsageError(f"Where shall {quote(target)} go to?", remedy=example)
+    refuse_swapped(target, map(str, sources), "get")
     where = place(target)
     if not sources:
         raise UsageError(f"What shall go to {where}?", remedy=f"For example: ftpsyncd put a.jpg {target}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from ftpsyncd.cli.hand import Place, Tally, complete_place, config_for, connected, moving, place
+from ftpsyncd.cli.hand import Place, Tally, complete_place, config_for, connected, literally, moving, place
 from ftpsyncd.cli.interrupts import tidy_end
 from ftpsyncd.cli.options import common_options, examples, given
 from ftpsyncd.cli.settings import start_log
@@ -67,7 +67,12 @@ def confirm(places: Sequence[Place]) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("rm -r asks before it deletes, and there is no terminal to ask on.", remedy="Add --yes.")
     what = ", ".join(str(each) for each in places)
-    if not click.confirm(f"Delete {what} with all that is in it?", err=True):
+    try:
+        sure = click.confirm(f"Delete {what} with all that is in it?", err=True)
+    except click.Abort:
+        click.echo(err=True)  # the shell's prompt stands on a line of its own
+        raise
+    if not sure:
         click.echo("Nothing was deleted.", err=True)
         raise click.exceptions.Exit(ExitCode.SOME_FAILED)
 
@@ -75,12 +80,13 @@ def confirm(places: Sequence[Place]) -> None:
 def removed(ftp: Ftp, where: Place, *, recursive: bool) -> Iterator[TreeResult]:
     """Delete what one argument names."""
     try:
-        if recursive:
-            yield from ftp.delete_tree(where.path)
-        else:
-            _be_no_directory(ftp, where)
-            ftp.delete(where.path)
-            yield TreeResult(where.path, Step.REMOVED)
+        with literally(where):
+            if recursive:
+                yield from ftp.delete_tree(where.path)
+            else:
+                _be_no_directory(ftp, where)
+                ftp.delete(where.path)
+                yield TreeResult(where.path, Step.REMOVED)
     except FtpsyncdError as error:
         if not ftp.session.usable:
             raise

@@ -23,7 +23,7 @@ from ftpsyncd.errors import AlreadyExistsError, FtpsyncdError, LocalUnwritableEr
 from ftpsyncd.model import Kind, remote_join
 from ftpsyncd.quoting import named
 from ftpsyncd.remote import landing
-from ftpsyncd.remote.folders import Directory, unwritable
+from ftpsyncd.remote.folders import Directory, no_folder
 from ftpsyncd.remote.port import RemoteEntry, RemoteSession
 from ftpsyncd.remote.trees import Depth, Moved, Ready, Step, TreeResult, Walk, listed
 
@@ -74,7 +74,7 @@ class Fetching(Walk):
         try:
             local.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise unwritable(local, error) from error
+            raise no_folder(local, error) from error
         with Directory.opened(local) as into:
             yield from self._entries(remote, into, 0, *listing)
 

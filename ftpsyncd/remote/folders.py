@@ -40,7 +40,7 @@ class Directory:
         try:
             return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise no_folder(path, error) from error
 
     def entered(self, name: str) -> Self:
         """A directory in this one; made if it is not there, never reached through a link.
@@ -93,3 +93,12 @@ class Directory:
 def unwritable(path: Path, error: OSError) -> LocalUnwritableError:
     """The typed error for what the local file system says."""
     return LocalUnwritableError(f"{named(path)} cannot be written: {error.strerror}.")
+
+
+def no_folder(path: Path, error: OSError) -> LocalUnwritableError:
+    """The same where a folder should be, or was to be made."""
+    if isinstance(error, FileNotFoundError):
+        return LocalUnwritableError(f"There is no folder {named(path)} here.", remedy="Make it first.")
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return LocalUnwritableError(f"{named(path)} is no folder.", remedy="")
+    return unwritable(path, error)

@@ -13,6 +13,7 @@ from ftpsyncd.errors import (
     ServerFullError,
     ServerUnavailableError,
     TooManyConnectionsError,
+    TransferFailedError,
     UnwrittenError,
 )
 
@@ -27,4 +28,7 @@ def remedy(error: FtpsyncdError) -> str:
         return "Wait until another connection has ended: the daemon may be using them."
     if isinstance(error, ServerFullError | UnwrittenError):
         return "Free space at the server, then try again."
+    if isinstance(error, TransferFailedError) and error.reply.startswith("451"):
+        # RFC 959 §4.2.2: "local error in processing"; what vsftpd says of a full disk, in the middle of a file.
+        return "Perhaps the server's disk is full: see to that, then try again."
     return "" if isinstance(error, NameRefusedError | LocalError) else error.remedy

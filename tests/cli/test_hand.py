@@ -28,6 +28,7 @@ from ftpsyncd.errors import (
     NoDescriptorError,
     NotFoundError,
     ServerFullError,
+    TransferFailedError,
     UsageError,
 )
 from ftpsyncd.remote import Step, TreeResult
@@ -274,6 +275,19 @@ class TestGet:
             assert len(ended.err.splitlines()) == 1
         assert files(here) == before
 
+    def test_a_folder_that_is_not_here_or_is_none_is_told_as_that(self, typed, here, home):
+        (home / "x.jpg").write_bytes(b"picture")
+        before = files(here)
+        for words, said in (
+            (["web:/x.jpg", "no/x.jpg"], "There is no folder 'no' here.\nMake it first.\n"),
+            (["web:/x.jpg", "no/"], "There is no folder 'no' here.\nMake it first.\n"),
+            (["web:/x.jpg", "a.jpg/x.jpg"], "'a.jpg' is no folder.\n"),
+            (["web:/", "a.jpg"], "'a.jpg' is no folder.\n"),
+        ):
+            ended = typed("get", *words)
+            assert (ended.code, ended.err) == (1, f"ftpsyncd: error: {said}")
+        assert files(here) == before
+
     def test_an_interrupt_leaves_a_part_that_is_continued(self, typed, here, home):
         with (home / "big").open("wb") as big:
             big.truncate(8 << 30)
@@ -324,6 +338,9 @@ class TestRm:
         assert (code, len(files(home))) == (1, 3)
         assert "Delete web:/site with all that is in it? [y/N]" in seen
         assert "Nothing was deleted." in seen
+        code, seen = on_terminal(here, "rm", "-r", "web:/site", answer=b"\x04")
+        assert (code, len(files(home))) == (130, 3)
+        assert seen.endswith("\n"), "the shell's prompt has a line of its own"
         assert on_terminal(here, "rm", "-r", "web:/site", answer=b"y\n")[0] == 0
         assert [path.name for path in home.iterdir()] == ["x"]
 
@@ -394,6 +411,18 @@ def test_a_link_to_a_directory_is_one_to_put_into_and_is_not_replaced(ftpsyncd, 
         assert (here / "down").read_bytes() == b"picture"
 
 
+@pytest.mark.parametrize(
+    "words", [["get", "web:/*.jpg"], ["ls", "web:/*.jpg"], ["rm", "web:/*.jpg"], ["rm", "-ry", "web:/*.jpg"]]
+)
+def test_who_types_a_pattern_is_told_that_it_is_taken_for_a_name(typed, home, words):
+    (home / "x.jpg").write_bytes(b"picture")
+    ended = typed(*words)
+    assert ended.code == 1
+    assert "is not at the server" in ended.err
+    assert "Names are taken as they are" in ended.err
+    assert "Names are taken" not in typed(words[0], "web:/no.jpg").err
+
+
 @pytest.mark.real_server
 def test_dates_that_nobody_sees_are_not_asked_for(ftpsyncd, here, monkeypatch):
     """vsftpd tells none with its listings: each is a command of its own, 64 of them a round trip."""
@@ -460,6 +489,22 @@ def test_put_says_which_of_its_two_arguments_is_missing(ftpsyncd, here, words, s
     assert "For example: ftpsyncd put a.jpg web:/" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["put", "web:/x", "."], ". is not SERVER:PATH.\nThe other way goes `ftpsyncd get`."),
+        (["get", "a.jpg", "web:/"], "a.jpg is not SERVER:PATH.\nThe other way goes `ftpsyncd put`."),
+        (["put", "a.jpg", "web"], "web is not SERVER:PATH.\nFor example: web:/htdocs/a.jpg, or web:/ for the root "),
+        (["rm", "/x"], "/x is not SERVER:PATH.\nFor example: web:/htdocs/a.jpg\n"),
+    ],
+)
+def test_who_mistakes_where_the_server_is_named_is_told_what_was_meant(ftpsyncd, here, words, said, monkeypatch):
+    monkeypatch.chdir(here)
+    ended = ftpsyncd(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
 @pytest.mark.parametrize("words", [["ls", "web"], ["put", "a.jpg", "web:/"], ["get", "web:/x"], ["rm", "web:/x"]])
 def test_a_server_that_is_not_there_is_not_available_now(ftpsyncd, here, words, monkeypatch):
     monkeypatch.chdir(here)
@@ -508,6 +553,11 @@ def test_the_root_may_be_left_out_where_that_is_harmless():
             "/d/m",
             ServerFullError("There is no space for '/d/m': 452 Disk full", reply="452 Disk full"),
             "There is no space for '/d/m': 452 Disk full. Free space at the server, then try again.",
+        ),
+        (
+            "/d/m",
+            TransferFailedError("'/d/m' failed: 451 Failure.", reply="451 Failure."),
+            "'/d/m' failed: 451 Failure. Perhaps the server's disk is full: see to that, then try again.",
         ),
         ("/d/m", NoDescriptorError("None is left."), f"web:/d/m: None is left. {NoDescriptorError.remedy}"),
         ("/d/\n", NameNotSendableError('"/d/\\n" cannot be sent.'), '"/d/\\n" cannot be sent.'),
