@@ -9,6 +9,7 @@ other mappings (`site.Slices`). One per mapping, used by its `mirror` on the eng
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from itertools import chain
 
 from ftpsyncd.core.deletes import gone_s
 from ftpsyncd.core.plan import Enter, Gone, Look, Selection, Settled, Swapped, Wait, plan_directory
@@ -33,9 +34,9 @@ from ftpsyncd.model import (
     Rename,
     Row,
     Upload,
+    above,
     basename,
     join,
-    parent,
 )
 from ftpsyncd.specs import DeletePolicy
 
@@ -142,17 +143,17 @@ class Comparing:
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
-        while directory and not self._offers.is_recorded(directory):
-            row = self._site.ledger.row(self._site.id, directory)
+        for each in chain((directory,), above(directory)):
+            row = self._site.ledger.row(self._site.id, each)
             if row is not None:
-                return directory
-            directory = parent(directory)
+                return None if row.kind is Kind.DIR else each
         return None
 
     def _compare(self, listing: Listing, at: Moment, order: Order, *, deep: bool) -> Generator[None, Moment, None]:
         """Compare what is there with what is recorded, and decide about what differs."""
         self._unreadable.listed(listing, at)
         self._removals.seen(listing)
+        self._offers.listed(listing)
         if listing.names is None:
             self._waits.listed(listing)
             self._site.dirty.size_is(listing.directory, len(listing.entries))
@@ -309,7 +310,7 @@ class Comparing:
             self._removals.absent.back(action.source)
             if not self._site.queue.moves_from(self._site.spec.name, action.source):
                 self._removals.leaves(action.source)
-        self._offers.offer(action, order, listing)
+        self._offers.offer(action, order)
 
     def _nothing_below(self, directory: str) -> None:
         """A directory is not there: neither is anything that was noted below it, or was to be published there."""

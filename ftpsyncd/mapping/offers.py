@@ -7,6 +7,7 @@ mapping, used by its `mirror` on the engine's thread.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from ftpsyncd.core.extent import arrives, keys_of
 from ftpsyncd.core.plan import Selection
@@ -29,9 +30,13 @@ from ftpsyncd.model import (
     Row,
     Sweep,
     Upload,
+    above,
     basename,
     parent,
 )
+
+SEEN_KEPT = 4096
+"""Directories that are noted until something in them is to be published; a way down has half as many at most."""
 
 
 class Offers:
@@ -56,14 +61,32 @@ class Offers:
         self._spare = spare
         self._kin = Kin(site, selection)
         self._known_directories: set[str] = set()
+        self._seen: dict[str, tuple[int, bool]] = {}
+        """Of directories that were listed as a whole and are not recorded: which it is, and whether a mount point."""
 
-    def offer(self, action: Action, order: Order, listing: Listing | None = None) -> None:
+    def listed(self, listing: Listing) -> None:
+        """A directory that is there was looked at: should it have to be made, it is known which it is.
+
+        Not where only some names were asked for: recorded as a known one, it counts as looked through.
+        """
+        directory = listing.directory
+        if listing.names is not None:
+            if directory in self._seen and self._seen[directory][0] != listing.inode:
+                # So may those above it be others: a disk may have been mounted on one.
+                for each in chain((directory,), above(directory)):
+                    self._seen.pop(each, None)
+        elif not self.is_recorded(directory):
+            self._seen.pop(directory, None)
+            self._seen[directory] = listing.inode, listing.mount_point
+            if len(self._seen) > SEEN_KEPT:
+                del self._seen[next(iter(self._seen))]
+
+    def offer(self, action: Action, order: Order) -> None:
         """Queue an action, behind the directories that it needs.
 
         Args:
             action: what is to be done.
             order: when it has its turn, and the directories that it needs.
-            listing: of the directory that it was found in, if there is one.
         """
         if self._queue.occupied(self._name, action.path) or self._inquiries.settles_first(action):
             path = action.path
@@ -73,18 +96,16 @@ class Offers:
                 self.again.add(path)
             return
         directories = []
-        directory = action.path
-        while directory:
-            directory = parent(directory)
+        for directory in above(action.path):
             if self.is_recorded(directory) or self._queue.occupied(self._name, directory):
+                break
+            if isinstance(self._queue.waiting(self._name, directory), MakeDir | RenameDir):
+                # Those above it were offered with it.
                 break
             directories.append(directory)
         for ancestor in reversed(directories):
-            make = MakeDir(self._name, ancestor, 0)
-            if listing is not None and listing.directory == ancestor:
-                make = MakeDir(self._name, ancestor, listing.inode, listing.mount_point)
-            if not isinstance(self._queue.waiting(self._name, ancestor), MakeDir | RenameDir):
-                self._queue.offer(make, order)
+            inode, mount_point = self._seen.pop(ancestor, (0, False))
+            self._queue.offer(MakeDir(self._name, ancestor, inode, mount_point), order)
         self._queue.offer(action, order)
 
     def require_directories(self, path: str, at: Moment) -> None:

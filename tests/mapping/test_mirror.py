@@ -12,6 +12,7 @@ from ftpsyncd.core.schedule import Queue
 from ftpsyncd.core.settle import NAMES_PER_DIRECTORY, Sighting, sight
 from ftpsyncd.core.turn import Lane, Order
 from ftpsyncd.engine import again
+from ftpsyncd.engine.done import apply
 from ftpsyncd.engine.outcomes import Outcomes
 from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.errors import FileChangedError
@@ -22,6 +23,7 @@ from ftpsyncd.local.changes import Changes, WatchReport
 from ftpsyncd.local.limits import Shortage
 from ftpsyncd.mapping.looks import LOOKS_AT_ONCE, SILENT_S
 from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.offers import Offers
 from ftpsyncd.mapping.site import Moment
 from ftpsyncd.mapping.unreadable import LONGEST_AGAIN_S
 from ftpsyncd.mapping.waits import RESTLESS_S
@@ -256,6 +258,76 @@ def test_a_directory_is_entered_while_it_is_made_if_it_is_known_as_that_one_then
     story.mirror.pump(AT)
     assert story.disk.whole == (["a/b"] if entered else [])
     assert story.mirror.offers.again == (set() if entered else {"a"})
+
+
+def test_a_directory_is_looked_at_once_although_it_is_made_for_what_is_further_below(story: Story):
+    """Each was listed up to six times: when it had been made, it was looked at again to see which it is."""
+    story.mirror.on_answer(Listing("a", Presence.PRESENT, {"b": folder(8)}, None, inode=7, device=DISK), AT)
+    story.mirror.pump(AT)
+    story.mirror.on_answer(
+        Listing("a/b", Presence.PRESENT, {"x": PICTURE}, None, inode=8, device=DISK, mount_point=True), AT
+    )
+    story.mirror.pump(AT)
+    for planned in (MakeDir(M, "", 0), MakeDir(M, "a", 7), MakeDir(M, "a/b", 8, mount_point=True)):
+        assert story.queue.take(NOW) == planned
+        story.queue.finish(planned)
+        apply(story.mirror, Done(planned, Did.MADE), AT, lost=0)
+    row = story.ledger.row(story.id, "a/b")
+    assert row is not None
+    assert (row.fingerprint.inode, row.device) == (8, 1)
+    asked = list(story.disk.whole)
+    story.mirror.pump(AT)
+    assert story.disk.whole == asked
+    assert story.disk.names == []
+
+
+def test_which_directory_it_was_is_not_kept_for_longer_than_it_is_needed(story: Story, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ftpsyncd.mapping.offers.SEEN_KEPT", 2)
+    for number in range(4):
+        story.mirror.on_answer(Listing(f"{number}", Presence.PRESENT, {}, None, inode=10 + number, device=DISK), AT)
+        story.mirror.pump(AT)
+    seen = story.mirror.offers._seen
+    assert seen == {"2": (12, False), "3": (13, False)}
+    story.mirror.on_answer(Listing("3", Presence.PRESENT, {"x": PICTURE}, None, inode=14, device=DISK), AT)
+    assert story.queue.waiting(M, "3") == MakeDir(M, "3", 14)
+    assert seen == {"2": (12, False)}
+
+
+def test_a_directory_in_which_only_some_names_were_looked_at_is_not_known(story: Story):
+    """Recorded as known, it would count as looked through: what else is in it would not be found."""
+    story.sees("a", x=PICTURE)
+    assert story.queue.waiting(M, "a") == MakeDir(M, "a", 0)
+
+
+def test_a_directory_that_turns_out_to_be_another_one_is_not_known_nor_are_those_above_it(story: Story):
+    """A disk may have been mounted since they were listed."""
+    for number, directory in enumerate(("a", "a/b", "a/c")):
+        listing = Listing(directory, Presence.PRESENT, {}, None, inode=10 + number, device=DISK)
+        story.mirror.on_answer(listing, AT)
+        story.mirror.pump(AT)
+    story.mirror.on_answer(Listing("a/b", Presence.PRESENT, {}, frozenset("x"), inode=11, device=DISK), AT)
+    seen = story.mirror.offers._seen
+    assert seen.keys() == {"a", "a/b", "a/c"}
+    story.mirror.on_answer(Listing("a/b", Presence.PRESENT, {}, frozenset("x"), inode=14, device=DISK), AT)
+    assert seen.keys() == {"a/c"}
+
+
+def test_the_way_down_to_a_file_is_not_gone_up_again_for_each_level(story: Story, monkeypatch: pytest.MonkeyPatch):
+    """In a tree of 1,100 levels, planning took a quarter of a minute."""
+    asked: list[str] = []
+    is_recorded = Offers.is_recorded
+
+    def noted(offers: Offers, directory: str) -> bool:
+        asked.append(directory)
+        return is_recorded(offers, directory)
+
+    monkeypatch.setattr(Offers, "is_recorded", noted)
+    path = "d"
+    for _ in range(100):
+        story.mirror.offers.offer(Upload(M, f"{path}/x", PICTURE.fingerprint), Order(Lane.PASS, NOW))
+        path += "/d"
+    assert story.queue.load(M).waiting == 2 * 100 + 1
+    assert len(asked) <= 5 * 100
 
 
 def test_a_status_costs_no_look_at_all_that_waits(story: Story):
