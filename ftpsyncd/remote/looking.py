@@ -30,7 +30,7 @@ from ftpsyncd.remote.replies import Reply
 if TYPE_CHECKING:
     from ftpsyncd.remote.session import Session
 
-_NO_FILES = re.compile(r"\bno (?:such )?files?\b", re.IGNORECASE)
+_NO_FILES = re.compile(r"\bno (?:such )?files?\b|\bdirectory (?:is )?empty\b", re.IGNORECASE)
 HOME = b"CWD /"
 """Follows every visit: pure-ftpd ends a session whose working directory was removed."""
 

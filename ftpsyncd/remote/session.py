@@ -348,7 +348,7 @@ class Session:
     def noop(self) -> None:
         """See `port.RemoteSession.noop`: to say that it does not know the command is a sign of life, too."""
         reply = self.exchange([b"NOOP"])[0]
-        if reply.code not in {200, 250}:
+        if reply.code not in {200, 220, 250}:
             error = self.error(reply, "NOOP")
             if not isinstance(error, NotSupportedError):
                 raise error

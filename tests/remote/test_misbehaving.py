@@ -249,7 +249,9 @@ class TestRepliesThatNobodyAskedFor:
 
 
 class TestASignOfLife:
-    @pytest.mark.parametrize("reply", ["250 Fine.", "500 What?", *also("502 No.", "550 NOOP: Operation not permitted")])
+    @pytest.mark.parametrize(
+        "reply", ["250 Fine.", "500 What?", *also("220 NOOP", "502 No.", "550 NOOP: Operation not permitted")]
+    )
     def test_that_it_knows_no_noop_is_one(self, reply):
         with Scripted(NOOP=reply) as server, account(server)() as session:
             session.noop()
@@ -2350,7 +2352,15 @@ class TestListings:
                 session.list_dir("/")
             assert session.usable
 
-    @pytest.mark.parametrize("reply", ["550 No files found.", "550 No such file or directory.", "450 No files found."])
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            "550 No files found.",
+            "550 No such file or directory.",
+            "450 No files found.",
+            *also("450 directory is empty."),
+        ],
+    )
     def test_an_empty_directory_may_be_told_by_a_refusal(self, reply):
         with Scripted(LIST=reply) as server, account(server)() as session:
             server.dirs.add("/d")
