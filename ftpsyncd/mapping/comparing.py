@@ -283,6 +283,8 @@ class Comparing:
         path, kind, rows = forget.path, forget.kind, 1
         self._site.queue.withdraw(self._site.spec.name, path)
         self._intents.forgotten(path)
+        # A try that ran when it was left out has ended since.
+        self._waits.sent(path)
         if kind is Kind.DIR:
             self._site.queue.withdraw_below(self._site.spec.name, path)
             rows = self._site.ledger.forget_tree(self._site.id, path)

@@ -98,6 +98,7 @@ class Story:
         delete_after_s: float = 0.0,
         deletes: DeletePolicy = DeletePolicy.MIRROR,
         one_pass: bool = False,
+        selection: Without = Without(),  # noqa: B008 - frozen
     ) -> None:
         self.events: list[Event] = []
         self.queue = Queue(4)
@@ -107,7 +108,7 @@ class Story:
         self.id = ledger.mappings.number(M, "there")
         self.mirror = Mirror(
             spec,
-            Without(),
+            selection,
             self.id,
             ledger,
             self.queue,
@@ -1382,6 +1383,14 @@ def test_a_mapping_that_goes_has_nothing_due(story: Story):
     assert story.mirror.next_due() == NOW
     story.mirror.leave()
     assert story.mirror.next_due() is None
+
+
+def test_what_changed_while_it_was_sent_does_not_wait_when_it_is_left_out(ledger: Ledger):
+    """A reload left it out meanwhile, and something else has its name."""
+    story = Story(ledger, selection=Without({"old/a"}))
+    story.mirror.waits.overtaken("old/a", AT)
+    story.sees("old", a=folder(60))
+    assert not list(story.mirror.waits.restless())
 
 
 def test_a_file_that_changed_before_it_had_been_sent_and_is_gone_is_forgotten(story: Story):
