@@ -25,15 +25,16 @@ APPROVED_AT_ONCE = 5000
 """Paths that are approved in one go: some twenty milliseconds."""
 
 
-def gone_s(listing: Listing, row: Row | None) -> float:
+def gone_s(listing: Listing, row: Row | None, published_ns: int = 0) -> float:
     """For how many seconds what a directory lacks has been gone at least; 0.0 if nothing tells that.
 
     Args:
         listing: of the whole directory.
         row: of the directory itself; None for the root, which has none that counts.
+        published_ns: when the server was found to have it: it was here until then.
     """
-    since_ns = listing.changed_wall_ns
-    if not since_ns:
+    since_ns = max(listing.changed_wall_ns, published_ns)
+    if not listing.changed_wall_ns:
         return 0.0
     if listing.directory:
         # Its time says nothing about what was published from another directory of this path, also one further up.

@@ -75,6 +75,7 @@ class Discard:
     def end_if_over(self) -> None:
         """Have done with it once nothing is left that it is about: all of that has been dropped from the ledger."""
         if self._open and not self._unseen and not self._absent.gone_then:
+            self._until = -math.inf
             self._keep(is_open=False)
 
     def _keep(self, *, is_open: bool) -> None:

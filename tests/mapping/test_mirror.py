@@ -34,6 +34,7 @@ from ftpsyncd.model import (
     Done,
     Entry,
     Failed,
+    Hold,
     HoldKind,
     Listing,
     MakeDir,
@@ -53,6 +54,7 @@ from tests.core.vocabulary import (
     OTHER_DISK,
     WALL,
     M,
+    S,
     Without,
     failed,
     file,
@@ -1014,6 +1016,19 @@ class TestWhatWasGoneBeforeItWasLookedFor:
         self.finds(down, "old", {}, 500, at)
         down.mirror.pump(at)
         assert down.disk.names == []
+
+    def test_not_if_it_was_published_later_than_that(self, down: Story):
+        """From another disk, in whose place this folder is."""
+        down.ledger.put(down.id, "old/a", published(PICTURE)._replace(published_ns=WALL - 5 * S))
+        self.finds(down, "", {"old": folder(50)}, 500)
+        self.finds(down, "old", {}, 500)
+        assert down.mirror.removals.absent.since("old/a") == NOW - 5
+
+    def test_not_if_another_folder_is_in_the_place_of_all(self, down: Story):
+        """It never had it, however long it has been as it is."""
+        down.mirror.removals.holding.hold = Hold(HoldKind.REPLACED_SOURCE, 0, "It is another folder.")
+        self.finds(down, "", {}, 500)
+        assert down.mirror.removals.absent.since("old") == NOW
 
     @pytest.mark.parametrize("noticed", [True, False])
     def test_not_if_another_directory_is_in_the_place_of_its_own(self, down: Story, *, noticed: bool):

@@ -293,6 +293,17 @@ def test_what_was_changed_at_the_server_can_be_kept(story: Deleting) -> None:
     assert isinstance(last, RemoveDir), "which the server refuses while the file is in it"
 
 
+def test_a_discard_that_is_carried_out_is_about_nothing_else(story: Deleting) -> None:
+    """However long ago what is found gone later may have gone, by the time of its directory."""
+    removals = story.mirror.removals
+    removals.holding.hold, removals._all_seen = Hold(HoldKind.MASS_DELETE, 0, "Too many."), True
+    removals.discard(at(LATER))
+    assert not removals.gone("d", Kind.DIR, at(LATER))
+    removals.dropped()
+    assert not story.ledger.decisions.discarding(story.id)
+    assert removals.gone("e", Kind.FILE, at(LATER + 10), gone_s=100.0)
+
+
 def test_a_file_that_a_crash_left_in_doubt_has_a_size_too(story: Deleting) -> None:
     story.ledger.put(story.id, "d/a", Row(Kind.FILE, Fingerprint(10, 0, 0), b"", WALL))
     assert story.mirror.removals._delete_action("d/a").sizes == (10,)
