@@ -48,10 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _descriptors() -> set[tuple[int, str]]:
+    # Twice for each test: with Path it would be a quarter of what a short one costs.
     found = set()
-    for link in list(Path("/proc/self/fd").iterdir()):
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         try:
-            found.add((int(link.name), os.fspath(link.readlink())))
+            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))  # noqa: PTH115
         except FileNotFoundError:
             continue  # the descriptor of the listing itself
     return found
