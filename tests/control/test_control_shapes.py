@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from ftpsyncd.control import shapes
 from ftpsyncd.errors import ControlError
 from ftpsyncd.questions import Why
-from ftpsyncd.status import MappingStatus, Status
+from ftpsyncd.status import MappingStatus, Problem, ServerStatus, Status, Transfer
 from tests.control.fakes import STATUS
 
 _BYTES = st.characters(categories=["Cs"], min_codepoint=0xDC80, max_codepoint=0xDCFF)
 """What Python makes of bytes in names that are no text (PEP 383)."""
-TEXT = st.text(st.characters(exclude_categories=["Cs"]) | _BYTES, max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]) | _BYTES, max_size=5)
 st.register_type_strategy(str, TEXT)
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 
@@ -25,13 +25,32 @@ def there_and_back(data):
     return json.loads(json.dumps(data))
 
 
-@given(st.builds(Status))
+def _few(kind):
+    """None of them, one or two: what each says is what matters, and there is much of it."""
+    return st.lists(st.builds(kind), max_size=2).map(tuple)
+
+
+STATUSES = st.builds(
+    Status, mappings=_few(MappingStatus), servers=_few(ServerStatus), transfers=_few(Transfer), problems=_few(Problem)
+)
+_DETAILS = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | st.from_type(float) | TEXT, max_size=3)
+
+
+def _whys(also):
+    return st.builds(Why, details=_DETAILS, also=also)
+
+
+WHYS = _whys(st.lists(_whys(st.just(())), max_size=2).map(tuple))
+"""Those of other mappings have none of others."""
+
+
+@given(STATUSES)
 @settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine one status may take seconds to make
 def test_a_status_survives_json(status):
     assert shapes.status_from_json(there_and_back(shapes.status_to_json(status))) == status
 
 
-@given(st.builds(Why))
+@given(WHYS)
 def test_a_why_survives_json(why):
     assert shapes.why_from_json(there_and_back(shapes.why_to_json(why))) == why
 
