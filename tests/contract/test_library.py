@@ -6,9 +6,11 @@ import errno
 import os
 import re
 import resource
+import shutil
 import socket
 import stat
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -312,14 +314,15 @@ def test_a_small_part_is_not_kept(ftp, remote, picture, tmp_path):
     assert list(tmp_path.iterdir()) == [picture]
 
 
-@pytest.mark.parametrize("rights", [0o600, 0o755, 0o444])
-def test_a_file_that_is_replaced_keeps_its_rights(ftp, remote, picture, tmp_path, rights):
+def test_a_file_that_is_replaced_keeps_its_rights(ftp, remote, picture, tmp_path):
     ftp.upload(picture, f"{remote.base}/p")
-    (tmp_path / "p").write_bytes(b"before")
-    (tmp_path / "p").chmod(rights)
-    ftp.download(f"{remote.base}/p", tmp_path / "p")
-    assert stat.S_IMODE((tmp_path / "p").stat().st_mode) == rights
-    assert (tmp_path / "p").read_bytes() == picture.read_bytes()
+    for rights in (0o600, 0o755, 0o444):
+        place = tmp_path / f"{rights:o}"
+        place.write_bytes(b"before")
+        place.chmod(rights)
+        ftp.download(f"{remote.base}/p", place)
+        assert stat.S_IMODE(place.stat().st_mode) == rights
+        assert place.read_bytes() == picture.read_bytes()
 
 
 def test_but_a_server_gives_nobody_a_program_that_runs_with_the_rights_of_its_owner(ftp, remote, picture, tmp_path):
@@ -384,32 +387,25 @@ def test_a_directory_is_not_replaced_by_a_file(ftp, remote, picture, tmp_path):
         ftp.download(f"{remote.base}/p", Path("/"))
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
-@pytest.mark.parametrize("linked", [False, True], ids=["itself", "linked"])
-def test_what_is_no_regular_file_is_not_replaced_by_one(ftp, remote, picture, tmp_path, kind, linked):
+def test_what_is_no_regular_file_is_not_replaced_by_one(ftp, remote, picture, tmp_path):
     """/dev/null by that name, or /dev/stdout, which is a link."""
-    node = tmp_path / "node"
-    match kind:
-        case "pipe":
-            os.mkfifo(node)
-        case "device":
-            try:
-                os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
-            except PermissionError:
-                pytest.skip("only root makes devices")
-        case _:
-            with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(str(node))
-    place = node
-    if linked:
-        place = tmp_path / "link"
-        place.symlink_to(node.name)
-    before = [(path.lstat().st_mode, path.lstat().st_ino) for path in (node, place)]
+    nodes = [tmp_path / "pipe", tmp_path / "socket"]
+    os.mkfifo(nodes[0])
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(nodes[1]))
+    with suppress(PermissionError):  # only root makes devices
+        os.mknod(tmp_path / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        nodes.append(tmp_path / "device")
+    links = [tmp_path / f"to {node.name}" for node in nodes]
+    for node, link in zip(nodes, links, strict=True):
+        link.symlink_to(node.name)
+    before = [(path.lstat().st_mode, path.lstat().st_ino) for path in (*nodes, *links)]
     ftp.upload(picture, f"{remote.base}/p")
-    with pytest.raises(LocalUnwritableError, match="no regular file"):
-        ftp.download(f"{remote.base}/p", place)
-    assert [(path.lstat().st_mode, path.lstat().st_ino) for path in (node, place)] == before
-    assert set(tmp_path.iterdir()) == {picture, node, place}
+    for place in (*nodes, *links):
+        with pytest.raises(LocalUnwritableError, match="no regular file"):
+            ftp.download(f"{remote.base}/p", place)
+        assert [(path.lstat().st_mode, path.lstat().st_ino) for path in (*nodes, *links)] == before, place
+        assert set(tmp_path.iterdir()) == {picture, *nodes, *links}, place
 
 
 def test_a_link_to_a_file_or_to_nothing_is_replaced(ftp, remote, picture, tmp_path):
@@ -757,24 +753,30 @@ def test_every_call_is_tried_on_a_connection_that_has_ended():
     } - {"close"}
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_connection_that_has_ended_is_replaced_at_the_next_call_but_not_after_close(remote, picture, call):
+def test_a_connection_that_has_ended_is_replaced_at_the_next_call_but_not_after_close(remote, picture, tmp_path):
     opened = []
 
     def again():
         opened.append(remote.connect())
         return opened[-1]
 
+    places = {}
     with Ftp(remote.connect(), again=again) as ftp:
-        ftp.upload(picture, f"{remote.base}/p")
-        ftp.make_dirs(f"{remote.base}/d")
-        ftp.session.close()
-        CALLS[call](ftp, remote.base, picture)
-        assert ftp.session.usable
-    assert len(opened) == 1
-    with pytest.raises(ServerUnavailableError, match="finished"):
-        CALLS[call](ftp, remote.base, picture)
-    assert len(opened) == 1
+        for name, call in CALLS.items():
+            places[name] = base, path = f"{remote.base}/{name}", tmp_path / name / "picture"
+            path.parent.mkdir()
+            shutil.copy(picture, path)
+            ftp.make_dirs(f"{base}/d")
+            ftp.upload(path, f"{base}/p")
+            ftp.session.close()
+            before = len(opened)
+            call(ftp, base, path)
+            assert ftp.session.usable, name
+            assert len(opened) == before + 1, name
+    for name, call in CALLS.items():
+        with pytest.raises(ServerUnavailableError, match="finished"):
+            call(ftp, *places[name])
+    assert len(opened) == len(CALLS)
     assert not ftp.session.usable
 
 
