@@ -36,6 +36,7 @@ from typing import IO, NoReturn
 
 _MAINS = {
     ("-m", "ftpsyncd"): "ftpsyncd.cli:main",
+    ("-m", "tests.e2e.hurried"): "tests.e2e.hurried:hurry",
     (str(Path(__file__).with_name("servers.py")),): "tests.servers:main",
 }
 """Words after Python's name: what the fork calls."""

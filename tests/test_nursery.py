@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ftpsyncd.mapping import late, leftovers
 from tests import nursery, servers
+from tests.e2e import hurried
 from tests.waiting import until
 
 PROGRAM = [sys.executable, "-m", "ftpsyncd"]
@@ -80,7 +82,7 @@ def test_one_that_does_not_end_is_killed_when_its_time_is_over(tmp_path: Path) -
         (PROGRAM, {"PYTHONWARNINGS": "error"}, False),
         ([sys.executable, "-X", "utf8", *PROGRAM[1:]], {}, False),
         (["env", *PROGRAM], {}, False),
-        ([sys.executable, "-m", "tests.e2e.hurried"], {}, False),
+        ([sys.executable, "-m", "tests.e2e.hurried"], {}, True),
     ],
 )
 def test_what_a_new_interpreter_would_see_otherwise_gets_one(
@@ -90,3 +92,10 @@ def test_what_a_new_interpreter_would_see_otherwise_gets_one(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     assert (nursery._main_of(words, None) is not None) is forked
+
+
+def test_another_number_is_set_wherever_it_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (late, leftovers):
+        monkeypatch.setattr(module, "LATE_S", late.LATE_S)  # set back afterwards
+    hurried.put("ftpsyncd.mapping.late.LATE_S=20")
+    assert late.LATE_S == vars(leftovers)["LATE_S"] == 20.0
