@@ -18,6 +18,7 @@ from ftpsyncd import descriptors
 from ftpsyncd.claim import Claim, Lookout
 from ftpsyncd.config import Config, Missing, UnansweredError, missing_secrets
 from ftpsyncd.daemon.onepass import Progress, paused_message, progress_of
+from ftpsyncd.daemon.reloading import Reload
 from ftpsyncd.daemon.roster import Roster
 from ftpsyncd.engine.loop import ENGINE_STUCK_S, Engine
 from ftpsyncd.errors import CommandRefusedError, ConfigError, LedgerLostError, NoDescriptorError, UsageError
@@ -136,9 +137,7 @@ class Service:
             engine = self._engine = Engine(
                 ledger, self._emit, self._show, together=Together(), ended=self._ended, notice=notice
             )
-            roster = self._roster = Roster(
-                engine, self._emit, one_pass=self.one_pass, performs=self._performs, ending=self._ending
-            )
+            roster = self._roster = Roster(engine, self._emit, one_pass=self.one_pass, performs=self._performs)
             roster.build(self.config, self._names)
             if self._outside is not None:
                 stack.callback(self._outside.stop)
@@ -261,7 +260,7 @@ class Service:
         control = before.control._replace(socket=self._socket)
         config = config._replace(state_dir=before.state_dir, control=control)
         self.engine.ask(lambda _at: setattr(self.engine.ledger.history, "keep_s", config.history_s))
-        found = self._roster.change(config)
+        found = Reload(self.engine, self._roster, self._ending).change(config)
         others = (("log", "log"), ("history", "history_s"), ("alerts", "alerts"))
         found.other = [key for key, name in others if getattr(config, name) != getattr(before, name)]
         found.other += ["control.socket"] * (control.socket != before.control.socket)

@@ -24,7 +24,7 @@ from ftpsyncd.claim import Claim
 from ftpsyncd.config import Config, load, password, reading
 from ftpsyncd.core import schedule
 from ftpsyncd.daemon import process as daemon
-from ftpsyncd.daemon import roster, service
+from ftpsyncd.daemon import reloading, roster, service
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.engine import loop as engine
 from ftpsyncd.engine.mailbox import Message
@@ -164,7 +164,7 @@ def test_a_reload_does_not_wait_for_what_only_waits_for_a_connection(
             began = time.monotonic()
             config.write_text(config.read_text().replace("'web:/m'", "'web:/n'"))
             assert service.change(load(config)) == "moved m"
-            assert time.monotonic() - began < 0.5 * roster.RETIRE_S
+            assert time.monotonic() - began < 0.5 * reloading.RETIRE_S
         finally:
             silent.close()
             service.stop()
@@ -176,7 +176,7 @@ def test_a_reload_that_is_under_way_waits_for_nothing_when_the_end_is_wanted(
 ) -> None:
     """What it may wait for, one after the other, is longer than systemd waits for the end."""
     monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
-    monkeypatch.setattr(roster, "RETIRE_S", 60.0)
+    monkeypatch.setattr(reloading, "RETIRE_S", 60.0)
     monkeypatch.setattr(roster, "STOP_WAIT_S", 60.0)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jpg").write_bytes(b"picture")
@@ -359,7 +359,7 @@ def test_a_reload_awaits_disks_that_do_not_answer_together(tmp_path: Path, monke
 def test_a_reload_awaits_servers_that_do_not_answer_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With many of them it took so long that systemd took the daemon for a dead one."""
     monkeypatch.setenv("FTP_PASSWORD", PASSWORD)
-    monkeypatch.setattr(roster, "RETIRE_S", 0.1)
+    monkeypatch.setattr(reloading, "RETIRE_S", 0.1)
     names, config = "abcde", tmp_path / "config.yaml"
     with ExitStack() as stack:
         ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in names]

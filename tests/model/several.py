@@ -17,7 +17,7 @@ from unittest import mock
 from ftpsyncd.config import Config, ControlSpec
 from ftpsyncd.core.filters import Filter
 from ftpsyncd.core.names import SUFFIX
-from ftpsyncd.daemon import roster
+from ftpsyncd.daemon import reloading, roster
 from ftpsyncd.engine.report import mapping_status
 from ftpsyncd.local import tree, watch
 from ftpsyncd.local.changes import Changes
@@ -71,6 +71,7 @@ class Several(Life):
                 (roster, "Scanner", self._looker),
                 (roster, "begin", self._begin_disk),
                 (roster, "time", clocks),
+                (reloading, "time", clocks),
                 (watch, "RootWatcher", self._watcher),
             )
         ]
@@ -133,11 +134,11 @@ class Several(Life):
         self._give_up_places(config)
         self.config = config
         self._direct |= any(spec.publish is PublishMode.DIRECT for spec in config.mappings.values())
-        if self._roster is None:
+        if self._roster is None or self._engine is None:
             return
         self._reloading = True
         try:
-            self._roster.change(config)
+            reloading.Reload(self._engine, self._roster, lambda: False).change(config)
         finally:
             self._reloading = False
 

@@ -568,7 +568,7 @@ MUTATIONS = (
     Mutation(
         "G4",
         "a sweep that a slow server holds up goes on where another mapping publishes by now",
-        "daemon/roster.py",
+        "daemon/reloading.py",
         "        late |= self._leave_leftovers(",
         "        self._leave_leftovers(",
         f"{RELOADS}::test_what_an_earlier_mapping_left_is_not_swept_when_another_one_publishes_there[atomic]",

@@ -1,4 +1,4 @@
-"""What a reload finds to do."""
+"""What a reload finds to do, and how it has parts of that done by the engine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ftpsyncd.daemon import roster
-from ftpsyncd.daemon.reloading import Difference, difference
+from ftpsyncd.daemon import reloading
+from ftpsyncd.daemon.difference import Difference, difference
+from ftpsyncd.daemon.reloading import Reload
+from ftpsyncd.daemon.roster import Roster
 from ftpsyncd.engine.loop import Engine
 from ftpsyncd.engine.mailbox import BegunError
 from ftpsyncd.ledger.book import Ledger
@@ -83,11 +85,15 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
             engine.stop()
 
 
+def reload(engine: Engine) -> Reload:
+    return Reload(engine, Roster(engine, lambda _event: None), lambda: False)
+
+
 @pytest.fixture
 def carry_out(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], str]], str]:
     """Do a part of a reload on the engine's thread, and have little patience with it."""
-    monkeypatch.setattr(roster, "TURN_S", 0.5)
-    return roster.Roster(engine, lambda _event: None)._on_engine
+    monkeypatch.setattr(reloading, "TURN_S", 0.5)
+    return reload(engine)._on_engine
 
 
 def test_others_have_their_turns_between_the_parts_of_what_takes_long(engine: Engine):
@@ -100,7 +106,7 @@ def test_others_have_their_turns_between_the_parts_of_what_takes_long(engine: En
             said.append(part)
             yield
 
-    roster.Roster(engine, lambda _event: None)._in_turns(work())
+    reload(engine)._in_turns(work())
     assert said == ["first", "another", "second", "another", "third", "another"]
 
 
@@ -108,7 +114,7 @@ def test_a_part_of_a_reload_that_takes_long_is_awaited(carry_out: Callable[[Call
     """The daemon ended, with half of the reload in force, where the names of 500,000 files got another encoding."""
 
     def takes_long() -> str:
-        until = time.monotonic() + 2 * roster.TURN_S
+        until = time.monotonic() + 2 * reloading.TURN_S
         while (left_s := until - time.monotonic()) > 0:
             threading.Event().wait(left_s)
         return "done"
