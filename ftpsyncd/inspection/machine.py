@@ -25,6 +25,7 @@ from ftpsyncd.counting import number
 from ftpsyncd.inspection.findings import Area, Finding, Level
 from ftpsyncd.ledger.book import LEDGER
 from ftpsyncd.local.mounts import is_network_filesystem
+from ftpsyncd.local.tree import open_root
 from ftpsyncd.local.walking import walk
 from ftpsyncd.model import join
 from ftpsyncd.quoting import quote
@@ -190,8 +191,12 @@ def _is_ours(path: Path) -> bool:
 def _folder(mapping: MappingSpec) -> Finding:
     subject = f"mapping {mapping.name}"
     try:
-        with os.scandir(mapping.local) as entries:
-            next(entries, None)
+        descriptor = open_root(mapping.local)
+        try:
+            with os.scandir(descriptor) as entries:
+                next(entries, None)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return Finding(
             Level.WARNING,
@@ -280,4 +285,6 @@ def _folders(mapping: MappingSpec) -> Iterator[str]:
 
 
 def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    words = error.strerror or str(error)
+    # Not all of them: they may hold a name.
+    return words[:1].lower() + words[1:]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ftpsyncd import lacking
 from ftpsyncd.errors import NoDescriptorError
-from ftpsyncd.local import mounts, uuids
+from ftpsyncd.local import mounts, uuids, wayin
 from ftpsyncd.model import RootIdentity, join
 
 _OTHER_CASE = {ord(letter): ord(letter.swapcase()) for letter in string.ascii_letters}
@@ -55,12 +55,12 @@ def require_descriptors(error: OSError) -> None:
 
 
 def open_root(root: Path) -> int:
-    """Open the root for reading; a root that is itself a symbolic link is followed. The caller closes it.
+    """Open the root for reading; it may be reached through symbolic links (`wayin`). The caller closes it.
 
     Raises:
-        OSError: it is absent, not a directory, or not readable.
+        OSError: it is absent, not a directory, or not readable; or a link leads there that may not.
     """
-    return os.open(root, DIRECTORY_FLAGS)
+    return wayin.open_folder(root, DIRECTORY_FLAGS)
 
 
 def identity_of(descriptor: int) -> RootIdentity:

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -63,15 +63,15 @@ def errors(findings: list[Finding]) -> list[tuple[str, str]]:
 
 
 def test_a_disk_that_hangs_is_said_to_and_keeps_nothing_else_from_being_checked(config, server, monkeypatch):
-    goes_on, scandir = threading.Event(), os.scandir
+    goes_on, opened = threading.Event(), os.open
 
-    def hangs(path: object) -> object:
+    def hangs(path: Any, *how: Any, **more: Any) -> int:
         if path == config.mappings["shop"].local:
             goes_on.wait(20)
-        return scandir(path)  # type: ignore[call-overload]
+        return opened(path, *how, **more)
 
     monkeypatch.setattr(patience, "ANSWER_S", 0.3)
-    monkeypatch.setattr(os, "scandir", hangs)
+    monkeypatch.setattr(os, "open", hangs)
     try:
         findings = found(config, server)
     finally:
@@ -429,6 +429,17 @@ def test_a_folder_that_is_a_file_is_an_error(config):
     findings = list(check(config, offline=True))
     assert [subject for subject, _ in errors(findings)] == ["mapping gallery"]
     assert exit_code(findings) == 78
+
+
+@pytest.mark.root
+def test_a_link_that_may_not_lead_to_the_folder_is_an_error(config, tmp_path):
+    local = config.mappings["gallery"].local
+    local.rmdir()
+    local.symlink_to(tmp_path)
+    os.lchown(local, 61_001, 61_001)
+    (found,) = [each for each in check(config, offline=True) if each.subject == "mapping gallery"]
+    assert (found.level, found.message[: len(f"{local} cannot")]) == (Level.ERROR, f"{local} cannot")
+    assert "chown -h root" in found.message
 
 
 @pytest.mark.root

@@ -1009,6 +1009,14 @@ MUTATIONS = (
     ),
     Mutation(
         "G7",
+        "a link of another user in the place of the folder leads anywhere",
+        "local/wayin.py",
+        "if whose not in {0, os.geteuid(), owner}:",
+        "if whose not in {0, os.geteuid(), owner, whose}:",
+        "tests/local/test_wayin.py::test_a_link_of_another_user_does_not_lead_to_what_is_not_theirs",
+    ),
+    Mutation(
+        "G7",
         "where TLS is refused the password goes in clear text",
         "remote/login.py",
         '        session.expect("AUTH", BEGIN_TLS, 234, 334, 200)\n        _protect(session, context)\n',
