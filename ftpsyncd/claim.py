@@ -117,6 +117,11 @@ class Claim:
         self._stack.callback(os.close, descriptor)
         self._kept[path] = _Kept(descriptor, ours_alone, _state_of(os.fstat(descriptor)))
 
+    def let_go(self, path: Path) -> None:
+        """This file is not used any more, and need not stay where it is; one that was never kept is none."""
+        # Its descriptor stays to the end: it keeps nobody from anything.
+        self._kept.pop(path, None)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """We write what is kept; nobody looks meanwhile.

@@ -51,6 +51,10 @@ def open_for_work(
     try:
         return Ledger(path, keep_history_s=keep_history_s, claim=claim), notice
     except LedgerDamagedError as damage:
+        if claim is not None:
+            # Damage may show when the ledger is used already, and what is used has to stay in its place.
+            for companion in COMPANIONS:
+                claim.let_go(path.with_name(path.name + companion))
         kept = set_aside(path, now)
         ledger = Ledger(path, keep_history_s=keep_history_s, claim=claim)
         for name, destination, at_ns in _paused_in(kept):

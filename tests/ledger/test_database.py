@@ -158,6 +158,20 @@ def test_a_damaged_ledger_is_kept_and_a_new_one_begun(filled: Path, how: str):
     assert notice == ""
 
 
+def test_damage_that_shows_when_the_directory_is_claimed_already_is_told_of_all_the_same(tmp_path: Path):
+    """It was closed in order, so nothing of it was read before it was kept an eye on."""
+    path = tmp_path / "state/ledger.db"
+    with Claim(path.parent):
+        Ledger(path).close()
+    damage(path, pages=slice(2, None))
+    with Claim(path.parent) as claim:
+        ledger, notice = open_for_work(path, keep_history_s=0, now=NOW, claim=claim)
+        with ledger:
+            assert str(path.with_name("ledger.db.damaged-20260203-040506")) in notice
+            fill(ledger, ledger.mappings.number("gallery", "here"), 1)
+            claim.require()
+
+
 def test_a_ledger_of_which_nothing_is_left_is_begun_anew_with_a_word(path: Path):
     """A power failure, or a restore that broke off; nothing that a person paused can be known."""
     for emptied in (False, True, False):
