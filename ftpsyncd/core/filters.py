@@ -27,6 +27,10 @@ from ftpsyncd.model import above, basename
 __all__ = ["BUILT_IN_EXCLUDE", "GROUPS", "Filter", "parse_pattern"]
 
 _REMEMBERED_DIRECTORIES = 4096
+_STARS = re.compile(r"(?:\[\^/\]\*)+")
+"""One or more ``*`` of a pattern, as `pathspec` translates them."""
+_IN_A_NAME = re.compile(r"(?:\\.|\[\^?(?:\\.|[^\]\\])+\]|[^\\/()\[\]+*?{}|^$.])+", re.DOTALL)
+"""Characters, ``?`` and ``[…]`` as it translates them: each stands for one character, none for the end of a name."""
 
 
 class Pattern(NamedTuple):
@@ -98,7 +102,19 @@ def _compile(body: str) -> re.Pattern[str]:
         regex = None
     if regex is None:
         raise ValueError("check the brackets `[…]`, and a `\\` at the end")
-    return regex
+    return re.compile(_bounded(regex.pattern), regex.flags)
+
+
+def _bounded(regex: str) -> str:
+    """The same expression, in a time that does not grow with a power of the number of its stars.
+
+    Whoever may drop files chooses their names: one of 250 underscores would keep `*_*_*_*_*.jpg` busy for minutes. What
+    is between two stars of one name may be taken where it is found first: the second star takes whatever follows.
+    """
+    before, *behind = _STARS.split(regex)
+    last = behind.pop() if behind else None
+    taken = [f"(?>[^/]*?{text})" if _IN_A_NAME.fullmatch(text) else f"[^/]*{text}" for text in behind]
+    return "".join([before, *taken, "" if last is None else f"[^/]*{last}"])
 
 
 class _BuiltIn:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from ftpsyncd.core.filters import BUILT_IN_EXCLUDE, GROUPS, Filter, parse_pattern
 
@@ -376,6 +377,32 @@ def test_the_fast_way_equals_plain_pathspec(path):
     # A group names files: pathspec alone would take a directory called a.jpg for one.
     name = path.rpartition("/")[2]
     assert MEDIA.includes(path) == (GROUP_SPEC.match_file(name) and not excluded)
+
+
+STARRED = st.lists(
+    st.sampled_from(["*", "*", "*", "**", "/", "/**/", "a", "b", "?", "[ab]", "[!a]", "\\*", "(", "+", "^"]), max_size=8
+)
+
+
+@given(STARRED.map("".join), st.text(alphabet="aab/c*(+^\n", min_size=1, max_size=12))
+@settings(max_examples=500)
+def test_patterns_with_many_stars_mean_what_they_mean_to_pathspec(text, path):
+    try:
+        pattern = parse_pattern(text)
+    except ValueError:
+        return
+    theirs, shown = GitIgnoreSpecPattern(text).regex, path.replace("\n", "\v")
+    assert theirs is not None
+    assert bool(pattern.reaches(shown)) == (theirs.search(shown) is not None)
+
+
+@pytest.mark.parametrize("text", ["*_*_*_*_*_*.jpg", "pictures/*_[_a]*?*_*_*_*_x/", "****_**_**_***_**_**x"])
+def test_no_name_keeps_a_pattern_busy(text):
+    """What takes microseconds took minutes; the names are chosen by whoever may drop files."""
+    chosen = Filter(["*"], [text])
+    began = time.process_time()
+    assert chosen.includes(f"pictures/{'_' * 250}")
+    assert time.process_time() - began < 1
 
 
 @given(TEXT)
