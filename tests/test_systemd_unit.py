@@ -72,6 +72,12 @@ def test_a_service_that_stops_takes_no_other_ones_socket_away():
     assert [place.split("/")[0] for place in template] == ["ftpsyncd-%i"]
 
 
+@pytest.mark.parametrize("unit", ["ftpsyncd.service", "ftpsyncd@.service", "user/ftpsyncd.service"])
+def test_passwords_in_memory_get_into_no_core_file(unit):
+    """The watchdog's signal would make one."""
+    assert re.search(r"^LimitCORE=0$", (SYSTEMD / unit).read_text(), re.MULTILINE)
+
+
 def test_there_may_be_threads_for_as_many_mappings_as_can_be_watched():
     instances = re.search(r"^fs.inotify.max_user_instances = (\d+)$", SYSCTL, re.MULTILINE)
     tasks = re.search(r"^TasksMax=(\d+)$", (SYSTEMD / "ftpsyncd.service").read_text(), re.MULTILINE)
