@@ -52,6 +52,7 @@ engine, and the remedy shown to people.
         │   └── MountPointError       a directory that is to be removed has a disk mounted on it there
         ├── PathsRefusedError         as it turned out, names are to be told otherwise: once more
         ├── ChangedAtServerError      a file that is to be deleted is not the one that we published
+        ├── LeftoverError             a directory that is to be removed holds what a transfer of ours left
         └── NotSupportedError         the server lacks the command (500, 502, 504)
 """
 
@@ -485,6 +486,12 @@ class ChangedAtServerError(RemoteError):
 
     retry = Retry.NEVER
     remedy = "`ftpsyncd approve MAPPING` deletes it all the same, `ftpsyncd discard MAPPING` keeps it."
+
+
+class LeftoverError(RemoteError):
+    """A directory that is to be removed holds what a transfer of ours left, which the server does not delete."""
+
+    remedy = "Let the account delete files there, or delete it yourself: the directory is removed then."
 
 
 class NotSupportedError(RemoteError):

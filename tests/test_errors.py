@@ -38,7 +38,14 @@ def test_the_picture_of_the_tree_has_every_error_at_its_place():
 VERDICTS = {
     Retry.REPLAN: ["SourceMissingError", "FileChangedError", "TurnMissedError", "FileBusyError", "PlaceTakenError"],
     Retry.AGAIN: ["PathsRefusedError"],
-    Retry.FILE: ["LocalUnreadableError", "RemoteError", "TransferFailedError", "VerificationError", "InUseError"],
+    Retry.FILE: [
+        "LocalUnreadableError",
+        "RemoteError",
+        "TransferFailedError",
+        "VerificationError",
+        "InUseError",
+        "LeftoverError",
+    ],
     Retry.NAME: [
         "LocalUnwritableError",
         "NameRefusedError",

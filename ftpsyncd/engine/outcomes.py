@@ -21,6 +21,7 @@ from ftpsyncd.errors import (
     FileBusyError,
     FileChangedError,
     FtpsyncdError,
+    LeftoverError,
     LocalError,
     NameNotSendableError,
     RemoteError,
@@ -45,7 +46,7 @@ from ftpsyncd.model import (
     Upload,
     is_answer,
 )
-from ftpsyncd.quoting import quote
+from ftpsyncd.quoting import named, quote
 
 QUICK_TRIES = 5
 HOURLY_TRIES = 24
@@ -75,7 +76,7 @@ class Outcomes:
         Returns:
             Whether the action has to be queued again as it is.
         """
-        action = outcome.action
+        action, outcome = outcome.action, _unless_ours_is_left(mirror, outcome)
         if isinstance(outcome, Done):
             lost = self._lost.pop((action.mapping, action.path), 0)
             self._kept.pop((action.mapping, action.path), None)
@@ -186,6 +187,20 @@ class Outcomes:
             )
             directory = key[len(name) + 1 :]
             mirror.site.tell(EventKind.FAILED, directory, message, remedy=error.remedy, error=type(error).__name__)
+
+
+def _unless_ours_is_left(mirror: Mirror, outcome: Outcome) -> Outcome:
+    """A directory that stays at the server because of what is ours in it is not done with: it would stay for good."""
+    if not isinstance(outcome, Done) or outcome.did is not Did.LEFT:
+        return outcome
+    left = mirror.intents.inquiries.left_in(outcome.action.path)
+    if left is None or mirror.ledger.holds_any(mirror.id, outcome.action.path):
+        return outcome
+    error = LeftoverError(
+        f"The directory is not empty at the server: there may be something of {named(left)} in it, whose transfer"
+        " was interrupted, and which could not be deleted."
+    )
+    return Failed(outcome.action, error)
 
 
 def apply_to_server(queue: Queue, outcome: Outcome, connections: int, now: float) -> EventKind | None:

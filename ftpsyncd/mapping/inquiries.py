@@ -166,6 +166,11 @@ class Inquiries:
         left = (path for path, source in self._open.renames.items() if source.startswith(prefix))
         return (path for path in chain(below, left) if not (self.was_asked(path) or self._only_tells(path)))
 
+    def left_in(self, directory: str) -> str | None:
+        """Of what a transfer of ours may have left in a directory, the first; its path."""
+        below = ((path, self._open[path]) for path in self._open.below(directory))
+        return next((path for path, intent in below if intent.temporary or intent.exposed), None)
+
     def put_off(self, path: str) -> bool:
         """The server refused to settle this; whether that is news."""
         news = self._open.put_off(path)

@@ -91,7 +91,7 @@ class Intents:
             case RenameDir():
                 intent = Intent(Kind.DIR, self._open.temporary_of(action.path), action.source)
             case RemoveDir():
-                # It does not wait for the second time.
+                # It does not wait for the second time, nor for what was refused to be tried again.
                 action = action._replace(left=self.late.parts_below(action.path))
                 if not self._site.spec.empty_dirs:
                     # Should it be there again, it is made for what comes into it.

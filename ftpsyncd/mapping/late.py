@@ -16,6 +16,8 @@ then, and a minute later the server is asked once more (`is_due`). What is begun
 
 from __future__ import annotations
 
+from itertools import islice
+
 from ftpsyncd.ledger.book import Ledger
 from ftpsyncd.mapping.exposures import Exposures
 from ftpsyncd.mapping.openintents import OpenIntents, waits
@@ -26,6 +28,8 @@ from ftpsyncd.specs import PublishMode
 LATE_S = 60.0
 """A server may carry out what it was sent long before, when a line that hung moves again: for so long at most, we hope.
 vsftpd makes the file of a STOR before it misses the data connection."""
+PARTS_AT_ONCE = 1000
+"""So many are deleted right before the directory that they are in."""
 NOTHING = Intent(Kind.FILE)
 """Nothing is known to be there of what was begun: noted where something may come late, it says just that."""
 
@@ -248,9 +252,9 @@ class Late:
             self._await(path_after)
 
     def parts_below(self, directory: str) -> tuple[str, ...]:
-        """Temporary files that may have come back into a directory; absolute remote paths."""
-        below = [path for path in self._open.below(directory) if path in self._awaited]
-        return tuple(name for path in below if (name := self._open[path].temporary))
+        """Some temporary files that may be in a directory though they were swept, or could not be; absolute paths."""
+        below = (path for path in self._open.below(directory) if path in self._awaited or self._open.is_put_off(path))
+        return tuple(islice((name for path in below if (name := self._open[path].temporary)), PARTS_AT_ONCE))
 
     # ── when the server is asked ─────────────────────────────────────────────────────────────────────────────────
 

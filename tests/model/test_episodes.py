@@ -882,6 +882,26 @@ def test_a_part_is_removed_when_the_file_turns_out_to_be_there_already():
         assert EventKind.UNCHANGED in {event.kind for event in world.events}
 
 
+@pytest.mark.parametrize("op", [("go_on", 10.0), ("restart",), ("write", "c", 20)], ids=["", "restarted", "a file now"])
+@pytest.mark.parametrize("refused", [2, 30])
+def test_a_directory_is_removed_when_a_part_of_ours_in_it_can_be_deleted(refused: int, op: Op):
+    """It goes while a file of it is sent, and the server refuses to delete what it has of that."""
+    with begun() as world:
+        world.make_folder("c")
+        world.write("c/1", 200)
+        world.server.fail("DELE", FAULTS["refused"](), times=refused)
+        world.do(("upon", "SIZE", ("delete", 7)))
+        world.do(("go_on", 10.0))
+        world.do(op)
+        world.do(("go_on", 60.0))
+        assert (f"{BASE}/c" in world.server.dirs) is (refused > 2)
+        assert ("The directory is not empty at the server" in world.why("c").sentence) is (refused > 2)
+        world.server._faults.clear()
+        world.do(("go_on", 7200.0))
+        assert f"{BASE}/c" not in world.server.dirs
+        world.come_to_rest()
+
+
 def test_what_others_put_into_our_directories_stays():
     world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
     assert len(world.foreign) == 5
