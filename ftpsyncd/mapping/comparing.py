@@ -117,7 +117,7 @@ class Comparing:
         self._offers.doubt_under_way(listing)
         to_make = self._to_make.pop(directory, None) if whole else None
         if listing.presence is Presence.UNREADABLE:
-            self._make(to_make, order)
+            self._make(to_make, at, order)
             self._unreadable.note_directory(directory, listing.problem, at)
         elif listing.presence is Presence.ABSENT:
             # The directory that holds it can tell what that means.
@@ -132,14 +132,23 @@ class Comparing:
             if whole:
                 renamed, at = yield from self._offers.directory_rename(listing, order, at)
             if not renamed:
-                self._make(to_make, order)
+                self._make(to_make, at, order)
                 self._removals.source.require_same_disk(listing, at)
                 yield from self._compare(listing, at, order, deep=deep)
 
-    def _make(self, new: MakeDir | None, order: Order) -> None:
+    def _make(self, new: MakeDir | None, at: Moment, order: Order) -> None:
         """A new directory, if it is one, is no known one under a new name, as far as is known."""
-        if new is not None:
+        if new is not None and not self._may_leave(new, at):
             self._offers.offer(new, order)
+
+    def _may_leave(self, action: Upload | Rename | MakeDir, at: Moment) -> bool:
+        """Whether something waits, since what is brought there now may be taken along by a rename that comes late."""
+        until = self._intents.inquiries.may_leave(action.path, at.now)
+        if until is None and isinstance(action, Rename):
+            until = self._intents.inquiries.may_leave(action.source, at.now)
+        if until is not None:
+            self._waits.for_late(action, until, at)
+        return until is not None
 
     def _file_above(self, directory: str) -> str | None:
         """A published file at the place of a directory or of one above it."""
@@ -308,6 +317,8 @@ class Comparing:
             # However many wait for space, the queue has room for others.
             self._site.queue.withdraw(self._site.spec.name, action.path)
             return
+        if self._may_leave(action, at):
+            return
         self._removals.source.offered(action.path, listing.root)
         if isinstance(action, Rename):
             self._site.queue.withdraw(self._site.spec.name, action.source)
@@ -331,6 +342,9 @@ class Comparing:
             self._unreadable.over(path)
         if self._offers.moves_from(path) or self._site.queue.occupied(self._site.spec.name, path):
             self._offers.again.add(path)
+            return
+        if (until := self._intents.inquiries.may_leave(path, at.now)) is not None:
+            self._site.dirty.mark(path, until)
             return
         if kind is Kind.DIR:
             if not self._removals.absent.knows(path):

@@ -14,7 +14,7 @@ from itertools import chain
 
 from ftpsyncd.mapping.doubts import doubt_directory, is_in_doubt
 from ftpsyncd.mapping.exposures import Exposures
-from ftpsyncd.mapping.late import Late
+from ftpsyncd.mapping.late import LATE_S, Late
 from ftpsyncd.mapping.openintents import OpenIntents, is_rename
 from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.model import Action, Fingerprint, Intent, Kind, MakeDir, RenameDir, Row, Sweep, above
@@ -120,6 +120,26 @@ class Inquiries:
             if self._may_have_been_renamed(directory) and self._have_asked(directory):
                 return True
         return False
+
+    def may_leave(self, path: str, now: float) -> float | None:
+        """Until when nothing is done at a path, as it may leave with a directory that is renamed late; None: no matter.
+
+        Else some of what the directory holds would be here then, and some there, and neither be known. When the time is
+        over, the server is asked; what is in the directory is looked at when it has told, whatever that is.
+
+        Args:
+            path: of what is to be brought, or to go.
+            now: monotonic seconds.
+        """
+        for new, source in list(self._open.renames.items()):
+            if path != source and not path.startswith(f"{source}/"):
+                continue
+            due = self._late.due(new, now)
+            if due is not None and due > now:
+                return due
+            if (due is not None or self._late.is_hanging(new)) and self._have_asked(new):
+                return now + LATE_S
+        return None
 
     def _may_have_been_renamed(self, path: str) -> bool:
         """Whether a directory may have got this name, which is not only awaited."""

@@ -262,6 +262,16 @@ class Late:
         """Whether it was settled once, and is asked about for the second time."""
         return path in self._awaited
 
+    def due(self, path: str, now: float) -> float | None:
+        """When the server is asked what came late (monotonic seconds); None: nothing of that kind is awaited."""
+        if path not in self._awaited:
+            return None
+        return now if self.is_due(path, now) else self._awaited[path]
+
+    def is_hanging(self, path: str) -> bool:
+        """Whether a try was cut off, and nothing is settled since."""
+        return path in self._hanging
+
     def is_entered(self, path: str) -> bool:
         """Whether what a directory holds that was renamed late may be another by now than was recorded before."""
         return path in self._entered

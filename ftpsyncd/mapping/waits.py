@@ -18,7 +18,7 @@ from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
 from ftpsyncd.mapping.site import Moment, Site
-from ftpsyncd.model import Failure, Fingerprint, Listing, RenameDir, basename, parent
+from ftpsyncd.model import Failure, Fingerprint, Listing, MakeDir, Rename, RenameDir, Upload, basename, parent
 
 LOOK_GAP_S = 0.01
 """A path that keeps changing is looked at no more often than this, and ever more rarely."""
@@ -234,6 +234,12 @@ class Waits:
         sighting = Sighting(fingerprint, 0, at.now, at.now, busy=True, written=True)
         due = at.now + max(BUSY_AGAIN_S, self._site.spec.settle_s)
         self.wait(path, due, "a program has it open for writing", sighting, at)
+
+    def for_late(self, action: Upload | Rename | MakeDir, until: float, at: Moment) -> None:
+        """What is brought to the server now may be taken along by what is done there late."""
+        why = "the connection ended under a rename of its directory, which is awaited for a minute: it may come late"
+        sighting = None if isinstance(action, MakeDir) else Sighting(action.fingerprint, 0, at.now, at.now)
+        self.wait(action.path, until, why, sighting, at)
 
     def for_server(self, path: str, now: float) -> None:
         """A file is to be published; how long that takes counts from when it was seen first."""

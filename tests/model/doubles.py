@@ -61,8 +61,6 @@ class Server(MemoryServer):
     replacing = ""
     renaming = ""
     now: Callable[[], float]
-    moves_directories_late = False
-    """Where it is told when that happens: what comes while a new directory of the old name is filled is not mended."""
     late: list[tuple[float, Callable[[], object]]]
     """What hangs on lines that are dead for us, and when it arrives at the latest."""
 
@@ -102,8 +100,7 @@ class Server(MemoryServer):
             self.observer("LATE", path)
 
         def rename() -> None:
-            if source in self.files or self.moves_directories_late:
-                self.rename(source, path)
+            self.rename(source, path)
             self.observer("LATE", path)
 
         def delete() -> None:

@@ -80,7 +80,6 @@ def arriving(*ops: Op, steps: range = range(STEPS), **settings: object) -> None:
     """All this happens, and what hangs arrives at one step or another after it."""
     for step in moments(steps.start, steps.stop, steps.step):
         with begun(**settings) as world:  # type: ignore[arg-type]
-            world.server.moves_directories_late = True
             for op in ops:
                 world.do(op)
             world.later(step, ("arrive",))
@@ -144,19 +143,24 @@ def test_a_rename_that_comes_late_does_not_take_away_a_directory_that_was_rename
     arriving(*hangs, ("rename", 3, "a"), steps=range(2, 90, 2))
 
 
+FILLED: tuple[Op, ...] = (("make_folder", "a"), ("write", "a/3", 20), ("write", "a/1", 30))
+MOVED = {
+    "on, and filled anew": (("rename", 3, "d"), *FILLED),
+    "back, and changed": (("rename", 3, "a"), *FILLED, ("delete", 3)),
+    "deleted, and filled anew": (("delete", 3), *FILLED),
+    "back, and emptied": (("rename", 3, "a"), ("delete", 1)),
+}
+
+
 @pytest.mark.parametrize("then", LIVES)
 @pytest.mark.parametrize("before", BEFORE)
-@pytest.mark.parametrize("change", [("rename", 3, "d"), ("delete", 3)], ids=["on", "deleted"])
-def test_a_rename_that_comes_late_does_not_take_away_a_new_directory_of_the_old_name(change: Op, before: Op, then: Op):
-    """What comes while that one is filled is not mended: some of it is here by then, and some there."""
-    with begun() as world:
-        world.server.moves_directories_late = True
-        world.all(before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
-        world.all(change, ("make_folder", "a"), ("write", "a/3", 20), ("go_on", 30.0))
-        assert world.server.late
-        world.do(("arrive",))
-        assert f"{BASE}/c/3" in world.server.files, "it came"
-        world.come_to_rest(arrived=False)
+@pytest.mark.parametrize("change", MOVED.values(), ids=MOVED)
+def test_a_rename_that_comes_late_takes_nothing_along_that_comes_to_the_old_name(
+    change: tuple[Op, ...], before: Op, then: Op
+):
+    """Nothing does until it is known: some of it would be here then, and some there."""
+    hangs = (before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
+    arriving(*hangs, *change, ("go_on", 2.0), steps=range(1, 60, 6))
 
 
 def test_a_rename_that_comes_late_over_a_file_that_was_adopted_is_mended():
