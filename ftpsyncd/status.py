@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 STOPPED = "no daemon is running"
-"""What is said of a mapping of which nothing else is to be said."""
+"""How what is said of a mapping begins of which nothing is worse."""
 
 
 class MappingState(StrEnum):

@@ -145,7 +145,7 @@ def calling(status: Status) -> Iterator[tuple[str, str, tuple[str, ...]]]:
             wait = told or f"{number(each.held, 'delete waits', 'deletes wait')} for your decision"
             yield each.name, wait, (f"ftpsyncd approve {each.name}", f"ftpsyncd discard {each.name}")
         # Without a daemon nothing is published: the headline says so.
-        if each.state is MappingState.PAUSED and each.message != STOPPED:
+        if each.state is MappingState.PAUSED and not each.message.startswith(STOPPED):
             yield each.name, each.message or "paused", (f"ftpsyncd resume {each.name}",)
         if each.parked:
             first = next((p for p in status.problems if p.parked and p.mapping == each.name), None)
@@ -196,7 +196,7 @@ def _mappings(status: Status, now: datetime, signs: Marks, width: int) -> Render
     table.add_column(overflow="fold")
     for each in status.mappings:
         sign, style, word = MAPPING_LOOKS[each.state]
-        if each.state is MappingState.PAUSED and each.message == STOPPED:
+        if each.state is MappingState.PAUSED and each.message.startswith(STOPPED):
             sign, style, word = "wait", "bright_black", "stopped"
         elif each.state is MappingState.IN_SYNC and (each.failed or each.parked):
             # Nothing is under way; who sees a tick thinks that all is there.
@@ -234,7 +234,7 @@ def _mapping_details(each: MappingStatus, now: datetime, width: int) -> Text:
         published += f", last {ago(each.last_publish, now)}" if width >= NARROW else ""
     line.append(f"{'; ' if waits else ''}{published}", style="bright_black")
     shown_below = each.held or each.state in {MappingState.SOURCE_MISSING, MappingState.PAUSED, MappingState.HELD}
-    if each.message and not shown_below:
+    if each.message.removeprefix(STOPPED) and (not shown_below or each.message.startswith(STOPPED)):
         line.append_text(words(f"; {each.message}", "yellow"))
     return line
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ftpsyncd import __version__, patience
 from ftpsyncd.config import Config
+from ftpsyncd.counting import number
 from ftpsyncd.engine.report import changed_message, iso, iso_of_pause, problems_of
 from ftpsyncd.errors import LedgerError, UnknownNameError, UsageError
 from ftpsyncd.ledger.book import LEDGER, Ledger
@@ -217,7 +218,7 @@ def _missing(spec: MappingSpec, there: bool | None) -> str:  # noqa: FBT001 - an
 
 
 def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int | None, missing: str) -> MappingStatus:
-    files = size = retrying = parked = changed = 0
+    files = size = retrying = parked = changed = approved = 0
     last = since = None
     state, message = MappingState.PAUSED, STOPPED
     if missing:
@@ -227,6 +228,10 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         retrying, parked, changed = ledger.failures.counts(mapping_id)
         hold = ledger.decisions.hold(mapping_id)
         paused_ns = ledger.decisions.paused_ns(mapping_id)
+        approved = ledger.decisions.approved_files(mapping_id)
+        if not missing and approved:
+            what = number(approved, "approved delete waits", "approved deletes wait")
+            message = f"{STOPPED}; {what} for the next `ftpsyncd sync`, or for its start"
         if not missing and paused_ns:
             since = iso_of_pause(paused_ns)
             message = f"paused by a person; `ftpsyncd resume {spec.name}` goes on"
@@ -241,7 +246,7 @@ def _offline_mapping(spec: MappingSpec, ledger: Ledger | None, mapping_id: int |
         local=str(spec.local),
         remote=f"{spec.server}:{spec.remote}",
         state=state,
-        pending=0,
+        pending=approved,
         in_flight=0,
         failed=retrying,
         parked=parked,

@@ -71,6 +71,13 @@ class Decisions:
         found = self._read("SELECT path, files, changed FROM approved WHERE mapping=?", (mapping,))
         return [(os.fsdecode(path), files, bool(changed)) for path, files, changed in found]
 
+    def approved_files(self, mapping: int) -> int:
+        """How many files a person allowed to be deleted that are not deleted yet."""
+        if not self._has_approvals:
+            return 0
+        sql = "SELECT ifnull(sum(files),0) FROM approved WHERE mapping=?"
+        return int(self._read(sql, (mapping,)).fetchone()[0])
+
     def set_approved(self, mapping: int, paths: Collection[tuple[str, int]], *, changed: bool = False) -> None:
         """Remember that a person allowed so many files to be deleted at some paths; 0: none any more."""
         allowed = [(mapping, os.fsencode(path), int(changed), files) for path, files in paths if files]

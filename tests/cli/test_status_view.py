@@ -274,6 +274,15 @@ def test_without_a_daemon_nobody_is_told_to_resume():
     assert "systemctl start ftpsyncd, or ftpsyncd run" in text
 
 
+def test_without_a_daemon_it_is_told_that_what_was_approved_waits():
+    message = "no daemon is running; 4 approved deletes wait for the next `ftpsyncd sync`, or for its start"
+    mapping = STOPPED.mappings[0]._replace(pending=4, message=message)
+    text = " ".join(drawn(view(STOPPED._replace(mappings=(mapping,)), NOW, UNICODE, 120), 120).split())
+    assert "stopped 4 waiting; " in text
+    assert "4 approved deletes wait for the next `ftpsyncd sync`" in text
+    assert "resume" not in text
+
+
 def test_without_a_daemon_no_server_is_said_not_to_have_been_tried():
     assert "not tried yet" not in drawn(view(STOPPED, NOW, UNICODE, 80), 80)
 

@@ -16,6 +16,7 @@ from ftpsyncd.daemon import deciding
 from ftpsyncd.daemon.onepass import Progress
 from ftpsyncd.daemon.service import Service
 from ftpsyncd.errors import LedgerError, LockHeldError, NameRefusedError, UsageError
+from ftpsyncd.inspection.survey import offline_status
 from ftpsyncd.ledger.book import LEDGER, Ledger
 from ftpsyncd.local.scan import Scanner, fingerprint_of
 from ftpsyncd.mapping import looks, mirror
@@ -23,6 +24,7 @@ from ftpsyncd.model import Failure, Hold, Intent, Kind, Listing
 from ftpsyncd.questions import CommandName
 from ftpsyncd.remote import account
 from ftpsyncd.specs import destination
+from ftpsyncd.status import STOPPED, MappingState
 from tests.servers import PASSWORD, USER, Server, running
 
 NEXT = "no daemon runs: the next `ftpsyncd sync`, or the daemon when it starts,"
@@ -119,8 +121,13 @@ def test_what_is_approved_is_deleted_by_the_next_pass_and_nothing_before(held: S
         assert held.decide(CommandName.APPROVE) == f"m: 4 deletes approved; {NEXT} carries it out"
         assert connections == []
     assert held.published == {"a", "b", "c", "d", "e"}
+    (status,) = offline_status(held.config).mappings
+    assert (status.state, status.held, status.pending) == (MappingState.PAUSED, 0, 4)
+    assert status.message.startswith(f"{STOPPED}; 4 approved deletes wait for the next `ftpsyncd sync`")
     passed = held.sync()
     assert (passed.held, passed.deletes_done, held.published) == (0, 4, {"e", "new"})
+    (status,) = offline_status(held.config).mappings
+    assert (status.pending, status.message) == (0, STOPPED)
 
 
 def test_what_was_deleted_after_an_approval_is_not_part_of_it(held: Site):
