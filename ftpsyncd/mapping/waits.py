@@ -17,7 +17,7 @@ from ftpsyncd.core.inside import Inside
 from ftpsyncd.core.settle import BUSY_AGAIN_S, Sighting
 from ftpsyncd.errors import FileBusyError
 from ftpsyncd.events import EventKind
-from ftpsyncd.mapping.site import Moment, Site
+from ftpsyncd.mapping.site import QUEUE_ROOM, Moment, Site
 from ftpsyncd.model import Failure, Fingerprint, Listing, MakeDir, Rename, RenameDir, Upload, basename, parent
 
 LOOK_GAP_S = 0.01
@@ -237,6 +237,12 @@ class Waits:
 
     def for_late(self, action: Upload | Rename | MakeDir, until: float, at: Moment) -> None:
         """What is brought to the server now may be taken along by what is done there late."""
+        if len(self.pending) >= QUEUE_ROOM:
+            # However much there is, and however long it takes until the server can be asked.
+            self.present(action.path)
+            self._take_back(action.path)
+            self._site.dirty.mark(action.path, until)
+            return
         why = "the connection ended under a rename of its directory, which is awaited for a minute: it may come late"
         sighting = None if isinstance(action, MakeDir) else Sighting(action.fingerprint, 0, at.now, at.now)
         self.wait(action.path, until, why, sighting, at)

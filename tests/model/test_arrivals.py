@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from ftpsyncd.events import EventKind
+from ftpsyncd.mapping.inquiries import Inquiries
+from ftpsyncd.mapping.late import LATE_S
+from ftpsyncd.mapping.site import QUEUE_ROOM
 from ftpsyncd.remote.memory import MemoryFile
 from ftpsyncd.specs import DeletePolicy
 from tests.model.stage import Op
@@ -161,6 +165,26 @@ def test_a_rename_that_comes_late_takes_nothing_along_that_comes_to_the_old_name
     """Nothing does until it is known: some of it would be here then, and some there."""
     hangs = (before, ("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), then)
     arriving(*hangs, *change, ("go_on", 2.0), steps=range(1, 60, 6))
+
+
+@pytest.mark.parametrize("room", [1, QUEUE_ROOM])
+def test_what_awaits_a_rename_that_may_come_late_is_told_and_waits_a_minute_at_most(
+    room: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Also if the server has never nothing else to do, since it is asked when the time is over; and if it is much."""
+    monkeypatch.setattr("ftpsyncd.mapping.waits.QUEUE_ROOM", room)
+    with begun() as world:
+        world.all(("fault", "RNTO", "late", 1), ("rename", 1, "c"), ("go_on", 2.3), *FILLED, ("go_on", 10.0))
+        told = [
+            said
+            for path in ("a/1", "a/3")
+            if "ended under a rename of its directory" in (said := world.why(path)).sentence
+        ]
+        assert [said.state for said in told] == min(room, 2) * ["settling"]
+        with mock.patch.object(Inquiries, "ask"):
+            world.do(("go_on", LATE_S + 5.0))
+        assert {f"{BASE}/a/1", f"{BASE}/a/3"} <= world.server.files.keys()
+        world.come_to_rest()
 
 
 def test_a_rename_that_comes_late_over_a_file_that_was_adopted_is_mended():
