@@ -902,6 +902,14 @@ def test_a_directory_is_removed_when_a_part_of_ours_in_it_can_be_deleted(refused
         world.come_to_rest()
 
 
+def test_what_is_left_out_while_its_directory_gets_the_name_that_is_left_out_stays_at_the_server():
+    """Also the version of a file that is not here any more."""
+    with begun() as world:
+        world.all(("write", "a/1", 100), ("rename", 1, "c"), ("upon", "RNTO", ("exclude", ("c/",))), ("go_on", 30.0))
+        assert {f"{BASE}/c/1", f"{BASE}/c/2"} <= world.server.files.keys()
+        world.come_to_rest()
+
+
 def test_what_others_put_into_our_directories_stays():
     world = tell((*(("put_foreign", which) for which in range(5)), ("delete", 1), ("go_on", 60.0)))
     assert len(world.foreign) == 5

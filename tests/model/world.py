@@ -27,6 +27,7 @@ from ftpsyncd.inspection import reasons
 from ftpsyncd.local import tree
 from ftpsyncd.local.disk import DiskThread
 from ftpsyncd.mapping.mirror import Mirror
+from ftpsyncd.mapping.openintents import is_rename
 from ftpsyncd.mapping.site import Clock
 from ftpsyncd.model import Kind, Outcome, RootIdentity, parent
 from ftpsyncd.publishing import lastlook
@@ -150,6 +151,13 @@ class World(Life):
                 if not wanted.includes(path):
                     contents = [self.drop.contents.get(each) for each in intent.fingerprints]
                     self.given_up |= {content for content in contents if content is not None}
+                if is_rename(intent):
+                    self.given_up |= {
+                        content
+                        for source, content in self._published().items()
+                        if source.startswith(f"{intent.source}/")
+                        and not wanted.includes(f"{path}{source[len(intent.source) :]}")
+                    }
         self._reload(spec)
 
     def keep(self) -> None:
