@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import select
 import socket
@@ -221,17 +222,24 @@ class DataLine:
         """Fill some of ``into``; 0 at the end.
 
         Raises:
-            TransferFailedError: no byte came for the stall time, the line broke, or the server gave up.
+            TransferFailedError: no byte came for the stall time, or, once the server has said that all is sent, for the
+                time that a connection may take; the line broke, or the server gave up.
         """
+        times = self._control.timeouts
         try:
-            return self._until(lambda: self._sock.recv_into(into), select.POLLIN, self._control.timeouts.stall_s)
+            return self._until(
+                lambda: self._sock.recv_into(into), select.POLLIN, times.stall_s, after_s=times.connect_s
+            )
         except FAILURES as error:
             raise _failure(error, "receiving data") from error
 
-    def _until(self, act: Callable[[], T], events: int, timeout_s: float, *, in_all: bool = False) -> T:
+    def _until(
+        self, act: Callable[[], T], events: int, timeout_s: float, *, in_all: bool = False, after_s: float = math.inf
+    ) -> T:
         """Repeat a non-blocking act until it is done.
 
-        Readiness is progress, ``timeout_s`` without it a failure; ``in_all``: so is a longer time altogether.
+        Readiness is progress, ``timeout_s`` without it a failure, ``after_s`` behind the final reply; ``in_all``: so is
+        a longer time altogether.
         """
         end = time.monotonic() + timeout_s
         while True:
@@ -244,7 +252,8 @@ class DataLine:
             except BlockingIOError:
                 wanted = events
             if not refused(self._answer):  # it may have come together with the word before
-                self._control.wait(self._sock, wanted, max(0.0, end - time.monotonic()) if in_all else timeout_s)
+                left_s = max(0.0, end - time.monotonic()) if in_all else timeout_s
+                self._control.wait(self._sock, wanted, left_s if self._answer() is None else min(left_s, after_s))
             if refused(self._answer):
                 raise TransferFailedError("The server ended the transfer.")
 

@@ -2618,6 +2618,33 @@ class TestFetching:
                 session.fetch("/a", io.BytesIO())
             assert not session.usable
 
+    def test_one_of_which_it_is_said_that_it_is_over_is_not_waited_for_as_long_as_one_that_stalls(self):
+        async def over(connection: Connection, _argument: str) -> None:
+            await connection.say("226 Done.")
+
+        with Scripted(RETR=over) as server, account(server, Profile(), QUICK._replace(stall_s=20.0))() as session:
+            before = time.monotonic()
+            with pytest.raises(TransferFailedError):
+                session.fetch("/a", io.BytesIO())
+            assert time.monotonic() - before < 10
+            session.noop()
+
+    def test_what_comes_after_the_last_word_is_taken_as_long_as_it_comes(self):
+        async def early(connection: Connection, _argument: str) -> None:
+            await connection.say("150 Here.\n226 Done.")
+            _, writer = await connection.data()
+            for _ in range(4):
+                writer.write(b"part")
+                await writer.drain()
+                await asyncio.sleep(QUICK.connect_s * 0.4)
+            await connection.end_data()
+
+        into = io.BytesIO()
+        with Scripted(RETR=early) as server, account(server)() as session:
+            assert session.fetch("/a", into) == 16
+            assert into.getvalue() == b"part" * 4
+            session.noop()
+
     def test_a_writer_that_fails_ends_the_session(self):
         class Full(io.BytesIO):
             def write(self, _data):
