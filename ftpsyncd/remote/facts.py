@@ -38,8 +38,8 @@ def parse_epsv(reply: Reply) -> int:
     return _port(int(match[2]) if match else 0, reply)
 
 
-_SIX = re.compile(rb",[ ]{0,3}".join([rb"(\d{1,3})"] * 6))
-"""Four of an address and two of a port; some put blanks behind the commas."""
+_SIX = re.compile(rb"[ ]{0,3},[ ]{0,3}".join([rb"(\d{1,3})"] * 6))
+"""Four of an address and two of a port; some put blanks around the commas."""
 
 
 def parse_pasv(reply: Reply) -> int:

@@ -100,6 +100,8 @@ def pattern_of(secret: bytes) -> re.Pattern[bytes] | None:
 
 
 _AFTER_CODE = frozenset({b" ", b"-", b""})
+_ENDED_OTHERWISE: Mapping[bytes, bytes] = {b"221": b"211"}
+"""Features that begin as a farewell and end as what they are: FEAT of ftpd on game consoles (mtheall)."""
 _SINGLE = re.compile(rb"([1-6][0-9][0-9] [^\r\n]{0,512})\r\n")
 """A reply as RFC 959 has it, and of a length that every line may have."""
 
@@ -169,7 +171,8 @@ class ReplyReader:
             return None if line[3:4] == b"-" else Reply(int(line[:3]), (line,), self.secret)
         self._lines.append(line)
         # The last line repeats the code and a space; anything else, codes included, is text.
-        if line[:3] == self._lines[0][:3] and line[3:4] in {b" ", b""}:
+        code = self._lines[0][:3]
+        if line[:3] in {code, _ENDED_OTHERWISE.get(code)} and line[3:4] in {b" ", b""}:
             return Reply(int(line[:3]), tuple(self._lines), self.secret)
         return None
 

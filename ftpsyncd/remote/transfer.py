@@ -117,6 +117,9 @@ def agree(session: Session, reply: Reply, listener: Listener | None) -> Offer:
         # A server that is about to go away refuses both, which says nothing about EPSV; nor does one with no port free.
         if reply.code == 227 and not extended.passing:
             session.profile.epsv = False
+    if reply.code == 229:
+        # PASV may be answered like that where addresses of version 4 are translated on the way (python/cpython#127475).
+        return Offer(facts.parse_epsv(reply), number=session.offers)
     if reply.code != 227:
         raise _no_connection(session, reply)
     return Offer(facts.parse_pasv(reply), number=session.offers)

@@ -1101,6 +1101,15 @@ class TestPassiveMode:
             assert server.verbs().count("PASV") == 1
             assert acc.profile.epsv is True
 
+    def test_pasv_may_be_answered_as_if_it_were_the_other(self):
+        async def extended(connection: Connection, _argument: str) -> None:
+            await connection.say(f"229 Here (|||{await connection.listen()}|)")
+
+        with Scripted(EPSV="500 What?", PASV=extended) as server:
+            results, _, acc = publish_three(server)
+            assert errors_of(results) == [None] * 3
+            assert acc.profile.pipelining
+
     def test_the_address_of_a_pasv_reply_is_not_followed(self):
         async def elsewhere(connection: Connection, _argument: str) -> None:
             port = await connection.listen()

@@ -316,6 +316,11 @@ class TestFeat:
     def test_some_say_that_it_is_the_end(self):
         assert facts.parse_feat(reply("221-Features:\n MDTM\n221-SIZE\n221 End")) == {"MDTM": "", "SIZE": ""}
 
+    def test_some_begin_as_if_it_were_and_end_as_they_ought_to(self):
+        told, bye = read(b"221-\r\n MDTM\r\n SIZE\r\n\r\n211 End\r\n221 Bye\r\n")
+        assert facts.parse_feat(told) == {"MDTM": "", "SIZE": ""}
+        assert bye.code == 221
+
     @pytest.mark.parametrize("text", ["211 no features", "221 Goodbye.", "500 what?", "211-x\n211 y"])
     def test_none_are_none(self, text):
         assert facts.parse_feat(reply(text)) == {}
@@ -345,6 +350,7 @@ class TestPorts:
             ("227 Entering Passive Mode. 10,0,0,1,255,255", 65535),
             ("227 =10,0,0,1,0,21", 21),
             ("227 Entering Passive Mode( 10, 0, 0, 1, 143,225).", 36833),
+            ("227 ( 10,0,0,1, 4 , 1 )", 1025),
         ],
     )
     def test_pasv(self, text, port):
