@@ -127,46 +127,61 @@ _LS_ODD = re.compile(
 """The same with spaces in owner or group, or without one of them; with the rights of NetWare; with months and dates in
 the ways of other countries (``6 May``, ``Mär``, ``5月``) and of ISO 8601."""
 _DOS = re.compile(
-    rb"(?:\d\d-\d\d-\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[AP]M)?[ ]+"
-    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d{1,19}))[ ](?P<name>.+)",
+    rb"(?:\d\d[-/]\d\d[-/]\d\d(?:\d\d)?|\d{4}-\d\d-\d\d)[ ]+\d\d:\d\d(?:[ ]?[AP]M)?[ ]+"
+    rb"(?:(?P<tag><(?P<dir>DIR|JUNCTION|SYMLINKD?)>)|(?P<size>\d{1,3}(?:,\d{3}){1,6}|\d{1,19}))[ ](?P<name>.+)",
     re.DOTALL,
 )
 _TAG_WIDTH = 14
 """``<DIR>`` and the like, with the spaces that IIS puts behind it; one more is before the name."""
-_NO_ENTRY = re.compile(rb"\s*|[^\s\d]+[ ]+\d[\d.,]*[ ]?[kKMGT]?B?\s*")
-"""``total 12``, in any language, or nothing."""
+_TOTAL = re.compile(rb"(?P<total>(?i:total:?))?(?(total)|[^\s\d]+)[ ]+(?P<number>\d[\d.,]*)[ ]?[kKMGT]?B?\s*")
+"""``total 12``, in any language; a server of few words may mean a file and its size."""
 
 
 def parse_list(lines: Iterator[bytes], encoding: str = "utf-8", *, strict: bool = True) -> Iterator[RemoteEntry]:
     """The entries of a LIST in the form of ``ls -l`` or of IIS, for servers without MLSD.
 
     Dates are left out: a listing gives them in the server's time zone and to the minute. The name begins after
-    exactly one space, so that leading spaces survive.
+    exactly one space, so that leading spaces survive. The first line may be a total, if it says so or entries follow.
 
     Raises:
         NotSupportedError: a line is not understood, and ``strict``: what it tells of would be taken for absent.
     """
-    for line in lines:
-        if match := _LS.fullmatch(line) or _LS_ODD.fullmatch(line):
-            kind = {b"-": Kind.FILE, b"d": Kind.DIR}.get(match["type"], Kind.OTHER)
-            name = match["name"]
-            if b"[" in line[:4]:
-                name = name.lstrip(b" ")  # NetWare puts a column of spaces before it
-            if match["type"] == b"l":
-                name = name.partition(b" -> ")[0]
-        elif match := _DOS.fullmatch(line):
-            kind = {None: Kind.FILE, b"DIR": Kind.DIR}.get(match["dir"], Kind.OTHER)
-            name, pad = match["name"], b" " * (_TAG_WIDTH - len(match["tag"] or b""))
-            if match["dir"]:
-                name = name[len(pad) :] if name.startswith(pad) else name.lstrip(b" ")
-            if kind is Kind.OTHER and name.endswith(b"]"):
-                name = name.rpartition(b" [")[0]
-        elif _NO_ENTRY.fullmatch(line) or not strict:
-            continue
-        else:
-            raise NotSupportedError(f"A line of the server's listing is not understood: {shown(line)}")
-        if name in {b"", b".", b".."}:
-            continue
-        # A negative one is that of a large file, from a server that counts in 32 bits.
-        size = int(match["size"]) if kind is Kind.FILE and not match["size"].startswith(b"-") else None
-        yield RemoteEntry(name.decode(encoding, "surrogateescape"), kind, size, None)
+    doubtful = b""
+    for number, line in enumerate(filter(bytes.strip, lines)):
+        if (entry := _entry(line, encoding)) is not None:
+            doubtful = b""
+            if entry.name not in {"", ".", ".."}:
+                yield entry
+        elif number == 0 and (match := _TOTAL.fullmatch(line)):
+            doubtful = b"" if match["total"] or match["number"] == b"0" else line
+        elif strict:
+            raise _not_understood(line)
+    if doubtful and strict:
+        raise _not_understood(doubtful)
+
+
+def _not_understood(line: bytes) -> NotSupportedError:
+    return NotSupportedError(f"A line of the server's listing is not understood: {shown(line)}")
+
+
+def _entry(line: bytes, encoding: str) -> RemoteEntry | None:
+    """What a line of LIST tells of; None: it is not understood."""
+    if match := _LS.fullmatch(line) or _LS_ODD.fullmatch(line):
+        kind = {b"-": Kind.FILE, b"d": Kind.DIR}.get(match["type"], Kind.OTHER)
+        name = match["name"]
+        if b"[" in line[:4]:
+            name = name.lstrip(b" ")  # NetWare puts a column of spaces before it
+        if match["type"] == b"l":
+            name = name.partition(b" -> ")[0]
+    elif match := _DOS.fullmatch(line):
+        kind = {None: Kind.FILE, b"DIR": Kind.DIR}.get(match["dir"], Kind.OTHER)
+        name, pad = match["name"], b" " * (_TAG_WIDTH - len(match["tag"] or b""))
+        if match["dir"]:
+            name = name[len(pad) :] if name.startswith(pad) else name.lstrip(b" ")
+        if kind is Kind.OTHER and name.endswith(b"]"):
+            name = name.rpartition(b" [")[0]
+    else:
+        return None
+    size = match["size"].replace(b",", b"") if kind is Kind.FILE else b""
+    # A negative one is that of a large file, from a server that counts in 32 bits.
+    return RemoteEntry(name.decode(encoding, "surrogateescape"), kind, int(size) if size.isdigit() else None, None)

@@ -23,6 +23,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.model import Kind, basename, parent
+from ftpsyncd.quoting import named
 from ftpsyncd.remote import facts, listings, replies, transfer
 from ftpsyncd.remote.port import RemoteEntry
 from ftpsyncd.remote.replies import Reply
@@ -178,10 +179,7 @@ def list_dir(session: Session, path: str, *, dated: bool = True) -> list[RemoteE
         text = _list_machinely(session, path)
     except (NotSupportedError, NameRefusedError) as error:
         if not isinstance(error, NotSupportedError) and error.reply[:3] != "501":
-            if session.relative or session.profile.paths is not None:
-                raise
-            # Perhaps it is only the path that it does not take: one can go there.
-            return _list_dir(session, path, dated=dated)
+            return _list_refused(session, path, error, dated=dated)
         there = _list_dir(session, path, dated=dated)
         session.profile.listings = False
         return there
@@ -206,9 +204,28 @@ def _list_machinely(session: Session, path: str) -> bytes:
     return text
 
 
+def _list_refused(session: Session, path: str, refusal: NameRefusedError, *, dated: bool) -> list[RemoteEntry]:
+    """What LIST shows where MLSD was refused: perhaps it is only the path that it does not take, and one can go there.
+
+    Raises:
+        NameRefusedError: the directory is there, and may not be read: nothing is no answer of LIST then (proftpd).
+        NotFoundError: it is not there.
+    """
+    if not session.relative and session.profile.paths is None and (text := _text(session, path)):
+        return _dated(session, path, _parsed(session, text), dated=dated)
+    if isinstance(refusal, NotFoundError) and session.exchange([session.visit(path), HOME])[0].good:
+        # pure-ftpd says that it cannot check whether it is there.
+        raise NameRefusedError(f"The server does not list {named(path)}: {refusal.reply}", reply=refusal.reply)
+    raise refusal
+
+
 def _list_dir(session: Session, path: str, *, dated: bool) -> list[RemoteEntry]:
     """With LIST, and MDTM for each file if dates are wanted."""
-    there = entries(session, path)
+    return _dated(session, path, entries(session, path), dated=dated)
+
+
+def _dated(session: Session, path: str, there: list[RemoteEntry], *, dated: bool) -> list[RemoteEntry]:
+    """Entries of a directory, with dates if these are wanted."""
     if not dated:
         return there
     asked: dict[str, bytes] = {}
@@ -226,19 +243,44 @@ def _list_here(session: Session, path: str) -> bytes:
 
     One that does not takes ``-a`` for a name, and refuses or shows nothing at all, not even ``.``, which is hidden.
     """
+    asked = False
     try:
         text = transfer.read_all(session, b"LIST -a", "LIST", path)
+        asked = True
     except RemoteError:
         if not session.usable:
             raise
         text = b""
+    if text:
+        session.lists_itself = session.lists_itself or _names_itself(text)
+        return text
     try:
-        return text or transfer.read_all(session, b"LIST", "LIST", path)
+        text = transfer.read_all(session, b"LIST", "LIST", path)
     except (NameRefusedError, TransferFailedError) as error:
         # We are in it: that is how some servers say that it is empty, with 550 or 450.
         if not session.usable or not _NO_FILES.search(error.reply):
             raise
         return b""
+    if not text and asked and _lists_itself(session):
+        raise NameRefusedError(f"The server lists nothing of {named(path)}, not even itself: it may not be read.")
+    return text
+
+
+def _lists_itself(session: Session) -> bool:
+    """Whether the server shows ``.`` of what may be read, and nothing of what may not (proftpd): the root is asked for.
+
+    Once for each session: that is the only word about it.
+    """
+    if session.lists_itself is None:
+        session.lists_itself = False
+        session.exchange([HOME])
+        with contextlib.suppress(NameRefusedError, TransferFailedError):
+            session.lists_itself = _names_itself(transfer.read_all(session, b"LIST -a", "LIST", "/"))
+    return session.lists_itself
+
+
+def _names_itself(text: bytes) -> bool:
+    return re.search(rb"^d.* \.\r?$", text, re.MULTILINE) is not None
 
 
 def _visit(session: Session, path: str) -> None:
@@ -252,10 +294,21 @@ def _visit(session: Session, path: str) -> None:
 
 def entries(session: Session, path: str, *, strict: bool = True) -> list[RemoteEntry]:
     """The entries as LIST shows them, without dates; not ``strict``: as far as it is understood."""
+    return _parsed(session, _text(session, path), strict=strict)
+
+
+def _text(session: Session, path: str) -> bytes:
+    """What LIST says of a directory."""
     # LIST with a name would be parsed as options and patterns: go there and list without one.
     _visit(session, path)
-    text = _list_here(session, path)
-    session.exchange([HOME])
+    try:
+        return _list_here(session, path)
+    finally:
+        if session.usable:
+            session.exchange([HOME])
+
+
+def _parsed(session: Session, text: bytes, *, strict: bool = True) -> list[RemoteEntry]:
     return list(listings.parse_list(iter(_lines(text)), session.account.spec.encoding, strict=strict))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 from typing import TYPE_CHECKING
@@ -94,7 +95,8 @@ def keeps_name(session: Session, directory: str, name: str) -> bool:
     verb = _store(session, path)
     stored: set[str] = set()
     try:
-        stored = {entry.name for entry in session.list_dir(directory or "/", dated=False) if token in entry.name}
+        with contextlib.suppress(NameRefusedError):  # not of this name: the directory may not be read
+            stored = {entry.name for entry in session.list_dir(directory or "/", dated=False) if token in entry.name}
     finally:
         if session.usable:
             # Under every name that it might have: pure-ftpd makes "x " as "x_" and does not find it again as "x ".

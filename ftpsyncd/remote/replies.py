@@ -230,6 +230,7 @@ _IN_USE = re.compile(
     re.IGNORECASE,
 )
 """Windows says in its own language that another process uses the file."""
+_UNREAD = re.compile(rb"failed to open directory|unable to (?:read|open)|permission denied", re.IGNORECASE)
 _UNWRITTEN = re.compile(rb"failure writing to local file|error during write to file", re.IGNORECASE)
 _MEANINGFUL = re.compile(
     "|".join(words.pattern for words in (_CROWDED, _FULL, _MISSING, _EXISTS, _NOT_EMPTY, _DENIED, _IN_USE)),
@@ -254,6 +255,11 @@ def says_not_empty(reply: Reply, subject: str = "", encoding: str = "utf-8") -> 
 def says_denied(reply: Reply, subject: str = "", encoding: str = "utf-8") -> bool:
     """Whether the reason is a lack of rights: then it tells nothing about what is there."""
     return bool(_DENIED.search(_told(reply, subject, encoding)))
+
+
+def says_unread(reply: Reply) -> bool:
+    """Whether a listing that is empty was not made at all: vsftpd and pure-ftpd say so in the words of a success."""
+    return bool(_UNREAD.search(b" ".join(reply.lines)))
 
 
 def says_unwritten(reply: Reply) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ftpsyncd.errors import (
     DataUnreachableError,
     LoginRefusedError,
+    NameRefusedError,
     NotSupportedError,
     ProtocolError,
     RemoteError,
@@ -23,7 +24,7 @@ from ftpsyncd.errors import (
     TransferFailedError,
 )
 from ftpsyncd.quoting import named
-from ftpsyncd.remote import facts
+from ftpsyncd.remote import facts, replies
 from ftpsyncd.remote.data import ACTIVE_REMEDY, PASSIVE_REFUSED_REMEDY, DataLine, Listener, dial
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.specs import DataMode
@@ -246,7 +247,7 @@ def fetch(
     session: Session, path: str, into: Sink, *, offset: int = 0, progress: Callable[[int], None] = lambda _: None
 ) -> int:
     """See :meth:`ftpsyncd.remote.port.RemoteSession.fetch`."""
-    return _retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)
+    return _retrieve(session, session.command("RETR", path), "RETR", path, into.write, offset, progress)[0]
 
 
 def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
@@ -254,6 +255,7 @@ def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
 
     Raises:
         ProtocolError: it has no end; the session is finished.
+        NameRefusedError: nothing came, since the directory may not be read.
     """
     parts: list[bytes] = []
 
@@ -261,7 +263,9 @@ def read_all(session: Session, command: bytes, verb: str, path: str) -> bytes:
         if count > LISTING_MAX:
             raise ProtocolError(f"The listing of {named(path)} has more than {LISTING_MAX} bytes.")
 
-    _retrieve(session, command, verb, path, parts.append, 0, bounded)
+    count, reply = _retrieve(session, command, verb, path, parts.append, 0, bounded)
+    if not count and replies.says_unread(reply):
+        raise NameRefusedError(f"The server does not list {named(path)}: {reply.text}", reply=reply.text)
     return b"".join(parts)
 
 
@@ -273,7 +277,8 @@ def _retrieve(
     write: Callable[[bytes], object],
     offset: int,
     progress: Callable[[int], None],
-) -> int:
+) -> tuple[int, Reply]:
+    """What came, in bytes, and the last word about it."""
     session.stand(command)
     offer = _offer(session)
     try:
@@ -303,7 +308,7 @@ def _retrieve(
         raise session.error(reply, verb, path)
     if failure is not None:
         raise failure
-    return count
+    return count, reply
 
 
 def _incoming(session: Session, offer: Offer, answer: Callable[[], Reply | None]) -> Iterator[bytes]:

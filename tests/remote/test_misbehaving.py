@@ -53,7 +53,7 @@ from ftpsyncd.remote.account import Account
 from ftpsyncd.remote.data import dial
 from ftpsyncd.remote.keeping import Keeper, kept, refusals
 from ftpsyncd.remote.outgoing import Outgoing, checked
-from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Profile
+from ftpsyncd.remote.profile import MOST_WITHOUT_RENAMES, Dating, Oddity, Paths, Profile
 from ftpsyncd.remote.replies import Reply
 from ftpsyncd.remote.session import Session
 from ftpsyncd.remote.wire import Control, Timeouts
@@ -2415,6 +2415,59 @@ class TestListings:
             assert [entry.name for entry in session.list_dir("/")] == ["a"]
             assert session.list_kinds("/") == {"a": Kind.FILE}
             assert [line for line in server.log if line.startswith("LIST")] == ["LIST -a", "LIST"] * 2
+
+    @staticmethod
+    def shows(*named: str, end: str = "226 Done."):
+        """LIST of a server that lists the directories ``named``, each as if it were empty, and nothing of any other."""
+
+        async def act(connection: Connection, argument: str) -> None:
+            await connection.say("150 Here it comes.")
+            _, writer = await connection.data()
+            if connection.directory in named and argument:
+                writer.write(b"drwxr-xr-x 2 a b 512 Jan  1  2020 .\r\ndrwxr-xr-x 2 a b 512 Jan  1  2020 ..\r\n")
+                await writer.drain()
+            await connection.end_data()
+            await connection.say(end if connection.directory not in named else "226 Done.")
+
+        return act
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            {"LIST": shows("/", end="226 Transfer done (but failed to open directory).")},
+            {"LIST": shows("/", end="226-Sorry, we were unable to read [.]\n226-Options: -l\n226 0 matches total")},
+            {"LIST": shows("/")},
+            {"LIST": shows("/"), "FEAT": "211-F\n MLST type*;\n211 End", "MLSD": "550 /d: Permission denied"},
+        ],
+        ids=["vsftpd", "pure-ftpd", "proftpd", "proftpd with MLSD"],
+    )
+    def test_a_directory_that_may_not_be_read_is_no_empty_one(self, script):
+        """The three say so each in its own way, and all with a success."""
+        with Scripted(script) as server, account(server)() as session:
+            server.dirs.add("/d")
+            for look in (session.list_dir, session.list_kinds):
+                with pytest.raises(NameRefusedError) as refusal:
+                    look("/d")
+                assert type(refusal.value) is NameRefusedError
+            assert session.list_dir("/") == []
+            assert server.log[-1] == "CWD /"
+
+    @pytest.mark.parametrize("named", [("/", "/d"), ()], ids=["also themselves", "nothing"])
+    def test_whether_empty_ones_show_anything_is_asked_once(self, named):
+        with Scripted(LIST=self.shows(*named)) as server, account(server)() as session:
+            server.dirs.add("/d")
+            assert [session.list_dir("/d"), session.list_kinds("/d")] == [[], {}]
+            assert server.verbs().count("LIST") == (2 if named else 5)
+
+    @pytest.mark.parametrize(("there", "kind"), [(True, NameRefusedError), (False, NotFoundError)])
+    def test_nor_is_it_absent_where_the_server_says_that_it_cannot_tell(self, there, kind):
+        feature = "211-F\n MLST type*;\n211 End"
+        with Scripted(FEAT=feature, MLSD="550 Can't check for file existence") as server:
+            server.dirs |= {"/d"} if there else set()
+            with account(server, Profile(paths=Paths.ABSOLUTE))() as session:
+                with pytest.raises(NameRefusedError) as refusal:
+                    session.list_dir("/d")
+                assert type(refusal.value) is kind
 
     def test_a_line_that_is_not_understood_is_told(self):
         with Scripted(LIST=self.odd) as server, account(server)() as session:

@@ -556,6 +556,8 @@ class TestList:
             (b"11-22-26  11:00PM       <DIR>      d", ("d", Kind.DIR, None, None)),
             (b"11-22-2026  11:00AM                 5 f g", ("f g", Kind.FILE, 5, None)),
             (b"2026-11-22  11:00                   5 f g", ("f g", Kind.FILE, 5, None)),
+            (b"11-22-2026  11:00               9,730 f g", ("f g", Kind.FILE, 9730, None)),
+            (b"11/22/26  11:00 PM      <DIR>          d", ("d", Kind.DIR, None, None)),
             (b"11-22-26  11:00PM       <JUNCTION>     j [C:\\x]", ("j", Kind.OTHER, None, None)),
             (b"11-22-26  11:00PM       <SYMLINKD>     s", ("s", Kind.OTHER, None, None)),
             (b"-rw-r--r--   1 alice    domain users     5 Jan 01 12:00 a", ("a", Kind.FILE, 5, None)),
@@ -583,9 +585,8 @@ class TestList:
 
     def test_what_is_no_entry_is_left_out(self):
         lines = [
-            b"total 4",
-            b"insgesamt 1,2M",
             b"",
+            b"insgesamt 1,2M",
             b" ",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 .",
             b"drwxr-xr-x    2 ftp      ftp          4096 Nov 22 23:00 ..",
@@ -593,6 +594,18 @@ class TestList:
             b"lrwxrwxrwx    1 0        0               3 Nov 22 23:00  -> x",
         ]
         assert list(listings.parse_list(iter(lines))) == []
+
+    @pytest.mark.parametrize("line", [b"total 12", b"Total: 1,2M", b"insgesamt 0"])
+    def test_a_total_may_be_all_there_is(self, line):
+        assert list(listings.parse_list(iter([line, b""]))) == []
+
+    @pytest.mark.parametrize(
+        "lines", [[b"index.html 5321"], [b"", b"LICENSE 12"], [b"total 1", b"a.jpg 5"], [b"a.jpg 5", b"b.jpg 5"]]
+    )
+    def test_names_and_sizes_are_no_totals_of_an_empty_directory(self, lines):
+        with pytest.raises(errors.NotSupportedError, match=re.escape(lines[-1].decode())):
+            list(listings.parse_list(iter(lines)))
+        assert list(listings.parse_list(iter(lines), strict=False)) == []
 
     @pytest.mark.parametrize(
         "line",
